@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BRICK_H
+#define BRICK_H
+
+/*
+ * The ABI between brickd and a loadable brick. See brick(7).
+ *
+ * A brick module is a shared object that exports one symbol, brick_module_v1().
+ * It returns a constant descriptor, which brickd checks before it calls anything
+ * else in the object. Messages cross this boundary as serialised protobuf, so
+ * neither side depends on the other's generated code.
+ *
+ * Rules for every struct below, so that either side may be the older one:
+ *
+ *   - struct_size is set by whoever allocates the struct;
+ *   - members are appended, never moved, resized or given a new meaning;
+ *   - no bit-fields, no enum members, no padding between members.
+ *
+ * Every function names the threads it may run on:
+ *
+ *   [main]  the worker's main thread, while the brick is made or destroyed
+ *   [rpc]   a thread that serves RPCs; entries for one call never overlap, except cancel()
+ *   [any]   any thread, including threads the brick created
+ */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* MAJOR is also part of the entry symbol's name: bump it, and rename, on a break. */
+#define BRICK_ABI_MAJOR 1
+#define BRICK_ABI_MINOR 0
+#define BRICK_ENTRY_NAME "brick_module_v1"
+#define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
+
+struct brick_call;     /* one RPC. Owned by brickd, reference-counted */
+struct brick_child;    /* one call that this brick makes to another brick */
+struct brick_ctx;      /* brickd's side of one instance; lives until destroy() returns */
+struct brick_node;     /* one node of the configuration; knows its file, line and column */
+struct brick_target;   /* another brick, named in the options; lives as long as the instance */
+struct brick_instance; /* defined by the brick */
+
+struct brick_str { /* UTF-8, not NUL-terminated */
+        const char *ptr;
+        size_t len;
+};
+
+struct brick_bytes {
+        const void *ptr;
+        size_t len;
+};
+
+enum { /* which gRPC service the brick answers for: brick_module.type */
+       BRICK_TYPE_COMMON = 1,
+       BRICK_TYPE_RECTIFY,
+       BRICK_TYPE_INTENTION,
+       BRICK_TYPE_GUARD,
+       BRICK_TYPE_LLM,
+       BRICK_TYPE_COMPOSE,
+       BRICK_TYPE_RETRIEVAL,
+       BRICK_TYPE_TRANSLATE,
+       BRICK_TYPE_ANY = 255, /* the option `type` says which: brick_module.options must have it */
+};
+
+enum { /* bit numbers of brick_module.methods */
+       BRICK_METHOD_SERVICE_INFO,
+       BRICK_METHOD_UNARY,
+       BRICK_METHOD_OUTPUT_STREAMING,
+       BRICK_METHOD_INPUT_STREAMING,
+       BRICK_METHOD_BIDI_STREAMING,
+};
+
+enum { /* brick_module.flags */
+       /* start() may block: it runs on the instance's own threads, never on a polling thread. */
+       BRICK_FLAG_BLOCKING = 1 << 0,
+};
+
+enum { BRICK_LOG_ERROR = 3, BRICK_LOG_WARNING, BRICK_LOG_NOTICE, BRICK_LOG_INFO, BRICK_LOG_DEBUG };
+
+enum { /* brick_option.type, and what node_type() answers */
+       BRICK_STRING = 1,
+       BRICK_INT,
+       BRICK_BOOL,
+       BRICK_FLOAT,
+       BRICK_LIST,     /* any list: the brick checks its items */
+       BRICK_MAP,      /* any map: the brick checks its keys */
+       BRICK_DURATION, /* "250ms", "3s": node_int() gives nanoseconds */
+       BRICK_SIZE,     /* "64KiB": node_int() gives bytes */
+       BRICK_ENUM,     /* one of brick_option.choices */
+       BRICK_SECRET,   /* { file: PATH } or { credential: NAME } or { env: NAME }: node_str() gives
+                          the value */
+       BRICK_TARGET,   /* the name of another brick: target() resolves it */
+       BRICK_PATH, /* a file or directory; a relative one is relative to the configuration file */
+};
+
+enum { /* brick_option.flags */
+       BRICK_OPTION_REQUIRED = 1 << 0,
+};
+
+/* How a call that this brick made has ended. */
+struct brick_outcome {
+        uint32_t struct_size;
+        uint32_t status; /* gRPC status; 0: see code */
+        int32_t code;    /* in-band error code; 200: success */
+        uint32_t reserved;
+        struct brick_str message; /* of the error, in-band or gRPC */
+        struct brick_str detail;
+};
+
+/* What a brick that calls another one is told. All [any]; for one child they never overlap. */
+struct brick_child_ops {
+        uint32_t struct_size;
+        uint32_t reserved;
+
+        /* The answer to child_recv(): one message (payload only, no error field), valid until it
+         * returns. */
+        void (*message)(void *user, struct brick_bytes message);
+
+        /* Last. The child may still be passed to child_free(), nothing else. */
+        void (*done)(void *user, const struct brick_outcome *outcome);
+};
+
+/*
+ * What brickd offers. The table outlives every instance. A brick that wants a
+ * function newer than its host_minor asks BRICK_HAS() first.
+ */
+struct brick_host {
+        uint32_t struct_size;
+        uint16_t abi_major;
+        uint16_t abi_minor;
+
+        /* [any] Log one line; brickd adds the instance's name. */
+        void (*log)(struct brick_ctx *ctx, uint32_t level, struct brick_str line);
+
+        /* [any] The instance's name in the configuration, and its BRICK_TYPE_*. */
+        struct brick_str (*name)(struct brick_ctx *ctx);
+        uint32_t (*type)(struct brick_ctx *ctx);
+
+        /*
+         * [main] Read the configuration. Nodes, and what they return, live until create() returns.
+         * An option that the file leaves out is there with its fallback. Every function takes NULL.
+         */
+        uint32_t (*node_type)(const struct brick_node *node); /* 0: NULL */
+        const struct brick_node *(*node_get)(const struct brick_node *map,
+                                             const char *key); /* NULL: absent */
+        size_t (*node_size)(const struct brick_node *list_or_map);
+        const struct brick_node *(*node_at)(const struct brick_node *list_or_map,
+                                            size_t index); /* NULL: past the end */
+        struct brick_str (*node_key)(const struct brick_node *map, size_t index);
+        struct brick_str (*node_str)(const struct brick_node *node); /* NUL-terminated as well */
+        int64_t (*node_int)(const struct brick_node *node);          /* also of a bool: 0 or 1 */
+        double (*node_float)(const struct brick_node *node);
+
+        /* [main] Blame a node: brickd prints "file:line:col: path: <line>" and refuses the
+         * configuration. */
+        void (*node_error)(struct brick_ctx *ctx, const struct brick_node *node,
+                           struct brick_str line);
+
+        /* [main] Another brick, from the value of an option of type BRICK_TARGET. */
+        struct brick_target *(*target)(struct brick_ctx *ctx, const struct brick_node *node);
+
+        /* [any] The BRICK_TYPE_* of a target. */
+        uint32_t (*target_type)(const struct brick_target *target);
+
+        /*
+         * [any] Those that follow take a call the brick has accepted and not yet finished.
+         * All stay legal after the peer has gone: they then do nothing.
+         * Except where said, one call's functions are not for two threads at once.
+         */
+
+        /* The request of a unary or output-streaming call. brickd's; valid until the call is
+         * finished. */
+        struct brick_bytes (*call_request)(struct brick_call *call);
+
+        /* Request metadata: the first value of a key, or the index-th pair. A NULL ptr: none. Valid
+         * as the request. */
+        struct brick_str (*call_metadata)(struct brick_call *call, const char *key);
+        int (*call_metadata_at)(struct brick_call *call, size_t index, struct brick_str *ret_key,
+                                struct brick_str *ret_value); /* 0: past the end */
+
+        /* Who calls, as gRPC names it: "ipv4:127.0.0.1:41234". Valid as the request. */
+        struct brick_str (*call_peer)(struct brick_call *call);
+
+        /* CLOCK_MONOTONIC nanoseconds, or UINT64_MAX. */
+        uint64_t (*call_deadline)(struct brick_call *call);
+
+        /* Non-zero once the peer, the deadline or a shutdown has cancelled the call. From any
+         * thread at any time. */
+        int (*call_cancelled)(struct brick_call *call);
+
+        /* Memory that lives as long as the call. NULL: out of memory, or over the limit of one
+         * call. */
+        void *(*call_alloc)(struct brick_call *call, size_t size, size_t align);
+
+        /* Attach the brick's state. destroy() runs once, after the finish and after any cancel()
+         * has returned. */
+        void (*call_set_data)(struct brick_call *call, void *data, void (*destroy)(void *data));
+        void *(*call_data)(struct brick_call *call);
+
+        /* Input-streaming and bidi calls: ask for one more request message; it arrives through
+         * message(). */
+        void (*call_recv)(struct brick_call *call);
+
+        /*
+         * Blocking bricks, inside start(): wait for the next request message instead. 1: there is
+         * one, valid until the next call_read(); 0: the peer has sent its last; -ECANCELED: the
+         * call is cancelled.
+         */
+        int (*call_read)(struct brick_call *call, struct brick_bytes *ret);
+
+        /*
+         * Send one reply without its error field, which brickd adds; brickd copies it. 0; -EAGAIN:
+         * not taken, wait for writable() (a blocking brick waits inside and never sees it);
+         * -ECANCELED: give up; -EMSGSIZE: larger than the port allows.
+         */
+        int (*call_send)(struct brick_call *call, struct brick_bytes message);
+
+        /*
+         * The same without the copy: memory for a reply of size bytes, then send its first `size`
+         * bytes. One at a time. NULL: give up, or wait for writable(), as call_send() would say.
+         */
+        void *(*call_reserve)(struct brick_call *call, size_t size);
+        int (*call_commit)(struct brick_call *call, size_t size);
+
+        /* Trailing metadata. 0; -EINVAL: not legal in gRPC; -E2BIG: too much of it. */
+        int (*call_trailer)(struct brick_call *call, struct brick_str key, struct brick_str value);
+
+        /*
+         * End the call, exactly once, by one of these two, which give up the brick's reference:
+         * call_finish() with a gRPC status, 0 for success;
+         * call_fail() with llmbrick's in-band error (the gRPC status is then OK, as its clients
+         * expect).
+         */
+        void (*call_finish)(struct brick_call *call, uint32_t status, struct brick_str reason);
+        void (*call_fail)(struct brick_call *call, int32_t code, struct brick_str message,
+                          struct brick_str detail);
+
+        /*
+         * [any] Call another brick inside this process, on behalf of parent, whose deadline,
+         * cancellation and metadata the callee sees. The request is copied; pass an empty one for
+         * methods whose request is a stream. 0, and done() will be called once; or a negative
+         * errno, and nothing will. ops and user live until done().
+         */
+        int (*child_start)(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                           struct brick_bytes request, const struct brick_child_ops *ops,
+                           void *user, struct brick_child **ret);
+
+        /* Ask for one more reply; it arrives through message(), or done() says there is none. */
+        void (*child_recv)(struct brick_child *child);
+
+        /* Request streams: one more request message (-EAGAIN: the callee has not taken the last),
+         * and their end. */
+        int (*child_send)(struct brick_child *child, struct brick_bytes message);
+        void (*child_close)(struct brick_child *child);
+
+        /* Tell the callee to give up. done() still comes. */
+        void (*child_cancel)(struct brick_child *child);
+
+        /* Give up the reference that child_start() gave; before done() it also cancels, and done()
+         * still comes. */
+        void (*child_free)(struct brick_child *child);
+};
+
+/* One key the brick accepts. brickd checks the file against this list before create(). */
+struct brick_option {
+        const char *name;
+        const char *fallback; /* as it would stand in the file; NULL: none */
+        const char *summary;  /* one line, for `brickd --describe` */
+        const char *choices;  /* BRICK_ENUM: "one|two|three" */
+        int64_t min;          /* numbers, durations (ns), sizes: inclusive range, if min < max */
+        int64_t max;
+        uint32_t type;  /* BRICK_STRING and so on */
+        uint32_t flags; /* BRICK_OPTION_* */
+};
+
+struct brick_module {
+        uint32_t magic;
+        uint32_t struct_size;
+        uint16_t abi_major;
+        uint16_t abi_minor;   /* of the header it was compiled with: for messages only */
+        uint16_t host_minor;  /* lowest minor it can run on: this one is enforced */
+        uint16_t type;        /* BRICK_TYPE_* */
+        uint32_t methods;     /* 1 << BRICK_METHOD_* */
+        uint32_t flags;       /* BRICK_FLAG_* */
+        uint32_t option_size; /* sizeof(struct brick_option), the stride of options */
+        uint32_t reserved;
+
+        const char *name;
+        const char *version;
+        const char *summary;
+        const struct brick_option *options; /* ends with a NULL name; NULL: takes none */
+
+        /* [main] Make an instance. 0, or a negative errno after node_error() or log(). config is
+         * never NULL. */
+        int (*create)(const struct brick_host *host, struct brick_ctx *ctx,
+                      const struct brick_node *config, struct brick_instance **ret);
+
+        /* [main] No new calls will start; hurry the running ones if you can. Optional. */
+        void (*drain)(struct brick_instance *self);
+
+        /* [main] Every call is finished. Join your threads before you return. */
+        void (*destroy)(struct brick_instance *self);
+
+        /*
+         * [rpc] Take a call. On 0 the brick owns one reference and must call_finish() or
+         * call_fail(), now or later, from any thread. On a negative errno the call stays brickd's,
+         * which answers for it; do not touch it again. -ENOSYS is answered as llmbrick answers
+         * NotImplementedError.
+         */
+        int (*start)(struct brick_instance *self, struct brick_call *call, uint32_t method);
+
+        /* [rpc] The answer to call_recv(), valid until it returns. NULL: the peer will send no
+         * more. */
+        void (*message)(struct brick_instance *self, struct brick_call *call,
+                        const struct brick_bytes *message);
+
+        /* [rpc] call_send() may be tried again. */
+        void (*writable)(struct brick_instance *self, struct brick_call *call);
+
+        /*
+         * [any] Hurry up: the answer is no longer wanted. At most once per call and never before
+         * start() has returned. It may race with call_finish() on another thread; the call and its
+         * data stay valid until cancel() returns. It does not replace call_finish(). Optional: a
+         * brick may poll call_cancelled().
+         */
+        void (*cancel)(struct brick_instance *self, struct brick_call *call);
+};
+
+#define BRICK_HAS(table, member)                                                                  \
+        ((table)->struct_size >= offsetof(struct brick_host, member) + sizeof((table)->member) && \
+         (table)->member != NULL)
+
+/* A brick linked into a test needs a name of its own. */
+#ifdef BRICK_STATIC
+#define BRICK_CAT_(a, b) a##b
+#define BRICK_CAT(a, b) BRICK_CAT_(a, b)
+#define BRICK_ENTRY BRICK_CAT(BRICK_STATIC, _brick_module_v1)
+#else
+#define BRICK_ENTRY brick_module_v1
+#endif
+
+#if defined(__GNUC__)
+#define BRICK_EXPORT __attribute__((visibility("default")))
+#define BRICK_PRINTF(string, first) __attribute__((format(printf, string, first)))
+#else
+#define BRICK_EXPORT
+#define BRICK_PRINTF(string, first)
+#endif
+
+#ifndef __cplusplus
+/* Declare the brick; the arguments are designated initialisers of struct brick_module. */
+#define BRICK_MODULE(...)                                           \
+        BRICK_EXPORT const struct brick_module *BRICK_ENTRY(void);  \
+        const struct brick_module *BRICK_ENTRY(void)                \
+        {                                                           \
+                static const struct brick_module module = {         \
+                        .magic = BRICK_MAGIC,                       \
+                        .struct_size = sizeof(struct brick_module), \
+                        .abi_major = BRICK_ABI_MAJOR,               \
+                        .abi_minor = BRICK_ABI_MINOR,               \
+                        .option_size = sizeof(struct brick_option), \
+                        __VA_ARGS__                                 \
+                };                                                  \
+                return &module;                                     \
+        }                                                           \
+        struct brick_module /* swallows the caller's semicolon */
+#endif
+
+/* A C string as a brick_str; NULL is the empty one. */
+static inline struct brick_str brick_str(const char *s)
+{
+        struct brick_str r = { s ? s : "", 0 };
+
+        while (r.ptr[r.len])
+                r.len++;
+        return r;
+}
+
+BRICK_PRINTF(4, 5)
+static inline void brick_logf(const struct brick_host *host, struct brick_ctx *ctx, uint32_t level,
+                              const char *format, ...)
+{
+        char line[1024];
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = vsnprintf(line, sizeof line, format, args);
+        va_end(args);
+        if (n > 0) {
+                struct brick_str s = { line,
+                                       (size_t)n < sizeof line ? (size_t)n : sizeof line - 1 };
+                host->log(ctx, level, s);
+        }
+}
+
+BRICK_PRINTF(4, 5)
+static inline void brick_node_errorf(const struct brick_host *host, struct brick_ctx *ctx,
+                                     const struct brick_node *node, const char *format, ...)
+{
+        char line[1024];
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = vsnprintf(line, sizeof line, format, args);
+        va_end(args);
+        if (n > 0) {
+                struct brick_str s = { line,
+                                       (size_t)n < sizeof line ? (size_t)n : sizeof line - 1 };
+                host->node_error(ctx, node, s);
+        }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The configuration: what brickd.yaml means. Read once, then immutable; any thread may read it.
+ * The nodes stay with it, so that whoever finds a mistake later can still name its place.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "conf/option.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+struct diag;
+struct node;
+
+enum listen_kind {
+        LISTEN_INET,    /* host:port */
+        LISTEN_UNIX,    /* unix:/path */
+        LISTEN_SYSTEMD, /* systemd:NAME: a socket that systemd passes, by FileDescriptorName= */
+};
+
+struct conf_port {
+        const struct node *node;
+        const char *listen; /* as written */
+        enum listen_kind kind;
+        const char
+                *host; /* LISTEN_INET: an IPv4 or IPv6 address or "localhost", without brackets */
+        uint16_t port;
+        const char *path; /* LISTEN_UNIX: the path; LISTEN_SYSTEMD: the name */
+        size_t *bricks;   /* indices in conf.bricks */
+        size_t n_bricks;
+        bool allow_insecure;
+
+        /* limits: of what a peer controls */
+        int64_t max_request; /* bytes of one request message */
+        int64_t max_reply;   /* bytes of one reply message */
+        int64_t max_metadata;
+        int64_t max_streams; /* per connection */
+        int64_t window;      /* bytes of replies that wait for one slow client */
+};
+
+struct conf_limits {
+        unsigned concurrency; /* calls the brick works on at a time */
+        unsigned queue;       /* calls that wait for it */
+        unsigned threads;     /* of a blocking brick */
+        int64_t timeout;      /* ns of one call; 0: only the client's deadline */
+        int64_t arena;        /* bytes one call may use for its unpacked request and the brick's
+                                 call_alloc() */
+};
+
+struct conf_brick {
+        const struct node *node;
+        const char *name;
+        const char *module;
+        const struct node *options; /* NULL: none given */
+        struct conf_limits limits;
+        bool is_default;          /* among the bricks of its type on a port */
+        const struct node *match; /* NULL: none */
+        const char **match_brick; /* values of the request's metadata `x-brick` */
+        size_t n_match_brick;
+        const char **match_model; /* values of the request's model_id */
+        size_t n_match_model;
+};
+
+struct conf {
+        const char *name; /* of the file, as the user gave it */
+        const char *base; /* the directory that relative paths start from */
+        const struct node *root;
+
+        struct conf_port *ports;
+        size_t n_ports;
+        struct conf_brick *bricks;
+        size_t n_bricks;
+
+        unsigned workers; /* "auto" is already one per core */
+        const char *module_dir;
+        const char *control; /* path of the control socket; NULL: none */
+
+        int64_t drain_grace;     /* ns that running calls get on a stop */
+        int64_t drain_lame_duck; /* ns of serving on after health says NOT_SERVING */
+        int64_t drain_retire;    /* ns that a replaced worker serves the connections it has */
+        int64_t start_timeout;   /* ns until a worker must be ready */
+
+        enum log_level log_level;
+        enum log_target log_target;
+        enum { ACCESS_OFF, ACCESS_ERRORS, ACCESS_ALL } log_access;
+};
+
+/*
+ * Reads a configuration from the bytes of a file. name is for messages and for relative paths.
+ * Mistakes go to diag, all of them; -EINVAL then. Another negative errno: out of memory or the
+ * like. The bytes must outlive the conf.
+ */
+int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
+               struct diag *diag);
+struct conf *conf_free(struct conf *conf);
+DEFINE_CLEANUP(struct conf *, conf_free);
+
+/* The file's bytes, for conf_parse(); at most 16 MiB. -EFBIG: larger; else what open() or read()
+ * said. */
+int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
+
+/* The whole configuration with every default filled in, as YAML that means the same. Secrets are
+ * not resolved. */
+void conf_print(const struct conf *conf, FILE *f);
+
+/* The JSON Schema of the file, from the option tables. */
+void conf_print_schema(FILE *f);
+
+/* The tables themselves, for the tests that hold the documentation against them. */
+
+extern const struct option_spec conf_options[];
+
+/*
+ * Options that need the brick's module to check are checked with this: unknown keys, types,
+ * fallbacks. Gives a map node that also holds the fallbacks; the conf owns it. `table` must outlive
+ * the conf. NULL: diag says why.
+ */
+const struct node *conf_brick_options(struct conf *conf, const struct conf_brick *brick,
+                                      const struct option_spec *table, struct diag *diag);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The configuration file as a tree of nodes that know where they stand in it. Immutable once
+ * loaded; any thread may read. Lines and columns count from 1.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct document;
+
+enum node_kind {
+        NODE_SCALAR = 1,
+        NODE_LIST,
+        NODE_MAP,
+};
+
+struct node {
+        enum node_kind kind;
+        unsigned line;
+        unsigned column;
+        const struct node *parent; /* NULL: the root */
+
+        /* the key (in a map) or the index (in a list) under which the parent has it */
+        const char *key;
+        size_t index;
+
+        /* NODE_SCALAR: UTF-8 without NUL bytes, ${ENV} already replaced */
+        const char *text;
+        size_t length;
+        bool plain; /* not quoted: may be a number, a boolean or null */
+
+        /* NODE_LIST, NODE_MAP; a map's children carry their key */
+        const struct node **children;
+        size_t n_children;
+};
+
+/* NULL if map is NULL or no map, or has no such key. */
+const struct node *node_get(const struct node *map, const char *key);
+
+/* A plain `null`, `~` or nothing at all. */
+bool node_is_null(const struct node *node);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Finding, opening and judging brick modules. The only layer that knows dlopen(). Main thread only.
+ */
+
+#include <stdio.h>
+
+#include "brick.h"
+#include "conf/option.h"
+#include "util/cleanup.h"
+
+struct module {
+        const struct brick_module *brick; /* verified */
+        char *path;                       /* of the file, resolved */
+        struct option_spec *options;      /* brick->options as the configuration checks them */
+};
+
+/*
+ * Opens the module `name` of the directory `dir`, or the absolute path `name`, and judges it: who
+ * may write the file, ELF, entry symbol, magic, ABI, sizes, required members, option table. Never
+ * unloaded. On failure *ret_why is one line that names the path and, where versions differ, both;
+ * free() it. -ENOMEM leaves it NULL.
+ */
+int module_open(struct module **ret, const char *dir, const char *name, char **ret_why);
+struct module *module_free(struct module *module);
+DEFINE_CLEANUP(struct module *, module_free);
+
+/* For `brickd --inspect FILE.so` and `brickd --describe NAME`. */
+void module_inspect(const struct module *module, FILE *f);
+void module_describe(const struct module *module, FILE *f);
+
+/* "LLM", "Guard", ...: a type as llmbrick spells it. NULL: no such type. */
+const char *brick_type_to_string(unsigned type);
+int brick_type_from_string(const char *s);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the main process and a worker say to each other, over one SOCK_SEQPACKET socket pair per
+ * worker. A message is one packet: a kind and up to CHANNEL_TEXT_MAX bytes of UTF-8 text. Each side
+ * ignores kinds it does not know, because after an upgrade the worker may be newer than the main
+ * process.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The descriptors a worker is born with; listening sockets follow, in the order of `ports:`. */
+enum {
+        CHANNEL_FD_CONTROL = 3, /* this socket */
+        CHANNEL_FD_CONFIG,      /* a sealed memfd: the bytes of the configuration file */
+        CHANNEL_FD_LISTEN,      /* the first listening socket */
+};
+
+enum channel_kind {
+        /* worker to main */
+        CHANNEL_CREATING =
+                1, /* text: name of the brick whose create() runs now ("": none any more) */
+        CHANNEL_DIAGNOSTIC, /* text: one configuration error, as it shall be shown; may come many
+                               times */
+        CHANNEL_FAILED,     /* text: why the worker cannot serve, one line; it exits next */
+        CHANNEL_READY,      /* text: "N bricks on M ports"; with --check the worker exits next */
+        CHANNEL_STATUS,     /* text: JSON object, the answer to CHANNEL_QUERY */
+        CHANNEL_STUCK,   /* text: name of the brick that has held the polling thread; health is in
+                            doubt */
+        CHANNEL_CRASHED, /* text: name of the brick the crashing thread was in; sent by a signal
+                            handler */
+        CHANNEL_DRAINED, /* text: "": every call has ended; the worker exits next */
+        CHANNEL_HELD,    /* text: "brick 'x' still holds N calls": why it has not drained yet */
+
+        /* main to worker */
+        CHANNEL_QUERY = 128, /* asks for CHANNEL_STATUS; the worker answers only while its polling
+                                thread does */
+        CHANNEL_RETIRE, /* a newer generation serves: stop accepting, serve on until the connections
+                           have gone */
+        CHANNEL_STOP,   /* text: grace in milliseconds: stop as SIGTERM asks */
+        CHANNEL_CANCEL, /* cancel what still runs, now */
+        CHANNEL_LOG_LEVEL, /* text: new level */
+};
+
+#define CHANNEL_TEXT_MAX 65000
+
+struct channel_message {
+        uint32_t kind;
+        char text[CHANNEL_TEXT_MAX + 1]; /* NUL-terminated by channel_receive() */
+        size_t length;
+};
+
+/* Any thread; async-signal-safe. Never blocks. 0 or a negative errno (-EAGAIN: the other side does
+ * not read). */
+int channel_send(int fd, enum channel_kind kind, const char *text, size_t length);
+
+/* One thread. 1: a message; 0: the other side has closed; -EAGAIN: nothing there now; else a
+ * negative errno. */
+int channel_receive(int fd, struct channel_message *ret);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Ownership by scope: what a variable holds is released when the variable goes out of scope. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define _cleanup_(f) __attribute__((cleanup(f)))
+
+/* Give what p holds to somebody else. */
+#define TAKE_PTR(p)                        \
+        ({                                 \
+                __typeof__(p) *_pp = &(p); \
+                __typeof__(p) _v = *_pp;   \
+                *_pp = NULL;               \
+                _v;                        \
+        })
+
+#define TAKE_FD(fd)                \
+        ({                         \
+                int *_pfd = &(fd); \
+                int _v = *_pfd;    \
+                *_pfd = -EBADF;    \
+                _v;                \
+        })
+
+/* Defines x_freep() for _cleanup_ from x_free(), which takes NULL. */
+#define DEFINE_CLEANUP(type, func)          \
+        static inline void func##p(type *p) \
+        {                                   \
+                if (*p)                     \
+                        func(*p);           \
+        }                                   \
+        struct func##p_swallows_the_semicolon
+
+static inline void freep(void *p)
+{
+        int saved_errno = errno;
+
+        free(*(void **)p);
+        errno = saved_errno;
+}
+
+/* Returns -EBADF, so that `fd = close_fd(fd)` leaves no stale number behind. */
+static inline int close_fd(int fd)
+{
+        int saved_errno = errno;
+
+        if (fd >= 0)
+                (void)close(fd);
+        errno = saved_errno;
+        return -EBADF;
+}
+
+static inline void close_fdp(int *fd)
+{
+        (void)close_fd(*fd);
+}
+
+static inline void fclosep(FILE **f)
+{
+        if (*f)
+                (void)fclose(*f);
+}
+
+#define _cleanup_free_ _cleanup_(freep)
+#define _cleanup_close_ _cleanup_(close_fdp)
+#define _cleanup_fclose_ _cleanup_(fclosep)
+
+#define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The log: native journal entries under systemd, lines on stderr elsewhere.
+ *
+ * Lines go through a bounded ring to a writer thread, so that nothing logged ever blocks its
+ * caller; a full ring drops and counts, and the count is logged once there is room. Every function
+ * is for any thread, except log_open() and log_close().
+ */
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { /* syslog's numbers */
+                 LOG_LEVEL_ERROR = 3,
+                 LOG_LEVEL_WARNING,
+                 LOG_LEVEL_NOTICE,
+                 LOG_LEVEL_INFO,
+                 LOG_LEVEL_DEBUG,
+};
+
+enum log_target {
+        LOG_TARGET_AUTO, /* the journal if stderr is connected to it ($JOURNAL_STREAM), else text */
+        LOG_TARGET_JOURNAL,
+        LOG_TARGET_TEXT, /* "<time> <level> <message> key=value ..." on stderr */
+        LOG_TARGET_JSON, /* one JSON object a line on stderr */
+};
+
+/* One journal field. Names are upper case, as journald wants them ("BRICK"). */
+struct log_field {
+        const char *name;
+        const char *value;
+        size_t length;
+};
+
+/* Starts the writer thread. Before it, lines are written by their caller. Block signals first. */
+int log_open(enum log_target target, enum log_level level);
+
+/* Writes what is queued (for at most one second), stops the thread. */
+void log_close(void);
+
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+bool log_enabled(enum log_level level);
+
+/* The line is cut at 2 KiB, fields and message together at 8 KiB. */
+void log_fields(enum log_level level, const struct log_field *fields, size_t n, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
+                 va_list args) __attribute__((format(printf, 4, 0)));
+
+#define log_error(...) log_fields(LOG_LEVEL_ERROR, NULL, 0, __VA_ARGS__)
+#define log_warning(...) log_fields(LOG_LEVEL_WARNING, NULL, 0, __VA_ARGS__)
+#define log_notice(...) log_fields(LOG_LEVEL_NOTICE, NULL, 0, __VA_ARGS__)
+#define log_info(...) log_fields(LOG_LEVEL_INFO, NULL, 0, __VA_ARGS__)
+#define log_debug(...) log_fields(LOG_LEVEL_DEBUG, NULL, 0, __VA_ARGS__)
+
+/* For `return log_errno(r, "Failed to ...: %m")`: logs at error level with errno set to -r, returns
+ * r. */
+int log_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Lines dropped because the ring was full, since the start. */
+uint64_t log_dropped(void);
+
+/* Names and numbers of levels and targets as the configuration spells them; negative: none such. */
+int log_level_from_string(const char *s);
+const char *log_level_to_string(enum log_level level);
+
+/* MESSAGE_ID= values, one per kind of event, as 32 hexadecimal digits. */
+#define LOG_ID_READY "ebf3f9d46e60460288e9e59ca44f1962"
+#define LOG_ID_CONFIG_ERROR "cb7876ef6a814685bb2cc740fd4b5f1b"
+#define LOG_ID_RELOAD_DONE "ec1d8972c45d499993c7474d16ce9cf1"
+#define LOG_ID_RELOAD_FAILED "a29299a97d5e4b25b633110ed8fc538b"
+#define LOG_ID_WORKER_DIED "26463f8e000340e382f847d45958d0c8"
+#define LOG_ID_STOPPING "42b0320194a54ebd88e85a7a4ccda45b"
+#define LOG_ID_STOPPED "e11ecc9415d74eacbf58fec89ee9010e"
+#define LOG_ID_ACCESS "97def942b4204e32abc325725bf7774c"
+#define LOG_ID_BRICK_SLOW "cbe87d804991485c9870b256245add88"
+#define LOG_ID_BRICK_STUCK "a5059bc2cf1e4cb796dc30870e5e64fc"
+#define LOG_ID_BRICK_MISUSE "b793d96b9c7f43129f0c2cd6e3216dae"
