@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs the Debian 12 packages that the build and the tests need. Silent if all are there.
+set -eu
+
+packages='
+	gcc g++ libc6-dev meson ninja-build pkg-config scdoc
+	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
+	libcurl4-openssl-dev libjansson-dev libpcre2-dev libsqlite3-dev libsystemd-dev libyaml-dev
+	zlib1g-dev
+	clang clang-format libclang-rt-14-dev valgrind
+	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
+	bash-completion curl groff-base iproute2 man-db nghttp2-client procps
+	dbus systemd util-linux
+'
+# npm comes with nodejs where that is not Debian's
+command -v npm >/dev/null || packages="$packages nodejs npm"
+
+# shellcheck disable=SC2086 # a list of words, here and below
+installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' $packages 2>/dev/null || :)
+missing=
+for package in $packages; do
+	case " $installed" in
+	*" ii $package "*) ;;
+	*) missing="$missing $package" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+	root=
+elif ! command -v sudo >/dev/null; then
+	echo "deps.sh: run this as root, or install sudo, or install:$missing" >&2
+	exit 1
+elif [ -t 0 ]; then
+	root=sudo
+else
+	root='sudo -n' # nobody is there to type a password
+fi
+
+apt() {
+	$root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" \
+		</dev/null >"$log" 2>&1 || {
+		cat "$log" >&2
+		echo "deps.sh: apt-get $1 failed" >&2
+		exit 1
+	}
+}
+
+echo "installing:$missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt update
+# shellcheck disable=SC2086
+apt install --no-install-recommends $missing

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Builds brickd in four ways under build/ and runs all tests. The last line says
+# "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
+
+export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1
+
+tests/deps.sh || exit 1
+jobs=$(nproc)
+builds=
+
+# build NAME CC MESON-OPTION... -- MESON-TEST-OPTION...
+build() {
+	dir=build/$1 CC=$2
+	export CC
+	shift 2
+	setup=
+	while [ "$1" != -- ]; do
+		setup="$setup $1"
+		shift
+	done
+	shift
+	builds="$builds $dir"
+	rm -f "$dir/meson-logs/testlog.json"
+
+	echo "== $dir: $* =="
+	# shellcheck disable=SC2086 # a list of words
+	{ [ -e "$dir/build.ninja" ] || meson setup --werror $setup "$dir" >"$dir.log" 2>&1; } &&
+		ninja -C "$dir" -j "$jobs" >"$dir.log" 2>&1 || {
+		tail -n 60 "$dir.log"
+		return
+	}
+	meson test -C "$dir" --no-rebuild --num-processes "$jobs" "$@"
+}
+
+mkdir -p build
+build gcc gcc -- --timeout-multiplier 2
+build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
+	--timeout-multiplier 4 --suite unit --suite module --suite fuzz --suite integration
+build tsan gcc -Db_sanitize=thread -Db_lundef=false -- \
+	--timeout-multiplier 8 --suite unit --suite module
+build clang clang -- --timeout-multiplier 2 --suite unit
+
+# shellcheck disable=SC2086
+exec tests/report.py $builds
