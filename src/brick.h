@@ -123,6 +123,9 @@ struct brick_child_ops {
 
         /* Last. The child may still be passed to child_free(), nothing else. */
         void (*done)(void *user, const struct brick_outcome *outcome);
+
+        /* child_send() may be tried again. Optional. */
+        void (*writable)(void *user);
 };
 
 /*

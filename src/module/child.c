@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module/call.h"
+#include "module/child.h"
+#include "module/instance.h"
+
+/* Replies of one child that wait for child_recv(). */
+#define CHILD_WINDOW (64 * 1024)
+
+/*
+ * `call` is what the callee sees. Its references: the transport's is held until done() has been
+ * called; the caller's own is `call.refs` too, so that one count frees the whole.
+ */
+struct brick_child {
+        struct brick_call call;
+        struct brick_call *parent; /* referenced: its metadata and peer are the callee's */
+        struct brick_child *older; /* in parent->children */
+        struct brick_child *newer;
+        const struct brick_child_ops *ops;
+        void *user;
+
+        bool wanted;  /* child_recv() waits for a reply */
+        bool telling; /* a function of ops runs */
+        bool told;    /* done() has been called */
+        bool closed;  /* child_close() */
+        bool refused; /* child_send() said -EAGAIN */
+        bool writable_due;
+        bool full; /* `incoming` holds a request message */
+        void *incoming;
+        size_t incoming_size;
+};
+
+static struct brick_child *child_of(struct brick_call *call)
+{
+        return (struct brick_child *)call;
+}
+
+static void lock(struct brick_child *child)
+{
+        (void)pthread_mutex_lock(&child->call.lock);
+}
+
+static void unlock(struct brick_child *child)
+{
+        (void)pthread_mutex_unlock(&child->call.lock);
+}
+
+static void child_link(struct brick_child *child)
+{
+        struct brick_call *parent = child->parent;
+
+        (void)pthread_mutex_lock(&parent->lock);
+        child->older = parent->children;
+        if (child->older)
+                child->older->newer = child;
+        parent->children = child;
+        (void)pthread_mutex_unlock(&parent->lock);
+}
+
+static void child_unlink(struct brick_child *child)
+{
+        struct brick_call *parent = child->parent;
+
+        (void)pthread_mutex_lock(&parent->lock);
+        if (child->newer)
+                child->newer->older = child->older;
+        else
+                parent->children = child->older;
+        if (child->older)
+                child->older->newer = child->newer;
+        (void)pthread_mutex_unlock(&parent->lock);
+}
+
+/* --- the transport of the callee's call ------------------------------------------------------ */
+
+static struct reply *reply_new(struct brick_call *call, size_t size)
+{
+        struct reply *reply = malloc(sizeof *reply + size);
+
+        if (reply)
+                *reply = (struct reply){ .data = reply + 1, .size = size };
+        return reply;
+}
+
+static void reply_free(struct brick_call *call, struct reply *reply)
+{
+        free(reply);
+}
+
+static int reply_seal(struct brick_call *call, struct reply *reply)
+{
+        return 0;
+}
+
+static void tell_message(struct brick_child *child, struct reply *reply)
+{
+        child->wanted = false;
+        unlock(child);
+        if (child->ops->message)
+                child->ops->message(child->user, (struct brick_bytes){ reply->data, reply->size });
+        lock(child);
+        call_sent(&child->call, reply->size);
+        free(reply);
+}
+
+static void tell_writable(struct brick_child *child)
+{
+        child->writable_due = false;
+        if (child->ops->struct_size < offsetof(struct brick_child_ops, writable) + sizeof(void *) ||
+            !child->ops->writable)
+                return;
+        unlock(child);
+        child->ops->writable(child->user);
+        lock(child);
+}
+
+static void tell_done(struct brick_child *child)
+{
+        const struct outcome *o = &child->call.outcome;
+        struct brick_outcome outcome = {
+                .struct_size = sizeof outcome,
+                .status = o->in_band ? 0 : o->status,
+                .code = o->in_band ? o->code : 200,
+                .message = o->message,
+                .detail = o->detail,
+        };
+
+        child->told = true;
+        unlock(child);
+        child_unlink(child);
+        child->ops->done(child->user, &outcome);
+        lock(child);
+        call_unref(&child->call); /* the transport's; the caller of pump() has another */
+}
+
+/* Lock held. The next thing the caller is to be told, if it may be told now. */
+static void pump(struct brick_call *call)
+{
+        struct brick_child *child = child_of(call);
+        bool failed;
+
+        if (child->telling)
+                return;
+        call_ref(call);
+        child->telling = true;
+        while (!child->told) {
+                failed = call->phase == CALL_FINISHED &&
+                         (call->outcome.in_band || call->outcome.status != 0);
+                if (call->phase == CALL_FINISHED &&
+                    (atomic_load(&call->cancelled) || (failed && call_is_single(call))))
+                        call_drop_replies(call);
+
+                if (child->wanted && call->outbox &&
+                    (call->phase == CALL_FINISHED || !call_is_single(call)))
+                        tell_message(child, call_take_reply(call));
+                else if (call->phase == CALL_FINISHED && !call->outbox)
+                        tell_done(child);
+                else if (child->writable_due)
+                        tell_writable(child);
+                else
+                        break;
+                call_enter_due(call);
+        }
+        child->telling = false;
+        call_unref(call); /* not the last: see above */
+}
+
+static void receive(struct brick_call *call)
+{
+        struct brick_child *child = child_of(call);
+        struct brick_bytes message = { child->incoming, child->incoming_size };
+
+        if (child->full)
+                call_deliver(call, &message);
+        else if (child->closed)
+                call_deliver(call, NULL);
+}
+
+static void release(struct brick_call *call)
+{
+        struct brick_child *child = child_of(call);
+
+        free(child->incoming);
+        child->incoming = NULL;
+        child->full = false;
+        if (child->refused) {
+                child->refused = false;
+                child->writable_due = true;
+                if (!call_gathers(call))
+                        pump(call);
+        }
+}
+
+static bool metadata(struct brick_call *call, size_t index, struct brick_str *ret_key,
+                     struct brick_str *ret_value)
+{
+        struct brick_call *parent = child_of(call)->parent;
+
+        return parent->transport->metadata(parent, index, ret_key, ret_value);
+}
+
+static struct brick_str peer(struct brick_call *call)
+{
+        struct brick_call *parent = child_of(call)->parent;
+
+        return parent->transport->peer(parent);
+}
+
+/* A callee's trailing metadata is for a peer on a wire; here there is none. */
+static int trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
+{
+        return 0;
+}
+
+static void child_destroy(struct brick_call *call)
+{
+        struct brick_child *child = child_of(call);
+
+        free(child->incoming);
+        if (child->parent)
+                call_unref(child->parent);
+        call_done(call);
+        free(child);
+}
+
+static const struct transport child_transport = {
+        .reply_new = reply_new,
+        .reply_free = reply_free,
+        .reply_seal = reply_seal,
+        .pump = pump,
+        .receive = receive,
+        .release = release,
+        .metadata = metadata,
+        .peer = peer,
+        .trailer = trailer,
+        .free = child_destroy,
+};
+
+/* --- what the caller calls ------------------------------------------------------------------- */
+
+/* The callee's arena lives as long as its call, and so does this copy of the request. */
+static int copy_request(struct brick_call *call, struct brick_bytes request)
+{
+        char *copy = arena_strndup(&call->arena, request.ptr, request.len);
+
+        if (!copy)
+                return -ENOMEM;
+        call->request = (struct brick_bytes){ copy, request.len };
+        return 0;
+}
+
+static int child_new(struct brick_call *parent, struct instance *callee, uint32_t method,
+                     struct brick_bytes request, struct brick_child **ret)
+{
+        struct brick_child *child = calloc(1, sizeof *child);
+        struct brick_call *call;
+        int r;
+
+        if (!child)
+                return -ENOMEM;
+        call = &child->call;
+        call_init(call, &child_transport);
+        call_reset(call, callee, method, (size_t)callee->limits.arena);
+        call->window = CHILD_WINDOW;
+        call->max_reply = SIZE_MAX / 2;
+        call->started = parent->started;
+        call->deadline = parent->deadline;
+        r = copy_request(call, request);
+        if (r < 0) {
+                child_destroy(call);
+                return r;
+        }
+        *ret = child;
+        return 0;
+}
+
+int child_abi_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                    struct brick_bytes request, const struct brick_child_ops *ops, void *user,
+                    struct brick_child **ret)
+{
+        static const struct outcome full = { .status = 8, .message = { "The brick is busy", 17 } };
+        struct instance *callee = target->instance;
+        struct brick_child *child;
+        struct brick_call *call;
+        int r;
+
+        if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
+                return -EINVAL;
+        if (atomic_load(&parent->cancelled))
+                return -ECANCELED;
+        r = child_new(parent, callee, method, request, &child);
+        if (r < 0)
+                return r;
+
+        call = &child->call;
+        call_ref(parent);
+        child->parent = parent;
+        child->ops = ops;
+        child->user = user;
+        call_ref(call); /* the caller's */
+        call_ref(call); /* for this function */
+        child_link(child);
+        *ret = child;
+
+        if (!(callee->brick->methods & (1u << method))) {
+                struct outcome outcome = outcome_no_handler(method);
+
+                call_refuse(call, &outcome);
+        } else {
+                switch (instance_admit(callee, call)) {
+                case ADMIT_START:
+                        call_start(call);
+                        break;
+                case ADMIT_QUEUED:
+                        break;
+                case ADMIT_FULL:
+                        call_refuse(call, &full);
+                        break;
+                }
+        }
+        call_unref(call);
+        return 0;
+}
+
+void child_abi_recv(struct brick_child *child)
+{
+        lock(child);
+        child->wanted = true;
+        if (!call_gathers(&child->call))
+                pump(&child->call);
+        unlock(child);
+}
+
+int child_abi_send(struct brick_child *child, struct brick_bytes message)
+{
+        struct brick_call *call = &child->call;
+        int r = 0;
+
+        lock(child);
+        if (child->closed || !call_has_request_stream(call)) {
+                r = -EINVAL;
+        } else if (call->phase == CALL_FINISHED || atomic_load(&call->cancelled)) {
+                r = -ECANCELED;
+        } else if (child->full) {
+                child->refused = true;
+                r = -EAGAIN;
+        } else {
+                child->incoming = malloc(message.len + 1);
+                if (!child->incoming) {
+                        r = -ENOMEM;
+                } else {
+                        if (message.len > 0)
+                                memcpy(child->incoming, message.ptr, message.len);
+                        child->incoming_size = message.len;
+                        child->full = true;
+                        if (call->inbox == INBOX_WANTED)
+                                receive(call);
+                        call_enter_due(call);
+                }
+        }
+        unlock(child);
+        return r;
+}
+
+void child_abi_close(struct brick_child *child)
+{
+        struct brick_call *call = &child->call;
+
+        lock(child);
+        child->closed = true;
+        if (call->inbox == INBOX_WANTED && !child->full)
+                receive(call);
+        call_enter_due(call);
+        unlock(child);
+}
+
+void child_abi_cancel(struct brick_child *child)
+{
+        static const struct outcome cancelled = { .status = 1, .message = { "Cancelled", 9 } };
+
+        call_ref(&child->call);
+        call_cancel(&child->call);
+        call_refuse(&child->call, &cancelled);
+        call_unref(&child->call);
+}
+
+void child_abi_free(struct brick_child *child)
+{
+        bool told;
+
+        lock(child);
+        told = child->told;
+        unlock(child);
+        if (!told)
+                child_abi_cancel(child);
+        call_unref(&child->call);
+}
+
+void child_cancel_all(struct brick_call *parent)
+{
+        struct brick_child *child;
+
+        for (;;) {
+                (void)pthread_mutex_lock(&parent->lock);
+                child = parent->children;
+                while (child && atomic_load(&child->call.cancelled))
+                        child = child->older;
+                if (child)
+                        call_ref(&child->call);
+                (void)pthread_mutex_unlock(&parent->lock);
+                if (!child)
+                        return;
+                child_abi_cancel(child);
+                call_unref(&child->call);
+        }
+}

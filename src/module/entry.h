@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Every entry into a brick's code is between entry_begin() and entry_end(), so that it is known who
+ * is to blame, should the process die in it or a thread not come back from it.
+ */
+
+#include <stdint.h>
+
+struct instance;
+
+/* On the stack of whoever enters. Entries nest: a brick calls a brick. */
+struct entry {
+        struct instance *previous;
+        uint64_t since;
+};
+
+void entry_begin(struct entry *entry, struct instance *instance);
+void entry_end(struct entry *entry, struct instance *instance);
+
+/* The name of the brick that this thread is in; NULL: none. Async-signal-safe. */
+const char *entry_current(void);
+
+/*
+ * Makes this thread the one that polls for all calls: a brick that holds it for over 100 ms is
+ * named in the log when it comes back, and by entry_stuck() before. One thread per process.
+ */
+void entry_watch_thread(void);
+
+/* The brick that holds the watched thread, and since when (CLOCK_MONOTONIC ns); NULL: none. [any]
+ */
+const char *entry_stuck(uint64_t *ret_since);
+
+/* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
+void entry_guard_stack(void);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/diag.h"
+#include "conf/node.h"
+#include "module/call.h"
+#include "module/entry.h"
+#include "module/host.h"
+#include "module/instance.h"
+#include "util/log.h"
+
+/* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
+#define THREAD_STACK (1024 * 1024)
+
+/* Lock held. */
+static bool may_take(const struct instance *instance)
+{
+        return instance->queue && atomic_load(&instance->in_flight) < instance->limits.concurrency;
+}
+
+static void *thread_run(void *arg)
+{
+        struct instance *instance = arg;
+        struct brick_call *call;
+
+        entry_guard_stack();
+        (void)pthread_mutex_lock(&instance->lock);
+        for (;;) {
+                /* Ends with instance_free(). */
+                while (!may_take(instance) && !instance->stopping)
+                        (void)pthread_cond_wait(&instance->work, &instance->lock);
+                if (!may_take(instance))
+                        break;
+
+                call = instance->queue;
+                instance->queue = call->next;
+                if (!instance->queue)
+                        instance->queue_end = &instance->queue;
+                (void)atomic_fetch_sub(&instance->queued, 1);
+                (void)atomic_fetch_add(&instance->in_flight, 1);
+                (void)pthread_mutex_unlock(&instance->lock);
+
+                call_start(call);
+                call_unref(call); /* the queue's */
+
+                (void)pthread_mutex_lock(&instance->lock);
+        }
+        (void)pthread_mutex_unlock(&instance->lock);
+        return NULL;
+}
+
+static int start_threads(struct instance *instance, unsigned n)
+{
+        pthread_attr_t attr;
+        int r = 0;
+
+        instance->threads = calloc(n, sizeof *instance->threads);
+        if (!instance->threads)
+                return -ENOMEM;
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+        while (r == 0 && instance->n_threads < n) {
+                r = -pthread_create(&instance->threads[instance->n_threads], &attr, thread_run,
+                                    instance);
+                if (r == 0)
+                        instance->n_threads++;
+        }
+        (void)pthread_attr_destroy(&attr);
+        return r;
+}
+
+/* The type of an instance of a BRICK_TYPE_ANY module is its option `type`, which is checked
+ * already. */
+static unsigned type_of(const struct module *module, const struct node *options)
+{
+        const struct node *node;
+        int type;
+
+        if (module->brick->type != BRICK_TYPE_ANY)
+                return module->brick->type;
+        node = node_get(options, "type");
+        type = node ? brick_type_from_string(node->text) : -EINVAL;
+        return type > 0 ? (unsigned)type : 0;
+}
+
+static int create(struct instance *instance, struct diag *diag)
+{
+        size_t mistakes = diag_count(diag);
+        struct entry entry;
+        int r;
+
+        entry_begin(&entry, instance);
+        r = host_create(&instance->ctx, instance->brick, &instance->self);
+        entry_end(&entry, instance);
+
+        if (r < 0 && diag_count(diag) == mistakes)
+                diag_add(diag, instance->conf->node, "module %s refused to make this brick: %s",
+                         instance->module->path, strerror(-r));
+        else if (r >= 0 && diag_count(diag) > mistakes)
+                r = -EINVAL; /* it has blamed a node and gone on: destroy() is due */
+        return r < 0 ? -EINVAL : 0;
+}
+
+int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,
+                 const struct node *options, const char *base, struct instance **peers,
+                 size_t n_peers, struct diag *diag)
+{
+        _cleanup_(instance_freep) struct instance *instance = calloc(1, sizeof *instance);
+        int r;
+
+        if (!instance)
+                return -ENOMEM;
+        instance->conf = conf;
+        instance->limits = conf->limits;
+        instance->module = module;
+        instance->brick = module->brick;
+        instance->type = type_of(module, options);
+        instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
+        instance->queue_end = &instance->queue;
+        instance->as_target.instance = instance;
+        (void)pthread_mutex_init(&instance->lock, NULL);
+        (void)pthread_cond_init(&instance->work, NULL);
+
+        if (instance->type == 0) {
+                diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
+                return -EINVAL;
+        }
+        /* One call per thread: more would only wait inside the brick's start(). */
+        if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
+                instance->limits.concurrency = instance->limits.threads;
+
+        instance->ctx = (struct brick_ctx){
+                .instance = instance,
+                .diag = diag,
+                .options = options,
+                .base = base,
+                .peers = peers,
+                .n_peers = n_peers,
+        };
+        r = create(instance, diag);
+        instance->ctx = (struct brick_ctx){ .instance = instance };
+        if (r < 0)
+                return r;
+
+        if (instance->blocking) {
+                r = start_threads(instance, instance->limits.threads);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(instance);
+        return 0;
+}
+
+void instance_drain(struct instance *instance)
+{
+        struct entry entry;
+
+        if (!instance->brick->drain)
+                return;
+        entry_begin(&entry, instance);
+        instance->brick->drain(instance->self);
+        entry_end(&entry, instance);
+}
+
+struct instance *instance_free(struct instance *instance)
+{
+        struct entry entry;
+
+        if (!instance)
+                return NULL;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        instance->stopping = true;
+        (void)pthread_cond_broadcast(&instance->work);
+        (void)pthread_mutex_unlock(&instance->lock);
+        for (unsigned i = 0; i < instance->n_threads; i++)
+                (void)pthread_join(instance->threads[i], NULL);
+        free(instance->threads);
+
+        if (instance->self) {
+                entry_begin(&entry, instance);
+                instance->brick->destroy(instance->self);
+                entry_end(&entry, instance);
+        }
+        (void)pthread_cond_destroy(&instance->work);
+        (void)pthread_mutex_destroy(&instance->lock);
+        free(instance);
+        return NULL;
+}
+
+/* Takes a place among the calls in flight, if there is one. */
+static bool claim_place(struct instance *instance)
+{
+        unsigned n = atomic_load_explicit(&instance->in_flight, memory_order_relaxed);
+
+        while (n < instance->limits.concurrency)
+                if (atomic_compare_exchange_weak(&instance->in_flight, &n, n + 1))
+                        return true;
+        return false;
+}
+
+enum admission instance_admit(struct instance *instance, struct brick_call *call)
+{
+        enum admission admission = ADMIT_FULL;
+
+        if (!instance->blocking && atomic_load(&instance->queued) == 0 && claim_place(instance))
+                return ADMIT_START;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        /* A blocking brick's idle threads take from the queue as well: their places count as room.
+         */
+        if (atomic_load(&instance->queued) < instance->limits.queue ||
+            (instance->blocking &&
+             atomic_load(&instance->queued) + atomic_load(&instance->in_flight) <
+                     instance->limits.concurrency)) {
+                if (instance->n_threads > 0 || start_threads(instance, 1) == 0) {
+                        call_ref(call);
+                        call->next = NULL;
+                        *instance->queue_end = call;
+                        instance->queue_end = &call->next;
+                        (void)atomic_fetch_add(&instance->queued, 1);
+                        (void)pthread_cond_signal(&instance->work);
+                        admission = ADMIT_QUEUED;
+                }
+        }
+        (void)pthread_mutex_unlock(&instance->lock);
+        return admission;
+}
+
+void instance_release(struct instance *instance)
+{
+        (void)atomic_fetch_sub(&instance->in_flight, 1);
+        if (atomic_load(&instance->queued) == 0)
+                return;
+        (void)pthread_mutex_lock(&instance->lock);
+        (void)pthread_cond_signal(&instance->work);
+        (void)pthread_mutex_unlock(&instance->lock);
+}

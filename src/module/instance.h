@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * One brick of the configuration, made from a module: what it may have at a time, what waits for
+ * it, and the threads of a blocking one.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "brick.h"
+#include "conf/conf.h"
+#include "module/load.h"
+
+struct brick_call;
+struct diag;
+struct instance;
+
+struct brick_target {
+        struct instance *instance;
+};
+
+/* brickd's side of an instance, as the brick sees it. */
+struct brick_ctx {
+        struct instance *instance;
+
+        /* While create() runs; see instance_new(). */
+        struct diag *diag;
+        const struct node *options;
+        const char *base;
+        struct instance **peers;
+        size_t n_peers;
+        char **strings; /* paths and secrets made for it */
+        size_t n_strings;
+};
+
+struct instance {
+        struct brick_ctx ctx;
+        const struct conf_brick *conf;
+        struct conf_limits limits;
+        const struct module *module;
+        const struct brick_module *brick;
+        struct brick_instance *self;
+        unsigned type; /* BRICK_TYPE_*, never ANY */
+        bool blocking;
+
+        atomic_uint in_flight; /* calls the brick holds */
+        atomic_uint_fast64_t calls;
+        atomic_uint_fast64_t failures;
+
+        /* Calls that wait, and the threads that take them. An async brick gets one, with its first
+         * such call. */
+        pthread_mutex_t lock;
+        pthread_cond_t work;
+        struct brick_call *queue;
+        struct brick_call **queue_end;
+        atomic_uint queued;
+        pthread_t *threads;
+        unsigned n_threads;
+        bool stopping;
+        struct brick_target as_target;
+};
+
+/*
+ * Makes an instance of a module: checks nothing but what the type needs (the module's options are
+ * already checked), runs create(). `peers` are the instances that it may call, found by name; they
+ * outlive this one. `base` is what relative paths start from.
+ * Mistakes go to diag; -EINVAL then. [main]
+ */
+int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,
+                 const struct node *options, const char *base, struct instance **peers,
+                 size_t n_peers, struct diag *diag);
+
+/* Tells the brick that no new call will come. [main] */
+void instance_drain(struct instance *instance);
+
+/* Every call has ended. Joins the threads, runs destroy(). [main] */
+struct instance *instance_free(struct instance *instance);
+DEFINE_CLEANUP(struct instance *, instance_free);
+
+enum admission {
+        ADMIT_START, /* start it here and now: call_start() */
+        ADMIT_QUEUED,
+        ADMIT_FULL, /* neither room nor queue: RESOURCE_EXHAUSTED */
+};
+
+/* Takes a call in. [any] */
+enum admission instance_admit(struct instance *instance, struct brick_call *call);
+
+/* A call of the brick has finished: there is room for the next. [any] */
+void instance_release(struct instance *instance);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Memory that is given out piece by piece and taken back all at once. The first block stays for the
+ * next use, so that a recycled arena does not touch malloc. Not for two threads at once.
+ */
+
+#include <stddef.h>
+
+struct arena_block;
+
+struct arena {
+        char *next;
+        char *end;
+        struct arena_block *blocks; /* the newest first, the first block last */
+        size_t used;                /* bytes of all blocks */
+        size_t limit;
+};
+
+/* limit bounds the bytes of all blocks. */
+void arena_init(struct arena *arena, size_t limit);
+
+/* align: a power of two, at most 4096. NULL: out of memory, or over the limit. */
+void *arena_alloc(struct arena *arena, size_t size, size_t align);
+
+/* Forget everything that was given out. */
+void arena_reset(struct arena *arena, size_t limit);
+void arena_done(struct arena *arena);
+
+/* A NUL-terminated copy; NULL as arena_alloc(). */
+char *arena_strndup(struct arena *arena, const char *s, size_t length);
