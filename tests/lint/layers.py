@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Directories of src/ are layers: an include may only point down. Few files see a library."""
+
+import pathlib
+import re
+import sys
+
+PROTO = "proto"  # the messages, generated
+SDK = "sdk"
+BRICK = "brick.h"
+BRICK_OWN = "brick"  # the folder of the brick itself
+
+# what the files of a directory may include
+LAYERS = {
+    "util": {"util"},
+    "conf": {"util", "conf", BRICK},
+    "manager": {"util", "conf", "manager"},
+    "main.c": {"util", "conf", "manager"},
+    "module": {"util", "conf", "module", BRICK, PROTO},
+    "rpc": {"util", "conf", "module", "rpc", BRICK, PROTO},
+    "worker": {"util", "conf", "module", "rpc", "worker", BRICK, PROTO},
+    "ctl": {"util", "conf", "ctl", PROTO},
+    "sdk": {SDK, BRICK, PROTO},
+    "bricks": {SDK, BRICK, PROTO, BRICK_OWN},
+    "brick.h": set(),
+}
+
+# library header (or the start of it) -> the only files (or directories) that may include it
+LIBRARIES = {
+    "yaml.h": ["conf/yaml.c", "bricks/"],
+    "grpc/": ["rpc/", "ctl/"],
+    "dlfcn.h": ["module/load.c"],
+    "curl/": ["bricks/"],
+    "sqlite3.h": ["bricks/"],
+    "pcre2.h": ["bricks/"],
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def layer_of(name, src):
+    """The layer that an include with quotes points to."""
+    if name == "config.h":
+        return None
+    if name.endswith(".pb-c.h"):
+        return PROTO
+    if name == "brick-sdk.h":
+        return SDK
+    if name == BRICK:
+        return BRICK
+    first = name.partition("/")[0]
+    return first if "/" in name and (src / first).is_dir() else BRICK_OWN
+
+
+def check_quoted(path, name, src):
+    layer = layer_of(name, src)
+    own = path.parts[0]
+    if layer is None or layer in LAYERS[own]:
+        return None
+    if layer == BRICK_OWN and own != "bricks":
+        return f'"{name}": paths start at src/'
+    return f'"{name}": {own} may not see {layer}'
+
+
+def check_library(path, name):
+    for header, allowed in LIBRARIES.items():
+        if name.startswith(header) and not any(str(path).startswith(a) for a in allowed):
+            return f"<{name}>: only for {' and '.join(allowed)}"
+    return None
+
+
+def main(src):
+    bad = 0
+    for file in sorted(src.rglob("*.[ch]")):
+        path = file.relative_to(src)
+        text = file.read_text(encoding="utf-8")
+        for match in INCLUDE.finditer(text):
+            quote, name = match.groups()
+            reason = check_quoted(path, name, src) if quote == '"' else check_library(path, name)
+            if reason:
+                line = text.count("\n", 0, match.start(2)) + 1
+                print(f"src/{path}:{line}: {reason}")
+                bad += 1
+    return bad != 0
+
+
+sys.exit(main(pathlib.Path(sys.argv[1])))
