@@ -1,5 +1,204 @@
 /* SPDX-License-Identifier: MIT */
-int main(void)
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "config.h"
+#include "manager/check.h"
+#include "manager/manager.h"
+#include "manager/spawn.h"
+#include "util/log.h"
+
+enum action {
+        ACTION_SERVE,
+        ACTION_CHECK,
+        ACTION_PRINT_CONFIG,
+        ACTION_PRINT_SCHEMA,
+        ACTION_ASK_WORKER, /* --inspect, --describe: they open modules, and the main process does
+                              not */
+        ACTION_VERSION,
+        ACTION_HELP,
+};
+
+struct arguments {
+        enum action action;
+        const char *file;
+};
+
+static void print_help(void)
 {
-        return 0;
+        (void)printf(
+                "Usage: brickd [-c FILE]\n"
+                "       brickd --check [FILE]\n"
+                "\n"
+                "Serves the bricks that a YAML file lists, over gRPC.\n"
+                "\n"
+                "  -c, --config FILE   the configuration (%s)\n"
+                "      --check         build everything, say what is wrong, and exit\n"
+                "      --print-config  print the configuration with every default filled in\n"
+                "      --print-schema  print the JSON Schema of the configuration\n"
+                "      --inspect FILE  print what a module file is\n"
+                "      --describe NAME print the options of a module\n"
+                "      --version       print the version\n"
+                "  -h, --help          print this\n"
+                "\n"
+                "SIGHUP reloads; SIGTERM stops, a second one cancels the calls that still run.\n"
+                "See brickd(8) and brickd.yaml(5).\n",
+                BRICKD_CONFIG_FILE);
+}
+
+static bool parse_arguments(struct arguments *ret, int argc, char **argv)
+{
+        enum {
+                OPTION_CHECK = 256,
+                OPTION_PRINT_CONFIG,
+                OPTION_PRINT_SCHEMA,
+                OPTION_ASK_WORKER,
+                OPTION_VERSION
+        };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "check", no_argument, NULL, OPTION_CHECK },
+                { "print-config", no_argument, NULL, OPTION_PRINT_CONFIG },
+                { "print-schema", no_argument, NULL, OPTION_PRINT_SCHEMA },
+                { "inspect", required_argument, NULL, OPTION_ASK_WORKER },
+                { "describe", required_argument, NULL, OPTION_ASK_WORKER },
+                { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                {},
+        };
+        struct arguments arguments = { .file = BRICKD_CONFIG_FILE };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0)
+                switch (c) {
+                case 'c':
+                        arguments.file = optarg;
+                        break;
+                case 'h':
+                        arguments.action = ACTION_HELP;
+                        break;
+                case OPTION_CHECK:
+                        arguments.action = ACTION_CHECK;
+                        break;
+                case OPTION_PRINT_CONFIG:
+                        arguments.action = ACTION_PRINT_CONFIG;
+                        break;
+                case OPTION_PRINT_SCHEMA:
+                        arguments.action = ACTION_PRINT_SCHEMA;
+                        break;
+                case OPTION_ASK_WORKER:
+                        arguments.action = ACTION_ASK_WORKER;
+                        break;
+                case OPTION_VERSION:
+                        arguments.action = ACTION_VERSION;
+                        break;
+                default:
+                        return false;
+                }
+        if (optind < argc && arguments.action == ACTION_CHECK)
+                arguments.file = argv[optind++];
+        if (optind < argc) {
+                (void)fprintf(stderr, "brickd: what is '%s'? The configuration is given with -c\n",
+                              argv[optind]);
+                return false;
+        }
+        *ret = arguments;
+        return true;
+}
+
+static int print_config(const char *name)
+{
+        _cleanup_free_ char *bytes = NULL;
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        size_t length;
+        int r;
+
+        r = conf_read(name, &bytes, &length);
+        if (r < 0) {
+                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                return EX_CONFIG;
+        }
+        r = diag_new(&diag, name, bytes, length);
+        if (r == 0)
+                r = conf_parse(&conf, name, bytes, length, diag);
+        if (r == -EINVAL) {
+                diag_print(diag, stderr);
+                return EX_CONFIG;
+        }
+        if (r < 0) {
+                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                return EXIT_FAILURE;
+        }
+        conf_print(conf, stdout);
+        return EXIT_SUCCESS;
+}
+
+static int ask_worker(char **argv)
+{
+        (void)execv(spawn_executable(), argv);
+        (void)fprintf(stderr, "brickd: %s: %s\n", spawn_executable(), strerror(errno));
+        return EXIT_FAILURE;
+}
+
+/* Before there is any thread: they are read from a descriptor. */
+static void block_signals(void)
+{
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGINT);
+        (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGCHLD);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(const struct arguments *arguments, char **argv)
+{
+        int status = EXIT_SUCCESS;
+
+        switch (arguments->action) {
+        case ACTION_SERVE:
+                block_signals();
+                status = manager_run(arguments->file);
+                log_close();
+                break;
+        case ACTION_CHECK:
+                block_signals();
+                status = check_file(arguments->file);
+                break;
+        case ACTION_PRINT_CONFIG:
+                status = print_config(arguments->file);
+                break;
+        case ACTION_PRINT_SCHEMA:
+                conf_print_schema(stdout);
+                break;
+        case ACTION_ASK_WORKER:
+                status = ask_worker(argv);
+                break;
+        case ACTION_VERSION:
+                (void)printf("brickd %s\n", BRICKD_VERSION);
+                break;
+        case ACTION_HELP:
+                print_help();
+                break;
+        }
+        return status;
+}
+
+int main(int argc, char **argv)
+{
+        struct arguments arguments;
+
+        if (!parse_arguments(&arguments, argc, argv))
+                return EX_USAGE;
+        return run(&arguments, argv);
 }

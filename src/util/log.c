@@ -380,6 +380,16 @@ enum log_level log_get_level(void)
         return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
+enum log_target log_get_target(void)
+{
+        enum log_target target;
+
+        pthread_mutex_lock(&logger.lock);
+        target = resolve(logger.target);
+        pthread_mutex_unlock(&logger.lock);
+        return target;
+}
+
 bool log_enabled(enum log_level level)
 {
         return level <= log_get_level();

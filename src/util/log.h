@@ -44,6 +44,7 @@ void log_close(void);
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
+enum log_target log_get_target(void); /* where lines go: never AUTO */
 bool log_enabled(enum log_level level);
 
 /* The line is cut at 2 KiB, fields and message together at 8 KiB. */

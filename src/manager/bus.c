@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-bus.h>
+
+#include "manager/bus.h"
+#include "manager/manager.h"
+#include "manager/socket.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define CONNECTIONS_MAX 16
+#define PENDING_MAX 64
+
+/* How long Status() waits for workers that may be busy. */
+#define ANSWER_TIME (500 * NSEC_PER_MSEC)
+
+#define ERROR_CONFIG "org.brickd.Error.Config"
+#define ERROR_FAILED "org.brickd.Error.Failed"
+
+struct connection {
+        struct connection *next;
+        struct bus *bus;
+        sd_bus *peer;
+};
+
+struct pending { /* a call that has not been answered */
+        struct pending *next;
+        sd_bus_message *message;
+        enum { PENDING_STATUS, PENDING_RELOAD, PENDING_DRAIN } what;
+        unsigned
+                generation; /* PENDING_RELOAD: the verdict on it; _DRAIN: all before it have gone */
+        bool wait;          /* PENDING_RELOAD: _DRAIN follows */
+};
+
+struct bus {
+        struct manager *manager;
+        struct socket *socket;
+        sd_event_source *io;
+        sd_event_source *answer_time; /* of the Status() calls that wait */
+        struct connection *connections;
+        unsigned n_connections;
+        struct pending *pending;
+        unsigned n_pending;
+};
+
+/* Calls that wait */
+
+static struct pending *pending_free(struct bus *bus, struct pending *p)
+{
+        struct pending **link = &bus->pending;
+
+        while (*link != p)
+                link = &(*link)->next;
+        *link = p->next;
+        bus->n_pending--;
+        sd_bus_message_unref(p->message);
+        free(p);
+        return NULL;
+}
+
+static int pending_add(struct bus *bus, sd_bus_message *message, struct pending **ret)
+{
+        struct pending *p;
+
+        if (bus->n_pending >= PENDING_MAX)
+                return -EBUSY;
+        p = calloc(1, sizeof *p);
+        if (!p)
+                return -ENOMEM;
+        p->message = sd_bus_message_ref(message);
+        p->next = bus->pending;
+        bus->pending = p;
+        bus->n_pending++;
+        *ret = p;
+        return 0;
+}
+
+static void answer_status(struct bus *bus, struct pending *p)
+{
+        _cleanup_free_ char *json = NULL;
+
+        if (manager_status(bus->manager, &json) == 0)
+                (void)sd_bus_reply_method_return(p->message, "s", json);
+        else
+                (void)sd_bus_reply_method_errno(p->message, -ENOMEM, NULL);
+        (void)pending_free(bus, p);
+}
+
+static void answer_reload(struct bus *bus, struct pending *p)
+{
+        const struct verdict *v = &bus->manager->verdict;
+        const char *text = v->text ? v->text : "";
+
+        if (v->ok)
+                (void)sd_bus_reply_method_return(p->message, "s", text);
+        else
+                (void)sd_bus_reply_method_errorf(
+                        p->message, v->config ? ERROR_CONFIG : ERROR_FAILED, "%s", text);
+        (void)pending_free(bus, p);
+}
+
+static void answer_all_status(struct bus *bus)
+{
+        bus->answer_time = sd_event_source_disable_unref(bus->answer_time);
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (p->what == PENDING_STATUS)
+                        answer_status(bus, p);
+        }
+}
+
+static int on_answer_time(sd_event_source *source, uint64_t usec, void *user)
+{
+        answer_all_status(user);
+        return 0;
+}
+
+void bus_answered(struct bus *bus)
+{
+        if (bus->answer_time && !manager_awaits_answer(bus->manager))
+                answer_all_status(bus);
+}
+
+void bus_verdict(struct bus *bus)
+{
+        const struct verdict *v = &bus->manager->verdict;
+
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (p->what != PENDING_RELOAD || p->generation != v->generation)
+                        continue;
+                if (v->ok && p->wait)
+                        p->what = PENDING_DRAIN;
+                else
+                        answer_reload(bus, p);
+        }
+}
+
+void bus_drained(struct bus *bus)
+{
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (p->what == PENDING_DRAIN &&
+                    !manager_drains_before(bus->manager, p->generation)) {
+                        (void)sd_bus_reply_method_return(p->message, "s",
+                                                         bus->manager->verdict.text);
+                        (void)pending_free(bus, p);
+                }
+        }
+}
+
+/* Methods */
+
+static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct bus *bus = user;
+        struct pending *p;
+        int r;
+
+        r = pending_add(bus, message, &p);
+        if (r < 0)
+                return r;
+        p->what = PENDING_STATUS;
+        manager_query(bus->manager);
+        if (!bus->answer_time)
+                (void)sd_event_add_time_relative(
+                        bus->manager->event, &bus->answer_time, CLOCK_MONOTONIC,
+                        manager_awaits_answer(bus->manager) ? ANSWER_TIME / NSEC_PER_USEC : 0, 1,
+                        on_answer_time, bus);
+        return 1;
+}
+
+static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct bus *bus = user;
+        struct pending *p;
+        int wait, r;
+
+        r = sd_bus_message_read(message, "b", &wait);
+        if (r < 0)
+                return r;
+        r = pending_add(bus, message, &p);
+        if (r < 0)
+                return r;
+        p->what = PENDING_RELOAD;
+        p->wait = wait;
+        r = manager_reload(bus->manager, &p->generation);
+        if (r < 0) {
+                (void)pending_free(bus, p);
+                return sd_bus_error_setf(error, ERROR_FAILED, "brickd is stopping");
+        }
+        return 1;
+}
+
+static int on_stop(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct bus *bus = user;
+
+        (void)sd_bus_reply_method_return(message, NULL);
+        manager_stop(bus->manager);
+        return 1;
+}
+
+static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct bus *bus = user;
+        const char *level;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &level);
+        if (r < 0)
+                return r;
+        r = log_level_from_string(level);
+        if (r < 0)
+                return sd_bus_error_setf(
+                        error, ERROR_FAILED,
+                        "no such level: '%s' (error, warning, notice, info or debug)", level);
+        r = manager_set_log_level(bus->manager, (enum log_level)r);
+        return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
+}
+
+static const sd_bus_vtable manager_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("LogLevel", "s", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+/* Connections */
+
+static struct connection *connection_free(struct connection *c)
+{
+        struct bus *bus = c->bus;
+        struct connection **link = &bus->connections;
+
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (sd_bus_message_get_bus(p->message) == c->peer)
+                        (void)pending_free(bus, p);
+        }
+        while (*link != c)
+                link = &(*link)->next;
+        *link = c->next;
+        bus->n_connections--;
+        sd_bus_flush_close_unref(c->peer);
+        free(c);
+        return NULL;
+}
+
+static int on_disconnected(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        (void)connection_free(user);
+        return 0;
+}
+
+static int connection_start(struct connection *c, int fd)
+{
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_randomize(&id);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_server(c->peer, 1, id);
+        if (r < 0)
+                return r;
+        r = sd_bus_start(c->peer);
+        if (r < 0)
+                return r;
+        r = sd_bus_attach_event(c->peer, c->bus->manager->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal(c->peer, NULL, NULL, "/org/freedesktop/DBus/Local",
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, c);
+        if (r < 0)
+                return r;
+        return sd_bus_add_object_vtable(c->peer, NULL, "/org/brickd", "org.brickd.Manager",
+                                        manager_vtable, c->bus);
+}
+
+static int connection_new(struct bus *bus, int fd)
+{
+        struct connection *c = calloc(1, sizeof *c);
+        int r;
+
+        if (!c) {
+                (void)close_fd(fd);
+                return -ENOMEM;
+        }
+        r = sd_bus_new(&c->peer);
+        if (r == 0)
+                r = sd_bus_set_fd(c->peer, fd, fd);
+        if (r < 0) {
+                (void)close_fd(fd);
+                sd_bus_unref(c->peer);
+                free(c);
+                return r;
+        }
+        c->bus = bus;
+        c->next = bus->connections;
+        bus->connections = c;
+        bus->n_connections++;
+        r = connection_start(c, fd);
+        if (r < 0)
+                (void)connection_free(c);
+        return r;
+}
+
+static bool may_connect(int fd)
+{
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+               (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static int on_connect(sd_event_source *source, int listener, uint32_t events, void *user)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct bus *bus = user;
+        int r;
+
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 || bus->n_connections >= CONNECTIONS_MAX || !may_connect(fd))
+                return 0;
+        r = connection_new(bus, TAKE_FD(fd));
+        if (r < 0)
+                (void)log_errno(r, "Cannot take a control connection: %m");
+        return 0;
+}
+
+/* The socket */
+
+static void make_directory_of(const char *path)
+{
+        _cleanup_free_ char *directory = strdup(path);
+        char *slash = directory ? strrchr(directory, '/') : NULL;
+
+        if (slash && slash != directory) {
+                *slash = '\0';
+                (void)mkdir(directory, 0755); /* if that fails, bind() says why */
+        }
+}
+
+static int open_listener(struct bus *bus, const char *path, char **ret_why)
+{
+        int r;
+
+        make_directory_of(path);
+        r = socket_open_unix(&bus->socket, path, 0600, ret_why);
+        if (r < 0)
+                return r;
+        return sd_event_add_io(bus->manager->event, &bus->io, bus->socket->fd, EPOLLIN, on_connect,
+                               bus);
+}
+
+void bus_listen(struct bus *bus, const char *path)
+{
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (bus->socket && path && strcmp(bus->socket->path, path) == 0)
+                return;
+        bus->io = sd_event_source_disable_unref(bus->io);
+        bus->socket = socket_unref(bus->socket);
+        if (!path)
+                return;
+        r = open_listener(bus, path, &why);
+        if (r < 0)
+                log_warning("brickctl cannot control this brickd: %s: %s", path,
+                            why ? why : strerror(-r));
+}
+
+int bus_new(struct bus **ret, struct manager *m)
+{
+        struct bus *bus = calloc(1, sizeof *bus);
+
+        if (!bus)
+                return -ENOMEM;
+        bus->manager = m;
+        *ret = bus;
+        return 0;
+}
+
+struct bus *bus_free(struct bus *bus)
+{
+        if (!bus)
+                return NULL;
+        while (bus->connections)
+                (void)connection_free(bus->connections);
+        bus_listen(bus, NULL);
+        sd_event_source_disable_unref(bus->answer_time);
+        free(bus);
+        return NULL;
+}

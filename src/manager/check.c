@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "conf/conf.h"
+#include "manager/check.h"
+#include "manager/generation.h"
+#include "util/log.h"
+
+static void on_gone(struct generation *g, void *user)
+{
+        sd_event *event = user;
+
+        (void)printf("%s: %zu brick%s on %zu port%s: ok\n", g->name, g->conf->n_bricks,
+                     g->conf->n_bricks == 1 ? "" : "s", g->conf->n_ports,
+                     g->conf->n_ports == 1 ? "" : "s");
+        (void)sd_event_exit(event, EXIT_SUCCESS);
+}
+
+static void show_failure(const struct generation *g)
+{
+        for (size_t i = 0; i < g->n_reasons; i++)
+                (void)fprintf(stderr, "%s\n", g->reasons[i]);
+}
+
+static void on_failed(struct generation *g, void *user)
+{
+        sd_event *event = user;
+
+        show_failure(g);
+        (void)sd_event_exit(event, g->exit_status);
+}
+
+static void on_nothing(struct generation *g, void *user)
+{
+}
+
+static int check(const char *name)
+{
+        static const struct generation_ops ops = {
+                .ready = on_nothing,
+                .failed = on_failed,
+                .gone = on_gone,
+                .changed = on_nothing,
+                .answered = on_nothing,
+        };
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(processes_freep) struct processes *processes = NULL;
+        _cleanup_(generation_freep) struct generation *g = NULL;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r < 0)
+                return r;
+        r = processes_new(&processes, event);
+        if (r < 0)
+                return r;
+        r = generation_new(&g, name, 0, processes, &ops, event);
+        if (r < 0)
+                return r;
+        g->check = true;
+        r = generation_load(g);
+        if (r == 0)
+                r = generation_start(g, NULL, NULL);
+        if (r < 0 && g->n_reasons > 0) {
+                show_failure(g);
+                return g->exit_status;
+        }
+        return r < 0 ? r : sd_event_loop(event);
+}
+
+int check_file(const char *name)
+{
+        int r = check(name);
+
+        if (r < 0) {
+                (void)log_errno(r, "Cannot check %s: %m", name);
+                return EXIT_FAILURE;
+        }
+        return r;
+}

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "manager/generation.h"
+#include "manager/socket.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* A worker that dies is started again at once; if it dies again soon, after longer and longer. */
+#define BACKOFF_FIRST (100 * NSEC_PER_MSEC)
+#define BACKOFF_MAX (30 * NSEC_PER_SEC)
+#define BACKOFF_FORGET (10 * NSEC_PER_SEC)
+
+/* For a worker that only looks for mistakes: the file's own limit is not known then. */
+#define CHECK_TIMEOUT (30 * NSEC_PER_SEC)
+
+/* What a worker has beyond the times of its configuration. */
+#define RETIRE_MARGIN (5 * NSEC_PER_SEC)
+
+/* Why it failed */
+
+static void add_reason(struct generation *g, char *text)
+{
+        char **grown = text ? reallocarray(g->reasons, g->n_reasons + 1, sizeof *grown) : NULL;
+
+        if (!grown) {
+                free(text);
+                return;
+        }
+        g->reasons = grown;
+        grown[g->n_reasons++] = text;
+}
+
+static void add_diag(struct generation *g)
+{
+        size_t shown = 0, count = diag_count(g->diag);
+        const char *text;
+        char *more = NULL;
+
+        for (; (text = diag_text(g->diag, shown)); shown++)
+                add_reason(g, strdup(text));
+        if (shown < count && asprintf(&more, "and %zu more", count - shown) > 0)
+                add_reason(g, more);
+}
+
+static void take_diagnostics(struct generation *g, struct process *dead)
+{
+        for (size_t i = 0; i < dead->n_diagnostics; i++)
+                add_reason(g, TAKE_PTR(dead->diagnostics[i]));
+        dead->n_diagnostics = 0;
+}
+
+static void kill_all(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_kill(g->slots[i].process);
+}
+
+static int process_verdict(const struct process *dead)
+{
+        if (dead->exit_code == CLD_EXITED &&
+            (dead->exit_status == EX_CONFIG || dead->exit_status == EX_UNAVAILABLE))
+                return dead->exit_status;
+        return EXIT_FAILURE;
+}
+
+static void generation_fail(struct generation *g, struct process *dead)
+{
+        char *text = NULL;
+
+        g->state = GENERATION_FAILED;
+        g->exit_status = EX_CONFIG;
+        if (dead->n_diagnostics > 0)
+                take_diagnostics(g, dead);
+        else if (!g->conf)
+                add_diag(g);
+        else {
+                g->exit_status = process_verdict(dead);
+                if (dead->failed)
+                        text = strdup(dead->failed);
+                else if (process_epitaph(dead, &text) == 0) {
+                        char *line = NULL;
+
+                        if (asprintf(&line, "worker %s", text) > 0) {
+                                free(text);
+                                text = line;
+                        }
+                }
+                add_reason(g, text);
+        }
+        kill_all(g);
+}
+
+int generation_explain(const struct generation *g, char **ret)
+{
+        size_t size;
+        FILE *f = open_memstream(ret, &size);
+
+        if (!f)
+                return -ENOMEM;
+        for (size_t i = 0; i < g->n_reasons; i++)
+                (void)fprintf(f, "%s%s", i > 0 ? "\n" : "", g->reasons[i]);
+        return fclose(f) == 0 ? 0 : -ENOMEM;
+}
+
+/* Its workers */
+
+static size_t count_processes(const struct generation *g)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < g->n_slots; i++)
+                n += g->slots[i].process != NULL;
+        return n;
+}
+
+/* The last thing that any caller does: the owner may free g. */
+static void generation_settle(struct generation *g)
+{
+        if (count_processes(g) > 0)
+                return;
+        if (g->state == GENERATION_FAILED)
+                g->ops->failed(g, g->user);
+        else if (g->state == GENERATION_LEAVING)
+                g->ops->gone(g, g->user);
+}
+
+static void on_ready(struct process *process, void *user)
+{
+        struct slot *slot = user;
+        struct generation *g = slot->generation;
+
+        if (g->check)
+                return;
+        if (g->log_level)
+                process_log_level(process, g->log_level);
+        if (g->state == GENERATION_SERVING)
+                g->ops->changed(g, g->user);
+        if (g->state != GENERATION_STARTING || generation_count_ready(g) < g->n_slots)
+                return;
+        g->state = GENERATION_SERVING;
+        g->ops->ready(g, g->user);
+}
+
+static void on_answered(struct process *process, void *user)
+{
+        struct slot *slot = user;
+
+        slot->generation->ops->answered(slot->generation, slot->generation->user);
+}
+
+static void slot_start_later(struct slot *slot);
+static void on_gone(struct process *process, void *user);
+
+static int slot_start(struct slot *slot, bool check)
+{
+        static const struct process_ops ops = {
+                .ready = on_ready,
+                .answered = on_answered,
+                .gone = on_gone,
+        };
+        struct generation *g = slot->generation;
+        _cleanup_free_ int *fds = calloc(g->n_sockets + 1, sizeof *fds);
+        struct spawn spawn = {
+                .name = g->name,
+                .bytes = g->bytes,
+                .length = g->length,
+                .generation = g->number,
+                .worker = slot->index,
+                .check = check,
+                .sockets = fds,
+                .n_sockets = g->n_sockets,
+        };
+
+        if (!fds)
+                return -ENOMEM;
+        for (size_t i = 0; i < g->n_sockets; i++)
+                fds[i] = g->sockets[i]->fd;
+        return process_new(&slot->process, g->processes, &spawn,
+                           g->conf ? (uint64_t)g->conf->start_timeout : CHECK_TIMEOUT, &ops, slot);
+}
+
+static void slot_start_again(struct slot *slot)
+{
+        int r = slot_start(slot, false);
+
+        if (r == 0) {
+                slot->restarts++;
+                return;
+        }
+        (void)log_errno(r, "Cannot start worker %u again: %s: %m", slot->index, spawn_executable());
+        slot_start_later(slot);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *user)
+{
+        struct slot *slot = user;
+
+        slot->again = sd_event_source_disable_unref(slot->again);
+        slot_start_again(slot);
+        return 0;
+}
+
+static uint64_t backoff(unsigned failures)
+{
+        if (failures == 0)
+                return 0;
+        if (failures > 9)
+                return BACKOFF_MAX;
+        return BACKOFF_FIRST << (failures - 1);
+}
+
+static void slot_start_later(struct slot *slot)
+{
+        uint64_t delay = backoff(slot->failures++);
+        int r;
+
+        r = sd_event_add_time_relative(processes_event(slot->generation->processes), &slot->again,
+                                       CLOCK_MONOTONIC, delay / NSEC_PER_USEC, 1, on_again, slot);
+        if (r < 0)
+                (void)log_errno(r, "Worker %u is not started again: %m", slot->index);
+}
+
+static void log_death(const struct slot *slot, const struct process *dead, bool again)
+{
+        _cleanup_free_ char *epitaph = NULL;
+        const char *brick = process_blames(dead);
+        struct log_field fields[] = {
+                { "MESSAGE_ID", LOG_ID_WORKER_DIED, strlen(LOG_ID_WORKER_DIED) },
+                { "BRICK", brick, brick ? strlen(brick) : 0 },
+        };
+        char next[64] = "";
+
+        if (process_epitaph(dead, &epitaph) < 0)
+                return;
+        if (again && slot->failures == 0)
+                (void)snprintf(next, sizeof next, "; starting it again");
+        else if (again)
+                (void)snprintf(next, sizeof next, "; starting it again in %gs",
+                               (double)backoff(slot->failures) / (double)NSEC_PER_SEC);
+        log_fields(LOG_LEVEL_ERROR, fields, brick ? 2 : 1, "Worker %u (pid %d, generation %u) %s%s",
+                   slot->index, dead->pid, slot->generation->number, epitaph, next);
+}
+
+/* One that has never served is killed without ado when it is not wanted any more. */
+static bool left_in_peace(const struct process *dead)
+{
+        return dead->ready == 0 || (dead->exit_code == CLD_EXITED && dead->exit_status == 0);
+}
+
+static void slot_restart(struct slot *slot, const struct process *dead)
+{
+        if (dead->ready > 0 && clock_now() - dead->ready >= BACKOFF_FORGET)
+                slot->failures = 0;
+        for (size_t i = 0; i < dead->n_diagnostics; i++)
+                log_error("%s", dead->diagnostics[i]);
+        log_death(slot, dead, true);
+        slot_start_later(slot);
+        slot->generation->ops->changed(slot->generation, slot->generation->user);
+}
+
+static void on_gone(struct process *process, void *user)
+{
+        struct slot *slot = user;
+        struct generation *g = slot->generation;
+        _cleanup_(process_freep) struct process *dead = TAKE_PTR(slot->process);
+
+        switch (g->state) {
+        case GENERATION_STARTING:
+                if (g->check && g->conf && dead->ready > 0)
+                        g->state = GENERATION_LEAVING;
+                else
+                        generation_fail(g, dead);
+                break;
+        case GENERATION_SERVING:
+                slot_restart(slot, dead);
+                break;
+        case GENERATION_LEAVING:
+                if (!left_in_peace(dead))
+                        log_death(slot, dead, false);
+                break;
+        case GENERATION_NEW:
+        case GENERATION_FAILED:
+                break;
+        }
+        generation_settle(g);
+}
+
+/* Making and unmaking */
+
+int generation_new(struct generation **ret, const char *name, unsigned number,
+                   struct processes *processes, const struct generation_ops *ops, void *user)
+{
+        _cleanup_(generation_freep) struct generation *g = calloc(1, sizeof *g);
+
+        if (!g)
+                return -ENOMEM;
+        *g = (struct generation){
+                .number = number,
+                .processes = processes,
+                .ops = ops,
+                .user = user,
+                .name = strdup(name),
+        };
+        if (!g->name)
+                return -ENOMEM;
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+static void release_sockets(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++)
+                (void)socket_unref(g->sockets[i]);
+        g->sockets = (free(g->sockets), NULL);
+        g->n_sockets = 0;
+}
+
+struct generation *generation_free(struct generation *g)
+{
+        if (!g)
+                return NULL;
+        for (size_t i = 0; i < g->n_slots; i++) {
+                sd_event_source_disable_unref(g->slots[i].again);
+                (void)process_free(g->slots[i].process);
+        }
+        free(g->slots);
+        release_sockets(g);
+        for (size_t i = 0; i < g->n_reasons; i++)
+                free(g->reasons[i]);
+        free(g->reasons);
+        (void)conf_free(g->conf);
+        (void)diag_free(g->diag);
+        free(g->log_level);
+        free(g->bytes);
+        free(g->name);
+        free(g);
+        return NULL;
+}
+
+int generation_load(struct generation *g)
+{
+        char *text = NULL;
+        int r;
+
+        r = conf_read(g->name, &g->bytes, &g->length);
+        if (r < 0) {
+                g->exit_status = EX_CONFIG;
+                if (asprintf(&text, "%s: %s", g->name, strerror(-r)) > 0)
+                        add_reason(g, text);
+                return r;
+        }
+        r = diag_new(&g->diag, g->name, g->bytes, g->length);
+        if (r < 0)
+                return r;
+        r = conf_parse(&g->conf, g->name, g->bytes, g->length, g->diag);
+        return r == -EINVAL ? 0 : r;
+}
+
+static struct socket *find_socket(const struct generation *g, const char *listen)
+{
+        for (size_t i = 0; g && i < g->n_sockets; i++)
+                if (strcmp(g->sockets[i]->listen, listen) == 0)
+                        return g->sockets[i];
+        return NULL;
+}
+
+static int open_port(struct generation *g, const struct conf_port *port,
+                     const struct generation *previous, const struct inherited *inherited)
+{
+        struct socket *kept = find_socket(previous, port->listen);
+        _cleanup_free_ char *why = NULL;
+        char *text = NULL;
+        int r;
+
+        if (kept) {
+                g->sockets[g->n_sockets++] = socket_ref(kept);
+                return 0;
+        }
+        r = socket_open(&g->sockets[g->n_sockets], port, inherited, &why);
+        if (r == 0) {
+                g->n_sockets++;
+                return 0;
+        }
+        g->exit_status = EX_UNAVAILABLE;
+        if (asprintf(&text, "Cannot listen on %s: %s", port->listen, why ? why : strerror(-r)) > 0)
+                add_reason(g, text);
+        return r;
+}
+
+static int open_ports(struct generation *g, const struct generation *previous,
+                      const struct inherited *inherited)
+{
+        int r = 0;
+
+        g->sockets = calloc(g->conf->n_ports + 1, sizeof(struct socket *));
+        if (!g->sockets)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < g->conf->n_ports; i++)
+                r = open_port(g, &g->conf->ports[i], previous, inherited);
+        return r;
+}
+
+static int start_workers(struct generation *g, bool check)
+{
+        size_t n = check ? 1 : g->conf->workers;
+        char *text = NULL;
+        int r = 0;
+
+        g->slots = calloc(n, sizeof *g->slots);
+        if (!g->slots)
+                return -ENOMEM;
+        g->n_slots = n;
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                g->slots[i] = (struct slot){ .generation = g, .index = (unsigned)i };
+                r = slot_start(&g->slots[i], check);
+        }
+        if (r < 0 && asprintf(&text, "Cannot run %s: %s", spawn_executable(), strerror(-r)) > 0)
+                add_reason(g, text);
+        return r;
+}
+
+int generation_start(struct generation *g, const struct generation *previous,
+                     const struct inherited *inherited)
+{
+        bool check = g->check || !g->conf;
+        int r = 0;
+
+        g->state = GENERATION_STARTING;
+        g->exit_status = g->conf ? EXIT_FAILURE : EX_CONFIG;
+        if (!check)
+                r = open_ports(g, previous, inherited);
+        if (r == 0)
+                r = start_workers(g, check);
+        if (r < 0) {
+                g->state = GENERATION_FAILED;
+                if (!g->conf)
+                        add_diag(g);
+        }
+        return r;
+}
+
+/* Going */
+
+static void cancel_restarts(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_slots; i++)
+                g->slots[i].again = sd_event_source_disable_unref(g->slots[i].again);
+}
+
+void generation_retire(struct generation *g)
+{
+        uint64_t limit = (uint64_t)g->conf->drain_retire + (uint64_t)g->conf->drain_grace +
+                         RETIRE_MARGIN;
+
+        g->state = GENERATION_LEAVING;
+        cancel_restarts(g);
+        for (size_t i = 0; i < g->n_slots; i++) {
+                struct process *process = g->slots[i].process;
+
+                if (process && process->state == PROCESS_STARTING)
+                        process_stop(process, 0, 0);
+                else if (process)
+                        process_retire(process, limit);
+        }
+        release_sockets(g);
+        generation_settle(g);
+}
+
+void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
+{
+        if (g->state != GENERATION_FAILED)
+                g->state = GENERATION_LEAVING;
+        cancel_restarts(g);
+        for (size_t i = 0; i < g->n_sockets; i++)
+                socket_close(g->sockets[i]);
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_stop(g->slots[i].process, grace, limit);
+        generation_settle(g);
+}
+
+void generation_cancel(struct generation *g, uint64_t limit)
+{
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_cancel(g->slots[i].process, limit);
+}
+
+/* Asking */
+
+void generation_query(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_query(g->slots[i].process);
+}
+
+bool generation_awaits_answer(const struct generation *g)
+{
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process && g->slots[i].process->asked)
+                        return true;
+        return false;
+}
+
+static void log_stuck(const struct slot *slot, uint64_t interval)
+{
+        const char *brick = slot->process->stuck;
+        struct log_field fields[] = {
+                { "MESSAGE_ID", LOG_ID_BRICK_STUCK, strlen(LOG_ID_BRICK_STUCK) },
+                { "BRICK", brick, brick ? strlen(brick) : 0 },
+        };
+
+        log_fields(LOG_LEVEL_ERROR, fields, brick ? 2 : 1,
+                   "Worker %u (pid %d) has not answered for %gs%s%s%s; killing it", slot->index,
+                   slot->process->pid, (double)interval / (double)NSEC_PER_SEC,
+                   brick ? ": brick '" : "", brick ? brick : "",
+                   brick ? "' holds its polling thread" : "");
+}
+
+size_t generation_reap_silent(struct generation *g, uint64_t interval)
+{
+        uint64_t now = clock_now();
+        size_t n = 0;
+
+        for (size_t i = 0; i < g->n_slots; i++) {
+                struct process *process = g->slots[i].process;
+
+                if (!process || process->state != PROCESS_READY)
+                        continue;
+                if (now - process->answered <= interval) {
+                        n++;
+                        continue;
+                }
+                log_stuck(&g->slots[i], interval);
+                process_abort(process);
+        }
+        return n;
+}
+
+size_t generation_count_ready(const struct generation *g)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < g->n_slots; i++)
+                n += g->slots[i].process && g->slots[i].process->state == PROCESS_READY;
+        return n;
+}
+
+int generation_set_log_level(struct generation *g, const char *level)
+{
+        char *copy = strdup(level);
+
+        if (!copy)
+                return -ENOMEM;
+        free(g->log_level);
+        g->log_level = copy;
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_log_level(g->slots[i].process, level);
+        return 0;
+}

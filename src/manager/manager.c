@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "conf/conf.h"
+#include "manager/bus.h"
+#include "manager/manager.h"
+#include "manager/report.h"
+#include "util/clock.h"
+
+/* Without a watchdog of systemd's: how long a worker may be silent. */
+#define ANSWER_INTERVAL (10 * NSEC_PER_SEC)
+
+/* What a stop may take beyond lame_duck and grace, and what is left after it for ourselves. */
+#define STOP_MARGIN (5 * NSEC_PER_SEC)
+#define EXIT_MARGIN (5 * NSEC_PER_SEC)
+
+/* What is said */
+
+static const char *plural(size_t n)
+{
+        return n == 1 ? "" : "s";
+}
+
+/* "2 bricks on 127.0.0.1:50051, unix:/run/x (generation 3, 1 worker, 35 ms)" */
+static int describe_ready(const struct generation *g, uint64_t since, char **ret)
+{
+        size_t size;
+        FILE *f = open_memstream(ret, &size);
+
+        if (!f)
+                return -ENOMEM;
+        (void)fprintf(f, "%zu brick%s on ", g->conf->n_bricks, plural(g->conf->n_bricks));
+        for (size_t i = 0; i < g->n_sockets; i++)
+                (void)fprintf(f, "%s%s", i > 0 ? ", " : "", g->sockets[i]->address);
+        (void)fprintf(f, " (generation %u, %zu worker%s, %" PRIu64 " ms)", g->number, g->n_slots,
+                      plural(g->n_slots), (uint64_t)((clock_now() - since) / NSEC_PER_MSEC));
+        return fclose(f) == 0 ? 0 : -ENOMEM;
+}
+
+static void log_event(enum log_level level, const char *id, const char *what, const char *text)
+{
+        struct log_field fields[] = { { "MESSAGE_ID", id, strlen(id) } };
+
+        log_fields(level, fields, 1, "%s%s", what, text);
+}
+
+/* "serving 2 bricks on 1 port, generation 3, 1 worker" */
+static int describe_serving(const struct manager *m, char **ret)
+{
+        const struct generation *g = m->current;
+        size_t ready = generation_count_ready(g);
+        char fewer[64] = "";
+
+        if (ready < g->n_slots)
+                (void)snprintf(fewer, sizeof fewer, " (%zu ready)", ready);
+        return asprintf(ret, "serving %zu brick%s on %zu port%s, generation %u, %zu worker%s%s",
+                        g->conf->n_bricks, plural(g->conf->n_bricks), g->n_sockets,
+                        plural(g->n_sockets), g->number, g->n_slots, plural(g->n_slots), fewer) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+static void notify_status(const struct manager *m, const char *state)
+{
+        _cleanup_free_ char *serving = NULL;
+        const char *failed = "", *why = "";
+
+        if (!m->current || describe_serving(m, &serving) < 0)
+                return;
+        if (m->verdict.generation > 0 && !m->verdict.ok && m->verdict.text) {
+                failed = "; the last reload failed: ";
+                why = m->verdict.text;
+        }
+        (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s", state, serving, failed,
+                         (int)strcspn(why, "\n"), why);
+}
+
+/* Going */
+
+static void exit_when_alone(struct manager *m)
+{
+        if (m->stage == STAGE_STOPPING && !m->current && !m->next && !m->old)
+                (void)sd_event_exit(m->event, EXIT_SUCCESS);
+}
+
+static void cancel_all(struct manager *m)
+{
+        log_notice("Asked to stop again: cancelling the calls that still run");
+        if (m->current)
+                generation_cancel(m->current, STOP_MARGIN);
+        for (struct generation *g = m->old; g; g = g->next)
+                generation_cancel(g, STOP_MARGIN);
+}
+
+static void stop_all(struct manager *m, uint64_t grace, uint64_t limit)
+{
+        if (m->next)
+                generation_stop(m->next, 0, limit);
+        for (struct generation *g = m->old, *next; g; g = next) {
+                next = g->next;
+                generation_stop(g, grace, limit);
+        }
+        if (m->current)
+                generation_stop(m->current, grace, limit);
+}
+
+void manager_stop(struct manager *m)
+{
+        const struct conf *conf = m->current ? m->current->conf : NULL;
+        uint64_t grace = conf ? (uint64_t)conf->drain_grace : 0;
+        uint64_t limit = STOP_MARGIN + grace + (conf ? (uint64_t)conf->drain_lame_duck : 0);
+
+        if (m->stage == STAGE_STOPPING) {
+                cancel_all(m);
+                return;
+        }
+        m->stage = STAGE_STOPPING;
+        log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
+        (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
+                         (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
+        stop_all(m, grace, limit);
+        exit_when_alone(m);
+}
+
+/* Verdicts */
+
+static void set_verdict(struct manager *m, const struct generation *g, bool ok, char *text)
+{
+        free(m->verdict.text);
+        m->verdict = (struct verdict){
+                .generation = g->number,
+                .ok = ok,
+                .config = g->exit_status == EX_CONFIG,
+                .text = text,
+                .time = time(NULL),
+        };
+        bus_verdict(m->bus);
+}
+
+static void want_reload(struct manager *m)
+{
+        if (m->reload_wanted && m->stage == STAGE_SERVING && !m->next)
+                (void)sd_event_source_set_enabled(m->reload, SD_EVENT_ONESHOT);
+}
+
+static void forget(struct manager *m, struct generation *g)
+{
+        struct generation **link = &m->old;
+
+        if (m->next == g)
+                m->next = NULL;
+        if (m->current == g)
+                m->current = NULL;
+        while (*link && *link != g)
+                link = &(*link)->next;
+        if (*link)
+                *link = g->next;
+        (void)generation_free(g);
+}
+
+static void on_gone(struct generation *g, void *user)
+{
+        struct manager *m = user;
+
+        if (m->next == g)
+                set_verdict(m, g, false, strdup("brickd is stopping"));
+        forget(m, g);
+        bus_drained(m->bus);
+        exit_when_alone(m);
+}
+
+static void on_failed_first(struct manager *m, struct generation *g)
+{
+        int status = g->exit_status;
+
+        if (status == EX_CONFIG)
+                report_mistakes(g->name, g->reasons, g->n_reasons);
+        else
+                for (size_t i = 0; i < g->n_reasons; i++)
+                        log_error("Cannot start: %s", g->reasons[i]);
+        forget(m, g);
+        (void)sd_event_exit(m->event, status);
+}
+
+static void on_failed(struct generation *g, void *user)
+{
+        struct manager *m = user;
+        char *text = NULL;
+        char serves[64];
+
+        if (m->stage == STAGE_STARTING) {
+                on_failed_first(m, g);
+                return;
+        }
+        report_mistakes(g->name, g->reasons, g->n_reasons);
+        if (m->stage == STAGE_SERVING) {
+                (void)snprintf(serves, sizeof serves, "; generation %u serves on",
+                               m->current->number);
+                log_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, "Reload failed", serves);
+        }
+        (void)generation_explain(g, &text);
+        set_verdict(m, g, false, text);
+        forget(m, g);
+        notify_status(m, m->stage == STAGE_SERVING ? "READY=1\n" : "");
+        want_reload(m);
+        exit_when_alone(m);
+}
+
+/* What the file says about the log; the level that brickctl has set ends here. */
+static void apply_log(const struct conf *conf, const struct conf *before)
+{
+        if (before && before->log_target != conf->log_target) {
+                log_close();
+                (void)log_open(conf->log_target, conf->log_level);
+        }
+        log_set_level(conf->log_level);
+}
+
+static void announce(struct manager *m, const struct generation *old)
+{
+        const struct generation *g = m->current;
+        _cleanup_free_ char *text = NULL;
+
+        if (g->conf->n_bricks == 0)
+                log_warning("%s lists no bricks: every call is answered \"Method not found!\"",
+                            g->name);
+        if (describe_ready(g, m->begun, &text) < 0)
+                return;
+        if (old)
+                log_event(LOG_LEVEL_NOTICE, LOG_ID_RELOAD_DONE, "Reloaded: ", text);
+        else
+                log_event(LOG_LEVEL_NOTICE, LOG_ID_READY, "Ready: ", text);
+}
+
+static void on_ready(struct generation *g, void *user)
+{
+        struct manager *m = user;
+        struct generation *old = m->current;
+        char *text = NULL;
+
+        m->stage = STAGE_SERVING;
+        m->current = TAKE_PTR(m->next);
+        apply_log(g->conf, old ? old->conf : NULL);
+        announce(m, old);
+        bus_listen(m->bus, g->conf->control);
+        if (old) {
+                old->next = m->old;
+                m->old = old;
+                (void)describe_serving(m, &text);
+                set_verdict(m, g, true, text);
+        }
+        notify_status(m, "READY=1\n");
+        if (old)
+                generation_retire(old);
+        want_reload(m);
+}
+
+static void on_changed(struct generation *g, void *user)
+{
+        struct manager *m = user;
+
+        if (g == m->current)
+                notify_status(m, "");
+        bus_answered(m->bus); /* the dead do not answer */
+}
+
+static void on_answered(struct generation *g, void *user)
+{
+        struct manager *m = user;
+
+        bus_answered(m->bus);
+}
+
+/* Coming */
+
+static int start_next(struct manager *m)
+{
+        static const struct generation_ops ops = {
+                .ready = on_ready,
+                .failed = on_failed,
+                .gone = on_gone,
+                .changed = on_changed,
+                .answered = on_answered,
+        };
+        int r;
+
+        m->begun = clock_now();
+        r = generation_new(&m->next, m->file, ++m->last_number, m->processes, &ops, m);
+        if (r < 0)
+                return log_errno(r, "Cannot read %s: %m", m->file);
+        r = generation_load(m->next);
+        if (r == 0 && !m->current)
+                r = m->next->conf ? log_open(m->next->conf->log_target, m->next->conf->log_level)
+                                  : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+        if (r == 0)
+                r = generation_start(m->next, m->current, &m->inherited);
+        if (r < 0)
+                on_failed(m->next, m);
+        return 0;
+}
+
+static int on_reload(sd_event_source *source, void *user)
+{
+        struct manager *m = user;
+
+        m->reload_wanted = false;
+        (void)sd_notifyf(false,
+                         "RELOADING=1\nMONOTONIC_USEC=%" PRIu64
+                         "\nSTATUS=reloading the configuration",
+                         (uint64_t)(clock_now() / NSEC_PER_USEC));
+        (void)start_next(m);
+        return 0;
+}
+
+int manager_reload(struct manager *m, unsigned *ret_generation)
+{
+        if (m->stage == STAGE_STOPPING)
+                return -ESHUTDOWN;
+        m->reload_wanted = true;
+        want_reload(m);
+        *ret_generation = m->last_number + 1;
+        return 0;
+}
+
+/* Workers' health */
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *user)
+{
+        struct manager *m = user;
+        size_t alive = 0;
+
+        if (m->current && m->stage == STAGE_SERVING) {
+                alive = generation_reap_silent(m->current, m->interval);
+                generation_query(m->current);
+        }
+        if (m->watchdog && (alive > 0 || m->stage == STAGE_STOPPING))
+                (void)sd_notify(false, "WATCHDOG=1");
+        (void)sd_event_source_set_time_relative(source, m->interval / 2 / NSEC_PER_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int start_ticking(struct manager *m)
+{
+        uint64_t usec = 0;
+
+        m->watchdog = sd_watchdog_enabled(true, &usec) > 0;
+        m->interval = m->watchdog ? usec * NSEC_PER_USEC : ANSWER_INTERVAL;
+        return sd_event_add_time_relative(m->event, &m->tick, CLOCK_MONOTONIC,
+                                          m->interval / 2 / NSEC_PER_USEC, 0, on_tick, m);
+}
+
+/* The bus's questions */
+
+void manager_query(struct manager *m)
+{
+        if (m->current)
+                generation_query(m->current);
+        for (struct generation *g = m->old; g; g = g->next)
+                generation_query(g);
+}
+
+bool manager_awaits_answer(const struct manager *m)
+{
+        bool awaits = m->current && generation_awaits_answer(m->current);
+
+        for (struct generation *g = m->old; g; g = g->next)
+                awaits = awaits || generation_awaits_answer(g);
+        return awaits;
+}
+
+bool manager_drains_before(const struct manager *m, unsigned generation)
+{
+        for (const struct generation *g = m->old; g; g = g->next)
+                if (g->number < generation)
+                        return true;
+        return false;
+}
+
+int manager_set_log_level(struct manager *m, enum log_level level)
+{
+        const char *name = log_level_to_string(level);
+        int r = 0;
+
+        log_set_level(level);
+        if (m->current)
+                r = generation_set_log_level(m->current, name);
+        for (struct generation *g = m->old; r == 0 && g; g = g->next)
+                r = generation_set_log_level(g, name);
+        return r;
+}
+
+/* The whole */
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+        manager_stop(user);
+        return 0;
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                            void *user)
+{
+        unsigned generation;
+
+        (void)manager_reload(user, &generation);
+        return 0;
+}
+
+static struct manager *manager_free(struct manager *m)
+{
+        if (!m)
+                return NULL;
+        (void)bus_free(m->bus);
+        (void)generation_free(m->next);
+        (void)generation_free(m->current);
+        while (m->old) {
+                struct generation *g = m->old;
+
+                m->old = g->next;
+                (void)generation_free(g);
+        }
+        (void)processes_free(m->processes);
+        inherited_done(&m->inherited);
+        sd_event_source_disable_unref(m->reload);
+        sd_event_source_disable_unref(m->tick);
+        sd_event_unref(m->event);
+        free(m->verdict.text);
+        free(m);
+        return NULL;
+}
+DEFINE_CLEANUP(struct manager *, manager_free);
+
+static int add_sources(struct manager *m)
+{
+        int r;
+
+        r = sd_event_add_signal(m->event, NULL, SIGTERM, on_stop_signal, m);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(m->event, NULL, SIGINT, on_stop_signal, m);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload_signal, m);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(m->event, &m->reload, on_reload, m);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        return start_ticking(m);
+}
+
+static int manager_new(struct manager **ret, const char *file)
+{
+        _cleanup_(manager_freep) struct manager *m = calloc(1, sizeof *m);
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        m->file = file;
+        m->started = clock_now();
+        r = inherited_init(&m->inherited);
+        if (r < 0)
+                return r;
+        r = sd_event_new(&m->event);
+        if (r < 0)
+                return r;
+        r = add_sources(m);
+        if (r < 0)
+                return r;
+        r = processes_new(&m->processes, m->event);
+        if (r < 0)
+                return r;
+        r = bus_new(&m->bus, m);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int manager_run(const char *file)
+{
+        _cleanup_(manager_freep) struct manager *m = NULL;
+        int r;
+
+        r = manager_new(&m, file);
+        if (r < 0) {
+                (void)log_errno(r, "Cannot set up the main process: %m");
+                return EXIT_FAILURE;
+        }
+        r = start_next(m);
+        if (r == 0)
+                r = sd_event_loop(m->event);
+        if (m->stage == STAGE_STOPPING)
+                log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPED, "Stopped", "");
+        return r < 0 ? EXIT_FAILURE : r;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The main process: holds the sockets and the promise to serve. It owns the generations of the
+ * configuration: the one that serves, the one that starts (a reload, or the first), and those that
+ * drain.
+ *
+ *   stage     SIGHUP, Reload()            SIGTERM, SIGINT, Stop()
+ *   --------  --------------------------  -----------------------------------
+ *   STARTING  once it serves              kill what has started
+ *   SERVING   start the next generation   stop: drain.lame_duck, drain.grace
+ *   STOPPING  refused                     cancel the calls that still run
+ *
+ * A reload that is asked for during a reload follows it; asked for many times, it is still one.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <systemd/sd-event.h>
+
+#include "manager/generation.h"
+#include "manager/socket.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+struct bus;
+
+enum stage {
+        STAGE_STARTING,
+        STAGE_SERVING,
+        STAGE_STOPPING,
+};
+
+struct verdict {             /* on a reload */
+        unsigned generation; /* 0: there has been none */
+        bool ok;
+        bool config; /* the file is to blame */
+        char *text;
+        int64_t time; /* seconds since 1970 */
+};
+
+struct manager {
+        const char *file;
+        enum stage stage;
+        sd_event *event;
+        sd_event_source *reload; /* pending: a reload is wanted */
+        sd_event_source *tick;
+        bool reload_wanted;
+        struct processes *processes;
+        struct inherited inherited;
+        struct bus *bus;
+
+        struct generation *current; /* serves; NULL: not yet, or all gone */
+        struct generation *next;    /* starts */
+        struct generation *old;     /* drain */
+        unsigned last_number;
+        struct verdict verdict;
+
+        uint64_t started;  /* clock_now() */
+        uint64_t begun;    /* clock_now() of the last reload */
+        uint64_t interval; /* ns in which a worker must answer */
+        bool watchdog;     /* systemd wants to be told */
+};
+
+/* Serves what the file says until it is told to stop; gives the exit status. Signals are blocked.
+ */
+int manager_run(const char *file);
+
+/* The rest is what the control bus asks for. */
+
+/* The number of the generation on which the verdict will be. -ESHUTDOWN: it is stopping. */
+int manager_reload(struct manager *m, unsigned *ret_generation);
+void manager_stop(struct manager *m);
+int manager_set_log_level(struct manager *m, enum log_level level);
+void manager_query(struct manager *m);
+bool manager_awaits_answer(const struct manager *m);
+
+/* Workers older than that generation are still draining. */
+bool manager_drains_before(const struct manager *m, unsigned generation);
+
+/* Everything about it as one JSON object. */
+int manager_status(const struct manager *m, char **ret);

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#include "conf/conf.h"
+#include "manager/holder.h"
+#include "manager/socket.h"
+
+int inherited_init(struct inherited *inherited)
+{
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(true, &names);
+
+        if (n < 0)
+                return n;
+        *inherited = (struct inherited){ .names = names, .n = n };
+        return 0;
+}
+
+void inherited_done(struct inherited *inherited)
+{
+        for (int i = 0; i < inherited->n; i++)
+                free(inherited->names[i]);
+        free(inherited->names);
+}
+
+static void socket_unlink(const struct socket *s)
+{
+        struct stat st;
+
+        if (s->path && s->inode && lstat(s->path, &st) == 0 && st.st_dev == s->device &&
+            st.st_ino == s->inode)
+                (void)unlink(s->path);
+}
+
+struct socket *socket_ref(struct socket *s)
+{
+        s->n_ref++;
+        return s;
+}
+
+struct socket *socket_unref(struct socket *s)
+{
+        if (!s || --s->n_ref > 0)
+                return NULL;
+
+        /* A retired worker may hold a copy for long; nobody shall wait in its queue. */
+        if (s->fd >= 0 && !s->inherited)
+                (void)shutdown(s->fd, SHUT_RDWR);
+        socket_close(s);
+        socket_unlink(s);
+        free(s->listen);
+        free(s->address);
+        free(s->path);
+        free(s);
+        return NULL;
+}
+
+void socket_close(struct socket *s)
+{
+        s->fd = close_fd(s->fd);
+}
+
+static int socket_new(struct socket **ret, const char *listen)
+{
+        _cleanup_(socket_unrefp) struct socket *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return -ENOMEM;
+        s->n_ref = 1;
+        s->fd = -EBADF;
+        s->listen = strdup(listen);
+        if (!s->listen)
+                return -ENOMEM;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/* The error a failed system call left, in words that say what to do about it. */
+static int explain(int r, const char *holder, char **ret_why)
+{
+        int n;
+
+        if (r == -EADDRINUSE && holder)
+                n = asprintf(ret_why, "it is held by %s", holder);
+        else if (r == -EADDRINUSE)
+                n = asprintf(ret_why, "another program holds it");
+        else if (r == -EADDRNOTAVAIL)
+                n = asprintf(ret_why, "this machine has no such address");
+        else if (r == -EACCES)
+                n = asprintf(ret_why, "permission denied (a port below 1024 needs "
+                                      "CAP_NET_BIND_SERVICE, a path a writable directory)");
+        else
+                n = asprintf(ret_why, "%s", strerror(-r));
+        return n < 0 ? -ENOMEM : r;
+}
+
+static socklen_t inet_length(const union inet_address *address)
+{
+        return address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
+}
+
+static int inet_parse(const char *host, uint16_t port, union inet_address *ret)
+{
+        *ret = (union inet_address){ .v4 = { .sin_family = AF_INET, .sin_port = htons(port) } };
+        if (strcmp(host, "localhost") == 0)
+                host = "127.0.0.1";
+        if (inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1)
+                return 0;
+        *ret = (union inet_address){ .v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) } };
+        return inet_pton(AF_INET6, host, &ret->v6.sin6_addr) == 1 ? 0 : -EINVAL;
+}
+
+static int inet_format(int fd, char **ret)
+{
+        union inet_address address;
+        socklen_t length = sizeof address;
+        char host[INET6_ADDRSTRLEN];
+        int n;
+
+        if (getsockname(fd, &address.any, &length) < 0)
+                return -errno;
+        if (address.any.sa_family == AF_INET)
+                n = asprintf(ret, "%s:%u",
+                             inet_ntop(AF_INET, &address.v4.sin_addr, host, sizeof host),
+                             ntohs(address.v4.sin_port));
+        else
+                n = asprintf(ret, "[%s]:%u",
+                             inet_ntop(AF_INET6, &address.v6.sin6_addr, host, sizeof host),
+                             ntohs(address.v6.sin6_port));
+        return n < 0 ? -ENOMEM : 0;
+}
+
+static int inet_listen(const union inet_address *address)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int on = 1, off = 0;
+
+        fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+                return -errno;
+        /* [::] is every address of both families, whatever the machine's default is. */
+        if (address->any.sa_family == AF_INET6 &&
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
+                return -errno;
+        if (bind(fd, &address->any, inet_length(address)) < 0)
+                return -errno;
+        if (listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+static int open_inet(struct socket *s, const struct conf_port *port, char **ret_why)
+{
+        _cleanup_free_ char *holder = NULL;
+        union inet_address address;
+        int r;
+
+        r = inet_parse(port->host, port->port, &address);
+        if (r < 0)
+                return explain(r, NULL, ret_why);
+        s->fd = inet_listen(&address);
+        if (s->fd == -EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(&address.v6.sin6_addr)) {
+                /* A kernel without IPv6, as in some containers: "every address" is then IPv4's. */
+                (void)inet_parse("0.0.0.0", port->port, &address);
+                s->fd = inet_listen(&address);
+        }
+        if (s->fd == -EADDRINUSE)
+                (void)holder_of_port(&address, &holder);
+        if (s->fd < 0)
+                return explain(s->fd, holder, ret_why);
+        return inet_format(s->fd, &s->address);
+}
+
+static int unix_bind(int fd, const struct sockaddr_un *address)
+{
+        return bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
+}
+
+/* 0: the file is a socket that nobody listens on. -EADDRINUSE: somebody does; *ret_holder says who.
+ */
+static int unix_probe(const struct sockaddr_un *address, char **ret_holder)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+        struct stat st;
+
+        if (lstat(address->sun_path, &st) < 0)
+                return -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -EEXIST;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
+                return errno == ECONNREFUSED ? 0 : -EADDRINUSE;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
+                (void)holder_by_pid(peer.pid, ret_holder);
+        return -EADDRINUSE;
+}
+
+static int unix_bind_over_dead(int fd, const struct sockaddr_un *address, char **ret_holder)
+{
+        int r = unix_bind(fd, address);
+
+        if (r != -EADDRINUSE)
+                return r;
+        r = unix_probe(address, ret_holder);
+        if (r < 0)
+                return r;
+        if (unlink(address->sun_path) < 0)
+                return -errno;
+        return unix_bind(fd, address);
+}
+
+/* mode 0: as the umask has it. */
+static int unix_listen(struct socket *s, const struct sockaddr_un *address, mode_t mode,
+                       char **ret_holder)
+{
+        struct stat st;
+        int r;
+
+        s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (s->fd < 0)
+                return -errno;
+        /* bind() gives the file the socket's own mode: it is never wider, not for a moment. */
+        if (mode && fchmod(s->fd, mode) < 0)
+                return -errno;
+        r = unix_bind_over_dead(s->fd, address, ret_holder);
+        if (r < 0)
+                return r;
+        if (lstat(address->sun_path, &st) == 0) {
+                s->device = st.st_dev;
+                s->inode = st.st_ino;
+        }
+        return listen(s->fd, SOMAXCONN) < 0 ? -errno : 0;
+}
+
+static int open_unix(struct socket *s, const char *path, mode_t mode, char **ret_why)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_free_ char *holder = NULL;
+        int r;
+
+        if (strlen(path) >= sizeof address.sun_path)
+                return explain(-ENAMETOOLONG, NULL, ret_why);
+        (void)strcpy(address.sun_path, path);
+        s->path = strdup(path);
+        s->address = strdup(s->listen);
+        if (!s->path || !s->address)
+                return -ENOMEM;
+        r = unix_listen(s, &address, mode, &holder);
+        return r < 0 ? explain(r, holder, ret_why) : 0;
+}
+
+static int open_inherited(struct socket *s, const char *name, const struct inherited *inherited,
+                          char **ret_why)
+{
+        int fd = -EBADF, n = 0;
+
+        for (int i = 0; i < inherited->n; i++)
+                if (strcmp(inherited->names[i], name) == 0) {
+                        fd = SD_LISTEN_FDS_START + i;
+                        n++;
+                }
+        if (n != 1 || sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+                if (asprintf(ret_why,
+                             "systemd has passed %s listening stream socket of that name "
+                             "(FileDescriptorName= of the .socket unit)",
+                             n > 1 ? "more than one" : "no") < 0)
+                        return -ENOMEM;
+                return -ENOENT;
+        }
+        s->inherited = true;
+        s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (s->fd < 0 || fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) | O_NONBLOCK) < 0)
+                return -errno;
+        if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0)
+                s->address = strdup(s->listen);
+        else
+                (void)inet_format(fd, &s->address);
+        return s->address ? 0 : -ENOMEM;
+}
+
+int socket_open(struct socket **ret, const struct conf_port *port,
+                const struct inherited *inherited, char **ret_why)
+{
+        _cleanup_(socket_unrefp) struct socket *s = NULL;
+        int r;
+
+        r = socket_new(&s, port->listen);
+        if (r < 0)
+                return r;
+        switch (port->kind) {
+        case LISTEN_INET:
+                r = open_inet(s, port, ret_why);
+                break;
+        case LISTEN_UNIX:
+                r = open_unix(s, port->path, 0, ret_why);
+                break;
+        case LISTEN_SYSTEMD:
+                r = open_inherited(s, port->path, inherited, ret_why);
+                break;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+int socket_open_unix(struct socket **ret, const char *path, mode_t mode, char **ret_why)
+{
+        _cleanup_(socket_unrefp) struct socket *s = NULL;
+        int r;
+
+        r = socket_new(&s, path);
+        if (r < 0)
+                return r;
+        r = open_unix(s, path, mode, ret_why);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "config.h"
+#include "manager/spawn.h"
+#include "util/channel.h"
+#include "util/cleanup.h"
+
+struct fds { /* ours, to be closed */
+        int *fd;
+        size_t n;
+};
+
+static void fds_done(struct fds *fds)
+{
+        for (size_t i = 0; i < fds->n; i++)
+                (void)close_fd(fds->fd[i]);
+        free(fds->fd);
+}
+
+const char *spawn_executable(void)
+{
+        const char *override = getenv("BRICKD_WORKER");
+
+        return override && *override ? override : BRICKD_LIBEXEC_DIR "/brickd-worker";
+}
+
+static int write_all(int fd, const char *bytes, size_t length)
+{
+        while (length > 0) {
+                ssize_t n = write(fd, bytes, length);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                bytes += n;
+                length -= (size_t)n;
+        }
+        return 0;
+}
+
+/* One per worker, not one for all: its file position is shared with whoever else has it. */
+static int config_fd(const char *bytes, size_t length)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = memfd_create("brickd-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, bytes, length);
+        if (r < 0)
+                return r;
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+/* A copy above every number that the worker expects, so that no copy below overwrites another. */
+static int fds_lift(struct fds *fds, int fd, int lowest)
+{
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+
+        if (copy < 0)
+                return -errno;
+        fds->fd[fds->n++] = copy;
+        return 0;
+}
+
+static int fds_collect(struct fds *fds, int channel, int config, const struct spawn *spawn)
+{
+        int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
+        int r;
+
+        fds->fd = calloc((size_t)lowest, sizeof *fds->fd);
+        if (!fds->fd)
+                return -ENOMEM;
+        r = fds_lift(fds, channel, lowest);
+        if (r == 0)
+                r = fds_lift(fds, config, lowest);
+        for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
+                r = fds_lift(fds, spawn->sockets[i], lowest);
+        return r;
+}
+
+static int place_fds(posix_spawn_file_actions_t *actions, const struct fds *fds)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < fds->n; i++)
+                r = posix_spawn_file_actions_adddup2(actions, fds->fd[i],
+                                                     CHANNEL_FD_CONTROL + (int)i);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions,
+                                                             CHANNEL_FD_CONTROL + (int)fds->n);
+        return -r;
+}
+
+static int set_attributes(posix_spawnattr_t *attributes)
+{
+        sigset_t none, all;
+        int r;
+
+        (void)sigemptyset(&none);
+        (void)sigfillset(&all);
+        r = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                         POSIX_SPAWN_SETPGROUP);
+        if (r == 0)
+                r = posix_spawnattr_setsigmask(attributes, &none);
+        if (r == 0)
+                r = posix_spawnattr_setsigdefault(attributes, &all);
+        if (r == 0)
+                r = posix_spawnattr_setpgroup(attributes, 0);
+        return -r;
+}
+
+static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_pid)
+{
+        _cleanup_(posix_spawn_file_actions_destroy) posix_spawn_file_actions_t actions;
+        _cleanup_(posix_spawnattr_destroy) posix_spawnattr_t attributes;
+        char generation[16], worker[16];
+        char *argv[] = {
+                (char *)"brickd-worker",
+                (char *)"--name",
+                (char *)spawn->name,
+                (char *)"--generation",
+                generation,
+                (char *)"--worker",
+                worker,
+                spawn->check ? (char *)"--check" : NULL,
+                NULL,
+        };
+        int r;
+
+        (void)snprintf(generation, sizeof generation, "%u", spawn->generation);
+        (void)snprintf(worker, sizeof worker, "%u", spawn->worker);
+        (void)posix_spawn_file_actions_init(&actions);
+        (void)posix_spawnattr_init(&attributes);
+        r = place_fds(&actions, fds);
+        if (r == 0)
+                r = set_attributes(&attributes);
+        if (r == 0)
+                r = -posix_spawn(ret_pid, spawn_executable(), &actions, &attributes, argv, environ);
+        return r;
+}
+
+int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel)
+{
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF;
+        _cleanup_(fds_done) struct fds fds = {};
+        int pair[2];
+        int r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+        config = config_fd(spawn->bytes, spawn->length);
+        if (config < 0)
+                return config;
+        r = fds_collect(&fds, theirs, config, spawn);
+        if (r < 0)
+                return r;
+        r = execute(spawn, &fds, ret_pid);
+        if (r < 0)
+                return r;
+        *ret_channel = TAKE_FD(ours);
+        return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Starting brickd-worker with the descriptors that util/channel.h promises it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct spawn {
+        const char *name; /* of the configuration file, for messages and relative paths */
+        const char *bytes;
+        size_t length;
+        unsigned generation;
+        unsigned worker;
+        bool check;         /* build everything, say how it went, exit */
+        const int *sockets; /* one per entry of `ports:` */
+        size_t n_sockets;
+};
+
+/* The file that is executed: $BRICKD_WORKER, or the installed one. */
+const char *spawn_executable(void);
+
+/*
+ * The process gets a process group of its own, so that Ctrl-C on a terminal reaches only us, and no
+ * blocked or ignored signals. The channel's other end closes when it is gone.
+ */
+int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+
+#include "conf/conf.h"
+#include "config.h"
+#include "manager/manager.h"
+#include "util/clock.h"
+
+static void put_string(FILE *f, const char *s)
+{
+        (void)fputc('"', f);
+        for (; *s; s++)
+                if (*s == '"' || *s == '\\')
+                        (void)fprintf(f, "\\%c", *s);
+                else if ((unsigned char)*s < 0x20)
+                        (void)fprintf(f, "\\u%04x", *s);
+                else
+                        (void)fputc(*s, f);
+        (void)fputc('"', f);
+}
+
+static uint64_t seconds_since(uint64_t time)
+{
+        return (clock_now() - time) / NSEC_PER_SEC;
+}
+
+static void put_ports(FILE *f, const struct generation *g)
+{
+        (void)fputs("\"ports\":[", f);
+        for (size_t i = 0; g && i < g->n_sockets; i++) {
+                (void)fputs(i > 0 ? ",{\"listen\":" : "{\"listen\":", f);
+                put_string(f, g->sockets[i]->listen);
+                (void)fputs(",\"address\":", f);
+                put_string(f, g->sockets[i]->address);
+                (void)fputc('}', f);
+        }
+        (void)fputc(']', f);
+}
+
+static void put_worker(FILE *f, const struct slot *slot, const char **separator)
+{
+        const struct process *process = slot->process;
+
+        (void)fprintf(f, "%s{\"index\":%u,\"generation\":%u,\"restarts\":%u,", *separator,
+                      slot->index, slot->generation->number, slot->restarts);
+        if (process)
+                (void)fprintf(
+                        f,
+                        "\"pid\":%d,\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"status\":%s}",
+                        process->pid, process_state_to_string(process->state),
+                        seconds_since(process->since), process->status ? process->status : "null");
+        else
+                (void)fputs("\"pid\":null,\"state\":\"gone\",\"uptime_seconds\":0,\"status\":null}",
+                            f);
+        *separator = ",";
+}
+
+static void put_workers(FILE *f, const struct generation *g, const char **separator)
+{
+        for (size_t i = 0; g && i < g->n_slots; i++)
+                if (g->slots[i].process || g->state == GENERATION_SERVING)
+                        put_worker(f, &g->slots[i], separator);
+}
+
+static void put_all_workers(FILE *f, const struct manager *m)
+{
+        const char *separator = "";
+
+        (void)fputs("\"workers\":[", f);
+        put_workers(f, m->current, &separator);
+        put_workers(f, m->next, &separator);
+        for (const struct generation *g = m->old; g; g = g->next)
+                put_workers(f, g, &separator);
+        (void)fputc(']', f);
+}
+
+static void put_verdict(FILE *f, const struct verdict *verdict)
+{
+        (void)fputs("\"last_reload\":", f);
+        if (verdict->generation == 0) {
+                (void)fputs("null", f);
+                return;
+        }
+        (void)fprintf(f, "{\"ok\":%s,\"generation\":%u,\"time\":%" PRIi64 ",\"text\":",
+                      verdict->ok ? "true" : "false", verdict->generation, verdict->time);
+        put_string(f, verdict->text ? verdict->text : "");
+        (void)fputc('}', f);
+}
+
+int manager_status(const struct manager *m, char **ret)
+{
+        static const char *const stages[] = {
+                [STAGE_STARTING] = "starting",
+                [STAGE_SERVING] = "serving",
+                [STAGE_STOPPING] = "stopping",
+        };
+        size_t size;
+        FILE *f = open_memstream(ret, &size);
+
+        if (!f)
+                return -ENOMEM;
+        (void)fprintf(f,
+                      "{\"version\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"config\":", BRICKD_VERSION,
+                      getpid(), stages[m->stage]);
+        put_string(f, m->file);
+        (void)fprintf(f, ",\"generation\":%u,\"uptime_seconds\":%" PRIu64 ",",
+                      m->current ? m->current->number : 0, seconds_since(m->started));
+        put_ports(f, m->current);
+        (void)fputc(',', f);
+        put_all_workers(f, m);
+        (void)fputc(',', f);
+        put_verdict(f, &m->verdict);
+        (void)fputc('}', f);
+        return fclose(f) == 0 ? 0 : -ENOMEM;
+}
