@@ -10,12 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "conf/option.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
 struct diag;
+struct document;
 struct node;
 
 enum listen_kind {
@@ -28,8 +30,8 @@ struct conf_port {
         const struct node *node;
         const char *listen; /* as written */
         enum listen_kind kind;
-        const char
-                *host; /* LISTEN_INET: an IPv4 or IPv6 address or "localhost", without brackets */
+        const char *host; /* LISTEN_INET: an IPv4 or IPv6 address, as inet_ntop() writes it,
+                             or "localhost" */
         uint16_t port;
         const char *path; /* LISTEN_UNIX: the path; LISTEN_SYSTEMD: the name */
         size_t *bricks;   /* indices in conf.bricks */
@@ -58,6 +60,7 @@ struct conf_brick {
         const char *name;
         const char *module;
         const struct node *options; /* NULL: none given */
+        const struct node *checked; /* what conf_brick_options() gave; NULL: not called yet */
         struct conf_limits limits;
         bool is_default;          /* among the bricks of its type on a port */
         const struct node *match; /* NULL: none */
@@ -69,13 +72,15 @@ struct conf_brick {
 
 struct conf {
         const char *name; /* of the file, as the user gave it */
-        const char *base; /* the directory that relative paths start from */
-        const struct node *root;
+        const char *base; /* the directory of the file, absolute: relative paths start there */
+        const struct node *root; /* completed by the tables */
 
         struct conf_port *ports;
         size_t n_ports;
         struct conf_brick *bricks;
         size_t n_bricks;
+
+        struct document *document; /* holds all of it */
 
         unsigned workers; /* "auto" is already one per core */
         const char *module_dir;
@@ -94,7 +99,7 @@ struct conf {
 /*
  * Reads a configuration from the bytes of a file. name is for messages and for relative paths.
  * Mistakes go to diag, all of them; -EINVAL then. Another negative errno: out of memory or the
- * like. The bytes must outlive the conf.
+ * like. The conf keeps neither name nor bytes.
  */
 int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
                struct diag *diag);
@@ -105,21 +110,36 @@ DEFINE_CLEANUP(struct conf *, conf_free);
  * said. */
 int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
 
-/* The whole configuration with every default filled in, as YAML that means the same. Secrets are
- * not resolved. */
+/* The whole configuration with every default filled in, as YAML that means the same. Options of a
+ * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */
 void conf_print(const struct conf *conf, FILE *f);
 
 /* The JSON Schema of the file, from the option tables. */
 void conf_print_schema(FILE *f);
 
 /* The tables themselves, for the tests that hold the documentation against them. */
-
 extern const struct option_spec conf_options[];
 
 /*
- * Options that need the brick's module to check are checked with this: unknown keys, types,
- * fallbacks. Gives a map node that also holds the fallbacks; the conf owns it. `table` must outlive
- * the conf. NULL: diag says why.
+ * Checks the options of a brick of this conf against its module's table: unknown keys, types,
+ * fallbacks. Gives a map that also holds the fallbacks, with relative paths made absolute, and
+ * keeps it in brick->checked; each child names its spec. An OPTION_BRICK names a brick of the file,
+ * and not this one. `table` must outlive the conf. NULL: diag says why. Not for two threads at
+ * once.
  */
 const struct node *conf_brick_options(struct conf *conf, const struct conf_brick *brick,
                                       const struct option_spec *table, struct diag *diag);
+
+/* The index of a brick of the file; -1: there is none of this name. */
+ssize_t conf_find_brick(const struct conf *conf, const char *name);
+
+/* Blames a node whose text is the name of no brick; says which name is nearest. */
+void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag);
+
+/*
+ * The order in which to make the bricks, once conf_brick_options() has seen all: each after those
+ * it calls (its OPTION_BRICK options), else as in the file. Stop in the reverse order. Fills
+ * ret_order with conf->n_bricks indices. -EINVAL: bricks call each other in a circle, diag says
+ * which; -ENOMEM.
+ */
+int conf_brick_order(const struct conf *conf, size_t *ret_order, struct diag *diag);

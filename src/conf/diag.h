@@ -7,12 +7,16 @@
  *   brickd.yaml:14:12: bricks[1].options.model: expected a string, got a list
  *      14 |     model: [a, b]
  *         |            ^
+ *
+ * Functions that add take a NULL diag, and do nothing then.
  */
 
 #include <stddef.h>
 #include <stdio.h>
 
 #include "util/cleanup.h"
+
+#define DIAG_SHOWN_MAX 20
 
 struct node;
 struct diag;
@@ -28,17 +32,24 @@ DEFINE_CLEANUP(struct diag *, diag_free);
 void diag_add(struct diag *diag, const struct node *node, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
+/* The same, but points to the node's key instead of its value. */
+void diag_add_key(struct diag *diag, const struct node *node, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
 /* Blames a place that has no node, such as a syntax error. */
 void diag_add_at(struct diag *diag, unsigned line, unsigned column, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 
+/* The line holds what must not be shown, such as a password: no message quotes it. */
+void diag_hide_line(struct diag *diag, unsigned line);
+
 size_t diag_count(const struct diag *diag);
 
-/* The index-th of the first 20, without a newline at the end; NULL: past the end. The diag's own.
- */
+/* The index-th by place of the first 20, without a newline at the end; NULL: past the end. The
+ * diag's own, until the next mistake is added. */
 const char *diag_text(const struct diag *diag, size_t index);
 
-/* Its parts, for CONFIG_FILE= and CONFIG_LINE=. */
+/* Its parts, for CONFIG_FILE= and CONFIG_LINE=. 0: the file as a whole. */
 const char *diag_name(const struct diag *diag);
 unsigned diag_line(const struct diag *diag, size_t index);
 

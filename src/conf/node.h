@@ -3,13 +3,13 @@
 
 /*
  * The configuration file as a tree of nodes that know where they stand in it. Immutable once
- * loaded; any thread may read. Lines and columns count from 1.
+ * loaded; any thread may read. Lines and columns count from 1, columns in characters.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct document;
+struct option_spec;
 
 enum node_kind {
         NODE_SCALAR = 1,
@@ -25,12 +25,18 @@ struct node {
 
         /* the key (in a map) or the index (in a list) under which the parent has it */
         const char *key;
+        unsigned key_line;
+        unsigned key_column;
         size_t index;
 
         /* NODE_SCALAR: UTF-8 without NUL bytes, ${ENV} already replaced */
         const char *text;
         size_t length;
-        bool plain; /* not quoted: may be a number, a boolean or null */
+        bool plain; /* neither quoted nor replaced: may be a number, a boolean or null */
+        bool bad;   /* has been blamed: further checks pass over it */
+
+        /* what option_check() has found it to be; NULL: not one of a table's options */
+        const struct option_spec *spec;
 
         /* NODE_LIST, NODE_MAP; a map's children carry their key */
         const struct node **children;
@@ -42,3 +48,6 @@ const struct node *node_get(const struct node *map, const char *key);
 
 /* A plain `null`, `~` or nothing at all. */
 bool node_is_null(const struct node *node);
+
+/* "bricks[1].options.model", cut to fit; "" for the root. */
+void node_path(const struct node *node, char *buffer, size_t size);

@@ -13,27 +13,30 @@
 #include <stdint.h>
 
 struct diag;
+struct document;
 struct node;
 
-enum option_type {
-        OPTION_STRING = 1,
-        OPTION_INT,
-        OPTION_BOOL,
-        OPTION_FLOAT,
-        OPTION_LIST, /* any list */
-        OPTION_MAP,  /* any map, or the one that `table` describes */
-        OPTION_DURATION,
-        OPTION_SIZE,
-        OPTION_ENUM,
-        OPTION_SECRET,
-        OPTION_BRICK, /* the name of a brick of the file */
-        OPTION_PATH,
+enum option_type { /* the numbers are those of BRICK_STRING and so on */
+                   OPTION_STRING = 1,
+                   OPTION_INT,
+                   OPTION_BOOL,
+                   OPTION_FLOAT,
+                   OPTION_LIST, /* any list */
+                   OPTION_MAP,  /* any map, or the one that `table` describes */
+                   OPTION_DURATION,
+                   OPTION_SIZE,
+                   OPTION_ENUM,
+                   OPTION_SECRET,
+                   OPTION_BRICK, /* the name of a brick of the file */
+                   OPTION_PATH,
 };
 
 enum option_flags {
         OPTION_REQUIRED = 1 << 0,
-        OPTION_REPEATED =
-                1 << 1, /* a list of such values; a single value stands for a list of one */
+        OPTION_REPEATED = 1 << 1, /* a list of such values; a single value that is no map stands
+                                     for a list of one */
+        OPTION_NULLABLE = 1 << 2, /* null is a value: none */
+        OPTION_LOCAL = 1 << 3,    /* the fallback depends on the installation */
 };
 
 struct option_spec {
@@ -41,16 +44,23 @@ struct option_spec {
         enum option_type type;
         unsigned flags;
         const char *fallback; /* as it would stand in the file; NULL: none */
-        const char *choices;  /* OPTION_ENUM: "one|two" */
-        int64_t min;          /* inclusive range of numbers, durations (ns), sizes, if min < max */
-        int64_t max;
+        const char *choices; /* OPTION_ENUM: "one|two"; OPTION_INT: words allowed besides numbers */
+        int64_t min;         /* inclusive range of numbers, durations (ns), sizes, and of the */
+        int64_t max;         /* number of maps in an OPTION_MAP | OPTION_REPEATED; if min < max */
         const struct option_spec *table; /* OPTION_MAP; with OPTION_REPEATED: a list of such maps */
         const char *help;                /* one line */
+        const char *pattern;             /* OPTION_STRING: a POSIX extended regular expression */
+        const char *expected;            /* what the pattern asks for, in words */
 };
 
-/* Checks a map against a table: unknown keys (with the nearest known one), types, ranges, what is
- * missing. */
-void option_check(const struct option_spec *table, const struct node *map, struct diag *diag);
+/*
+ * Checks a map against a table: unknown keys (with the nearest known one), types, ranges, what is
+ * missing. Gives the map as the table completes it: fallbacks filled in, keys in the order of the
+ * table, lists where OPTION_REPEATED allows a single value; every child names its spec. A null or
+ * NULL-text map counts as an empty one. NULL: out of memory; mistakes are in diag only.
+ */
+const struct node *option_check(struct document *doc, const struct option_spec *table,
+                                const struct node *map, struct diag *diag);
 
 /*
  * Values. False, and a diagnostic if diag is not NULL, when the node is not of that type. `ret` is
@@ -71,3 +81,6 @@ bool option_size(const struct node *node, int64_t *ret, struct diag *diag);
  */
 bool option_secret(const struct node *node, const char *base, char **ret, struct diag *diag);
 void option_secret_free(char *secret);
+
+/* Only its form: one of the three, with a name. */
+bool option_secret_check(const struct node *node, struct diag *diag);

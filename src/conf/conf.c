@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/conf.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+
+#include "conf/diag.h"
+#include "conf/document.h"
+#include "conf/listen.h"
+#include "conf/nearest.h"
+#include "conf/node.h"
+#include "conf/value.h"
+#include "conf/yaml.h"
+
+#define FILE_MAX ((size_t)16 * 1024 * 1024)
+#define WORKERS_MAX 256
+
+struct conf *conf_free(struct conf *conf)
+{
+        if (!conf)
+                return NULL;
+        document_free(conf->document);
+        free(conf);
+        return NULL;
+}
+
+int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
+{
+        _cleanup_free_ char *bytes = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t length = 0, size = 0;
+        char *larger;
+        ssize_t n;
+
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        for (;;) {
+                if (length == size) {
+                        size = size ? size * 2 : 16384;
+                        larger = realloc(bytes, size);
+                        if (!larger)
+                                return -ENOMEM;
+                        bytes = larger;
+                }
+                n = read(fd, bytes + length, size - length);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                length += (size_t)n;
+                if (length > FILE_MAX)
+                        return -EFBIG;
+        }
+        *ret_bytes = TAKE_PTR(bytes);
+        *ret_length = length;
+        return 0;
+}
+
+/*
+ * Values of a checked map. What is wrong or missing there has been reported, and nobody sees a conf
+ * with mistakes: it counts as nothing at all.
+ */
+
+static const struct node *good(const struct node *map, const char *key)
+{
+        const struct node *node = node_get(map, key);
+
+        return node && !node->bad ? node : NULL;
+}
+
+static const char *get_string(const struct node *map, const char *key)
+{
+        const struct node *node = good(map, key);
+
+        return node && node->kind == NODE_SCALAR && !node_is_null(node) ? node->text : NULL;
+}
+
+static bool get_bool(const struct node *map, const char *key)
+{
+        const struct node *node = good(map, key);
+        bool value = false;
+
+        return node && option_bool(node, &value, NULL) && value;
+}
+
+/* A number, duration or size. */
+static int64_t get_number(const struct node *map, const char *key)
+{
+        const struct node *node = good(map, key);
+        int64_t value = 0;
+
+        if (!node)
+                return 0;
+        if (node->spec->type == OPTION_DURATION)
+                (void)option_duration(node, &value, NULL);
+        else if (node->spec->type == OPTION_SIZE)
+                (void)option_size(node, &value, NULL);
+        else
+                (void)option_int(node, &value, NULL);
+        return value;
+}
+
+static int get_choice(const struct node *map, const char *key)
+{
+        const struct node *node = good(map, key);
+        int r;
+
+        r = node ? value_parse_choice(node->text, node->spec->choices) : 0;
+        return r < 0 ? 0 : r;
+}
+
+static int get_strings(struct conf *conf, const struct node *map, const char *key,
+                       const char ***ret, size_t *ret_n)
+{
+        const struct node *list = good(map, key);
+        const char **strings;
+        size_t n = 0;
+
+        if (!list)
+                return 0;
+        strings = document_alloc(conf->document, list->n_children * sizeof strings[0]);
+        if (!strings)
+                return -ENOMEM;
+        for (size_t i = 0; i < list->n_children; i++)
+                if (!list->children[i]->bad)
+                        strings[n++] = list->children[i]->text;
+        *ret = strings;
+        *ret_n = n;
+        return 0;
+}
+
+static int read_brick(struct conf *conf, const struct node *node, struct conf_brick *brick)
+{
+        const struct node *limits = good(node, "limits");
+        int r;
+
+        brick->node = node;
+        brick->name = get_string(node, "name");
+        brick->module = get_string(node, "module");
+        brick->options = good(node, "options");
+        brick->limits = (struct conf_limits){
+                .concurrency = (unsigned)get_number(limits, "concurrency"),
+                .queue = (unsigned)get_number(limits, "queue"),
+                .threads = (unsigned)get_number(limits, "threads"),
+                .timeout = get_number(limits, "timeout"),
+                .arena = get_number(limits, "memory"),
+        };
+        brick->is_default = get_bool(node, "default");
+        brick->match = good(node, "match");
+        r = get_strings(conf, brick->match, "x-brick", &brick->match_brick, &brick->n_match_brick);
+        if (r < 0)
+                return r;
+        return get_strings(conf, brick->match, "model_id", &brick->match_model,
+                           &brick->n_match_model);
+}
+
+ssize_t conf_find_brick(const struct conf *conf, const char *name)
+{
+        for (size_t i = 0; i < conf->n_bricks; i++)
+                if (conf->bricks[i].name && strcmp(conf->bricks[i].name, name) == 0)
+                        return (ssize_t)i;
+        return -1;
+}
+
+static int read_bricks(struct conf *conf, struct diag *diag)
+{
+        const struct node *list = good(conf->root, "bricks");
+        int r;
+
+        if (!list)
+                return 0;
+        conf->bricks = document_alloc(conf->document, list->n_children * sizeof conf->bricks[0]);
+        if (!conf->bricks)
+                return -ENOMEM;
+        for (size_t i = 0; i < list->n_children; i++) {
+                struct conf_brick *brick = &conf->bricks[i];
+                ssize_t other;
+
+                r = read_brick(conf, list->children[i], brick);
+                if (r < 0)
+                        return r;
+                other = brick->name ? conf_find_brick(conf, brick->name) : -1;
+                if (other >= 0)
+                        diag_add(diag, node_get(brick->node, "name"),
+                                 "another brick has this name; it is on line %u",
+                                 node_get(conf->bricks[other].node, "name")->line);
+                conf->n_bricks++;
+        }
+        return 0;
+}
+
+void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag)
+{
+        struct nearest nearest = nearest_to(node->text);
+
+        for (size_t i = 0; i < conf->n_bricks; i++)
+                if (conf->bricks[i].name)
+                        nearest_offer(&nearest, conf->bricks[i].name);
+        if (nearest.best)
+                diag_add(diag, node, "no brick has the name \"%s\"; did you mean \"%s\"?",
+                         node->text, nearest.best);
+        else
+                diag_add(diag, node, "no brick has the name \"%s\"", node->text);
+}
+
+static void read_port_brick(struct conf *conf, const struct node *node, struct conf_port *port,
+                            struct diag *diag)
+{
+        ssize_t brick;
+
+        if (node->bad)
+                return;
+        brick = conf_find_brick(conf, node->text);
+        if (brick < 0) {
+                conf_blame_name(conf, node, diag);
+                return;
+        }
+        for (size_t i = 0; i < port->n_bricks; i++)
+                if (port->bricks[i] == (size_t)brick) {
+                        diag_add(diag, node, "\"%s\" stands here twice", node->text);
+                        return;
+                }
+        port->bricks[port->n_bricks++] = (size_t)brick;
+}
+
+/* The list of all bricks, where the file gives none. */
+static int add_all_bricks(struct conf *conf, struct node *port)
+{
+        const struct node place = {
+                .line = port->line, .column = port->column, .parent = port, .key = "bricks"
+        };
+        struct node *list, *name;
+
+        list = document_node(conf->document, &place, NODE_LIST);
+        if (!list)
+                return -ENOMEM;
+        list->children = document_alloc(conf->document, conf->n_bricks * sizeof(void *));
+        if (!list->children)
+                return -ENOMEM;
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                if (!conf->bricks[i].name ||
+                    conf_find_brick(conf, conf->bricks[i].name) != (ssize_t)i)
+                        continue;
+                name = document_copy(conf->document, node_get(conf->bricks[i].node, "name"));
+                if (!name)
+                        return -ENOMEM;
+                name->parent = list;
+                name->key = NULL;
+                name->index = list->n_children;
+                list->children[list->n_children++] = name;
+        }
+        /* There is room: option_check() leaves some for every key of the table. */
+        port->children[port->n_children++] = list;
+        return 0;
+}
+
+static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
+                     struct diag *diag)
+{
+        const struct node *limits = good(node, "limits"), *listen = good(node, "listen");
+        const struct node *names;
+        int r;
+
+        port->node = node;
+        port->allow_insecure = get_bool(node, "allow_insecure");
+        port->max_request = get_number(limits, "request");
+        port->max_reply = get_number(limits, "reply");
+        port->max_metadata = get_number(limits, "metadata");
+        port->max_streams = get_number(limits, "streams");
+        port->window = get_number(limits, "window");
+        if (listen) {
+                r = listen_parse(conf->document, listen, port, diag);
+                if (r == -EINVAL)
+                        port->listen = NULL;
+                else if (r < 0)
+                        return r;
+        }
+
+        port->bricks = document_alloc(conf->document, conf->n_bricks * sizeof port->bricks[0]);
+        if (!port->bricks)
+                return -ENOMEM;
+        if (node->kind == NODE_MAP && !node_get(node, "bricks")) {
+                r = add_all_bricks(conf, (struct node *)node);
+                if (r < 0)
+                        return r;
+        }
+        names = good(node, "bricks");
+        for (size_t i = 0; names && i < names->n_children; i++)
+                read_port_brick(conf, names->children[i], port, diag);
+        return 0;
+}
+
+static void check_port(const struct conf *conf, size_t index, struct diag *diag)
+{
+        const struct conf_port *port = &conf->ports[index];
+        const struct node *listen = node_get(port->node, "listen");
+
+        if (!port->listen)
+                return;
+        if (!listen_is_local(port) && !port->allow_insecure && good(port->node, "allow_insecure"))
+                diag_add(diag, listen,
+                         "other machines can reach %s, and there is no TLS yet: every port is "
+                         "plain text; listen on 127.0.0.1, or say allow_insecure: true here",
+                         port->listen);
+        for (size_t i = 0; i < index; i++)
+                if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {
+                        diag_add(diag, listen, "the port on line %u listens there already",
+                                 node_get(conf->ports[i].node, "listen")->line);
+                        return;
+                }
+}
+
+static int read_ports(struct conf *conf, struct diag *diag)
+{
+        const struct node *list = good(conf->root, "ports");
+        int r;
+
+        if (!list)
+                return 0;
+        conf->ports = document_alloc(conf->document, list->n_children * sizeof conf->ports[0]);
+        if (!conf->ports)
+                return -ENOMEM;
+        for (size_t i = 0; i < list->n_children; i++) {
+                r = read_port(conf, list->children[i], &conf->ports[i], diag);
+                if (r < 0)
+                        return r;
+                check_port(conf, i, diag);
+                conf->n_ports++;
+        }
+        return 0;
+}
+
+static unsigned n_cores(void)
+{
+        cpu_set_t set;
+        int n;
+
+        n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+        return n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+static void read_rest(struct conf *conf)
+{
+        static const enum log_target targets[] = { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL,
+                                                   LOG_TARGET_TEXT, LOG_TARGET_JSON };
+        const struct node *drain = good(conf->root, "drain"), *log = good(conf->root, "log");
+        const char *workers = get_string(conf->root, "workers");
+
+        conf->workers = workers && strcmp(workers, "auto") == 0
+                                ? n_cores()
+                                : (unsigned)get_number(conf->root, "workers");
+        conf->module_dir = get_string(conf->root, "modules");
+        conf->control = get_string(conf->root, "control");
+        if (conf->control && conf->control[0] == '\0')
+                conf->control = NULL;
+        conf->start_timeout = get_number(conf->root, "start_timeout");
+        conf->drain_grace = get_number(drain, "grace");
+        conf->drain_lame_duck = get_number(drain, "lame_duck");
+        conf->drain_retire = get_number(drain, "retire");
+        conf->log_level = LOG_LEVEL_ERROR + get_choice(log, "level");
+        conf->log_target = targets[get_choice(log, "format")];
+        conf->log_access = ACCESS_OFF + get_choice(log, "access");
+}
+
+static int set_name(struct conf *conf, const char *name)
+{
+        _cleanup_free_ char *directory = NULL, *base = NULL;
+        const char *slash = strrchr(name, '/');
+        size_t n = slash ? (size_t)(slash - name) : 0;
+
+        if (name[0] == '/') {
+                conf->base = document_strndup(conf->document, name, n ? n : 1);
+        } else {
+                directory = getcwd(NULL, 0);
+                if (!directory)
+                        return -errno;
+                if (asprintf(&base, "%s%s%.*s", directory, slash ? "/" : "", (int)n, name) < 0) {
+                        base = NULL;
+                        return -ENOMEM;
+                }
+                conf->base = document_strndup(conf->document, base, strlen(base));
+        }
+        conf->name = document_strndup(conf->document, name, strlen(name));
+        return conf->base && conf->name ? 0 : -ENOMEM;
+}
+
+int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
+               struct diag *diag)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        struct node *root;
+        int r;
+
+        conf = calloc(1, sizeof *conf);
+        if (!conf)
+                return -ENOMEM;
+        r = document_new(&conf->document);
+        if (r < 0)
+                return r;
+        r = set_name(conf, name);
+        if (r < 0)
+                return r;
+        r = yaml_parse(conf->document, bytes, length, diag, &root);
+        if (r < 0)
+                return r;
+        conf->root = option_check(conf->document, conf_options, root, diag);
+        if (!conf->root)
+                return -ENOMEM;
+        r = read_bricks(conf, diag);
+        if (r < 0)
+                return r;
+        r = read_ports(conf, diag);
+        if (r < 0)
+                return r;
+        read_rest(conf);
+        if (diag_count(diag) > 0)
+                return -EINVAL;
+        *ret = TAKE_PTR(conf);
+        return 0;
+}
+
+void conf_print(const struct conf *conf, FILE *f)
+{
+        (void)yaml_print(conf->root, f);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The memory of a configuration: nodes and strings that go away together. One thread. */
+
+#include <stddef.h>
+
+#include "conf/node.h"
+#include "util/cleanup.h"
+
+/* No path through a document is longer: what walks one may recurse. */
+#define DOCUMENT_DEPTH_MAX 64
+
+struct diag;
+struct document;
+
+int document_new(struct document **ret);
+struct document *document_free(struct document *doc);
+DEFINE_CLEANUP(struct document *, document_free);
+
+/* Zeroed. NULL: out of memory. */
+void *document_alloc(struct document *doc, size_t size);
+char *document_strndup(struct document *doc, const char *s, size_t length);
+
+/* A node where `place` stands, with its parent, key and index, and nothing in it. */
+struct node *document_node(struct document *doc, const struct node *place, enum node_kind kind);
+
+/* A copy that shares its children and texts with the original. */
+struct node *document_copy(struct document *doc, const struct node *node);
+
+/*
+ * Replaces ${NAME} and ${NAME:-default} in the text of a scalar, and $$ by $. A variable that is
+ * not set, and what looks like neither, is a mistake. 0 then, too; or -ENOMEM.
+ */
+int document_expand(struct document *doc, struct node *scalar, struct diag *diag);

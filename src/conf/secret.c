@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/diag.h"
+#include "conf/node.h"
+#include "conf/option.h"
+#include "util/cleanup.h"
+
+#define SECRET_MAX (64 * 1024)
+
+static void hide(const struct node *node, struct diag *diag)
+{
+        diag_hide_line(diag, node->line);
+        for (size_t i = 0; i < node->n_children; i++)
+                hide(node->children[i], diag);
+}
+
+bool option_secret_check(const struct node *node, struct diag *diag)
+{
+        static const char form[] =
+                "a secret is written { file: PATH }, { credential: NAME } or { env: NAME }, never "
+                "as itself";
+        const struct node *child;
+
+        if (node->kind != NODE_MAP || node->n_children != 1) {
+                hide(node, diag);
+                diag_add(diag, node, "%s", form);
+                return false;
+        }
+        child = node->children[0];
+        if (strcmp(child->key, "file") != 0 && strcmp(child->key, "credential") != 0 &&
+            strcmp(child->key, "env") != 0) {
+                hide(node, diag);
+                diag_add_key(diag, child, "%s", form);
+                return false;
+        }
+        if (child->kind != NODE_SCALAR || child->length == 0 || node_is_null(child)) {
+                diag_add(diag, child, "expected a name or a path");
+                return false;
+        }
+        if (strcmp(child->key, "credential") == 0 && strchr(child->text, '/')) {
+                diag_add(diag, child, "a credential's name has no \"/\"; use { file: PATH }");
+                return false;
+        }
+        return true;
+}
+
+static int open_file(const struct node *node, const char *path, bool private, struct diag *diag)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                diag_add(diag, node, "%s: %s", path, strerror(errno));
+                return -EINVAL;
+        }
+        if (!S_ISREG(st.st_mode)) {
+                diag_add(diag, node, "%s: not a regular file", path);
+                return -EINVAL;
+        }
+        if (private && (st.st_mode & S_IROTH)) {
+                diag_add(diag, node, "%s: every user of this machine can read it; chmod o-r", path);
+                return -EINVAL;
+        }
+        return TAKE_FD(fd);
+}
+
+static int read_all(int fd, char *buffer, size_t size, size_t *ret)
+{
+        size_t length = 0;
+        ssize_t n;
+
+        do {
+                n = read(fd, buffer + length, size - length);
+                if (n > 0)
+                        length += (size_t)n;
+        } while ((n > 0 && length < size) || (n < 0 && errno == EINTR));
+        *ret = length;
+        return n < 0 ? -errno : 0;
+}
+
+/* What the file holds, without its last newline. It is never in memory that is not erased. */
+static char *read_secret(const struct node *node, const char *path, bool private, struct diag *diag)
+{
+        _cleanup_close_ int fd = -EBADF;
+        const char *mistake = NULL;
+        char *secret;
+        size_t n = 0;
+        int r;
+
+        fd = open_file(node, path, private, diag);
+        if (fd < 0)
+                return NULL;
+        secret = calloc(1, SECRET_MAX + 2);
+        if (!secret) {
+                diag_add(diag, node, "out of memory");
+                return NULL;
+        }
+        r = read_all(fd, secret, SECRET_MAX + 1, &n);
+        if (n > 0 && n <= SECRET_MAX && secret[n - 1] == '\n')
+                secret[--n] = '\0';
+        if (n > 0 && n <= SECRET_MAX && secret[n - 1] == '\r')
+                secret[--n] = '\0';
+
+        if (r < 0)
+                mistake = strerror(-r);
+        else if (n == 0)
+                mistake = "empty";
+        else if (n > SECRET_MAX)
+                mistake = "larger than 64 KiB";
+        else if (strlen(secret) != n)
+                mistake = "holds a NUL character";
+        if (!mistake)
+                return secret;
+        diag_add(diag, node, "%s: %s", path, mistake);
+        explicit_bzero(secret, SECRET_MAX + 2);
+        free(secret);
+        return NULL;
+}
+
+static char *from_file(const struct node *node, const char *directory, bool private,
+                       struct diag *diag)
+{
+        _cleanup_free_ char *path = NULL;
+        bool absolute = node->text[0] == '/';
+
+        if (asprintf(&path, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/", node->text) <
+            0) {
+                path = NULL;
+                diag_add(diag, node, "out of memory");
+                return NULL;
+        }
+        return read_secret(node, path, private, diag);
+}
+
+static char *from_credential(const struct node *node, struct diag *diag)
+{
+        const char *directory = getenv("CREDENTIALS_DIRECTORY");
+
+        if (!directory) {
+                diag_add(diag, node,
+                         "$CREDENTIALS_DIRECTORY is not set; the unit needs "
+                         "LoadCredential=%s:/PATH",
+                         node->text);
+                return NULL;
+        }
+        /* systemd has seen to who may read it. */
+        return from_file(node, directory, false, diag);
+}
+
+static char *from_environment(const struct node *node, struct diag *diag)
+{
+        const char *value = getenv(node->text);
+        char *secret;
+
+        if (!value || value[0] == '\0') {
+                diag_add(diag, node, "the environment variable %s is %s", node->text,
+                         value ? "empty" : "not set");
+                return NULL;
+        }
+        secret = strdup(value);
+        if (!secret)
+                diag_add(diag, node, "out of memory");
+        return secret;
+}
+
+bool option_secret(const struct node *node, const char *base, char **ret, struct diag *diag)
+{
+        const struct node *source;
+        char *secret;
+
+        if (!option_secret_check(node, diag))
+                return false;
+        source = node->children[0];
+        if (strcmp(source->key, "file") == 0)
+                secret = from_file(source, base, true, diag);
+        else if (strcmp(source->key, "credential") == 0)
+                secret = from_credential(source, diag);
+        else
+                secret = from_environment(source, diag);
+        if (!secret)
+                return false;
+        *ret = secret;
+        return true;
+}
+
+void option_secret_free(char *secret)
+{
+        if (!secret)
+                return;
+        explicit_bzero(secret, strlen(secret));
+        free(secret);
+}

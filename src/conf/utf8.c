@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/utf8.h"
+
+#include "util/cleanup.h"
+
+size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
+{
+        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        unsigned char first;
+        uint32_t c;
+        size_t n;
+
+        if (length == 0)
+                return 0;
+
+        first = (unsigned char)s[0];
+        if (first < 0x80) {
+                *ret = first;
+                return 1;
+        }
+        n = first >= 0xf8 ? 0 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 0;
+        if (n == 0 || n > length)
+                return 0;
+
+        c = first & (0x7fu >> n);
+        for (size_t i = 1; i < n; i++) {
+                if (((unsigned char)s[i] & 0xc0) != 0x80)
+                        return 0;
+                c = c << 6 | ((unsigned char)s[i] & 0x3f);
+        }
+        if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+                return 0;
+
+        *ret = c;
+        return n;
+}
+
+bool utf8_valid(const char *s, size_t length)
+{
+        uint32_t c;
+        size_t n;
+
+        for (; length > 0; s += n, length -= n) {
+                n = utf8_decode(s, length, &c);
+                if (n == 0)
+                        return false;
+        }
+        return true;
+}
+
+size_t utf8_prefix(const char *s, size_t length, size_t max)
+{
+        if (length <= max)
+                return length;
+        while (max > 0 && ((unsigned char)s[max] & 0xc0) == 0x80)
+                max--;
+        return max;
+}
+
+unsigned utf8_width(uint32_t c)
+{
+        static const struct {
+                uint32_t first;
+                uint32_t last;
+                unsigned width;
+        } ranges[] = {
+                { 0x0300, 0x036f, 0 },                            /* combining marks */
+                { 0x1100, 0x115f, 2 },                            /* Hangul Jamo */
+                { 0x200b, 0x200f, 0 },                            /* zero-width spaces and marks */
+                { 0x2e80, 0xa4cf, 2 },                            /* CJK, kana, Yi */
+                { 0xac00, 0xd7a3, 2 },                            /* Hangul syllables */
+                { 0xf900, 0xfaff, 2 },                            /* CJK compatibility */
+                { 0xfe00, 0xfe0f, 0 },                            /* variation selectors */
+                { 0xfe30, 0xfe6f, 2 },                            /* CJK compatibility forms */
+                { 0xff00, 0xff60, 2 },                            /* full-width forms */
+                { 0xffe0, 0xffe6, 2 },   { 0x1f300, 0x1faff, 2 }, /* pictographs */
+                { 0x20000, 0x3fffd, 2 },                          /* CJK extensions */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ranges); i++)
+                if (c >= ranges[i].first && c <= ranges[i].last)
+                        return ranges[i].width;
+        return 1;
+}

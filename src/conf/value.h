@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Values as text. 0; -EINVAL: not of that form; -ERANGE: too large to be held. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/option.h"
+
+int value_parse_int(const char *s, int64_t *ret);
+int value_parse_bool(const char *s, bool *ret);
+int value_parse_float(const char *s, double *ret);
+int value_parse_duration(const char *s, int64_t *ret);
+int value_parse_size(const char *s, int64_t *ret);
+
+/* The index of s in "one|two|three"; -EINVAL. */
+int value_parse_choice(const char *s, const char *choices);
+
+/* A number as an option of this type is best written: "3s", "64KiB", "17". */
+void value_format(enum option_type type, int64_t value, char *buffer, size_t size);

@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/yaml.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "conf/diag.h"
+#include "conf/document.h"
+#include "conf/option.h"
+#include "conf/utf8.h"
+
+/* Values, counted as if every alias were written out. */
+#define VALUES_MAX 100000
+#define ANCHORS_MAX 1000
+#define FILE_MAX (16 * 1024 * 1024)
+
+/* A list or a map whose end has not been read yet. */
+struct frame {
+        struct node *node;
+        size_t first;   /* its children are the pending ones from here */
+        ssize_t anchor; /* it defines this one; -1: none */
+
+        /* of the next child of a map; NULL: the key comes next */
+        const char *key;
+        unsigned key_line;
+        unsigned key_column;
+};
+
+struct anchor {
+        char *name;
+        const struct node *node; /* NULL: not read to its end yet */
+};
+
+struct loader {
+        yaml_parser_t parser;
+        struct document *doc;
+        struct diag *diag;
+        const char *bytes;
+        size_t length;
+
+        struct frame frames[DOCUMENT_DEPTH_MAX];
+        size_t depth;
+
+        const struct node **pending;
+        size_t n_pending;
+        size_t n_allocated;
+
+        struct anchor anchors[ANCHORS_MAX];
+        size_t n_anchors;
+
+        size_t n_values;
+        struct node *root;
+};
+
+static struct loader *loader_free(struct loader *loader)
+{
+        if (!loader)
+                return NULL;
+        yaml_parser_delete(&loader->parser);
+        for (size_t i = 0; i < loader->n_anchors; i++)
+                free(loader->anchors[i].name);
+        free(loader->pending);
+        free(loader);
+        return NULL;
+}
+DEFINE_CLEANUP(struct loader *, loader_free);
+
+static void event_done(yaml_event_t *event)
+{
+        yaml_event_delete(event);
+}
+
+static bool is_allowed(uint32_t c)
+{
+        return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0x7f) || c == 0x85 ||
+               (c >= 0xa0 && c != 0xfffe && c != 0xffff && c != 0xfeff);
+}
+
+/* Before libyaml sees them: it does not say where a wrong byte stands. */
+static bool check_bytes(const char *s, size_t length, struct diag *diag)
+{
+        unsigned line = 1, column = 1;
+        uint32_t c = 0;
+        size_t n;
+
+        for (; length > 0; s += n, length -= n) {
+                n = utf8_decode(s, length, &c);
+                if (n == 0) {
+                        diag_add_at(diag, line, column, "not UTF-8: byte 0x%02x",
+                                    (unsigned char)s[0]);
+                        return false;
+                }
+                if (!is_allowed(c)) {
+                        diag_add_at(diag, line, column, "character U+%04X is not allowed here", c);
+                        return false;
+                }
+                column++;
+                /* The same line breaks as libyaml's. */
+                if (c == '\n' || (c == '\r' && !(length > 1 && s[1] == '\n')) || c == 0x85 ||
+                    c == 0x2028 || c == 0x2029) {
+                        line++;
+                        column = 1;
+                }
+        }
+        return true;
+}
+
+/* The byte that mark points to; '\0': the end of the file. libyaml counts characters. */
+static const char *at_mark(const struct loader *loader, const yaml_mark_t *mark)
+{
+        const char *s = loader->bytes, *end = s + loader->length;
+
+        for (size_t i = 0; i < mark->index && s < end; i++)
+                do
+                        s++;
+                while (s < end && ((unsigned char)*s & 0xc0) == 0x80);
+        return s < end ? s : "";
+}
+
+/* libyaml's own words, where better ones are known. */
+static const char *explain(const struct loader *loader)
+{
+        static const struct {
+                const char *problem;
+                const char *words;
+        } table[] = {
+                { "did not find expected key",
+                  "expected a key or the end of the map: is this line indented like the others?" },
+                { "did not find expected '-' indicator",
+                  "expected \"- \" or the end of the list: is this line indented like the "
+                  "others?" },
+                { "mapping values are not allowed in this context",
+                  "\": \" cannot stand here: quote the value, or mend the indentation" },
+                { "block sequence entries are not allowed in this context",
+                  "\"- \" cannot stand here: a list begins on a line of its own" },
+                { "could not find expected ':'", "expected \": \" after the key" },
+                { "found unexpected end of stream", "the file ends inside a quoted text" },
+                { "did not find expected ',' or '}'", "expected \",\" or \"}\"" },
+                { "did not find expected ',' or ']'", "expected \",\" or \"]\"" },
+        };
+        const char *problem = loader->parser.problem ? loader->parser.problem : "not YAML";
+        const char *s = at_mark(loader, &loader->parser.problem_mark);
+
+        if (s[0] == '{' && s > loader->bytes && s[-1] == '$')
+                return "inside { } and [ ], quote what has a ${...} in it";
+        if (strcmp(problem, "found character that cannot start any token") == 0)
+                return s[0] == '\t' ? "a tab cannot indent: use spaces"
+                                    : "a value cannot begin with this character: quote it";
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (strcmp(problem, table[i].problem) == 0)
+                        return table[i].words;
+        return problem;
+}
+
+static int syntax_error(struct loader *loader)
+{
+        const yaml_parser_t *parser = &loader->parser;
+
+        if (parser->error == YAML_MEMORY_ERROR)
+                return -ENOMEM;
+        if (parser->context && parser->context_mark.line != parser->problem_mark.line)
+                diag_add_at(loader->diag, (unsigned)parser->problem_mark.line + 1,
+                            (unsigned)parser->problem_mark.column + 1, "%s (%s from line %zu)",
+                            explain(loader), parser->context, parser->context_mark.line + 1);
+        else
+                diag_add_at(loader->diag, (unsigned)parser->problem_mark.line + 1,
+                            (unsigned)parser->problem_mark.column + 1, "%s", explain(loader));
+        return -EINVAL;
+}
+
+/* Blames the place of an event. */
+#define blame(loader, event, ...)                                           \
+        diag_add_at((loader)->diag, (unsigned)(event)->start_mark.line + 1, \
+                    (unsigned)(event)->start_mark.column + 1, __VA_ARGS__)
+
+static struct frame *top(struct loader *loader)
+{
+        return loader->depth > 0 ? &loader->frames[loader->depth - 1] : NULL;
+}
+
+static bool wants_key(struct loader *loader)
+{
+        struct frame *frame = top(loader);
+
+        return frame && frame->node->kind == NODE_MAP && !frame->key;
+}
+
+static int count_value(struct loader *loader, const yaml_event_t *event)
+{
+        if (loader->n_values++ < VALUES_MAX)
+                return 0;
+        blame(loader, event, "more than %d values, each use of an alias counted", VALUES_MAX);
+        return -EINVAL;
+}
+
+static int push_pending(struct loader *loader, const struct node *node)
+{
+        const struct node **pending;
+        size_t n;
+
+        if (loader->n_pending == loader->n_allocated) {
+                n = loader->n_allocated ? loader->n_allocated * 2 : 64;
+                pending = reallocarray(loader->pending, n, sizeof pending[0]);
+                if (!pending)
+                        return -ENOMEM;
+                loader->pending = pending;
+                loader->n_allocated = n;
+        }
+        loader->pending[loader->n_pending++] = node;
+        return 0;
+}
+
+/* Gives a finished or a just begun value its place in the tree. */
+static int attach(struct loader *loader, struct node *node)
+{
+        struct frame *frame = top(loader);
+
+        if (!frame) {
+                loader->root = node;
+                return 0;
+        }
+        node->parent = frame->node;
+        if (frame->node->kind == NODE_LIST) {
+                node->index = loader->n_pending - frame->first;
+                return push_pending(loader, node);
+        }
+        node->key = frame->key;
+        node->key_line = frame->key_line;
+        node->key_column = frame->key_column;
+        frame->key = NULL;
+        if (strcmp(node->key, "<<") == 0) {
+                diag_add_key(loader->diag, node,
+                             "merge keys are not supported: write the keys out, or use an alias "
+                             "for the whole map");
+                return 0;
+        }
+        return push_pending(loader, node);
+}
+
+static int new_node(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
+                    struct node **ret)
+{
+        const struct node place = { .line = (unsigned)event->start_mark.line + 1,
+                                    .column = (unsigned)event->start_mark.column + 1 };
+        int r;
+
+        r = count_value(loader, event);
+        if (r < 0)
+                return r;
+        *ret = document_node(loader->doc, &place, kind);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static void check_tag(struct loader *loader, const yaml_event_t *event, const yaml_char_t *tag)
+{
+        if (tag)
+                blame(loader, event, "tags such as %s are not supported", (const char *)tag);
+}
+
+static int define_anchor(struct loader *loader, const yaml_event_t *event, const yaml_char_t *name,
+                         const struct node *node)
+{
+        struct anchor *anchor;
+
+        if (!name)
+                return 0;
+        if (loader->n_anchors == ANCHORS_MAX) {
+                blame(loader, event, "more than %d anchors", ANCHORS_MAX);
+                return -EINVAL;
+        }
+        anchor = &loader->anchors[loader->n_anchors];
+        anchor->name = strdup((const char *)name);
+        if (!anchor->name)
+                return -ENOMEM;
+        anchor->node = node;
+        loader->n_anchors++;
+        return 0;
+}
+
+static int on_key(struct loader *loader, const yaml_event_t *event)
+{
+        const char *text = (const char *)event->data.scalar.value;
+        size_t length = event->data.scalar.length;
+        struct frame *frame = top(loader);
+
+        check_tag(loader, event, event->data.scalar.tag);
+        if (event->data.scalar.anchor || memchr(text, '\0', length)) {
+                blame(loader, event, "a key has neither an anchor nor a NUL character");
+                return -EINVAL;
+        }
+        frame->key = document_strndup(loader->doc, text, length);
+        frame->key_line = (unsigned)event->start_mark.line + 1;
+        frame->key_column = (unsigned)event->start_mark.column + 1;
+        return frame->key ? 0 : -ENOMEM;
+}
+
+static int on_scalar(struct loader *loader, const yaml_event_t *event)
+{
+        size_t length = event->data.scalar.length;
+        struct node *node;
+        int r;
+
+        if (wants_key(loader))
+                return on_key(loader, event);
+
+        check_tag(loader, event, event->data.scalar.tag);
+        r = new_node(loader, event, NODE_SCALAR, &node);
+        if (r < 0)
+                return r;
+        node->text = document_strndup(loader->doc, (char *)event->data.scalar.value, length);
+        if (!node->text)
+                return -ENOMEM;
+        node->length = length;
+        node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        r = attach(loader, node);
+        if (r < 0)
+                return r;
+        if (strlen(node->text) != length) {
+                diag_add(loader->diag, node, "holds a NUL character");
+                node->bad = true;
+                return 0;
+        }
+        r = document_expand(loader->doc, node, loader->diag);
+        if (r < 0)
+                return r;
+        return define_anchor(loader, event, event->data.scalar.anchor, node);
+}
+
+static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
+                    const yaml_char_t *anchor, const yaml_char_t *tag)
+{
+        struct node *node;
+        int r;
+
+        if (wants_key(loader)) {
+                blame(loader, event, "a key must be a word, not a list or a map");
+                return -EINVAL;
+        }
+        if (loader->depth == DOCUMENT_DEPTH_MAX) {
+                blame(loader, event, "nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+                return -EINVAL;
+        }
+        check_tag(loader, event, tag);
+        r = new_node(loader, event, kind, &node);
+        if (r < 0)
+                return r;
+        r = attach(loader, node);
+        if (r < 0)
+                return r;
+        r = define_anchor(loader, event, anchor, NULL);
+        if (r < 0)
+                return r;
+        loader->frames[loader->depth++] = (struct frame){
+                .node = node,
+                .first = loader->n_pending,
+                .anchor = anchor ? (ssize_t)loader->n_anchors - 1 : -1,
+        };
+        return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+        const struct node *const *left = a, *const *right = b;
+        int r;
+
+        r = strcmp((*left)->key, (*right)->key);
+        if (r != 0)
+                return r;
+        if ((*left)->key_line != (*right)->key_line)
+                return (*left)->key_line < (*right)->key_line ? -1 : 1;
+        return (*left)->key_column < (*right)->key_column ? -1 : 1;
+}
+
+static int check_duplicates(struct loader *loader, const struct node *map)
+{
+        _cleanup_free_ const struct node **sorted = NULL;
+        size_t first = 0;
+
+        sorted = reallocarray(NULL, map->n_children + 1, sizeof sorted[0]);
+        if (!sorted)
+                return -ENOMEM;
+        if (map->n_children > 0)
+                memcpy(sorted, map->children, map->n_children * sizeof sorted[0]);
+        qsort(sorted, map->n_children, sizeof sorted[0], by_key);
+        for (size_t i = 1; i < map->n_children; i++)
+                if (strcmp(sorted[i]->key, sorted[first]->key) == 0)
+                        diag_add_key(loader->diag, sorted[i],
+                                     "duplicate key; the first is on line %u",
+                                     sorted[first]->key_line);
+                else
+                        first = i;
+        return 0;
+}
+
+static int on_end(struct loader *loader)
+{
+        struct frame *frame = &loader->frames[--loader->depth];
+        struct node *node = frame->node;
+        size_t n = loader->n_pending - frame->first;
+
+        node->children = document_alloc(loader->doc, (n + 1) * sizeof node->children[0]);
+        if (!node->children)
+                return -ENOMEM;
+        if (n > 0)
+                memcpy(node->children, loader->pending + frame->first,
+                       n * sizeof node->children[0]);
+        node->n_children = n;
+        loader->n_pending = frame->first;
+        if (frame->anchor >= 0)
+                loader->anchors[frame->anchor].node = node;
+        return node->kind == NODE_MAP ? check_duplicates(loader, node) : 0;
+}
+
+/* A copy of all of a subtree for one more place: each has a path of its own. */
+static int copy_tree(struct loader *loader, const yaml_event_t *event, const struct node *node,
+                     const struct node *parent, size_t depth, struct node **ret)
+{
+        struct node *copy, *child;
+        int r;
+
+        if (depth > DOCUMENT_DEPTH_MAX) {
+                blame(loader, event, "nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+                return -EINVAL;
+        }
+        r = count_value(loader, event);
+        if (r < 0)
+                return r;
+        copy = document_copy(loader->doc, node);
+        if (!copy)
+                return -ENOMEM;
+        copy->parent = parent;
+        *ret = copy;
+        if (node->kind == NODE_SCALAR)
+                return 0;
+
+        copy->children = document_alloc(loader->doc, (node->n_children + 1) * sizeof(void *));
+        if (!copy->children)
+                return -ENOMEM;
+        for (size_t i = 0; i < node->n_children; i++) {
+                r = copy_tree(loader, event, node->children[i], copy, depth + 1, &child);
+                if (r < 0)
+                        return r;
+                copy->children[i] = child;
+        }
+        return 0;
+}
+
+static const struct anchor *find_anchor(const struct loader *loader, const char *name)
+{
+        for (size_t i = loader->n_anchors; i > 0; i--)
+                if (strcmp(loader->anchors[i - 1].name, name) == 0)
+                        return &loader->anchors[i - 1];
+        return NULL;
+}
+
+static int on_alias(struct loader *loader, const yaml_event_t *event)
+{
+        const char *name = (const char *)event->data.alias.anchor;
+        const struct anchor *anchor = find_anchor(loader, name);
+        struct node *node;
+        int r;
+
+        if (wants_key(loader)) {
+                blame(loader, event, "a key cannot be an alias");
+                return -EINVAL;
+        }
+        if (!anchor || !anchor->node) {
+                r = new_node(loader, event, NODE_SCALAR, &node);
+                if (r < 0)
+                        return r;
+                blame(loader, event,
+                      anchor ? "*%s stands inside its own anchor"
+                             : "no anchor &%s comes before this alias",
+                      name);
+                node->text = "";
+                node->bad = true;
+                return attach(loader, node);
+        }
+        r = copy_tree(loader, event, anchor->node, NULL, loader->depth, &node);
+        if (r < 0)
+                return r;
+        node->key = NULL;
+        node->line = (unsigned)event->start_mark.line + 1;
+        node->column = (unsigned)event->start_mark.column + 1;
+        return attach(loader, node);
+}
+
+/* 1: the stream has ended. */
+static int on_event(struct loader *loader, const yaml_event_t *event)
+{
+        switch (event->type) {
+        case YAML_DOCUMENT_START_EVENT:
+                if (!loader->root)
+                        return 0;
+                blame(loader, event, "a second document begins: there can be only one");
+                return -EINVAL;
+        case YAML_SCALAR_EVENT:
+                return on_scalar(loader, event);
+        case YAML_ALIAS_EVENT:
+                return on_alias(loader, event);
+        case YAML_SEQUENCE_START_EVENT:
+                return on_begin(loader, event, NODE_LIST, event->data.sequence_start.anchor,
+                                event->data.sequence_start.tag);
+        case YAML_MAPPING_START_EVENT:
+                return on_begin(loader, event, NODE_MAP, event->data.mapping_start.anchor,
+                                event->data.mapping_start.tag);
+        case YAML_SEQUENCE_END_EVENT:
+        case YAML_MAPPING_END_EVENT:
+                return on_end(loader);
+        case YAML_STREAM_END_EVENT:
+                return 1;
+        default:
+                return 0;
+        }
+}
+
+static int load(struct loader *loader)
+{
+        yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
+        yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->bytes,
+                                     loader->length);
+        for (;;) {
+                _cleanup_(event_done) yaml_event_t event = {};
+                int r;
+
+                if (!yaml_parser_parse(&loader->parser, &event))
+                        return syntax_error(loader);
+                r = on_event(loader, &event);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+}
+
+int yaml_parse(struct document *doc, const char *bytes, size_t length, struct diag *diag,
+               struct node **ret)
+{
+        _cleanup_(loader_freep) struct loader *loader = NULL;
+        const struct node start = { .line = 1, .column = 1 };
+        int r;
+
+        if (length > FILE_MAX) {
+                diag_add(diag, NULL, "larger than 16 MiB");
+                return -EINVAL;
+        }
+        if (length >= 2 &&
+            (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0)) {
+                diag_add(diag, NULL, "this is UTF-16: save it as UTF-8");
+                return -EINVAL;
+        }
+        if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
+                bytes += 3;
+                length -= 3;
+        }
+        if (!check_bytes(bytes, length, diag))
+                return -EINVAL;
+
+        loader = calloc(1, sizeof *loader);
+        if (!loader || !yaml_parser_initialize(&loader->parser))
+                return -ENOMEM;
+        loader->doc = doc;
+        loader->diag = diag;
+        loader->bytes = bytes;
+        loader->length = length;
+        r = load(loader);
+        if (r < 0)
+                return r;
+
+        if (!loader->root) {
+                loader->root = document_node(doc, &start, NODE_SCALAR);
+                if (!loader->root)
+                        return -ENOMEM;
+                loader->root->text = "";
+                loader->root->plain = true;
+        }
+        *ret = loader->root;
+        return 0;
+}
+
+/* Plain text that this parser or another reads as something else than a string. */
+static bool looks_typed(const char *s)
+{
+        static const char *const words[] = { "",   "~",   "null", "true", "false", "yes", "no",
+                                             "on", "off", "y",    "n",    "=",     "<<",  ".nan" };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                if (strcasecmp(s, words[i]) == 0)
+                        return true;
+        return strchr("0123456789+-.", s[0]) &&
+               s[strspn(s, "0123456789+-.:_eExXoOaAbBcCdDfF")] == '\0';
+}
+
+/* The text as ${...} and $$ are written. */
+static char *escape(const char *s)
+{
+        char *text, *p;
+
+        text = p = malloc(strlen(s) * 2 + 1);
+        if (!text)
+                return NULL;
+        for (; *s; s++) {
+                *p++ = *s;
+                if (s[0] == '$' && (s[1] == '$' || s[1] == '{'))
+                        *p++ = '$';
+        }
+        *p = '\0';
+        return text;
+}
+
+static bool emit_text(yaml_emitter_t *emitter, const char *text, bool plain)
+{
+        yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
+        yaml_event_t event;
+
+        if (!plain && (looks_typed(text) || strchr(text, '\n')))
+                style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+        return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
+                                            (int)strlen(text), 1, 1, style) &&
+               yaml_emitter_emit(emitter, &event);
+}
+
+/* Not quoted in the file, and no string in disguise. */
+static bool is_plain(const struct node *node)
+{
+        if (!node->plain || !node->spec || node_is_null(node))
+                return node->plain;
+        return node->spec->type == OPTION_INT || node->spec->type == OPTION_FLOAT ||
+               node->spec->type == OPTION_BOOL;
+}
+
+static bool emit_scalar(yaml_emitter_t *emitter, const struct node *node)
+{
+        _cleanup_free_ char *text = NULL;
+
+        text = escape(node->text);
+        return text && emit_text(emitter, text, is_plain(node));
+}
+
+static bool emit_list(yaml_emitter_t *emitter, const struct node *node);
+static bool emit_map(yaml_emitter_t *emitter, const struct node *node);
+
+static bool emit(yaml_emitter_t *emitter, const struct node *node)
+{
+        switch (node->kind) {
+        case NODE_LIST:
+                return emit_list(emitter, node);
+        case NODE_MAP:
+                return emit_map(emitter, node);
+        default:
+                return emit_scalar(emitter, node);
+        }
+}
+
+static bool emit_list(yaml_emitter_t *emitter, const struct node *node)
+{
+        yaml_event_t event;
+
+        if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_ANY_SEQUENCE_STYLE) ||
+            !yaml_emitter_emit(emitter, &event))
+                return false;
+        for (size_t i = 0; i < node->n_children; i++)
+                if (!emit(emitter, node->children[i]))
+                        return false;
+        return yaml_sequence_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);
+}
+
+static bool emit_map(yaml_emitter_t *emitter, const struct node *node)
+{
+        yaml_event_t event;
+
+        if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_ANY_MAPPING_STYLE) ||
+            !yaml_emitter_emit(emitter, &event))
+                return false;
+        for (size_t i = 0; i < node->n_children; i++)
+                if (!emit_text(emitter, node->children[i]->key, false) ||
+                    !emit(emitter, node->children[i]))
+                        return false;
+        return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);
+}
+
+static bool emit_document(yaml_emitter_t *emitter, const struct node *root)
+{
+        yaml_event_t event;
+
+        return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) &&
+               yaml_emitter_emit(emitter, &event) &&
+               yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) &&
+               yaml_emitter_emit(emitter, &event) && emit(emitter, root) &&
+               yaml_document_end_event_initialize(&event, 1) &&
+               yaml_emitter_emit(emitter, &event) && yaml_stream_end_event_initialize(&event) &&
+               yaml_emitter_emit(emitter, &event);
+}
+
+int yaml_print(const struct node *root, FILE *f)
+{
+        yaml_emitter_t emitter;
+        bool done;
+
+        if (!yaml_emitter_initialize(&emitter))
+                return -ENOMEM;
+        yaml_emitter_set_output_file(&emitter, f);
+        yaml_emitter_set_unicode(&emitter, 1);
+        yaml_emitter_set_width(&emitter, -1);
+        done = emit_document(&emitter, root);
+        yaml_emitter_delete(&emitter);
+        return done ? 0 : -EIO;
+}
