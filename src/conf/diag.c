@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "conf/node.h"
-#include "conf/utf8.h"
+#include "util/utf8.h"
 
 #define REASON_MAX 512 /* bytes of one line of reason, its path included */
-#define WINDOW 76      /* characters of a long line that are shown */
+#define WINDOW 100     /* characters of a long line that are shown */
 
 struct mistake {
         unsigned line; /* 0: the file as a whole */
@@ -115,7 +115,9 @@ static size_t line_length(const char *s, size_t length)
 {
         size_t n = 0;
 
-        while (n < length && line_break(s + n, length - n) == 0)
+        /* Few bytes are worth a closer look, in files of many megabytes. */
+        while (n < length && ((s[n] != '\n' && s[n] != '\r' && s[n] != '\xc2' && s[n] != '\xe2') ||
+                              line_break(s + n, length - n) == 0))
                 n++;
         return n;
 }

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "conf/diag.h"
-#include "conf/utf8.h"
 #include "util/arena.h"
+#include "util/utf8.h"
 
 /* Of all nodes and strings: more than any file that is not meant to do harm needs. */
 #define DOCUMENT_SIZE_MAX ((size_t)512 * 1024 * 1024)

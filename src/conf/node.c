@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "conf/document.h"
-#include "conf/utf8.h"
+#include "util/utf8.h"
 
 const struct node *node_get(const struct node *map, const char *key)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/option.h"
 
+#include <inttypes.h>
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,9 +10,9 @@
 #include "conf/document.h"
 #include "conf/nearest.h"
 #include "conf/node.h"
-#include "conf/utf8.h"
 #include "conf/value.h"
 #include "conf/yaml.h"
+#include "util/utf8.h"
 
 #define QUOTED_MAX 40 /* bytes of a wrong value that a message repeats */
 
@@ -254,17 +255,18 @@ static int take_one(struct document *doc, const struct option_spec *spec, struct
         return 0;
 }
 
-static void check_count(const struct option_spec *spec, const struct node *list, struct diag *diag)
+static bool check_count(const struct option_spec *spec, const struct node *list, struct diag *diag)
 {
         int64_t n = (int64_t)list->n_children;
 
         if (spec->type != OPTION_MAP || spec->min >= spec->max)
-                return;
+                return true;
         if (n < spec->min)
-                diag_add(diag, list, "needs at least %lld", (long long)spec->min);
+                diag_add(diag, list, "needs at least %" PRId64 " entry", spec->min);
         if (n > spec->max)
-                diag_add(diag, list, "has %lld entries; at most %lld are possible", (long long)n,
-                         (long long)spec->max);
+                diag_add(diag, list, "%" PRId64 " entries are too many; the limit is %" PRId64, n,
+                         spec->max);
+        return n >= spec->min && n <= spec->max;
 }
 
 /* A list of values, or the single one that stands for it. */
@@ -290,7 +292,9 @@ static int take_list(struct document *doc, const struct option_spec *spec, struc
                 list->n_children = 1;
         }
 
-        check_count(spec, list, diag);
+        list->bad = !check_count(spec, list, diag);
+        if (list->bad)
+                return 0;
         list->children = document_alloc(doc, list->n_children * sizeof list->children[0]);
         if (!list->children)
                 return -ENOMEM;

@@ -8,7 +8,7 @@
 #include "conf/diag.h"
 #include "conf/document.h"
 #include "conf/option.h"
-#include "conf/utf8.h"
+#include "util/utf8.h"
 
 /* Values, counted as if every alias were written out. */
 #define VALUES_MAX 100000

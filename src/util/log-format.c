@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/utf8.h"
+
 struct out {
         char *next;
         char *end;
@@ -37,88 +39,63 @@ static void put_time(struct out *out, uint64_t time)
         put_string(out, text);
 }
 
-/* The length of the well-formed UTF-8 sequence that s starts with; 0: there is none. */
-static size_t utf8_length(const unsigned char *s, size_t n)
+/* C0, DEL, and C1, which some terminals obey. */
+static bool is_control(uint32_t c)
 {
-        size_t length;
-
-        if (s[0] < 0x80)
-                return 1;
-        if (s[0] >= 0xc2 && s[0] <= 0xdf)
-                length = 2;
-        else if (s[0] >= 0xe0 && s[0] <= 0xef)
-                length = 3;
-        else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-                length = 4;
-        else
-                return 0;
-        if (length > n)
-                return 0;
-        for (size_t i = 1; i < length; i++)
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-        /* too long for what it says, a surrogate, or above U+10FFFF */
-        if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-            (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-                return 0;
-        return length;
+        return c < 0x20 || (c >= 0x7f && c < 0xa0);
 }
 
-/* C0, DEL, and C1, which some terminals obey in their two-byte form. */
-static bool is_control(const unsigned char *s, size_t length)
+static void put_escaped(struct out *out, const char *prefix, unsigned char c)
 {
-        return length == 1 ? s[0] < 0x20 || s[0] == 0x7f
-                           : length == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+        char escape[8];
+
+        snprintf(escape, sizeof escape, "%s%02x", prefix, c);
+        put_string(out, escape);
 }
 
 static void put_text(struct out *out, const char *s, size_t n, bool quoted)
 {
-        const unsigned char *p = (const unsigned char *)s, *end = p + n;
-        char escape[8];
+        while (n > 0) {
+                uint32_t c;
+                size_t length = utf8_decode(s, n, &c);
 
-        while (p < end) {
-                size_t length = utf8_length(p, (size_t)(end - p));
-
-                if (length > 0 && !is_control(p, length)) {
-                        if (quoted && (*p == '"' || *p == '\\'))
+                if (length > 0 && !is_control(c)) {
+                        if (quoted && (c == '"' || c == '\\'))
                                 put(out, "\\", 1);
-                        put(out, (const char *)p, length);
-                        p += length;
-                        continue;
+                        put(out, s, length);
+                } else {
+                        length = 1;
+                        if (*s == '\n')
+                                put_string(out, "\\n");
+                        else if (*s == '\t')
+                                put_string(out, "\\t");
+                        else
+                                put_escaped(out, "\\x", (unsigned char)*s);
                 }
-                if (*p == '\n')
-                        put_string(out, "\\n");
-                else if (*p == '\t')
-                        put_string(out, "\\t");
-                else {
-                        snprintf(escape, sizeof escape, "\\x%02x", *p);
-                        put_string(out, escape);
-                }
-                p++;
+                s += length;
+                n -= length;
         }
 }
 
 static void put_json(struct out *out, const char *s, size_t n)
 {
-        const unsigned char *p = (const unsigned char *)s, *end = p + n;
-        char escape[8];
-
         put(out, "\"", 1);
-        while (p < end) {
-                size_t length = utf8_length(p, (size_t)(end - p));
+        while (n > 0) {
+                uint32_t c;
+                size_t length = utf8_decode(s, n, &c);
 
                 if (length == 0) {
                         put_string(out, "\\ufffd");
                         length = 1;
-                } else if (length == 1 && (*p < 0x20 || *p == 0x7f)) {
-                        snprintf(escape, sizeof escape, "\\u%04x", *p);
-                        put_string(out, escape);
+                } else if (is_control(c)) {
+                        put_escaped(out, "\\u00", (unsigned char)c);
                 } else {
-                        if (*p == '"' || *p == '\\')
+                        if (c == '"' || c == '\\')
                                 put(out, "\\", 1);
-                        put(out, (const char *)p, length);
+                        put(out, s, length);
                 }
-                p += length;
+                s += length;
+                n -= length;
         }
         put(out, "\"", 1);
 }

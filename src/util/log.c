@@ -16,6 +16,7 @@
 
 #include "util/cleanup.h"
 #include "util/log-format.h"
+#include "util/utf8.h"
 
 /* Two of them: callers fill one while the writer empties the other. */
 #define QUEUE_SIZE (512U * 1024)
@@ -99,11 +100,7 @@ static void add_item(struct log_record *record, const char *name, const char *va
         if (n_name + 1 >= room)
                 return;
         room -= n_name + 1;
-        if (length > room) {
-                length = room;
-                while (length > 0 && ((unsigned char)value[length] & 0xc0) == 0x80)
-                        length--; /* not within a character */
-        }
+        length = utf8_prefix(value, length, room);
         record->items[record->n_items++] = (struct iovec){ .iov_base = *text,
                                                            .iov_len = n_name + 1 + length };
         *text = mempcpy(*text, name, n_name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "conf/utf8.h"
+#include "util/utf8.h"
 
 #include "util/cleanup.h"
 
