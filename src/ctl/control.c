@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "ctl/bus.h"
+#include "ctl/control.h"
+#include "ctl/file.h"
+#include "ctl/json.h"
+#include "ctl/output.h"
+#include "util/log.h"
+
+#define SECOND INT64_C(1000000000)
+
+/* brickd asks its workers first, and gives them a moment. */
+#define ANSWER_TIMEOUT (10 * SECOND)
+/* New workers must be ready within the configuration's start_timeout; this is for a stuck brickd.
+ */
+#define RELOAD_TIMEOUT (10 * 60 * SECOND)
+
+static int64_t timeout_of(const struct ctl *ctl, int64_t fallback)
+{
+        return ctl->timeout >= 0 ? ctl->timeout : fallback;
+}
+
+int control_status(const struct ctl *ctl, const char *path, json_t **ret)
+{
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+        json_t *status;
+        int r;
+
+        if (!path)
+                return -ENOENT;
+        r = bus_call(path, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "Status", "");
+        if (r < 0)
+                return r;
+        if (reply.error)
+                return -EREMOTEIO;
+        status = json_loads(reply.text, 0, NULL);
+        if (!json_is_object(status)) {
+                json_decref(status);
+                return -EBADMSG;
+        }
+        *ret = status;
+
+        return 0;
+}
+
+static int no_answer(const char *path, int r)
+{
+        if (!path)
+                return ctl_error(EX_CONFIG, "The configuration says `control: null`: brickd has no "
+                                            "control socket");
+        switch (r) {
+        case -ENOENT:
+        case -ECONNREFUSED:
+                return ctl_error(CTL_UNREACHABLE, "brickd is not running: nobody listens on %s",
+                                 path);
+        case -EACCES:
+        case -EPERM:
+                return ctl_error(CTL_UNREACHABLE,
+                                 "May not open %s: run as root or as brickd's user", path);
+        case -ETIMEDOUT:
+                return ctl_error(CTL_UNREACHABLE, "brickd did not answer on %s in time", path);
+        default:
+                return ctl_error(CTL_UNREACHABLE, "No answer from brickd on %s: %s", path,
+                                 strerror(-r));
+        }
+}
+
+static void add_count(json_t *to, const json_t *from, const char *name)
+{
+        json_int_t sum = json_integer_value(json_object_get(to, name)) +
+                         json_integer_value(json_object_get(from, name));
+
+        (void)json_object_set_new(to, name, json_integer(sum));
+}
+
+static json_t *find_by_name(const json_t *bricks, const char *name)
+{
+        size_t index;
+        json_t *brick;
+
+        json_array_foreach(bricks, index, brick)
+        {
+                const char *s = json_string_value(json_object_get(brick, "name"));
+
+                if (s && strcmp(s, name) == 0)
+                        return brick;
+        }
+        return NULL;
+}
+
+static json_t *brick_new(const char *name, const json_t *type, const char *module,
+                         const char *state)
+{
+        return json_pack("{s:s, s:O?, s:s?, s:s?, s:i, s:i, s:i, s:i}", "name", name, "type", type,
+                         "module", module, "state", state, "in_flight", 0, "queued", 0, "calls", 0,
+                         "failures", 0);
+}
+
+/* Adds one worker's brick to the sums. Of several workers' states the first, the newest, counts. */
+static void add_brick(json_t *bricks, const json_t *from, const char *state)
+{
+        static const char *const counts[] = { "in_flight", "queued", "calls", "failures" };
+        const char *name = json_string_value(json_object_get(from, "name"));
+        const char *module = json_string_value(json_object_get(from, "module"));
+        json_t *brick;
+
+        if (!name)
+                return;
+        brick = find_by_name(bricks, name);
+        if (!brick) {
+                brick = brick_new(name, json_object_get(from, "type"), module, state);
+                if (json_array_append_new(bricks, brick) < 0)
+                        return;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(counts); i++)
+                add_count(brick, from, counts[i]);
+}
+
+static json_int_t generation_of(const json_t *worker)
+{
+        return json_integer_value(json_object_get(worker, "generation"));
+}
+
+static void add_workers(json_t *bricks, const json_t *status, bool newest)
+{
+        const json_t *workers = json_object_get(status, "workers");
+        json_int_t generation = generation_of(status);
+        size_t index, i;
+        json_t *worker, *brick;
+
+        json_array_foreach(workers, index, worker)
+        {
+                const char *state = json_string_value(json_object_get(worker, "state"));
+
+                if ((generation_of(worker) == generation) != newest)
+                        continue;
+                json_array_foreach(json_object_get(json_object_get(worker, "status"), "bricks"), i,
+                                   brick) add_brick(bricks, brick, state);
+        }
+}
+
+json_t *control_bricks(const json_t *status)
+{
+        json_t *bricks = json_array();
+
+        add_workers(bricks, status, true);
+        add_workers(bricks, status, false);
+        return bricks;
+}
+
+static json_t *bricks_of_conf(const struct conf *conf, const char *state)
+{
+        json_t *bricks = json_array();
+
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                const struct conf_brick *brick = &conf->bricks[i];
+
+                (void)json_array_append_new(bricks,
+                                            brick_new(brick->name, NULL, brick->module, state));
+        }
+        return bricks;
+}
+
+/* A JSON value as a cell of a table, in memory that the caller frees. */
+static char *cell_of(const json_t *json)
+{
+        char *cell = NULL;
+
+        if (json_is_string(json))
+                return strdup(json_string_value(json));
+        if (json_is_integer(json) &&
+            asprintf(&cell, "%" JSON_INTEGER_FORMAT, json_integer_value(json)) >= 0)
+                return cell;
+        return strdup("-");
+}
+
+struct table_column {
+        const char *head;
+        const char *key;
+};
+
+/* A list of objects, one row each. */
+static void print_rows(const json_t *list, const struct table_column *columns, size_t n_columns)
+{
+        size_t n_rows = 1 + json_array_size(list);
+        _cleanup_free_ const char **cells = calloc(n_rows * n_columns, sizeof *cells);
+        size_t index;
+        json_t *row;
+
+        if (!cells)
+                return;
+        for (size_t i = 0; i < n_columns; i++)
+                cells[i] = columns[i].head;
+        json_array_foreach(list, index, row) for (size_t i = 0; i < n_columns; i++)
+                cells[(index + 1) * n_columns + i] = cell_of(json_object_get(row, columns[i].key))
+                                                             ?: "-";
+        output_table(stdout, cells, n_columns, n_rows);
+        for (size_t i = n_columns; i < n_rows * n_columns; i++)
+                free((char *)cells[i]);
+}
+
+static void print_bricks(const json_t *bricks)
+{
+        static const struct table_column columns[] = {
+                { "NAME", "name" },           { "TYPE", "type" },     { "MODULE", "module" },
+                { "STATE", "state" },         { "CALLS", "calls" },   { "FAILED", "failures" },
+                { "IN FLIGHT", "in_flight" }, { "QUEUED", "queued" },
+        };
+
+        print_rows(bricks, columns, ELEMENTSOF(columns));
+}
+
+/* Without a running brickd: what the file says. */
+static int list_from_file(const struct ctl *ctl, const struct file *file, int why_not, json_t **ret)
+{
+        bool stopped = why_not == -ENOENT || why_not == -ECONNREFUSED;
+        struct file again;
+        int r;
+
+        if (!file->conf) {
+                r = file_open(ctl, FILE_MUST_BE_RIGHT, &again);
+                if (r != CTL_OK)
+                        return r;
+                file_done(&again);
+                return no_answer(file->control, why_not);
+        }
+        if (!stopped)
+                (void)no_answer(file->control, why_not);
+        *ret = bricks_of_conf(file->conf, stopped ? "stopped" : "unknown");
+
+        return CTL_OK;
+}
+
+static int list(const struct ctl *ctl, const struct file *file)
+{
+        _cleanup_(json_unrefp) json_t *status = NULL, *bricks = NULL;
+        int r;
+
+        r = control_status(ctl, file->control, &status);
+        if (r == 0)
+                bricks = control_bricks(status);
+        else
+                r = list_from_file(ctl, file, r, &bricks);
+        if (r != CTL_OK)
+                return r;
+
+        if (ctl->json)
+                output_json(stdout, bricks);
+        else
+                print_bricks(bricks);
+
+        return CTL_OK;
+}
+
+static int with_file(struct ctl *ctl, int (*run)(const struct ctl *ctl, const struct file *file))
+{
+        struct file file;
+        int r;
+
+        r = file_open(ctl, FILE_MAY_BE_WRONG, &file);
+        if (r != CTL_OK)
+                return r;
+        r = run(ctl, &file);
+        file_done(&file);
+
+        return r;
+}
+
+int command_list(struct ctl *ctl)
+{
+        return with_file(ctl, list);
+}
+
+static void print_line(const char *head, const char *colour, const char *text)
+{
+        printf("%s%-14s%s%s", output_colour(COLOUR_BOLD), head, output_colour(COLOUR_NONE), colour);
+        output_text(stdout, text);
+        printf("%s\n", *colour ? output_colour(COLOUR_NONE) : "");
+}
+
+static const char *string_of(const json_t *object, const char *key)
+{
+        return json_string_value(json_object_get(object, key)) ?: "-";
+}
+
+static void print_summary(const json_t *status)
+{
+        char uptime[64], line[256];
+
+        output_duration((uint64_t)json_number_value(json_object_get(status, "uptime_seconds")),
+                        uptime, sizeof uptime);
+        (void)snprintf(line, sizeof line, "%s, pid %" JSON_INTEGER_FORMAT ", up %s",
+                       string_of(status, "version"),
+                       json_integer_value(json_object_get(status, "pid")), uptime);
+        print_line("brickd", "", line);
+        (void)snprintf(line, sizeof line, "%s, generation %" JSON_INTEGER_FORMAT,
+                       string_of(status, "config"), generation_of(status));
+        print_line("configuration", "", line);
+}
+
+static void print_ports(const json_t *status)
+{
+        size_t index;
+        json_t *port;
+
+        json_array_foreach(json_object_get(status, "ports"), index, port)
+                print_line(index == 0 ? "ports" : "", "",
+                           json_string_value(port) ?: string_of(port, "listen"));
+}
+
+static void print_last_reload(const json_t *status)
+{
+        const json_t *last = json_object_get(status, "last_reload");
+        bool ok = json_is_true(json_object_get(last, "ok"));
+
+        if (json_is_object(last))
+                print_line("last reload", output_colour(ok ? COLOUR_GOOD : COLOUR_BAD),
+                           string_of(last, "text"));
+}
+
+/* Copies of the workers, with what the table shows of their own status beside the rest. */
+static json_t *flatten_workers(const json_t *status)
+{
+        json_t *rows = json_array();
+        size_t index;
+        json_t *worker;
+
+        json_array_foreach(json_object_get(status, "workers"), index, worker)
+        {
+                json_t *own = json_object_get(worker, "status");
+                json_t *row = json_copy(worker);
+                char uptime[64];
+
+                output_duration(
+                        (uint64_t)json_number_value(json_object_get(worker, "uptime_seconds")),
+                        uptime, sizeof uptime);
+                (void)json_object_set_new(row, "uptime", json_string(uptime));
+                (void)json_object_update_missing(row, own);
+                (void)json_array_append_new(rows, row);
+        }
+        return rows;
+}
+
+static void print_status(const json_t *status)
+{
+        static const struct table_column columns[] = {
+                { "WORKER", "pid" },          { "GENERATION", "generation" },
+                { "STATE", "state" },         { "UP", "uptime" },
+                { "RESTARTS", "restarts" },   { "CONNECTIONS", "connections" },
+                { "IN FLIGHT", "in_flight" },
+        };
+        _cleanup_(json_unrefp) json_t *workers = flatten_workers(status);
+        _cleanup_(json_unrefp) json_t *bricks = control_bricks(status);
+
+        print_summary(status);
+        print_ports(status);
+        print_last_reload(status);
+        putchar('\n');
+        print_rows(workers, columns, ELEMENTSOF(columns));
+        putchar('\n');
+        print_bricks(bricks);
+}
+
+static int status_of(const struct ctl *ctl, const struct file *file)
+{
+        _cleanup_(json_unrefp) json_t *status = NULL;
+        int r;
+
+        r = control_status(ctl, file->control, &status);
+        if (r < 0)
+                return no_answer(file->control, r);
+        if (ctl->json)
+                output_json(stdout, status);
+        else
+                print_status(status);
+
+        return CTL_OK;
+}
+
+int command_status(struct ctl *ctl)
+{
+        return with_file(ctl, status_of);
+}
+
+/* Prints brickd's answer to a command, and says it as an exit status. */
+static int print_answer(const struct ctl *ctl, const char *path, int r,
+                        const struct bus_reply *reply)
+{
+        _cleanup_(json_unrefp) json_t *json = NULL;
+
+        if (r < 0)
+                return no_answer(path, r);
+        if (ctl->json) {
+                json = json_pack("{s:b, s:s}", "ok", !reply->error, "text", reply->text);
+                output_json(stdout, json);
+        } else if (*reply->text)
+                fprintf(reply->error ? stderr : stdout, "%s\n", reply->text);
+        if (!reply->error)
+                return CTL_OK;
+        return strcmp(reply->error, "org.brickd.Error.Config") == 0 ? EX_CONFIG : CTL_FAILED;
+}
+
+static int reload(const struct ctl *ctl, const struct file *file)
+{
+        int64_t timeout = timeout_of(ctl, ctl->wait ? RELOAD_TIMEOUT : ANSWER_TIMEOUT);
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+        int r = -ENOENT;
+
+        if (file->control)
+                r = bus_call(file->control, timeout, &reply, "Reload", "b", (int)ctl->wait);
+        return print_answer(ctl, file->control, r, &reply);
+}
+
+int command_reload(struct ctl *ctl)
+{
+        return with_file(ctl, reload);
+}
+
+static int stop(const struct ctl *ctl, const struct file *file)
+{
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+        int r = -ENOENT;
+
+        if (file->control)
+                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
+        return print_answer(ctl, file->control, r, &reply);
+}
+
+int command_stop(struct ctl *ctl)
+{
+        return with_file(ctl, stop);
+}
+
+static int log_level(const struct ctl *ctl, const struct file *file)
+{
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+        int r = -ENOENT;
+
+        if (file->control)
+                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
+                             "s", ctl->arguments[0]);
+        return print_answer(ctl, file->control, r, &reply);
+}
+
+int command_log_level(struct ctl *ctl)
+{
+        if (log_level_from_string(ctl->arguments[0]) < 0)
+                return ctl_error(EX_USAGE,
+                                 "No log level '%s'; there are error, warning, notice, "
+                                 "info and debug",
+                                 ctl->arguments[0]);
+        return with_file(ctl, log_level);
+}

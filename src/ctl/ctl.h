@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the command line says, and what all commands share. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sysexits.h>
+
+#include "ctl/rpc.h"
+
+/* Exit statuses; the others are EX_USAGE (64) and EX_CONFIG (78) of sysexits.h. */
+enum {
+        CTL_OK = 0,
+        CTL_FAILED = 1,      /* the brick, or brickd, answered with an error */
+        CTL_UNREACHABLE = 2, /* no answer: a gRPC status other than OK, no connection, no time */
+};
+
+#define CTL_METADATA_MAX 32
+
+/* All strings are argv's or the environment's. */
+struct ctl {
+        const char *config; /* the configuration file */
+        bool config_given;  /* by the user; else it may be missing */
+        const char *address;
+        const char *control; /* the control socket; NULL: the configuration's */
+        const char *type;
+        int64_t timeout; /* ns; 0: none; -1: the command's own */
+        struct rpc_metadata metadata[CTL_METADATA_MAX];
+        size_t n_metadata;
+        bool json;
+        bool no_color;
+        bool stream;
+        bool wait;
+        bool help;
+
+        /* what is left after the options */
+        char **arguments;
+        size_t n_arguments;
+};
+
+/* "brickctl: ..." on stderr; returns status, for `return ctl_error(EX_USAGE, ...)`. */
+int ctl_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The commands. Each returns the exit status. */
+int command_call(struct ctl *ctl);
+int command_info(struct ctl *ctl);
+int command_list(struct ctl *ctl);
+int command_status(struct ctl *ctl);
+int command_reload(struct ctl *ctl);
+int command_stop(struct ctl *ctl);
+int command_log_level(struct ctl *ctl);
+int command_check(struct ctl *ctl);
+int command_index(struct ctl *ctl);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "conf/diag.h"
+#include "conf/document.h"
+#include "conf/node.h"
+#include "conf/yaml.h"
+#include "ctl/file.h"
+
+static const char *default_control(void)
+{
+        for (const struct option_spec *o = conf_options; o->name; o++)
+                if (strcmp(o->name, "control") == 0)
+                        return o->fallback;
+        return NULL;
+}
+
+/* What a file with mistakes, perhaps elsewhere in it, says of the control socket. */
+static char *guess_control(const struct ctl *ctl, const char *bytes, size_t length)
+{
+        _cleanup_(document_freep) struct document *doc = NULL;
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        const struct node *control = NULL;
+        struct node *root;
+
+        if (document_new(&doc) < 0 || diag_new(&diag, ctl->config, bytes, length) < 0)
+                return NULL;
+        if (yaml_parse(doc, bytes, length, diag, &root) >= 0)
+                control = node_get(root, "control");
+        return strdup(control && control->kind == NODE_SCALAR ? control->text : default_control());
+}
+
+/* -EINVAL: mistakes, shown if they matter. */
+static int parse(const struct ctl *ctl, enum file_mode mode, size_t length, struct file *file)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        int r;
+
+        r = diag_new(&diag, ctl->config, file->bytes, length);
+        if (r < 0)
+                return r;
+        r = conf_parse(&file->conf, ctl->config, file->bytes, length, diag);
+        if (r == -EINVAL && mode == FILE_MUST_BE_RIGHT)
+                diag_print(diag, stderr);
+
+        return r;
+}
+
+static int find_control(const struct ctl *ctl, size_t length, struct file *file)
+{
+        const char *control = ctl->control;
+
+        if (!control && !file->conf) {
+                file->control = guess_control(ctl, file->bytes ?: "", length);
+                return file->control ? 0 : -ENOMEM;
+        }
+        if (!control)
+                control = file->conf->control;
+        if (control) {
+                file->control = strdup(control);
+                return file->control ? 0 : -ENOMEM;
+        }
+
+        return 0;
+}
+
+int file_open(const struct ctl *ctl, enum file_mode mode, struct file *ret)
+{
+        struct file file = {};
+        size_t length = 0;
+        int r;
+
+        r = conf_read(ctl->config, &file.bytes, &length);
+        if (r < 0 && ctl->config_given)
+                return ctl_error(EX_CONFIG, "Failed to read %s: %s", ctl->config, strerror(-r));
+        if (r >= 0)
+                r = parse(ctl, mode, length, &file);
+        if (r == -EINVAL && mode == FILE_MUST_BE_RIGHT) {
+                file_done(&file);
+                return EX_CONFIG;
+        }
+        r = find_control(ctl, length, &file);
+        if (r < 0) {
+                file_done(&file);
+                return ctl_error(EX_CONFIG, "Out of memory");
+        }
+        *ret = file;
+
+        return CTL_OK;
+}
+
+void file_done(struct file *file)
+{
+        conf_free(file->conf);
+        free(file->control);
+        free(file->bytes);
+        *file = (struct file){};
+}

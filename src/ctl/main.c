@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/options.h"
+#include "ctl/output.h"
+
+#define SHOW (OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT)
+#define CALL                                                                  \
+        (SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | \
+         OPTION_BIT_METADATA | OPTION_BIT_TYPE)
+#define CONTROL (SHOW | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL)
+
+static int command_help(struct ctl *ctl);
+
+static const struct command commands[] = {
+        { "call", "NAME|SERVICE [METHOD] [REQUEST]", "Call a brick and print its answer",
+          command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
+        { "info", "NAME|SERVICE", "Ask a brick what it is", command_info, CALL, 1, 1 },
+        { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
+        { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },
+        { "reload", "", "Make brickd read its configuration again", command_reload,
+          CONTROL | OPTION_BIT_WAIT },
+        { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
+        { "log-level", "LEVEL", "Change what brickd logs, until it stops", command_log_level,
+          CONTROL, 1, 1 },
+        { "check", "[FILE]", "Check a configuration, as brickd does before it serves it", command_check,
+          OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
+        { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },
+        { "help", "[COMMAND]", "Show help", command_help, OPTION_BIT_HELP, 0, 1 },
+        {},
+};
+
+static int command_help(struct ctl *ctl)
+{
+        if (ctl->n_arguments == 0) {
+                options_print_usage(stdout, commands);
+                return CTL_OK;
+        }
+        for (const struct command *c = commands; c->name; c++)
+                if (strcmp(c->name, ctl->arguments[0]) == 0) {
+                        options_print_command(stdout, c);
+                        return CTL_OK;
+                }
+        return ctl_error(EX_USAGE, "No command '%s'; see: brickctl help", ctl->arguments[0]);
+}
+
+int main(int argc, char **argv)
+{
+        const struct command *command;
+        struct ctl ctl;
+        int status;
+
+        (void)setlocale(LC_CTYPE, "");
+        status = options_parse(&ctl, commands, argc, argv, &command);
+        if (status < 0) {
+                output_set_colour(!ctl.no_color && output_wants_colour(stdout));
+                status = command->run(&ctl);
+        }
+        if (fflush(stdout) != 0 || ferror(stdout))
+                return ctl_error(EX_IOERR, "Failed to write: %s", strerror(errno));
+
+        return status;
+}

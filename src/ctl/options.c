@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/nearest.h"
+#include "conf/value.h"
+#include "config.h"
+#include "ctl/options.h"
+
+static const struct option_row {
+        const char *name;
+        char letter; /* 0: none */
+        enum option_bit bit;
+        const char *argument; /* NULL: none */
+        const char *help;
+} rows[] = {
+        { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
+          "Where to call: HOST:PORT or unix:/PATH; default: the configuration's port" },
+        { "config", 'c', OPTION_BIT_CONFIG, "FILE",
+          "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
+        { "control", 0, OPTION_BIT_CONTROL, "PATH",
+          "brickd's control socket; default: the configuration's" },
+        { "help", 'h', OPTION_BIT_HELP, NULL, "Show this help" },
+        { "json", 'j', OPTION_BIT_JSON, NULL, "Print JSON, for programs" },
+        { "metadata", 'm', OPTION_BIT_METADATA, "KEY=VALUE",
+          "Send this with the request; may be repeated" },
+        { "no-color", 0, OPTION_BIT_NO_COLOR, NULL, "Print no colours, not even on a terminal" },
+        { "stream", 's', OPTION_BIT_STREAM, NULL, "Call OutputStreaming" },
+        { "timeout", 't', OPTION_BIT_TIMEOUT, "TIME",
+          "How long to wait, such as 500ms, 30s or 5m; 0: as long as it takes" },
+        { "type", 0, OPTION_BIT_TYPE, "SERVICE",
+          "The type of the brick, if it cannot be found out" },
+        { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
+        { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait for the verdict" },
+};
+
+#define GLOBAL_OPTIONS                                                                 \
+        (OPTION_BIT_CONFIG | OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | \
+         OPTION_BIT_TIMEOUT | OPTION_BIT_ADDRESS | OPTION_BIT_VERSION)
+
+int ctl_error(int status, const char *format, ...)
+{
+        va_list args;
+
+        fputs("brickctl: ", stderr);
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fputc('\n', stderr);
+        return status;
+}
+
+static void print_options(FILE *f, unsigned options)
+{
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct option_row *row = &rows[i];
+                char letter[] = { '-', row->letter, ',', '\0' };
+                int width;
+
+                if (!(options & row->bit))
+                        continue;
+                width = fprintf(f, "  %3s --%s%s%s", row->letter ? letter : "", row->name,
+                                row->argument ? " " : "", row->argument ?: "");
+                fprintf(f, "%*s  %s\n", width < 28 ? 28 - width : 0, "", row->help);
+        }
+}
+
+void options_print_usage(FILE *f, const struct command *commands)
+{
+        fputs("Usage: brickctl [OPTION...] COMMAND [ARGUMENT...]\n\n"
+              "Call the bricks of brickd, and control brickd.\n\n"
+              "Commands:\n",
+              f);
+        for (const struct command *c = commands; c->name; c++)
+                fprintf(f, "  %-10s  %s\n", c->name, c->help);
+        fputs("\nOptions before the command (those of a command: brickctl help COMMAND):\n", f);
+        print_options(f, GLOBAL_OPTIONS);
+        fputs("\nSee brickctl(1).\n", f);
+}
+
+void options_print_command(FILE *f, const struct command *command)
+{
+        fprintf(f, "Usage: brickctl %s%s%s%s\n\n%s.\n", command->name,
+                command->options ? " [OPTION...]" : "", *command->arguments ? " " : "",
+                command->arguments, command->help);
+        if (command->options) {
+                fputs("\nOptions:\n", f);
+                print_options(f, command->options);
+        }
+}
+
+static const struct command *command_find(const struct command *commands, const char *name)
+{
+        struct nearest nearest = nearest_to(name);
+
+        for (const struct command *c = commands; c->name; c++) {
+                if (strcmp(c->name, name) == 0)
+                        return c;
+                nearest_offer(&nearest, c->name);
+        }
+        if (nearest.best)
+                ctl_error(0, "No command '%s'; did you mean '%s'?", name, nearest.best);
+        else
+                ctl_error(0, "No command '%s'; see: brickctl help", name);
+        return NULL;
+}
+
+static int parse_timeout(struct ctl *ctl, const char *text)
+{
+        if (value_parse_duration(text, &ctl->timeout) < 0)
+                return ctl_error(EX_USAGE, "--timeout: not a time such as 500ms, 30s or 5m: '%s'",
+                                 text);
+        return -1;
+}
+
+static int parse_metadata(struct ctl *ctl, char *text)
+{
+        char *value = strchr(text, '=');
+        struct rpc_metadata *metadata;
+        const char *error;
+
+        if (!value)
+                return ctl_error(EX_USAGE, "--metadata: expected KEY=VALUE, got '%s'", text);
+        if (ctl->n_metadata == CTL_METADATA_MAX)
+                return ctl_error(EX_USAGE, "--metadata: more than %d", CTL_METADATA_MAX);
+        *value++ = '\0';
+        metadata = &ctl->metadata[ctl->n_metadata++];
+        *metadata = (struct rpc_metadata){ text, value };
+        error = rpc_metadata_error(metadata);
+        if (error)
+                return ctl_error(EX_USAGE, "--metadata: '%s': %s", text, error);
+        return -1;
+}
+
+static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
+{
+        switch (bit) {
+        case OPTION_BIT_ADDRESS:
+                ctl->address = value;
+                return -1;
+        case OPTION_BIT_CONFIG:
+                ctl->config = value;
+                ctl->config_given = true;
+                return -1;
+        case OPTION_BIT_CONTROL:
+                ctl->control = value;
+                return -1;
+        case OPTION_BIT_HELP:
+                ctl->help = true;
+                return -1;
+        case OPTION_BIT_JSON:
+                ctl->json = true;
+                return -1;
+        case OPTION_BIT_METADATA:
+                return parse_metadata(ctl, value);
+        case OPTION_BIT_NO_COLOR:
+                ctl->no_color = true;
+                return -1;
+        case OPTION_BIT_STREAM:
+                ctl->stream = true;
+                return -1;
+        case OPTION_BIT_TIMEOUT:
+                return parse_timeout(ctl, value);
+        case OPTION_BIT_TYPE:
+                ctl->type = value;
+                return -1;
+        case OPTION_BIT_VERSION:
+                puts("brickctl " BRICKD_VERSION);
+                return CTL_OK;
+        case OPTION_BIT_WAIT:
+                ctl->wait = true;
+                return -1;
+        }
+
+        return EX_USAGE;
+}
+
+/* getopt's own form of the rows in `options`; `letters` begins with what getopt shall do. */
+static void make_getopt(unsigned options, struct option *longs, char *letters)
+{
+        letters += strlen(letters);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct option_row *row = &rows[i];
+
+                if (!(options & row->bit))
+                        continue;
+                *longs++ = (struct option){ .name = row->name,
+                                            .has_arg = row->argument ? required_argument
+                                                                     : no_argument,
+                                            .val = (int)(256 + i) };
+                if (!row->letter)
+                        continue;
+                *letters++ = row->letter;
+                if (row->argument)
+                        *letters++ = ':';
+        }
+        *longs = (struct option){};
+        *letters = '\0';
+}
+
+static const struct option_row *row_of(int value)
+{
+        if (value >= 256)
+                return &rows[value - 256];
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (rows[i].letter == value)
+                        return &rows[i];
+        return NULL;
+}
+
+/* -1, and optind at the first argument; else the exit status. mode: getopt's "+" or "". */
+static int parse(struct ctl *ctl, unsigned options, const char *mode, int argc, char **argv)
+{
+        struct option longs[ELEMENTSOF(rows) + 1];
+        char letters[2 + 2 * ELEMENTSOF(rows)];
+        int value, r;
+
+        strcpy(letters, mode);
+        make_getopt(options, longs, letters);
+        optind = 0; /* glibc: start afresh */
+        while ((value = getopt_long(argc, argv, letters, longs, NULL)) >= 0) {
+                const struct option_row *row = row_of(value);
+
+                if (!row) /* getopt has said what is wrong */
+                        return EX_USAGE;
+                r = take_option(ctl, row->bit, optarg);
+                if (r >= 0)
+                        return r;
+        }
+
+        return -1;
+}
+
+static int parse_arguments(struct ctl *ctl, const struct command *command, int argc, char **argv)
+{
+        static char name[64];
+        int r;
+
+        ctl->arguments = argv + 1;
+        ctl->n_arguments = (size_t)argc - 1;
+        if (command->options == 0)
+                return -1;
+
+        /* getopt names the program by argv[0] in its messages. */
+        (void)snprintf(name, sizeof name, "brickctl %s", command->name);
+        argv[0] = name;
+        r = parse(ctl, command->options, "", argc, argv);
+        if (r >= 0)
+                return r;
+        if (ctl->help) {
+                options_print_command(stdout, command);
+                return CTL_OK;
+        }
+        ctl->arguments = argv + optind;
+        ctl->n_arguments = (size_t)(argc - optind);
+        if (ctl->n_arguments < command->min || ctl->n_arguments > command->max)
+                return ctl_error(EX_USAGE, "Usage: brickctl %s [OPTION...] %s", command->name,
+                                 command->arguments);
+        return -1;
+}
+
+int options_parse(struct ctl *ctl, const struct command *commands, int argc, char **argv,
+                  const struct command **ret_command)
+{
+        const char *config = getenv("BRICKD_CONFIG");
+        const struct command *command;
+        int r;
+
+        *ctl = (struct ctl){ .config = config && *config ? config : BRICKD_CONFIG_FILE,
+                             .config_given = config && *config,
+                             .timeout = -1 };
+        r = parse(ctl, GLOBAL_OPTIONS, "+", argc, argv);
+        if (r >= 0)
+                return r;
+        if (optind == argc || ctl->help) {
+                options_print_usage(ctl->help ? stdout : stderr, commands);
+                return ctl->help ? CTL_OK : EX_USAGE;
+        }
+
+        command = command_find(commands, argv[optind]);
+        if (!command)
+                return EX_USAGE;
+        r = parse_arguments(ctl, command, argc - optind, argv + optind);
+        if (r >= 0)
+                return r;
+        *ret_command = command;
+
+        return -1;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The command line: tables of commands and options, from which parsing and help are made. */
+
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+
+enum option_bit {
+        OPTION_BIT_ADDRESS = 1 << 0,
+        OPTION_BIT_CONFIG = 1 << 1,
+        OPTION_BIT_CONTROL = 1 << 2,
+        OPTION_BIT_HELP = 1 << 3,
+        OPTION_BIT_JSON = 1 << 4,
+        OPTION_BIT_METADATA = 1 << 5,
+        OPTION_BIT_NO_COLOR = 1 << 6,
+        OPTION_BIT_STREAM = 1 << 7,
+        OPTION_BIT_TIMEOUT = 1 << 8,
+        OPTION_BIT_TYPE = 1 << 9,
+        OPTION_BIT_VERSION = 1 << 10,
+        OPTION_BIT_WAIT = 1 << 11,
+};
+
+struct command {
+        const char *name;
+        const char *arguments; /* as the usage line shows them */
+        const char *help;
+        int (*run)(struct ctl *ctl);
+        unsigned options; /* OPTION_BIT_*; 0: every argument goes to another program, unread */
+        size_t min;       /* of arguments */
+        size_t max;
+};
+
+void options_print_usage(FILE *f, const struct command *commands);
+void options_print_command(FILE *f, const struct command *command);
+
+/*
+ * Reads the options up to the command, and what follows it. -1: *ret_command is to be run; else the
+ * exit status, and all is said.
+ */
+int options_parse(struct ctl *ctl, const struct command *commands, int argc, char **argv,
+                  const struct command **ret_command);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+
+#include "config.h"
+#include "ctl/json.h"
+#include "ctl/rpc.h"
+
+#define REPLY_MAX (64 << 20)
+
+struct rpc {
+        grpc_channel *channel;
+        grpc_completion_queue *queue; /* plucked: each wait names the batch it waits for */
+        grpc_call *call;
+
+        /* the batch that opens the call; its tag is the rpc itself */
+        grpc_metadata_array initial;
+
+        /* the batch that waits for the status */
+        grpc_metadata_array trailing;
+        grpc_status_code status;
+        grpc_slice details;
+        char *text;
+        bool finished;
+};
+
+static grpc_arg integer_arg(const char *key, int value)
+{
+        return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
+}
+
+static grpc_channel *channel_new(const char *address)
+{
+        /* A proxy of the environment is meant for the web, not for the bricks. */
+        grpc_arg args[] = {
+                integer_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+                integer_arg(GRPC_ARG_ENABLE_RETRIES, 0),
+                integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, REPLY_MAX),
+                { .type = GRPC_ARG_STRING,
+                  .key = (char *)GRPC_ARG_PRIMARY_USER_AGENT_STRING,
+                  .value.string = (char *)"brickctl/" BRICKD_VERSION },
+        };
+        grpc_channel_args list = { ELEMENTSOF(args), args };
+        grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+        grpc_channel *channel = grpc_channel_create(address, credentials, &list);
+
+        grpc_channel_credentials_release(credentials);
+        return channel;
+}
+
+/* Waits for a batch. False: what it was to do has not been done, because the call is over. */
+static bool wait_for(struct rpc *rpc, void *tag)
+{
+        grpc_event event = grpc_completion_queue_pluck(rpc->queue, tag,
+                                                       gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+
+        return event.type == GRPC_OP_COMPLETE && event.success;
+}
+
+static bool start_batch(struct rpc *rpc, const grpc_op *ops, size_t n, void *tag)
+{
+        return grpc_call_start_batch(rpc->call, ops, n, tag, NULL) == GRPC_CALL_OK;
+}
+
+static bool start_call(struct rpc *rpc, grpc_metadata *metadata, size_t n_metadata)
+{
+        const grpc_op open[] = {
+                { .op = GRPC_OP_SEND_INITIAL_METADATA,
+                  .data.send_initial_metadata = { n_metadata, metadata } },
+                { .op = GRPC_OP_RECV_INITIAL_METADATA,
+                  .data.recv_initial_metadata.recv_initial_metadata = &rpc->initial },
+        };
+        const grpc_op status = {
+                .op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                .data.recv_status_on_client = { .trailing_metadata = &rpc->trailing,
+                                                .status = &rpc->status,
+                                                .status_details = &rpc->details },
+        };
+
+        return start_batch(rpc, open, ELEMENTSOF(open), rpc) &&
+               start_batch(rpc, &status, 1, &rpc->status);
+}
+
+const char *rpc_metadata_error(const struct rpc_metadata *metadata)
+{
+        grpc_slice key = grpc_slice_from_static_string(metadata->key);
+        grpc_slice value = grpc_slice_from_static_string(metadata->value);
+
+        if (!grpc_header_key_is_legal(key) || strncmp(metadata->key, "grpc-", 5) == 0)
+                return "a key is made of a-z, 0-9, '-', '_' and '.', and does not begin with "
+                       "\"grpc-\"";
+        if (!grpc_is_binary_header(key) && !grpc_header_nonbin_value_is_legal(value))
+                return "a value is made of printable ASCII characters, unless its key ends in "
+                       "\"-bin\"";
+        return NULL;
+}
+
+static gpr_timespec deadline_after(int64_t timeout)
+{
+        if (timeout == 0)
+                return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                            gpr_time_from_nanos(timeout, GPR_TIMESPAN));
+}
+
+int rpc_new(struct rpc **ret, const char *address, const char *path,
+            const struct rpc_metadata *metadata, size_t n_metadata, int64_t timeout)
+{
+        _cleanup_(rpc_freep) struct rpc *rpc = NULL;
+        _cleanup_free_ grpc_metadata *slices = NULL;
+        grpc_slice method;
+
+        rpc = calloc(1, sizeof *rpc);
+        slices = calloc(n_metadata + 1, sizeof *slices);
+        if (!rpc || !slices)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_metadata; i++) {
+                slices[i].key = grpc_slice_from_static_string(metadata[i].key);
+                slices[i].value = grpc_slice_from_static_string(metadata[i].value);
+        }
+
+        grpc_init();
+        grpc_metadata_array_init(&rpc->initial);
+        grpc_metadata_array_init(&rpc->trailing);
+        rpc->details = grpc_empty_slice();
+        rpc->queue = grpc_completion_queue_create_for_pluck(NULL);
+        rpc->channel = channel_new(address);
+        method = grpc_slice_from_copied_string(path);
+        rpc->call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                             rpc->queue, method, NULL, deadline_after(timeout),
+                                             NULL);
+        grpc_slice_unref(method);
+        if (!start_call(rpc, slices, n_metadata)) {
+                rpc->finished = true;
+                return -EINVAL;
+        }
+        *ret = TAKE_PTR(rpc);
+
+        return 0;
+}
+
+struct rpc *rpc_free(struct rpc *rpc)
+{
+        if (!rpc)
+                return NULL;
+
+        if (rpc->call) {
+                rpc_cancel(rpc);
+                (void)rpc_finish(rpc, &(const char *){ NULL });
+                grpc_call_unref(rpc->call);
+        }
+        if (rpc->channel)
+                grpc_channel_destroy(rpc->channel);
+        grpc_completion_queue_shutdown(rpc->queue);
+        grpc_completion_queue_destroy(rpc->queue);
+        grpc_metadata_array_destroy(&rpc->initial);
+        grpc_metadata_array_destroy(&rpc->trailing);
+        grpc_slice_unref(rpc->details);
+        gpr_free(rpc->text);
+        free(rpc);
+        grpc_shutdown();
+
+        return NULL;
+}
+
+int rpc_send(struct rpc *rpc, const ProtobufCMessage *message)
+{
+        size_t size = protobuf_c_message_get_packed_size(message);
+        grpc_slice slice = grpc_slice_malloc(size);
+        grpc_byte_buffer *buffer;
+        grpc_op op = { .op = GRPC_OP_SEND_MESSAGE };
+        bool sent;
+
+        (void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(slice));
+        buffer = grpc_raw_byte_buffer_create(&slice, 1);
+        grpc_slice_unref(slice);
+        op.data.send_message.send_message = buffer;
+        sent = start_batch(rpc, &op, 1, buffer) && wait_for(rpc, buffer);
+        grpc_byte_buffer_destroy(buffer);
+
+        return sent ? 0 : -EPIPE;
+}
+
+int rpc_send_end(struct rpc *rpc)
+{
+        grpc_op op = { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
+
+        return start_batch(rpc, &op, 1, &op) && wait_for(rpc, &op) ? 0 : -EPIPE;
+}
+
+static int unpack(grpc_byte_buffer *buffer, const ProtobufCMessageDescriptor *type,
+                  ProtobufCMessage **ret)
+{
+        grpc_byte_buffer_reader reader;
+        ProtobufCMessage *message;
+        grpc_slice slice;
+
+        if (!grpc_byte_buffer_reader_init(&reader, buffer))
+                return -EBADMSG;
+        slice = grpc_byte_buffer_reader_readall(&reader);
+        message = message_unpack(type, GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
+        grpc_slice_unref(slice);
+        grpc_byte_buffer_reader_destroy(&reader);
+        if (!message)
+                return -EBADMSG;
+        *ret = message;
+
+        return 1;
+}
+
+int rpc_receive(struct rpc *rpc, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret)
+{
+        grpc_byte_buffer *buffer = NULL;
+        grpc_op op = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &buffer };
+        int r;
+
+        if (!start_batch(rpc, &op, 1, &op) || !wait_for(rpc, &op) || !buffer)
+                return 0;
+        r = unpack(buffer, type, ret);
+        grpc_byte_buffer_destroy(buffer);
+
+        return r;
+}
+
+void rpc_cancel(struct rpc *rpc)
+{
+        (void)grpc_call_cancel(rpc->call, NULL);
+}
+
+int rpc_finish(struct rpc *rpc, const char **ret_text)
+{
+        if (!rpc->finished) {
+                (void)wait_for(rpc, &rpc->status);
+                (void)wait_for(rpc, rpc);
+                rpc->text = grpc_slice_to_c_string(rpc->details);
+                rpc->finished = true;
+        }
+        *ret_text = rpc->text;
+
+        return (int)rpc->status;
+}
+
+const char *rpc_status_name(int status)
+{
+        static const char *const names[] = {
+                "OK",
+                "CANCELLED",
+                "UNKNOWN",
+                "INVALID_ARGUMENT",
+                "DEADLINE_EXCEEDED",
+                "NOT_FOUND",
+                "ALREADY_EXISTS",
+                "PERMISSION_DENIED",
+                "RESOURCE_EXHAUSTED",
+                "FAILED_PRECONDITION",
+                "ABORTED",
+                "OUT_OF_RANGE",
+                "UNIMPLEMENTED",
+                "INTERNAL",
+                "UNAVAILABLE",
+                "DATA_LOSS",
+                "UNAUTHENTICATED",
+        };
+
+        return status >= 0 && (size_t)status < ELEMENTSOF(names) ? names[status] : "UNKNOWN";
+}

@@ -1,0 +1,528 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""test_brickctl.py BRICKCTL PROTO_DIR: brickctl against a server that shares no code with it.
+
+The server is grpcio's, with messages that protoc makes; it lives in this process."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+import grpc
+
+BRICKCTL, PROTO_DIR = sys.argv[1], pathlib.Path(sys.argv[2])
+FOLDER = tempfile.TemporaryDirectory(prefix="brickctl-")
+TMP = pathlib.Path(FOLDER.name)
+
+LIMIT = 30  # seconds that anything here may take
+
+
+def compile_protos():
+    subprocess.run(
+        ["protoc", f"-I{PROTO_DIR}", "-I/usr/include", f"--python_out={TMP}"]
+        + [str(p.relative_to(PROTO_DIR)) for p in PROTO_DIR.glob("protocols/grpc/*/*.proto")],
+        check=True,
+        cwd=PROTO_DIR,
+    )
+    sys.path.insert(0, str(TMP))
+
+
+compile_protos()
+# pylint: disable=wrong-import-position
+from google.protobuf import json_format  # noqa: E402
+from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.compose import compose_pb2  # noqa: E402
+from protocols.grpc.guard import guard_pb2  # noqa: E402
+from protocols.grpc.intention import intention_pb2  # noqa: E402
+from protocols.grpc.llm import llm_pb2  # noqa: E402
+from protocols.grpc.rectify import rectify_pb2  # noqa: E402
+from protocols.grpc.retrieval import retrieval_pb2  # noqa: E402
+from protocols.grpc.translate import translate_pb2  # noqa: E402
+
+OK = common_pb2.ErrorDetail(code=200)
+
+
+class Server:
+    """Answers as llmbrick's servers do. What a request's text says decides about the answer."""
+
+    def __init__(self, address):
+        self.seen = []  # (method, metadata) of each call
+        self.cancelled = threading.Event()
+        self.server = grpc.server(
+            concurrent.futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)]
+        )
+        for service in self.services():
+            self.server.add_generic_rpc_handlers([service])
+        port = self.server.add_insecure_port(address)
+        self.address = address if address.startswith("unix:") else f"127.0.0.1:{port}"
+        self.server.start()
+
+    def note(self, method, context):
+        self.seen.append((method, dict(context.invocation_metadata())))
+
+    def services(self):
+        return [
+            self.service(
+                "llm.LLMService",
+                {
+                    "Unary": (llm_pb2.LLMRequest, self.llm),
+                    "OutputStreaming": (llm_pb2.LLMRequest, self.llm_stream),
+                },
+            ),
+            self.service("guard.GuardService", {"Unary": (guard_pb2.GuardRequest, self.guard)}),
+            self.service(
+                "intention.IntentionService",
+                {"Unary": (intention_pb2.IntentionRequest, self.intention)},
+            ),
+            self.service(
+                "rectify.RectifyService", {"Unary": (rectify_pb2.RectifyRequest, self.rectify)}
+            ),
+            self.service(
+                "retrieval.RetrievalService",
+                {"Unary": (retrieval_pb2.RetrievalRequest, self.retrieval)},
+            ),
+            self.service(
+                "translate.TranslateService",
+                {"Unary": (translate_pb2.TranslateRequest, self.translate)},
+            ),
+            self.service(
+                "compose.ComposeService", {"Unary": (compose_pb2.ComposeRequest, self.compose)}
+            ),
+            self.service(
+                "common.CommonService",
+                {
+                    "Unary": (common_pb2.CommonRequest, self.common),
+                    "OutputStreaming": (common_pb2.CommonRequest, self.common_stream),
+                    "InputStreaming": (common_pb2.CommonRequest, self.common_input),
+                    "BidiStreaming": (common_pb2.CommonRequest, self.common_bidi),
+                },
+            ),
+        ]
+
+    def service(self, name, methods):
+        kinds = {
+            "Unary": grpc.unary_unary_rpc_method_handler,
+            "OutputStreaming": grpc.unary_stream_rpc_method_handler,
+            "InputStreaming": grpc.stream_unary_rpc_method_handler,
+            "BidiStreaming": grpc.stream_stream_rpc_method_handler,
+        }
+        handlers = {
+            method: kinds[method](
+                behaviour,
+                request_deserializer=request.FromString,
+                response_serializer=lambda reply: reply.SerializeToString(),
+            )
+            for method, (request, behaviour) in methods.items()
+        }
+        handlers["GetServiceInfo"] = grpc.unary_unary_rpc_method_handler(
+            self.info,
+            request_deserializer=common_pb2.ServiceInfoRequest.FromString,
+            response_serializer=lambda reply: reply.SerializeToString(),
+        )
+        return grpc.method_handlers_generic_handler(f"protocols.grpc.{name}", handlers)
+
+    def info(self, _, context):
+        self.note("GetServiceInfo", context)
+        model = common_pb2.ModelInfo(
+            model_id="m-1", supported_languages=["en", "zh"], support_streaming=True
+        )
+        return common_pb2.ServiceInfoResponse(
+            service_name="test", version="1.2", models=[model], error=OK
+        )
+
+    def llm(self, request, context):
+        self.note("Unary", context)
+        if request.prompt == "slow":
+            time.sleep(2)
+        if request.prompt == "fail":
+            error = common_pb2.ErrorDetail(code=2003, message="bad prompt", detail="no luck")
+            return llm_pb2.LLMResponse(error=error)
+        if request.prompt == "abort":
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+        if request.prompt == "escape":
+            return llm_pb2.LLMResponse(text="\x1b[2Jred\u009b1m", error=OK)
+        text = f"{request.prompt}/{request.temperature:.1f}/{request.max_tokens}"
+        text += "".join(f"/{c.role}:{c.content}" for c in request.context)
+        return llm_pb2.LLMResponse(text=text, tokens=["a", "b"], is_final=True, error=OK)
+
+    def llm_stream(self, request, context):
+        self.note("OutputStreaming", context)
+        context.add_callback(self.cancelled.set)
+        for i in range(1000 if request.prompt == "endless" else 4):
+            if request.prompt == "fail" and i == 2:
+                error = common_pb2.ErrorDetail(code=500, message="broke")
+                yield llm_pb2.LLMResponse(error=error)
+                return
+            yield llm_pb2.LLMResponse(text=f"w{i} ", is_final=i == 3, error=OK)
+            time.sleep(0.3 if request.prompt in ("drip", "endless") else 0)
+
+    def guard(self, request, context):
+        self.note("Unary", context)
+        result = guard_pb2.GuardResult(is_attack=True, confidence=0.7, detail=request.text)
+        return guard_pb2.GuardResponse(results=[result, guard_pb2.GuardResult()], error=OK)
+
+    def intention(self, request, _):
+        result = intention_pb2.IntentionResult(intent_category=request.text, confidence=0.1)
+        return intention_pb2.IntentionResponse(results=[result], error=OK)
+
+    def rectify(self, request, _):
+        return rectify_pb2.RectifyResponse(corrected_text=request.text.upper(), error=OK)
+
+    def retrieval(self, request, _):
+        documents = [
+            retrieval_pb2.Document(doc_id=str(i), title=request.query, snippet="x\ny", score=1 / 3)
+            for i in range(request.max_results)
+        ]
+        for i, document in enumerate(documents):
+            document.metadata.update({"rank": i, "tags": ["a", None, 1.5, True], "in": {"k": "v"}})
+        return retrieval_pb2.RetrievalResponse(documents=documents, error=OK)
+
+    def translate(self, request, _):
+        text = f"{request.text}>{request.target_language}"
+        return translate_pb2.TranslateResponse(
+            text=text, language_code=request.target_language, is_final=True, error=OK
+        )
+
+    def compose(self, request, _):
+        reply = compose_pb2.ComposeResponse(error=OK)
+        reply.output.update({d.doc_id: json_format.MessageToDict(d.metadata) for d in
+                             request.input_documents})
+        return reply
+
+    def common(self, request, _):
+        return common_pb2.CommonResponse(data=request.data, error=OK)
+
+    def common_stream(self, request, _):
+        for _ in range(2):
+            yield common_pb2.CommonResponse(data=request.data, error=OK)
+
+    def common_input(self, requests, _):
+        reply = common_pb2.CommonResponse(error=OK)
+        reply.data.update({"n": [json_format.MessageToDict(r.data) for r in requests]})
+        return reply
+
+    def common_bidi(self, requests, context):
+        context.add_callback(self.cancelled.set)
+        for request in requests:
+            if "end" in request.data:
+                return
+            yield common_pb2.CommonResponse(data=request.data, error=OK)
+
+
+SERVER = Server("127.0.0.1:0")
+
+
+def environment():
+    keep = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "BRICKD_CONFIG")}
+    return keep | {"TERM": "xterm", "http_proxy": "http://127.0.0.1:9"}
+
+
+def brickctl(*arguments, stdin="", status=0, address=True):
+    """Runs it; what it printed to stdout and to stderr."""
+    command = [BRICKCTL, *arguments]
+    if address:
+        command[1:1] = ["--address", SERVER.address]
+    done = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == status, (command, done)
+    return done.stdout, done.stderr
+
+
+def start(*arguments, stdin=subprocess.DEVNULL):
+    return subprocess.Popen(
+        [BRICKCTL, "--address", SERVER.address, *arguments],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def read_until(stream, text):
+    """Reads what is there, as it comes, until it ends with the text."""
+    got = ""
+    end = time.monotonic() + LIMIT
+    while not got.endswith(text):
+        ready, _, _ = select.select([stream], [], [], max(0, end - time.monotonic()))
+        assert ready, f"only {got!r}"
+        piece = os.read(stream.fileno(), 4096).decode()
+        assert piece, f"ended after {got!r}"
+        got += piece
+    return got
+
+
+def on_terminal(*arguments):
+    """What it prints to a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [BRICKCTL, "--address", SERVER.address, *arguments], stdout=slave, env=environment()
+    )
+    os.close(slave)
+    got = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # Linux's end of file
+            break
+        got += piece
+    os.close(master)
+    assert process.wait(LIMIT) == 0
+    return got.decode()
+
+
+def reference(reply):
+    """The JSON that protobuf's own mapping makes."""
+    return json_format.MessageToDict(
+        reply, including_default_value_fields=True, preserving_proto_field_name=True
+    )
+
+
+def test_text_answer():
+    request = '{"prompt":"hi","temperature":0.5,"max_tokens":7,"context":[{"role":"r","content":"c"}]}'
+    assert brickctl("call", "LLM", request) == ("hi/0.5/7/r:c\n", "")
+    assert SERVER.seen[-1][0] == "Unary"
+    assert "x-brick" not in SERVER.seen[-1][1]
+    assert SERVER.seen[-1][1]["user-agent"].startswith("brickctl/")
+
+
+def test_short_form():
+    assert brickctl("call", "llm", "hello there")[0] == "hello there/0.0/0\n"
+    assert brickctl("call", "llm", '"a \\u00e9"')[0] == "a é/0.0/0\n"
+    assert brickctl("call", "LLMService", "-", stdin="from\nstdin\n")[0] == "from\nstdin\n/0.0/0\n"
+    assert brickctl("call", "protocols.grpc.rectify.RectifyService", "x")[0] == "X\n"
+
+
+def test_json_is_protobufs():
+    cases = [
+        ("LLM", SERVER.llm, llm_pb2.LLMRequest(prompt="x")),
+        ("Guard", SERVER.guard, guard_pb2.GuardRequest(text="ü\n")),
+        ("Intention", SERVER.intention, intention_pb2.IntentionRequest(text="t")),
+        ("Rectify", SERVER.rectify, rectify_pb2.RectifyRequest(text="t")),
+        ("Retrieval", SERVER.retrieval, retrieval_pb2.RetrievalRequest(query="q", max_results=3)),
+        ("Translate", SERVER.translate, translate_pb2.TranslateRequest(text="t", target_language="d")),
+    ]
+    compose = compose_pb2.ComposeRequest(input_documents=[compose_pb2.Document(doc_id="d")])
+    compose.input_documents[0].metadata.update({"a": {"b": [1, 2.5, None, "s", False, {}]}})
+    common = common_pb2.CommonRequest()
+    common.data.update({"big": 1e300, "int": 2**40, "neg": -0.1, "none": None, "e": [], "o": {}})
+    cases += [("Compose", SERVER.compose, compose), ("Common", SERVER.common, common)]
+
+    class Context:
+        def invocation_metadata(self):
+            return ()
+
+    for service, handler, request in cases:
+        text = json.dumps(reference(request))
+        out, _ = brickctl("call", "--json", service, text)
+        assert out.count("\n") == 1, out
+        assert json.loads(out) == reference(handler(request, Context())), out
+
+
+def test_tree():
+    out, _ = brickctl("call", "Retrieval", '{"query":"q","max_results":1}')
+    assert "documents:\n  - doc_id: 0\n    title: q\n    snippet: \n      x\n      y\n" in out, out
+    assert "score: 0.333333" in out and "error" not in out, out
+
+
+def test_info():
+    out, _ = brickctl("info", "guard")
+    assert "service_name: test\n" in out and "supported_languages:\n" in out, out
+    out, _ = brickctl("call", "guard", "info", "--json")
+    assert json.loads(out)["models"][0]["model_id"] == "m-1"
+
+
+def test_brick_by_name():
+    brickctl("call", "--type", "guard", "shield", "x")
+    assert SERVER.seen[-1][1]["x-brick"] == "shield"
+
+
+def test_metadata():
+    brickctl("call", "guard", "x", "-m", "tenant=a=b", "--metadata", "x-bin=\x7f")
+    assert SERVER.seen[-1][1]["tenant"] == "a=b"
+    assert SERVER.seen[-1][1]["x-bin"] == b"\x7f"
+    for wrong in ("Tenant=a", "tenant", "a=\n", "grpc-timeout=1", "=x"):
+        assert "--metadata" in brickctl("call", "guard", "x", "-m", wrong, status=64)[1]
+
+
+def test_brick_error():
+    out, err = brickctl("call", "llm", "fail", status=1)
+    assert (out, err) == ("", "brick error 2003: bad prompt (no luck)\n")
+    out, err = brickctl("call", "llm", "fail", "--json", status=1)
+    assert json.loads(out)["error"]["code"] == 2003 and err.startswith("brick error 2003")
+    assert brickctl("call", "llm", "--stream", "fail", status=1) == (
+        "w0 w1 \n",
+        "brick error 500: broke\n",
+    )
+
+
+def test_grpc_error():
+    out, err = brickctl("call", "llm", "abort", status=2)
+    assert (out, err) == ("", "gRPC error PERMISSION_DENIED: not you\n")
+    begin = time.monotonic()
+    _, err = brickctl("call", "llm", "slow", "--timeout", "300ms", status=2)
+    assert err.startswith("gRPC error DEADLINE_EXCEEDED"), err
+    assert time.monotonic() - begin < 1.5
+
+
+def test_unreachable():
+    for address in ("127.0.0.1:1", "unix:/nowhere/socket"):
+        _, err = brickctl("call", "-a", address, "llm", "x", status=2, address=False)
+        assert err.startswith("gRPC error UNAVAILABLE: "), err
+
+
+def test_unix_socket():
+    server = Server(f"unix:{TMP}/socket")
+    out, _ = brickctl("call", "-a", server.address, "rectify", "over unix", address=False)
+    assert out == "OVER UNIX\n"
+    server.server.stop(None).wait()
+
+
+def test_stream():
+    assert brickctl("call", "llm", "-s", "x")[0] == "w0 w1 w2 w3 \n"
+    out, _ = brickctl("call", "llm", "outputstreaming", "x", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["text"] for line in lines] == ["w0 ", "w1 ", "w2 ", "w3 "]
+    assert [line["is_final"] for line in lines] == [False, False, False, True]
+    out, _ = brickctl("call", "common", "-s", '{"data":{"a":"b"}}')
+    assert out == "data:\n  a: b\n\ndata:\n  a: b\n", out
+
+
+def test_stream_comes_as_it_is_made():
+    process = start("call", "llm", "--stream", "drip")
+    read_until(process.stdout, "w0 ")
+    first = time.monotonic()
+    read_until(process.stdout, "w3 \n")
+    assert time.monotonic() - first > 0.6
+    assert process.wait(LIMIT) == 0
+
+
+def test_input_streaming():
+    lines = "".join(f'{{"data":{{"i":{i}}}}}\n' for i in range(100)) + '\n{"data":{"i":100}}'
+    out, _ = brickctl("call", "common", "InputStreaming", "--json", stdin=lines)
+    assert json.loads(out)["data"]["n"] == [{"i": i} for i in range(101)]
+    out, _ = brickctl("call", "common", "InputStreaming", "--json")
+    assert json.loads(out)["data"]["n"] == []
+
+
+def test_bidi_is_a_conversation():
+    process = start("call", "common", "BidiStreaming", "-", "--json", stdin=subprocess.PIPE)
+    for i in range(3):
+        process.stdin.write(f'{{"data":{{"i":{i}}}}}\n')
+        process.stdin.flush()
+        assert json.loads(read_until(process.stdout, "\n"))["data"] == {"i": i}
+    process.stdin.close()
+    assert process.wait(LIMIT) == 0
+
+
+def test_bidi_that_the_server_ends():
+    process = start("call", "common", "BidiStreaming", stdin=subprocess.PIPE)
+    process.stdin.write('{"data":{"end":true}}\n')
+    process.stdin.flush()
+    assert process.wait(LIMIT) == 0  # though stdin is still open
+    process.stdin.close()
+
+
+def test_wrong_line():
+    lines = '{"data":{}}\n{"data":1}\n'
+    _, err = brickctl("call", "common", "BidiStreaming", stdin=lines, status=64)
+    assert err == "brickctl: line 2: data: expected an object, got a number\n", err
+
+
+def test_wrong_requests():
+    cases = {
+        '{"promt":"x"}': "promt: no such field; did you mean 'prompt'?",
+        '{"context":[{"role":1}]}': "context[0].role: expected a string, got a number",
+        '{"max_tokens":1.5}': "max_tokens: expected an integer, got a fraction",
+        '{"max_tokens":3000000000}': "max_tokens: out of range",
+        '{"prompt":': "not JSON: ",
+    }
+    for request, reason in cases.items():
+        err = brickctl("call", "llm", request, status=64)[1]
+        assert err.startswith(f"brickctl: request: {reason}"), err
+
+
+def test_usage():
+    for arguments in (
+        [],
+        ["cal"],
+        ["call"],
+        ["call", "lm", "x"],
+        ["call", "llm"],
+        ["call", "llm", "Bidi", "x"],
+        ["call", "guard", "--stream", "x"],
+        ["call", "llm", "Unary", "--stream", "x"],
+        ["call", "llm", "x", "--timeout", "soon"],
+        ["call", "llm", "x", "--wait"],
+        ["call", "--type", "nothing", "llm", "x"],
+        ["log-level", "loud"],
+        ["help", "nothing"],
+    ):
+        command = [BRICKCTL, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert done.returncode == 64 and done.stderr and not done.stdout, (command, done)
+
+
+def test_interrupt_cancels():
+    SERVER.cancelled.clear()
+    process = start("call", "llm", "--stream", "endless")
+    read_until(process.stdout, "w0 ")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == -signal.SIGINT
+    assert SERVER.cancelled.wait(5)
+
+
+def test_reader_that_goes_away():
+    process = start("call", "llm", "--stream", "endless")
+    read_until(process.stdout, "w0 ")
+    process.stdout.close()
+    assert process.wait(LIMIT) == -signal.SIGPIPE
+
+
+def test_full_disk():
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [BRICKCTL, "call", "-a", SERVER.address, "llm", "x"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 74 and b"Failed to write" in done.stderr, done
+
+
+def test_terminal():
+    tree = on_terminal("call", "guard", "x")
+    assert "\033[1mresults" in tree
+    assert "\033[" not in on_terminal("call", "guard", "x", "--no-color")
+    assert "\033[" not in brickctl("call", "guard", "x")[0]
+    assert on_terminal("call", "llm", "escape").rstrip() == "\\x1b[2Jred\\x9b1m"
+
+
+def main():
+    tests = [(n, f) for n, f in globals().items() if n.startswith("test_")]
+    print(f"1..{len(tests)}", flush=True)
+    for number, (name, function) in enumerate(tests, 1):
+        try:
+            function()
+            print(f"ok {number} - {name[5:]}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            print(f"not ok {number} - {name[5:]}", flush=True)
+            print("# " + traceback.format_exc().replace("\n", "\n# "), flush=True)
+    SERVER.server.stop(None)
+    FOLDER.cleanup()
+
+
+main()
