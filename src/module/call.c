@@ -116,8 +116,8 @@ static struct brick_str keep(struct brick_call *call, struct brick_str s)
         return copy ? (struct brick_str){ copy, s.len } : (struct brick_str){ "", 0 };
 }
 
-/* Lock held. What the peer is told is decided once; what comes later only gives up references. */
-static void settle(struct brick_call *call, const struct outcome *outcome)
+/* What the peer is told is decided once; what comes later only gives up references. */
+void call_settle(struct brick_call *call, const struct outcome *outcome)
 {
         if (call->phase == CALL_FINISHED)
                 return;
@@ -141,7 +141,15 @@ static void settle(struct brick_call *call, const struct outcome *outcome)
 void call_refuse(struct brick_call *call, const struct outcome *outcome)
 {
         lock(call);
-        settle(call, outcome);
+        call_settle(call, outcome);
+        unlock(call);
+}
+
+void call_watch(struct brick_call *call)
+{
+        lock(call);
+        if (call->phase == CALL_WAITING)
+                call->transport->pump(call);
         unlock(call);
 }
 
@@ -222,7 +230,7 @@ void call_start(struct brick_call *call)
                 struct outcome outcome = outcome_of_errno(call, r);
 
                 lock(call);
-                settle(call, &outcome);
+                call_settle(call, &outcome);
                 unlock(call);
                 instance_release(instance);
                 call_unref(call);
@@ -314,7 +322,7 @@ void call_deliver(struct brick_call *call, const struct brick_bytes *message)
                 call->message_due = true;
 }
 
-static void outbox_push(struct brick_call *call, struct reply *reply)
+void call_push_reply(struct brick_call *call, struct reply *reply)
 {
         reply->next = NULL;
         *call->outbox_end = reply;
@@ -530,12 +538,12 @@ static int commit(struct brick_call *call, struct reply *reply)
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
                 misuse(call, "sent a reply that is not of its type");
-                settle(call, &outcome);
+                call_settle(call, &outcome);
         }
         if (r < 0) {
                 call->transport->reply_free(call, reply);
         } else {
-                outbox_push(call, reply);
+                call_push_reply(call, reply);
                 if (!call_gathers(call))
                         call->transport->pump(call);
         }
@@ -602,7 +610,7 @@ static void finish(struct brick_call *call, struct outcome *outcome)
         if (call->phase == CALL_RUNNING) {
                 outcome->message = keep(call, outcome->message);
                 outcome->detail = keep(call, outcome->detail);
-                settle(call, outcome);
+                call_settle(call, outcome);
         }
         unlock(call);
         instance_release(call->instance);

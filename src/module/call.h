@@ -158,6 +158,13 @@ void call_start(struct brick_call *call);
  * the call. Lock not held. */
 void call_refuse(struct brick_call *call, const struct outcome *outcome);
 
+/* [transport] The same with the lock held. May leave and take it. */
+void call_settle(struct brick_call *call, const struct outcome *outcome);
+
+/* [transport] The call waits in its instance's queue: from now on its peer's death is to be known.
+ * Lock not held. */
+void call_watch(struct brick_call *call);
+
 /*
  * [transport] The peer is gone, the deadline is over, or the server stops. Tells the brick, at most
  * once. Lock not held. May enter the brick on this thread.
@@ -167,6 +174,9 @@ void call_cancel(struct brick_call *call);
 /* [transport] The answer to receive(): a message, valid until release(), or NULL for the end. Lock
  * held. */
 void call_deliver(struct brick_call *call, const struct brick_bytes *message);
+
+/* [transport] Puts a complete reply at the end of the outbox. Lock held. */
+void call_push_reply(struct brick_call *call, struct reply *reply);
 
 /* [transport] Takes the next reply out of the outbox; its bytes still count until call_sent(). Lock
  * held. */

@@ -157,12 +157,6 @@ static struct brick_str host_node_str(const struct brick_node *n)
         }
         if (node->kind != NODE_SCALAR)
                 return brick_str("");
-        if (node->spec && node->spec->type == OPTION_PATH && node->length > 0 &&
-            node->text[0] != '/') {
-                if (asprintf(&string, "%s/%s", creating->base, node->text) < 0)
-                        string = NULL;
-                return lend(string);
-        }
         return (struct brick_str){ node->text, node->length };
 }
 

@@ -67,6 +67,11 @@ void *arena_alloc(struct arena *arena, size_t size, size_t align)
         return (void *)start;
 }
 
+void arena_limit(struct arena *arena, size_t limit)
+{
+        arena->limit = limit > ARENA_KEEP ? limit : ARENA_KEEP;
+}
+
 void arena_reset(struct arena *arena, size_t limit)
 {
         struct arena_block *block = arena->blocks;
@@ -78,7 +83,7 @@ void arena_reset(struct arena *arena, size_t limit)
                 block = older;
         }
         arena->blocks = block;
-        arena->limit = limit > ARENA_KEEP ? limit : ARENA_KEEP;
+        arena_limit(arena, limit);
         arena->used = block ? block->size : 0;
         arena->next = block ? block->memory : NULL;
         arena->end = block ? block->memory + block->size : NULL;

@@ -24,6 +24,9 @@ void arena_init(struct arena *arena, size_t limit);
 /* align: a power of two, at most 4096. NULL: out of memory, or over the limit. */
 void *arena_alloc(struct arena *arena, size_t size, size_t align);
 
+/* A new limit for what is still to be given out. */
+void arena_limit(struct arena *arena, size_t limit);
+
 /* Forget everything that was given out. */
 void arena_reset(struct arena *arena, size_t limit);
 void arena_done(struct arena *arena);

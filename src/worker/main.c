@@ -1,5 +1,298 @@
 /* SPDX-License-Identifier: MIT */
-int main(void)
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "config.h"
+#include "module/load.h"
+#include "rpc/rpc.h"
+#include "util/channel.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+#include "worker/build.h"
+#include "worker/worker.h"
+
+/*
+ * brickd-worker: one generation of the configuration, built once and never changed. The main
+ * process starts it and is told on the channel how it goes; users start it only by way of brickd
+ * --inspect and --describe.
+ */
+
+static const char *arg_name = BRICKD_CONFIG_FILE;
+static const char *arg_inspect;
+static const char *arg_describe;
+static bool arg_check;
+
+static void say(enum channel_kind kind, const char *text)
 {
+        (void)channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text));
+}
+
+static void say_creating(const char *brick)
+{
+        say(CHANNEL_CREATING, brick);
+}
+
+static void say_destroying(const char *brick)
+{
+        char text[256];
+
+        (void)snprintf(text, sizeof text, "brick '%s' is in destroy()", brick);
+        say(CHANNEL_HELD, text);
+}
+
+static int fail(int r, const char *what)
+{
+        char text[256];
+
+        if (r == -ENOMEM)
+                (void)snprintf(text, sizeof text, "out of memory");
+        else
+                (void)snprintf(text, sizeof text, "%s: %s", what, strerror(-r));
+        say(CHANNEL_FAILED, text);
+        return EXIT_FAILURE;
+}
+
+static int fail_config(const struct diag *diag)
+{
+        char text[64];
+        const char *mistake;
+
+        for (size_t i = 0; (mistake = diag_text(diag, i)); i++)
+                say(CHANNEL_DIAGNOSTIC, mistake);
+        if (diag_count(diag) > DIAG_SHOWN_MAX) {
+                (void)snprintf(text, sizeof text, "and %zu more",
+                               diag_count(diag) - DIAG_SHOWN_MAX);
+                say(CHANNEL_DIAGNOSTIC, text);
+        }
+        say(CHANNEL_FAILED, "the configuration has mistakes");
+        return EX_CONFIG;
+}
+
+static int read_config(char **ret, size_t *ret_length)
+{
+        _cleanup_free_ char *bytes = NULL;
+        struct stat st;
+        ssize_t n;
+
+        if (fstat(CHANNEL_FD_CONFIG, &st) < 0)
+                return -errno;
+        bytes = malloc((size_t)st.st_size + 1);
+        if (!bytes)
+                return -ENOMEM;
+        n = pread(CHANNEL_FD_CONFIG, bytes, (size_t)st.st_size, 0);
+        if (n != st.st_size)
+                return n < 0 ? -errno : -EIO;
+        bytes[n] = '\0';
+        *ret = TAKE_PTR(bytes);
+        *ret_length = (size_t)n;
         return 0;
+}
+
+static int add_ports(struct rpc *rpc, const struct conf *conf, struct build *build,
+                     struct diag *diag)
+{
+        int result = 0;
+
+        for (size_t i = 0; i < conf->n_ports; i++) {
+                int fd = arg_check ? -1 : CHANNEL_FD_LISTEN + (int)i;
+                int r = rpc_add_port(rpc, &conf->ports[i], fd, build->instances, diag);
+
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
+
+static void say_ready(const struct conf *conf)
+{
+        char text[128];
+
+        (void)snprintf(text, sizeof text, "%zu %s on %zu %s", conf->n_bricks,
+                       conf->n_bricks == 1 ? "brick" : "bricks", conf->n_ports,
+                       conf->n_ports == 1 ? "port" : "ports");
+        say(CHANNEL_READY, text);
+}
+
+static int serve(struct conf *conf, struct diag *diag)
+{
+        _cleanup_(build_freep) struct build *build = NULL;
+        _cleanup_(rpc_freep) struct rpc *rpc = NULL;
+        int r;
+
+        r = build_new(&build, conf, say_creating, diag);
+        if (r == -EINVAL)
+                return fail_config(diag);
+        if (r < 0)
+                return fail(r, "The bricks cannot be made");
+        r = rpc_new(&rpc, conf);
+        if (r < 0)
+                return fail(r, "gRPC cannot be started");
+        r = add_ports(rpc, conf, build, diag);
+        if (diag_count(diag) > 0)
+                return fail_config(diag);
+        if (r < 0)
+                return fail(r, "The ports cannot be served");
+
+        if (!arg_check) {
+                r = rpc_start(rpc);
+                if (r < 0)
+                        return fail(r, "gRPC cannot be started");
+                say_ready(conf);
+                r = worker_serve(conf, build, rpc);
+                if (r < 0)
+                        return fail(r, "The event loop failed");
+        } else {
+                say_ready(conf);
+        }
+        rpc = rpc_free(rpc);
+        build_destroy_bricks(build, say_destroying);
+        say(CHANNEL_DRAINED, "");
+        return EXIT_SUCCESS;
+}
+
+/* What a process needs before its first thread. */
+static void prepare_process(void)
+{
+        struct rlimit files;
+        sigset_t all;
+
+        /* The main process decides when a worker stops; signals to the whole group are not for it.
+         */
+        (void)sigfillset(&all);
+        (void)sigdelset(&all, SIGSEGV);
+        (void)sigdelset(&all, SIGBUS);
+        (void)sigdelset(&all, SIGFPE);
+        (void)sigdelset(&all, SIGILL);
+        (void)sigdelset(&all, SIGABRT);
+        (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+        (void)signal(SIGPIPE, SIG_IGN);
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+                files.rlim_cur = files.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &files);
+        }
+        worker_catch_crashes();
+}
+
+static int run_worker(void)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        _cleanup_free_ char *bytes = NULL;
+        size_t length = 0;
+        int r;
+
+        prepare_process();
+        r = read_config(&bytes, &length);
+        if (r < 0)
+                return fail(r, "The configuration did not arrive");
+        r = diag_new(&diag, arg_name, bytes, length);
+        if (r < 0)
+                return fail(r, "The configuration cannot be read");
+        r = conf_parse(&conf, arg_name, bytes, length, diag);
+        if (r == -EINVAL)
+                return fail_config(diag);
+        if (r < 0)
+                return fail(r, "The configuration cannot be read");
+
+        r = log_open(conf->log_target, conf->log_level);
+        if (r < 0)
+                return fail(r, "The log cannot be opened");
+        r = serve(conf, diag);
+        log_close();
+        return r;
+}
+
+/* --- brickd --inspect, brickd --describe --------------------------------------------------------
+ */
+
+static int show_module(const char *dir, const char *name,
+                       void (*show)(const struct module *, FILE *))
+{
+        _cleanup_(module_freep) struct module *module = NULL;
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        r = module_open(&module, dir, name, &why);
+        if (r < 0) {
+                (void)fprintf(stderr, "brickd: %s\n", why ? why : strerror(-r));
+                return EXIT_FAILURE;
+        }
+        show(module, stdout);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int inspect(const char *file)
+{
+        _cleanup_free_ char *path = realpath(file, NULL);
+
+        if (!path) {
+                (void)fprintf(stderr, "brickd: %s: %s\n", file, strerror(errno));
+                return EXIT_FAILURE;
+        }
+        return show_module(BRICKD_MODULE_DIR, path, module_inspect);
+}
+
+static int describe(const char *name)
+{
+        const char *dir = getenv("BRICKD_MODULES");
+
+        return show_module(dir && *dir ? dir : BRICKD_MODULE_DIR, name, module_describe);
+}
+
+static int parse_argv(int argc, char **argv)
+{
+        enum { ARG_NAME = 256, ARG_GENERATION, ARG_WORKER, ARG_CHECK, ARG_INSPECT, ARG_DESCRIBE };
+        static const struct option options[] = {
+                { "name", required_argument, NULL, ARG_NAME },
+                { "generation", required_argument, NULL,
+                  ARG_GENERATION }, /* for whoever reads ps(1) */
+                { "worker", required_argument, NULL, ARG_WORKER },
+                { "check", no_argument, NULL, ARG_CHECK },
+                { "inspect", required_argument, NULL, ARG_INSPECT },
+                { "describe", required_argument, NULL, ARG_DESCRIBE },
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+                switch (c) {
+                case ARG_NAME:
+                        arg_name = optarg;
+                        break;
+                case ARG_GENERATION:
+                case ARG_WORKER:
+                        break;
+                case ARG_CHECK:
+                        arg_check = true;
+                        break;
+                case ARG_INSPECT:
+                        arg_inspect = optarg;
+                        break;
+                case ARG_DESCRIBE:
+                        arg_describe = optarg;
+                        break;
+                default:
+                        return -EINVAL;
+                }
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        if (parse_argv(argc, argv) < 0)
+                return EX_USAGE;
+        if (arg_inspect)
+                return inspect(arg_inspect);
+        if (arg_describe)
+                return describe(arg_describe);
+        return run_worker();
 }

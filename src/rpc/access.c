@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "module/instance.h"
+#include "rpc/access.h"
+#include "rpc/server.h"
+#include "rpc/validate.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define FIELDS_MAX 16
+#define ID_MAX 128
+
+struct line {
+        struct log_field fields[FIELDS_MAX];
+        size_t n;
+};
+
+static void add(struct line *line, const char *name, const char *value, size_t length)
+{
+        if (value && length > 0 && line->n < FIELDS_MAX)
+                line->fields[line->n++] = (struct log_field){ name, value, length };
+}
+
+static void add_string(struct line *line, const char *name, const char *value)
+{
+        if (value)
+                add(line, name, value, strlen(value));
+}
+
+/* An identifier of the client's own choice: cut, so that it cannot fill the log. */
+static void add_id(struct line *line, const char *name, const struct rpc_call *call, uint32_t field)
+{
+        const char *value;
+        size_t length;
+
+        if (field == 0)
+                return;
+        value = validate_find_string(call->base.request.ptr, call->base.request.len, field,
+                                     &length);
+        add(line, name, value, length < ID_MAX ? length : ID_MAX);
+}
+
+static unsigned status_of(const struct rpc_call *call)
+{
+        if (call->expired)
+                return GRPC_STATUS_DEADLINE_EXCEEDED;
+        if (call->cancelled && call->base.deadline <= clock_now())
+                return GRPC_STATUS_DEADLINE_EXCEEDED;
+        if (call->cancelled)
+                return GRPC_STATUS_CANCELLED;
+        return call->base.outcome.in_band ? GRPC_STATUS_OK : call->base.outcome.status;
+}
+
+void access_log(struct rpc_call *call)
+{
+        const struct outcome *outcome = &call->base.outcome;
+        const struct instance *instance = call->base.instance;
+        unsigned status = status_of(call);
+        bool in_band = status == GRPC_STATUS_OK && outcome->in_band;
+        uint64_t usec = (clock_now() - call->base.started) / NSEC_PER_USEC;
+        const char *path = call->method ? call->method->path : NULL;
+        char duration[24], code[16];
+        struct line line = { .n = 0 };
+
+        if (call->port->rpc->conf->log_access == ACCESS_OFF || !log_enabled(LOG_LEVEL_INFO))
+                return;
+        if (call->port->rpc->conf->log_access == ACCESS_ERRORS && status == GRPC_STATUS_OK &&
+            !in_band)
+                return;
+
+        (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
+        (void)snprintf(code, sizeof code, "%" PRId32, in_band ? outcome->code : 200);
+        add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
+        add_string(&line, "RPC_METHOD", path);
+        add_string(&line, "RPC_STATUS", rpc_status_name(status));
+        if (instance) {
+                add_string(&line, "BRICK", instance->conf->name);
+                add_string(&line, "BRICK_TYPE", brick_type_to_string(instance->type));
+        }
+        if (status == GRPC_STATUS_OK)
+                add_string(&line, "BRICK_ERROR_CODE", code);
+        if (call->method && call->base.request.len > 0 && status != GRPC_STATUS_UNKNOWN) {
+                const struct service *service = call->method->route->service;
+
+                add_id(&line, "REQUEST_ID", call, service->request_id);
+                add_id(&line, "SESSION_ID", call, service->session_id);
+                add_id(&line, "CLIENT_ID", call, service->client_id);
+        }
+        add_string(&line, "DURATION_USEC", duration);
+        add_string(&line, "PEER", call->peer);
+
+        log_fields(LOG_LEVEL_INFO, line.fields, line.n, "%s %s %s%s%s in %" PRIu64 ".%03u ms",
+                   instance ? instance->conf->name : "-",
+                   call->method ? service_method_name(call->method->method) : "unknown method",
+                   rpc_status_name(status), in_band ? " error " : "", in_band ? code : "",
+                   usec / 1000, (unsigned)(usec % 1000));
+}

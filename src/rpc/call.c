@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module/instance.h"
+#include "rpc/access.h"
+#include "rpc/call.h"
+#include "rpc/server.h"
+#include "rpc/validate.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* What a refused client is asked to wait before it tries again. */
+#define PUSHBACK_MS "1000"
+
+/* Most the core may ask of one batch: close, headers, message, status. */
+#define OPS_MAX 4
+
+static const struct transport rpc_transport;
+
+static struct rpc_call *call_of(struct brick_call *base)
+{
+        return (struct rpc_call *)base;
+}
+
+const char *rpc_status_name(unsigned status)
+{
+        static const char *const names[] = {
+                "OK",
+                "CANCELLED",
+                "UNKNOWN",
+                "INVALID_ARGUMENT",
+                "DEADLINE_EXCEEDED",
+                "NOT_FOUND",
+                "ALREADY_EXISTS",
+                "PERMISSION_DENIED",
+                "RESOURCE_EXHAUSTED",
+                "FAILED_PRECONDITION",
+                "ABORTED",
+                "OUT_OF_RANGE",
+                "UNIMPLEMENTED",
+                "INTERNAL",
+                "UNAVAILABLE",
+                "DATA_LOSS",
+                "UNAUTHENTICATED",
+        };
+
+        return status < ELEMENTSOF(names) ? names[status] : "UNKNOWN";
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Lock held. The core refuses a batch only for reasons that are ours; the call is then beyond help.
+ */
+static bool start_batch(struct rpc_call *call, const grpc_op *ops, size_t n, struct rpc_tag *tag)
+{
+        grpc_call_error error = grpc_call_start_batch(call->call, ops, n, tag, NULL);
+
+        if (error == GRPC_CALL_OK) {
+                call->tags++;
+                return true;
+        }
+        log_error("gRPC refused a batch: %s", grpc_call_error_to_string(error));
+        (void)grpc_call_cancel(call->call, NULL);
+        return false;
+}
+
+static void arm_close(struct rpc_call *call)
+{
+        grpc_op op = {
+                .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                .data.recv_close_on_server.cancelled = &call->cancelled,
+        };
+
+        if (start_batch(call, &op, 1, &call->on_close))
+                call->close_armed = true;
+}
+
+/* --- replies ---------------------------------------------------------------------------------- */
+
+static void slice_shrink(grpc_slice *slice, size_t length)
+{
+        GRPC_SLICE_SET_LENGTH(*slice, length);
+}
+
+static struct rpc_reply *reply_alloc(struct rpc_call *call)
+{
+        if (!atomic_exchange_explicit(&call->first_taken, true, memory_order_relaxed))
+                return &call->first;
+        return malloc(sizeof(struct rpc_reply));
+}
+
+static struct reply *reply_new(struct brick_call *base, size_t size)
+{
+        struct rpc_call *call = call_of(base);
+        struct rpc_reply *reply = reply_alloc(call);
+        /* Room for what reply_seal() adds. */
+        size_t spare = sizeof call->method->success + call->method->route->service->empty_size;
+
+        if (!reply)
+                return NULL;
+        reply->slice = grpc_slice_malloc(size + spare);
+        reply->base = (struct reply){ .data = GRPC_SLICE_START_PTR(reply->slice), .size = size };
+        return &reply->base;
+}
+
+static void reply_free(struct brick_call *base, struct reply *r)
+{
+        struct rpc_call *call = call_of(base);
+        struct rpc_reply *reply = (struct rpc_reply *)r;
+
+        grpc_slice_unref(reply->slice);
+        if (reply != &call->first)
+                free(reply);
+}
+
+/* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
+ * empty. */
+static int reply_seal(struct brick_call *base, struct reply *r)
+{
+        struct rpc_call *call = call_of(base);
+        const struct rpc_method *method = call->method;
+        struct rpc_reply *reply = (struct rpc_reply *)r;
+        char *bytes = (char *)GRPC_SLICE_START_PTR(reply->slice);
+        const struct service *service = method->route->service;
+
+        if (!validate_message(method->reply, bytes, r->size, method->error_field))
+                return -EBADMSG;
+        if (r->size == 0 && service->empty_size > 0 &&
+            method->method != BRICK_METHOD_SERVICE_INFO) {
+                memcpy(bytes, service->empty, service->empty_size);
+                r->size = service->empty_size;
+        }
+        memcpy(bytes + r->size, method->success, sizeof method->success);
+        r->size += sizeof method->success;
+        slice_shrink(&reply->slice, r->size);
+        return 0;
+}
+
+static size_t put_varint(char *p, uint64_t value)
+{
+        size_t n = 0;
+
+        do {
+                p[n] = (char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+                value >>= 7;
+                n++;
+        } while (value > 0);
+        return n;
+}
+
+static size_t put_string(char *p, unsigned field, struct brick_str s)
+{
+        size_t n = 0;
+
+        if (s.len == 0)
+                return 0;
+        n += put_varint(p, field << 3 | 2);
+        n += put_varint(p + n, s.len);
+        memcpy(p + n, s.ptr, s.len);
+        return n + s.len;
+}
+
+/* Lock held. The last reply of a call that failed in-band: the error and nothing else. */
+static void queue_error(struct rpc_call *call)
+{
+        const struct outcome *outcome = &call->base.outcome;
+        size_t strings = outcome->message.len + outcome->detail.len;
+        struct rpc_reply *reply = reply_alloc(call);
+        char *body = malloc(strings + 64), *bytes;
+        size_t n = 0, head;
+
+        if (!reply || !body) {
+                free(body);
+                return;
+        }
+        if (outcome->code != 0) {
+                n += put_varint(body, 1 << 3);
+                n += put_varint(body + n, (uint64_t)(int64_t)outcome->code);
+        }
+        n += put_string(body + n, 2, outcome->message);
+        n += put_string(body + n, 3, outcome->detail);
+
+        reply->slice = grpc_slice_malloc(n + 16);
+        bytes = (char *)GRPC_SLICE_START_PTR(reply->slice);
+        head = put_varint(bytes, call->method->error_field << 3 | 2);
+        head += put_varint(bytes + head, n);
+        memcpy(bytes + head, body, n);
+        free(body);
+        slice_shrink(&reply->slice, head + n);
+        reply->base = (struct reply){ .data = bytes, .size = head + n };
+        call_push_reply(&call->base, &reply->base);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+/* Lock held. Once the outcome is known: what it means for the outbox. */
+static void queue_outcome(struct rpc_call *call)
+{
+        struct brick_call *base = &call->base;
+        const struct outcome *outcome = &base->outcome;
+
+        call->outcome_queued = true;
+        if (call_is_single(base) && (outcome->in_band || outcome->status != GRPC_STATUS_OK))
+                call_drop_replies(base);
+        if (outcome->in_band)
+                queue_error(call);
+}
+
+static size_t op_headers(struct rpc_call *call, grpc_op *op)
+{
+        if (call->headers_sent)
+                return 0;
+        call->headers_sent = true;
+        *op = (grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA };
+        return 1;
+}
+
+static size_t op_message(struct rpc_call *call, grpc_op *op, uint32_t flags)
+{
+        call->bytes_out += call->written->base.size;
+        grpc_slice_buffer_add(&call->out.data.raw.slice_buffer,
+                              grpc_slice_ref(call->written->slice));
+        *op = (grpc_op){
+                .op = GRPC_OP_SEND_MESSAGE,
+                .flags = flags,
+                .data.send_message.send_message = &call->out,
+        };
+        return 1;
+}
+
+static size_t op_status(struct rpc_call *call, grpc_op *op)
+{
+        const struct outcome *outcome = &call->base.outcome;
+        unsigned status = outcome->in_band ? GRPC_STATUS_OK : outcome->status;
+
+        call->ending = true;
+        call->details_out = grpc_slice_from_static_buffer(outcome->message.ptr,
+                                                          outcome->message.len);
+        *op = (grpc_op){
+                .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+                .data.send_status_from_server = {
+                        .trailing_metadata_count = call->n_trailers,
+                        .trailing_metadata = call->trailers,
+                        .status = (grpc_status_code)status,
+                        .status_details = status != GRPC_STATUS_OK ? &call->details_out : NULL,
+                },
+        };
+        return 1;
+}
+
+static size_t op_close(struct rpc_call *call, grpc_op *op)
+{
+        if (call->close_armed)
+                return 0;
+        *op = (grpc_op){
+                .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                .data.recv_close_on_server.cancelled = &call->cancelled,
+        };
+        return 1;
+}
+
+/*
+ * The write hint lets the core gather messages of a stream into few packets. It must not be on a
+ * batch with headers, whose completion would then never come, nor on the last message before the
+ * stream pauses, which nothing else would flush.
+ */
+static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool end)
+{
+        return !with_headers && !end && call->base.outbox ? GRPC_WRITE_BUFFER_HINT : 0;
+}
+
+/* Lock held. */
+static void pump(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+        bool finished = base->phase == CALL_FINISHED, with_headers, end;
+        grpc_op ops[OPS_MAX];
+        size_t n = 0;
+
+        if (call->closed || call->ending)
+                return;
+        if (finished && !call->outcome_queued)
+                queue_outcome(call);
+        if (!finished && !call->close_armed)
+                arm_close(call);
+        if (call->writing || (call_is_single(base) && !finished))
+                return;
+
+        call->written = (struct rpc_reply *)call_take_reply(base);
+        end = finished && !base->outbox;
+        if (!call->written && !end)
+                return;
+
+        with_headers = !call->headers_sent;
+        n += op_headers(call, ops + n);
+        if (call->written)
+                n += op_message(call, ops + n, write_flags(call, with_headers, end));
+        if (end) {
+                n += op_status(call, ops + n);
+                n += op_close(call, ops + n);
+        }
+        call->writing = start_batch(call, ops, n, &call->on_write);
+}
+
+static void end_call(struct rpc_call *call);
+
+/* Lock held; gives it up. */
+static void unlock_and_end(struct rpc_call *call)
+{
+        bool over = call->closed && call->tags == 0 && !call->ended;
+
+        if (over)
+                call->ended = true;
+        (void)pthread_mutex_unlock(&call->base.lock);
+        if (over)
+                end_call(call);
+}
+
+static void end_call(struct rpc_call *call)
+{
+        rpc_timeout_remove(call->port->rpc, call);
+        access_log(call);
+        call_unref(&call->base);
+}
+
+static void on_write(struct rpc_call *call, bool ok)
+{
+        struct brick_call *base = &call->base;
+
+        (void)pthread_mutex_lock(&base->lock);
+        call->tags--;
+        call->writing = false;
+        grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
+        if (call->written) {
+                call_sent(base, call->written->base.size);
+                reply_free(base, &call->written->base);
+                call->written = NULL;
+        }
+        if (call->ending && !call->close_armed)
+                call->closed = true; /* the batch asked for the close as well */
+        if (!ok)
+                call_drop_replies(base);
+        else if (!call_gathers(base))
+                pump(base);
+        call_enter_due(base);
+        unlock_and_end(call);
+}
+
+static void on_close(struct rpc_call *call, bool ok)
+{
+        bool cancelled = call->cancelled;
+
+        /* The call stays: its transport's reference goes with `tags`, which still counts this
+         * event. */
+        if (cancelled)
+                call_cancel(&call->base);
+        (void)pthread_mutex_lock(&call->base.lock);
+        call->tags--;
+        call->closed = true;
+        if (cancelled)
+                call_drop_replies(&call->base);
+        unlock_and_end(call);
+}
+
+void rpc_call_expire(struct rpc_call *call)
+{
+        call_ref(&call->base);
+        call->expired = true;
+        (void)grpc_call_cancel_with_status(call->call, GRPC_STATUS_DEADLINE_EXCEEDED,
+                                           "Deadline Exceeded", NULL);
+        call_cancel(&call->base);
+        call_unref(&call->base);
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+/* The bytes of a buffer in one piece, without a copy if they are. hold keeps a copy alive. */
+static struct brick_bytes buffer_bytes(grpc_byte_buffer *buffer, grpc_slice *hold)
+{
+        grpc_slice_buffer *slices = &buffer->data.raw.slice_buffer;
+        grpc_byte_buffer_reader reader;
+        grpc_slice *slice = hold;
+
+        if (buffer->data.raw.compression == GRPC_COMPRESS_NONE && slices->count == 1) {
+                slice = &slices->slices[0];
+        } else if (grpc_byte_buffer_reader_init(&reader, buffer)) {
+                *hold = grpc_byte_buffer_reader_readall(&reader);
+                grpc_byte_buffer_reader_destroy(&reader);
+        }
+        return (struct brick_bytes){ GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice) };
+}
+
+/* Lock held. */
+static void receive(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+        grpc_op op = {
+                .op = GRPC_OP_RECV_MESSAGE,
+                .data.recv_message.recv_message = &call->incoming,
+        };
+
+        if (!call->closed)
+                (void)start_batch(call, &op, 1, &call->on_read);
+}
+
+/* Lock held. */
+static void release(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+
+        grpc_byte_buffer_destroy(call->incoming);
+        call->incoming = NULL;
+        grpc_slice_unref(call->incoming_slice);
+        call->incoming_slice = grpc_empty_slice();
+}
+
+static const char *parse_error(struct rpc_call *call, const char *prefix)
+{
+        char *text = arena_alloc(&call->base.arena, 256, 1);
+
+        if (!text)
+                return prefix;
+        (void)snprintf(text, 256, "%sError parsing message with type '%s'", prefix,
+                       call->method->request->name);
+        return text;
+}
+
+static void on_read(struct rpc_call *call, bool ok)
+{
+        struct brick_call *base = &call->base;
+        struct brick_bytes message;
+
+        (void)pthread_mutex_lock(&base->lock);
+        call->tags--;
+        if (call->incoming) {
+                message = buffer_bytes(call->incoming, &call->incoming_slice);
+                call->bytes_in += message.len;
+                if (validate_message(call->method->request, message.ptr, message.len, 0)) {
+                        call_deliver(base, &message);
+                } else {
+                        struct outcome outcome = outcome_exception(base->method,
+                                                                   parse_error(call, ""));
+
+                        call_settle(base, &outcome);
+                }
+        } else if (!atomic_load(&base->cancelled)) {
+                call_deliver(base, NULL);
+        }
+        call_enter_due(base);
+        unlock_and_end(call);
+}
+
+/* --- what the brick may ask ------------------------------------------------------------------- */
+
+static struct brick_str slice_str(const grpc_slice *slice)
+{
+        return (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(*slice),
+                                   GRPC_SLICE_LENGTH(*slice) };
+}
+
+static bool metadata(struct brick_call *base, size_t index, struct brick_str *ret_key,
+                     struct brick_str *ret_value)
+{
+        const grpc_metadata_array *array = &call_of(base)->metadata;
+
+        if (index >= array->count)
+                return false;
+        *ret_key = slice_str(&array->metadata[index].key);
+        *ret_value = slice_str(&array->metadata[index].value);
+        return true;
+}
+
+static struct brick_str peer(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+
+        if (!call->peer)
+                call->peer = grpc_call_get_peer(call->call);
+        return brick_str(call->peer);
+}
+
+/* Lock held. What the core would refuse must not reach it: a refused batch cannot be tried again.
+ */
+static int trailer(struct brick_call *base, struct brick_str key, struct brick_str value)
+{
+        struct rpc_call *call = call_of(base);
+        char *k, *v;
+        grpc_slice key_slice, value_slice;
+
+        if (call->n_trailers == RPC_TRAILERS_MAX ||
+            call->trailer_bytes + key.len + value.len > RPC_TRAILER_BYTES_MAX)
+                return -E2BIG;
+        k = arena_strndup(&base->arena, key.ptr, key.len);
+        v = arena_strndup(&base->arena, value.ptr, value.len);
+        if (!k || !v)
+                return -ENOMEM;
+        key_slice = grpc_slice_from_static_buffer(k, key.len);
+        value_slice = grpc_slice_from_static_buffer(v, value.len);
+        if (key.len == 0 || !grpc_header_key_is_legal(key_slice) || key.ptr[0] == ':' ||
+            (key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0))
+                return -EINVAL;
+        if (!grpc_is_binary_header(key_slice) && !grpc_header_nonbin_value_is_legal(value_slice))
+                return -EINVAL;
+        call->trailers[call->n_trailers++] = (grpc_metadata){ .key = key_slice,
+                                                              .value = value_slice };
+        call->trailer_bytes += key.len + value.len;
+        return 0;
+}
+
+/* --- the life of a call ----------------------------------------------------------------------- */
+
+static void add_pushback(struct rpc_call *call)
+{
+        call->trailers[call->n_trailers++] = (grpc_metadata){
+                .key = grpc_slice_from_static_string("grpc-retry-pushback-ms"),
+                .value = grpc_slice_from_static_string(PUSHBACK_MS),
+        };
+}
+
+static void refuse(struct rpc_call *call, unsigned status, const char *message)
+{
+        const struct outcome outcome = { .status = status, .message = brick_str(message) };
+
+        call_refuse(&call->base, &outcome);
+}
+
+static uint64_t deadline_ns(gpr_timespec deadline)
+{
+        if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 || deadline.tv_sec < 0)
+                return UINT64_MAX;
+        return (uint64_t)deadline.tv_sec * NSEC_PER_SEC + (uint64_t)deadline.tv_nsec;
+}
+
+static struct brick_str wanted_brick(struct rpc_call *call)
+{
+        struct brick_str key, value;
+
+        for (size_t i = 0; metadata(&call->base, i, &key, &value); i++)
+                if (key.len == strlen("x-brick") && memcmp(key.ptr, "x-brick", key.len) == 0)
+                        return value;
+        return (struct brick_str){};
+}
+
+/* The request of a call whose request is one message. False: it is none, and the call has been
+ * refused. */
+static bool take_request(struct rpc_call *call)
+{
+        struct brick_bytes request;
+
+        if (call_has_request_stream(&call->base))
+                return true;
+        if (!call->payload) {
+                refuse(call, GRPC_STATUS_INTERNAL, "The request has no message");
+                return false;
+        }
+        request = buffer_bytes(call->payload, &call->payload_slice);
+        call->bytes_in = request.len;
+        if (!validate_message(call->method->request, request.ptr, request.len, 0)) {
+                refuse(call, GRPC_STATUS_UNKNOWN,
+                       parse_error(call,
+                                   "Unexpected <class 'google.protobuf.message.DecodeError'>: "));
+                return false;
+        }
+        call->base.request = request;
+        return true;
+}
+
+static void set_deadline(struct rpc_call *call, const struct instance *instance)
+{
+        uint64_t own = instance->limits.timeout > 0
+                               ? call->base.started + (uint64_t)instance->limits.timeout
+                               : UINT64_MAX;
+
+        if (own < call->base.deadline) {
+                call->base.deadline = own;
+                rpc_timeout_add(call->port->rpc, call);
+        }
+}
+
+static void dispatch(struct rpc_call *call)
+{
+        struct brick_call *base = &call->base;
+        struct instance *instance;
+
+        if (!take_request(call))
+                return;
+        instance = route_find(call->method->route, wanted_brick(call), base->request);
+        if (!instance) {
+                refuse(call, GRPC_STATUS_NOT_FOUND,
+                       "No brick of this type has the name that x-brick asks for");
+                return;
+        }
+        base->instance = instance;
+        arena_limit(&base->arena, (size_t)instance->limits.arena);
+        if (!(instance->brick->methods & (1u << base->method))) {
+                struct outcome outcome = outcome_no_handler(base->method);
+
+                call_refuse(base, &outcome);
+                return;
+        }
+
+        set_deadline(call, instance);
+        switch (instance_admit(instance, base)) {
+        case ADMIT_START:
+                call_start(base);
+                break;
+        case ADMIT_QUEUED:
+                call_watch(base);
+                break;
+        case ADMIT_FULL:
+                add_pushback(call);
+                refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "The brick is busy");
+                break;
+        }
+}
+
+static void on_new(struct rpc_call *call, bool ok)
+{
+        struct rpc *rpc = call->port->rpc;
+        struct brick_call *base = &call->base;
+
+        (void)atomic_fetch_sub(&rpc->posted, 1);
+        if (!ok) {
+                rpc_give_call(rpc, call);
+                return;
+        }
+        (void)atomic_fetch_add(&rpc->in_flight, 1);
+        if (!atomic_load(&rpc->stopping) && rpc_call_post(call->port, call->method) < 0)
+                log_error("Out of memory: a request could not be posted");
+
+        call_reset(base, NULL, call->method ? call->method->method : BRICK_METHOD_UNARY, 0);
+        base->window = (size_t)call->port->conf->window;
+        base->max_reply = (size_t)call->port->conf->max_reply;
+        base->started = clock_now();
+        base->deadline = deadline_ns(call->method ? call->deadline : call->details.deadline);
+        call_ref(base);
+        if (call->method)
+                dispatch(call);
+        else
+                refuse(call, GRPC_STATUS_UNIMPLEMENTED, "Method not found!");
+        call_unref(base);
+}
+
+/* The last reference is gone; on any thread. */
+static void call_free(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+        struct rpc *rpc = call->port->rpc;
+
+        grpc_call_unref(call->call);
+        grpc_byte_buffer_destroy(call->payload);
+        grpc_slice_unref(call->payload_slice);
+        grpc_byte_buffer_destroy(call->incoming);
+        grpc_slice_unref(call->incoming_slice);
+        gpr_free(call->peer);
+        call->metadata.count = 0; /* the array is used again */
+        if (!call->method) {
+                grpc_call_details_destroy(&call->details);
+                grpc_call_details_init(&call->details);
+        }
+        rpc_give_call(rpc, call);
+        (void)atomic_fetch_sub(&rpc->in_flight, 1);
+}
+
+static struct rpc_call *rpc_call_new(void)
+{
+        struct rpc_call *call = calloc(1, sizeof *call);
+
+        if (!call)
+                return NULL;
+        call_init(&call->base, &rpc_transport);
+        grpc_metadata_array_init(&call->metadata);
+        grpc_call_details_init(&call->details);
+        call->out.type = GRPC_BB_RAW;
+        call->out.data.raw.compression = GRPC_COMPRESS_NONE;
+        grpc_slice_buffer_init(&call->out.data.raw.slice_buffer);
+        call->on_new = (struct rpc_tag){ on_new, call };
+        call->on_close = (struct rpc_tag){ on_close, call };
+        call->on_write = (struct rpc_tag){ on_write, call };
+        call->on_read = (struct rpc_tag){ on_read, call };
+        return call;
+}
+
+void rpc_call_destroy(struct rpc_call *call)
+{
+        grpc_slice_buffer_destroy(&call->out.data.raw.slice_buffer);
+        grpc_call_details_destroy(&call->details);
+        grpc_metadata_array_destroy(&call->metadata);
+        call_done(&call->base);
+        free(call);
+}
+
+int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
+{
+        grpc_completion_queue *queue = port->rpc->queue;
+        struct rpc_call *call = rpc_take_call(port->rpc);
+        grpc_call_error error;
+
+        if (!call)
+                call = rpc_call_new();
+        if (!call)
+                return -ENOMEM;
+
+        call->port = port;
+        call->method = method;
+        call->call = NULL;
+        call->payload = NULL;
+        call->payload_slice = grpc_empty_slice();
+        call->peer = NULL;
+        call->tags = 0;
+        call->cancelled = 0;
+        call->close_armed = false;
+        call->headers_sent = false;
+        call->writing = false;
+        call->ending = false;
+        call->closed = false;
+        call->ended = false;
+        call->expired = false;
+        call->outcome_queued = false;
+        call->written = NULL;
+        atomic_store_explicit(&call->first_taken, false, memory_order_relaxed);
+        call->incoming = NULL;
+        call->incoming_slice = grpc_empty_slice();
+        call->n_trailers = 0;
+        call->trailer_bytes = 0;
+        call->timeout_index = 0;
+        call->bytes_in = 0;
+        call->bytes_out = 0;
+
+        if (!method)
+                error = grpc_server_request_call(port->server, &call->call, &call->details,
+                                                 &call->metadata, queue, queue, &call->on_new);
+        else
+                error = grpc_server_request_registered_call(
+                        port->server, method->handle, &call->call, &call->deadline, &call->metadata,
+                        rpc_method_has_payload(method) ? &call->payload : NULL, queue, queue,
+                        &call->on_new);
+        if (error != GRPC_CALL_OK) {
+                rpc_give_call(port->rpc, call);
+                return -EIO;
+        }
+        (void)atomic_fetch_add(&port->rpc->posted, 1);
+        return 0;
+}
+
+static const struct transport rpc_transport = {
+        .reply_new = reply_new,
+        .reply_free = reply_free,
+        .reply_seal = reply_seal,
+        .pump = pump,
+        .receive = receive,
+        .release = release,
+        .metadata = metadata,
+        .peer = peer,
+        .trailer = trailer,
+        .free = call_free,
+};

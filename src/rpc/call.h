@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * One RPC on the wire: the gRPC transport of module/call.h.
+ *
+ * A call has up to three batches under way, each with a tag of its own, and `tags` counts them:
+ *
+ *   close  armed as soon as it is clear that the call is not answered within start(); tells of
+ * cancellation. A call that is answered there asks for it in its only batch. write  one at a time:
+ * headers with the first, the status with the last read   one request message of a stream, when the
+ * brick asks for it
+ *
+ *   state                       true from                          until
+ *   headers_sent                the first write batch
+ *   writing                     a write batch is started           it completes: on_write()
+ *   ending                      the write batch with the status
+ *   closed                      the close event, or the write batch that asked for it, completes
+ *   ended                       closed and no batch under way: the RPC is over, its line is logged,
+ * the transport's reference is given up. The brick may still hold the call.
+ *
+ * All events come on the polling thread; brick threads start batches, under the call's lock. When
+ * the last reference goes, the memory becomes the next posted request.
+ */
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "module/call.h"
+#include "rpc/route.h"
+
+struct rpc;
+struct rpc_call;
+struct rpc_port;
+
+#define RPC_TRAILERS_MAX 32
+#define RPC_TRAILER_BYTES_MAX 8192
+
+/* One method of one port. */
+struct rpc_method {
+        struct rpc_port *port;
+        const struct route *route;
+        uint32_t method; /* BRICK_METHOD_* */
+        void *handle;    /* the core's */
+        char path[64];   /* "/protocols.grpc.llm.LLMService/Unary" */
+        const ProtobufCMessageDescriptor *request;
+        const ProtobufCMessageDescriptor *reply;
+        uint32_t error_field;
+        char success[5]; /* error { code: 200 } as it ends every good reply */
+};
+
+/* The core hands the request over with the call. */
+static inline bool rpc_method_has_payload(const struct rpc_method *method)
+{
+        return method->method != BRICK_METHOD_INPUT_STREAMING &&
+               method->method != BRICK_METHOD_BIDI_STREAMING;
+}
+
+struct rpc_tag {
+        void (*done)(struct rpc_call *call, bool ok);
+        struct rpc_call *call;
+};
+
+struct rpc_reply {
+        struct reply base;
+        grpc_slice slice;
+};
+
+struct rpc_call {
+        struct brick_call base;
+        struct rpc_port *port;
+        const struct rpc_method *method; /* NULL: none of ours, to be refused */
+
+        grpc_call *call;
+        gpr_timespec deadline;
+        grpc_metadata_array metadata;
+        grpc_call_details details; /* method == NULL */
+        grpc_byte_buffer *payload;
+        grpc_slice payload_slice; /* of a request that came in pieces */
+        char *peer;
+
+        struct rpc_tag on_new;
+        struct rpc_tag on_close;
+        struct rpc_tag on_write;
+        struct rpc_tag on_read;
+        unsigned tags;
+        int cancelled; /* what the close event says */
+
+        bool close_armed;
+        bool headers_sent;
+        bool writing;
+        bool ending;
+        bool closed;
+        bool ended;
+        bool expired;        /* by the brick's own timeout */
+        bool outcome_queued; /* an in-band error has become the last reply */
+
+        grpc_byte_buffer out;
+        struct rpc_reply *written; /* in the write batch under way */
+        struct rpc_reply first;    /* without malloc: all that unary calls need */
+        atomic_bool first_taken;
+        grpc_slice details_out;
+
+        grpc_byte_buffer *incoming;
+        grpc_slice incoming_slice;
+
+        grpc_metadata trailers[RPC_TRAILERS_MAX];
+        size_t n_trailers;
+        size_t trailer_bytes;
+
+        size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
+        size_t bytes_in;
+        size_t bytes_out;
+        struct rpc_call *next_free;
+};
+
+/* Posts a request for a method of a port (NULL: for all that are not registered). Polling thread,
+ * or before it runs. */
+int rpc_call_post(struct rpc_port *port, const struct rpc_method *method);
+
+/* The brick's time is over. Polling thread. */
+void rpc_call_expire(struct rpc_call *call);
+
+/* Frees what recycled calls keep. */
+void rpc_call_destroy(struct rpc_call *call);
+
+/* gRPC's name of a status: "OK", "NOT_FOUND". */
+const char *rpc_status_name(unsigned status);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rpc/listen.h"
+
+/* What brickd knows of a descriptor that the core uses. Higher numbers pass through unknown. */
+#define FD_MAX (1 << 20)
+
+enum fd_kind {
+        FD_OTHER,
+        FD_LISTENER,   /* adopted */
+        FD_CONNECTION, /* accepted from one */
+};
+
+static _Atomic unsigned char kinds[FD_MAX]; /* zero pages until touched */
+static atomic_uint connections;
+static atomic_bool paused;
+
+static _Thread_local int adopt_next = -1;
+
+/* A descriptor kept to be given up when the table is full. */
+static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
+static int reserve = -1;
+
+/* libc's own functions of these names are what we hide, so these are the system calls themselves.
+ */
+static int sys_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+        return (int)syscall(SYS_bind, fd, address, length);
+}
+
+static int sys_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+        return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+static int sys_shutdown(int fd, int how)
+{
+        return (int)syscall(SYS_shutdown, fd, how);
+}
+
+static int sys_close(int fd)
+{
+        return (int)syscall(SYS_close, fd);
+}
+
+static enum fd_kind kind_of(int fd)
+{
+        return fd >= 0 && fd < FD_MAX
+                       ? (enum fd_kind)atomic_load_explicit(&kinds[fd], memory_order_relaxed)
+                       : FD_OTHER;
+}
+
+static void set_kind(int fd, enum fd_kind kind)
+{
+        if (fd >= 0 && fd < FD_MAX)
+                atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
+}
+
+void listen_adopt(int fd)
+{
+        adopt_next = fd;
+}
+
+void listen_pause(void)
+{
+        atomic_store(&paused, true);
+}
+
+unsigned listen_connections(void)
+{
+        return atomic_load(&connections);
+}
+
+__attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *address,
+                                                socklen_t length)
+{
+        int adopted = adopt_next;
+
+        if (adopted < 0)
+                return sys_bind(fd, address, length);
+
+        /* The core's own socket goes, the adopted one takes its number. */
+        adopt_next = -1;
+        if (fcntl(adopted, F_SETFL, fcntl(adopted, F_GETFL) | O_NONBLOCK) < 0 ||
+            dup3(adopted, fd, O_CLOEXEC) < 0)
+                return -1;
+        set_kind(fd, FD_LISTENER);
+        return 0;
+}
+
+/*
+ * The table of descriptors is full. The core would give up on the listener for ever; so the
+ * connection that waits is taken with the reserved descriptor and closed, which its client sees at
+ * once. False: none waits.
+ */
+static bool shed_connection(int fd)
+{
+        int connection = -1;
+
+        (void)pthread_mutex_lock(&reserve_lock);
+        if (reserve >= 0) {
+                (void)sys_close(reserve);
+                connection = sys_accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+                if (connection >= 0)
+                        (void)sys_close(connection);
+                reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        }
+        (void)pthread_mutex_unlock(&reserve_lock);
+        return connection >= 0;
+}
+
+static void keep_reserve(void)
+{
+        (void)pthread_mutex_lock(&reserve_lock);
+        if (reserve < 0)
+                reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        (void)pthread_mutex_unlock(&reserve_lock);
+}
+
+__attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
+                                                   socklen_t *length, int flags)
+{
+        int connection;
+
+        if (kind_of(fd) != FD_LISTENER)
+                return sys_accept4(fd, address, length, flags);
+        if (atomic_load(&paused)) {
+                errno = EAGAIN;
+                return -1;
+        }
+
+        keep_reserve();
+        do
+                connection = sys_accept4(fd, address, length, flags);
+        while (connection < 0 && (errno == EMFILE || errno == ENFILE) && shed_connection(fd));
+
+        if (connection >= 0) {
+                set_kind(connection, FD_CONNECTION);
+                (void)atomic_fetch_add(&connections, 1);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                errno = EAGAIN;
+        }
+        return connection;
+}
+
+/* shutdown() on a listening socket would act on every process that has it. */
+__attribute__((visibility("default"))) int shutdown(int fd, int how)
+{
+        return kind_of(fd) == FD_LISTENER ? 0 : sys_shutdown(fd, how);
+}
+
+__attribute__((visibility("default"))) int close(int fd)
+{
+        enum fd_kind kind = kind_of(fd);
+
+        if (kind != FD_OTHER) {
+                set_kind(fd, FD_OTHER);
+                if (kind == FD_CONNECTION)
+                        (void)atomic_fetch_sub(&connections, 1);
+        }
+        return sys_close(fd);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Listening sockets that gRPC core did not make. The core of Debian 12 can only bind addresses
+ * itself, so this file defines bind(), accept4(), shutdown() and close() in the executable, in
+ * front of libc's: the core then takes the sockets that the main process has given us, cannot lose
+ * a listener to a full descriptor table, cannot shut down a socket that other processes share, and
+ * can be told to stop accepting.
+ */
+
+#include <stdbool.h>
+
+/*
+ * The next bind() of this thread adopts fd, a listening socket: pass "127.0.0.1:0" as the address
+ * to grpc_server_add_http2_port() right after. fd stays the caller's. [main]
+ */
+void listen_adopt(int fd);
+
+/* Every adopted socket stops accepting: its connections wait in the queue for another process.
+ * [any] */
+void listen_pause(void);
+
+/* Connections accepted and not yet closed. [any] */
+unsigned listen_connections(void);

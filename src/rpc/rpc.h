@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The gRPC side of a worker: a server per port, one thread that polls for all of them. Built once,
+ * then it serves, then it is stopped. All functions are for the main thread, unless they say
+ * otherwise.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
+#include "util/cleanup.h"
+
+struct diag;
+struct instance;
+struct rpc;
+
+/* Starts gRPC core, which starts threads: block signals before. conf must outlive the rpc. */
+int rpc_new(struct rpc **ret, const struct conf *conf);
+
+/* Stops nothing: rpc_step() must have said that all is over, or rpc_start() never have been called.
+ */
+struct rpc *rpc_free(struct rpc *rpc);
+DEFINE_CLEANUP(struct rpc *, rpc_free);
+
+/*
+ * Adds a port that is served on the listening socket fd; with fd < 0 it is only checked. instances:
+ * one per brick of the configuration, in its order. Mistakes go to diag; -EINVAL then.
+ */
+int rpc_add_port(struct rpc *rpc, const struct conf_port *port, int fd, struct instance **instances,
+                 struct diag *diag);
+
+/* Accepts calls from now on. */
+int rpc_start(struct rpc *rpc);
+
+/* Accepts no more connections, serves on. */
+void rpc_pause(struct rpc *rpc);
+
+/* Connections that are open. [any] */
+unsigned rpc_connections(const struct rpc *rpc);
+
+/* Calls that have begun and not ended, on the wire or in a brick. [any] */
+unsigned rpc_in_flight(const struct rpc *rpc);
+
+/* Begins to stop: no new connections, no new calls; clients are told. */
+void rpc_stop(struct rpc *rpc);
+
+/* Ends what still runs: clients see UNAVAILABLE, bricks see cancel(). Once rpc_stop() has been
+ * called. */
+void rpc_cancel(struct rpc *rpc);
+
+/* After rpc_stop(), every few milliseconds: true once every server is down and every call has
+ * ended. */
+bool rpc_step(struct rpc *rpc);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What rpc.c keeps, for the files of this folder. */
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "rpc/call.h"
+#include "rpc/rpc.h"
+
+#define RPC_METHODS_MAX 22
+#define RPC_SERVICES 8
+
+struct rpc_port {
+        struct rpc *rpc;
+        const struct conf_port *conf;
+        grpc_server *server;
+        struct route routes[RPC_SERVICES];
+        struct rpc_method methods[RPC_METHODS_MAX];
+        size_t n_methods;
+        bool down; /* the core has shut it down */
+};
+
+struct rpc {
+        const struct conf *conf;
+        struct rpc_port **ports;
+        size_t n_ports;
+        grpc_completion_queue *queue;          /* all calls */
+        grpc_completion_queue *shutdown_queue; /* that servers are down */
+        pthread_t thread;
+        bool running; /* the thread is */
+        atomic_bool stopping;
+        bool cancelled;
+        uint64_t idle_since; /* while stopping: since when no call is in flight; 0: some are */
+
+        atomic_uint in_flight; /* calls that have begun and whose memory is not back */
+        atomic_uint posted;    /* requests that wait for a call */
+
+        /* Calls to use again: the polling thread's own, and those that others gave back. */
+        struct rpc_call *free;
+        _Atomic(struct rpc_call *) returned;
+
+        /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
+        struct rpc_call **timeouts;
+        size_t n_timeouts;
+        size_t timeouts_size;
+};
+
+/* Polling thread only. */
+void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);
+void rpc_timeout_remove(struct rpc *rpc, struct rpc_call *call);
+
+/* Memory for a call, and back. take: polling thread, or before it runs; give: any thread. */
+struct rpc_call *rpc_take_call(struct rpc *rpc);
+void rpc_give_call(struct rpc *rpc, struct rpc_call *call);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdbool.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/node.h"
+#include "module/instance.h"
+#include "module/load.h"
+#include "worker/build.h"
+
+/* Opens the modules and checks what each brick's options say. */
+static int load_modules(struct build *build, struct diag *diag)
+{
+        static const struct option_spec no_options[] = { { .name = NULL } };
+        struct conf *conf = build->conf;
+
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                const struct conf_brick *brick = &conf->bricks[i];
+                _cleanup_free_ char *why = NULL;
+                const struct option_spec *table;
+                int r;
+
+                r = module_open(&build->modules[i], conf->module_dir, brick->module, &why);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0) {
+                        diag_add(diag, node_get(brick->node, "module"), "%s", why);
+                        continue;
+                }
+                table = build->modules[i]->options;
+                (void)conf_brick_options(conf, brick, table ? table : no_options, diag);
+        }
+        return 0;
+}
+
+/* Every brick that this one calls has been made. */
+static bool targets_made(const struct build *build, const struct conf_brick *brick)
+{
+        for (size_t i = 0; i < brick->checked->n_children; i++) {
+                const struct node *child = brick->checked->children[i];
+                ssize_t target;
+
+                if (!child->spec || child->spec->type != OPTION_BRICK || node_is_null(child))
+                        continue;
+                target = conf_find_brick(build->conf, child->text);
+                if (target < 0 || !build->instances[target])
+                        return false;
+        }
+        return true;
+}
+
+static int create_bricks(struct build *build, void (*creating)(const char *name), struct diag *diag)
+{
+        const struct conf *conf = build->conf;
+        _cleanup_free_ size_t *order = calloc(conf->n_bricks + 1, sizeof *order);
+        int r;
+
+        if (!order)
+                return -ENOMEM;
+        r = conf_brick_order(conf, order, diag);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                const struct conf_brick *brick = &conf->bricks[order[i]];
+                struct instance *instance;
+
+                if (!targets_made(build, brick))
+                        continue; /* the one it calls has been blamed */
+                creating(brick->name);
+                r = instance_new(&instance, brick, build->modules[order[i]], brick->checked,
+                                 conf->base, build->made, build->n_made, diag);
+                if (r == -EINVAL)
+                        continue;
+                if (r < 0)
+                        return r;
+                build->instances[order[i]] = instance;
+                build->made[build->n_made++] = instance;
+        }
+        creating("");
+        return 0;
+}
+
+int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
+              struct diag *diag)
+{
+        _cleanup_(build_freep) struct build *build = calloc(1, sizeof *build);
+        int r;
+
+        if (!build)
+                return -ENOMEM;
+        build->conf = conf;
+        build->modules = calloc(conf->n_bricks + 1, sizeof *build->modules);
+        build->instances = calloc(conf->n_bricks + 1, sizeof *build->instances);
+        build->made = calloc(conf->n_bricks + 1, sizeof *build->made);
+        if (!build->modules || !build->instances || !build->made)
+                return -ENOMEM;
+
+        r = load_modules(build, diag);
+        if (r == 0 && diag_count(diag) == 0)
+                r = create_bricks(build, creating, diag);
+        if (r == 0 && diag_count(diag) > 0)
+                r = -EINVAL;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(build);
+        return 0;
+}
+
+void build_destroy_bricks(struct build *build, void (*destroying)(const char *name))
+{
+        while (build->n_made > 0) {
+                struct instance *instance = build->made[--build->n_made];
+
+                if (destroying)
+                        destroying(instance->conf->name);
+                (void)instance_free(instance);
+        }
+}
+
+struct build *build_free(struct build *build)
+{
+        if (!build)
+                return NULL;
+        if (build->made)
+                build_destroy_bricks(build, NULL);
+        for (size_t i = 0; build->modules && i < build->conf->n_bricks; i++)
+                (void)module_free(build->modules[i]);
+        free(build->made);
+        free(build->instances);
+        free(build->modules);
+        free(build);
+        return NULL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* From the configuration to bricks that are ready to serve. Main thread only. */
+
+#include <stddef.h>
+
+#include "util/cleanup.h"
+
+struct conf;
+struct diag;
+struct instance;
+struct module;
+
+struct build {
+        struct conf *conf;
+        struct module **modules;     /* one per brick, in the order of the file */
+        struct instance **instances; /* the same */
+        struct instance **made;      /* the instances in the order they were made: callees first */
+        size_t n_made;
+};
+
+/*
+ * Opens the modules, checks their options, makes the bricks. `creating` is told the name of each
+ * brick before its create() runs. Mistakes, all of them, go to diag; -EINVAL then. conf must
+ * outlive the build.
+ */
+int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
+              struct diag *diag);
+
+/* Stops the bricks, callers before those they call. `destroying` is told the name of each before.
+ */
+struct build *build_free(struct build *build);
+void build_destroy_bricks(struct build *build, void (*destroying)(const char *name));
+DEFINE_CLEANUP(struct build *, build_free);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conf/conf.h"
+#include "module/instance.h"
+#include "rpc/rpc.h"
+#include "worker/build.h"
+#include "worker/status.h"
+
+static void print_string(FILE *f, const char *s)
+{
+        (void)fputc('"', f);
+        for (; *s; s++) {
+                unsigned char c = (unsigned char)*s;
+
+                if (c == '"' || c == '\\')
+                        (void)fprintf(f, "\\%c", c);
+                else if (c < 0x20)
+                        (void)fprintf(f, "\\u%04x", c);
+                else
+                        (void)fputc(c, f);
+        }
+        (void)fputc('"', f);
+}
+
+static void print_brick(FILE *f, struct instance *instance)
+{
+        (void)fputs("{\"name\":", f);
+        print_string(f, instance->conf->name);
+        (void)fputs(",\"type\":", f);
+        print_string(f, brick_type_to_string(instance->type));
+        (void)fputs(",\"module\":", f);
+        print_string(f, instance->conf->module);
+        (void)fprintf(f,
+                      ",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIuFAST64
+                      ",\"failures\":%" PRIuFAST64 "}",
+                      atomic_load(&instance->in_flight), atomic_load(&instance->queued),
+                      atomic_load(&instance->calls), atomic_load(&instance->failures));
+}
+
+char *status_json(const struct build *build, const struct rpc *rpc)
+{
+        char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        if (!f)
+                return NULL;
+        (void)fputs("{\"bricks\":[", f);
+        for (size_t i = 0; i < build->conf->n_bricks; i++) {
+                if (i > 0)
+                        (void)fputc(',', f);
+                print_brick(f, build->instances[i]);
+        }
+        (void)fprintf(f, "],\"connections\":%u,\"in_flight\":%u}", rpc_connections(rpc),
+                      rpc_in_flight(rpc));
+        if (fclose(f) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "conf/conf.h"
+#include "module/entry.h"
+#include "module/instance.h"
+#include "rpc/rpc.h"
+#include "util/channel.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "worker/build.h"
+#include "worker/status.h"
+#include "worker/worker.h"
+
+/*
+ *   stage       left when
+ *   SERVING     the main process says STOP or RETIRE, or is gone
+ *   LEAVING     it still serves: until lame_duck is over (STOP), or until the connections have gone
+ * or the time for that is over (RETIRE) DRAINING    no new calls; those in flight have `grace`
+ *   CANCELLING  what is left has been cancelled
+ *   GONE        the last call has ended
+ */
+enum stage {
+        STAGE_SERVING,
+        STAGE_LEAVING,
+        STAGE_DRAINING,
+        STAGE_CANCELLING,
+        STAGE_GONE,
+};
+
+/* How often a stage other than SERVING is looked at: what a stop is late at most. */
+#define STEP_USEC 5000
+/* How often a worker looks whether a brick holds the polling thread, and says what is still held.
+ */
+#define LOOK_USEC 1000000
+#define STUCK_NS NSEC_PER_SEC
+
+struct worker {
+        const struct conf *conf;
+        struct build *build;
+        struct rpc *rpc;
+        sd_event *event;
+        struct channel_message *message;
+
+        enum stage stage;
+        bool retiring;      /* LEAVING ends early with the last connection */
+        uint64_t stage_end; /* CLOCK_MONOTONIC ns */
+        uint64_t grace;
+        const char *stuck; /* the brick that has been reported */
+};
+
+static void say(enum channel_kind kind, const char *text)
+{
+        (void)channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text));
+}
+
+/* --- leaving ---------------------------------------------------------------------------------- */
+
+static void drain(struct worker *w)
+{
+        if (w->stage >= STAGE_DRAINING)
+                return;
+        w->stage = STAGE_DRAINING;
+        w->stage_end = clock_now() + w->grace;
+        rpc_stop(w->rpc);
+        for (size_t i = w->build->n_made; i > 0; i--)
+                instance_drain(w->build->made[i - 1]);
+}
+
+static void cancel(struct worker *w)
+{
+        drain(w);
+        if (w->stage >= STAGE_CANCELLING)
+                return;
+        w->stage = STAGE_CANCELLING;
+        rpc_cancel(w->rpc);
+}
+
+static void leave(struct worker *w, bool retiring, uint64_t time)
+{
+        if (w->stage > STAGE_LEAVING)
+                return;
+        w->stage = STAGE_LEAVING;
+        w->retiring = retiring;
+        w->stage_end = clock_now() + time;
+        if (retiring)
+                rpc_pause(w->rpc);
+}
+
+static void step(struct worker *w)
+{
+        uint64_t now = clock_now();
+
+        if (w->stage == STAGE_LEAVING &&
+            (now >= w->stage_end || (w->retiring && rpc_connections(w->rpc) == 0)))
+                drain(w);
+        if (w->stage == STAGE_DRAINING && now >= w->stage_end)
+                cancel(w);
+        if (w->stage >= STAGE_DRAINING && rpc_step(w->rpc)) {
+                w->stage = STAGE_GONE;
+                (void)sd_event_exit(w->event, 0);
+        }
+}
+
+static int on_step(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct worker *w = userdata;
+
+        step(w);
+        if (w->stage == STAGE_GONE)
+                return 0;
+        (void)sd_event_source_set_time_relative(source, STEP_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int start_steps(struct worker *w)
+{
+        return sd_event_add_time_relative(w->event, NULL, CLOCK_MONOTONIC, 0, 1000, on_step, w);
+}
+
+/* --- what the main process says -----------------------------------------------------------------
+ */
+
+/* Silence is the answer while a brick holds the polling thread: calls are not served then. */
+static void answer_query(struct worker *w)
+{
+        _cleanup_free_ char *text = NULL;
+        uint64_t since;
+        const char *brick = entry_stuck(&since);
+
+        if (brick && clock_now() - since > STUCK_NS) {
+                say(CHANNEL_STUCK, brick);
+                return;
+        }
+        text = status_json(w->build, w->rpc);
+        if (text)
+                say(CHANNEL_STATUS, text);
+}
+
+static void handle(struct worker *w)
+{
+        const char *text = w->message->text;
+        enum stage before = w->stage;
+        int level;
+
+        switch (w->message->kind) {
+        case CHANNEL_QUERY:
+                answer_query(w);
+                break;
+        case CHANNEL_RETIRE:
+                leave(w, true, (uint64_t)w->conf->drain_retire);
+                break;
+        case CHANNEL_STOP:
+                w->grace = strtoull(text, NULL, 10) * NSEC_PER_MSEC;
+                leave(w, false, (uint64_t)w->conf->drain_lame_duck);
+                break;
+        case CHANNEL_CANCEL:
+                cancel(w);
+                break;
+        case CHANNEL_LOG_LEVEL:
+                level = log_level_from_string(text);
+                if (level >= 0)
+                        log_set_level((enum log_level)level);
+                break;
+        default:
+                break;
+        }
+        if (before == STAGE_SERVING && w->stage != STAGE_SERVING)
+                (void)start_steps(w);
+}
+
+static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct worker *w = userdata;
+        int r;
+
+        while ((r = channel_receive(fd, w->message)) == 1)
+                handle(w);
+        if (r == -EAGAIN)
+                return 0;
+
+        log_warning("The main process is gone: this worker finishes its calls and exits");
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (w->stage == STAGE_SERVING)
+                (void)start_steps(w);
+        drain(w);
+        return 0;
+}
+
+/* --- looking after the bricks --------------------------------------------------------------------
+ */
+
+static void look_for_stuck(struct worker *w)
+{
+        uint64_t since, now = clock_now();
+        const char *brick = entry_stuck(&since);
+
+        if (!brick || now - since < STUCK_NS) {
+                w->stuck = NULL;
+                return;
+        }
+        if (w->stuck != brick) {
+                const struct log_field fields[] = {
+                        { "BRICK", brick, strlen(brick) },
+                        { "MESSAGE_ID", LOG_ID_BRICK_STUCK, strlen(LOG_ID_BRICK_STUCK) },
+                };
+
+                log_fields(LOG_LEVEL_ERROR, fields, ELEMENTSOF(fields),
+                           "Brick '%s' has held the polling thread for %" PRIu64
+                           " s: no call is served",
+                           brick, (now - since) / NSEC_PER_SEC);
+                w->stuck = brick;
+        }
+        say(CHANNEL_STUCK, brick);
+}
+
+static void say_what_is_held(struct worker *w)
+{
+        char text[256];
+
+        for (size_t i = 0; i < w->build->n_made; i++) {
+                struct instance *instance = w->build->made[i];
+                unsigned n = atomic_load(&instance->in_flight);
+
+                if (n == 0)
+                        continue;
+                (void)snprintf(text, sizeof text, "brick '%s' still holds %u %s",
+                               instance->conf->name, n, n == 1 ? "call" : "calls");
+                say(CHANNEL_HELD, text);
+        }
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct worker *w = userdata;
+
+        look_for_stuck(w);
+        if (w->stage >= STAGE_CANCELLING)
+                say_what_is_held(w);
+        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc)
+{
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_free_ struct channel_message *message = malloc(sizeof *message);
+        struct worker w = {
+                .conf = conf,
+                .build = build,
+                .rpc = rpc,
+                .message = message,
+                .grace = (uint64_t)conf->drain_grace,
+        };
+        int r;
+
+        if (!message)
+                return -ENOMEM;
+        r = sd_event_new(&event);
+        if (r < 0)
+                return r;
+        w.event = event;
+        r = sd_event_add_io(event, NULL, CHANNEL_FD_CONTROL, EPOLLIN, on_channel, &w);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, &w);
+        if (r < 0)
+                return r;
+        return sd_event_loop(event);
+}
+
+/* --- crashes ------------------------------------------------------------------------------------
+ */
+
+static void on_crash(int signal_number)
+{
+        const char *brick = entry_current();
+
+        if (brick)
+                (void)channel_send(CHANNEL_FD_CONTROL, CHANNEL_CRASHED, brick, strlen(brick));
+        /* SA_RESETHAND: now it does what it would have done. */
+        (void)raise(signal_number);
+}
+
+void worker_catch_crashes(void)
+{
+        static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+        const struct sigaction action = {
+                .sa_handler = on_crash,
+                .sa_flags = (int)(SA_ONSTACK | SA_RESETHAND | SA_NODEFER),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void)sigaction(signals[i], &action, NULL);
+        entry_guard_stack();
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A worker that serves, until the main process tells it to stop or is gone. */
+
+struct build;
+struct conf;
+struct rpc;
+
+/* Returns when every call has ended and every connection is closed. Negative errno: the event loop
+ * failed. */
+int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc);
+
+/* What a crashing worker last does: it names the brick that the crashing thread was in. */
+void worker_catch_crashes(void);
