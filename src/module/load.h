@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Finding, opening and judging brick modules. The only layer that knows dlopen(). Main thread only.
- */
+/* Finding, opening and judging brick modules. Only load.c knows dlopen(). Main thread only. */
 
 #include <stdio.h>
 
@@ -11,7 +10,7 @@
 #include "util/cleanup.h"
 
 struct module {
-        const struct brick_module *brick; /* verified */
+        const struct brick_module *brick; /* verified; a copy, as long as this brickd's struct is */
         char *path;                       /* of the file, resolved */
         struct option_spec *options;      /* brick->options as the configuration checks them */
 };
@@ -21,6 +20,9 @@ struct module {
  * may write the file, ELF, entry symbol, magic, ABI, sizes, required members, option table. Never
  * unloaded. On failure *ret_why is one line that names the path and, where versions differ, both;
  * free() it. -ENOMEM leaves it NULL.
+ *
+ * The file and the directory it lies in must belong to root or to the own user, and nobody else may
+ * write to them; a directory like /tmp, where others cannot replace the file, will do.
  */
 int module_open(struct module **ret, const char *dir, const char *name, char **ret_why);
 struct module *module_free(struct module *module);
@@ -33,3 +35,6 @@ void module_describe(const struct module *module, FILE *f);
 /* "LLM", "Guard", ...: a type as llmbrick spells it. NULL: no such type. */
 const char *brick_type_to_string(unsigned type);
 int brick_type_from_string(const char *s);
+
+/* "GetServiceInfo", "Unary", ...: the bit numbers of brick_module.methods. NULL: no such method. */
+const char *brick_method_to_string(unsigned method);

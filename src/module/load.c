@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "module/load.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/nearest.h"
+#include "module/verify.h"
+
+/* Majors that may come one day, so that a brickd of today can name them. */
+#define MAJOR_PROBED 9
+
+static bool is_name(const char *s)
+{
+        return s[0] && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
+}
+
+/* The module of the directory whose name is most like this one; NULL: none is. */
+static char *nearest_module(const char *dir, const char *name)
+{
+        struct nearest nearest = nearest_to(name);
+        struct dirent *entry;
+        char *best = NULL;
+        DIR *d;
+
+        d = opendir(dir);
+        if (!d)
+                return NULL;
+        while ((entry = readdir(d))) {
+                size_t n = strlen(entry->d_name);
+                char *candidate;
+
+                if (n <= 3 || strcmp(entry->d_name + n - 3, ".so") != 0)
+                        continue;
+                candidate = strndup(entry->d_name, n - 3);
+                if (!candidate)
+                        break;
+                nearest_offer(&nearest, candidate);
+                if (nearest.best == candidate) {
+                        free(best);
+                        best = candidate;
+                } else {
+                        free(candidate);
+                }
+        }
+        (void)closedir(d);
+        return best;
+}
+
+static int not_found(const char *dir, const char *name, char **ret_why)
+{
+        _cleanup_free_ char *nearest = nearest_module(dir, name);
+
+        if (access(dir, F_OK) < 0)
+                return verdict(ret_why, -ENOENT, dir, "no module '%s': there is no such directory",
+                               name);
+        if (nearest)
+                return verdict(ret_why, -ENOENT, dir, "no module '%s', did you mean '%s'?", name,
+                               nearest);
+        return verdict(ret_why, -ENOENT, dir, "no module '%s'", name);
+}
+
+/* ---- who may write it ------------------------------------------------------------------- */
+
+/* What is wrong with who may change a file or a directory; NULL: nothing. */
+static const char *trust_fault(const struct stat *st)
+{
+        if (st->st_uid != 0 && st->st_uid != geteuid())
+                return "belongs to somebody who is neither root nor the user brickd runs as";
+        /* In a sticky directory nobody else can replace what is there. */
+        if (S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX))
+                return NULL;
+        if (st->st_mode & (S_IWGRP | S_IWOTH))
+                return "may be written by others than its owner: chmod go-w";
+        return NULL;
+}
+
+static int check_directory(const char *file, char **ret_why)
+{
+        const char *slash = strrchr(file, '/');
+        _cleanup_free_ char *dir = strndup(file, slash > file ? (size_t)(slash - file) : 1);
+        const char *fault;
+        struct stat st;
+
+        if (!dir)
+                return -ENOMEM;
+        if (stat(dir, &st) < 0)
+                return verdict(ret_why, -errno, dir, "%s", strerror(errno));
+        fault = trust_fault(&st);
+        return fault ? verdict(ret_why, -EPERM, file, "its directory %s", fault) : 0;
+}
+
+/* A symbolic link is as good as the worse of the two directories. */
+static int check_trust(const char *given, const char *path, const struct stat *st, char **ret_why)
+{
+        const char *fault = trust_fault(st);
+        int r;
+
+        if (fault)
+                return verdict(ret_why, -EPERM, path, "%s", fault);
+        r = check_directory(given, ret_why);
+        if (r < 0 || strcmp(given, path) == 0)
+                return r;
+        return check_directory(path, ret_why);
+}
+
+/* ---- ELF -------------------------------------------------------------------------------- */
+
+static const char *machine_to_string(unsigned machine)
+{
+        switch (machine) {
+        case EM_386:
+                return "i386";
+        case EM_X86_64:
+                return "x86-64";
+        case EM_ARM:
+                return "32-bit ARM";
+        case EM_AARCH64:
+                return "AArch64";
+        case EM_PPC64:
+                return "PowerPC 64";
+        case EM_S390:
+                return "S/390";
+        case EM_RISCV:
+                return "RISC-V";
+        }
+        return "another machine";
+}
+
+/* The part of an ELF header that is the same for 32 and 64 bits. */
+struct elf_head {
+        unsigned char ident[EI_NIDENT];
+        uint16_t type;
+        uint16_t machine;
+};
+
+static bool read_head(int fd, struct elf_head *ret)
+{
+        return pread(fd, ret, sizeof *ret, 0) == (ssize_t)sizeof *ret &&
+               memcmp(ret->ident, ELFMAG, SELFMAG) == 0;
+}
+
+/* dlopen() would refuse such files too, but not say why so well. */
+static int check_elf(int fd, const char *path, char **ret_why)
+{
+        _cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        struct elf_head head, own;
+
+        if (!read_head(fd, &head))
+                return verdict(ret_why, -ENOEXEC, path, "is not an ELF file");
+        if (!read_head(self, &own))
+                return 0;
+        if (head.ident[EI_CLASS] != own.ident[EI_CLASS] ||
+            head.ident[EI_DATA] != own.ident[EI_DATA] || head.machine != own.machine)
+                return verdict(ret_why, -ENOEXEC, path, "is for %s, this brickd for %s",
+                               machine_to_string(head.machine), machine_to_string(own.machine));
+        if (head.type != ET_DYN)
+                return verdict(ret_why, -ENOEXEC, path,
+                               "is an ELF file, but no shared object: link it with -shared");
+        return 0;
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+/* Everything that can be said of the file without running code of it. */
+static int check_file(const char *given, const char *path, char **ret_why)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return verdict(ret_why, -errno, path, "%s", strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return verdict(ret_why, -ENOEXEC, path, "is not a regular file");
+        r = check_trust(given, path, &st, ret_why);
+        if (r < 0)
+                return r;
+        return check_elf(fd, path, ret_why);
+}
+
+/* dlerror() without the path, where it starts with it. */
+static const char *load_error(const char *path)
+{
+        const char *text = dlerror();
+        size_t n = strlen(path);
+
+        if (!text)
+                return "dlopen() does not say why";
+        return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
+static int no_entry(void *handle, const char *path, char **ret_why)
+{
+        for (unsigned major = BRICK_ABI_MAJOR + 1; major <= MAJOR_PROBED; major++) {
+                char name[sizeof BRICK_ENTRY_NAME + 16];
+
+                snprintf(name, sizeof name, "brick_module_v%u", major);
+                if (dlsym(handle, name))
+                        return verdict(ret_why, -ENOEXEC, path,
+                                       "was built for brick ABI %u, this brickd speaks %u.%u",
+                                       major, BRICK_ABI_MAJOR, BRICK_ABI_MINOR);
+        }
+        return verdict(ret_why, -ENOEXEC, path,
+                       "is not a brick: it exports no " BRICK_ENTRY_NAME "()");
+}
+
+static int load(const char *path, const struct brick_module **ret, char **ret_why)
+{
+        const struct brick_module *(*entry)(void);
+        void *handle;
+
+        /* Never unloaded: threads and destructors of libraries do not survive a dlclose(). */
+        handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        if (!handle)
+                return verdict(ret_why, -ENOEXEC, path, "cannot be loaded: %s", load_error(path));
+        *(void **)&entry = dlsym(handle, BRICK_ENTRY_NAME);
+        if (!entry)
+                return no_entry(handle, path, ret_why);
+        *ret = entry();
+        return 0;
+}
+
+/* A module built with a shorter struct lacks the members at the end: they are then NULL. */
+static struct brick_module *copy_descriptor(const struct brick_module *brick)
+{
+        struct brick_module *copy = calloc(1, sizeof *copy);
+        size_t size = brick->struct_size < sizeof *copy ? brick->struct_size : sizeof *copy;
+
+        if (copy)
+                memcpy(copy, brick, size);
+        return copy;
+}
+
+static int open_path(struct module **ret, const char *given, char **ret_why)
+{
+        _cleanup_(module_freep) struct module *module = calloc(1, sizeof *module);
+        const struct brick_module *brick = NULL;
+        int r;
+
+        if (!module)
+                return -ENOMEM;
+        module->path = realpath(given, NULL);
+        if (!module->path)
+                return verdict(ret_why, -errno, given, "%s", strerror(errno));
+        r = check_file(given, module->path, ret_why);
+        if (r < 0)
+                return r;
+        r = load(module->path, &brick, ret_why);
+        if (r < 0)
+                return r;
+        r = verify_descriptor(brick, module->path, ret_why);
+        if (r < 0)
+                return r;
+        module->brick = copy_descriptor(brick);
+        if (!module->brick)
+                return -ENOMEM;
+        r = verify_options(module->brick, module->path, &module->options, ret_why);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(module);
+        return 0;
+}
+
+int module_open(struct module **ret, const char *dir, const char *name, char **ret_why)
+{
+        _cleanup_free_ char *path = NULL;
+
+        *ret_why = NULL;
+        if (name[0] == '/')
+                return open_path(ret, name, ret_why);
+        if (!is_name(name))
+                return verdict(ret_why, -EINVAL, name,
+                               "a module is a name of a-z, 0-9 and -, or an absolute path");
+        if (asprintf(&path, "%s/%s.so", dir, name) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        if (access(path, F_OK) < 0 && errno == ENOENT)
+                return not_found(dir, name, ret_why);
+        return open_path(ret, path, ret_why);
+}
+
+struct module *module_free(struct module *module)
+{
+        if (!module)
+                return NULL;
+        free((void *)module->brick);
+        free(module->options);
+        free(module->path);
+        free(module);
+        return NULL;
+}
