@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * HTML without its markup. This is no parser: it looks at one tag at a time and knows which tags
+ * break lines and which hold no text. Every byte is looked at a bounded number of times.
+ */
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "extract.h"
+#include "unicode.h"
+
+struct entity {
+        const char *name;
+        uint32_t c;
+};
+
+static const struct entity entities[] = {
+        { "amp", '&' },       { "lt", '<' },       { "gt", '>' },       { "quot", '"' },
+        { "apos", '\'' },     { "nbsp", ' ' },     { "copy", 0xa9 },    { "laquo", 0xab },
+        { "reg", 0xae },      { "deg", 0xb0 },     { "plusmn", 0xb1 },  { "middot", 0xb7 },
+        { "raquo", 0xbb },    { "Auml", 0xc4 },    { "Ouml", 0xd6 },    { "times", 0xd7 },
+        { "Uuml", 0xdc },     { "szlig", 0xdf },   { "agrave", 0xe0 },  { "auml", 0xe4 },
+        { "ccedil", 0xe7 },   { "egrave", 0xe8 },  { "eacute", 0xe9 },  { "ouml", 0xf6 },
+        { "uuml", 0xfc },     { "ndash", 0x2013 }, { "mdash", 0x2014 }, { "lsquo", 0x2018 },
+        { "rsquo", 0x2019 },  { "ldquo", 0x201c }, { "rdquo", 0x201d }, { "bull", 0x2022 },
+        { "hellip", 0x2026 }, { "trade", 0x2122 },
+};
+
+static const char *const paragraph_tags[] = {
+        "address", "article", "aside",   "blockquote", "div",   "dl",   "fieldset",
+        "figure",  "footer",  "form",    "h1",         "h2",    "h3",   "h4",
+        "h5",      "h6",      "header",  "hr",         "main",  "nav",  "ol",
+        "p",       "pre",     "section", "table",      "title", "body", "ul",
+};
+
+static const char *const line_tags[] = { "br", "caption", "dd", "dt", "li", "option", "tr" };
+
+/* Tags whose content is not text. */
+static const char *const opaque_tags[] = { "script", "style", "template", "svg", "math" };
+
+struct html {
+        const char *p;
+        const char *end;
+        struct extract *extract;
+        struct extract_out *out;
+        size_t title_start; /* in out, if in_title */
+        bool in_title;
+        bool preformatted;
+};
+
+struct tag {
+        char name[16];
+        bool closes;
+        const char *attributes; /* to the closing '>' */
+        size_t n;
+};
+
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(name, names[i]) == 0)
+                        return true;
+        return false;
+}
+
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+static uint32_t entity_number(const char *s, size_t n)
+{
+        char digits[12] = {};
+        unsigned long c;
+        char *end;
+        int base = 10;
+
+        if (n > 0 && (*s | 0x20) == 'x') {
+                base = 16;
+                s++;
+                n--;
+        }
+        if (n == 0 || n >= sizeof digits || !isxdigit((unsigned char)*s))
+                return 0;
+        memcpy(digits, s, n);
+        c = strtoul(digits, &end, base);
+        return *end == '\0' && c <= 0x10ffff ? (uint32_t)c : 0;
+}
+
+/* The character that "&...;" stands for and its length, or '&' itself. */
+static uint32_t entity_get(const char *s, size_t n, size_t *ret_length)
+{
+        size_t length;
+        uint32_t c = 0;
+
+        for (length = 1; length < n && length < 12; length++)
+                if (!isalnum((unsigned char)s[length]) && s[length] != '#')
+                        break;
+        *ret_length = 1;
+        if (length >= n || length < 3 || s[length] != ';')
+                return '&';
+        if (s[1] == '#')
+                c = entity_number(s + 2, length - 2);
+        else
+                for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
+                        if (strlen(entities[i].name) == length - 1 &&
+                            memcmp(entities[i].name, s + 1, length - 1) == 0)
+                                c = entities[i].c;
+        if (c == 0)
+                return '&';
+        *ret_length = length + 1;
+        return c;
+}
+
+static void put_space(struct extract_out *out)
+{
+        if (out->n > 0 && out->text[out->n - 1] != ' ' && out->text[out->n - 1] != '\n')
+                extract_put(out, " ", 1);
+}
+
+static void put_text(struct html *h)
+{
+        size_t length;
+        uint32_t c;
+
+        if (*h->p == '&')
+                c = entity_get(h->p, h->end - h->p, &length);
+        else
+                c = unicode_get(h->p, h->end - h->p, &length);
+        if (c == '\n' && h->preformatted)
+                extract_put(h->out, "\n", 1);
+        else if (unicode_is_space(c) && !(h->preformatted && c == ' '))
+                put_space(h->out);
+        else
+                extract_put_char(h->out, c);
+        h->p += length;
+}
+
+/* Passes over "<...>" at h->p. False: it is no tag, but text. */
+static bool tag_read(struct html *h, struct tag *ret)
+{
+        const char *p = h->p + 1, *close;
+        size_t n = 0;
+
+        *ret = (struct tag){};
+        if (p < h->end && *p == '/') {
+                ret->closes = true;
+                p++;
+        }
+        if (p >= h->end || !isalpha((unsigned char)*p))
+                return false;
+        close = memchr(p, '>', h->end - p);
+        if (!close)
+                close = h->end;
+        for (; p < close && isalnum((unsigned char)*p); p++)
+                if (n + 1 < sizeof ret->name)
+                        ret->name[n++] = (char)tolower((unsigned char)*p);
+        ret->attributes = p;
+        ret->n = close - p;
+        h->p = close < h->end ? close + 1 : h->end;
+        return true;
+}
+
+/* Passes over the content of an element that holds no text, up to its closing tag. */
+static void skip_element(struct html *h, const char *name)
+{
+        size_t n = strlen(name);
+        const char *p = h->p;
+
+        while ((p = memchr(p, '<', h->end - p))) {
+                if ((size_t)(h->end - p) > n + 1 && p[1] == '/' && strncasecmp(p + 2, name, n) == 0)
+                        break;
+                p++;
+        }
+        h->p = p ?: h->end;
+}
+
+/* Comments and declarations. */
+static bool skip_markup(struct html *h)
+{
+        size_t left = h->end - h->p;
+        const char *close;
+
+        if (left >= 4 && memcmp(h->p, "<!--", 4) == 0) {
+                close = memmem(h->p + 4, left - 4, "-->", 3);
+                h->p = close ? close + 3 : h->end;
+                return true;
+        }
+        if (left >= 2 && (h->p[1] == '!' || h->p[1] == '?')) {
+                close = memchr(h->p, '>', left);
+                h->p = close ? close + 1 : h->end;
+                return true;
+        }
+        return false;
+}
+
+static void set_language(struct html *h, const struct tag *tag)
+{
+        const char *s = memmem(tag->attributes, tag->n, "lang=", 5);
+        const char *end = tag->attributes + tag->n;
+        size_t n = 0;
+
+        if (!s)
+                return;
+        for (s += 5; s < end && (*s == '"' || *s == '\''); s++)
+                ;
+        for (; s < end && (isalnum((unsigned char)*s) || *s == '-'); s++)
+                if (n + 1 < sizeof h->extract->language)
+                        h->extract->language[n++] = *s;
+        h->extract->language[n] = '\0';
+}
+
+static void set_title(struct html *h, const struct tag *tag)
+{
+        if (h->in_title)
+                extract_title(h->extract, h->out->text + h->title_start,
+                              h->out->n - h->title_start);
+        h->in_title = !tag->closes && h->extract->title[0] == '\0';
+        h->title_start = h->out->n;
+}
+
+static void handle_tag(struct html *h, const struct tag *tag)
+{
+        if (IS_ONE_OF(tag->name, paragraph_tags))
+                extract_break(h->out, true);
+        else if (IS_ONE_OF(tag->name, line_tags))
+                extract_break(h->out, false);
+        else if (strcmp(tag->name, "td") == 0 || strcmp(tag->name, "th") == 0)
+                put_space(h->out);
+        else if (strcmp(tag->name, "html") == 0)
+                set_language(h, tag);
+        else if (!tag->closes && IS_ONE_OF(tag->name, opaque_tags))
+                skip_element(h, tag->name);
+        if (strcmp(tag->name, "title") == 0)
+                set_title(h, tag);
+        if (strcmp(tag->name, "pre") == 0)
+                h->preformatted = !tag->closes;
+}
+
+void html_extract(const char *data, size_t n, struct extract *e, struct extract_out *out)
+{
+        struct html h = { .p = data, .end = data + n, .extract = e, .out = out };
+        struct tag tag;
+
+        while (h.p < h.end) {
+                if (*h.p == '<' && skip_markup(&h))
+                        continue;
+                if (*h.p == '<' && tag_read(&h, &tag))
+                        handle_tag(&h, &tag);
+                else
+                        put_text(&h);
+        }
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+
+/* brickctl-index: `brickctl index` runs it. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config.h"
+
+#include "index.h"
+#include "indexer.h"
+
+#define DEFAULT_INDEX BRICKD_STATE_DIR "/index.db"
+
+/* So that a document has at most SCHEMA_PASSAGES_MAX passages. */
+#define MAX_SIZE_MAX (32 << 20)
+
+static const char *arg_db = DEFAULT_INDEX;
+static size_t arg_max_size = 4 << 20;
+static bool arg_prune = true;
+static bool arg_remove;
+static bool arg_quiet;
+
+static void help(void)
+{
+        printf("Usage: brickctl index [OPTION...] DIR|FILE|FILE.jsonl...\n"
+               "\n"
+               "Build or update the index that the brick retrieval-fts searches. Files that have\n"
+               "not changed are not read again. Text, Markdown, HTML and manual pages are read, "
+               "also\n"
+               "compressed with gzip; each line of a .jsonl file is a document:\n"
+               "{\"id\": ..., \"title\": ..., \"text\": ..., \"metadata\": {...}}\n"
+               "\n"
+               "  --db FILE        the index (%s)\n"
+               "  --max-size SIZE  skip files with more text than this, and longer lines of JSON\n"
+               "                   (4MiB; at most 32MiB)\n"
+               "  --no-prune       keep documents whose files are gone from the directories given\n"
+               "  --remove         drop the files and directories given from the index\n"
+               "  -q, --quiet      print nothing but errors\n"
+               "  -h, --help       this text\n"
+               "  --version        the version\n"
+               "\n"
+               "Exit status: 0, 1 if a file or the index made trouble, 64 for a wrong command "
+               "line.\n",
+               DEFAULT_INDEX);
+}
+
+static int usage(const char *message, const char *value)
+{
+        fprintf(stderr, "brickctl index: %s%s (see brickctl index --help)\n", message, value);
+        return -EINVAL;
+}
+
+/* "4194304", "512KiB", "4MiB", "4M". */
+static int parse_size(const char *s, size_t *ret)
+{
+        static const char *const units[] = { "", "KiB", "MiB" };
+        unsigned long n;
+        char *end;
+
+        errno = 0;
+        n = strtoul(s, &end, 10);
+        if (errno != 0 || end == s || *s == '-' || n > MAX_SIZE_MAX)
+                return -EINVAL;
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++, n <<= 10) {
+                if (n > MAX_SIZE_MAX)
+                        return -EINVAL;
+                if (strcmp(end, units[i]) == 0 && n > 0) {
+                        *ret = n;
+                        return 0;
+                }
+        }
+        return -EINVAL;
+}
+
+/* 1: go on. 0: all is done. */
+static int parse_argv(int argc, char **argv)
+{
+        enum { ARG_DB = 256, ARG_MAX_SIZE, ARG_NO_PRUNE, ARG_REMOVE, ARG_VERSION };
+        static const struct option options[] = {
+                { "db", required_argument, NULL, ARG_DB },
+                { "max-size", required_argument, NULL, ARG_MAX_SIZE },
+                { "no-prune", no_argument, NULL, ARG_NO_PRUNE },
+                { "remove", no_argument, NULL, ARG_REMOVE },
+                { "quiet", no_argument, NULL, 'q' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "qh", options, NULL)) >= 0)
+                switch (c) {
+                case ARG_DB:
+                        arg_db = optarg;
+                        break;
+                case ARG_MAX_SIZE:
+                        if (parse_size(optarg, &arg_max_size) < 0)
+                                return usage("--max-size wants 1 to 32MiB, not ", optarg);
+                        break;
+                case ARG_NO_PRUNE:
+                        arg_prune = false;
+                        break;
+                case ARG_REMOVE:
+                        arg_remove = true;
+                        break;
+                case 'q':
+                        arg_quiet = true;
+                        break;
+                case 'h':
+                        help();
+                        return 0;
+                case ARG_VERSION:
+                        puts("brickctl index " BRICKD_VERSION);
+                        return 0;
+                default: /* getopt has said what is wrong */
+                        return usage("no such use", "");
+                }
+        if (optind == argc)
+                return usage("name a directory or a file to index", "");
+        return 1;
+}
+
+static double seconds_since(const struct timespec *start)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+static void summarize(const struct indexer *indexer, const struct index_statistics *statistics,
+                      double seconds)
+{
+        printf("%s: %lld documents in %lld passages (files: %lld read, %lld unchanged, %lld "
+               "removed, %lld skipped; %lld errors), %.1f s\n",
+               arg_db, (long long)statistics->documents, (long long)statistics->passages,
+               (long long)indexer->n_read, (long long)indexer->n_unchanged,
+               (long long)indexer->n_removed, (long long)indexer->n_skipped,
+               (long long)indexer->n_errors, seconds);
+}
+
+static int run(char **paths, int n, struct indexer *indexer)
+{
+        struct index_statistics statistics = {};
+        struct timespec start;
+        int r;
+
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        for (int i = 0; i < n; i++) {
+                if (arg_remove)
+                        r = indexer_remove(indexer, paths[i]);
+                else
+                        r = indexer_add(indexer, paths[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = index_commit(indexer->index, &statistics);
+        indexer_clear(indexer);
+        if (r < 0)
+                return r;
+        if (!arg_quiet)
+                summarize(indexer, &statistics, seconds_since(&start));
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        _cleanup_(index_freep) struct index *index = NULL;
+        _cleanup_free_ char *error = NULL;
+        struct indexer indexer = {};
+        int r;
+
+        program_invocation_name = (char *)"brickctl index";
+        r = parse_argv(argc, argv);
+        if (r <= 0)
+                return r < 0 ? EX_USAGE : EXIT_SUCCESS;
+        r = index_open(arg_db, &index, &error);
+        if (r < 0) {
+                fprintf(stderr, "brickctl index: %s\n", error ?: strerror(-r));
+                return EXIT_FAILURE;
+        }
+        indexer.index = index;
+        indexer.max_size = arg_max_size;
+        indexer.prune = arg_prune;
+        indexer.progress = !arg_quiet && isatty(STDERR_FILENO);
+        r = run(argv + optind, argc - optind, &indexer);
+        if (r < 0) {
+                fprintf(stderr, "brickctl index: %s\n",
+                        index_error(index)[0] ? index_error(index) : strerror(-r));
+                return EXIT_FAILURE;
+        }
+        return indexer.n_errors > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+#include "indexer.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "extract.h"
+#include "index.h"
+#include "jsonl.h"
+#include "metadata.h"
+#include "unicode.h"
+
+#define PROGRESS_INTERVAL_MS 100
+
+#define READ_BUFFER_SIZE (128 << 10)
+
+static void gzclosep(gzFile *stream)
+{
+        if (*stream)
+                gzclose_r(*stream);
+}
+
+static void fts_closep(FTS **walk)
+{
+        if (*walk)
+                fts_close(*walk);
+}
+
+void indexer_clear(struct indexer *indexer)
+{
+        if (indexer->progress)
+                fputs("\r\033[K", stderr);
+}
+
+void indexer_error(struct indexer *indexer, const char *format, ...)
+{
+        va_list args;
+
+        indexer_clear(indexer);
+        fputs("brickctl index: ", stderr);
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fputc('\n', stderr);
+        indexer->n_errors++;
+}
+
+static void show_progress(struct indexer *indexer, const char *path)
+{
+        struct timespec now;
+        int64_t ms;
+
+        if (!indexer->progress)
+                return;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        ms = (now.tv_sec - indexer->shown.tv_sec) * 1000 +
+             (now.tv_nsec - indexer->shown.tv_nsec) / 1000000;
+        if (ms < PROGRESS_INTERVAL_MS)
+                return;
+        indexer->shown = now;
+        indexer_clear(indexer);
+        fprintf(stderr, "%lld files read, %lld unchanged: %.40s", (long long)indexer->n_read,
+                (long long)indexer->n_unchanged, path);
+        fflush(stderr);
+}
+
+/* The name without .gz; ret is as long as the name or longer. */
+static void plain_name(const char *path, char *ret)
+{
+        size_t n = strlen(path);
+
+        if (n > 3 && strcmp(path + n - 3, ".gz") == 0)
+                n -= 3;
+        memcpy(ret, path, n);
+        ret[n] = '\0';
+}
+
+/* The language of .../man/de/man1/ls.1.gz; empty if the path says none. */
+static void path_language(const char *path, char ret[static 16])
+{
+        const char *s = strstr(path, "/man/"), *end;
+
+        ret[0] = '\0';
+        if (!s)
+                return;
+        s += strlen("/man/");
+        end = strchr(s, '/');
+        if (!end || end - s < 2 || end - s > 15 || strncmp(end, "/man", 4) != 0 ||
+            !isdigit((unsigned char)end[4]))
+                return;
+        memcpy(ret, s, end - s);
+        ret[end - s] = '\0';
+}
+
+/* *ret_n is max_size + 1 if there is more. Damaged data: -EIO. */
+static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *ret_n)
+{
+        size_t allocated = READ_BUFFER_SIZE, used = 0;
+        _cleanup_free_ char *buffer = NULL;
+        char *larger;
+        int n;
+
+        do {
+                if (!buffer || used == allocated) {
+                        allocated *= 2;
+                        if (allocated > indexer->max_size + 1)
+                                allocated = indexer->max_size + 1;
+                        larger = realloc(buffer, allocated);
+                        if (!larger)
+                                return -ENOMEM;
+                        buffer = larger;
+                }
+                n = gzread(stream, buffer + used, allocated - used);
+                if (n < 0)
+                        return -EIO;
+                used += n;
+        } while (n > 0 && used <= indexer->max_size);
+        *ret = TAKE_PTR(buffer);
+        *ret_n = used;
+        return 0;
+}
+
+static int add_text(struct indexer *indexer, const struct index_file *file, const char *title,
+                    const char *name, const char *data, size_t n)
+{
+        _cleanup_(extract_done) struct extract e = {};
+        _cleanup_free_ char *metadata = NULL;
+        int r;
+
+        r = extract(name, data, n, &e);
+        if (r == EXTRACT_E_BINARY) {
+                indexer->n_skipped++;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        if (!e.language[0])
+                path_language(file->path, e.language);
+        metadata = metadata_print(file, e.language, NULL);
+        if (!metadata)
+                return -ENOMEM;
+        r = index_add(indexer->index, &(struct index_document){
+                                              .key = file->path,
+                                              .title = e.title[0] ? e.title : title,
+                                              .metadata = metadata,
+                                              .text = e.text,
+                                              .n = e.n,
+                                      });
+        if (r < 0)
+                return r;
+        indexer->n_read++;
+        return 0;
+}
+
+/* Returns whether the file is done with: it need not be read again before it changes. */
+static int add_plain(struct indexer *indexer, const struct index_file *file, const char *title,
+                     const char *name, gzFile stream)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t n;
+        int r;
+
+        r = read_all(indexer, stream, &data, &n);
+        if (r == -EIO) {
+                indexer_error(indexer, "%s: cannot be read: damaged compressed data", file->path);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        if (n > indexer->max_size) {
+                indexer->n_skipped++;
+                return 0;
+        }
+        r = add_text(indexer, file, title, name, data, n);
+        return r < 0 ? r : 1;
+}
+
+static int add_lines(struct indexer *indexer, const struct index_file *file, gzFile stream)
+{
+        int64_t errors = indexer->n_errors;
+        int r;
+
+        r = jsonl_add(indexer, file, stream);
+        if (r < 0)
+                return r;
+        indexer->n_read++;
+        return indexer->n_errors == errors;
+}
+
+static int add_stream(struct indexer *indexer, const struct index_file *file, const char *title,
+                      gzFile stream)
+{
+        char plain[PATH_MAX], *name;
+        size_t n;
+
+        plain_name(file->path, plain);
+        name = strrchr(plain, '/') + 1;
+        n = strlen(name);
+        if (n > 6 && strcasecmp(name + n - 6, ".jsonl") == 0)
+                return add_lines(indexer, file, stream);
+        return add_plain(indexer, file, title, name, stream);
+}
+
+/* The descriptor becomes the stream's. */
+static int stream_open(int fd, gzFile *ret)
+{
+        gzFile stream;
+
+        stream = gzdopen(fd, "rb");
+        if (!stream) {
+                close(fd);
+                return -ENOMEM;
+        }
+        gzbuffer(stream, READ_BUFFER_SIZE);
+        *ret = stream;
+        return 0;
+}
+
+/* path is absolute; title is for files that have none of their own. */
+static int add_file(struct indexer *indexer, const char *path, const char *title)
+{
+        _cleanup_(gzclosep) gzFile stream = NULL;
+        struct index_file file = { .path = path };
+        struct stat st;
+        int fd, r;
+
+        if (strlen(path) >= PATH_MAX || !unicode_valid(path, strlen(path))) {
+                indexer_error(indexer, "%s: the name is too long or not UTF-8", path);
+                return 0;
+        }
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                indexer_error(indexer, "%s: %s", path, strerror(errno));
+                return 0;
+        }
+        r = stream_open(fd, &stream);
+        if (r < 0 || !S_ISREG(st.st_mode))
+                return r;
+        show_progress(indexer, path);
+        file.mtime = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+        file.size = st.st_size;
+        r = index_begin(indexer->index, &file);
+        if (r == INDEX_E_UNCHANGED)
+                indexer->n_unchanged++;
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = add_stream(indexer, &file, title, stream);
+        return r > 0 ? index_end(indexer->index) : r;
+}
+
+static int compare(const FTSENT **a, const FTSENT **b)
+{
+        return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+/* Returns whether the entry could be read. */
+static int add_entry(struct indexer *indexer, const FTSENT *entry, size_t root_length)
+{
+        char title[PATH_MAX];
+        const char *relative = entry->fts_path + root_length;
+        int r;
+
+        switch (entry->fts_info) {
+        case FTS_F:
+                plain_name(relative + strspn(relative, "/"), title);
+                r = add_file(indexer, entry->fts_path, title);
+                return r < 0 ? r : 1;
+        case FTS_DNR:
+        case FTS_ERR:
+        case FTS_NS:
+                indexer_error(indexer, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
+                return 0;
+        default: /* directories, symbolic links, what is neither */
+                return 1;
+        }
+}
+
+static int add_directory(struct indexer *indexer, char *path)
+{
+        char *roots[] = { path, NULL };
+        _cleanup_(fts_closep) FTS *walk = NULL;
+        bool complete = true;
+        int64_t removed = 0;
+        FTSENT *entry;
+        int r;
+
+        walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, compare);
+        if (!walk)
+                return -errno;
+        while ((errno = 0, entry = fts_read(walk))) {
+                r = add_entry(indexer, entry, strlen(path));
+                if (r < 0)
+                        return r;
+                complete = complete && r > 0;
+        }
+        if (errno != 0) {
+                indexer_error(indexer, "%s: %s", path, strerror(errno));
+                complete = false;
+        }
+        /* What lies in a directory that could not be read has not gone. */
+        if (!indexer->prune || !complete)
+                return 0;
+        r = index_prune(indexer->index, path, &removed);
+        indexer->n_removed += removed;
+        return r;
+}
+
+int indexer_add(struct indexer *indexer, const char *path)
+{
+        _cleanup_free_ char *absolute = NULL;
+        struct stat st;
+
+        absolute = realpath(path, NULL);
+        if (!absolute || stat(absolute, &st) < 0) {
+                indexer_error(indexer, "%s: %s", path, strerror(errno));
+                return 0;
+        }
+        if (S_ISDIR(st.st_mode))
+                return add_directory(indexer, absolute);
+        if (S_ISREG(st.st_mode)) {
+                char title[PATH_MAX];
+
+                plain_name(strrchr(absolute, '/') + 1, title);
+                return add_file(indexer, absolute, title);
+        }
+        indexer_error(indexer, "%s: neither a file nor a directory", path);
+        return 0;
+}
+
+/* Absolute, without trailing slashes; links are resolved if it is there. */
+static char *path_normalize(const char *path)
+{
+        char *s = realpath(path, NULL), *directory;
+        size_t n;
+
+        if (s)
+                return s;
+        if (path[0] == '/')
+                s = strdup(path);
+        else {
+                directory = getcwd(NULL, 0);
+                if (!directory || asprintf(&s, "%s/%s", directory, path) < 0)
+                        s = NULL;
+                free(directory);
+        }
+        for (n = s ? strlen(s) : 0; n > 1 && s[n - 1] == '/'; n--)
+                s[n - 1] = '\0';
+        return s;
+}
+
+int indexer_remove(struct indexer *indexer, const char *path)
+{
+        _cleanup_free_ char *absolute = NULL;
+        int64_t removed = 0;
+        int r;
+
+        absolute = path_normalize(path);
+        if (!absolute)
+                return -ENOMEM;
+        r = index_remove(indexer->index, absolute, &removed);
+        if (r < 0)
+                return r;
+        if (removed == 0)
+                indexer_error(indexer, "%s: the index has nothing of it", path);
+        indexer->n_removed += removed;
+        return 0;
+}

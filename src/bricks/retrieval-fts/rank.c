@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+#include <ctype.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema.h"
+#include "scope.h"
+#include "unicode.h"
+
+/* The usual constants of BM25, and what a match in the title is worth beside one in the body. */
+#define BM25_K1 1.2
+#define BM25_B 0.75
+#define TITLE_WEIGHT 1.5
+
+/* Words shown before the first match of an excerpt: one of this many. */
+#define EXCERPT_LEAD 6
+
+/* What the score of every row of one query needs. */
+struct statistics {
+        double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
+        double rarity_sum;
+        double average_size[2]; /* of title and body, in words */
+        int n;
+};
+
+struct span {
+        int start;
+        int end;
+};
+
+/* The words of a passage's body, and which of the query's terms start at them. */
+struct words {
+        struct span *spans;
+        uint64_t *terms;
+        size_t n;
+        size_t allocated;
+};
+
+static int count_row(const Fts5ExtensionApi *api, Fts5Context *fts, void *user)
+{
+        (*(sqlite3_int64 *)user)++;
+        return SQLITE_OK;
+}
+
+static int statistics_sizes(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_int64 rows,
+                            struct statistics *s)
+{
+        sqlite3_int64 size;
+        int r;
+
+        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
+                r = api->xColumnTotalSize(fts, column, &size);
+                if (r != SQLITE_OK)
+                        return r;
+                s->average_size[column] = rows > 0 && size > 0 ? (double)size / (double)rows : 1;
+        }
+        return SQLITE_OK;
+}
+
+static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
+{
+        sqlite3_int64 rows, with;
+        int r;
+
+        s->n = api->xPhraseCount(fts);
+        if (s->n > SCHEMA_TERMS_MAX)
+                return SQLITE_RANGE;
+        r = api->xRowCount(fts, &rows);
+        if (r == SQLITE_OK)
+                r = statistics_sizes(api, fts, rows, s);
+        for (int i = 0; r == SQLITE_OK && i < s->n; i++) {
+                if (api->xPhraseSize(fts, i) == 0)
+                        continue;
+                with = 0;
+                r = api->xQueryPhrase(fts, i, &with, count_row);
+                s->rarity[i] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
+                s->rarity_sum += s->rarity[i];
+        }
+        return r;
+}
+
+static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics **ret)
+{
+        struct statistics *s;
+        int r;
+
+        s = api->xGetAuxdata(fts, 0);
+        if (!s) {
+                s = calloc(1, sizeof *s);
+                if (!s)
+                        return SQLITE_NOMEM;
+                r = statistics_fill(api, fts, s);
+                if (r != SQLITE_OK) {
+                        free(s);
+                        return r;
+                }
+                r = api->xSetAuxdata(fts, s, free); /* frees it on failure */
+                if (r != SQLITE_OK)
+                        return r;
+        }
+        *ret = s;
+        return SQLITE_OK;
+}
+
+/* How often a term stands in the row's title and body. */
+static int term_count(const Fts5ExtensionApi *api, Fts5Context *fts, int term, double ret[static 2])
+{
+        Fts5PhraseIter i;
+        int column, offset, r;
+
+        ret[SCHEMA_TITLE] = ret[SCHEMA_BODY] = 0;
+        r = api->xPhraseFirst(fts, term, &i, &column, &offset);
+        if (r != SQLITE_OK)
+                return r;
+        for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset))
+                ret[column]++;
+        return SQLITE_OK;
+}
+
+static double saturate(double count, double norm)
+{
+        return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
+}
+
+static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, double *ret)
+{
+        double count[2], norm[2], sum = 0, share = 0;
+        struct statistics *s;
+        int size, r;
+
+        r = statistics_get(api, fts, &s);
+        for (int column = SCHEMA_TITLE; r == SQLITE_OK && column <= SCHEMA_BODY; column++) {
+                r = api->xColumnSize(fts, column, &size);
+                if (r == SQLITE_OK)
+                        norm[column] = BM25_K1 *
+                                       (1 - BM25_B + BM25_B * size / s->average_size[column]);
+        }
+        if (r != SQLITE_OK)
+                return r;
+        for (int i = 0; i < s->n; i++) {
+                r = term_count(api, fts, i, count);
+                if (r != SQLITE_OK)
+                        return r;
+                if (count[SCHEMA_TITLE] + count[SCHEMA_BODY] <= 0)
+                        continue;
+                sum += s->rarity[i] *
+                       (TITLE_WEIGHT * saturate(count[SCHEMA_TITLE], norm[SCHEMA_TITLE]) +
+                        saturate(count[SCHEMA_BODY], norm[SCHEMA_BODY]));
+                share += s->rarity[i] / s->rarity_sum;
+        }
+        *ret = sum * share * share;
+        return SQLITE_OK;
+}
+
+static void score(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
+                  sqlite3_value **arguments)
+{
+        double value;
+        int r;
+
+        r = row_score(api, fts, &value);
+        if (r != SQLITE_OK)
+                sqlite3_result_error_code(context, r);
+        else
+                sqlite3_result_double(context, value);
+}
+
+static void words_done(struct words *w)
+{
+        free(w->spans);
+        free(w->terms);
+}
+
+static int words_add(void *user, int flags, const char *token, int length, int start, int end)
+{
+        struct words *w = user;
+        struct span *spans;
+
+        if (flags & FTS5_TOKEN_COLOCATED)
+                return SQLITE_OK;
+        if (w->n == w->allocated) {
+                w->allocated = w->allocated ? w->allocated * 2 : 512;
+                spans = reallocarray(w->spans, w->allocated, sizeof *spans);
+                if (!spans)
+                        return SQLITE_NOMEM;
+                w->spans = spans;
+        }
+        w->spans[w->n++] = (struct span){ start, end };
+        return SQLITE_OK;
+}
+
+static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context *fts)
+{
+        int n, phrase, column, offset, r;
+
+        w->terms = calloc(w->n + 1, sizeof *w->terms);
+        if (!w->terms)
+                return SQLITE_NOMEM;
+        r = api->xInstCount(fts, &n);
+        for (int i = 0; r == SQLITE_OK && i < n; i++) {
+                r = api->xInst(fts, i, &phrase, &column, &offset);
+                if (r == SQLITE_OK && column == SCHEMA_BODY && (size_t)offset < w->n)
+                        w->terms[offset] |= UINT64_C(1) << (phrase % SCHEMA_TERMS_MAX);
+        }
+        return r;
+}
+
+/* How good the n words from `first` are: distinct terms count most, then matches. */
+static unsigned window_value(const struct words *w, size_t first, size_t n)
+{
+        uint64_t seen = 0;
+        unsigned matches = 0;
+
+        for (size_t i = first; i < w->n && i < first + n; i++) {
+                seen |= w->terms[i];
+                matches += w->terms[i] != 0;
+        }
+        return (unsigned)__builtin_popcountll(seen) << 16 | (matches & 0xffff);
+}
+
+/* The first of the n words to show. */
+static size_t words_choose(const struct words *w, size_t n)
+{
+        unsigned value, best_value = 0;
+        size_t best = 0, lead = n / EXCERPT_LEAD;
+
+        if (w->n <= n)
+                return 0;
+        for (size_t i = 0; i < w->n; i++) {
+                if (w->terms[i] == 0)
+                        continue;
+                value = window_value(w, i, n - lead);
+                if (value > best_value) {
+                        best_value = value;
+                        best = i;
+                }
+        }
+        best = best > lead ? best - lead : 0;
+        return best + n > w->n ? w->n - n : best;
+}
+
+/* Copies text[start, end) with every run of white space as one space. */
+static size_t copy_flat(char *to, const char *text, size_t start, size_t end)
+{
+        size_t length, n = 0;
+
+        for (size_t i = start; i < end; i += length) {
+                if (!unicode_is_space(unicode_get(text + i, end - i, &length))) {
+                        memcpy(to + n, text + i, length);
+                        n += length;
+                } else if (n > 0 && to[n - 1] != ' ')
+                        to[n++] = ' ';
+        }
+        while (n > 0 && to[n - 1] == ' ')
+                n--;
+        return n;
+}
+
+/* Punctuation that clings to the first and the last word shown, as in "--all" and "done.". */
+static size_t shown_start(const struct words *w, const char *text, size_t first)
+{
+        int at = w->spans[first].start, least = first > 0 ? w->spans[first - 1].end : 0;
+
+        while (at > least && ispunct((unsigned char)text[at - 1]))
+                at--;
+        return at;
+}
+
+static size_t shown_end(const struct words *w, const char *text, size_t last)
+{
+        int at = w->spans[last].end, most = w->spans[last + 1].start;
+        size_t length;
+
+        while (at < most && !unicode_is_space(unicode_get(text + at, most - at, &length)))
+                at += length;
+        return at;
+}
+
+static int words_print(const struct words *w, size_t words, const char *text, size_t size,
+                       sqlite3_context *context)
+{
+        static const char ellipsis[] = "\xe2\x80\xa6";
+        size_t first, start = 0, end = size, n = 0;
+        char *s;
+
+        first = words_choose(w, words);
+        if (first > 0)
+                start = shown_start(w, text, first);
+        if (first + words < w->n)
+                end = shown_end(w, text, first + words - 1);
+        s = malloc(end - start + 2 * sizeof ellipsis);
+        if (!s)
+                return SQLITE_NOMEM;
+        if (start > 0) {
+                memcpy(s, ellipsis, 3);
+                n = 3;
+        }
+        n += copy_flat(s + n, text, start, end);
+        if (end < size) {
+                memcpy(s + n, ellipsis, 3);
+                n += 3;
+        }
+        sqlite3_result_text64(context, s, n, free, SQLITE_UTF8);
+        return SQLITE_OK;
+}
+
+static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
+                    sqlite3_value **arguments)
+{
+        _cleanup_(words_done) struct words w = {};
+        const char *text;
+        int size, words, r;
+
+        words = n == 1 ? sqlite3_value_int(arguments[0]) : 0;
+        if (words <= 0) {
+                sqlite3_result_error_code(context, SQLITE_MISUSE);
+                return;
+        }
+        r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
+        if (r == SQLITE_OK)
+                r = api->xTokenize(fts, text, size, &w, words_add);
+        if (r == SQLITE_OK)
+                r = words_mark(&w, api, fts);
+        if (r == SQLITE_OK)
+                r = words_print(&w, words, text, size, context);
+        if (r != SQLITE_OK)
+                sqlite3_result_error_code(context, r);
+}
+
+int rank_register(fts5_api *api)
+{
+        int r;
+
+        r = api->xCreateFunction(api, "score", NULL, score, NULL);
+        if (r != SQLITE_OK)
+                return r;
+        return api->xCreateFunction(api, "excerpt", NULL, excerpt, NULL);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Retrieval: searches an index that `brickctl index` keeps. See README.md. */
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "brick-sdk.h"
+
+#include "search.h"
+
+struct brick_instance {
+        struct brick_ctx *ctx;
+        struct searcher *searcher;
+        int max_results;
+        int max_results_limit;
+        int snippet_words;
+        atomic_bool unavailable; /* the last search said so; the log has heard it */
+};
+
+/* What a search needs to fill a response. */
+struct answer {
+        struct brick_call *call;
+        RetrievalResponse *response;
+};
+
+static const struct brick_option options[] = {
+        {
+                .name = "index",
+                .type = BRICK_PATH,
+                .flags = BRICK_OPTION_REQUIRED,
+                .summary = "the index to search, as `brickctl index --db` names it",
+        },
+        {
+                .name = "max_results",
+                .type = BRICK_INT,
+                .fallback = "5",
+                .min = 1,
+                .max = 200,
+                .summary = "documents in an answer, if the request does not say",
+        },
+        {
+                .name = "max_results_limit",
+                .type = BRICK_INT,
+                .fallback = "50",
+                .min = 1,
+                .max = 200,
+                .summary = "the most documents in an answer, whatever the request says",
+        },
+        {
+                .name = "snippet_words",
+                .type = BRICK_INT,
+                .fallback = "40",
+                .min = 4,
+                .max = 1000,
+                .summary = "length of a snippet in words, or characters of scripts without spaces",
+        },
+        {},
+};
+
+static void *new_message(struct brick_call *call, const ProtobufCMessageDescriptor *type)
+{
+        ProtobufCMessage *message;
+
+        message = brick_alloc(call, type->sizeof_message);
+        if (message)
+                protobuf_c_message_init(type, message);
+        return message;
+}
+
+static int set_value(struct brick_call *call, const json_t *json, Value *ret);
+
+/* Adds the members of a JSON object to what is in the struct, which has room for them. */
+static int add_members(struct brick_call *call, json_t *json, Struct *object)
+{
+        Google__Protobuf__Struct__FieldsEntry *entry;
+        const char *key;
+        json_t *member;
+        int r;
+
+        json_object_foreach(json, key, member)
+        {
+                entry = new_message(call, &google__protobuf__struct__fields_entry__descriptor);
+                if (!entry)
+                        return -ENOMEM;
+                entry->key = brick_strndup(call, key, strlen(key));
+                entry->value = new_message(call, &google__protobuf__value__descriptor);
+                if (!entry->key || !entry->value)
+                        return -ENOMEM;
+                r = set_value(call, member, entry->value);
+                if (r < 0)
+                        return r;
+                object->fields[object->n_fields++] = entry;
+        }
+        return 0;
+}
+
+static int set_struct(struct brick_call *call, json_t *json, Value *ret)
+{
+        Struct *object;
+
+        object = new_message(call, &google__protobuf__struct__descriptor);
+        if (!object)
+                return -ENOMEM;
+        object->fields = brick_alloc(call, json_object_size(json) * sizeof *object->fields);
+        if (!object->fields)
+                return -ENOMEM;
+        ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+        ret->struct_value = object;
+        return add_members(call, json, object);
+}
+
+static int set_list(struct brick_call *call, const json_t *json, Value *ret)
+{
+        Google__Protobuf__ListValue *list;
+        json_t *item;
+        size_t i;
+        int r;
+
+        list = new_message(call, &google__protobuf__list_value__descriptor);
+        if (!list)
+                return -ENOMEM;
+        list->values = brick_alloc(call, json_array_size(json) * sizeof *list->values);
+        if (!list->values)
+                return -ENOMEM;
+        ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+        ret->list_value = list;
+        json_array_foreach(json, i, item)
+        {
+                list->values[i] = new_message(call, &google__protobuf__value__descriptor);
+                if (!list->values[i])
+                        return -ENOMEM;
+                r = set_value(call, item, list->values[i]);
+                if (r < 0)
+                        return r;
+                list->n_values++;
+        }
+        return 0;
+}
+
+static int set_value(struct brick_call *call, const json_t *json, Value *ret)
+{
+        switch (json_typeof(json)) {
+        case JSON_OBJECT:
+                return set_struct(call, (json_t *)json, ret);
+        case JSON_ARRAY:
+                return set_list(call, json, ret);
+        case JSON_STRING:
+                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+                ret->string_value = brick_strndup(call, json_string_value(json),
+                                                  json_string_length(json));
+                return ret->string_value ? 0 : -ENOMEM;
+        case JSON_INTEGER:
+        case JSON_REAL:
+                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+                ret->number_value = json_number_value(json);
+                return 0;
+        case JSON_TRUE:
+        case JSON_FALSE:
+                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
+                ret->bool_value = json_is_true(json);
+                return 0;
+        default:
+                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
+                return 0;
+        }
+}
+
+/* What the index knows of the document, and which of its passages this is. */
+static int set_metadata(struct brick_call *call, const struct search_hit *hit, Struct *metadata)
+{
+        json_auto_t *json = NULL;
+
+        json = json_loads(hit->metadata, 0, NULL);
+        if (!json_is_object(json) ||
+            json_object_set_new(json, "passage", json_integer(hit->passage)) < 0 ||
+            json_object_set_new(json, "passages", json_integer(hit->passages)) < 0)
+                return -EIO;
+        metadata->fields = brick_alloc(call, json_object_size(json) * sizeof *metadata->fields);
+        if (!metadata->fields)
+                return -ENOMEM;
+        return add_members(call, json, metadata);
+}
+
+static int add_hit(void *user, const struct search_hit *hit)
+{
+        struct answer *answer = user;
+        struct brick_call *call = answer->call;
+        RetrievalDocument *document;
+
+        document = brick_add(call, answer->response, documents);
+        if (!document)
+                return -ENOMEM;
+        document->doc_id = brick_strndup(call, hit->id, strlen(hit->id));
+        document->title = brick_strndup(call, hit->title, strlen(hit->title));
+        document->snippet = brick_strndup(call, hit->snippet, strlen(hit->snippet));
+        document->score = (float)hit->score;
+        if (!document->doc_id || !document->title || !document->snippet)
+                return -ENOMEM;
+        return set_metadata(call, hit, document->metadata);
+}
+
+static bool is_cancelled(void *user)
+{
+        struct answer *answer = user;
+
+        return brick_host->call_cancelled(answer->call);
+}
+
+/* The log hears when the index goes and when it is back, not of every call in between. */
+static void note_state(struct brick_instance *self, const struct search_error *error)
+{
+        if (atomic_exchange(&self->unavailable, error != NULL) == (error != NULL))
+                return;
+        if (error)
+                brick_logf(brick_host, self->ctx, BRICK_LOG_WARNING, "%s", error->text);
+        else
+                brick_logf(brick_host, self->ctx, BRICK_LOG_NOTICE, "The index is back");
+}
+
+static bool is_blank(const char *s)
+{
+        return s[strspn(s, " \t\r\n\v\f")] == '\0';
+}
+
+static int retrieval_unary(struct brick_instance *self, struct brick_call *call,
+                           const RetrievalRequest *request, RetrievalResponse *response)
+{
+        struct answer answer = { .call = call, .response = response };
+        struct search_query query = {
+                .text = request->query,
+                .n = strlen(request->query),
+                .max_results = request->max_results,
+                .snippet_words = self->snippet_words,
+                .cancelled = is_cancelled,
+                .hit = add_hit,
+                .user = &answer,
+        };
+        struct search_error error;
+        int r;
+
+        if (is_blank(request->query))
+                return brick_fail(call, BRICK_E_PARAMETER_MISSING, "The query is empty", NULL);
+        if (query.max_results <= 0)
+                query.max_results = self->max_results;
+        if (query.max_results > self->max_results_limit)
+                query.max_results = self->max_results_limit;
+        r = searcher_search(self->searcher, &query, &error);
+        if (r == SEARCH_E_CANCELLED)
+                return -ECANCELED;
+        if (r == SEARCH_E_UNAVAILABLE) {
+                note_state(self, &error);
+                return brick_fail(call, BRICK_E_SERVICE_UNAVAILABLE, "The index is unavailable",
+                                  error.text);
+        }
+        if (r == 0)
+                note_state(self, NULL);
+        return r;
+}
+
+static int retrieval_service_info(struct brick_instance *self, struct brick_call *call,
+                                  ServiceInfoResponse *response)
+{
+        struct search_statistics statistics;
+        struct search_error error;
+        char *description;
+        int r;
+
+        r = searcher_statistics(self->searcher, &statistics, &error);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                description = brick_strndup(call, error.text, strlen(error.text));
+        else
+                description = brick_printf(call, "BM25 over %lld documents in %lld passages",
+                                           (long long)statistics.documents,
+                                           (long long)statistics.passages);
+        if (!description)
+                return -ENOMEM;
+        response->models[0]->description = description;
+        return 0;
+}
+
+static void retrieval_destroy(struct brick_instance *self)
+{
+        searcher_free(self->searcher);
+        free(self);
+}
+
+DEFINE_CLEANUP(struct brick_instance *, retrieval_destroy);
+
+static int read_options(struct brick_instance *self, const struct brick_node *config)
+{
+        const struct brick_host *host = brick_host;
+        const struct brick_node *max_results = host->node_get(config, "max_results");
+
+        self->max_results = (int)host->node_int(max_results);
+        self->max_results_limit = (int)host->node_int(host->node_get(config, "max_results_limit"));
+        self->snippet_words = (int)host->node_int(host->node_get(config, "snippet_words"));
+        if (self->max_results > self->max_results_limit) {
+                brick_node_errorf(host, self->ctx, max_results,
+                                  "%d is more than max_results_limit, %d", self->max_results,
+                                  self->max_results_limit);
+                return -EINVAL;
+        }
+        return searcher_new(host->node_str(host->node_get(config, "index")).ptr, &self->searcher);
+}
+
+/* An index may come later: that is worth a warning, and no reason not to start. */
+static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx,
+                            const struct brick_node *config, struct brick_instance **ret)
+{
+        _cleanup_(retrieval_destroyp) struct brick_instance *self = NULL;
+        struct search_statistics statistics;
+        struct search_error error;
+        int r;
+
+        self = calloc(1, sizeof *self);
+        if (!self)
+                return -ENOMEM;
+        self->ctx = ctx;
+        r = read_options(self, config);
+        if (r < 0)
+                return r;
+        r = searcher_statistics(self->searcher, &statistics, &error);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                note_state(self, &error);
+        *ret = TAKE_PTR(self);
+        return 0;
+}
+
+static const struct brick_retrieval handlers = {
+        .service_info = retrieval_service_info,
+        .unary = retrieval_unary,
+};
+
+BRICK_RETRIEVAL(handlers, .name = "retrieval-fts", .version = "1.0",
+                .summary = "full-text search with BM25 over an index made by brickctl index",
+                .flags = BRICK_FLAG_BLOCKING, .options = options, .create = retrieval_create,
+                .destroy = retrieval_destroy);

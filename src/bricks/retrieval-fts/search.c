@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+#include "search.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "query.h"
+#include "schema.h"
+
+/* Virtual machine steps of SQLite between two looks at cancelled(): about a tenth of a millisecond.
+ */
+#define STEPS_PER_LOOK 1000
+
+/* Readers wait for nobody in WAL mode, except while the file is recovered after a crash. */
+#define BUSY_TIMEOUT_MS 2000
+
+enum {
+        STATEMENT_MATCH,
+        STATEMENT_PASSAGE,
+        STATEMENT_DOCUMENT,
+        STATEMENT_STATISTICS,
+        N_STATEMENTS,
+};
+
+static const char *const statement_sql[N_STATEMENTS] = {
+        [STATEMENT_MATCH] = "SELECT rowid, score(passage) FROM passage WHERE passage MATCH ?1"
+                            " ORDER BY rowid",
+        [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?3) FROM passage"
+                              " WHERE passage MATCH ?1 AND rowid = ?2",
+        [STATEMENT_DOCUMENT] = "SELECT key, title, metadata, passages FROM document WHERE id = ?1",
+        [STATEMENT_STATISTICS] = "SELECT documents, passages FROM statistics",
+};
+
+/* One connection, used by one thread at a time. */
+struct reader {
+        struct reader *next;
+        sqlite3 *db;
+        sqlite3_stmt *statements[N_STATEMENTS];
+        dev_t device; /* of the file it reads */
+        ino_t inode;
+};
+
+struct searcher {
+        char *path;
+        pthread_mutex_t lock;
+        struct reader *idle; /* under lock */
+};
+
+struct candidate {
+        sqlite3_int64 rowid;
+        double score;
+};
+
+/* The best candidates so far, best first; at most one per document. */
+struct ranking {
+        size_t n;
+        size_t max;
+        struct candidate items[];
+};
+
+__attribute__((format(printf, 2, 3))) static int unavailable(struct search_error *error,
+                                                             const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(error->text, sizeof error->text, format, args);
+        va_end(args);
+        return SEARCH_E_UNAVAILABLE;
+}
+
+static int missing(const char *path, struct search_error *error)
+{
+        return unavailable(error, "%s is not there: build it with brickctl index --db %s DIR", path,
+                           path);
+}
+
+/* What SQLite answered, in terms of the index. */
+static int failed(struct reader *reader, const char *path, int code, struct search_error *error)
+{
+        switch (code & 0xff) {
+        case SQLITE_INTERRUPT:
+                (void)snprintf(error->text, sizeof error->text, "cancelled");
+                return SEARCH_E_CANCELLED;
+        case SQLITE_NOMEM:
+                (void)snprintf(error->text, sizeof error->text, "out of memory");
+                return -ENOMEM;
+        case SQLITE_NOTADB:
+                return unavailable(error, "%s is not an index of brickctl index", path);
+        case SQLITE_CANTOPEN:
+        case SQLITE_PERM:
+                return unavailable(error,
+                                   "%s cannot be read: it, %s-wal and %s-shm must be readable, or "
+                                   "their directory writable",
+                                   path, path, path);
+        default:
+                return unavailable(error, "%s: %s", path,
+                                   sqlite3_errcode(reader->db) == (code & 0xff)
+                                           ? sqlite3_errmsg(reader->db)
+                                           : sqlite3_errstr(code));
+        }
+}
+
+static struct reader *reader_free(struct reader *reader)
+{
+        for (size_t i = 0; i < N_STATEMENTS; i++)
+                sqlite3_finalize(reader->statements[i]);
+        sqlite3_close(reader->db);
+        free(reader);
+        return NULL;
+}
+
+DEFINE_CLEANUP(struct reader *, reader_free);
+
+/* SQLite opens the file at the first statement, so this is also where that fails. */
+static int pragma_int(sqlite3 *db, const char *sql, int *ret)
+{
+        sqlite3_stmt *statement;
+        int r;
+
+        r = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+        if (r != SQLITE_OK)
+                return r;
+        if (sqlite3_step(statement) == SQLITE_ROW)
+                *ret = sqlite3_column_int(statement, 0);
+        return sqlite3_finalize(statement);
+}
+
+static int reader_check(struct reader *reader, const char *path, struct search_error *error)
+{
+        int id = 0, version = 0, r;
+
+        r = pragma_int(reader->db, "PRAGMA application_id", &id);
+        if (r == SQLITE_OK)
+                r = pragma_int(reader->db, "PRAGMA user_version", &version);
+        if (r != SQLITE_OK)
+                return failed(reader, path, r, error);
+        if (id != SCHEMA_APPLICATION_ID)
+                return unavailable(error, "%s is not an index of brickctl index", path);
+        if (version != SCHEMA_VERSION)
+                return unavailable(error,
+                                   "%s has format %d, this brick reads %d: remove it and run "
+                                   "brickctl index again",
+                                   path, version, SCHEMA_VERSION);
+        return 0;
+}
+
+static int reader_open(const char *path, const struct stat *st, struct reader **ret,
+                       struct search_error *error)
+{
+        _cleanup_(reader_freep) struct reader *reader = NULL;
+        int r;
+
+        reader = calloc(1, sizeof *reader);
+        if (!reader)
+                return -ENOMEM;
+        reader->device = st->st_dev;
+        reader->inode = st->st_ino;
+        r = sqlite3_open_v2(path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+        if (!reader->db)
+                return -ENOMEM;
+        if (r == SQLITE_OK)
+                r = sqlite3_busy_timeout(reader->db, BUSY_TIMEOUT_MS);
+        if (r == SQLITE_OK)
+                r = schema_register(reader->db);
+        if (r != SQLITE_OK)
+                return failed(reader, path, r, error);
+        r = reader_check(reader, path, error);
+        if (r != 0)
+                return r;
+        for (size_t i = 0; i < N_STATEMENTS; i++) {
+                r = sqlite3_prepare_v3(reader->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                       &reader->statements[i], NULL);
+                if (r != SQLITE_OK)
+                        return failed(reader, path, r, error);
+        }
+        *ret = TAKE_PTR(reader);
+        return 0;
+}
+
+static struct reader *searcher_pop(struct searcher *s)
+{
+        struct reader *reader;
+
+        pthread_mutex_lock(&s->lock);
+        reader = s->idle;
+        if (reader)
+                s->idle = reader->next;
+        pthread_mutex_unlock(&s->lock);
+        return reader;
+}
+
+static void searcher_push(struct searcher *s, struct reader *reader)
+{
+        pthread_mutex_lock(&s->lock);
+        reader->next = s->idle;
+        s->idle = reader;
+        pthread_mutex_unlock(&s->lock);
+}
+
+/* A connection to the file that is there now: another one may have taken its name. */
+static int searcher_acquire(struct searcher *s, struct reader **ret, struct search_error *error)
+{
+        struct reader *reader;
+        struct stat st;
+
+        if (stat(s->path, &st) < 0) {
+                if (errno == ENOENT)
+                        return missing(s->path, error);
+                return unavailable(error, "%s: %s", s->path, strerror(errno));
+        }
+        while ((reader = searcher_pop(s))) {
+                if (reader->device == st.st_dev && reader->inode == st.st_ino) {
+                        *ret = reader;
+                        return 0;
+                }
+                reader_free(reader);
+        }
+        return reader_open(s->path, &st, ret, error);
+}
+
+struct searcher *searcher_free(struct searcher *s)
+{
+        struct reader *reader;
+
+        if (!s)
+                return NULL;
+        while ((reader = searcher_pop(s)))
+                reader_free(reader);
+        pthread_mutex_destroy(&s->lock);
+        free(s->path);
+        free(s);
+        return NULL;
+}
+
+int searcher_new(const char *path, struct searcher **ret)
+{
+        struct searcher *s;
+
+        s = calloc(1, sizeof *s);
+        if (!s)
+                return -ENOMEM;
+        pthread_mutex_init(&s->lock, NULL);
+        s->path = strdup(path);
+        if (!s->path) {
+                searcher_free(s);
+                return -ENOMEM;
+        }
+        *ret = s;
+        return 0;
+}
+
+static void ranking_insert(struct ranking *ranking, const struct candidate *candidate)
+{
+        size_t at = ranking->n;
+
+        while (at > 0 && ranking->items[at - 1].score < candidate->score)
+                at--;
+        if (at == ranking->max)
+                return;
+        if (ranking->n < ranking->max)
+                ranking->n++;
+        memmove(ranking->items + at + 1, ranking->items + at,
+                (ranking->n - at - 1) * sizeof *ranking->items);
+        ranking->items[at] = *candidate;
+}
+
+/* Rows come in the order of rowid, so a document's passages follow each other; equals keep it. */
+static int rank(struct reader *reader, const char *expression, struct ranking *ranking)
+{
+        sqlite3_stmt *match = reader->statements[STATEMENT_MATCH];
+        struct candidate best = { .rowid = -1 }, row;
+        int r;
+
+        r = sqlite3_bind_text(match, 1, expression, -1, SQLITE_STATIC);
+        while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
+                row.rowid = sqlite3_column_int64(match, 0);
+                row.score = sqlite3_column_double(match, 1);
+                r = SQLITE_OK;
+                if (best.rowid >= 0 && SCHEMA_DOCUMENT(row.rowid) == SCHEMA_DOCUMENT(best.rowid)) {
+                        if (row.score > best.score)
+                                best = row;
+                        continue;
+                }
+                if (best.rowid >= 0)
+                        ranking_insert(ranking, &best);
+                best = row;
+        }
+        if (best.rowid >= 0)
+                ranking_insert(ranking, &best);
+        sqlite3_reset(match);
+        return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+/* SQLITE_ROW, or why not. */
+static int row_by_id(sqlite3_stmt *statement, int parameter, sqlite3_int64 id)
+{
+        int r;
+
+        r = sqlite3_bind_int64(statement, parameter, id);
+        return r == SQLITE_OK ? sqlite3_step(statement) : r;
+}
+
+static const char *column(sqlite3_stmt *statement, int i)
+{
+        const char *s = (const char *)sqlite3_column_text(statement, i);
+
+        return s ? s : "";
+}
+
+/* 0, an SQLite result code, or the negative errno of hit(). */
+static int show(struct reader *reader, const struct search_query *query, const char *expression,
+                const struct candidate *candidate)
+{
+        sqlite3_stmt *passage = reader->statements[STATEMENT_PASSAGE];
+        sqlite3_stmt *document = reader->statements[STATEMENT_DOCUMENT];
+        struct search_hit hit;
+        int r;
+
+        sqlite3_bind_text(passage, 1, expression, -1, SQLITE_STATIC);
+        sqlite3_bind_int(passage, 3, query->snippet_words);
+        r = row_by_id(passage, 2, candidate->rowid);
+        if (r == SQLITE_ROW)
+                r = row_by_id(document, 1, SCHEMA_DOCUMENT(candidate->rowid));
+        if (r == SQLITE_ROW) {
+                hit = (struct search_hit){
+                        .id = column(document, 0),
+                        .title = column(document, 1),
+                        .snippet = column(passage, 0),
+                        .metadata = column(document, 2),
+                        .score = candidate->score,
+                        .passage = SCHEMA_NUMBER(candidate->rowid) + 1,
+                        .passages = sqlite3_column_int(document, 3),
+                };
+                r = query->hit(query->user, &hit);
+        } else if (r == SQLITE_DONE)
+                r = SQLITE_CORRUPT;
+        sqlite3_reset(passage);
+        sqlite3_reset(document);
+        return r;
+}
+
+static int progress(void *user)
+{
+        const struct search_query *query = user;
+
+        return query->cancelled && query->cancelled(query->user);
+}
+
+/* One read transaction: what is shown is what was ranked. */
+static int reader_search(struct reader *reader, const char *path, const struct search_query *query,
+                         const char *expression, struct search_error *error)
+{
+        _cleanup_free_ struct ranking *ranking = NULL;
+        int r;
+
+        ranking = calloc(1, sizeof *ranking + query->max_results * sizeof *ranking->items);
+        if (!ranking)
+                return -ENOMEM;
+        ranking->max = query->max_results;
+        sqlite3_progress_handler(reader->db, STEPS_PER_LOOK, progress, (void *)query);
+        r = sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
+        if (r == SQLITE_OK)
+                r = rank(reader, expression, ranking);
+        for (size_t i = 0; r == SQLITE_OK && i < ranking->n; i++)
+                r = show(reader, query, expression, &ranking->items[i]);
+        if (r > 0)
+                r = failed(reader, path, r, error);
+        sqlite3_progress_handler(reader->db, 0, NULL, NULL);
+        if (!sqlite3_get_autocommit(reader->db))
+                (void)sqlite3_exec(reader->db, "ROLLBACK", NULL, NULL, NULL);
+        return r;
+}
+
+/* After a failure the connection is not trusted again. */
+static void searcher_release(struct searcher *s, struct reader *reader, int r)
+{
+        if (r == 0 || r == SEARCH_E_CANCELLED)
+                searcher_push(s, reader);
+        else
+                reader_free(reader);
+}
+
+int searcher_search(struct searcher *s, const struct search_query *query,
+                    struct search_error *error)
+{
+        _cleanup_free_ char *expression = NULL;
+        struct reader *reader;
+        int r;
+
+        (void)snprintf(error->text, sizeof error->text, "out of memory");
+        r = searcher_acquire(s, &reader, error);
+        if (r != 0)
+                return r;
+        r = query_build(query->text, query->n, &expression);
+        if (r == 0)
+                r = reader_search(reader, s->path, query, expression, error);
+        else if (r == QUERY_E_EMPTY)
+                r = 0;
+        searcher_release(s, reader, r);
+        return r;
+}
+
+int searcher_statistics(struct searcher *s, struct search_statistics *ret,
+                        struct search_error *error)
+{
+        struct reader *reader;
+        sqlite3_stmt *statement;
+        int r;
+
+        (void)snprintf(error->text, sizeof error->text, "out of memory");
+        r = searcher_acquire(s, &reader, error);
+        if (r != 0)
+                return r;
+        statement = reader->statements[STATEMENT_STATISTICS];
+        r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                ret->documents = sqlite3_column_int64(statement, 0);
+                ret->passages = sqlite3_column_int64(statement, 1);
+                r = 0;
+        } else
+                r = failed(reader, s->path, r, error);
+        sqlite3_reset(statement);
+        searcher_release(s, reader, r);
+        return r;
+}

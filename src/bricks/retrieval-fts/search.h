@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Reading an index. A searcher is for any number of threads: each search takes a connection of its
+ * own from a small stack of idle ones. An index that is missing, replaced or being written to is no
+ * reason to make a new searcher: every search looks at the file again.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scope.h"
+
+enum {
+        SEARCH_E_CANCELLED = 1,
+        SEARCH_E_UNAVAILABLE, /* no usable index: search_error says why */
+};
+
+/* What a user is told when a search fails. */
+struct search_error {
+        char text[512];
+};
+
+/* One document, by its best passage. Strings live until the callback returns. */
+struct search_hit {
+        const char *id;
+        const char *title;
+        const char *snippet;
+        const char *metadata; /* a JSON object */
+        double score;
+        int passage; /* 1 to passages */
+        int passages;
+};
+
+struct search_query {
+        const char *text; /* UTF-8, plain text, n bytes */
+        size_t n;
+        int max_results;
+        int snippet_words;
+
+        /* True: give up. Asked every millisecond or so. May be NULL. */
+        bool (*cancelled)(void *user);
+
+        /* Called for each hit, best first. A negative errno ends the search. */
+        int (*hit)(void *user, const struct search_hit *hit);
+        void *user;
+};
+
+struct search_statistics {
+        int64_t documents;
+        int64_t passages;
+};
+
+struct searcher *searcher_free(struct searcher *s);
+DEFINE_CLEANUP(struct searcher *, searcher_free);
+
+/* The file need not be there. Negative errno. */
+int searcher_new(const char *path, struct searcher **ret);
+
+/* 0, SEARCH_E_* or a negative errno; *error is set unless 0. */
+int searcher_search(struct searcher *s, const struct search_query *query,
+                    struct search_error *error);
+int searcher_statistics(struct searcher *s, struct search_statistics *ret,
+                        struct search_error *error);
