@@ -188,13 +188,10 @@ void call_cancel(struct brick_call *call)
 /* start() has said no: the call is ours again, and this is what its peer is told. */
 static struct outcome outcome_of_errno(struct brick_call *call, int r)
 {
-        char *text = arena_alloc(&call->arena, 128, 1);
+        const char *text = strerrordesc_np(-r);
 
-        if (r == -ENOSYS)
-                return outcome_not_implemented("");
-        if (text && !strerror_r(-r, text, 128))
-                return outcome_exception(call->method, text);
-        return outcome_exception(call->method, text ? text : "");
+        return r == -ENOSYS ? outcome_not_implemented("")
+                            : outcome_exception(call->method, text ? text : "");
 }
 
 void call_start(struct brick_call *call)

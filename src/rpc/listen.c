@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,12 +82,28 @@ unsigned listen_connections(void)
         return atomic_load(&connections);
 }
 
+/* 127.0.0.1, also as the core writes it for its dual-stack sockets: not the [::1] that it probes
+ * with. */
+static bool is_placeholder(const struct sockaddr *address)
+{
+        const struct sockaddr_in *v4 = (const void *)address;
+        const struct sockaddr_in6 *v6 = (const void *)address;
+        uint32_t ip;
+
+        if (address->sa_family == AF_INET)
+                return v4->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+        if (address->sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+                return false;
+        memcpy(&ip, &v6->sin6_addr.s6_addr[12], sizeof ip);
+        return ip == htonl(INADDR_LOOPBACK);
+}
+
 __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *address,
                                                 socklen_t length)
 {
         int adopted = adopt_next;
 
-        if (adopted < 0)
+        if (adopted < 0 || !is_placeholder(address))
                 return sys_bind(fd, address, length);
 
         /* The core's own socket goes, the adopted one takes its number. */
@@ -92,6 +112,7 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
             dup3(adopted, fd, O_CLOEXEC) < 0)
                 return -1;
         set_kind(fd, FD_LISTENER);
+        (void)sys_close(adopted);
         return 0;
 }
 

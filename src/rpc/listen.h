@@ -12,9 +12,10 @@
 #include <stdbool.h>
 
 /*
- * The next bind() of this thread adopts fd, a listening socket: pass "127.0.0.1:0" as the address
- * to grpc_server_add_http2_port() right after. fd stays the caller's. [main]
+ * The next bind() of this thread to LISTEN_PLACEHOLDER adopts fd, a listening socket, and closes
+ * it: call grpc_server_add_http2_port() with that address right after. [main]
  */
+#define LISTEN_PLACEHOLDER "127.0.0.1:0"
 void listen_adopt(int fd);
 
 /* Every adopted socket stops accepting: its connections wait in the queue for another process.

@@ -331,7 +331,7 @@ static int listen_on(struct rpc_port *port, int fd)
         int bound;
 
         listen_adopt(fd);
-        bound = grpc_server_add_http2_port(port->server, "127.0.0.1:0", credentials);
+        bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
         grpc_server_credentials_release(credentials);
         return bound > 0 ? 0 : -EADDRNOTAVAIL;
 }
