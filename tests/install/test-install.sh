@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test-install.sh BUILD SOURCE: installs BUILD into an empty directory, looks for every file that
+# belongs there, and uses what is there as somebody who writes a module does.
+set -eu
+build=$1 source=$2
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+status=0
+
+meson install --no-rebuild --quiet -C "$build" --destdir "$root"
+
+while read -r file; do
+	# shellcheck disable=SC2086 # it may be a pattern
+	[ -e "$(echo "$root"/$file)" ] || {
+		echo "not installed: $file"
+		status=1
+	}
+done <"$source/files"
+
+# The module sees nothing but the installed files.
+PKG_CONFIG_PATH=$(echo "$root"/usr/lib/*/pkgconfig)
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR="$root"
+flags=$(pkg-config --cflags --libs brickd)
+# shellcheck disable=SC2086 # a list of words
+cc -std=c17 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -o "$root/shout.so" \
+	"$source/shout.c" $flags
+
+BRICKD_WORKER=$root/usr/libexec/brickd/brickd-worker
+export BRICKD_WORKER
+"$root/usr/bin/brickd" --inspect "$root/shout.so" >"$root/inspect"
+for word in shout 1.0 rectify; do
+	grep -qi "$word" "$root/inspect" || {
+		echo "brickd --inspect does not say $word:"
+		cat "$root/inspect"
+		status=1
+	}
+done
+exit $status

@@ -1,0 +1,275 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs in the lab: installs what is in /stage and lives through brickd's life with systemd.
+# /tests is the folder of this script.
+set -u
+conf=/etc/brickd/brickd.yaml
+
+# The message ids of log.h.
+ready=ebf3f9d46e60460288e9e59ca44f1962
+config_error=cb7876ef6a814685bb2cc740fd4b5f1b
+reload_done=ec1d8972c45d499993c7474d16ce9cf1
+reload_failed=a29299a97d5e4b25b633110ed8fc538b
+worker_died=26463f8e000340e382f847d45958d0c8
+stopping=42b0320194a54ebd88e85a7a4ccda45b
+stopped=e11ecc9415d74eacbf58fec89ee9010e
+access=97def942b4204e32abc325725bf7774c
+stuck=a5059bc2cf1e4cb796dc30870e5e64fc
+
+# --- tools ---
+
+check() { # WHAT COMMAND...
+	what=$1
+	shift
+	if "$@"; then
+		echo "ok      $what"
+	else
+		echo "FAILED  $what: $*"
+		failed=1
+	fi
+}
+
+equal() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'" && false; }; }
+contains() { case $1 in *"$2"*) ;; *) echo "'$1' does not contain '$2'" && false ;; esac; }
+differ() { [ "$1" != "$2" ] || { echo "still '$1'" && false; }; }
+fails() { ! "$@"; }
+property() { systemctl show -P "$1" brickd; }
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
+
+wait_for() { # SECONDS COMMAND...
+	end=$(($(milliseconds) + $1 * 1000))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$(milliseconds)" -lt $end ] || { "$@"; return; }
+		sleep 0.05
+	done
+}
+
+# A field of the last journal entry of the service with that message id; empty: none.
+field() { # MESSAGE_ID NAME
+	journalctl --sync
+	journalctl -q -n 1 -o json _SYSTEMD_UNIT=brickd.service MESSAGE_ID="$1" |
+		/usr/bin/python3 -c 'import json, sys
+for line in sys.stdin: print(json.loads(line).get(sys.argv[1], ""))' "$2"
+}
+entries() { # MESSAGE_ID
+	journalctl --sync
+	journalctl -q -o cat _SYSTEMD_UNIT=brickd.service MESSAGE_ID="$1" | wc -l
+}
+
+workers() { pgrep -x brickd-worker; }
+call() { brickctl call --timeout 10s "${1:-parrot}" '{"prompt": "hello"}'; }
+status_is() { equal "$(property ActiveState)/$(property SubState)" "$1"; }
+is_dead() { status_is inactive/dead || status_is failed/failed; }
+
+configure() { # stdin: the file
+	cat >$conf
+}
+configure_parrot() {
+	configure <<-EOF
+		ports:
+		  - listen: 127.0.0.1:50051
+		bricks:
+		  - name: parrot
+		    module: echo
+		    options: { type: llm }
+	EOF
+}
+
+fresh_start() {
+	systemctl stop brickd
+	systemctl reset-failed brickd
+	configure_parrot
+	systemctl start brickd
+}
+
+# --- the life ---
+
+test_install() {
+	cp -a /stage/. /
+	systemd-sysusers
+	systemd-tmpfiles --create
+	systemctl daemon-reload
+	check 'the unit is free of mistakes' equal "$(systemd-analyze verify --man=no brickd.service 2>&1)" ''
+	check 'exposure is at most 2.0' \
+		systemd-analyze --threshold=20 --no-pager security brickd.service >/dev/null
+}
+
+test_default_start() {
+	check 'starts as installed' systemctl start brickd
+	check 'status says what it serves' contains "$(property StatusText)" 'serving'
+	check 'ready in the journal' equal "$(field $ready SYSLOG_IDENTIFIER)" brickd
+	check 'runs as its own user' equal "$(ps -o user= -p "$(property MainPID)")" brickd
+	check 'stops' systemctl stop brickd
+	check 'stopped well' equal "$(property Result)/$(property ExecMainStatus)" success/0
+}
+
+test_call() {
+	check 'starts' fresh_start
+	check 'serves' call
+	check 'brickctl status' brickctl status
+	check 'a call is in the journal, with its brick' equal "$(field $access BRICK)" parrot
+	check '... its method' contains "$(field $access RPC_METHOD)" Unary
+	check '... its status' equal "$(field $access RPC_STATUS)" OK
+	check '... its duration' test "$(field $access DURATION_USEC)" -gt 0
+	check '... its priority' equal "$(field $access PRIORITY)" 6
+}
+
+test_reload() {
+	before=$(property MainPID)
+	configure <<-EOF
+		ports:
+		  - listen: 127.0.0.1:50051
+		bricks:
+		  - name: cockatoo
+		    module: echo
+		    options: { type: llm }
+	EOF
+	check 'reloads' systemctl reload brickd
+	check 'serves the new configuration' call cockatoo
+	check 'the main process is the same' equal "$(property MainPID)" "$before"
+	check 'reload in the journal' equal "$(entries $reload_done)" 1
+}
+
+test_bad_reload() {
+	configure <<-EOF
+		ports:
+		  - listen: 127.0.0.1:50051
+		    brick: [cockatoo]
+		bricks: []
+	EOF
+	check 'a bad reload fails' fails systemctl reload brickd
+	check 'the old configuration serves on' call cockatoo
+	check 'the service is active' systemctl is-active --quiet brickd
+	check 'status says so' contains "$(property StatusText)" 'last reload failed'
+	check 'failure in the journal' equal "$(field $reload_failed PRIORITY)" 3
+	check 'mistake in the journal, with its file' equal "$(field $config_error CONFIG_FILE)" $conf
+	check '... its line' equal "$(field $config_error CONFIG_LINE)" 3
+	configure_parrot
+	check 'a good reload mends it' systemctl reload brickd
+	check 'status forgets it' fails contains "$(property StatusText)" failed
+}
+
+test_worker_crash() {
+	pid=$(workers)
+	kill -SEGV "$pid"
+	check 'serves after the crash of a worker' wait_for 5 call
+	check 'by another worker' differ "$(workers)" "$pid"
+	check 'the crash is in the journal' contains "$(field $worker_died MESSAGE)" SEGV
+	check 'systemd need not act' equal "$(property NRestarts)" 0
+}
+
+test_main_killed() {
+	main=$(property MainPID)
+	kill -KILL "$main"
+	check 'systemd starts it again' wait_for 10 systemctl is-active --quiet brickd
+	check 'it serves again' wait_for 10 call
+	check 'by another main process' differ "$(property MainPID)" "$main"
+	check 'one worker is left' wait_for 10 equal "$(workers | wc -l)" 1
+}
+
+test_stuck_worker() {
+	mkdir -p /run/systemd/system/brickd.service.d
+	printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/brickd.service.d/watchdog.conf
+	systemctl daemon-reload
+	check 'starts with a short watchdog' fresh_start
+	main=$(property MainPID)
+	kill -STOP "$(workers)"
+	check 'a worker that hangs is replaced' wait_for 10 call
+	check 'it is in the journal' equal "$(field $stuck PRIORITY)" 3
+	check 'the main process is the same' equal "$(property MainPID)" "$main"
+}
+
+test_watchdog() {
+	kill -STOP "$main"
+	check 'a main process that hangs is replaced' wait_for 15 call
+	check 'because of the watchdog' differ "$(property MainPID)" "$main"
+	rm /run/systemd/system/brickd.service.d/watchdog.conf
+	systemctl daemon-reload
+}
+
+test_stop() {
+	fresh_start
+	configure <<-EOF
+		ports:
+		  - listen: 127.0.0.1:50051
+		bricks:
+		  - name: parrot
+		    module: echo
+		    options: { type: llm, latency: 1s }
+		drain: { grace: 5s }
+	EOF
+	systemctl reload brickd
+	call >/run/answer 2>&1 &
+	sleep 0.3
+	start=$(milliseconds)
+	check 'stops during a call' systemctl stop brickd
+	check 'after the call' test $(($(milliseconds) - start)) -ge 300
+	check 'within the grace' test $(($(milliseconds) - start)) -lt 4000
+	check 'the call got its answer' wait $!
+	check 'stopped well' equal "$(property Result)/$(property ExecMainStatus)" success/0
+	check 'the stop is in the journal' test "$(entries $stopping)" -gt 0
+	check 'and its end' test "$(entries $stopped)" -gt 0
+	check 'no process is left' fails pgrep brickd
+}
+
+test_port_taken() {
+	configure_parrot
+	/usr/bin/python3 -m http.server --bind 127.0.0.1 50051 >/dev/null 2>&1 &
+	wait_for 5 curl -s 127.0.0.1:50051
+	check 'a taken port fails the start' fails systemctl start brickd
+	check 'with status 69' equal "$(property ExecMainStatus)" 69
+	journalctl --sync
+	check 'the journal names the address' \
+		contains "$(journalctl -q -u brickd -o cat -n 20 -p err)" '127.0.0.1:50051'
+	kill $!
+	check 'it is tried again until it can be had' wait_for 10 systemctl is-active --quiet brickd
+	systemctl stop brickd
+}
+
+test_bad_config() {
+	systemctl reset-failed brickd
+	echo 'ports: 7' >$conf
+	check 'a wrong configuration fails the start' fails systemctl start brickd
+	check 'with status 78' equal "$(property ExecMainStatus)" 78
+	check 'the mistake is in the journal, with its line' equal "$(field $config_error CONFIG_LINE)" 1
+	sleep 1
+	check 'it is not tried again' equal "$(property NRestarts)" 0
+	check 'the unit has failed' status_is failed/failed
+}
+
+test_socket_activation() {
+	cat >/run/systemd/system/brickd.socket <<-EOF
+		[Socket]
+		ListenStream=127.0.0.1:50052
+		FileDescriptorName=api
+	EOF
+	configure <<-EOF
+		ports:
+		  - listen: systemd:api
+		bricks:
+		  - name: parrot
+		    module: echo
+		    options: { type: llm }
+	EOF
+	systemctl daemon-reload
+	systemctl reset-failed brickd
+	check 'systemd holds the socket' systemctl start brickd.socket
+	check 'a call starts the service' brickctl call --address 127.0.0.1:50052 parrot '{"prompt": "x"}'
+	check 'which is active' systemctl is-active --quiet brickd
+	systemctl stop brickd.socket brickd
+}
+
+status=0
+for test in install default_start call reload bad_reload worker_crash main_killed stuck_worker \
+	watchdog stop port_taken bad_config socket_activation; do
+	echo "-- $test"
+	failed=0
+	"test_$test"
+	if [ $failed = 1 ]; then
+		systemctl status --no-pager brickd
+		journalctl -q --no-pager -u brickd -n 40
+		status=1
+	fi
+done
+exit $status
