@@ -293,8 +293,8 @@ static void print_summary(const json_t *status)
 
         output_duration((uint64_t)json_number_value(json_object_get(status, "uptime_seconds")),
                         uptime, sizeof uptime);
-        (void)snprintf(line, sizeof line, "%s, pid %" JSON_INTEGER_FORMAT ", up %s",
-                       string_of(status, "version"),
+        (void)snprintf(line, sizeof line, "%s, %s, pid %" JSON_INTEGER_FORMAT ", up %s",
+                       string_of(status, "version"), string_of(status, "state"),
                        json_integer_value(json_object_get(status, "pid")), uptime);
         print_line("brickd", "", line);
         (void)snprintf(line, sizeof line, "%s, generation %" JSON_INTEGER_FORMAT,
@@ -308,8 +308,16 @@ static void print_ports(const json_t *status)
         json_t *port;
 
         json_array_foreach(json_object_get(status, "ports"), index, port)
-                print_line(index == 0 ? "ports" : "", "",
-                           json_string_value(port) ?: string_of(port, "listen"));
+        {
+                const char *listen = string_of(port, "listen");
+                const char *address = string_of(port, "address");
+                char line[256];
+
+                (void)snprintf(line, sizeof line, "%s%s%s", listen,
+                               strcmp(listen, address) == 0 ? "" : ", which is ",
+                               strcmp(listen, address) == 0 ? "" : address);
+                print_line(index == 0 ? "ports" : "", "", line);
+        }
 }
 
 static void print_last_reload(const json_t *status)
@@ -406,7 +414,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
 
 static int reload(const struct ctl *ctl, const struct file *file)
 {
-        int64_t timeout = timeout_of(ctl, ctl->wait ? RELOAD_TIMEOUT : ANSWER_TIMEOUT);
+        int64_t timeout = timeout_of(ctl, RELOAD_TIMEOUT);
         _cleanup_(bus_reply_done) struct bus_reply reply = {};
         int r = -ENOENT;
 

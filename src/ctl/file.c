@@ -16,19 +16,34 @@ static const char *default_control(void)
         return NULL;
 }
 
-/* What a file with mistakes, perhaps elsewhere in it, says of the control socket. */
-static char *guess_control(const struct ctl *ctl, const char *bytes, size_t length)
+/*
+ * What a file with mistakes, which are elsewhere in it, says of the control socket. -EINVAL: it is
+ * not even YAML, and all is said.
+ */
+static int guess_control(const struct ctl *ctl, const char *bytes, size_t length, char **ret)
 {
         _cleanup_(document_freep) struct document *doc = NULL;
         _cleanup_(diag_freep) struct diag *diag = NULL;
-        const struct node *control = NULL;
+        const struct node *control;
         struct node *root;
+        int r;
 
-        if (document_new(&doc) < 0 || diag_new(&diag, ctl->config, bytes, length) < 0)
-                return NULL;
-        if (yaml_parse(doc, bytes, length, diag, &root) >= 0)
-                control = node_get(root, "control");
-        return strdup(control && control->kind == NODE_SCALAR ? control->text : default_control());
+        r = document_new(&doc);
+        if (r < 0)
+                return r;
+        r = diag_new(&diag, ctl->config, bytes, length);
+        if (r < 0)
+                return r;
+        r = yaml_parse(doc, bytes, length, diag, &root);
+        if (r < 0) {
+                diag_print(diag, stderr);
+                ctl_error(0, "so it does not say where brickd's control socket is; say --control");
+                return r;
+        }
+        control = node_get(root, "control");
+        *ret = strdup(control && control->kind == NODE_SCALAR ? control->text : default_control());
+
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* -EINVAL: mistakes, shown if they matter. */
@@ -51,18 +66,15 @@ static int find_control(const struct ctl *ctl, size_t length, struct file *file)
 {
         const char *control = ctl->control;
 
-        if (!control && !file->conf) {
-                file->control = guess_control(ctl, file->bytes ?: "", length);
-                return file->control ? 0 : -ENOMEM;
-        }
+        if (!control && !file->conf && ctl->config_given)
+                return guess_control(ctl, file->bytes, length, &file->control);
         if (!control)
-                control = file->conf->control;
-        if (control) {
-                file->control = strdup(control);
-                return file->control ? 0 : -ENOMEM;
-        }
+                control = file->conf ? file->conf->control : default_control();
+        if (!control)
+                return 0;
+        file->control = strdup(control);
 
-        return 0;
+        return file->control ? 0 : -ENOMEM;
 }
 
 int file_open(const struct ctl *ctl, enum file_mode mode, struct file *ret)
@@ -83,7 +95,7 @@ int file_open(const struct ctl *ctl, enum file_mode mode, struct file *ret)
         r = find_control(ctl, length, &file);
         if (r < 0) {
                 file_done(&file);
-                return ctl_error(EX_CONFIG, "Out of memory");
+                return r == -EINVAL ? EX_CONFIG : ctl_error(EX_OSERR, "Out of memory");
         }
         *ret = file;
 

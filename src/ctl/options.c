@@ -33,7 +33,7 @@ static const struct option_row {
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
           "The type of the brick, if it cannot be found out" },
         { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
-        { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait for the verdict" },
+        { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait until the replaced workers have gone, too" },
 };
 
 #define GLOBAL_OPTIONS                                                                 \

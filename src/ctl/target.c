@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "conf/conf.h"
@@ -8,6 +8,7 @@
 #include "ctl/control.h"
 #include "ctl/file.h"
 #include "ctl/json.h"
+#include "ctl/program.h"
 #include "ctl/target.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1:50051"
@@ -17,13 +18,14 @@ struct search {
         const struct ctl *ctl;
         const char *name;
         struct file file;
-        json_t *bricks; /* of the running brickd, as control_bricks() lists them; NULL: not known */
-        int why_not;    /* negative errno: why bricks is NULL */
+        json_t *status; /* of the running brickd; NULL: not known, or not asked for */
+        json_t *bricks; /* of it, as control_bricks() lists them */
 };
 
 static void search_done(struct search *search)
 {
         file_done(&search->file);
+        json_decref(search->status);
         json_decref(search->bricks);
 }
 
@@ -37,17 +39,16 @@ static const struct conf_brick *find_brick(const struct conf *conf, const char *
 
 static void ask_brickd(struct search *search)
 {
-        _cleanup_(json_unrefp) json_t *status = NULL;
-
-        search->why_not = control_status(search->ctl, search->file.control, &status);
-        if (search->why_not == 0)
-                search->bricks = control_bricks(status);
+        if (control_status(search->ctl, search->file.control, &search->status) == 0)
+                search->bricks = control_bricks(search->status);
 }
 
-/* NULL: not known. */
+/* What brickd says; else what the module says; else the option that modules of any type have. NULL:
+ * not known. */
 static const struct service *service_of(const struct search *search, const struct conf_brick *brick)
 {
         const struct node *type = node_get(brick->options, "type");
+        const struct service *service;
         size_t index;
         json_t *entry;
 
@@ -59,8 +60,11 @@ static const struct service *service_of(const struct search *search, const struc
                 if (name && text && strcmp(name, brick->name) == 0)
                         return service_find(text);
         }
-        /* A module that can be of any type is told which by this option. */
-        return type && type->kind == NODE_SCALAR ? service_find(type->text) : NULL;
+        service = program_module_type(search->file.conf->module_dir, brick->module);
+        if (!service && type && type->kind == NODE_SCALAR)
+                service = service_find(type->text);
+
+        return service;
 }
 
 static bool port_has_brick(const struct search *search, const struct conf_port *port,
@@ -86,51 +90,85 @@ static const struct conf_port *find_port(const struct search *search, const stru
         return conf->n_ports > 0 ? &conf->ports[0] : NULL;
 }
 
-static int inet_address(const struct conf_port *port, char **ret)
+/* Where brickd really listens, for ports that the file leaves open. NULL: not known. */
+static const char *bound_address(const struct search *search, const struct conf_port *port)
 {
-        bool wildcard = strcmp(port->host, "0.0.0.0") == 0 || strcmp(port->host, "::") == 0;
-        const char *host = wildcard ? "127.0.0.1" : port->host;
-        bool v6 = strchr(host, ':');
+        size_t index;
+        json_t *entry;
 
-        return asprintf(ret, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
-                        (unsigned)port->port) < 0
-                       ? -ENOMEM
-                       : 0;
+        json_array_foreach(json_object_get(search->status, "ports"), index, entry)
+        {
+                const char *listen = json_string_value(json_object_get(entry, "listen"));
+                const char *address = json_string_value(json_object_get(entry, "address"));
+
+                if (listen && address && strcmp(listen, port->listen) == 0 &&
+                    strncmp(address, "systemd:", 8) != 0)
+                        return address;
+        }
+        return NULL;
+}
+
+/* An address to call, of one to listen on: every address is also the loopback's. */
+static char *callable(const char *listen)
+{
+        static const char *const wildcards[] = { "0.0.0.0:", "[::]:" };
+        char *address;
+
+        for (size_t i = 0; i < ELEMENTSOF(wildcards); i++) {
+                size_t length = strlen(wildcards[i]);
+
+                if (strncmp(listen, wildcards[i], length) == 0)
+                        return asprintf(&address, "127.0.0.1:%s", listen + length) < 0 ? NULL
+                                                                                       : address;
+        }
+        return strdup(listen);
+}
+
+static char *port_address(const struct search *search, const struct conf_port *port)
+{
+        const char *bound = bound_address(search, port);
+        _cleanup_free_ char *listen = NULL;
+        bool v6 = port->kind == LISTEN_INET && strchr(port->host, ':');
+        int r;
+
+        if (bound)
+                return callable(bound);
+        if (port->kind == LISTEN_INET)
+                r = asprintf(&listen, "%s%s%s:%u", v6 ? "[" : "", port->host, v6 ? "]" : "",
+                             (unsigned)port->port);
+        else
+                r = asprintf(&listen, "unix:%s", port->path);
+
+        return r < 0 ? NULL : callable(listen);
+}
+
+/* Its address is not in the file. */
+static bool is_open(const struct conf_port *port)
+{
+        return port->kind == LISTEN_SYSTEMD || (port->kind == LISTEN_INET && port->port == 0);
 }
 
 static int find_address(const struct search *search, struct target *target)
 {
         const struct conf_port *port;
-        int r;
 
         if (search->ctl->address || !search->file.conf) {
                 target->address = strdup(search->ctl->address ?: DEFAULT_ADDRESS);
-                return target->address ? CTL_OK : ctl_error(EX_CONFIG, "Out of memory");
+                return target->address ? CTL_OK : ctl_error(EX_OSERR, "Out of memory");
         }
 
         port = find_port(search, target);
         if (!port)
                 return ctl_error(EX_CONFIG, "%s: there are no ports; say --address",
                                  search->ctl->config);
-        if (port->kind == LISTEN_SYSTEMD)
-                return ctl_error(EX_CONFIG, "%s: systemd knows the address of %s; say --address",
+        if (is_open(port) && !bound_address(search, port))
+                return ctl_error(CTL_UNREACHABLE,
+                                 "%s: only the running brickd knows the address of %s; say "
+                                 "--address",
                                  search->ctl->config, port->listen);
-        if (port->kind == LISTEN_INET)
-                r = inet_address(port, &target->address);
-        else
-                r = asprintf(&target->address, "unix:%s", port->path) < 0 ? -ENOMEM : 0;
+        target->address = port_address(search, port);
 
-        return r < 0 ? ctl_error(EX_CONFIG, "Out of memory") : CTL_OK;
-}
-
-static int unknown_type(const struct search *search)
-{
-        const char *reason = search->why_not == -EACCES
-                                     ? "you may not ask the running brickd"
-                                     : "brickd, which could tell, does not answer";
-
-        return ctl_error(EX_USAGE, "The type of brick '%s' is not known (%s); say --type SERVICE",
-                         search->name, reason);
+        return target->address ? CTL_OK : ctl_error(EX_OSERR, "Out of memory");
 }
 
 static int no_such_name(const struct search *search)
@@ -161,10 +199,24 @@ static int find_type(const struct search *search, const struct conf_brick *brick
         }
         if (brick) {
                 target->service = service_of(search, brick);
-                return target->service ? CTL_OK : unknown_type(search);
+                if (!target->service)
+                        return ctl_error(EX_USAGE,
+                                         "The type of brick '%s' is not known; say --type SERVICE",
+                                         search->name);
+                return CTL_OK;
         }
         target->service = service_find(search->name);
         return target->service ? CTL_OK : no_such_name(search);
+}
+
+/* Whether the file does not say enough. */
+static bool must_ask(const struct search *search, const struct conf_brick *brick)
+{
+        const struct conf *conf = search->file.conf;
+
+        if (brick && !search->ctl->type)
+                return true;
+        return conf && (conf->n_ports > 1 || (conf->n_ports == 1 && is_open(&conf->ports[0])));
 }
 
 static int find(struct search *search, struct target *target)
@@ -178,8 +230,7 @@ static int find(struct search *search, struct target *target)
                         return r;
         }
         brick = find_brick(search->file.conf, search->name);
-        if ((brick && !search->ctl->type) ||
-            (!brick && search->file.conf && search->file.conf->n_ports > 1))
+        if (must_ask(search, brick))
                 ask_brickd(search);
         r = find_type(search, brick, target);
         if (r != CTL_OK)
