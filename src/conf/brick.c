@@ -96,92 +96,86 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
         return checked;
 }
 
-/* The first name in the brick's options of a brick that is not done. */
-static const struct node *find_target(const struct conf *conf, size_t brick, const bool *done)
-{
-        const struct node *options = conf->bricks[brick].checked;
+/* A walk from callers to those they call. */
+struct walk {
+        const struct conf *conf;
+        struct diag *diag;
+        size_t *order; /* those whose calls have all been followed */
+        size_t n_order;
+        size_t *path; /* those whose calls are being followed, each called by the one before */
+        size_t n_path;
+        bool *seen;
+        bool circle;
+};
 
-        for (size_t i = 0; options && i < options->n_children; i++) {
-                const struct node *node = options->children[i];
-                const struct node *const *names = &node;
-                size_t n = 1;
-
-                if (!node->spec || node->spec->type != OPTION_BRICK)
-                        continue;
-                if (node->kind == NODE_LIST) {
-                        names = node->children;
-                        n = node->n_children;
-                }
-                for (size_t j = 0; j < n; j++) {
-                        ssize_t target;
-
-                        target = node_is_null(names[j]) ? -1
-                                                        : conf_find_brick(conf, names[j]->text);
-                        if (target >= 0 && !done[target])
-                                return names[j];
-                }
-        }
-        return NULL;
-}
-
-/* Every brick that is not done calls one that is not done: whoever follows the calls walks into a
- * circle. Gives one brick of it. */
-static size_t blame_circle(const struct conf *conf, size_t start, const bool *done,
-                           struct diag *diag)
+/* `name` is the option by which the last of the path calls its start-th. */
+static void blame_circle(struct walk *walk, const struct node *name, size_t start)
 {
         char circle[256] = "";
-        size_t first = start, used = 0, brick;
-        const struct node *node;
+        size_t used = 0;
+        int r;
 
-        for (size_t i = 0; i < conf->n_bricks; i++)
-                first = (size_t)conf_find_brick(conf, find_target(conf, first, done)->text);
+        for (size_t i = start; i < walk->n_path && used < sizeof circle; i++) {
+                r = snprintf(circle + used, sizeof circle - used, "%s -> ",
+                             walk->conf->bricks[walk->path[i]].name);
+                used += r > 0 ? (size_t)r : 0;
+        }
+        diag_add(walk->diag, name, "bricks call each other in a circle: %s%s", circle, name->text);
+        walk->circle = true;
+}
 
-        brick = first;
-        do {
-                int r;
+static void follow_brick(struct walk *walk, size_t brick);
 
-                node = find_target(conf, brick, done);
-                if (used < sizeof circle) {
-                        r = snprintf(circle + used, sizeof circle - used, "%s -> ",
-                                     conf->bricks[brick].name);
-                        used += r > 0 ? (size_t)r : 0;
+/* One value of an OPTION_BRICK, or a list of them. */
+static void follow_name(struct walk *walk, const struct node *name)
+{
+        ssize_t target;
+
+        if (name->kind == NODE_LIST) {
+                for (size_t i = 0; i < name->n_children; i++)
+                        follow_name(walk, name->children[i]);
+                return;
+        }
+        target = node_is_null(name) ? -1 : conf_find_brick(walk->conf, name->text);
+        if (target < 0)
+                return;
+        for (size_t i = 0; i < walk->n_path; i++)
+                if (walk->path[i] == (size_t)target) {
+                        blame_circle(walk, name, i);
+                        return;
                 }
-                brick = (size_t)conf_find_brick(conf, node->text);
-        } while (brick != first);
-        diag_add(diag, find_target(conf, first, done), "bricks call each other in a circle: %s%s",
-                 circle, conf->bricks[first].name);
-        return first;
+        follow_brick(walk, (size_t)target);
+}
+
+/* Recurses no deeper than there are bricks. */
+static void follow_brick(struct walk *walk, size_t brick)
+{
+        const struct node *options = walk->conf->bricks[brick].checked;
+
+        if (walk->seen[brick])
+                return;
+        walk->seen[brick] = true;
+        walk->path[walk->n_path++] = brick;
+        for (size_t i = 0; options && i < options->n_children; i++)
+                if (options->children[i]->spec->type == OPTION_BRICK)
+                        follow_name(walk, options->children[i]);
+        walk->n_path--;
+        walk->order[walk->n_order++] = brick;
 }
 
 int conf_brick_order(const struct conf *conf, size_t *ret_order, struct diag *diag)
 {
-        _cleanup_free_ bool *done = NULL;
-        size_t n = 0, before;
-        int r = 0;
+        _cleanup_free_ size_t *path = NULL;
+        _cleanup_free_ bool *seen = NULL;
+        struct walk walk = { .conf = conf, .diag = diag, .order = ret_order };
 
-        done = calloc(conf->n_bricks + 1, sizeof *done);
-        if (!done)
+        path = calloc(conf->n_bricks + 1, sizeof *path);
+        seen = calloc(conf->n_bricks + 1, sizeof *seen);
+        if (!path || !seen)
                 return -ENOMEM;
-        while (n < conf->n_bricks) {
-                size_t left = conf->n_bricks;
-
-                before = n;
-                for (size_t i = 0; i < conf->n_bricks; i++) {
-                        if (done[i])
-                                continue;
-                        if (find_target(conf, i, done)) {
-                                left = i;
-                                continue;
-                        }
-                        done[i] = true;
-                        ret_order[n++] = i;
-                }
-                if (n == before) {
-                        left = blame_circle(conf, left, done, diag);
-                        done[left] = true;
-                        ret_order[n++] = left;
-                        r = -EINVAL;
-                }
-        }
-        return r;
+        walk.path = path;
+        walk.seen = seen;
+        for (size_t i = 0; i < conf->n_bricks; i++)
+                follow_brick(&walk, i);
+        return walk.circle ? -EINVAL : 0;
 }

@@ -283,7 +283,9 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->bricks = document_alloc(conf->document, conf->n_bricks * sizeof port->bricks[0]);
         if (!port->bricks)
                 return -ENOMEM;
-        if (node->kind == NODE_MAP && !node_get(node, "bricks")) {
+        if (node->kind != NODE_MAP || !good(conf->root, "bricks"))
+                return 0;
+        if (!node_get(node, "bricks")) {
                 r = add_all_bricks(conf, (struct node *)node);
                 if (r < 0)
                         return r;

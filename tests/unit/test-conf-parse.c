@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/node.h"
+#include "util/cleanup.h"
+
+#define PORT "ports: [{ listen: \"127.0.0.1:0\" }]\n"
+#define SECOND INT64_C(1000000000)
+
+/* One line per mistake, "line:column: path: reason", without the quoted source. */
+static char *mistakes(const struct diag *diag)
+{
+        char *text = NULL;
+        size_t length;
+        FILE *f;
+
+        f = open_memstream(&text, &length);
+        assert(f);
+        for (size_t i = 0; diag_text(diag, i); i++) {
+                const char *s = diag_text(diag, i);
+
+                assert(strncmp(s, "t:", 2) == 0);
+                fprintf(f, "%.*s\n", (int)strcspn(s, "\n") - 2, s + 2);
+        }
+        if (diag_count(diag) > DIAG_SHOWN_MAX)
+                fprintf(f, "and %zu more\n", diag_count(diag) - DIAG_SHOWN_MAX);
+        assert(fclose(f) == 0);
+        return text;
+}
+
+static int parse(const char *text, size_t length, struct conf **ret, char **ret_mistakes)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        int r;
+
+        assert(diag_new(&diag, "t", text, length) == 0);
+        r = conf_parse(ret, "t", text, length, diag);
+        assert((r == 0) == (diag_count(diag) == 0));
+        assert(r == 0 || r == -EINVAL);
+        *ret_mistakes = mistakes(diag);
+        return r;
+}
+
+static struct conf *parse_good(const char *text)
+{
+        _cleanup_free_ char *found = NULL;
+        struct conf *conf = NULL;
+
+        if (parse(text, strlen(text), &conf, &found) != 0)
+                fprintf(stderr, "%s\n%s\n", text, found);
+        assert(conf);
+        return conf;
+}
+
+static unsigned failures;
+
+static void expect(const char *text, size_t length, const char *expected)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        _cleanup_free_ char *found = NULL;
+
+        (void)parse(text, length, &conf, &found);
+        if (strcmp(found, expected) == 0)
+                return;
+        fprintf(stderr, "--- of\n%.500s\n--- expected\n%s--- found\n%s", text, expected, found);
+        failures++;
+}
+
+static void test_mistakes(void)
+{
+        static const struct {
+                const char *text;
+                const char *expected;
+        } cases[] = {
+                /* the file as a whole */
+                { "", "1:1: ports: required\n" },
+                { "# nothing\n", "1:1: ports: required\n" },
+                { "---\n...\n", "2:1: ports: required\n" },
+                { "null", "1:1: ports: required\n" },
+                { "hello", "1:1: expected a map, got \"hello\"\n" },
+                { "[]", "1:1: expected a map, got a list\n" },
+                { "\xef\xbb\xbf" PORT, "" },
+                { "\xef\xbb\xbf" PORT "x: 1\n", "2:1: x: unknown key\n" },
+                { "\xef\xbb\xbfx: 1\n" PORT, "1:1: x: unknown key\n" },
+                { "ports:\r\n  - listen: \"127.0.0.1:0\"\r\nx: 1\r\n", "3:1: x: unknown key\n" },
+                { "# a\r# b\r" PORT "x: 1\n", "4:1: x: unknown key\n" },
+                { "# \xe2\x80\xa8# \xc2\x85" PORT "x: 1\n", "4:1: x: unknown key\n" },
+                { PORT "---\n" PORT, "2:1: a second document begins: there can be only one\n" },
+                { "%YAML 1.2\n---\n" PORT, "" },
+                { "\xff\xfe"
+                  "a",
+                  " this is UTF-16: save it as UTF-8\n" },
+                { PORT "log: { level: \"caf\xc3\xa9\", \xc3\x28 }\n",
+                  "2:23: not UTF-8: byte 0xc3\n" },
+                { PORT "log: \"\x1b[31m\"\n", "2:7: character U+001B is not allowed here\n" },
+                { PORT "x: \"\xef\xbf\xbf\"\n", "2:5: character U+FFFF is not allowed here\n" },
+
+                /* syntax */
+                { "ports:\n\t- listen: x\n", "2:1: a tab cannot indent: use spaces\n" },
+                { PORT "log: @x\n", "2:6: a value cannot begin with this character: quote it\n" },
+                { PORT "log: { level: ${X} }\n",
+                  "2:16: inside { } and [ ], quote what has a ${...} in it\n" },
+                { PORT "log: level: info\n",
+                  "2:11: \": \" cannot stand here: quote the value, or mend the indentation\n" },
+                { PORT "workers: \"1\n",
+                  "3:1: the file ends inside a quoted text (while scanning a quoted scalar from "
+                  "line 2)\n" },
+                { PORT "? [a]\n: b\n", "2:3: a key must be a word, not a list or a map\n" },
+                { PORT "&a b: 1\n", "2:1: a key has neither an anchor nor a NUL character\n" },
+                { PORT "\"a\\0b\": 1\n", "2:1: a key has neither an anchor nor a NUL character\n" },
+                { PORT "modules: \"/a\\0b\"\n", "2:10: modules: holds a NUL character\n" },
+                { PORT "workers: !!int 1\n",
+                  "2:10: tags such as tag:yaml.org,2002:int are not supported\n" },
+                { PORT "log: !x {}\n", "2:6: tags such as !x are not supported\n" },
+
+                /* keys */
+                { PORT "wrokers: 1\n", "2:1: wrokers: unknown key; did you mean \"workers\"?\n" },
+                { PORT "log: { Level: info }\n",
+                  "2:8: log.Level: unknown key; did you mean \"level\"?\n" },
+                { PORT "workers: 1\nlog: {}\nworkers: 2\n",
+                  "4:1: workers: duplicate key; the first is on line 2\n" },
+                { PORT "bricks: [{ name: a, name: b, module: m, name: c }]\n",
+                  "2:21: bricks[0].name: duplicate key; the first is on line 2\n"
+                  "2:41: bricks[0].name: duplicate key; the first is on line 2\n" },
+                { PORT "log: &a { level: info }\nx: { <<: *a }\n",
+                  "3:1: x: unknown key\n"
+                  "3:6: x.<<: merge keys are not supported: write the keys out, or use an alias "
+                  "for the whole map\n" },
+
+                /* anchors and aliases */
+                { "ports: &p\n  - listen: \"127.0.0.1:0\"\nbricks: *x\n",
+                  "3:9: no anchor &x comes before this alias\n" },
+                { PORT "bricks: &b [*b]\n", "2:13: *b stands inside its own anchor\n" },
+                { PORT "*a : b\n", "2:1: a key cannot be an alias\n" },
+                { PORT "bricks:\n"
+                       "  - { name: a, module: m, limits: &l { queue: x } }\n"
+                       "  - { name: b, module: m, limits: *l }\n",
+                  "3:47: bricks[0].limits.queue: expected a whole number, got \"x\"\n"
+                  "3:47: bricks[1].limits.queue: expected a whole number, got \"x\"\n" },
+
+                /* types */
+                { "ports: 5\n", "1:8: ports: expected a list, got \"5\"\n" },
+                { "ports: { listen: \"localhost:0\" }\n",
+                  "1:8: ports: expected a list, got a map\n" },
+                { "ports: []\n", "1:8: ports: needs at least 1 entry\n" },
+                { "ports:\n", "1:1: ports: required\n" },
+                { "ports: [5]\n", "1:9: ports[0]: expected a map, got \"5\"\n" },
+                { "ports: [{}]\n", "1:9: ports[0].listen: required\n" },
+                { "ports: [{ listen: }]\n", "1:19: ports[0].listen: has no value\n" },
+                { "ports: [{ listen: [a] }]\n",
+                  "1:19: ports[0].listen: expected a string, got a list\n" },
+                { PORT "workers: many\n",
+                  "2:10: workers: expected a whole number or auto, got \"many\"\n" },
+                { PORT "workers: 0\n", "2:10: workers: must be from 1 to 256\n" },
+                { PORT "workers: 99999999999999999999\n", "2:10: workers: too large\n" },
+                { PORT "workers: [1]\n",
+                  "2:10: workers: expected a whole number or auto, got a list\n" },
+                { PORT "start_timeout: 30\n",
+                  "2:16: start_timeout: expected a duration with its unit, such as 250ms, 3s, 5m "
+                  "or 1h, got \"30\"\n" },
+                { PORT "start_timeout: 0\n", "2:16: start_timeout: must be from 1s to 1h\n" },
+                { PORT "log: { level: loud }\n",
+                  "2:15: log.level: expected error, warning, notice, info or debug, got "
+                  "\"loud\"\n" },
+                { PORT "log: { level: {} }\n",
+                  "2:15: log.level: expected error, warning, notice, info or debug, got a "
+                  "map\n" },
+                { PORT "log: []\n", "2:6: log: expected a map, got a list\n" },
+                { PORT "modules: lib\n",
+                  "2:10: modules: expected an absolute path, got \"lib\"\n" },
+                { PORT "control: run/x\n",
+                  "2:10: control: expected an absolute path of at most 107 bytes, got "
+                  "\"run/x\"\n" },
+                { PORT "bricks: [{ name: A, module: ../m.so, default: yes }]\n",
+                  "2:18: bricks[0].name: expected a name of up to 64 characters from a-z 0-9 . _ - "
+                  "that begins with a letter or a digit, got \"A\"\n"
+                  "2:29: bricks[0].module: expected the name of a module or an absolute path, got "
+                  "\"../m.so\"\n"
+                  "2:47: bricks[0].default: expected true or false, got \"yes\"\n" },
+                { "ports: [{ listen: \"localhost:0\", limits: { request: 4M, reply: 2GiB } }]\n",
+                  "1:53: ports[0].limits.request: expected a size, such as 64KiB, 4MiB or 4MB, got "
+                  "\"4M\"\n"
+                  "1:64: ports[0].limits.reply: must be from 1KiB to 1GiB\n" },
+
+                /* names */
+                { PORT "bricks:\n  - { name: a, module: m }\n  - { name: a, module: m }\n",
+                  "4:13: bricks[1].name: another brick has this name; it is on line 3\n" },
+                { "ports: [{ listen: \"localhost:0\", bricks: [shild, shield, shield, x] }]\n"
+                  "bricks: [{ name: shield, module: m }]\n",
+                  "1:43: ports[0].bricks[0]: no brick has the name \"shild\"; did you mean "
+                  "\"shield\"?\n"
+                  "1:58: ports[0].bricks[2]: \"shield\" stands here twice\n"
+                  "1:66: ports[0].bricks[3]: no brick has the name \"x\"\n" },
+
+                /* variables */
+                { PORT "modules: /x/${T_UNSET}\n",
+                  "2:10: modules: the environment variable T_UNSET is not set; "
+                  "${T_UNSET:-default} gives a default\n" },
+                { PORT "modules: /x/${T_BINARY}\n",
+                  "2:10: modules: the environment variable T_BINARY is not UTF-8\n" },
+                { PORT "modules: /x/${\n",
+                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
+                  "characters themselves\n" },
+                { PORT "modules: /x/${1}\n",
+                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
+                  "characters themselves\n" },
+                { PORT "modules: /x/${A?b}\n",
+                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
+                  "characters themselves\n" },
+                { PORT "workers: ${T_EVIL}\n",
+                  "2:10: workers: expected a whole number or auto, got \"1?log: { level: debug "
+                  "}\"\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                expect(cases[i].text, strlen(cases[i].text), cases[i].expected);
+        expect("ports:\0", 7, "1:7: character U+0000 is not allowed here\n");
+}
+
+static void test_listen(void)
+{
+        static const struct {
+                const char *listen;
+                const char *host; /* NULL: no host:port */
+                const char *path;
+                const char *mistake;
+        } cases[] = {
+                { "127.0.0.1:50051", "127.0.0.1", NULL, NULL },
+                { "127.1.2.3:50051", "127.1.2.3", NULL, NULL },
+                { "localhost:50051", "localhost", NULL, NULL },
+                { "[::1]:50051", "::1", NULL, NULL },
+                { "[0:0:0::1]:50051", "::1", NULL, NULL },
+                { "[::ffff:127.0.0.1]:50051", "::ffff:127.0.0.1", NULL, NULL },
+                { "unix:/run/brickd/grpc", NULL, "/run/brickd/grpc", NULL },
+                { "systemd:grpc", NULL, "grpc", NULL },
+
+                { "50051", NULL, NULL,
+                  "expected host:port, unix:/path or systemd:NAME, such as \"127.0.0.1:50051\"" },
+                { "[::1]", NULL, NULL,
+                  "expected host:port, unix:/path or systemd:NAME, such as \"127.0.0.1:50051\"" },
+                { "", NULL, NULL,
+                  "expected host:port, unix:/path or systemd:NAME, such as \"127.0.0.1:50051\"" },
+                { ":50051", NULL, NULL,
+                  "no host; every address of this machine is \"[::]:50051\"" },
+                { "*:50051", NULL, NULL,
+                  "no host; every address of this machine is \"[::]:50051\"" },
+                { "[]:50051", NULL, NULL,
+                  "no host; every address of this machine is \"[::]:50051\"" },
+                { "::1:50051", NULL, NULL, "an IPv6 address stands in brackets: \"[::1]:50051\"" },
+                { "[127.0.0.1]:1", NULL, NULL,
+                  "the host must be \"localhost\" or an address of this machine" },
+                { "[localhost]:1", NULL, NULL,
+                  "the host must be \"localhost\" or an address of this machine" },
+                { "example.org:1", NULL, NULL,
+                  "the host must be \"localhost\" or an address of this machine" },
+                { "127.0.0.1:", NULL, NULL, "the port must be a number from 0 to 65535" },
+                { "127.0.0.1:http", NULL, NULL, "the port must be a number from 0 to 65535" },
+                { "127.0.0.1:65536", NULL, NULL, "the port must be a number from 0 to 65535" },
+                { "127.0.0.1:-1", NULL, NULL, "the port must be a number from 0 to 65535" },
+                { "127.0.0.1:+1", NULL, NULL, "the port must be a number from 0 to 65535" },
+                { "unix:run/x", NULL, NULL,
+                  "a unix socket is written unix:/path, with an absolute path" },
+                { "unix:/", NULL, NULL,
+                  "a unix socket is written unix:/path, with an absolute path" },
+                { "systemd:", NULL, NULL,
+                  "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
+                  "its unit" },
+                { "systemd:a b", NULL, NULL,
+                  "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
+                  "its unit" },
+                { "0.0.0.0:50051", NULL, NULL,
+                  "other machines can reach 0.0.0.0:50051, and there is no TLS yet: every port is "
+                  "plain text; listen on 127.0.0.1, or say allow_insecure: true here" },
+                { "[::]:50051", NULL, NULL,
+                  "other machines can reach [::]:50051, and there is no TLS yet: every port is "
+                  "plain text; listen on 127.0.0.1, or say allow_insecure: true here" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[512], expected[512];
+
+                snprintf(text, sizeof text, "ports: [{ listen: \"%s\" }]\n", cases[i].listen);
+                if (cases[i].mistake) {
+                        snprintf(expected, sizeof expected, "1:19: ports[0].listen: %s\n",
+                                 cases[i].mistake);
+                        expect(text, strlen(text), expected);
+                } else {
+                        _cleanup_(conf_freep) struct conf *conf = parse_good(text);
+                        const struct conf_port *port = &conf->ports[0];
+
+                        assert(strcmp(port->listen, cases[i].listen) == 0);
+                        assert(!cases[i].host || port->kind == LISTEN_INET);
+                        assert(!cases[i].host || strcmp(port->host, cases[i].host) == 0);
+                        assert(!cases[i].host || port->port == 50051);
+                        assert(!cases[i].path || strcmp(port->path, cases[i].path) == 0);
+                }
+        }
+}
+
+static void test_clash(void)
+{
+        static const struct {
+                const char *a, *b;
+                bool clash;
+        } cases[] = {
+                { "127.0.0.1:5", "127.0.0.1:5", true },  { "[::1]:5", "[0::1]:5", true },
+                { "unix:/a", "unix:/a", true },          { "systemd:a", "systemd:a", true },
+                { "127.0.0.1:0", "127.0.0.1:0", false }, { "127.0.0.1:5", "127.0.0.1:6", false },
+                { "127.0.0.1:5", "127.0.0.2:5", false }, { "unix:/a", "systemd:/a", false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[256];
+
+                snprintf(text, sizeof text, "ports:\n  - listen: \"%s\"\n  - listen: \"%s\"\n",
+                         cases[i].a, cases[i].b);
+                expect(text, strlen(text),
+                       cases[i].clash
+                               ? "3:13: ports[1].listen: the port on line 2 listens there already\n"
+                               : "");
+        }
+        expect("ports: [{ listen: \"[::]:1\", allow_insecure: true }]\n", 52, "");
+}
+
+static void test_values(void)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+
+        conf = parse_good("ports:\n"
+                          "  - listen: unix:/run/x\n"
+                          "    bricks: chat\n"
+                          "    limits: { request: 1MiB, reply: 2MiB, metadata: 4096, streams: 7,\n"
+                          "              window: 128KiB }\n"
+                          "  - listen: \"127.0.0.1:1\"\n"
+                          "bricks:\n"
+                          "  - name: shield\n"
+                          "    module: guard-rules\n"
+                          "  - name: chat\n"
+                          "    module: /lib/x.so\n"
+                          "    options: { a: [1, 2] }\n"
+                          "    default: true\n"
+                          "    match: { x-brick: a, model_id: [b, 3] }\n"
+                          "    limits: { concurrency: 1, queue: 0, threads: 2, timeout: 1.5s,\n"
+                          "              memory: 1MiB }\n"
+                          "workers: 3\n"
+                          "modules: /opt\n"
+                          "control: \"\"\n"
+                          "start_timeout: 5s\n"
+                          "drain: { grace: 1s, lame_duck: 2s, retire: 3s }\n"
+                          "log: { level: debug, format: json, access: off }\n");
+        assert(strcmp(conf->name, "t") == 0 && conf->base[0] == '/');
+        assert(conf->n_ports == 2 && conf->n_bricks == 2);
+        assert(conf->ports[0].n_bricks == 1 && conf->ports[0].bricks[0] == 1);
+        assert(conf->ports[0].max_request == 1 << 20 && conf->ports[0].max_reply == 2 << 20);
+        assert(conf->ports[0].max_metadata == 4096 && conf->ports[0].max_streams == 7);
+        assert(conf->ports[0].window == 128 << 10);
+        assert(conf->ports[1].n_bricks == 2 && conf->ports[1].bricks[1] == 1);
+        assert(conf->ports[1].node->line == 6);
+
+        assert(strcmp(conf->bricks[0].module, "guard-rules") == 0);
+        assert(!conf->bricks[0].options && !conf->bricks[0].match && !conf->bricks[0].is_default);
+        assert(conf->bricks[0].n_match_brick == 0);
+        assert(conf->bricks[1].is_default && conf->bricks[1].options && conf->bricks[1].match);
+        assert(conf->bricks[1].n_match_brick == 1 && conf->bricks[1].n_match_model == 2);
+        assert(strcmp(conf->bricks[1].match_brick[0], "a") == 0);
+        assert(strcmp(conf->bricks[1].match_model[1], "3") == 0);
+        assert(conf->bricks[1].limits.concurrency == 1 && conf->bricks[1].limits.queue == 0);
+        assert(conf->bricks[1].limits.threads == 2);
+        assert(conf->bricks[1].limits.timeout == SECOND * 3 / 2);
+        assert(conf->bricks[1].limits.arena == 1 << 20);
+
+        assert(conf->workers == 3 && strcmp(conf->module_dir, "/opt") == 0 && !conf->control);
+        assert(conf->start_timeout == 5 * SECOND && conf->drain_grace == SECOND);
+        assert(conf->drain_lame_duck == 2 * SECOND && conf->drain_retire == 3 * SECOND);
+        assert(conf->log_level == LOG_LEVEL_DEBUG && conf->log_target == LOG_TARGET_JSON);
+        assert(conf->log_access == ACCESS_OFF);
+        assert(conf_find_brick(conf, "chat") == 1 && conf_find_brick(conf, "none") == -1);
+}
+
+static void test_defaults(void)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL, *other = NULL, *wide = NULL;
+
+        conf = parse_good(PORT "bricks:\nlog:\n");
+        assert(conf->n_bricks == 0 && conf->ports[0].n_bricks == 0);
+        assert(!conf->ports[0].allow_insecure);
+        assert(conf->ports[0].max_request == 4 << 20 && conf->ports[0].max_reply == 64 << 20);
+        assert(conf->workers == 1 && conf->drain_grace == 3 * SECOND && conf->drain_lame_duck == 0);
+        assert(conf->log_level == LOG_LEVEL_INFO && conf->log_target == LOG_TARGET_AUTO);
+        assert(conf->log_access == ACCESS_ALL && conf->control && conf->control[0] == '/');
+        assert(strcmp(conf->module_dir, "/from/environment") == 0);
+
+        other = parse_good(PORT "modules: /own\ncontrol: null\nworkers: auto\n");
+        assert(strcmp(other->module_dir, "/own") == 0 && !other->control);
+        assert(other->workers >= 1 && other->workers <= 256);
+
+        assert(unsetenv("BRICKD_MODULES") == 0);
+        wide = parse_good(PORT "bricks: [{ name: a, module: b }]\n");
+        assert(wide->module_dir[0] == '/' && strcmp(wide->module_dir, "/from/environment") != 0);
+        assert(wide->bricks[0].limits.concurrency == 4096 && wide->bricks[0].limits.queue == 1024);
+        assert(wide->bricks[0].limits.threads == 4 && wide->bricks[0].limits.timeout == 0);
+}
+
+static void test_variables(void)
+{
+        static const struct {
+                const char *text;
+                const char *value;
+        } cases[] = {
+                { "${T_WORD}", "word" },
+                { "'${T_WORD}'", "word" },
+                { "a-${T_WORD}-${T_WORD}", "a-word-word" },
+                { "${T_UNSET:-fallback}", "fallback" },
+                { "${T_EMPTY:-fallback}", "fallback" },
+                { "${T_UNSET:-}", "" },
+                { "${T_EMPTY}", "" },
+                { "a$b", "a$b" },
+                { "a$", "a$" },
+                { "$$", "$" },
+                { "$${T_WORD}", "${T_WORD}" },
+                { "$$$${T_WORD}", "$${T_WORD}" },
+                { "$$${T_WORD}", "$word" },
+                { "\"${T_DOLLAR}\"", "${T_WORD}" },
+                { "${T_EVIL}", "1\nlog: { level: debug }" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(conf_freep) struct conf *conf = NULL;
+                const struct node *node;
+                char text[256];
+
+                snprintf(text, sizeof text,
+                         PORT "bricks:\n  - name: a\n    module: b\n    options:\n      x: %s\n",
+                         cases[i].text);
+                conf = parse_good(text);
+                node = node_get(conf->bricks[0].options, "x");
+                assert(strcmp(node->text, cases[i].value) == 0);
+                assert(node->length == strlen(node->text));
+        }
+}
+
+static void test_aliases(void)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        char path[64];
+
+        conf = parse_good(
+                PORT "bricks:\n"
+                     "  - { name: a, module: m, limits: &l { queue: 7 } }\n"
+                     "  - { name: b, module: m, limits: *l, options: { x: &x [1, 2], y: *x } }\n");
+        assert(conf->bricks[1].limits.queue == 7);
+        node_path(node_get(conf->bricks[1].options, "y")->children[1], path, sizeof path);
+        assert(strcmp(path, "bricks[1].options.y[1]") == 0);
+}
+
+/* Repeats `unit` n times after `head`. */
+static char *repeat(const char *head, const char *unit, size_t n, size_t *ret_length)
+{
+        char *text = NULL;
+        FILE *f;
+
+        f = open_memstream(&text, ret_length);
+        assert(f);
+        fputs(head, f);
+        for (size_t i = 0; i < n; i++)
+                fputs(unit, f);
+        assert(fclose(f) == 0);
+        return text;
+}
+
+static void expect_repeated(const char *head, const char *unit, size_t n, const char *expected)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+
+        text = repeat(head, unit, n, &length);
+        expect(text, length, expected);
+}
+
+static void test_bounds(void)
+{
+        expect_repeated(PORT "bricks: ", "[", 100, "2:72: nested deeper than 64 levels\n");
+        expect_repeated(PORT "bricks: ", "[", 1000000, "2:72: nested deeper than 64 levels\n");
+        expect_repeated(PORT "bricks:\n", "- ", 100, "3:127: nested deeper than 64 levels\n");
+        expect_repeated(PORT "x: [", "a,", 200000,
+                        "2:199995: more than 100000 values, each use of an alias counted\n");
+        expect_repeated(PORT "x:\n", "- &a b\n", 2000, "1003:3: more than 1000 anchors\n");
+        expect_repeated("ports:\n", "- listen: \"127.0.0.1:0\"\n", 65,
+                        "2:1: ports: 65 entries are too many; the limit is 64\n");
+        expect_repeated(PORT "bricks:\n", "- { name: a, module: a }\n", 1025,
+                        "3:1: bricks: 1025 entries are too many; the limit is 1024\n");
+
+        /* every level is ten times the one before */
+        expect(PORT "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+                    "b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+                    "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n"
+                    "d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+                    "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n"
+                    "f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n",
+               strlen(PORT) + 37 + 5 * 47,
+               "6:36: more than 100000 values, each use of an alias counted\n");
+}
+
+/* Ten megabytes that mean little. */
+static void test_large(void)
+{
+        _cleanup_free_ char *comments = NULL, *scalar = NULL, *huge = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL, *other = NULL;
+        size_t length;
+
+        comments = repeat(PORT, "# nothing to see here\n", 500000, &length);
+        conf = parse_good(comments);
+        scalar = repeat(PORT "bricks: [{ name: a, module: b, options: { x: \"", "12345678", 1300000,
+                        &length);
+        scalar = realloc(scalar, length + 16);
+        assert(scalar);
+        strcpy(scalar + length, "\" } }]\n");
+        other = parse_good(scalar);
+        assert(node_get(other->bricks[0].options, "x")->length == 1300000 * 8);
+
+        huge = repeat(PORT, "# 3456789abcdef\n", 1024 * 1024, &length);
+        expect(huge, length, " larger than 16 MiB\n");
+}
+
+static void test_many_mistakes(void)
+{
+        _cleanup_free_ char *text = NULL, *found = NULL;
+        struct conf *conf = NULL;
+        size_t length;
+        char *line;
+
+        text = repeat("b: 1\na: 1\n", "a: 1\n", 99, &length);
+        assert(parse(text, length, &conf, &found) == -EINVAL);
+        line = found;
+        /* The missing ports, both unknown keys, and each duplicate as an unknown key, too. */
+        for (unsigned i = 0; i < DIAG_SHOWN_MAX; i++) {
+                assert(line);
+                assert(i < 2 || strtoul(line, NULL, 10) == (i - 2) / 2 + 2 ||
+                       strtoul(line, NULL, 10) == (i - 2) / 2 + 3);
+                line = strchr(line, '\n');
+                line += line != NULL;
+        }
+        assert(line && strncmp(line, "and ", 4) == 0);
+}
+
+static void test_quotes(void)
+{
+        static const struct {
+                const char *text;
+                const char *expected;
+        } cases[] = {
+                { PORT "workers: 0\n", "t:2:10: workers: must be from 1 to 256\n"
+                                       "    2 | workers: 0\n"
+                                       "      |          ^" },
+                { "ports:\t[{\tlisten:\t5\t}]\n",
+                  "t:1:19: ports[0].listen: expected host:port, unix:/path or systemd:NAME, such "
+                  "as \"127.0.0.1:50051\"\n"
+                  "    1 | ports: [{ listen: 5 }]\n"
+                  "      |                   ^" },
+                { PORT "\"\xe4\xb8\xad\xe6\x96\x87\": 1\r\n",
+                  "t:2:1: \xe4\xb8\xad\xe6\x96\x87: unknown key\n"
+                  "    2 | \"\xe4\xb8\xad\xe6\x96\x87\": 1\n"
+                  "      | ^" },
+                { PORT "log: { \"\xe4\xb8\xad\xe6\x96\x87\": 1, x: 1 }\r\n",
+                  "t:2:8: log.\xe4\xb8\xad\xe6\x96\x87: unknown key\n"
+                  "    2 | log: { \"\xe4\xb8\xad\xe6\x96\x87\": 1, x: 1 }\n"
+                  "      |        ^\n"
+                  "t:2:17: log.x: unknown key\n"
+                  "    2 | log: { \"\xe4\xb8\xad\xe6\x96\x87\": 1, x: 1 }\n"
+                  "      |                   ^" },
+                { PORT "log: \"\x1b[31m\"\n", "t:2:7: character U+001B is not allowed here\n"
+                                              "    2 | log: \"?[31m\"\n"
+                                              "      |       ^" },
+                { PORT "log: \"\xff\"\n", "t:2:7: not UTF-8: byte 0xff\n"
+                                          "    2 | log: \"\xef\xbf\xbd\"\n"
+                                          "      |       ^" },
+                { PORT "\"\\e[31m\\n\": 1\n", "t:2:1: ?[31m?: unknown key\n"
+                                              "    2 | \"\\e[31m\\n\": 1\n"
+                                              "      | ^" },
+                { "", "t:1:1: ports: required" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(diag_freep) struct diag *diag = NULL;
+                _cleanup_free_ char *found = NULL;
+                struct conf *conf = NULL;
+                size_t length;
+                FILE *f;
+
+                assert(diag_new(&diag, "t", cases[i].text, strlen(cases[i].text)) == 0);
+                assert(conf_parse(&conf, "t", cases[i].text, strlen(cases[i].text), diag) ==
+                       -EINVAL);
+                f = open_memstream(&found, &length);
+                assert(f);
+                diag_print(diag, f);
+                assert(fclose(f) == 0);
+                if (strncmp(found, cases[i].expected, length - 1) != 0)
+                        fprintf(stderr, "--- expected\n%s\n--- found\n%s", cases[i].expected,
+                                found);
+                assert(length == strlen(cases[i].expected) + 1);
+                assert(strncmp(found, cases[i].expected, length - 1) == 0);
+        }
+}
+
+/* However long the line, what is shown of it fits, and the caret is below the mistake. */
+static void test_long_line(void)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_free_ char *text = NULL;
+        const char *line, *caret;
+        char mark[16];
+        size_t length;
+
+        text = repeat("", "0123456789", 100000, &length);
+        assert(diag_new(&diag, "t", text, length) == 0);
+        for (unsigned column = 1; column < 1000; column++) {
+                diag_add_at(diag, 1, column, "x");
+                if (column % 37 > 0)
+                        continue;
+                assert(diag_text(diag, 0));
+        }
+        diag = diag_free(diag);
+
+        for (unsigned column = 1; column < 500; column++) {
+                assert(diag_new(&diag, "t", text, length) == 0);
+                diag_add_at(diag, 1, column, "x");
+                line = strstr(diag_text(diag, 0), "\n    1 | ");
+                assert(line);
+                line += 9;
+                caret = strstr(line, "\n      | ");
+                assert(caret && caret - line < 120);
+                caret += 9;
+                snprintf(mark, sizeof mark, "%u", (column - 1) % 10);
+                assert(caret[strspn(caret, " ")] == '^' && caret[strspn(caret, " ") + 1] == '\0');
+                assert(line[strspn(caret, " ")] == mark[0]);
+                diag = diag_free(diag);
+        }
+}
+
+static void test_diag(void)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+
+        assert(diag_new(&diag, "file", "a\nsecret\n", 9) == 0);
+        assert(!diag_text(diag, 0) && diag_count(diag) == 0 && diag_line(diag, 0) == 0);
+        diag_add_at(diag, 2, 1, "second");
+        assert(strstr(diag_text(diag, 0), "secret"));
+        diag_add(diag, NULL, "%s", "whole");
+        diag_hide_line(diag, 2);
+        diag_add_at(diag, 1, 1, "first\nof all");
+        diag_add_at(diag, 99, 1, "behind the end");
+        assert(diag_count(diag) == 4 && strcmp(diag_name(diag), "file") == 0);
+        assert(strcmp(diag_text(diag, 0), "file: whole") == 0 && diag_line(diag, 0) == 0);
+        assert(strcmp(diag_text(diag, 1), "file:1:1: first?of all\n    1 | a\n      | ^") == 0);
+        assert(strcmp(diag_text(diag, 2), "file:2:1: second") == 0 && diag_line(diag, 2) == 2);
+        assert(strcmp(diag_text(diag, 3), "file:99:1: behind the end") == 0);
+
+        diag_add(NULL, NULL, "ignored");
+        diag_add_at(NULL, 1, 1, "ignored");
+        diag_hide_line(NULL, 1);
+}
+
+static void test_read(void)
+{
+        char name[] = "/tmp/test-conf-XXXXXX";
+        _cleanup_free_ char *bytes = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t length = 0;
+
+        fd = mkstemp(name);
+        assert(fd >= 0);
+        assert(write(fd, "ports:\n", 7) == 7);
+        assert(conf_read(name, &bytes, &length) == 0);
+        assert(length == 7 && memcmp(bytes, "ports:\n", 7) == 0);
+        assert(ftruncate(fd, 16 * 1024 * 1024 + 1) == 0);
+        assert(conf_read(name, &bytes, &length) == -EFBIG);
+        assert(unlink(name) == 0);
+        assert(conf_read(name, &bytes, &length) == -ENOENT);
+        assert(conf_read("/tmp", &bytes, &length) == -EISDIR);
+        assert(length == 7);
+}
+
+int main(void)
+{
+        assert(setenv("BRICKD_MODULES", "/from/environment", 1) == 0);
+        assert(setenv("T_WORD", "word", 1) == 0);
+        assert(setenv("T_EMPTY", "", 1) == 0);
+        assert(setenv("T_DOLLAR", "${T_WORD}", 1) == 0);
+        assert(setenv("T_BINARY", "\xff", 1) == 0);
+        assert(setenv("T_EVIL", "1\nlog: { level: debug }", 1) == 0);
+        assert(unsetenv("T_UNSET") == 0);
+
+        test_mistakes();
+        test_listen();
+        test_clash();
+        test_values();
+        test_variables();
+        test_aliases();
+        test_bounds();
+        test_large();
+        test_many_mistakes();
+        test_quotes();
+        test_long_line();
+        test_diag();
+        test_read();
+        test_defaults();
+        assert(failures == 0);
+        return 0;
+}
