@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "chat.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number too large for an integer, say a seed, is no reason to refuse an answer. */
+#define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL)
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* --- the request --------------------------------------------------------------------- */
+
+static int add_message(json_t *messages, const char *role, const char *content)
+{
+        return json_array_append_new(messages,
+                                     json_pack("{ssss}", "role", role, "content", content));
+}
+
+static json_t *build_messages(const struct chat_options *options, const LLMRequest *request)
+{
+        json_auto_t *messages = json_array();
+        bool empty = request->prompt[0] == '\0';
+        int r = 0;
+
+        if (options->system_prompt)
+                r = add_message(messages, "system", options->system_prompt);
+        for (size_t i = 0; r == 0 && i < request->n_context; i++) {
+                const LLMContext *item = request->context[i];
+
+                r = add_message(messages, item->role[0] ? item->role : "user", item->content);
+        }
+        if (r == 0)
+                r = add_message(messages, "user",
+                                empty ? options->default_prompt : request->prompt);
+        return r == 0 ? json_incref(messages) : NULL;
+}
+
+/* 0.7, which reached us as the float 0.699999988, goes on as 0.7. */
+static double widen(float temperature)
+{
+        return round((double)temperature * 1e6) / 1e6;
+}
+
+/* In the request 0 means none: an unset float of proto3. */
+static int add_temperature(json_t *body, const struct chat_options *options, float requested)
+{
+        if (requested != 0)
+                return json_object_set_new(body, "temperature", json_real(widen(requested)));
+        if (isnan(options->temperature))
+                return 0;
+        return json_object_set_new(body, "temperature", json_real(options->temperature));
+}
+
+char *chat_request(const struct chat_options *options, const LLMRequest *request, bool stream)
+{
+        const char *model = request->model_id[0] ? request->model_id : options->model;
+        json_auto_t *body = NULL;
+        int r;
+
+        body = json_pack("{ss so sb}", "model", model, "messages", build_messages(options, request),
+                         "stream", stream);
+        if (!body)
+                return NULL;
+        r = add_temperature(body, options, request->temperature);
+        if (request->max_tokens > 0)
+                r |= json_object_set_new(body, "max_tokens", json_integer(request->max_tokens));
+        if (stream && options->include_usage)
+                r |= json_object_set_new(body, "stream_options",
+                                         json_pack("{sb}", "include_usage", true));
+        return r == 0 ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+}
+
+static int64_t to_int(const json_t *number)
+{
+        double value = json_number_value(number);
+
+        return value > 0 && value < 0x1p53 ? (int64_t)value : 0;
+}
+
+/* --- failures ------------------------------------------------------------------------ */
+
+/* Cuts between two characters. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+        size_t n = strnlen(from, size - 1);
+
+        if (from[n] != '\0')
+                while (n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80)
+                        n--;
+        memcpy(to, from, n);
+        to[n] = '\0';
+}
+
+void chat_fail(struct chat_failure *failure, int32_t code, bool retry, const char *format, ...)
+{
+        char message[sizeof failure->message * 2];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(message, sizeof message, format, args);
+        va_end(args);
+        *failure = (struct chat_failure){ .code = code, .retry = retry };
+        copy_text(failure->message, sizeof failure->message, message);
+}
+
+/* What the API's `code` or `type` says more precisely than its HTTP status. */
+static const struct {
+        const char *word;
+        int32_t code;
+        bool retry;
+} words[] = {
+        { "insufficient_quota", CHAT_E_RATE_LIMIT, false },
+        { "rate_limit_exceeded", CHAT_E_RATE_LIMIT, true },
+        { "rate_limit_error", CHAT_E_RATE_LIMIT, true },
+        { "model_not_found", CHAT_E_MODEL_NOT_FOUND, false },
+        { "overloaded_error", CHAT_E_MODEL_OVERLOAD, true },
+        { "invalid_api_key", BRICK_E_UNAUTHORIZED, false },
+        { "authentication_error", BRICK_E_UNAUTHORIZED, false },
+        { "permission_error", BRICK_E_FORBIDDEN, false },
+        { "context_length_exceeded", BRICK_E_BAD_REQUEST, false },
+        { "invalid_request_error", BRICK_E_BAD_REQUEST, false },
+        { "server_error", CHAT_E_API, true },
+};
+
+static bool classify_word(struct chat_failure *failure, const char *word)
+{
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+                if (strcmp(words[i].word, word) == 0) {
+                        failure->code = words[i].code;
+                        failure->retry = words[i].retry;
+                        return true;
+                }
+        return false;
+}
+
+/* llmbrick has these of HTTP's numbers. */
+static int32_t client_error(long status)
+{
+        static const uint16_t known[] = { 400, 401, 403, 404, 405, 406, 408, 409, 410, 411,
+                                          412, 413, 414, 415, 416, 417, 422, 423, 424 };
+
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+                if (known[i] == status)
+                        return (int32_t)status;
+        return BRICK_E_BAD_REQUEST;
+}
+
+static bool classify_status(struct chat_failure *failure, long status)
+{
+        if (status < 400 || status > 599)
+                return false;
+        failure->retry = status >= 500 || status == 408 || status == 429;
+        switch (status) {
+        case 429:
+                failure->code = CHAT_E_RATE_LIMIT;
+                break;
+        case 502:
+        case 503:
+                failure->code = CHAT_E_SERVICE_UNAVAILABLE;
+                break;
+        case 504:
+                failure->code = CHAT_E_SERVICE_TIMEOUT;
+                break;
+        case 529:
+                failure->code = CHAT_E_MODEL_OVERLOAD;
+                break;
+        default:
+                failure->code = status < 500 ? client_error(status) : CHAT_E_API;
+        }
+        return true;
+}
+
+static const char *string_or(const json_t *string, const char *otherwise)
+{
+        return json_is_string(string) ? json_string_value(string) : otherwise;
+}
+
+/*
+ * The text of an error, wherever the server put it: {"error": {"message": ..}} says OpenAI,
+ * {"error": ".."}, {"message": ..} and {"detail": ".."} say others.
+ */
+static const char *error_message(const json_t *root, const json_t *error)
+{
+        const char *message = string_or(error, NULL);
+
+        if (!message)
+                message = string_or(json_object_get(error, "message"), NULL);
+        if (!message)
+                message = string_or(json_object_get(root, "message"), NULL);
+        return message ? message : string_or(json_object_get(root, "detail"), "");
+}
+
+static void fail_from(struct chat_failure *failure, long status, const json_t *root)
+{
+        const json_t *error = json_object_get(root, "error");
+        const json_t *fields = json_is_object(error) ? error : root;
+        const json_t *number = json_object_get(fields, "code");
+        const char *code = string_or(number, ""), *message = error_message(root, error);
+        const char *type = string_or(json_object_get(fields, "type"), "");
+        char http[16] = "", detail[sizeof failure->detail * 2];
+
+        *failure = (struct chat_failure){ .code = CHAT_E_API };
+        if (!classify_word(failure, code) && !classify_status(failure, status) &&
+            !classify_status(failure, (long)to_int(number)) &&
+            !classify_status(failure, strtol(code, NULL, 10)))
+                (void)classify_word(failure, type);
+
+        if (status != 0)
+                (void)snprintf(http, sizeof http, "HTTP %ld", status);
+        (void)snprintf(detail, sizeof detail, "%s%s%s%s%s", http, *http && *type ? " " : "", type,
+                       *code ? "/" : "", code);
+        copy_text(failure->detail, sizeof failure->detail, detail);
+        if (*message)
+                copy_text(failure->message, sizeof failure->message, message);
+        else
+                (void)snprintf(failure->message, sizeof failure->message, "the API answered %s",
+                               *http ? http : "with an error that it does not explain");
+}
+
+void chat_fail_http(struct chat_failure *failure, long status, const char *body, size_t size)
+{
+        json_auto_t *root = NULL;
+
+        if (body)
+                root = json_loadb(body, size, DECODE, NULL);
+        /* A line of plain text is worth as much; a page of HTML is not. */
+        if (!root && body && size < sizeof failure->message && body[0] != '<')
+                root = json_pack("{s o*}", "error", json_stringn(body, size));
+        fail_from(failure, status, root);
+}
+
+/* --- the answer ---------------------------------------------------------------------- */
+
+static bool parse_escape(const char *p, const char *end, unsigned *ret)
+{
+        char hex[5] = { 0 };
+
+        if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+                return false;
+        memcpy(hex, p + 2, 4);
+        if (strspn(hex, "0123456789abcdefABCDEF") != 4)
+                return false;
+        *ret = (unsigned)strtoul(hex, NULL, 16);
+        return true;
+}
+
+static bool is_high(unsigned unit)
+{
+        return unit >= 0xd800 && unit <= 0xdbff;
+}
+
+static bool is_low(unsigned unit)
+{
+        return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+/*
+ * Half a surrogate pair, as models send them when one character spans two tokens, is valid JSON,
+ * but no parser can put it into a UTF-8 string. So each moves, in its escape, to the private use
+ * area: \ud83d becomes \ue83d, and add_text() moves it back. Tells whether there are any: in a
+ * document without, private characters are what they seem.
+ */
+static bool hide_halves(char *json, size_t size)
+{
+        char *end = json + size, *p = json;
+        bool found = false;
+
+        while ((p = memchr(p, '\\', (size_t)(end - p)))) {
+                unsigned unit, next;
+
+                if (!parse_escape(p, end, &unit)) {
+                        p += end - p < 2 ? 1 : 2;
+                        continue;
+                }
+                if (is_high(unit) && parse_escape(p + 6, end, &next) && is_low(next)) {
+                        p += 12;
+                        continue;
+                }
+                if (is_high(unit) || is_low(unit)) {
+                        p[2] = 'e';
+                        found = true;
+                }
+                p += 6;
+        }
+        return found;
+}
+
+/* The half that hides in the three bytes at p, or 0. */
+static unsigned hidden_half(const unsigned char *p, const unsigned char *end)
+{
+        if (end - p < 3 || p[0] != 0xee || p[1] < 0xa0)
+                return 0;
+        return 0xd800 + ((p[1] & 0x1fu) << 6) + (p[2] & 0x3fu);
+}
+
+static char *put_pair(char *to, unsigned high, unsigned low)
+{
+        unsigned c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+
+        *to++ = (char)(0xf0 | c >> 18);
+        *to++ = (char)(0x80 | (c >> 12 & 0x3f));
+        *to++ = (char)(0x80 | (c >> 6 & 0x3f));
+        *to++ = (char)(0x80 | (c & 0x3f));
+        return to;
+}
+
+/* Returns the end of what it wrote: at most as much as it read, and 3 bytes. */
+static char *copy_mending(struct chat_answer *answer, char *to, const char *text, size_t n,
+                          bool halves)
+{
+        const unsigned char *p = (const unsigned char *)text, *end = p + n;
+
+        while (p < end) {
+                unsigned half = halves ? hidden_half(p, end) : 0;
+
+                if (answer->high && is_low(half)) {
+                        to = put_pair(to, answer->high, half);
+                        answer->high = 0;
+                        p += 3;
+                        continue;
+                }
+                if (answer->high)
+                        to = stpcpy(to, REPLACEMENT);
+                answer->high = is_high(half) ? (uint16_t)half : 0;
+                if (is_low(half))
+                        to = stpcpy(to, REPLACEMENT);
+                if (half) {
+                        p += 3;
+                        continue;
+                }
+                if (*p != '\0') /* a protobuf-c string cannot hold it */
+                        *to++ = (char)*p;
+                p++;
+        }
+        return to;
+}
+
+static int add_text(struct chat_answer *answer, const json_t *string, bool halves)
+{
+        size_t n = json_string_length(string);
+        char *text, *end;
+
+        if (n == 0)
+                return 0;
+        text = realloc(answer->text, answer->n_text + n + strlen(REPLACEMENT) + 1);
+        if (!text)
+                return -ENOMEM;
+        answer->text = text;
+        end = copy_mending(answer, text + answer->n_text, json_string_value(string), n, halves);
+        *end = '\0';
+        answer->n_text = (size_t)(end - text);
+        return 0;
+}
+
+/* A half at the end of a whole answer waits for nothing. */
+static int add_rest(struct chat_answer *answer)
+{
+        json_auto_t *rest = json_string(chat_rest(answer));
+
+        answer->high = 0;
+        return rest ? add_text(answer, rest, false) : -ENOMEM;
+}
+
+/* A refusal is what the model says instead. A list of parts is read as its texts. */
+static int add_content(struct chat_answer *answer, const json_t *message, bool halves)
+{
+        const json_t *content = json_object_get(message, "content"), *part;
+        size_t i;
+        int r;
+
+        r = add_text(answer, content, halves);
+        json_array_foreach(content, i, part)
+        {
+                if (r == 0)
+                        r = add_text(answer, json_object_get(part, "text"), halves);
+                if (r == 0)
+                        r = add_text(answer, json_object_get(part, "refusal"), halves);
+        }
+        return r == 0 ? add_text(answer, json_object_get(message, "refusal"), halves) : r;
+}
+
+static void take_usage(struct chat_answer *answer, const json_t *usage)
+{
+        if (!json_is_object(usage))
+                return;
+        answer->has_usage = true;
+        answer->prompt_tokens = to_int(json_object_get(usage, "prompt_tokens"));
+        answer->completion_tokens = to_int(json_object_get(usage, "completion_tokens"));
+        answer->total_tokens = to_int(json_object_get(usage, "total_tokens"));
+}
+
+static void take_facts(struct chat_answer *answer, const json_t *root, const json_t *choice)
+{
+        const char *model = string_or(json_object_get(root, "model"), "");
+        const char *reason = string_or(json_object_get(choice, "finish_reason"), "");
+
+        if (*model)
+                copy_text(answer->model, sizeof answer->model, model);
+        if (*reason)
+                copy_text(answer->finish_reason, sizeof answer->finish_reason, reason);
+        take_usage(answer, json_object_get(root, "usage"));
+}
+
+static int take_choice(struct chat_answer *answer, enum chat_kind kind, const json_t *root,
+                       bool halves, struct chat_failure *ret_failure)
+{
+        const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+        const json_t *message = json_object_get(choice, kind == CHAT_WHOLE ? "message" : "delta");
+
+        if (kind == CHAT_WHOLE && !json_is_object(message)) {
+                chat_fail(ret_failure, CHAT_E_API, false,
+                          "the API's answer has no choices[0].message");
+                return -EBADMSG;
+        }
+        take_facts(answer, root, choice);
+        if (add_content(answer, message, halves) < 0 ||
+            (kind == CHAT_WHOLE && add_rest(answer) < 0)) {
+                chat_fail(ret_failure, BRICK_E_INTERNAL, false, "out of memory");
+                return -EBADMSG;
+        }
+        return 0;
+}
+
+/* An answer may begin where the last one has ended. */
+static int reset_text(struct chat_answer *answer)
+{
+        if (!answer->text)
+                answer->text = malloc(1);
+        if (!answer->text)
+                return -ENOMEM;
+        answer->text[0] = '\0';
+        answer->n_text = 0;
+        return 0;
+}
+
+int chat_take(struct chat_answer *answer, enum chat_kind kind, char *json, size_t size,
+              struct chat_failure *ret_failure)
+{
+        bool halves = hide_halves(json, size);
+        json_auto_t *root = json_loadb(json, size, DECODE, NULL);
+        const json_t *error = json_object_get(root, "error");
+
+        if (reset_text(answer) < 0) {
+                chat_fail(ret_failure, BRICK_E_INTERNAL, false, "out of memory");
+                return -EBADMSG;
+        }
+        if (!json_is_object(root)) {
+                chat_fail(ret_failure, CHAT_E_API, false,
+                          "the API sent something that is not JSON where %s was due",
+                          kind == CHAT_WHOLE ? "the answer" : "a chunk of the answer");
+                return -EBADMSG;
+        }
+        if (kind == CHAT_ERROR || (error && !json_is_null(error))) {
+                fail_from(ret_failure, 0, root);
+                return -EBADMSG;
+        }
+        return take_choice(answer, kind, root, halves, ret_failure);
+}
+
+const char *chat_rest(const struct chat_answer *answer)
+{
+        return answer->high ? REPLACEMENT : "";
+}
+
+void chat_answer_done(struct chat_answer *answer)
+{
+        free(answer->text);
+        *answer = (struct chat_answer){};
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "job.h"
+
+/*
+ * Connections being opened at a time. libcurl resolves a name in a thread per transfer until the
+ * first answer is in its cache, and servers drop what does not fit into their backlog.
+ */
+#define OPENING_MAX 64
+
+struct engine {
+        const struct config *config;
+        pthread_t thread;
+        bool running;
+        int wake_fd;
+
+        pthread_mutex_t lock;
+        STAILQ_HEAD(, job) inbox;
+        bool stopping;
+
+        /* The thread's own. */
+        sd_event *event;
+        CURLM *multi;
+        sd_event_source *timer;  /* libcurl's */
+        TAILQ_HEAD(, job) queue; /* for a connection */
+        LIST_HEAD(, job) jobs;
+        unsigned opening, transfers; /* of those that libcurl has */
+};
+
+const struct config *engine_config(const struct engine *engine)
+{
+        return engine->config;
+}
+
+sd_event *engine_event(const struct engine *engine)
+{
+        return engine->event;
+}
+
+uint64_t engine_now(const struct engine *engine)
+{
+        uint64_t now = 0;
+
+        (void)sd_event_now(engine->event, CLOCK_MONOTONIC, &now);
+        return now;
+}
+
+/* --- jobs ---------------------------------------------------------------------------- */
+
+void engine_adopt(struct engine *engine, struct job *job)
+{
+        LIST_INSERT_HEAD(&engine->jobs, job_ref(job), jobs);
+}
+
+void engine_drop(struct engine *engine, struct job *job)
+{
+        LIST_REMOVE(job, jobs);
+        job_unref(job);
+}
+
+void engine_queue(struct engine *engine, struct job *job)
+{
+        TAILQ_INSERT_TAIL(&engine->queue, job, queue);
+        job->queued = true;
+}
+
+static void leave_queue(struct engine *engine, struct job *job)
+{
+        TAILQ_REMOVE(&engine->queue, job, queue);
+        job->queued = false;
+}
+
+void engine_connected(struct engine *engine, struct job *job)
+{
+        engine->opening--;
+}
+
+void engine_close(struct engine *engine, struct job *job)
+{
+        if (job->queued)
+                leave_queue(engine, job);
+        if (!job->transferring)
+                return;
+        (void)curl_multi_remove_handle(engine->multi, job->easy);
+        job->transferring = false;
+        engine->transfers--;
+        if (job->state == JOB_OPENING)
+                engine->opening--;
+}
+
+static void open_transfer(struct engine *engine, struct job *job)
+{
+        CURL *easy;
+
+        leave_queue(engine, job);
+        easy = job_connect(job);
+        if (!easy || curl_multi_add_handle(engine->multi, easy) != CURLM_OK) {
+                job_done(job, CURLE_OUT_OF_MEMORY);
+                return;
+        }
+        job->transferring = true;
+        engine->transfers++;
+        engine->opening++;
+}
+
+/* After each turn of the loop, since nothing can be given to libcurl from its own callbacks. */
+static int on_turn(sd_event_source *source, void *user)
+{
+        struct engine *engine = user;
+
+        while (!TAILQ_EMPTY(&engine->queue) && engine->opening < OPENING_MAX &&
+               engine->transfers < engine->config->max_connections)
+                open_transfer(engine, TAILQ_FIRST(&engine->queue));
+        return 0;
+}
+
+/* --- libcurl ------------------------------------------------------------------------- */
+
+static void run_multi(struct engine *engine, curl_socket_t fd, int events)
+{
+        CURLMsg *message;
+        int n;
+
+        (void)curl_multi_socket_action(engine->multi, fd, events, &n);
+        while ((message = curl_multi_info_read(engine->multi, &n))) {
+                CURLcode result = message->data.result;
+                struct job *job = NULL;
+
+                (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job);
+                engine_close(engine, job);
+                job_done(job, result);
+        }
+}
+
+static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *user)
+{
+        int events = 0;
+
+        if (revents & (EPOLLIN | EPOLLHUP))
+                events |= CURL_CSELECT_IN;
+        if (revents & EPOLLOUT)
+                events |= CURL_CSELECT_OUT;
+        if (revents & EPOLLERR)
+                events |= CURL_CSELECT_ERR;
+        run_multi(user, fd, events);
+        return 0;
+}
+
+static int on_curl_timer(sd_event_source *source, uint64_t usec, void *user)
+{
+        run_multi(user, CURL_SOCKET_TIMEOUT, 0);
+        return 0;
+}
+
+/* libcurl wants a socket watched. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *data)
+{
+        struct engine *engine = user;
+        sd_event_source *source = data;
+        uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) |
+                          (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+
+        if (what == CURL_POLL_REMOVE) {
+                (void)sd_event_source_disable_unref(source);
+                (void)curl_multi_assign(engine->multi, fd, NULL);
+                return 0;
+        }
+        if (source)
+                return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
+        if (sd_event_add_io(engine->event, &source, fd, events, on_socket, engine) < 0)
+                return -1;
+        (void)curl_multi_assign(engine->multi, fd, source);
+        return 0;
+}
+
+/* libcurl wants to be called in a while. */
+static int set_curl_timer(CURLM *multi, long ms, void *user)
+{
+        struct engine *engine = user;
+
+        if (ms < 0)
+                return sd_event_source_set_enabled(engine->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+        if (sd_event_source_set_time(engine->timer, engine_now(engine) + (uint64_t)ms * 1000) < 0)
+                return -1;
+        return sd_event_source_set_enabled(engine->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+}
+
+static int open_multi(struct engine *engine)
+{
+        const struct config *config = engine->config;
+
+        engine->multi = curl_multi_init();
+        if (!engine->multi)
+                return -ENOMEM;
+        if (curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, watch_socket) != CURLM_OK ||
+            curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine) != CURLM_OK ||
+            curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_curl_timer) != CURLM_OK ||
+            curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine) != CURLM_OK ||
+            curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long)config->max_connections) !=
+                    CURLM_OK)
+                return -ENOTSUP;
+        return 0;
+}
+
+/* --- the thread ---------------------------------------------------------------------- */
+
+static void obey(struct job *job, unsigned orders)
+{
+        if (orders & ORDER_START)
+                job_start(job);
+        if (orders & ORDER_CANCEL)
+                job_cancel(job);
+        else if (orders & ORDER_RESUME)
+                job_resume(job);
+        job_unref(job);
+}
+
+static struct job *next_order(struct engine *engine, unsigned *ret_orders)
+{
+        struct job *job;
+
+        (void)pthread_mutex_lock(&engine->lock);
+        job = STAILQ_FIRST(&engine->inbox);
+        if (job) {
+                STAILQ_REMOVE_HEAD(&engine->inbox, inbox);
+                *ret_orders = job->orders;
+                job->orders = 0;
+        } else if (engine->stopping) {
+                (void)sd_event_exit(engine->event, 0);
+        }
+        (void)pthread_mutex_unlock(&engine->lock);
+        return job;
+}
+
+static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *user)
+{
+        struct engine *engine = user;
+        unsigned orders;
+        struct job *job;
+        eventfd_t n;
+
+        (void)eventfd_read(fd, &n);
+        while ((job = next_order(engine, &orders)))
+                obey(job, orders);
+        return 0;
+}
+
+static void *engine_run(void *user)
+{
+        struct engine *engine = user;
+        int r;
+
+        r = sd_event_loop(engine->event);
+        if (r < 0)
+                brick_logf(brick_host, engine->config->ctx, BRICK_LOG_ERROR,
+                           "The event loop has failed: %s", strerror(-r));
+        while (!LIST_EMPTY(&engine->jobs))
+                job_cancel(LIST_FIRST(&engine->jobs));
+        return NULL;
+}
+
+void engine_order(struct engine *engine, struct job *job, enum order order)
+{
+        bool wake;
+
+        (void)pthread_mutex_lock(&engine->lock);
+        wake = STAILQ_EMPTY(&engine->inbox);
+        if (job->orders == 0)
+                STAILQ_INSERT_TAIL(&engine->inbox, job_ref(job), inbox);
+        job->orders |= order;
+        (void)pthread_mutex_unlock(&engine->lock);
+        if (wake)
+                (void)eventfd_write(engine->wake_fd, 1);
+}
+
+static int open_loop(struct engine *engine)
+{
+        int r;
+
+        r = sd_event_new(&engine->event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(engine->event, NULL, engine->wake_fd, EPOLLIN, on_wake, engine);
+        if (r < 0)
+                return r;
+        r = sd_event_add_post(engine->event, NULL, on_turn, engine);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(engine->event, &engine->timer, CLOCK_MONOTONIC, 0, 1, on_curl_timer,
+                              engine);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(engine->timer, SD_EVENT_OFF);
+}
+
+/* Signals are brickd's: none is for this thread, nor for those that libcurl starts from it. */
+static int start_thread(struct engine *engine)
+{
+        sigset_t all, before;
+        int r;
+
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = -pthread_create(&engine->thread, NULL, engine_run, engine);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r == 0) {
+                engine->running = true;
+                (void)pthread_setname_np(engine->thread, "openai");
+        }
+        return r;
+}
+
+int engine_new(struct engine **ret, const struct config *config)
+{
+        struct engine *engine;
+        int r;
+
+        engine = calloc(1, sizeof *engine);
+        if (!engine)
+                return -ENOMEM;
+        engine->config = config;
+        (void)pthread_mutex_init(&engine->lock, NULL);
+        STAILQ_INIT(&engine->inbox);
+        TAILQ_INIT(&engine->queue);
+        LIST_INIT(&engine->jobs);
+        engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        r = engine->wake_fd < 0 ? -errno : open_loop(engine);
+        if (r >= 0)
+                r = open_multi(engine);
+        if (r >= 0)
+                r = start_thread(engine);
+        if (r < 0) {
+                (void)engine_free(engine);
+                return r;
+        }
+        *ret = engine;
+        return 0;
+}
+
+static void stop_thread(struct engine *engine)
+{
+        (void)pthread_mutex_lock(&engine->lock);
+        engine->stopping = true;
+        (void)pthread_mutex_unlock(&engine->lock);
+        (void)eventfd_write(engine->wake_fd, 1);
+        (void)pthread_join(engine->thread, NULL);
+}
+
+struct engine *engine_free(struct engine *engine)
+{
+        if (!engine)
+                return NULL;
+        if (engine->running)
+                stop_thread(engine);
+        if (engine->multi)
+                (void)curl_multi_cleanup(engine->multi);
+        (void)sd_event_source_disable_unref(engine->timer);
+        (void)sd_event_unref(engine->event);
+        if (engine->wake_fd >= 0)
+                (void)close(engine->wake_fd);
+        (void)pthread_mutex_destroy(&engine->lock);
+        free(engine);
+        return NULL;
+}
