@@ -159,7 +159,8 @@ static void tell_cancel(struct brick_call *call)
         struct instance *instance = call->instance;
         struct entry entry;
 
-        if (call->phase != CALL_RUNNING || call->in_start || call->cancel_told)
+        if (call->phase == CALL_WAITING || call->in_start || call->cancel_told ||
+            atomic_load(&call->finish_claimed))
                 return;
         call->cancel_told = true;
         if (!instance->brick->cancel)
@@ -535,6 +536,7 @@ static int commit(struct brick_call *call, struct reply *reply)
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
                 misuse(call, "sent a reply that is not of its type");
+                atomic_store(&call->cancelled, true);
                 call_settle(call, &outcome);
         }
         if (r < 0) {

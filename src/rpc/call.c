@@ -418,39 +418,39 @@ static void release(struct brick_call *base)
         call->incoming_slice = grpc_empty_slice();
 }
 
-static const char *parse_error(struct rpc_call *call, const char *prefix)
+/* Lock held; leaves and takes it. llmbrick's handler would get an exception here; ours is told to
+ * give up. */
+static void refuse_message(struct rpc_call *call)
 {
-        char *text = arena_alloc(&call->base.arena, 256, 1);
+        struct brick_call *base = &call->base;
+        struct outcome outcome = outcome_exception(base->method, call->method->parse_error);
 
-        if (!text)
-                return prefix;
-        (void)snprintf(text, 256, "%sError parsing message with type '%s'", prefix,
-                       call->method->request->name);
-        return text;
+        call_settle(base, &outcome);
+        (void)pthread_mutex_unlock(&base->lock);
+        call_cancel(base);
+        (void)pthread_mutex_lock(&base->lock);
 }
 
 static void on_read(struct rpc_call *call, bool ok)
 {
         struct brick_call *base = &call->base;
         struct brick_bytes message;
+        bool bad = false;
 
         (void)pthread_mutex_lock(&base->lock);
         call->tags--;
         if (call->incoming) {
                 message = buffer_bytes(call->incoming, &call->incoming_slice);
                 call->bytes_in += message.len;
-                if (validate_message(call->method->request, message.ptr, message.len, 0)) {
+                bad = !validate_message(call->method->request, message.ptr, message.len, 0);
+                if (!bad)
                         call_deliver(base, &message);
-                } else {
-                        struct outcome outcome = outcome_exception(base->method,
-                                                                   parse_error(call, ""));
-
-                        call_settle(base, &outcome);
-                }
         } else if (!atomic_load(&base->cancelled)) {
                 call_deliver(base, NULL);
         }
         call_enter_due(base);
+        if (bad)
+                refuse_message(call);
         unlock_and_end(call);
 }
 
@@ -560,9 +560,7 @@ static bool take_request(struct rpc_call *call)
         request = buffer_bytes(call->payload, &call->payload_slice);
         call->bytes_in = request.len;
         if (!validate_message(call->method->request, request.ptr, request.len, 0)) {
-                refuse(call, GRPC_STATUS_UNKNOWN,
-                       parse_error(call,
-                                   "Unexpected <class 'google.protobuf.message.DecodeError'>: "));
+                refuse(call, GRPC_STATUS_UNKNOWN, call->method->request_error);
                 return false;
         }
         call->base.request = request;

@@ -49,7 +49,9 @@ struct rpc_method {
         const ProtobufCMessageDescriptor *request;
         const ProtobufCMessageDescriptor *reply;
         uint32_t error_field;
-        char success[5]; /* error { code: 200 } as it ends every good reply */
+        char success[5];         /* error { code: 200 } as it ends every good reply */
+        char request_error[160]; /* what a client is told whose request cannot be parsed */
+        const char *parse_error; /* the end of it: so in a stream of requests */
 };
 
 /* The core hands the request over with the call. */

@@ -286,6 +286,9 @@ static void success_bytes(char *p, uint32_t error_field)
         memcpy(p, bytes, sizeof bytes);
 }
 
+/* As llmbrick's Python library says it. */
+#define DECODE_ERROR "Unexpected <class 'google.protobuf.message.DecodeError'>: "
+
 static void add_method(struct rpc_port *port, const struct route *route, uint32_t number)
 {
         const struct service *service = route->service;
@@ -298,6 +301,9 @@ static void add_method(struct rpc_port *port, const struct route *route, uint32_
         method->reply = service_reply(service, number);
         method->error_field = service_error_field(service, number);
         success_bytes(method->success, method->error_field);
+        (void)snprintf(method->request_error, sizeof method->request_error,
+                       DECODE_ERROR "Error parsing message with type '%s'", method->request->name);
+        method->parse_error = method->request_error + strlen(DECODE_ERROR);
         (void)snprintf(method->path, sizeof method->path, "/%s/%s", service->name,
                        service_method_name(number));
         if (port->server)

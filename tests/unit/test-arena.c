@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "util/arena.h"
+
+static void test_alignment(void)
+{
+        struct arena arena;
+
+        arena_init(&arena, 1 << 20);
+        for (size_t align = 1; align <= 4096; align *= 2)
+                for (size_t size = 0; size < 50; size++) {
+                        char *p = arena_alloc(&arena, size, align);
+
+                        assert(p && (uintptr_t)p % align == 0);
+                        memset(p, 1, size);
+                }
+        assert(!arena_alloc(&arena, 1, 0));
+        assert(!arena_alloc(&arena, 1, 3));
+        assert(!arena_alloc(&arena, 1, 8192));
+        arena_done(&arena);
+}
+
+static void test_limit(void)
+{
+        struct arena arena;
+        size_t given = 0;
+
+        arena_init(&arena, 200000);
+        assert(!arena_alloc(&arena, SIZE_MAX, 1));
+        assert(!arena_alloc(&arena, 300000, 1));
+        while (arena_alloc(&arena, 1000, 1))
+                given += 1000;
+        assert(given > 100000 && given <= 200000);
+        arena_done(&arena);
+}
+
+/* A recycled arena gives the same memory again, and keeps no large block. */
+static void test_reset(void)
+{
+        struct arena arena;
+        void *first;
+
+        arena_init(&arena, 1 << 20);
+        first = arena_alloc(&arena, 100, 16);
+        assert(arena_alloc(&arena, 500000, 1));
+        arena_reset(&arena, 1 << 20);
+        assert(arena_alloc(&arena, 100, 16) == first);
+        arena_done(&arena);
+
+        arena_init(&arena, 1 << 20);
+        assert(arena_alloc(&arena, 500000, 1));
+        arena_reset(&arena, 1 << 20);
+        assert(arena.used == 0);
+        arena_done(&arena);
+}
+
+static void test_strndup(void)
+{
+        struct arena arena;
+
+        arena_init(&arena, 1000);
+        assert(strcmp(arena_strndup(&arena, "brickd", 5), "brick") == 0);
+        assert(strcmp(arena_strndup(&arena, NULL, 0), "") == 0);
+        arena_done(&arena);
+}
+
+int main(void)
+{
+        test_alignment();
+        test_limit();
+        test_reset();
+        test_strndup();
+        return 0;
+}
