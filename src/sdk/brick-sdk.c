@@ -9,8 +9,8 @@
 /* Stack that unpacking may use: some 400 levels of nesting. protobuf-c itself has no limit. */
 #define UNPACK_STACK_MAX (256 * 1024)
 
-/* Memory that one message of a request stream may take once unpacked. */
-#define READ_MEMORY_MAX (64 * 1024 * 1024)
+/* Memory that one message may take on the heap: two bytes on the wire can become fifty. */
+#define HEAP_MESSAGE_MAX (64 * 1024 * 1024)
 
 const struct brick_host *brick_host;
 
@@ -174,35 +174,58 @@ void *brick_unpack(struct brick_call *call, const ProtobufCMessageDescriptor *ty
         return message;
 }
 
-/* A stream may be longer than an arena is large, so its messages live on the heap. */
-int brick_read(struct brick_call *call, CommonRequest **message)
+static int unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes, void **ret)
 {
-        struct unpacker unpacker = { .budget = READ_MEMORY_MAX,
+        struct unpacker unpacker = { .budget = HEAP_MESSAGE_MAX,
                                      .stack = __builtin_frame_address(0) };
         ProtobufCAllocator allocator = { unpacker_alloc_heap, unpacker_free_heap, &unpacker };
+        ProtobufCMessage *message;
+
+        message = protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.ptr);
+        if (!message)
+                return unpacker.out_of_memory ? -ENOMEM : -EBADMSG;
+        if (!strings_valid(message)) {
+                brick_unpacked_free(message);
+                return -EBADMSG;
+        }
+        *ret = message;
+        return 0;
+}
+
+void *brick_unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes)
+{
+        void *message = NULL;
+
+        (void)unpack_heap(type, bytes, &message);
+        return message;
+}
+
+void brick_unpacked_free(void *message)
+{
+        if (message)
+                protobuf_c_message_free_unpacked(message, NULL);
+}
+
+int brick_read(struct brick_call *call, CommonRequest **message)
+{
         struct brick_bytes bytes;
+        void *unpacked;
         int r;
 
         brick_read_end(message);
         r = brick_host->call_read(call, &bytes);
         if (r <= 0)
                 return r;
-        *message = (CommonRequest *)protobuf_c_message_unpack(
-                &protocols__grpc__common__common_request__descriptor, &allocator, bytes.len,
-                bytes.ptr);
-        if (!*message)
-                return unpacker.out_of_memory ? -ENOMEM : -EBADMSG;
-        if (!strings_valid(&(*message)->base)) {
-                brick_read_end(message);
-                return -EBADMSG;
-        }
+        r = unpack_heap(&protocols__grpc__common__common_request__descriptor, bytes, &unpacked);
+        if (r < 0)
+                return r;
+        *message = unpacked;
         return 1;
 }
 
 void brick_read_end(CommonRequest **message)
 {
-        if (*message)
-                protobuf_c_message_free_unpacked(&(*message)->base, NULL);
+        brick_unpacked_free(*message);
         *message = NULL;
 }
 
@@ -520,8 +543,7 @@ const struct brick_module *brick_typed_module(struct brick_typed *self,
         return module;
 }
 
-int brick_typed_begin(struct brick_call *call, unsigned type, void **ret_request,
-                      void **ret_response)
+int brick_begin(struct brick_call *call, unsigned type, void **ret_request, void **ret_response)
 {
         int r = 0;
 

@@ -69,6 +69,13 @@ void brick_sdk_init(const struct brick_host *host);
 void *brick_unpack(struct brick_call *call, const ProtobufCMessageDescriptor *type,
                    struct brick_bytes bytes);
 
+/*
+ * The same on the heap, for the messages of a stream: it may be longer than the arena is large.
+ * brick_unpacked_free() takes NULL.
+ */
+void *brick_unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes);
+void brick_unpacked_free(void *message);
+
 /* Packs straight into the reply. As call_send(). */
 int brick_send(struct brick_call *call, const ProtobufCMessage *message);
 
@@ -240,8 +247,13 @@ struct brick_common {
 #define BRICK_COMMON(handlers, ...) BRICK_TYPED_(COMMON, ALL, handlers, __VA_ARGS__)
 #endif
 
-/* For a start() of one's own: a GetServiceInfo reply as the typed bricks give it. NULL: no memory.
+/*
+ * For a start() of one's own: the request of a BRICK_TYPE_*, unpacked, and its empty response;
+ * either may be NULL. 0, -ENOMEM or -EBADMSG.
  */
+int brick_begin(struct brick_call *call, unsigned type, void **ret_request, void **ret_response);
+
+/* The GetServiceInfo reply that typed bricks give. NULL: out of memory. */
 ServiceInfoResponse *brick_service_info(struct brick_call *call, const struct brick_module *module);
 
 /*
@@ -256,8 +268,6 @@ struct brick_typed {
 
 const struct brick_module *brick_typed_module(struct brick_typed *typed,
                                               const struct brick_module *given);
-int brick_typed_begin(struct brick_call *call, unsigned type, void **ret_request,
-                      void **ret_response);
 int brick_typed_end(struct brick_call *call, int r, const void *response);
 
 #define BRICK_TYPED_(TYPE, SHAPE, handlers, ...)                                            \
@@ -307,43 +317,43 @@ int brick_typed_end(struct brick_call *call, int r, const void *response);
         (BRICK_OFFER_OUTPUT(handlers) | BRICK_OFFER_(handlers, INPUT_STREAMING, input_streaming) | \
          BRICK_OFFER_(handlers, BIDI_STREAMING, bidi_streaming))
 
-#define BRICK_SERVE_UNARY(TYPE, handlers)                                            \
-        case BRICK_METHOD_SERVICE_INFO:                                              \
-                response = brick_service_info(call, &brick_typed.module);            \
-                r = response ? 0 : -ENOMEM;                                          \
-                if (r == 0 && (handlers).service_info)                               \
-                        r = (handlers).service_info(self, call, response);           \
-                break;                                                               \
-        case BRICK_METHOD_UNARY:                                                     \
-                if (!(handlers).unary)                                               \
-                        break;                                                       \
-                r = brick_typed_begin(call, BRICK_TYPE_##TYPE, &request, &response); \
-                if (r == 0)                                                          \
-                        r = (handlers).unary(self, call, request, response);         \
+#define BRICK_SERVE_UNARY(TYPE, handlers)                                      \
+        case BRICK_METHOD_SERVICE_INFO:                                        \
+                response = brick_service_info(call, &brick_typed.module);      \
+                r = response ? 0 : -ENOMEM;                                    \
+                if (r == 0 && (handlers).service_info)                         \
+                        r = (handlers).service_info(self, call, response);     \
+                break;                                                         \
+        case BRICK_METHOD_UNARY:                                               \
+                if (!(handlers).unary)                                         \
+                        break;                                                 \
+                r = brick_begin(call, BRICK_TYPE_##TYPE, &request, &response); \
+                if (r == 0)                                                    \
+                        r = (handlers).unary(self, call, request, response);   \
                 break;
 
-#define BRICK_SERVE_OUTPUT(TYPE, handlers)                                      \
-        BRICK_SERVE_UNARY(TYPE, handlers)                                       \
-        case BRICK_METHOD_OUTPUT_STREAMING:                                     \
-                if (!(handlers).output_streaming)                               \
-                        break;                                                  \
-                r = brick_typed_begin(call, BRICK_TYPE_##TYPE, &request, NULL); \
-                if (r == 0)                                                     \
-                        r = (handlers).output_streaming(self, call, request);   \
+#define BRICK_SERVE_OUTPUT(TYPE, handlers)                                    \
+        BRICK_SERVE_UNARY(TYPE, handlers)                                     \
+        case BRICK_METHOD_OUTPUT_STREAMING:                                   \
+                if (!(handlers).output_streaming)                             \
+                        break;                                                \
+                r = brick_begin(call, BRICK_TYPE_##TYPE, &request, NULL);     \
+                if (r == 0)                                                   \
+                        r = (handlers).output_streaming(self, call, request); \
                 break;
 
-#define BRICK_SERVE_ALL(TYPE, handlers)                                          \
-        BRICK_SERVE_OUTPUT(TYPE, handlers)                                       \
-        case BRICK_METHOD_INPUT_STREAMING:                                       \
-                if (!(handlers).input_streaming)                                 \
-                        break;                                                   \
-                r = brick_typed_begin(call, BRICK_TYPE_##TYPE, NULL, &response); \
-                if (r == 0)                                                      \
-                        r = (handlers).input_streaming(self, call, response);    \
-                break;                                                           \
-        case BRICK_METHOD_BIDI_STREAMING:                                        \
-                if ((handlers).bidi_streaming)                                   \
-                        r = (handlers).bidi_streaming(self, call);               \
+#define BRICK_SERVE_ALL(TYPE, handlers)                                       \
+        BRICK_SERVE_OUTPUT(TYPE, handlers)                                    \
+        case BRICK_METHOD_INPUT_STREAMING:                                    \
+                if (!(handlers).input_streaming)                              \
+                        break;                                                \
+                r = brick_begin(call, BRICK_TYPE_##TYPE, NULL, &response);    \
+                if (r == 0)                                                   \
+                        r = (handlers).input_streaming(self, call, response); \
+                break;                                                        \
+        case BRICK_METHOD_BIDI_STREAMING:                                     \
+                if ((handlers).bidi_streaming)                                \
+                        r = (handlers).bidi_streaming(self, call);            \
                 break;
 
 #ifdef __cplusplus

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What is due when: a binary heap whose entries know their place, so that any can be taken out.
+ * The caller locks. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct queue_entry {
+        uint64_t due; /* CLOCK_MONOTONIC ns */
+        size_t index;
+};
+
+struct queue {
+        struct queue_entry **heap;
+        size_t n, capacity;
+};
+
+int queue_add(struct queue *queue, struct queue_entry *entry);
+void queue_remove(struct queue *queue, struct queue_entry *entry);
+
+/* The one that is due first; NULL: none. */
+struct queue_entry *queue_first(const struct queue *queue);
+void queue_done(struct queue *queue);
