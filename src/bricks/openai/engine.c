@@ -61,7 +61,8 @@ uint64_t engine_now(const struct engine *engine)
 
 void engine_adopt(struct engine *engine, struct job *job)
 {
-        LIST_INSERT_HEAD(&engine->jobs, job_ref(job), jobs);
+        LIST_INSERT_HEAD(&engine->jobs, job, jobs);
+        job_ref(job);
 }
 
 void engine_drop(struct engine *engine, struct job *job)
@@ -277,8 +278,10 @@ void engine_order(struct engine *engine, struct job *job, enum order order)
 
         (void)pthread_mutex_lock(&engine->lock);
         wake = STAILQ_EMPTY(&engine->inbox);
-        if (job->orders == 0)
-                STAILQ_INSERT_TAIL(&engine->inbox, job_ref(job), inbox);
+        if (job->orders == 0) {
+                STAILQ_INSERT_TAIL(&engine->inbox, job, inbox);
+                job_ref(job);
+        }
         job->orders |= order;
         (void)pthread_mutex_unlock(&engine->lock);
         if (wake)

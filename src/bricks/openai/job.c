@@ -103,10 +103,9 @@ static void incoming_done(struct incoming *in)
         *in = (struct incoming){};
 }
 
-struct job *job_ref(struct job *job)
+void job_ref(struct job *job)
 {
         (void)atomic_fetch_add_explicit(&job->refs, 1, memory_order_relaxed);
-        return job;
 }
 
 void job_unref(struct job *job)

@@ -77,7 +77,7 @@ struct job {
 /* 0; -EINVAL: the request cannot be put into JSON; -ENOMEM. */
 int job_new(struct job **ret, struct engine *engine, struct brick_call *call,
             const LLMRequest *request, bool stream);
-struct job *job_ref(struct job *job);
+void job_ref(struct job *job);
 void job_unref(struct job *job);
 
 /* Orders. All but the first may free the job. */
