@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "match.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fold.h"
+
+/*
+ * What keeps a hostile text from costing more than it should. PCRE2's own limit counts backtracking
+ * from one starting point only, and running along a repeat does not count at all; so a search goes
+ * by slices of starting points, and the clock is read after each.
+ */
+#define STEPS_MAX 20000        /* of backtracking from one starting point */
+#define HEAP_MAX 4096          /* KiB, of PCRE2's interpreter */
+#define STACK_MIN (32 * 1024)  /* of JIT code */
+#define STACK_MAX (512 * 1024) /* of JIT code */
+#define SLICE_WORK (4 << 20)   /* the first slice: starting points times bytes that may follow */
+#define CANDIDATES_MAX 65536   /* texts that match a regex but fail the rule's check */
+#define NAMES_MAX 16
+
+/* PCRE2's working memory: made once in each thread, freed as the thread ends. */
+struct workspace {
+        pcre2_match_data *data;
+        pcre2_match_context *context;
+        pcre2_jit_stack *stack;
+};
+
+static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
+static pthread_key_t workspace_key;
+static int workspace_key_error;
+
+static void workspace_free(void *p)
+{
+        struct workspace *w = p;
+
+        if (!w)
+                return;
+        pcre2_match_data_free(w->data);
+        pcre2_match_context_free(w->context);
+        pcre2_jit_stack_free(w->stack);
+        free(w);
+}
+
+static void workspace_key_new(void)
+{
+        workspace_key_error = pthread_key_create(&workspace_key, workspace_free);
+}
+
+static struct workspace *workspace_new(void)
+{
+        struct workspace *w = calloc(1, sizeof *w);
+
+        if (!w)
+                return NULL;
+        w->data = pcre2_match_data_create(1, NULL);
+        w->context = pcre2_match_context_create(NULL);
+        w->stack = pcre2_jit_stack_create(STACK_MIN, STACK_MAX, NULL);
+        if (!w->data || !w->context || !w->stack || pthread_setspecific(workspace_key, w) != 0) {
+                workspace_free(w);
+                return NULL;
+        }
+        pcre2_set_match_limit(w->context, STEPS_MAX);
+        pcre2_set_depth_limit(w->context, STEPS_MAX);
+        pcre2_set_heap_limit(w->context, HEAP_MAX);
+        pcre2_jit_stack_assign(w->context, NULL, w->stack);
+        return w;
+}
+
+/* The calling thread's. NULL: out of memory. */
+static struct workspace *workspace_get(void)
+{
+        struct workspace *w;
+
+        pthread_once(&workspace_once, workspace_key_new);
+        if (workspace_key_error != 0)
+                return NULL;
+        w = pthread_getspecific(workspace_key);
+        return w ? w : workspace_new();
+}
+
+static uint64_t now(clockid_t clock)
+{
+        struct timespec t;
+
+        clock_gettime(clock, &t);
+        return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Starting points from one offset to another, both included; none if to is 0. */
+struct span {
+        size_t from;
+        size_t to;
+};
+
+size_t match_size(const struct rules *rules, size_t length)
+{
+        return rules->n_rules * (sizeof(struct span) + 1) + length;
+}
+
+/*
+ * On a busy machine time passes without the thread's doing; only what it uses itself counts. Asking
+ * for that costs a system call, which no text pays that is done in good time.
+ */
+static bool over_budget(struct match *match)
+{
+        uint64_t used;
+
+        if (now(CLOCK_MONOTONIC_COARSE) - match->start <= MATCH_BUDGET)
+                return false;
+        used = now(CLOCK_THREAD_CPUTIME_ID);
+        if (match->used == 0)
+                match->used = used;
+        return used - match->used > MATCH_BUDGET;
+}
+
+/* What looks like a hit may fail the check. */
+static bool passes_check(const struct rule *rule, const struct workspace *w, const char *text)
+{
+        PCRE2_SIZE *place = pcre2_get_ovector_pointer(w->data);
+
+        /* With \K the start can lie past the end. */
+        return !rule->check ||
+               (place[0] <= place[1] && rule->check(text + place[0], place[1] - place[0]));
+}
+
+/* The next place at or after `at` where a character starts. */
+static size_t next_start(const char *text, size_t length, size_t at)
+{
+        while (at < length && ((unsigned char)text[at] & 0xc0) == 0x80)
+                at++;
+        return at;
+}
+
+static enum rule_state search(struct match *match, const struct rule *rule, const pcre2_code *regex,
+                              struct workspace *w, struct span span)
+{
+        const char *text = rule->raw ? match->raw : match->folded;
+        size_t length = rule->raw ? match->raw_length : match->folded_length;
+        size_t slice = 1 + SLICE_WORK / (length + 1);
+        size_t candidates = 0;
+        size_t at = next_start(text, length, span.from);
+
+        while (at <= span.to) {
+                size_t last = span.to - at > slice ? at + slice : span.to;
+                int r;
+
+                if (over_budget(match))
+                        return RULE_UNDECIDED;
+                pcre2_set_offset_limit(w->context, last);
+                r = pcre2_match(regex, (PCRE2_SPTR)text, length, at, PCRE2_NO_UTF_CHECK, w->data,
+                                w->context);
+                if (r >= 0 && passes_check(rule, w, text))
+                        return RULE_HIT;
+                if (r >= 0 && ++candidates == CANDIDATES_MAX)
+                        return RULE_UNDECIDED;
+                if (r < 0 && r != PCRE2_ERROR_NOMATCH)
+                        return RULE_UNDECIDED;
+                if (r >= 0)
+                        last = pcre2_get_startchar(w->data);
+                else
+                        slice *= 2;
+                at = next_start(text, length, last + 1);
+        }
+        return RULE_PASSED;
+}
+
+/* The first regex that hits decides; one that stops at a limit does not keep others from it. */
+static enum rule_state search_all(struct match *match, const struct rule *rule, struct span span)
+{
+        struct workspace *w = workspace_get();
+        enum rule_state state = RULE_PASSED;
+
+        if (!w)
+                return RULE_UNDECIDED;
+        for (size_t i = 0; i < rule->n_regexes; i++) {
+                enum rule_state s = search(match, rule, rule->regexes[i], w, span);
+
+                if (s == RULE_HIT)
+                        return RULE_HIT;
+                if (s == RULE_UNDECIDED)
+                        state = RULE_UNDECIDED;
+        }
+        return state;
+}
+
+/* Tries the regexes of a rule where they have not been tried yet. */
+static void try_rule(struct match *match, size_t index)
+{
+        struct span *span = &match->spans[index];
+
+        if (match->states[index] == RULE_PASSED && span->to > 0)
+                match->states[index] = (uint8_t)search_all(match, &match->rules->rules[index],
+                                                           *span);
+        span->to = 0;
+}
+
+/*
+ * A need was found: the regexes are to be tried around it. The needs come in the order of the text,
+ * so all that is to be remembered of a rule is its last span.
+ */
+static void on_need(struct match *match, size_t index, size_t start, size_t end)
+{
+        struct span *span = &match->spans[index];
+        size_t from = start > MATCH_REACH ? start - MATCH_REACH : 0;
+        size_t rest = match->folded_length - end;
+
+        if (match->rules->rules[index].raw) { /* other text, other offsets */
+                *span = (struct span){ 0, match->raw_length };
+                return;
+        }
+        if (span->to < from)
+                try_rule(match, index);
+        if (span->to == 0)
+                span->from = from;
+        span->to = end + (rest > MATCH_REACH ? MATCH_REACH : rest);
+}
+
+static bool is_word(char c)
+{
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* "dan" is not in "danger": a literal that starts or ends with a letter or digit of ASCII does so
+ * at the edge of a word. */
+static bool stands_alone(const struct match *match, size_t start, size_t end)
+{
+        const char *s = match->folded;
+
+        return (start == 0 || !is_word(s[start]) || !is_word(s[start - 1])) &&
+               (end == match->folded_length || !is_word(s[end - 1]) || !is_word(s[end]));
+}
+
+static bool is_wanted(const struct match *match, size_t index)
+{
+        const struct rules *rules = match->rules;
+
+        if (match->only != MATCH_ALL)
+                return index == match->only;
+        return !rules->categories[rules->rules[index].category].off;
+}
+
+static void on_literal(void *user, const struct literal *literal, size_t end)
+{
+        struct match *match = user;
+        size_t start = end - literal->length;
+
+        if (match->states[literal->owner] == RULE_HIT || !is_wanted(match, literal->owner))
+                return;
+        if (literal->kind == LITERAL_NEED)
+                on_need(match, literal->owner, start, end);
+        else if (stands_alone(match, start, end))
+                match->states[literal->owner] = RULE_HIT;
+}
+
+int match_text(struct match *ret, const struct rules *rules, size_t only, const char *text,
+               size_t length, void *memory)
+{
+        struct span *spans = memory;
+        uint8_t *states = (uint8_t *)(spans + rules->n_rules);
+        char *folded = (char *)(states + rules->n_rules);
+        size_t n = fold_text(text, length, folded);
+
+        if (n == SIZE_MAX)
+                return -EILSEQ;
+        memset(memory, 0, rules->n_rules * (sizeof *spans + 1));
+        *ret = (struct match){
+                .rules = rules,
+                .states = states,
+                .raw = text,
+                .raw_length = length,
+                .folded = folded,
+                .folded_length = n,
+                .spans = spans,
+                .only = only,
+                .start = now(CLOCK_MONOTONIC_COARSE),
+        };
+        if (rules->literals)
+                literals_scan(rules->literals, folded, n, on_literal, ret);
+        for (size_t i = 0; i < rules->n_rules; i++) {
+                if (!is_wanted(ret, i))
+                        continue;
+                if (!rules->rules[i].needs)
+                        spans[i] = (struct span){ 0, rules->rules[i].raw ? length : n };
+                try_rule(ret, i);
+                ret->undecided += states[i] == RULE_UNDECIDED;
+        }
+        return 0;
+}
+
+double match_score(const struct match *match, size_t category)
+{
+        const struct rules *rules = match->rules;
+        double rest = 1;
+
+        for (size_t i = 0; i < rules->n_rules; i++)
+                if (rules->rules[i].category == category && match->states[i] == RULE_HIT)
+                        rest *= 1 - rules->rules[i].score;
+        return 1 - rest;
+}
+
+void match_names(const struct match *match, size_t category, char *out, size_t size)
+{
+        enum rule_state wanted = category == MATCH_ALL ? RULE_UNDECIDED : RULE_HIT;
+        const struct rules *rules = match->rules;
+        size_t count = 0, n = 0;
+
+        for (size_t i = 0; i < rules->n_rules; i++) {
+                const struct rule *rule = &rules->rules[i];
+
+                if (match->states[i] != wanted ||
+                    (category != MATCH_ALL && rule->category != category))
+                        continue;
+                if (count++ < NAMES_MAX && n < size)
+                        n += (size_t)snprintf(out + n, size - n, "%s%s", count > 1 ? ", " : "",
+                                              rule->id);
+        }
+        if (count > NAMES_MAX && n < size)
+                snprintf(out + n, size - n, " and %zu more", count - NAMES_MAX);
+}

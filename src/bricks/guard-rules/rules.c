@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: MIT */
+#include "rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "document.h"
+#include "fold.h"
+#include "match.h"
+
+#define NAME_MAX_LENGTH 64
+#define REGEX_MAX_LENGTH 16384
+#define PARENTHESES_MAX 100 /* nested */
+
+static const char file_keys[] = "version, categories, rules";
+static const char category_keys[] = "threshold, description";
+static const char rule_keys[] = "id, category, score, description, languages, regex, check, needs, "
+                                "literals, case_sensitive, raw, tests";
+static const char tests_keys[] = "match, pass";
+
+/* One file on its way into the rules. */
+struct loader {
+        struct rules *rules;
+        const char *file;
+        struct problems *problems;
+        pcre2_compile_context *context;
+};
+
+#define blame(loader, item, ...) problem_add((loader)->problems, (loader)->file, item, __VA_ARGS__)
+
+int rules_new(struct rules **ret)
+{
+        struct rules *rules = calloc(1, sizeof *rules);
+
+        if (!rules)
+                return -ENOMEM;
+        *ret = rules;
+        return 0;
+}
+
+static void ignore(void *p)
+{
+}
+
+static void rule_done(struct rule *rule)
+{
+        for (size_t i = 0; i < rule->n_regexes; i++)
+                pcre2_code_free(rule->regexes[i]);
+        free(rule->regexes);
+        free(rule->id);
+}
+
+static void category_done(struct category *category)
+{
+        for (size_t i = 0; i < category->n_languages; i++)
+                free(category->languages[i]);
+        free(category->languages);
+        free(category->name);
+}
+
+struct rules *rules_free(struct rules *rules)
+{
+        if (!rules)
+                return NULL;
+        tdestroy(rules->ids, ignore);
+        literals_free(rules->literals);
+        for (size_t i = 0; i < rules->n_list; i++)
+                free(rules->list[i].text);
+        for (size_t i = 0; i < rules->n_rules; i++)
+                rule_done(&rules->rules[i]);
+        for (size_t i = 0; i < rules->n_categories; i++)
+                category_done(&rules->categories[i]);
+        free(rules->list);
+        free(rules->rules);
+        free(rules->categories);
+        free(rules);
+        return NULL;
+}
+
+struct category *rules_category(const struct rules *rules, const char *name)
+{
+        for (size_t i = 0; i < rules->n_categories; i++)
+                if (strcmp(rules->categories[i].name, name) == 0)
+                        return &rules->categories[i];
+        return NULL;
+}
+
+/* One more element, all zero, at the end of an array whose size doubles. NULL: out of memory, and
+ * the loader has said so. */
+static void *append(struct loader *l, void *array, size_t *n, size_t size)
+{
+        char *p;
+
+        memcpy(&p, array, sizeof p); /* array is a pointer to some other type of pointer */
+        if ((*n & (*n - 1)) == 0) {
+                p = reallocarray(p, *n ? *n * 2 : 1, size);
+                if (!p) {
+                        blame(l, NULL, "out of memory");
+                        return NULL;
+                }
+                memcpy(array, &p, sizeof p);
+        }
+        return memset(p + (*n)++ * size, 0, size);
+}
+
+static char *copy(struct loader *l, const struct item *item)
+{
+        char *s = strdup(item->text);
+
+        if (!s)
+                blame(l, NULL, "out of memory");
+        return s;
+}
+
+/* Is word one of "a, b, c"? */
+static bool is_among(const char *word, const char *words)
+{
+        size_t n = strcspn(word, ", ");
+
+        if (word[n] != '\0')
+                return false;
+        for (const char *p = words; p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+                if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+                        return true;
+        return false;
+}
+
+/* A map with no other keys than these; false, and a problem, if it is no map. */
+static bool check_map(struct loader *l, const struct item *map, const char *keys)
+{
+        if (map->kind != ITEM_MAP) {
+                blame(l, map, "expected a map with the keys %s", keys);
+                return false;
+        }
+        for (size_t i = 0; i < map->n; i++)
+                if (!is_among(map->children[i]->key, keys))
+                        blame(l, map->children[i], "unknown key; there are %s", keys);
+        return true;
+}
+
+/* A word that may appear in a reply: "prompt-injection". */
+static bool check_name(struct loader *l, const struct item *item, const char *name)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+        size_t n = strlen(name);
+
+        if (n > 0 && n <= NAME_MAX_LENGTH && strspn(name, letters) == n)
+                return true;
+        blame(l, item, "a name is 1 to %d of a-z, 0-9, '-', '_' and '.'", NAME_MAX_LENGTH);
+        return false;
+}
+
+/* A text without NUL bytes; false, and a problem, if it is not. */
+static bool check_text(struct loader *l, const struct item *item)
+{
+        if (item->kind == ITEM_SCALAR && item->length > 0 && strlen(item->text) == item->length)
+                return true;
+        blame(l, item, "expected a text");
+        return false;
+}
+
+/* A score or a threshold. */
+static double read_number(struct loader *l, const struct item *item)
+{
+        char *end = NULL;
+        double value = -1;
+
+        if (item->kind == ITEM_SCALAR && item->plain)
+                value = strtod(item->text, &end);
+        if (end && end != item->text && *end == '\0' && value > 0 && value <= 1)
+                return value;
+        blame(l, item, "expected a number above 0, up to 1");
+        return 1;
+}
+
+static bool read_bool(struct loader *l, const struct item *item)
+{
+        if (!item || item_is(item, "false"))
+                return false;
+        if (!item_is(item, "true"))
+                blame(l, item, "expected true or false");
+        return true;
+}
+
+/* A list, or a single text that stands for a list of one. */
+static size_t list_size(const struct item *item)
+{
+        return !item ? 0 : item->kind == ITEM_LIST ? item->n : 1;
+}
+
+static const struct item *list_at(const struct item *item, size_t i)
+{
+        return item->kind == ITEM_LIST ? item->children[i] : item;
+}
+
+static void read_category(struct loader *l, const struct item *item)
+{
+        const struct item *threshold = item_get(item, "threshold");
+        struct category *category = rules_category(l->rules, item->key);
+
+        if (!check_name(l, item, item->key) || !check_map(l, item, category_keys))
+                return;
+        if (!category) {
+                category = append(l, &l->rules->categories, &l->rules->n_categories,
+                                  sizeof *category);
+                if (!category)
+                        return;
+                category->threshold = 0.5;
+                category->name = strdup(item->key);
+                if (!category->name) {
+                        blame(l, NULL, "out of memory");
+                        l->rules->n_categories--;
+                        return;
+                }
+        }
+        if (threshold)
+                category->threshold = read_number(l, threshold);
+}
+
+static void read_categories(struct loader *l, const struct item *map)
+{
+        if (map->kind != ITEM_MAP) {
+                blame(l, map, "expected a map of categories");
+                return;
+        }
+        for (size_t i = 0; i < map->n; i++)
+                read_category(l, map->children[i]);
+}
+
+static void read_id(struct loader *l, const struct item *item, struct rule *rule)
+{
+        char *const *known;
+
+        if (!check_text(l, item) || !check_name(l, item, item->text))
+                return;
+        rule->id = copy(l, item);
+        if (!rule->id)
+                return;
+        known = tsearch(rule->id, &l->rules->ids, (int (*)(const void *, const void *))strcmp);
+        if (!known)
+                blame(l, NULL, "out of memory");
+        else if (*known != rule->id)
+                blame(l, item, "there is a rule '%s' already", rule->id);
+}
+
+static void read_language(struct loader *l, const struct item *item, struct category *category)
+{
+        char **language;
+
+        if (!check_text(l, item))
+                return;
+        for (size_t i = 0; i < category->n_languages; i++)
+                if (strcmp(category->languages[i], item->text) == 0)
+                        return;
+        language = append(l, &category->languages, &category->n_languages, sizeof *language);
+        if (language)
+                *language = copy(l, item);
+}
+
+static void read_category_of_rule(struct loader *l, const struct item *map, struct rule *rule)
+{
+        const struct item *item = item_get(map, "category");
+        const struct item *languages = item_get(map, "languages");
+        struct category *category;
+
+        if (!check_text(l, item))
+                return;
+        category = rules_category(l->rules, item->text);
+        if (!category) {
+                blame(l, item, "there is no category '%s': name it under categories", item->text);
+                return;
+        }
+        rule->category = (uint32_t)(category - l->rules->categories);
+        category->n_rules++;
+        for (size_t i = 0; i < list_size(languages); i++)
+                read_language(l, list_at(languages, i), category);
+}
+
+static void read_regex(struct loader *l, const struct item *item, struct rule *rule, bool exact)
+{
+        uint32_t options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
+                           PCRE2_USE_OFFSET_LIMIT | (exact ? 0 : PCRE2_CASELESS);
+        uint32_t may_be_empty = 0;
+        PCRE2_SIZE offset;
+        char message[128];
+        pcre2_code **regex;
+        int error;
+
+        if (!check_text(l, item))
+                return;
+        regex = append(l, &rule->regexes, &rule->n_regexes, sizeof *regex);
+        if (!regex)
+                return;
+        *regex = pcre2_compile((PCRE2_SPTR)item->text, item->length, options, &error, &offset,
+                               l->context);
+        if (!*regex) {
+                pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message);
+                blame(l, item, "after %zu bytes: %s", offset, message);
+                return;
+        }
+        pcre2_pattern_info(*regex, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
+        if (may_be_empty)
+                blame(l, item, "this regex matches nothing at all as well, so it is in every text");
+        if (pcre2_jit_compile(*regex, PCRE2_JIT_COMPLETE) != 0)
+                l->rules->slow = true;
+}
+
+static void read_literal(struct loader *l, const struct item *item, uint32_t kind)
+{
+        struct rules *rules = l->rules;
+        struct literal *literal;
+
+        if (!check_text(l, item))
+                return;
+        if (rules->list_bytes + item->length > LITERALS_BYTES_MAX) {
+                blame(l, item, "all literals and needs together have over %d bytes",
+                      LITERALS_BYTES_MAX);
+                return;
+        }
+        literal = append(l, &rules->list, &rules->n_list, sizeof *literal);
+        if (!literal)
+                return;
+        literal->owner = (uint32_t)rules->n_rules - 1;
+        literal->kind = kind;
+        literal->text = copy(l, item);
+        if (!literal->text)
+                return;
+        literal->length = fold_text(item->text, item->length, literal->text);
+        if (literal->length == 0)
+                blame(l, item, "nothing is left of this once it is folded");
+        rules->list_bytes += literal->length;
+}
+
+static void read_check(struct loader *l, const struct item *item, struct rule *rule)
+{
+        if (!check_text(l, item))
+                return;
+        rule->check = check_find(item->text);
+        if (!rule->check)
+                blame(l, item, "no such check; there are %s", check_names);
+}
+
+/* What the rule looks for. */
+static void read_patterns(struct loader *l, const struct item *map, struct rule *rule)
+{
+        static const char *const of_regex[] = { "check", "needs", "case_sensitive", "raw" };
+        const struct item *regex = item_get(map, "regex");
+        const struct item *needs = item_get(map, "needs");
+        const struct item *literals = item_get(map, "literals");
+        bool exact = read_bool(l, item_get(map, "case_sensitive"));
+
+        rule->raw = read_bool(l, item_get(map, "raw"));
+        rule->needs = needs;
+        for (size_t i = 0; i < list_size(regex); i++)
+                read_regex(l, list_at(regex, i), rule, exact);
+        for (size_t i = 0; i < list_size(needs); i++)
+                read_literal(l, list_at(needs, i), LITERAL_NEED);
+        for (size_t i = 0; i < list_size(literals); i++)
+                read_literal(l, list_at(literals, i), LITERAL_WORD);
+        if (item_get(map, "check"))
+                read_check(l, item_get(map, "check"), rule);
+
+        if (list_size(regex) == 0 && list_size(literals) == 0)
+                blame(l, map, "a rule has a regex or literals");
+        for (size_t i = 0; i < sizeof of_regex / sizeof of_regex[0] && !regex; i++)
+                if (item_get(map, of_regex[i]))
+                        blame(l, item_get(map, of_regex[i]), "this goes with a regex");
+}
+
+static void check_tests(struct loader *l, const struct item *tests)
+{
+        if (!tests || !check_map(l, tests, tests_keys))
+                return;
+        for (size_t i = 0; i < tests->n; i++)
+                for (size_t j = 0; j < list_size(tests->children[i]); j++)
+                        if (list_at(tests->children[i], j)->kind != ITEM_SCALAR)
+                                blame(l, list_at(tests->children[i], j), "expected a text");
+}
+
+static void read_rule(struct loader *l, const struct item *map)
+{
+        static const char *const required[] = { "id", "category", "score" };
+        struct rule *rule;
+
+        if (!check_map(l, map, rule_keys))
+                return;
+        if (l->rules->n_rules == RULES_MAX) {
+                blame(l, map, "more than %d rules", RULES_MAX);
+                return;
+        }
+        rule = append(l, &l->rules->rules, &l->rules->n_rules, sizeof *rule);
+        if (!rule)
+                return;
+        for (size_t i = 0; i < sizeof required / sizeof required[0]; i++)
+                if (!item_get(map, required[i]))
+                        blame(l, map, "'%s' is missing", required[i]);
+        if (item_get(map, "id"))
+                read_id(l, item_get(map, "id"), rule);
+        if (item_get(map, "category"))
+                read_category_of_rule(l, map, rule);
+        if (item_get(map, "score"))
+                rule->score = read_number(l, item_get(map, "score"));
+        read_patterns(l, map, rule);
+        check_tests(l, item_get(map, "tests"));
+}
+
+static void read_rules(struct loader *l, const struct item *list)
+{
+        if (list->kind != ITEM_LIST) {
+                blame(l, list, "expected a list of rules");
+                return;
+        }
+        for (size_t i = 0; i < list->n; i++)
+                read_rule(l, list->children[i]);
+}
+
+static void read_file(struct loader *l, const struct item *root)
+{
+        if (!check_map(l, root, file_keys))
+                return;
+        if (!item_is(item_get(root, "version"), "1"))
+                blame(l, item_get(root, "version"), "a rule file says `version: 1`");
+        if (item_get(root, "categories"))
+                read_categories(l, item_get(root, "categories"));
+        if (item_get(root, "rules"))
+                read_rules(l, item_get(root, "rules"));
+}
+
+static void run_test(struct loader *l, size_t index, const struct item *item,
+                     enum rule_state wanted)
+{
+        const char *id = l->rules->rules[index].id;
+        enum rule_state state;
+        struct match match;
+        void *memory;
+
+        memory = malloc(match_size(l->rules, item->length));
+        if (!memory) {
+                blame(l, NULL, "out of memory");
+                return;
+        }
+        if (match_text(&match, l->rules, index, item->text, item->length, memory) == 0) {
+                state = match.states[index];
+                if (state == RULE_UNDECIDED)
+                        blame(l, item, "rule '%s' takes too long on this", id);
+                else if (state != wanted)
+                        blame(l, item, "rule '%s' %s this", id,
+                              wanted == RULE_HIT ? "does not match" : "matches");
+        }
+        free(memory);
+}
+
+static void run_tests(struct loader *l, size_t index, const struct item *list,
+                      enum rule_state wanted)
+{
+        for (size_t i = 0; i < list_size(list); i++)
+                run_test(l, index, list_at(list, i), wanted);
+}
+
+/* Every rule of the file, on the texts that it says it matches and those it says it does not. */
+static void test_rules(struct loader *l, size_t first, const struct item *rules)
+{
+        for (size_t i = first; i < l->rules->n_rules; i++) {
+                const struct item *tests = item_get(rules->children[i - first], "tests");
+
+                run_tests(l, i, item_get(tests, "match"), RULE_HIT);
+                run_tests(l, i, item_get(tests, "pass"), RULE_PASSED);
+        }
+}
+
+static void build_literals(struct loader *l)
+{
+        struct rules *rules = l->rules;
+
+        rules->literals = literals_free(rules->literals);
+        if (rules->n_list == 0)
+                return;
+        rules->literals = literals_new(rules->list, rules->n_list);
+        if (!rules->literals)
+                blame(l, NULL, "out of memory");
+}
+
+int rules_parse(struct rules *rules, const char *file, const char *bytes, size_t length,
+                struct problems *problems)
+{
+        struct loader l = { .rules = rules, .file = file, .problems = problems };
+        size_t before = problems->count, first = rules->n_rules;
+        struct item *root;
+
+        l.context = pcre2_compile_context_create(NULL);
+        if (!l.context)
+                return -ENOMEM;
+        pcre2_set_max_pattern_length(l.context, REGEX_MAX_LENGTH);
+        pcre2_set_parens_nest_limit(l.context, PARENTHESES_MAX);
+
+        root = document_parse(file, bytes, length, problems);
+        if (root)
+                read_file(&l, root);
+        if (problems->count == before)
+                build_literals(&l);
+        if (problems->count == before)
+                test_rules(&l, first, item_get(root, "rules"));
+        item_free(root);
+        pcre2_compile_context_free(l.context);
+        return problems->count == before ? 0 : -EINVAL;
+}
+
+/* A whole file; errno says why not. */
+static char *read_bytes(const char *path, size_t *ret_length)
+{
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        char *bytes = NULL;
+        struct stat st;
+        size_t n = 0;
+        ssize_t r;
+
+        if (fd < 0)
+                return NULL;
+        if (fstat(fd, &st) < 0)
+                goto out;
+        errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
+        if (!S_ISREG(st.st_mode) || st.st_size > RULES_FILE_MAX)
+                goto out;
+        bytes = malloc((size_t)st.st_size + 1);
+        while (bytes && n < (size_t)st.st_size) {
+                r = read(fd, bytes + n, (size_t)st.st_size - n);
+                if (r < 0) {
+                        free(bytes);
+                        bytes = NULL;
+                } else if (r == 0) {
+                        break;
+                } else {
+                        n += (size_t)r;
+                }
+        }
+        *ret_length = n;
+out:
+        close(fd);
+        return bytes;
+}
+
+int rules_read(struct rules *rules, const char *path, struct problems *problems)
+{
+        size_t length = 0;
+        char *bytes;
+        int r;
+
+        bytes = read_bytes(path, &length);
+        if (!bytes) {
+                problem_add(problems, path, NULL, "%s",
+                            errno == EFBIG    ? "larger than 4 MiB"
+                            : errno == EINVAL ? "not a regular file"
+                                              : strerror(errno));
+                return -EINVAL;
+        }
+        r = rules_parse(rules, path, bytes, length, problems);
+        free(bytes);
+        return r;
+}
