@@ -874,7 +874,8 @@ void fake_call_cancel(struct fake_call *call)
         bool tell;
 
         lock(call);
-        tell = !call->cancelled && call->started && !call->finished && !call->refused;
+        /* Also a finished call: brickd's cancel() may have been on its way. */
+        tell = !call->cancelled && call->started && !call->refused;
         call->cancelled = true;
         unlock(call);
         if (tell && module->cancel)
