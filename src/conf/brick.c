@@ -58,19 +58,6 @@ static int finish_value(const struct conf *conf, const struct conf_brick *brick,
         return 0;
 }
 
-/* The options take the place of those that the file gives. */
-static void put_options(const struct conf_brick *brick, const struct node *checked)
-{
-        struct node *map = (struct node *)brick->node;
-        size_t i = 0;
-
-        while (i < map->n_children && strcmp(map->children[i]->key, "options") != 0)
-                i++;
-        /* There is room: option_check() leaves some for every key of the table. */
-        map->n_children += i == map->n_children;
-        map->children[i] = checked;
-}
-
 const struct node *conf_brick_options(struct conf *conf, const struct conf_brick *brick,
                                       const struct option_spec *table, struct diag *diag)
 {
@@ -92,7 +79,7 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
         if (diag_count(diag) > before)
                 return NULL;
         conf->bricks[brick - conf->bricks].checked = checked;
-        put_options(brick, checked);
+        option_put(brick->node, (struct node *)checked);
         return checked;
 }
 

@@ -228,7 +228,7 @@ static void read_port_brick(struct conf *conf, const struct node *node, struct c
 }
 
 /* The list of all bricks, where the file gives none. */
-static int add_all_bricks(struct conf *conf, struct node *port)
+static int add_all_bricks(struct conf *conf, const struct node *port)
 {
         const struct node place = {
                 .line = port->line, .column = port->column, .parent = port, .key = "bricks"
@@ -253,8 +253,7 @@ static int add_all_bricks(struct conf *conf, struct node *port)
                 name->index = list->n_children;
                 list->children[list->n_children++] = name;
         }
-        /* There is room: option_check() leaves some for every key of the table. */
-        port->children[port->n_children++] = list;
+        option_put(port, list);
         return 0;
 }
 
@@ -286,7 +285,7 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         if (node->kind != NODE_MAP || !good(conf->root, "bricks"))
                 return 0;
         if (!node_get(node, "bricks")) {
-                r = add_all_bricks(conf, (struct node *)node);
+                r = add_all_bricks(conf, node);
                 if (r < 0)
                         return r;
         }

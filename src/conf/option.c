@@ -462,3 +462,22 @@ const struct node *option_check(struct document *doc, const struct option_spec *
         }
         return complete(doc, table, full, diag) < 0 ? NULL : full;
 }
+
+void option_put(const struct node *map, struct node *child)
+{
+        struct node *full = (struct node *)map;
+        size_t i = 0;
+
+        child->spec = map->spec->table;
+        while (strcmp(child->spec->name, child->key) != 0)
+                child->spec++;
+        while (i < full->n_children && full->children[i]->spec < child->spec)
+                i++;
+        if (i == full->n_children || full->children[i]->spec != child->spec) {
+                /* complete() has left room for every key of the table. */
+                memmove(full->children + i + 1, full->children + i,
+                        (full->n_children - i) * sizeof full->children[0]);
+                full->n_children++;
+        }
+        full->children[i] = child;
+}

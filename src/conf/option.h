@@ -62,6 +62,10 @@ struct option_spec {
 const struct node *option_check(struct document *doc, const struct option_spec *table,
                                 const struct node *map, struct diag *diag);
 
+/* Gives a map within what option_check() gave one more child, or another for the one it has under
+ * child's key, in its place by the table. */
+void option_put(const struct node *map, struct node *child);
+
 /*
  * Values. False, and a diagnostic if diag is not NULL, when the node is not of that type. `ret` is
  * then untouched. Durations are nanoseconds ("250ms", "3s", "5m", "1h", "0"), sizes bytes ("64KiB",

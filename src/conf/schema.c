@@ -10,6 +10,8 @@
  * scalar may instead be a string with ${...} in it.
  */
 
+#define TEXT "[\"string\", \"number\", \"boolean\"]"
+
 struct json {
         FILE *f;
         unsigned depth;
@@ -100,6 +102,14 @@ static void put_choices(struct json *json, const char *choices)
         end(json, ']');
 }
 
+/* Any text will do, also a number that is meant as one. */
+static bool is_text(const struct option_spec *spec)
+{
+        return (spec->type == OPTION_STRING || spec->type == OPTION_BRICK ||
+                spec->type == OPTION_PATH) &&
+               !spec->pattern && !(spec->flags & OPTION_NULLABLE);
+}
+
 static void put_table(struct json *json, const struct option_spec *table);
 
 static void put_range(struct json *json, const struct option_spec *spec, const char *min,
@@ -142,12 +152,9 @@ static void put_forms(struct json *json, const struct option_spec *spec)
         case OPTION_BRICK:
         case OPTION_PATH:
                 begin(json, NULL, '{');
-                if (spec->pattern) {
-                        put_text(json, "type", "string");
+                put_text(json, "type", "string");
+                if (spec->pattern)
                         put_text(json, "pattern", spec->pattern);
-                } else {
-                        put_raw(json, "type", "[\"string\", \"number\", \"boolean\"]");
-                }
                 end(json, '}');
                 break;
         case OPTION_ENUM:
@@ -164,6 +171,10 @@ static void put_forms(struct json *json, const struct option_spec *spec)
 
 static void put_value(struct json *json, const struct option_spec *spec)
 {
+        if (is_text(spec)) {
+                put_raw(json, "type", TEXT);
+                return;
+        }
         begin(json, "anyOf", '[');
         put_forms(json, spec);
         put_sub(json, "$ref", "#/$defs/variable");
@@ -185,7 +196,9 @@ static void put_list(struct json *json, const struct option_spec *spec)
 static void put_repeated(struct json *json, const struct option_spec *spec)
 {
         begin(json, "anyOf", '[');
-        put_forms(json, spec);
+        begin(json, NULL, '{');
+        put_value(json, spec);
+        end(json, '}');
         begin(json, NULL, '{');
         put_raw(json, "type", "[\"array\", \"null\"]");
         begin(json, "items", '{');
