@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "ctl/bus.h"
@@ -320,14 +321,21 @@ static void print_ports(const json_t *status)
         }
 }
 
+/* All that a failed one had to say is in the log. */
 static void print_last_reload(const json_t *status)
 {
         const json_t *last = json_object_get(status, "last_reload");
         bool ok = json_is_true(json_object_get(last, "ok"));
+        const char *text = string_of(last, "text");
+        char ago[64], line[512];
 
-        if (json_is_object(last))
-                print_line("last reload", output_colour(ok ? COLOUR_GOOD : COLOUR_BAD),
-                           string_of(last, "text"));
+        if (!json_is_object(last))
+                return;
+        output_duration((uint64_t)(time(NULL) - json_integer_value(json_object_get(last, "time"))),
+                        ago, sizeof ago);
+        (void)snprintf(line, sizeof line, "%s %s ago: %.*s", ok ? "done" : "failed", ago,
+                       (int)strcspn(text, "\n"), text);
+        print_line("last reload", output_colour(ok ? COLOUR_GOOD : COLOUR_BAD), line);
 }
 
 /* Copies of the workers, with what the table shows of their own status beside the rest. */

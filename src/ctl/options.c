@@ -36,9 +36,10 @@ static const struct option_row {
         { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait until the replaced workers have gone, too" },
 };
 
-#define GLOBAL_OPTIONS                                                                 \
-        (OPTION_BIT_CONFIG | OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | \
-         OPTION_BIT_TIMEOUT | OPTION_BIT_ADDRESS | OPTION_BIT_VERSION)
+/* Those that may stand before any command, even one that has no use for them. */
+#define GLOBAL_OPTIONS                                                                   \
+        (OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BIT_HELP | \
+         OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT | OPTION_BIT_VERSION)
 
 int ctl_error(int status, const char *format, ...)
 {

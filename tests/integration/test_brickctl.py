@@ -1,15 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""test_brickctl.py BRICKCTL PROTO_DIR: brickctl against a server that shares no code with it.
+"""test_brickctl.py BRICKCTL FAKE_CONTROL COMPLETION PROTO_DIR
 
-The server is grpcio's, with messages that protoc makes; it lives in this process."""
+brickctl against a server that shares no code with it: grpcio's, with messages that protoc makes, in
+this process. What brickd itself would say on its control socket, fake-control says."""
 
 import concurrent.futures
 import json
 import os
 import pathlib
 import pty
+import re
 import select
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +24,8 @@ import traceback
 
 import grpc
 
-BRICKCTL, PROTO_DIR = sys.argv[1], pathlib.Path(sys.argv[2])
+BRICKCTL, FAKE_CONTROL, COMPLETION = sys.argv[1:4]
+PROTO_DIR = pathlib.Path(sys.argv[4])
 FOLDER = tempfile.TemporaryDirectory(prefix="brickctl-")
 TMP = pathlib.Path(FOLDER.name)
 
@@ -223,7 +228,8 @@ SERVER = Server("127.0.0.1:0")
 
 
 def environment():
-    keep = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "BRICKD_CONFIG")}
+    drop = ("NO_COLOR", "BRICKD_CONFIG", "BRICKD_BIN", "BRICKD_LIBEXEC")
+    keep = {k: v for k, v in os.environ.items() if k not in drop}
     return keep | {"TERM": "xterm", "http_proxy": "http://127.0.0.1:9"}
 
 
@@ -293,6 +299,77 @@ def reference(reply):
     return json_format.MessageToDict(
         reply, including_default_value_fields=True, preserving_proto_field_name=True
     )
+
+
+class Control:
+    """A fake brickd's control socket, with a configuration that names it."""
+
+    count = 0
+
+    def __init__(self, ports=("127.0.0.1:0",), **answers):
+        Control.count += 1
+        self.folder = TMP / f"control-{Control.count}"
+        self.folder.mkdir()
+        self.config = self.folder / "brickd.yaml"
+        self.config.write_text(
+            f"control: {self.folder}/socket\nmodules: {self.folder}\nports:\n"
+            + "".join(f"  - {{ listen: {port!r}, bricks: [b{i}] }}\n"
+                      for i, port in enumerate(ports))
+            + "bricks:\n"
+            + "".join(f"  - {{ name: b{i}, module: m{i} }}\n" for i, _ in enumerate(ports))
+        )
+        for method, answer in answers.items():
+            (self.folder / method.replace("_", ".")).write_text(answer)
+        self.process = subprocess.Popen(
+            [FAKE_CONTROL, self.folder / "socket", self.folder], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "listening\n"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def brickctl(self, *arguments, **options):
+        return brickctl("-c", self.config, *arguments, address=False, **options)
+
+    def arguments_of(self, method):
+        return (self.folder / f"{method}.arguments").read_text()
+
+
+def worker(pid, generation, state, **brick):
+    bricks = [{"name": "b0", "type": "Guard", "module": "m0"} | brick] if brick else None
+    return {
+        "pid": pid,
+        "index": 0,
+        "generation": generation,
+        "state": state,
+        "uptime_seconds": 3700,
+        "restarts": 2,
+        "status": bricks and {"bricks": bricks, "connections": 7, "in_flight": 1},
+    }
+
+
+def make_status(**more):
+    status = {
+        "version": "0.1.0",
+        "state": "serving",
+        "pid": 4242,
+        "config": "/etc/brickd/brickd.yaml",
+        "generation": 3,
+        "uptime_seconds": 93784,
+        "ports": [{"listen": "127.0.0.1:0", "address": SERVER.address}],
+        "workers": [
+            worker(11, 2, "retiring", in_flight=1, queued=0, calls=10, failures=1),
+            worker(12, 3, "ready", in_flight=2, queued=3, calls=20, failures=0),
+            worker(13, 3, "starting"),
+        ],
+        "last_reload": {"ok": False, "generation": 4, "text": "f:1:1: no\nmore", "time": int(time.time()) - 65},
+    }
+    return json.dumps(status | more)
 
 
 def test_text_answer():
@@ -509,6 +586,208 @@ def test_terminal():
     assert "\033[" not in on_terminal("call", "guard", "x", "--no-color")
     assert "\033[" not in brickctl("call", "guard", "x")[0]
     assert on_terminal("call", "llm", "escape").rstrip() == "\\x1b[2Jred\\x9b1m"
+
+
+def test_status():
+    with Control(Status=make_status()) as control:
+        out, _ = control.brickctl("status")
+        assert "brickd        0.1.0, serving, pid 4242, up 1 d 2 h\n" in out, out
+        assert "/etc/brickd/brickd.yaml, generation 3\n" in out
+        assert "last reload   failed 1 min 5 s ago: f:1:1: no\n" in out
+        lines = out.splitlines()
+        assert lines[-5].split() == ["12", "3", "ready", "1", "h", "1", "min", "2", "7", "1"], lines
+        assert lines[-4].split()[-2:] == ["-", "-"], lines
+        assert json.loads(control.brickctl("status", "--json")[0])["pid"] == 4242
+
+
+def test_list():
+    with Control(Status=make_status()) as control:
+        out, _ = control.brickctl("list")
+        head, row = out.splitlines()
+        assert head.split() == "NAME TYPE MODULE STATE CALLS FAILED IN FLIGHT QUEUED".split()
+        assert row.split() == ["b0", "Guard", "m0", "ready", "30", "1", "3", "3"]
+        assert json.loads(control.brickctl("list", "-j")[0])[0]["calls"] == 30
+
+
+def test_list_without_brickd():
+    with Control() as control:
+        control.process.kill()
+        control.process.wait()
+        out, err = control.brickctl("list")
+        assert out.splitlines()[1].split() == ["b0", "-", "m0", "stopped"] + ["0"] * 4 and not err
+        _, err = control.brickctl("status", status=2)
+        assert err.startswith("brickctl: brickd is not running: nobody listens on "), err
+        control.config.write_text("bricks: 7\n")
+        assert "brickd.yaml:1:9: bricks: " in control.brickctl("list", status=78)[1]
+
+
+def test_socket_of_somebody_else():
+    if os.geteuid() == 0:
+        as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"]
+    else:
+        as_nobody = []
+    with Control(Status=make_status()) as control:
+        (control.folder / "socket").chmod(0)
+        os.chmod(TMP, 0o755)
+        program = shutil.copy(BRICKCTL, TMP)  # where anybody can run it
+        command = as_nobody + [program, "status", "--control", f"{control.folder}/socket"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert done.returncode == 2 and "run as root or as brickd's user" in done.stderr, done
+
+
+def test_reload():
+    with Control(Reload="serving 2 bricks") as control:
+        assert control.brickctl("reload") == ("serving 2 bricks\n", "")
+        assert control.arguments_of("Reload") == "false"
+        out, _ = control.brickctl("reload", "--wait", "--json")
+        assert json.loads(out) == {"ok": True, "text": "serving 2 bricks"}
+        assert control.arguments_of("Reload") == "true"
+
+
+def test_reload_that_fails():
+    text = "f.yaml:3:1: ports: expected a list\nf.yaml:4:1: x: unknown"
+    with Control(Reload_error=f"org.brickd.Error.Config\n{text}") as control:
+        assert control.brickctl("reload", status=78) == ("", f"{text}\n")
+    with Control(Reload_error="org.brickd.Error.Failed\nworker died") as control:
+        assert control.brickctl("reload", status=1) == ("", "worker died\n")
+        out, _ = control.brickctl("reload", "--json", status=1)
+        assert json.loads(out) == {"ok": False, "text": "worker died"}
+
+
+def test_reload_of_a_file_that_is_wrong():
+    with Control(Reload_error="org.brickd.Error.Config\nit is wrong") as control:
+        socket = f"control: {control.folder}/socket\n"
+        control.config.write_text(socket + "ports: 7\n")  # brickd is asked, and says it
+        assert control.brickctl("reload", status=78)[1] == "it is wrong\n"
+        control.config.write_text(socket + "ports: [\n")  # who knows what it means
+        assert "--control" in control.brickctl("reload", status=78)[1]
+        assert control.brickctl("reload", "--control", f"{control.folder}/socket", status=78)[
+            1
+        ] == ("it is wrong\n")
+
+
+def test_stop_and_log_level():
+    with Control(Stop="", LogLevel="") as control:
+        assert control.brickctl("stop") == ("", "")
+        assert control.brickctl("log-level", "debug") == ("", "")
+        assert control.arguments_of("LogLevel") == "debug"
+
+
+def test_brickd_that_does_not_answer():
+    with Control() as control:
+        begin = time.monotonic()
+        err = control.brickctl("status", "--timeout", "300ms", status=2)[1]
+        assert "did not answer" in err and time.monotonic() - begin < 2, err
+        control.process.send_signal(signal.SIGSTOP)
+        err = control.brickctl("status", "--timeout", "300ms", status=2)[1]
+        assert "did not answer" in err and time.monotonic() - begin < 4, err
+
+
+def test_call_by_configuration():
+    with Control(Status=make_status()) as control:
+        control.brickctl("call", "b0", "hi")
+        assert SERVER.seen[-1][1]["x-brick"] == "b0"
+        control.brickctl("call", "Guard", "hi")
+        assert "x-brick" not in SERVER.seen[-1][1]
+        err = control.brickctl("call", "b9", "hi", status=64)[1]
+        assert err == "brickctl: No brick and no service 'b9'; did you mean 'b0'?\n", err
+
+
+def test_call_the_port_that_has_the_brick():
+    port = SERVER.address.partition(":")[2]
+    with Control(ports=["127.0.0.1:1", f"[::]:{port}", "unix:/nowhere"]) as control:
+        control.config.write_text(
+            control.config.read_text().replace(" bricks: [b1]", " allow_insecure: true, bricks: [b1]")
+        )
+        control.brickctl("call", "--type", "guard", "b1", "hi")
+        assert SERVER.seen[-1][1]["x-brick"] == "b1"
+        err = control.brickctl("call", "--type", "guard", "b0", "hi", status=2)[1]
+        assert "127.0.0.1:1" in err, err
+        err = control.brickctl("call", "--type", "guard", "b2", "hi", status=2)[1]
+        assert "/nowhere" in err, err
+
+
+def test_type_that_brickd_describes():
+    with Control() as control:
+        control.process.kill()
+        brickd = control.folder / "brickd"
+        brickd.write_text('#!/bin/sh\necho "m 1.0: a module"\necho "type: Guard"\necho more\n')
+        brickd.chmod(0o755)
+        text = control.config.read_text().replace("127.0.0.1:0", SERVER.address)
+        control.config.write_text(text)
+        assert "--type" in control.brickctl("call", "b0", "hi", status=64)[1]
+        os.environ["BRICKD_BIN"] = str(control.folder)
+        try:
+            command = [BRICKCTL, "-c", control.config, "call", "b0", "hi"]
+            done = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
+        finally:
+            del os.environ["BRICKD_BIN"]
+        assert done.returncode == 0, done
+        assert SERVER.seen[-1][1]["x-brick"] == "b0"
+
+
+def test_other_programs():
+    programs = TMP / "programs"
+    programs.mkdir()
+    for name in ("brickd", "brickctl-index"):
+        (programs / name).write_text('#!/bin/sh\necho "$(basename "$0")" "$@"; exit 7\n')
+        (programs / name).chmod(0o755)
+    where = environment() | {"BRICKD_BIN": str(programs), "BRICKD_LIBEXEC": str(programs)}
+    cases = {
+        ("check", "f.yaml"): "brickd --check f.yaml\n",
+        ("-c", "g.yaml", "check"): "brickd --check g.yaml\n",
+        ("index", "--help", "-x", "a b"): "brickctl-index --help -x a b\n",
+    }
+    for arguments, expected in cases.items():
+        done = subprocess.run(
+            [BRICKCTL, *arguments], env=where, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (7, expected), done
+    where["BRICKD_BIN"] = "/nowhere"
+    done = subprocess.run([BRICKCTL, "check"], env=where, capture_output=True, check=False)
+    assert done.returncode == 69 and b"/nowhere/brickd" in done.stderr, done
+
+
+def complete(*words, config=None):
+    """What bash offers for the last word."""
+    script = (
+        f"source {shlex.quote(COMPLETION)}; COMP_WORDS=({shlex.join(['brickctl', *words])});"
+        f'COMP_CWORD={len(words)}; _brickctl; printf "%s\n" "${{COMPREPLY[@]}}"'
+    )
+    where = environment() | {"PATH": f"{os.path.dirname(BRICKCTL)}:/usr/bin:/bin"}
+    if config:
+        where["BRICKD_CONFIG"] = str(config)
+    done = subprocess.run(
+        ["bash", "-c", script], env=where, capture_output=True, text=True, timeout=LIMIT, check=True
+    )
+    assert not done.stderr, done
+    return set(done.stdout.split())
+
+
+def help_words(text, pattern):
+    return set(re.findall(pattern, text, re.MULTILINE))
+
+
+def test_completion_is_complete():
+    text, _ = brickctl("help", address=False)
+    commands = help_words(text.partition("Commands:")[2].partition("\n\n")[0], r"^  ([a-z-]+) ")
+    assert complete("") == commands
+    assert complete("--") == help_words(text, "(--[a-z-]+)")
+    for command in commands - {"index"}:
+        text, _ = brickctl("help", command, address=False)
+        assert complete(command, "--") == help_words(text, "(--[a-z-]+)"), command
+
+
+def test_completion_of_arguments():
+    with Control(Status=make_status()) as control:
+        assert complete("call", "b", config=control.config) == {"b0"}
+        assert complete("-c", str(control.config), "info", "b") == {"b0"}
+        assert {"LLM", "b0"} <= complete("call", "", config=control.config)
+    assert complete("call", "--stream", "x", "Bi") == {"BidiStreaming"}
+    assert complete("call", "--type", "G") == {"Guard"}
+    assert complete("log-level", "d") == {"debug"}
+    assert complete("call", "--timeout", "") == set()
+    assert complete("st") == {"status", "stop"}
 
 
 def main():

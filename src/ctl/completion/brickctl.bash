@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+# bash completion for brickctl(1)
+
+# The names of the bricks, as brickctl lists them with the options typed so far.
+_brickctl_bricks() {
+	local options=() i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-c | --config | --control) options+=("${COMP_WORDS[i]}" "${COMP_WORDS[++i]}") ;;
+		esac
+	done
+	brickctl list --json --timeout 1s "${options[@]}" 2>/dev/null |
+		grep -o '"name":"[^"]*"' | cut -d '"' -f 4
+}
+
+# The command, and how many of its arguments are complete.
+_brickctl_parse() {
+	local i
+	command='' arguments=0
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-[acmt] | --address | --config | --control | --metadata | --timeout | --type) ((i++)) ;;
+		-*) ;;
+		*) if [[ $command ]]; then ((arguments++)); else command=${COMP_WORDS[i]}; fi ;;
+		esac
+	done
+}
+
+_brickctl_options() {
+	local show='--help --json --no-color --timeout'
+	case $1 in
+	'') echo "$show --address --config --control --version" ;;
+	call) echo "$show --address --config --control --metadata --stream --type" ;;
+	info) echo "$show --address --config --control --metadata --type" ;;
+	reload) echo "$show --config --control --wait" ;;
+	list | status | stop | log-level) echo "$show --config --control" ;;
+	check) echo '--config --help' ;;
+	help) echo '--help' ;;
+	esac
+}
+
+_brickctl() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local services='Common LLM Guard Intention Rectify Retrieval Translate Compose'
+	local command arguments words=''
+
+	_brickctl_parse
+	COMPREPLY=()
+	case $previous in
+	-c | --config | --control) compopt -o default && return ;;
+	-a | --address | -m | --metadata | -t | --timeout) return ;;
+	--type) words=$services ;;
+	*) case $current:$command:$arguments in
+		-*) words=$(_brickctl_options "$command") ;;
+		*::*) words='call info list status reload stop log-level check index help' ;;
+		*:call:0 | *:info:0) words="$services $(_brickctl_bricks)" ;;
+		*:call:1) words='GetServiceInfo Unary OutputStreaming InputStreaming BidiStreaming' ;;
+		*:log-level:0) words='error warning notice info debug' ;;
+		*:help:0) words='call info list status reload stop log-level check index' ;;
+		*:check:0 | *:index:*) compopt -o default && return ;;
+		esac ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -F _brickctl brickctl
