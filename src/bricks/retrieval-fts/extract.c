@@ -19,7 +19,7 @@ void extract_done(struct extract *e)
 void extract_put(struct extract_out *out, const char *s, size_t n)
 {
         if (n > out->size - out->n)
-                n = out->size - out->n;
+                n = unicode_floor(s, out->size - out->n);
         memcpy(out->text + out->n, s, n);
         out->n += n;
 }
@@ -48,9 +48,11 @@ void extract_break(struct extract_out *out, bool paragraph)
 void extract_title(struct extract *e, const char *s, size_t n)
 {
         size_t length, used = 0;
+        uint32_t c;
 
         for (size_t i = 0; i < n && used + 5 < sizeof e->title; i += length) {
-                if (!unicode_is_space(unicode_get(s + i, n - i, &length))) {
+                c = unicode_get(s + i, n - i, &length);
+                if (!unicode_is_space(c)) {
                         memcpy(e->title + used, s + i, length);
                         used += length;
                 } else if (used > 0 && e->title[used - 1] != ' ')

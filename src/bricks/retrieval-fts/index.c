@@ -16,6 +16,10 @@
 /* Another brickctl index may be in the middle of a batch. */
 #define BUSY_TIMEOUT_MS 10000
 
+/* How long the end waits for readers, to leave an empty log; it does not matter much if it cannot.
+ */
+#define CHECKPOINT_TIMEOUT_MS 200
+
 /* A batch: what one transaction holds at most, so that the write-ahead log stays small. */
 #define BATCH_SIZE (16 << 20)
 
@@ -541,7 +545,8 @@ int index_commit(struct index *index, struct index_statistics *ret)
                 r = run(index, SQL_MERGE);
         if (r == 0)
                 r = statistics_get(index, ret);
-        if (r == 0)
-                r = exec(index, "PRAGMA wal_checkpoint(TRUNCATE)");
-        return r;
+        if (r < 0)
+                return r;
+        (void)sqlite3_busy_timeout(index->db, CHECKPOINT_TIMEOUT_MS);
+        return exec(index, "PRAGMA wal_checkpoint(TRUNCATE)");
 }

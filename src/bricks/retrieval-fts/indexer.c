@@ -12,17 +12,18 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "extract.h"
 #include "index.h"
 #include "jsonl.h"
 #include "metadata.h"
+#include "stream.h"
 #include "unicode.h"
 
 #define PROGRESS_INTERVAL_MS 100
 
-#define READ_BUFFER_SIZE (128 << 10)
+/* What is allocated for a file at first. */
+#define READ_SIZE (64 << 10)
 
 static void gzclosep(gzFile *stream)
 {
@@ -105,14 +106,14 @@ static void path_language(const char *path, char ret[static 16])
 /* *ret_n is max_size + 1 if there is more. Damaged data: -EIO. */
 static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *ret_n)
 {
-        size_t allocated = READ_BUFFER_SIZE, used = 0;
+        size_t allocated = 0, used = 0;
         _cleanup_free_ char *buffer = NULL;
         char *larger;
         int n;
 
         do {
-                if (!buffer || used == allocated) {
-                        allocated *= 2;
+                if (used == allocated) {
+                        allocated = allocated ? allocated * 2 : READ_SIZE;
                         if (allocated > indexer->max_size + 1)
                                 allocated = indexer->max_size + 1;
                         larger = realloc(buffer, allocated);
@@ -120,9 +121,9 @@ static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *
                                 return -ENOMEM;
                         buffer = larger;
                 }
-                n = gzread(stream, buffer + used, allocated - used);
+                n = stream_read(stream, buffer + used, allocated - used);
                 if (n < 0)
-                        return -EIO;
+                        return n;
                 used += n;
         } while (n > 0 && used <= indexer->max_size);
         *ret = TAKE_PTR(buffer);
@@ -209,21 +210,6 @@ static int add_stream(struct indexer *indexer, const struct index_file *file, co
         if (n > 6 && strcasecmp(name + n - 6, ".jsonl") == 0)
                 return add_lines(indexer, file, stream);
         return add_plain(indexer, file, title, name, stream);
-}
-
-/* The descriptor becomes the stream's. */
-static int stream_open(int fd, gzFile *ret)
-{
-        gzFile stream;
-
-        stream = gzdopen(fd, "rb");
-        if (!stream) {
-                close(fd);
-                return -ENOMEM;
-        }
-        gzbuffer(stream, READ_BUFFER_SIZE);
-        *ret = stream;
-        return 0;
 }
 
 /* path is absolute; title is for files that have none of their own. */

@@ -10,6 +10,7 @@
 #include "index.h"
 #include "indexer.h"
 #include "metadata.h"
+#include "stream.h"
 
 /* Metadata is sent with every answer, as a Struct, whose nesting gRPC peers limit. */
 #define METADATA_SIZE_MAX (16 << 10)
@@ -54,7 +55,7 @@ static bool lines_fill(struct lines *lines)
         memmove(lines->buffer, lines->buffer + lines->start, lines->end - lines->start);
         lines->end -= lines->start;
         lines->start = 0;
-        n = gzread(lines->stream, lines->buffer + lines->end, lines->size - lines->end);
+        n = stream_read(lines->stream, lines->buffer + lines->end, lines->size - lines->end);
         if (n < 0)
                 return false;
         lines->eof = n == 0;
@@ -218,8 +219,8 @@ int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile str
 {
         _cleanup_(lines_done) struct lines lines = { .stream = stream, .size = indexer->max_size };
         struct record record;
-        const char *line;
-        size_t n;
+        const char *line = NULL;
+        size_t n = 0;
         int r;
 
         lines.buffer = malloc(lines.size);

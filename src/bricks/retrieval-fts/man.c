@@ -94,50 +94,57 @@ static bool next_line(struct man *m, struct line *ret)
         return true;
 }
 
-/* The name after an escape: one character, "(xx" or "[...]". Moves past it. */
-static void name_get(struct line *line, const char **ret, size_t *ret_n)
+/* Takes n characters. */
+static struct line take(struct line *line, size_t n)
 {
-        const char *p = line->p, *close;
-        size_t left = line->end - p;
+        struct line taken = { line->p, line->p };
+        size_t length;
 
-        if (left > 1 && *p == '[' && (close = memchr(p, ']', left))) {
-                *ret = p + 1;
-                *ret_n = close - p - 1;
-                line->p = close + 1;
-                return;
+        for (; n > 0 && taken.end < line->end; n--) {
+                (void)unicode_get(taken.end, line->end - taken.end, &length);
+                taken.end += length;
         }
-        *ret = left > 0 && *p == '(' ? p + 1 : p;
-        *ret_n = left > 0 && *p == '(' ? 2 : 1;
-        if (*ret_n > (size_t)(line->end - *ret))
-                *ret_n = line->end - *ret;
-        line->p = *ret + *ret_n;
+        line->p = taken.end;
+        return taken;
 }
 
-static void skip_name(struct line *line)
+/* Takes the name after an escape: one character, "(xx" or "[...]". */
+static struct line take_name(struct line *line)
 {
-        const char *name;
-        size_t n;
+        struct line name;
+        const char *close;
 
-        name_get(line, &name, &n);
+        if (line->p < line->end && *line->p == '[') {
+                close = memchr(line->p, ']', line->end - line->p);
+                if (close) {
+                        name = (struct line){ line->p + 1, close };
+                        line->p = close + 1;
+                        return name;
+                }
+        }
+        if (line->p < line->end && *line->p == '(') {
+                line->p++;
+                return take(line, 2);
+        }
+        return take(line, 1);
 }
 
 static void put_special(struct extract_out *out, struct line *line)
 {
+        struct line name = take_name(line);
+        size_t n = name.end - name.p;
         char hex[8] = {};
-        const char *name;
-        size_t n;
 
-        name_get(line, &name, &n);
         for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
-                if (strlen(specials[i].name) == n && memcmp(specials[i].name, name, n) == 0) {
+                if (strlen(specials[i].name) == n && memcmp(specials[i].name, name.p, n) == 0) {
                         extract_put(out, specials[i].text, strlen(specials[i].text));
                         return;
                 }
-        if (n > 4 && n < sizeof hex && name[0] == 'u') {
-                memcpy(hex, name + 1, n - 1);
+        if (n > 4 && n < sizeof hex && name.p[0] == 'u') {
+                memcpy(hex, name.p + 1, n - 1);
                 extract_put_char(out, (uint32_t)strtoul(hex, NULL, 16));
-        } else if (n == 2 && isalpha((unsigned char)name[0]) && strchr("'`^:,~", name[1]))
-                extract_put(out, name, 1); /* an accented letter: accents are folded anyway */
+        } else if (n == 2 && isalpha((unsigned char)name.p[0]) && strchr("'`^:,~", name.p[1]))
+                extract_put(out, name.p, 1); /* an accented letter: accents are folded anyway */
 }
 
 /* "\s-1", "\s+(10", "\s'12'", "\s0" */
@@ -145,19 +152,17 @@ static void skip_size(struct line *line)
 {
         if (line->p < line->end && (*line->p == '+' || *line->p == '-'))
                 line->p++;
-        if (line->p < line->end)
-                skip_name(line);
+        (void)take_name(line);
 }
 
 /* "\h'...'": the delimiter is whatever comes first. */
 static void skip_delimited(struct line *line)
 {
+        struct line delimiter = take(line, 1);
         const char *close;
 
-        if (line->p >= line->end)
-                return;
-        close = memchr(line->p + 1, *line->p, line->end - line->p - 1);
-        line->p = close ? close + 1 : line->end;
+        close = memmem(line->p, line->end - line->p, delimiter.p, delimiter.end - delimiter.p);
+        line->p = close ? close + (delimiter.end - delimiter.p) : line->end;
 }
 
 /* One escape, of which line->p is past the backslash. */
@@ -179,7 +184,7 @@ static void put_escape(struct extract_out *out, struct line *line)
                 line->p = line->end;
         else if (c == 'f' || c == 'm' || c == 'M' || c == 'F' || c == 'n' || c == 'k' || c == 'Y' ||
                  c == 'V' || c == 'g')
-                skip_name(line);
+                (void)take_name(line);
         else if (c == 's')
                 skip_size(line);
         else if (c == ' ' || c == '~' || c == '0' || c == 't')

@@ -15,6 +15,11 @@
 #define BM25_B 0.75
 #define TITLE_WEIGHT 1.5
 
+/* A term in more passages than this, and in more than one of 8, is common: beside terms that are
+ * not, it is not worth an answer alone. */
+#define COMMON_LEAST 1000
+#define COMMON_SHARE 8
+
 /* Words shown before the first match of an excerpt: one of this many. */
 #define EXCERPT_LEAD 6
 
@@ -22,6 +27,7 @@
 struct statistics {
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
+        uint64_t telling;       /* terms that are not common; all, if there are no others */
         double average_size[2]; /* of title and body, in words */
         int n;
 };
@@ -60,9 +66,25 @@ static int statistics_sizes(const Fts5ExtensionApi *api, Fts5Context *fts, sqlit
         return SQLITE_OK;
 }
 
+static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int term,
+                           sqlite3_int64 rows, struct statistics *s)
+{
+        sqlite3_int64 with = 0;
+        int r;
+
+        if (api->xPhraseSize(fts, term) == 0)
+                return SQLITE_OK;
+        r = api->xQueryPhrase(fts, term, &with, count_row);
+        s->rarity[term] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
+        s->rarity_sum += s->rarity[term];
+        if (with > 0 && (with <= COMMON_LEAST || with <= rows / COMMON_SHARE))
+                s->telling |= UINT64_C(1) << term;
+        return r;
+}
+
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
 {
-        sqlite3_int64 rows, with;
+        sqlite3_int64 rows;
         int r;
 
         s->n = api->xPhraseCount(fts);
@@ -71,14 +93,10 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
         r = api->xRowCount(fts, &rows);
         if (r == SQLITE_OK)
                 r = statistics_sizes(api, fts, rows, s);
-        for (int i = 0; r == SQLITE_OK && i < s->n; i++) {
-                if (api->xPhraseSize(fts, i) == 0)
-                        continue;
-                with = 0;
-                r = api->xQueryPhrase(fts, i, &with, count_row);
-                s->rarity[i] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
-                s->rarity_sum += s->rarity[i];
-        }
+        for (int i = 0; r == SQLITE_OK && i < s->n; i++)
+                r = statistics_term(api, fts, i, rows, s);
+        if (s->telling == 0)
+                s->telling = UINT64_MAX;
         return r;
 }
 
@@ -105,18 +123,39 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, struct 
         return SQLITE_OK;
 }
 
-/* How often a term stands in the row's title and body. */
-static int term_count(const Fts5ExtensionApi *api, Fts5Context *fts, int term, double ret[static 2])
+/* How often each term stands in the row's title and body; and the terms that do, as bits. */
+static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
+                       uint64_t *ret_found)
 {
-        Fts5PhraseIter i;
         int column, offset, r;
+        Fts5PhraseIter i;
 
-        ret[SCHEMA_TITLE] = ret[SCHEMA_BODY] = 0;
-        r = api->xPhraseFirst(fts, term, &i, &column, &offset);
-        if (r != SQLITE_OK)
-                return r;
-        for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset))
-                ret[column]++;
+        *ret_found = 0;
+        for (int term = 0; term < n; term++) {
+                counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
+                r = api->xPhraseFirst(fts, term, &i, &column, &offset);
+                if (r != SQLITE_OK)
+                        return r;
+                if (column >= 0)
+                        *ret_found |= UINT64_C(1) << term;
+                for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset))
+                        counts[term][column]++;
+        }
+        return SQLITE_OK;
+}
+
+/* The length normalisation of BM25 for the row's title and body. */
+static int row_norms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+                     double ret[static 2])
+{
+        int size, r;
+
+        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
+                r = api->xColumnSize(fts, column, &size);
+                if (r != SQLITE_OK)
+                        return r;
+                ret[column] = BM25_K1 * (1 - BM25_B + BM25_B * size / s->average_size[column]);
+        }
         return SQLITE_OK;
 }
 
@@ -125,30 +164,29 @@ static double saturate(double count, double norm)
         return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
 }
 
+/* 0: nothing but common words of a query that has others. */
 static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, double *ret)
 {
-        double count[2], norm[2], sum = 0, share = 0;
+        double counts[SCHEMA_TERMS_MAX][2], norms[2], sum = 0, share = 0;
         struct statistics *s;
-        int size, r;
+        uint64_t found;
+        int r;
 
+        *ret = 0;
         r = statistics_get(api, fts, &s);
-        for (int column = SCHEMA_TITLE; r == SQLITE_OK && column <= SCHEMA_BODY; column++) {
-                r = api->xColumnSize(fts, column, &size);
-                if (r == SQLITE_OK)
-                        norm[column] = BM25_K1 *
-                                       (1 - BM25_B + BM25_B * size / s->average_size[column]);
-        }
+        if (r == SQLITE_OK)
+                r = count_terms(api, fts, s->n, counts, &found);
+        if (r != SQLITE_OK || !(found & s->telling))
+                return r;
+        r = row_norms(api, fts, s, norms);
         if (r != SQLITE_OK)
                 return r;
         for (int i = 0; i < s->n; i++) {
-                r = term_count(api, fts, i, count);
-                if (r != SQLITE_OK)
-                        return r;
-                if (count[SCHEMA_TITLE] + count[SCHEMA_BODY] <= 0)
+                if (!(found & UINT64_C(1) << i))
                         continue;
                 sum += s->rarity[i] *
-                       (TITLE_WEIGHT * saturate(count[SCHEMA_TITLE], norm[SCHEMA_TITLE]) +
-                        saturate(count[SCHEMA_BODY], norm[SCHEMA_BODY]));
+                       (TITLE_WEIGHT * saturate(counts[i][SCHEMA_TITLE], norms[SCHEMA_TITLE]) +
+                        saturate(counts[i][SCHEMA_BODY], norms[SCHEMA_BODY]));
                 share += s->rarity[i] / s->rarity_sum;
         }
         *ret = sum * share * share;

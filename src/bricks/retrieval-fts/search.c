@@ -93,6 +93,7 @@ static int failed(struct reader *reader, const char *path, int code, struct sear
                 return unavailable(error, "%s is not an index of brickctl index", path);
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
+        case SQLITE_READONLY:
                 return unavailable(error,
                                    "%s cannot be read: it, %s-wal and %s-shm must be readable, or "
                                    "their directory writable",
@@ -281,6 +282,8 @@ static int rank(struct reader *reader, const char *expression, struct ranking *r
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
                 r = SQLITE_OK;
+                if (row.score <= 0)
+                        continue;
                 if (best.rowid >= 0 && SCHEMA_DOCUMENT(row.rowid) == SCHEMA_DOCUMENT(best.rowid)) {
                         if (row.score > best.score)
                                 best = row;
