@@ -121,7 +121,7 @@ struct brick_child_ops {
          * returns. */
         void (*message)(void *user, struct brick_bytes message);
 
-        /* Last. The child may still be passed to child_free(), nothing else. */
+        /* Last. From here on the child's functions do nothing; child_free() is still due. */
         void (*done)(void *user, const struct brick_outcome *outcome);
 
         /* child_send() may be tried again. Optional. */
@@ -264,8 +264,8 @@ struct brick_host {
         /* Tell the callee to give up. done() still comes. */
         void (*child_cancel)(struct brick_child *child);
 
-        /* Give up the reference that child_start() gave; before done() it also cancels, and done()
-         * still comes. */
+        /* Give up the reference that child_start() gave, at the latest when the parent's data is
+         * destroyed; before done() it also cancels, and done() still comes. */
         void (*child_free)(struct brick_child *child);
 };
 

@@ -11,11 +11,13 @@
 #define CHILD_WINDOW (64 * 1024)
 
 /*
- * `call` is what the callee sees. Its references: the transport's is held until done() has been
- * called; the caller's own is `call.refs` too, so that one count frees the whole.
+ * `call` is what the callee sees; the transport's reference to it is held until done() has been
+ * called. The caller's handle does not count there: a caller may keep it as long as the parent's
+ * data, and the parent lives as long as the callee looks at its metadata. `owners` are the two.
  */
 struct brick_child {
         struct brick_call call;
+        atomic_uint owners;
         struct brick_call *parent; /* referenced: its metadata and peer are the callee's */
         struct brick_child *older; /* in parent->children */
         struct brick_child *newer;
@@ -215,15 +217,22 @@ static int trailer(struct brick_call *call, struct brick_str key, struct brick_s
         return 0;
 }
 
+static void child_disown(struct brick_child *child)
+{
+        if (atomic_fetch_sub(&child->owners, 1) != 1)
+                return;
+        call_done(&child->call);
+        free(child);
+}
+
+/* The callee is gone; this may be the end of the parent, whose data may be what frees the child. */
 static void child_destroy(struct brick_call *call)
 {
         struct brick_child *child = child_of(call);
 
         free(child->incoming);
-        if (child->parent)
-                call_unref(child->parent);
-        call_done(call);
-        free(child);
+        call_unref(child->parent);
+        child_disown(child);
 }
 
 static const struct transport child_transport = {
@@ -270,9 +279,11 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
         call->deadline = parent->deadline;
         r = copy_request(call, request);
         if (r < 0) {
-                child_destroy(call);
+                call_done(call);
+                free(child);
                 return r;
         }
+        atomic_init(&child->owners, 2);
         *ret = child;
         return 0;
 }
@@ -300,7 +311,6 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
         child->parent = parent;
         child->ops = ops;
         child->user = user;
-        call_ref(call); /* the caller's */
         call_ref(call); /* for this function */
         child_link(child);
         *ret = child;
@@ -325,13 +335,35 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
         return 0;
 }
 
-void child_abi_recv(struct brick_child *child)
+/*
+ * Once done() has been called, the callee's half may be gone: only the lock and `told` are sure to
+ * be there. Before, the transport's reference is, so that another may be taken.
+ */
+static bool lock_untold(struct brick_child *child)
 {
         lock(child);
+        if (child->told) {
+                unlock(child);
+                return false;
+        }
+        call_ref(&child->call);
+        return true;
+}
+
+static void unlock_untold(struct brick_child *child)
+{
+        unlock(child);
+        call_unref(&child->call);
+}
+
+void child_abi_recv(struct brick_child *child)
+{
+        if (!lock_untold(child))
+                return;
         child->wanted = true;
         if (!call_gathers(&child->call))
                 pump(&child->call);
-        unlock(child);
+        unlock_untold(child);
 }
 
 int child_abi_send(struct brick_child *child, struct brick_bytes message)
@@ -339,7 +371,8 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
         struct brick_call *call = &child->call;
         int r = 0;
 
-        lock(child);
+        if (!lock_untold(child))
+                return -ECANCELED;
         if (child->closed || !call_has_request_stream(call)) {
                 r = -EINVAL;
         } else if (call->phase == CALL_FINISHED || atomic_load(&call->cancelled)) {
@@ -361,7 +394,7 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
                         call_enter_due(call);
                 }
         }
-        unlock(child);
+        unlock_untold(child);
         return r;
 }
 
@@ -369,19 +402,22 @@ void child_abi_close(struct brick_child *child)
 {
         struct brick_call *call = &child->call;
 
-        lock(child);
+        if (!lock_untold(child))
+                return;
         child->closed = true;
         if (call->inbox == INBOX_WANTED && !child->full)
                 receive(call);
         call_enter_due(call);
-        unlock(child);
+        unlock_untold(child);
 }
 
 void child_abi_cancel(struct brick_child *child)
 {
         static const struct outcome cancelled = { .status = 1, .message = { "Cancelled", 9 } };
 
-        call_ref(&child->call);
+        if (!lock_untold(child))
+                return;
+        unlock(child);
         call_cancel(&child->call);
         call_refuse(&child->call, &cancelled);
         call_unref(&child->call);
@@ -389,14 +425,8 @@ void child_abi_cancel(struct brick_child *child)
 
 void child_abi_free(struct brick_child *child)
 {
-        bool told;
-
-        lock(child);
-        told = child->told;
-        unlock(child);
-        if (!told)
-                child_abi_cancel(child);
-        call_unref(&child->call);
+        child_abi_cancel(child);
+        child_disown(child);
 }
 
 void child_cancel_all(struct brick_call *parent)
