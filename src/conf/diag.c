@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf/node.h"
+#include "conf/text.h"
 #include "util/utf8.h"
 
 #define REASON_MAX 512 /* bytes of one line of reason, its path included */
@@ -43,10 +44,7 @@ int diag_new(struct diag **ret, const char *name, const char *bytes, size_t leng
         diag->name = name;
         diag->bytes = bytes;
         diag->length = length;
-        if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
-                diag->bytes += 3;
-                diag->length -= 3;
-        }
+        text_skip_bom(&diag->bytes, &diag->length);
         *ret = diag;
         return 0;
 }
@@ -255,8 +253,10 @@ static void add(struct diag *diag, unsigned line, unsigned column, const char *r
         diag->n_shown++;
 }
 
-static void add_node(struct diag *diag, const struct node *node, unsigned line, unsigned column,
-                     const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void add_node(struct diag *diag,
+                                                           const struct node *node, unsigned line,
+                                                           unsigned column, const char *format,
+                                                           va_list args)
 {
         char reason[REASON_MAX * 2];
         size_t n;

@@ -11,7 +11,6 @@
 /* No path through a document is longer: what walks one may recurse. */
 #define DOCUMENT_DEPTH_MAX 64
 
-struct diag;
 struct document;
 
 int document_new(struct document **ret);
@@ -27,9 +26,3 @@ struct node *document_node(struct document *doc, const struct node *place, enum 
 
 /* A copy that shares its children and texts with the original. */
 struct node *document_copy(struct document *doc, const struct node *node);
-
-/*
- * Replaces ${NAME} and ${NAME:-default} in the text of a scalar, and $$ by $. A variable that is
- * not set, and what looks like neither, is a mistake. 0 then, too; or -ENOMEM.
- */
-int document_expand(struct document *doc, struct node *scalar, struct diag *diag);

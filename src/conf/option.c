@@ -10,6 +10,7 @@
 #include "conf/document.h"
 #include "conf/nearest.h"
 #include "conf/node.h"
+#include "conf/text.h"
 #include "conf/value.h"
 #include "conf/yaml.h"
 #include "util/utf8.h"
@@ -338,7 +339,7 @@ static int make_fallback(struct document *doc, const struct option_spec *spec,
                 node->length = strlen(spec->fallback);
                 node->plain = spec->type == OPTION_INT || spec->type == OPTION_BOOL ||
                               spec->type == OPTION_FLOAT;
-                r = document_expand(doc, node, diag);
+                r = text_expand(doc, node, diag);
                 if (r < 0)
                         return r;
         }

@@ -56,8 +56,8 @@ struct option_spec {
 /*
  * Checks a map against a table: unknown keys (with the nearest known one), types, ranges, what is
  * missing. Gives the map as the table completes it: fallbacks filled in, keys in the order of the
- * table, lists where OPTION_REPEATED allows a single value; every child names its spec. A null or
- * NULL-text map counts as an empty one. NULL: out of memory; mistakes are in diag only.
+ * table, lists where OPTION_REPEATED allows a single value; every child names its spec. A null
+ * counts as an empty map. NULL: out of memory; mistakes are in diag only.
  */
 const struct node *option_check(struct document *doc, const struct option_spec *table,
                                 const struct node *map, struct diag *diag);

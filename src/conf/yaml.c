@@ -8,12 +8,11 @@
 #include "conf/diag.h"
 #include "conf/document.h"
 #include "conf/option.h"
-#include "util/utf8.h"
+#include "conf/text.h"
 
 /* Values, counted as if every alias were written out. */
 #define VALUES_MAX 100000
 #define ANCHORS_MAX 1000
-#define FILE_MAX (16 * 1024 * 1024)
 
 /* A list or a map whose end has not been read yet. */
 struct frame {
@@ -69,41 +68,6 @@ DEFINE_CLEANUP(struct loader *, loader_free);
 static void event_done(yaml_event_t *event)
 {
         yaml_event_delete(event);
-}
-
-static bool is_allowed(uint32_t c)
-{
-        return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0x7f) || c == 0x85 ||
-               (c >= 0xa0 && c != 0xfffe && c != 0xffff && c != 0xfeff);
-}
-
-/* Before libyaml sees them: it does not say where a wrong byte stands. */
-static bool check_bytes(const char *s, size_t length, struct diag *diag)
-{
-        unsigned line = 1, column = 1;
-        uint32_t c = 0;
-        size_t n;
-
-        for (; length > 0; s += n, length -= n) {
-                n = utf8_decode(s, length, &c);
-                if (n == 0) {
-                        diag_add_at(diag, line, column, "not UTF-8: byte 0x%02x",
-                                    (unsigned char)s[0]);
-                        return false;
-                }
-                if (!is_allowed(c)) {
-                        diag_add_at(diag, line, column, "character U+%04X is not allowed here", c);
-                        return false;
-                }
-                column++;
-                /* The same line breaks as libyaml's. */
-                if (c == '\n' || (c == '\r' && !(length > 1 && s[1] == '\n')) || c == 0x85 ||
-                    c == 0x2028 || c == 0x2029) {
-                        line++;
-                        column = 1;
-                }
-        }
-        return true;
 }
 
 /* The byte that mark points to; '\0': the end of the file. libyaml counts characters. */
@@ -321,7 +285,7 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
                 node->bad = true;
                 return 0;
         }
-        r = document_expand(loader->doc, node, loader->diag);
+        r = text_expand(loader->doc, node, loader->diag);
         if (r < 0)
                 return r;
         return define_anchor(loader, event, event->data.scalar.anchor, node);
@@ -539,21 +503,9 @@ int yaml_parse(struct document *doc, const char *bytes, size_t length, struct di
         const struct node start = { .line = 1, .column = 1 };
         int r;
 
-        if (length > FILE_MAX) {
-                diag_add(diag, NULL, "larger than 16 MiB");
+        if (!text_check(bytes, length, diag))
                 return -EINVAL;
-        }
-        if (length >= 2 &&
-            (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0)) {
-                diag_add(diag, NULL, "this is UTF-16: save it as UTF-8");
-                return -EINVAL;
-        }
-        if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
-                bytes += 3;
-                length -= 3;
-        }
-        if (!check_bytes(bytes, length, diag))
-                return -EINVAL;
+        text_skip_bom(&bytes, &length);
 
         loader = calloc(1, sizeof *loader);
         if (!loader || !yaml_parser_initialize(&loader->parser))
@@ -590,23 +542,6 @@ static bool looks_typed(const char *s)
                s[strspn(s, "0123456789+-.:_eExXoOaAbBcCdDfF")] == '\0';
 }
 
-/* The text as ${...} and $$ are written. */
-static char *escape(const char *s)
-{
-        char *text, *p;
-
-        text = p = malloc(strlen(s) * 2 + 1);
-        if (!text)
-                return NULL;
-        for (; *s; s++) {
-                *p++ = *s;
-                if (s[0] == '$' && (s[1] == '$' || s[1] == '{'))
-                        *p++ = '$';
-        }
-        *p = '\0';
-        return text;
-}
-
 static bool emit_text(yaml_emitter_t *emitter, const char *text, bool plain)
 {
         yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
@@ -632,7 +567,7 @@ static bool emit_scalar(yaml_emitter_t *emitter, const struct node *node)
 {
         _cleanup_free_ char *text = NULL;
 
-        text = escape(node->text);
+        text = text_escape(node->text);
         return text && emit_text(emitter, text, is_plain(node));
 }
 
