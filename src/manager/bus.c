@@ -123,6 +123,19 @@ void bus_answered(struct bus *bus)
                 answer_all_status(bus);
 }
 
+void bus_drained(struct bus *bus)
+{
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (p->what == PENDING_DRAIN &&
+                    !manager_drains_before(bus->manager, p->generation)) {
+                        (void)sd_bus_reply_method_return(p->message, "s",
+                                                         bus->manager->verdict.text);
+                        (void)pending_free(bus, p);
+                }
+        }
+}
+
 void bus_verdict(struct bus *bus)
 {
         const struct verdict *v = &bus->manager->verdict;
@@ -136,19 +149,7 @@ void bus_verdict(struct bus *bus)
                 else
                         answer_reload(bus, p);
         }
-}
-
-void bus_drained(struct bus *bus)
-{
-        for (struct pending *p = bus->pending, *next; p; p = next) {
-                next = p->next;
-                if (p->what == PENDING_DRAIN &&
-                    !manager_drains_before(bus->manager, p->generation)) {
-                        (void)sd_bus_reply_method_return(p->message, "s",
-                                                         bus->manager->verdict.text);
-                        (void)pending_free(bus, p);
-                }
-        }
+        bus_drained(bus); /* there may be nothing to wait for */
 }
 
 /* Methods */

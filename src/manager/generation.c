@@ -119,14 +119,23 @@ static size_t count_processes(const struct generation *g)
         return n;
 }
 
+static void release_sockets(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++)
+                (void)socket_unref(g->sockets[i]);
+        g->sockets = (free(g->sockets), NULL);
+        g->n_sockets = 0;
+}
+
 /* The last thing that any caller does: the owner may free g. */
 static void generation_settle(struct generation *g)
 {
-        if (count_processes(g) > 0)
+        if (count_processes(g) > 0 || g->state < GENERATION_LEAVING)
                 return;
+        release_sockets(g); /* before anybody learns of the end */
         if (g->state == GENERATION_FAILED)
                 g->ops->failed(g, g->user);
-        else if (g->state == GENERATION_LEAVING)
+        else
                 g->ops->gone(g, g->user);
 }
 
@@ -157,7 +166,7 @@ static void on_answered(struct process *process, void *user)
 static void slot_start_later(struct slot *slot);
 static void on_gone(struct process *process, void *user);
 
-static int slot_start(struct slot *slot, bool check)
+static int slot_start(struct slot *slot)
 {
         static const struct process_ops ops = {
                 .ready = on_ready,
@@ -172,7 +181,7 @@ static int slot_start(struct slot *slot, bool check)
                 .length = g->length,
                 .generation = g->number,
                 .worker = slot->index,
-                .check = check,
+                .check = g->check,
                 .sockets = fds,
                 .n_sockets = g->n_sockets,
         };
@@ -187,7 +196,7 @@ static int slot_start(struct slot *slot, bool check)
 
 static void slot_start_again(struct slot *slot)
 {
-        int r = slot_start(slot, false);
+        int r = slot_start(slot);
 
         if (r == 0) {
                 slot->restarts++;
@@ -313,14 +322,6 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
         return 0;
 }
 
-static void release_sockets(struct generation *g)
-{
-        for (size_t i = 0; i < g->n_sockets; i++)
-                (void)socket_unref(g->sockets[i]);
-        g->sockets = (free(g->sockets), NULL);
-        g->n_sockets = 0;
-}
-
 struct generation *generation_free(struct generation *g)
 {
         if (!g)
@@ -406,9 +407,9 @@ static int open_ports(struct generation *g, const struct generation *previous,
         return r;
 }
 
-static int start_workers(struct generation *g, bool check)
+static int start_workers(struct generation *g)
 {
-        size_t n = check ? 1 : g->conf->workers;
+        size_t n = g->check ? 1 : g->conf->workers;
         char *text = NULL;
         int r = 0;
 
@@ -418,7 +419,7 @@ static int start_workers(struct generation *g, bool check)
         g->n_slots = n;
         for (size_t i = 0; r == 0 && i < n; i++) {
                 g->slots[i] = (struct slot){ .generation = g, .index = (unsigned)i };
-                r = slot_start(&g->slots[i], check);
+                r = slot_start(&g->slots[i]);
         }
         if (r < 0 && asprintf(&text, "Cannot run %s: %s", spawn_executable(), strerror(-r)) > 0)
                 add_reason(g, text);
@@ -428,17 +429,18 @@ static int start_workers(struct generation *g, bool check)
 int generation_start(struct generation *g, const struct generation *previous,
                      const struct inherited *inherited)
 {
-        bool check = g->check || !g->conf;
         int r = 0;
 
         g->state = GENERATION_STARTING;
+        g->check = g->check || !g->conf;
         g->exit_status = g->conf ? EXIT_FAILURE : EX_CONFIG;
-        if (!check)
+        if (!g->check)
                 r = open_ports(g, previous, inherited);
         if (r == 0)
-                r = start_workers(g, check);
+                r = start_workers(g);
         if (r < 0) {
                 g->state = GENERATION_FAILED;
+                release_sockets(g);
                 if (!g->conf)
                         add_diag(g);
         }
@@ -534,7 +536,7 @@ size_t generation_reap_silent(struct generation *g, uint64_t interval)
 
                 if (!process || process->state != PROCESS_READY)
                         continue;
-                if (now - process->answered <= interval) {
+                if (!process->asked || now - process->asked <= interval) {
                         n++;
                         continue;
                 }

@@ -64,7 +64,7 @@ struct generation {
         size_t length;
         struct diag *diag;
         struct conf *conf;       /* NULL: the file has mistakes; a worker looks for more of them */
-        bool check;              /* build and go: LEAVING follows STARTING */
+        bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;
         struct slot *slots;
@@ -107,7 +107,7 @@ void generation_cancel(struct generation *g, uint64_t limit);
 void generation_query(struct generation *g);
 bool generation_awaits_answer(const struct generation *g);
 
-/* Kills serving workers that have not answered for so long, and gives how many have. */
+/* Kills serving workers that have left a question open for so long; gives how many are left. */
 size_t generation_reap_silent(struct generation *g, uint64_t interval);
 size_t generation_count_ready(const struct generation *g);
 

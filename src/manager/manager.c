@@ -14,6 +14,7 @@
 
 /* Without a watchdog of systemd's: how long a worker may be silent. */
 #define ANSWER_INTERVAL (10 * NSEC_PER_SEC)
+#define TICK_ACCURACY 1000 /* us; 0 would be sd-event's 250 ms */
 
 /* What a stop may take beyond lame_duck and grace, and what is left after it for ourselves. */
 #define STOP_MARGIN (5 * NSEC_PER_SEC)
@@ -251,12 +252,11 @@ static void on_ready(struct generation *g, void *user)
         if (old) {
                 old->next = m->old;
                 m->old = old;
+                generation_retire(old);
                 (void)describe_serving(m, &text);
                 set_verdict(m, g, true, text);
         }
         notify_status(m, "READY=1\n");
-        if (old)
-                generation_retire(old);
         want_reload(m);
 }
 
@@ -349,9 +349,13 @@ static int start_ticking(struct manager *m)
         uint64_t usec = 0;
 
         m->watchdog = sd_watchdog_enabled(true, &usec) > 0;
-        m->interval = m->watchdog ? usec * NSEC_PER_USEC : ANSWER_INTERVAL;
+        m->interval = ANSWER_INTERVAL;
+        /* A worker that does not answer must be replaced before systemd loses its patience. */
+        if (m->watchdog && usec * NSEC_PER_USEC / 3 < m->interval)
+                m->interval = usec * NSEC_PER_USEC / 3;
         return sd_event_add_time_relative(m->event, &m->tick, CLOCK_MONOTONIC,
-                                          m->interval / 2 / NSEC_PER_USEC, 0, on_tick, m);
+                                          m->interval / 2 / NSEC_PER_USEC, TICK_ACCURACY, on_tick,
+                                          m);
 }
 
 /* The bus's questions */

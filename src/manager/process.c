@@ -89,15 +89,14 @@ static void become_ready(struct process *p, const char *serves)
         replace_text(&p->serves, serves);
         p->creating = (free(p->creating), NULL);
         p->state = PROCESS_READY;
-        p->ready = p->answered = clock_now();
+        p->ready = clock_now();
         disarm(p);
         p->ops->ready(p, p->user);
 }
 
 static void take_status(struct process *p, const char *status, size_t length)
 {
-        p->answered = clock_now();
-        p->asked = false;
+        p->asked = 0;
         p->stuck = (free(p->stuck), NULL);
         if (length >= 2 && status[0] == '{' && status[length - 1] == '}')
                 replace_text(&p->status, status);
@@ -307,7 +306,8 @@ void process_query(struct process *p)
 {
         if (p->state == PROCESS_STARTING || p->state == PROCESS_GONE)
                 return;
-        p->asked = true;
+        if (!p->asked)
+                p->asked = clock_now();
         say(p, CHANNEL_QUERY, "");
 }
 
@@ -356,6 +356,7 @@ void process_abort(struct process *p)
         p->state = PROCESS_STOPPING;
         p->aborted = true;
         (void)kill(p->pid, SIGABRT);
+        (void)kill(p->pid, SIGCONT); /* should it be stopped */
         arm(p, ABORT_TIME);
 }
 

@@ -55,10 +55,9 @@ struct process {
         sd_event_source *deadline; /* of the present state */
         enum process_state state;
         uint64_t start_timeout;
-        uint64_t since;    /* clock_now() of its start, */
-        uint64_t ready;    /* of CHANNEL_READY; 0: never was */
-        uint64_t answered; /* of its last sign of life */
-        bool asked;        /* and has not answered yet */
+        uint64_t since; /* clock_now() of its start, */
+        uint64_t ready; /* of CHANNEL_READY; 0: never was */
+        uint64_t asked; /* of a query that it has not answered yet; 0: none */
 
         /* How it ended: waitid()'s code and status; what it was doing when its time was up. */
         int exit_code;

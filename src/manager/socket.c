@@ -91,6 +91,8 @@ static int explain(int r, const char *holder, char **ret_why)
                 n = asprintf(ret_why, "another program holds it");
         else if (r == -EADDRNOTAVAIL)
                 n = asprintf(ret_why, "this machine has no such address");
+        else if (r == -EEXIST)
+                n = asprintf(ret_why, "it exists and is not a socket");
         else if (r == -EACCES)
                 n = asprintf(ret_why, "permission denied (a port below 1024 needs "
                                       "CAP_NET_BIND_SERVICE, a path a writable directory)");

@@ -1,0 +1,854 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""test_manager.py BRICKD FAKE_WORKER CONTROL_CLIENT: the main process, with workers that misbehave.
+
+The workers are fake-worker.c's; comments of the configuration tell them what to do."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+BRICKD, FAKE_WORKER, CONTROL_CLIENT = (os.path.abspath(a) for a in sys.argv[1:4])
+LIMIT = 20  # seconds that anything here may take
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def wait_for(what, event, limit=LIMIT):
+    """What `what` gives once that is true. event: for the message, or a function that gives it."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        value = what()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"no sign of {event() if callable(event) else event} in {limit} s")
+
+
+class Brickd:
+    """One run of brickd, with its own folder, notify socket and log."""
+
+    def __init__(self, *words, env=None, starts=True, **keys):
+        self.folder = tempfile.TemporaryDirectory(prefix="brickd-")
+        self.path = pathlib.Path(self.folder.name)
+        self.file = self.path / "brickd.yaml"
+        self.control = self.path / "run" / "control"
+        self.log = self.path / "log"
+        self.notified = []
+        self.extra_env = env or {}
+        self.starts = starts
+        self.process = None
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(self.path / "notify"))
+        threading.Thread(target=self.read_notifications, daemon=True).start()
+        self.configure(*words, **keys)
+
+    def configure(self, *words, ports=("127.0.0.1:0",), text=None, **keys):
+        """Writes the file. words: what the workers shall do."""
+        lines = ["# " + (w.replace(":", ": ") if ":" in w else "fake: " + w) for w in words]
+        lines.append("ports:")
+        lines += [f'  - listen: "{p}"' for p in ports]
+        lines += ["bricks:", "  - { name: first, module: echo }", f"control: {self.control}"]
+        lines += [f"{k}: {v}" for k, v in keys.items()]
+        new = self.file.with_suffix(".new")
+        new.write_text(text if text is not None else "\n".join(lines) + "\n")
+        new.replace(self.file)
+
+    def environment(self):
+        env = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "WATCHDOG_USEC")}
+        env.update(BRICKD_WORKER=FAKE_WORKER, NOTIFY_SOCKET=str(self.path / "notify"),
+                   FAKE_STATE=str(self.path))
+        return {**env, **self.extra_env}
+
+    def start(self, **how):
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [BRICKD, "-c", str(self.file)], stderr=log, env=self.environment(), **how
+            )
+
+    def __enter__(self):
+        if self.starts:
+            self.start()
+            self.wait_notified("READY=1")
+        return self
+
+    def __exit__(self, *unused):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.notify.shutdown(socket.SHUT_RDWR)
+        self.folder.cleanup()
+
+    def exit_status(self, limit=LIMIT):
+        return self.process.wait(limit)
+
+    def fails_to_start(self, status):
+        """The log of a start that ends with that exit status."""
+        self.start()
+        assert self.exit_status() == status, (self.process.returncode, self.text())
+        return self.text()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        status = self.exit_status()
+        assert status == 0, status
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_log(self, *parts, limit=LIMIT):
+        return wait_for(
+            lambda: next((l for l in self.text().splitlines() if all(p in l for p in parts)), None),
+            lambda: f"{parts} in\n{self.text()}", limit)
+
+    def read_notifications(self):
+        # at once: a full socket would make brickd wait
+        while message := self.notify.recv(65536):
+            self.notified.append(message.decode())
+
+    def wait_notified(self, text, after=0):
+        def seen():
+            gone = self.process.poll() is not None
+            found = next((m for m in self.notified[after:] if text in m), None)
+            assert found or not gone, self.text()
+            return found
+
+        return wait_for(seen, lambda: f"notification of {text!r} in {self.notified}")
+
+    def call(self, method, *arguments):
+        """(exit status, reply or error) of a call to the control socket."""
+        done = subprocess.run([CONTROL_CLIENT, self.control, method, *arguments],
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+        return done.returncode, (done.stdout or done.stderr).rstrip("\n")
+
+    def status(self):
+        code, text = self.call("Status")
+        assert code == 0, text
+        return json.loads(text)
+
+    def reload(self, wait=True):
+        return self.call("Reload", "true" if wait else "false")
+
+    def port(self, index=0):
+        return int(self.status()["ports"][index]["address"].rpartition(":")[2])
+
+    def ask(self, address, limit=LIMIT):
+        """What a worker says to a client: generation, worker, port's index, pid."""
+        family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+        target = ("127.0.0.1", address) if isinstance(address, int) else str(address)
+        with socket.socket(family) as client:
+            client.settimeout(limit)
+            client.connect(target)
+            return [int(n) for n in client.makefile().readline().split()]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def refused(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+def children_of(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def run_brickd(*arguments, env=None):
+    base = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
+    return subprocess.run([BRICKD, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=LIMIT, check=False,
+                          env={**base, "BRICKD_WORKER": FAKE_WORKER, **(env or {})})
+
+
+# Starting and stopping
+
+
+@test
+def starts_serves_and_stops():
+    with Brickd() as d:
+        ready = d.wait_notified("READY=1")
+        assert "STATUS=serving 1 brick on 1 port, generation 1, 1 worker" in ready, ready
+        assert d.ask(d.port())[:3] == [1, 0, 0]
+        assert f"127.0.0.1:{d.port()}" in d.wait_log("Ready: 1 brick on ")
+        d.stop()
+        assert any("STOPPING=1" in m and "EXTEND_TIMEOUT_USEC=" in m for m in d.notified)
+        d.wait_log("Stopped")
+        assert not d.control.exists()
+
+
+@test
+def sigint_stops():
+    with Brickd() as d:
+        d.signal(signal.SIGINT)
+        assert d.exit_status() == 0
+
+
+@test
+def maps_no_grpc():
+    with Brickd() as d:
+        maps = pathlib.Path(f"/proc/{d.process.pid}/maps").read_text()
+        for library in ("grpc", "protobuf"):
+            assert library not in maps, library
+
+
+@test
+def starts_as_many_workers_as_asked():
+    with Brickd(workers=3) as d:
+        assert "3 workers" in d.wait_notified("READY=1")
+        workers = d.status()["workers"]
+        assert sorted(w["index"] for w in workers) == [0, 1, 2]
+        assert all(w["state"] == "ready" and w["status"] for w in workers), workers
+        d.stop()
+
+
+@test
+def warns_of_no_bricks():
+    with Brickd(starts=False) as d:
+        d.configure(text=f'ports: [{{ listen: "127.0.0.1:0" }}]\ncontrol: {d.control}\n')
+        d.start()
+        d.wait_log("warning", "lists no bricks")
+        d.stop()
+
+
+@test
+def workers_inherit_nothing_else():
+    with Brickd() as d:
+        pid = d.status()["workers"][0]["pid"]
+        fds = {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
+        assert fds == {0, 1, 2, 3, 4, 5}, fds
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        assert "SigBlk:\t0000000000000000" in status, status
+        assert os.getpgid(pid) == pid
+
+
+@test
+def workers_leave_when_the_main_process_dies():
+    with Brickd() as d:
+        pid = d.status()["workers"][0]["pid"]
+        d.process.kill()
+        wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists()
+                 or " Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(), "the worker's end")
+
+
+@test
+def second_signal_cancels():
+    with Brickd("held", drain="{ grace: 60s }") as d:
+        d.signal(signal.SIGTERM)
+        d.wait_notified("STOPPING=1")
+        time.sleep(0.3)
+        assert d.process.poll() is None
+        d.signal(signal.SIGTERM)
+        assert d.exit_status(5) == 0
+
+
+@test
+def hard_limit_names_what_is_held():
+    with Brickd("held-for-ever", drain="{ grace: 100ms }") as d:
+        start = time.monotonic()
+        d.signal(signal.SIGTERM)
+        assert d.exit_status(15) == 0
+        assert 4.5 < time.monotonic() - start < 10
+        d.wait_log("had to be killed", "brick 'first' still holds 3 calls")
+
+
+@test
+def stop_closes_the_sockets_at_once():
+    with Brickd("held", drain="{ grace: 60s }") as d:
+        port = d.port()
+        d.signal(signal.SIGTERM)
+        d.wait_notified("STOPPING=1")
+        fds = f"/proc/{d.process.pid}/fd"
+        tcp = [l.split() for l in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        inodes = {f[9] for f in tcp if int(f[1].split(":")[1], 16) == port and f[3] == "0A"}
+
+        def holds():
+            return any(os.readlink(f"{fds}/{n}") in {f"socket:[{i}]" for i in inodes}
+                       for n in os.listdir(fds))
+
+        wait_for(lambda: not holds(), "closing the sockets")
+
+
+# Mistakes
+
+
+@test
+def mistakes_that_a_worker_finds_end_the_start():
+    with Brickd("mistakes", starts=False) as d:
+        lines = d.fails_to_start(78).splitlines()
+        assert lines == [
+            f"{d.file}:7:3: bricks[0].options.speed: expected a number",
+            f"{d.file}:9:3: bricks[1].options: unknown key 'sped'",
+        ], lines
+
+
+@test
+def mistakes_that_only_the_main_process_finds_end_the_start():
+    with Brickd(starts=False) as d:
+        d.configure(text="ports: 5\nbrick: []\n")
+        text = d.fails_to_start(78)
+        assert f"{d.file}:1:8: ports: " in text and f"{d.file}:2:1: " in text, text
+
+
+@test
+def a_file_that_is_not_there_is_named():
+    done = run_brickd("-c", "/nonexistent/brickd.yaml")
+    assert done.returncode == 78
+    assert done.stderr == "/nonexistent/brickd.yaml: No such file or directory\n", done.stderr
+
+
+@test
+def check_says_ok():
+    with Brickd(starts=False) as d:
+        done = run_brickd("--check", d.file)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert done.stdout == f"{d.file}: 1 brick on 1 port: ok\n", done.stdout
+
+
+@test
+def check_opens_no_port():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        with Brickd(ports=[f"127.0.0.1:{holder.getsockname()[1]}"], starts=False) as d:
+            assert run_brickd("--check", "-c", d.file).returncode == 0
+
+
+@test
+def check_shows_mistakes():
+    with Brickd("mistakes", starts=False) as d:
+        done = run_brickd("--check", d.file)
+        assert (done.returncode, done.stdout) == (78, ""), done
+        assert len(done.stderr.splitlines()) == 2, done.stderr
+        d.configure(text="ports: 5\n")
+        assert run_brickd("--check", d.file).returncode == 78
+
+
+@test
+def usage_is_64():
+    for arguments in (["--nonsense"], ["what"], ["--config"]):
+        assert run_brickd(*arguments).returncode == 64, arguments
+
+
+@test
+def prints_things():
+    assert run_brickd("--version").stdout.startswith("brickd ")
+    assert "--check" in run_brickd("--help").stdout
+    assert json.loads(run_brickd("--print-schema").stdout)
+    with Brickd(starts=False) as d:
+        assert "start_timeout: 30s" in run_brickd("--print-config", "-c", d.file).stdout
+        d.configure(text="ports: 5\n")
+        assert run_brickd("--print-config", "-c", d.file).returncode == 78
+
+
+@test
+def modules_are_for_the_worker_to_open():
+    # the stand-in knows no such arguments
+    assert run_brickd("--inspect", "x.so").returncode == 64
+    done = run_brickd("--describe", "x", env={"BRICKD_WORKER": "/nonexistent/worker"})
+    assert done.returncode == 1 and "/nonexistent/worker" in done.stderr
+
+
+# Starts that fail
+
+
+@test
+def a_worker_that_fails_says_why():
+    with Brickd("fail", starts=False) as d:
+        assert "Cannot start: brick 'first': the model is not there" in d.fails_to_start(1)
+
+
+@test
+def a_worker_that_is_not_installed_is_named():
+    with Brickd(starts=False, env={"BRICKD_WORKER": "/nonexistent/worker"}) as d:
+        assert "Cannot run /nonexistent/worker: No such file" in d.fails_to_start(1)
+
+
+@test
+def a_crash_in_create_names_the_brick():
+    with Brickd("crash-in-create", starts=False, workers=2) as d:
+        assert "died of SIGSEGV in create() of brick 'first'" in d.fails_to_start(1)
+
+
+@test
+def a_create_that_hangs_names_the_brick():
+    with Brickd("never-ready", starts=False, start_timeout="1s") as d:
+        assert "brick 'first' did not finish create() within 1s" in d.fails_to_start(1)
+
+
+@test
+def a_stop_during_the_start_is_quick():
+    with Brickd("never-ready", starts=False) as d:
+        d.start()
+        wait_for(lambda: children_of(d.process.pid), "a worker")
+        d.stop()
+        assert "died" not in d.text(), d.text()
+
+
+# Ports
+
+
+def my_name():
+    return f"{pathlib.Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
+
+
+@test
+def a_taken_port_names_its_holder():
+    for host, listen in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, 0), family=family) as holder:
+            address = f"{listen}:{holder.getsockname()[1]}"
+            with Brickd(ports=[address], starts=False) as d:
+                text = d.fails_to_start(69)
+                assert f"Cannot listen on {address}: it is held by {my_name()}" in text, text
+
+
+@test
+def an_address_of_another_machine_is_refused():
+    with Brickd(ports=["192.0.2.1:0"], starts=False) as d:
+        d.configure(text='ports: [{ listen: "192.0.2.1:0", allow_insecure: true }]\n')
+        assert "this machine has no such address" in d.fails_to_start(69)
+
+
+@test
+def both_families_on_the_wildcard():
+    with Brickd(starts=False) as d:
+        d.configure(text='ports: [{ listen: "[::]:0", allow_insecure: true }]\n'
+                         f"control: {d.control}\n")
+        d.start()
+        d.wait_notified("READY=1")
+        assert d.ask(d.port())[0] == 1
+
+
+@test
+def a_dead_unix_socket_is_replaced_and_a_live_one_is_not():
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        d.configure(ports=[f"unix:{path}"])
+        with socket.socket(socket.AF_UNIX) as holder:
+            holder.bind(str(path))
+            holder.listen()
+            text = d.fails_to_start(69)
+            assert f"Cannot listen on unix:{path}: it is held by {my_name()}" in text, text
+        d.start()
+        d.wait_notified("READY=1")
+        assert d.ask(path)[:3] == [1, 0, 0]
+        d.stop()
+        assert not path.exists()
+
+
+@test
+def a_file_that_is_no_socket_is_left_alone():
+    with Brickd(starts=False) as d:
+        path = d.path / "precious"
+        path.write_text("data")
+        d.configure(ports=[f"unix:{path}"])
+        assert "it exists and is not a socket" in d.fails_to_start(69)
+        assert path.read_text() == "data"
+
+
+@test
+def sockets_of_systemd():
+    with socket.create_server(("127.0.0.1", 0)) as listener, Brickd(starts=False) as d:
+        d.configure(ports=["systemd:grpc"])
+        with open(d.log, "wb") as log:
+            d.process = subprocess.Popen(
+                ["/bin/sh", "-c", f"LISTEN_PID=$$ exec {BRICKD} -c {d.file}"], stderr=log,
+                env={**d.environment(), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "grpc"},
+                pass_fds=(3,), preexec_fn=lambda: os.dup2(listener.fileno(), 3))
+        d.wait_notified("READY=1")
+        assert d.ask(listener.getsockname()[1])[:3] == [1, 0, 0]
+        d.configure()
+        assert d.reload()[0] == 0
+        assert not refused(listener.getsockname()[1]), "systemd's socket was shut down"
+        d.configure(ports=["systemd:other"])
+        assert "FileDescriptorName=" in d.reload()[1]
+
+
+# Crashes
+
+
+@test
+def a_crash_names_the_brick_and_another_worker_takes_over():
+    with Brickd("once:crash-after 100") as d:
+        port = d.port()
+        d.wait_log("Worker 0", "died of SIGSEGV in brick 'flaky'", "starting it again")
+        wait_for(lambda: d.status()["workers"][0]["restarts"] == 1, "the restart")
+        assert d.ask(port)[0] == 1
+        assert wait_for(lambda: d.status()["workers"][0]["state"] == "ready", "readiness")
+
+
+@test
+def an_exit_is_a_death_too():
+    with Brickd("once:exit-after 50") as d:
+        d.wait_log("exited with status 0; starting it again")
+
+
+@test
+def restarts_come_later_and_later():
+    with Brickd("crash-after 0") as d:
+        for delay in ("starting it again", "in 0.1s", "in 0.2s", "in 0.4s"):
+            d.wait_log(delay)
+        wait_for(lambda: any("1 worker (0 ready)" in m for m in d.notified), "the status line")
+        d.stop()
+
+
+@test
+def the_listener_stays_open_over_crashes():
+    with Brickd("crash-after 20") as d:
+        port = d.port()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert not refused(port)
+            time.sleep(0.005)
+
+
+@test
+def a_restarted_worker_gets_the_bytes_that_serve():
+    with Brickd() as d:
+        d.file.write_text("# fake: fail\nnonsense")
+        pid = d.ask(d.port())[3]
+        os.kill(pid, signal.SIGKILL)
+        d.wait_log("died of SIGKILL")
+        assert wait_for(lambda: d.ask(d.port())[3] != pid, "a new worker")
+        assert "model is not there" not in d.text()
+
+
+@test
+def orphans_are_reaped():
+    prctl_subreaper = ("import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); "
+                       "os.execv(sys.argv[1], sys.argv[1:])")
+    with Brickd("orphan", starts=False) as d:
+        with open(d.log, "wb") as log:
+            d.process = subprocess.Popen(
+                [sys.executable, "-c", prctl_subreaper, BRICKD, "-c", str(d.file)], stderr=log,
+                env=d.environment())
+        d.wait_notified("READY=1")
+        wait_for(lambda: len(children_of(d.process.pid)) == 1, "reaping the orphan")
+        d.stop()
+
+
+# Reloads
+
+
+@test
+def a_reload_replaces_the_workers_and_keeps_the_port():
+    with Brickd(workers=2) as d:
+        port, old = d.port(), {w["pid"] for w in d.status()["workers"]}
+        seen = len(d.notified)
+        code, text = d.reload()
+        assert (code, text) == (0, "serving 1 brick on 1 port, generation 2, 2 workers"), text
+        status = d.status()
+        assert d.port() == port and d.ask(port)[0] == 2
+        assert {w["generation"] for w in status["workers"]} == {2}
+        assert not old & {w["pid"] for w in status["workers"]}
+        assert status["last_reload"]["ok"] and status["last_reload"]["generation"] == 2
+        reloading = d.wait_notified("RELOADING=1", after=seen)
+        assert "MONOTONIC_USEC=" in reloading
+        assert "generation 2" in d.wait_notified("READY=1", after=seen)
+        d.wait_log("Reloaded: 1 brick on ")
+
+
+@test
+def sighup_reloads():
+    with Brickd() as d:
+        d.signal(signal.SIGHUP)
+        d.wait_log("Reloaded", "generation 2")
+
+
+@test
+def a_failed_reload_changes_nothing():
+    with Brickd() as d:
+        pid = d.ask(d.port())[3]
+        d.configure("mistakes")
+        code, text = d.reload()
+        assert code == 1 and text.startswith("org.brickd.Error.Config: "), text
+        assert ":7:3: bricks[0].options.speed: " in text and ":9:3: " in text, text
+        assert d.ask(d.port())[3] == pid
+        last = d.status()["last_reload"]
+        assert not last["ok"] and "bricks[0].options.speed" in last["text"]
+        assert "bricks[0].options.speed" in d.wait_notified("the last reload failed")
+        d.wait_log("Reload failed; generation 1 serves on")
+
+        d.configure(text="ports: 5\n")
+        assert "org.brickd.Error.Config: " in d.reload()[1]
+        d.file.unlink()
+        assert "No such file" in d.reload()[1]
+        for word in ("fail", "crash-in-create"):
+            d.configure(word)
+            assert "org.brickd.Error.Failed: " in d.reload()[1]
+        assert d.ask(d.port())[3] == pid
+
+        d.configure()
+        assert d.reload()[0] == 0
+        assert d.ask(d.port())[3] != pid
+        assert "failed" not in d.notified[-1], d.notified[-1]
+
+
+@test
+def a_reload_with_one_worker_that_fails_kills_the_others():
+    with Brickd() as d:
+        d.configure("never-ready-but-first", "fail-first", workers=3)
+        code, text = d.reload()
+        assert code == 1 and "the model is not there" in text, text
+        assert len(d.status()["workers"]) == 1
+
+
+@test
+def reloads_during_a_reload_become_one():
+    with Brickd() as d:
+        d.configure("slow-start 300")
+        calls = []
+        for _ in range(5):
+            calls.append(subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"],
+                                          stdout=subprocess.PIPE, text=True))
+            time.sleep(0.02)
+        replies = [c.communicate(timeout=LIMIT)[0] for c in calls]
+        assert "generation 2" in replies[0], replies
+        assert all("generation 3" in r for r in replies[1:]), replies
+        assert d.status()["generation"] == 3
+
+
+@test
+def reload_can_wait_for_the_old_workers():
+    with Brickd("slow-retire 700") as d:
+        start = time.monotonic()
+        assert d.reload(wait=False)[0] == 0
+        assert time.monotonic() - start < 0.6
+        assert {w["state"] for w in d.status()["workers"]} == {"ready", "retiring"}
+        start = time.monotonic()
+        assert d.reload(wait=True)[0] == 0
+        assert time.monotonic() - start > 0.6
+        assert {w["state"] for w in d.status()["workers"]} == {"ready"}
+
+
+@test
+def a_retired_worker_has_a_limit():
+    with Brickd("slow-retire 60000", drain="{ retire: 0s, grace: 0s }") as d:
+        start = time.monotonic()
+        assert d.reload(wait=True)[0] == 0
+        assert 4.5 < time.monotonic() - start < 10
+        d.wait_log("generation 1", "had to be killed")
+
+
+@test
+def a_retiring_worker_is_stopped_with_the_others():
+    with Brickd("slow-retire 60000") as d:
+        assert d.reload(wait=False)[0] == 0
+        d.stop()
+
+
+@test
+def a_stop_during_a_reload():
+    with Brickd() as d:
+        d.configure("never-ready")
+        call = subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"],
+                                stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: len(children_of(d.process.pid)) == 2, "the new worker")
+        d.stop()
+        assert "brickd is stopping" in call.communicate(timeout=LIMIT)[1]
+
+
+@test
+def ports_come_and_go():
+    first, second = free_port(), free_port()
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        d.configure(ports=[f"127.0.0.1:{first}", f"unix:{path}"])
+        d.start()
+        d.wait_notified("READY=1")
+        d.configure("slow-retire 60000", ports=[f"127.0.0.1:{second}", f"127.0.0.1:{first}"])
+        assert d.reload()[0] == 0
+        assert d.ask(first)[:3] == [2, 0, 1] and d.ask(second)[:3] == [2, 0, 0]
+        assert not path.exists()
+        d.configure(ports=[f"127.0.0.1:{second}"])
+        assert d.reload(wait=False)[0] == 0
+        assert refused(first), "although the retired worker still has it"
+        wait_for(lambda: d.ask(second)[:3] == [3, 0, 0], "the new worker's turn")
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            d.configure(ports=[f"127.0.0.1:{first}", f"127.0.0.1:{holder.getsockname()[1]}"])
+            code, text = d.reload()
+            assert code == 1 and "org.brickd.Error.Failed: Cannot listen on" in text, text
+            assert my_name() in text
+        assert refused(first) and d.ask(second)[0] == 3
+
+
+# The watchdog
+
+
+def watchdog(milliseconds):
+    return {"WATCHDOG_USEC": str(milliseconds * 1000)}
+
+
+@test
+def the_watchdog_is_fed():
+    with Brickd(env=watchdog(1200)) as d:
+        wait_for(lambda: sum(m == "WATCHDOG=1" for m in d.notified) >= 4, "feeding")
+        assert d.status()["workers"][0]["restarts"] == 0
+
+
+@test
+def a_silent_worker_is_killed_and_named():
+    with Brickd("once:silent", env=watchdog(1500)) as d:
+        pid = d.ask(d.port())[3]
+        d.wait_log("has not answered for 0.5s", "brick 'hog' holds its polling thread")
+        wait_for(lambda: d.ask(d.port())[3] != pid, "a new worker")
+        fed = len(d.notified)
+        wait_for(lambda: "WATCHDOG=1" in d.notified[fed:], "feeding")
+
+
+@test
+def the_watchdog_starves_with_all_workers():
+    with Brickd("crash-after 0", env=watchdog(400)) as d:
+        d.wait_log("in 1.6s")
+        seen = len(d.notified)
+        time.sleep(0.9)
+        assert "WATCHDOG=1" not in d.notified[seen:]
+
+
+# The control socket
+
+
+@test
+def control_is_for_our_user_only():
+    with Brickd() as d:
+        assert d.control.stat().st_mode & 0o777 == 0o600
+        assert d.control.parent.stat().st_mode & 0o777 == 0o755
+        if os.geteuid() == 0:
+            d.control.chmod(0o666)
+            d.path.chmod(0o755)
+            client = subprocess.run([sys.executable, "-c", """
+import os, socket, sys
+os.setgid(65534)
+os.setuid(65534)
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.settimeout(10)
+sys.exit(s.recv(1) != b"")
+""", str(d.control)], timeout=LIMIT, check=False)
+            assert client.returncode == 0
+
+
+@test
+def control_takes_so_many_connections():
+    with Brickd() as d:
+        clients = []
+        for _ in range(17):
+            clients.append(socket.socket(socket.AF_UNIX))
+            clients[-1].connect(str(d.control))
+        clients[-1].settimeout(LIMIT)
+        assert clients[-1].recv(1) == b""
+        assert d.call("Status")[0] != 0
+        clients[0].close()
+        wait_for(lambda: d.call("Status")[0] == 0, "a free place")
+        for client in clients:
+            client.close()
+
+
+@test
+def control_that_cannot_be_is_only_a_warning():
+    with Brickd(starts=False) as d:
+        d.control = "/proc/nothing/here/control"
+        d.configure()
+        d.start()
+        d.wait_notified("READY=1")
+        d.wait_log("warning", "/proc/nothing/here/control")
+        d.stop()
+
+
+@test
+def control_moves_with_a_reload():
+    with Brickd() as d:
+        old, d.control = d.control, d.path / "elsewhere"
+        d.configure()
+        d.control, new = old, d.control
+        assert d.reload()[0] == 0
+        assert not old.exists()
+        d.control = new
+        assert d.status()["generation"] == 2
+
+
+@test
+def control_stops():
+    with Brickd() as d:
+        assert d.call("Stop")[0] == 0
+        assert d.exit_status() == 0
+
+
+@test
+def control_sets_the_log_level_until_the_next_reload():
+    def level():
+        return d.status()["workers"][0]["status"]["level"]
+
+    with Brickd() as d:
+        assert d.call("LogLevel", "debug")[0] == 0
+        assert level() == "debug"
+        os.kill(d.ask(d.port())[3], signal.SIGKILL)
+        wait_for(lambda: (d.status()["workers"][0]["status"] or {}).get("level") == "debug",
+                 "the level in the next worker")
+        code, text = d.call("LogLevel", "loud")
+        assert code == 1 and "no such level: 'loud'" in text, text
+        d.reload()
+        assert level() == ""
+
+
+@test
+def status_does_not_wait_for_the_silent():
+    with Brickd("silent") as d:
+        start = time.monotonic()
+        status = d.status()
+        assert time.monotonic() - start < 5
+        assert status["workers"][0]["status"] is None
+        for key in ("version", "pid", "config", "uptime_seconds", "ports", "last_reload"):
+            assert key in status, key
+
+
+@test
+def clients_that_go_are_forgotten():
+    with Brickd() as d:
+        d.configure("slow-start 300")
+        for _ in range(3):
+            call = subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"])
+            time.sleep(0.05)
+            call.kill()
+            call.wait()
+        wait_for(lambda: d.status()["generation"] == 3, "the last reload")
+        d.stop()
+
+
+def main():
+    only = sys.argv[4:]
+    tests = [t for t in TESTS if not only or t.__name__ in only]
+    failures = 0
+    print(f"1..{len(tests)}")
+    for number, function in enumerate(tests, 1):
+        name = function.__name__.replace("_", " ")
+        try:
+            function()
+            print(f"ok {number} - {name}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            failures += 1
+            print(f"not ok {number} - {name}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}", flush=True)
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
