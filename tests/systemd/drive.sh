@@ -57,10 +57,14 @@ entries() { # MESSAGE_ID
 	journalctl -q -o cat _SYSTEMD_UNIT=brickd.service MESSAGE_ID="$1" | wc -l
 }
 
-workers() { pgrep -x brickd-worker; }
-call() { brickctl call --timeout 10s "${1:-parrot}" '{"prompt": "hello"}'; }
+has_other_main() { systemctl is-active --quiet brickd && [ "$(property MainPID)" != "$1" ]; }
+has_one_worker() { [ "$(pgrep -cx brickd-worker)" = 1 ]; }
+worker() { pgrep -nx brickd-worker; } # the newest
+call() { # [BRICK [PORT]]
+	brickctl call --timeout 10s --address "127.0.0.1:${2:-50051}" --type llm "${1:-parrot}" \
+		'{"prompt": "hello"}'
+}
 status_is() { equal "$(property ActiveState)/$(property SubState)" "$1"; }
-is_dead() { status_is inactive/dead || status_is failed/failed; }
 
 configure() { # stdin: the file
 	cat >$conf
@@ -72,13 +76,13 @@ configure_parrot() {
 		bricks:
 		  - name: parrot
 		    module: echo
-		    options: { type: llm }
+		    options: { type: LLM }
 	EOF
 }
 
 fresh_start() {
 	systemctl stop brickd
-	systemctl reset-failed brickd
+	systemctl reset-failed brickd 2>/dev/null # it may not be loaded at all
 	configure_parrot
 	systemctl start brickd
 }
@@ -86,7 +90,7 @@ fresh_start() {
 # --- the life ---
 
 test_install() {
-	cp -a /stage/. /
+	tar -C /stage -c . | tar -C / -x --keep-directory-symlink # /lib is one
 	systemd-sysusers
 	systemd-tmpfiles --create
 	systemctl daemon-reload
@@ -123,7 +127,7 @@ test_reload() {
 		bricks:
 		  - name: cockatoo
 		    module: echo
-		    options: { type: llm }
+		    options: { type: LLM }
 	EOF
 	check 'reloads' systemctl reload brickd
 	check 'serves the new configuration' call cockatoo
@@ -151,10 +155,10 @@ test_bad_reload() {
 }
 
 test_worker_crash() {
-	pid=$(workers)
+	pid=$(worker)
 	kill -SEGV "$pid"
 	check 'serves after the crash of a worker' wait_for 5 call
-	check 'by another worker' differ "$(workers)" "$pid"
+	check 'by another worker' differ "$(worker)" "$pid"
 	check 'the crash is in the journal' contains "$(field $worker_died MESSAGE)" SEGV
 	check 'systemd need not act' equal "$(property NRestarts)" 0
 }
@@ -165,25 +169,25 @@ test_main_killed() {
 	check 'systemd starts it again' wait_for 10 systemctl is-active --quiet brickd
 	check 'it serves again' wait_for 10 call
 	check 'by another main process' differ "$(property MainPID)" "$main"
-	check 'one worker is left' wait_for 10 equal "$(workers | wc -l)" 1
+	check 'one worker is left' wait_for 10 has_one_worker
 }
 
 test_stuck_worker() {
 	mkdir -p /run/systemd/system/brickd.service.d
-	printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/brickd.service.d/watchdog.conf
+	printf '[Service]\nWatchdogSec=6s\n' >/run/systemd/system/brickd.service.d/watchdog.conf
 	systemctl daemon-reload
 	check 'starts with a short watchdog' fresh_start
 	main=$(property MainPID)
-	kill -STOP "$(workers)"
-	check 'a worker that hangs is replaced' wait_for 10 call
+	kill -STOP "$(worker)"
+	check 'a worker that hangs is replaced' wait_for 20 call
 	check 'it is in the journal' equal "$(field $stuck PRIORITY)" 3
 	check 'the main process is the same' equal "$(property MainPID)" "$main"
 }
 
 test_watchdog() {
 	kill -STOP "$main"
-	check 'a main process that hangs is replaced' wait_for 15 call
-	check 'because of the watchdog' differ "$(property MainPID)" "$main"
+	check 'a main process that hangs is replaced' wait_for 30 has_other_main "$main"
+	check 'which serves' wait_for 10 call
 	rm /run/systemd/system/brickd.service.d/watchdog.conf
 	systemctl daemon-reload
 }
@@ -196,7 +200,7 @@ test_stop() {
 		bricks:
 		  - name: parrot
 		    module: echo
-		    options: { type: llm, latency: 1s }
+		    options: { type: LLM, delay: 1s }
 		drain: { grace: 5s }
 	EOF
 	systemctl reload brickd
@@ -250,26 +254,24 @@ test_socket_activation() {
 		bricks:
 		  - name: parrot
 		    module: echo
-		    options: { type: llm }
+		    options: { type: LLM }
 	EOF
 	systemctl daemon-reload
 	systemctl reset-failed brickd
 	check 'systemd holds the socket' systemctl start brickd.socket
-	check 'a call starts the service' brickctl call --address 127.0.0.1:50052 parrot '{"prompt": "x"}'
+	check 'a call starts the service' call parrot 50052
 	check 'which is active' systemctl is-active --quiet brickd
 	systemctl stop brickd.socket brickd
 }
 
-status=0
+failed=0
 for test in install default_start call reload bad_reload worker_crash main_killed stuck_worker \
 	watchdog stop port_taken bad_config socket_activation; do
 	echo "-- $test"
-	failed=0
 	"test_$test"
 	if [ $failed = 1 ]; then
 		systemctl status --no-pager brickd
 		journalctl -q --no-pager -u brickd -n 40
-		status=1
+		exit 1
 	fi
 done
-exit $status
