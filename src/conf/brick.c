@@ -67,7 +67,7 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
                                    .parent = brick->node,
                                    .key = "options" };
         size_t before = diag_count(diag);
-        const struct node *checked;
+        struct node *checked;
 
         checked = option_check(conf->document, table, brick->options ? brick->options : &none,
                                diag);
@@ -79,7 +79,7 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
         if (diag_count(diag) > before)
                 return NULL;
         conf->bricks[brick - conf->bricks].checked = checked;
-        option_put(brick->node, (struct node *)checked);
+        option_put(brick->node, checked);
         return checked;
 }
 

@@ -106,6 +106,13 @@ static bool check_range(const struct option_spec *spec, const struct node *node,
         return false;
 }
 
+static bool check_bool(const struct node *node, struct diag *diag)
+{
+        bool value;
+
+        return option_bool(node, &value, diag);
+}
+
 static bool check_float(const struct option_spec *spec, const struct node *node, struct diag *diag)
 {
         double value = 0;
@@ -207,11 +214,8 @@ static bool check_value(const struct option_spec *spec, const struct node *node,
                 return check_int(spec, node, diag);
         case OPTION_FLOAT:
                 return check_float(spec, node, diag);
-        case OPTION_BOOL: {
-                bool value;
-
-                return option_bool(node, &value, diag);
-        }
+        case OPTION_BOOL:
+                return check_bool(node, diag);
         case OPTION_DURATION:
                 return check_duration(spec, node, diag);
         case OPTION_SIZE:
@@ -445,8 +449,8 @@ static int complete(struct document *doc, const struct option_spec *table, struc
         return 0;
 }
 
-const struct node *option_check(struct document *doc, const struct option_spec *table,
-                                const struct node *map, struct diag *diag)
+struct node *option_check(struct document *doc, const struct option_spec *table,
+                          const struct node *map, struct diag *diag)
 {
         struct node *full;
 

@@ -59,8 +59,8 @@ struct option_spec {
  * table, lists where OPTION_REPEATED allows a single value; every child names its spec. A null
  * counts as an empty map. NULL: out of memory; mistakes are in diag only.
  */
-const struct node *option_check(struct document *doc, const struct option_spec *table,
-                                const struct node *map, struct diag *diag);
+struct node *option_check(struct document *doc, const struct option_spec *table,
+                          const struct node *map, struct diag *diag);
 
 /* Gives a map within what option_check() gave one more child, or another for the one it has under
  * child's key, in its place by the table. */

@@ -27,7 +27,7 @@ struct frame {
 };
 
 struct anchor {
-        char *name;
+        const char *name;
         const struct node *node; /* NULL: not read to its end yet */
 };
 
@@ -57,8 +57,6 @@ static struct loader *loader_free(struct loader *loader)
         if (!loader)
                 return NULL;
         yaml_parser_delete(&loader->parser);
-        for (size_t i = 0; i < loader->n_anchors; i++)
-                free(loader->anchors[i].name);
         free(loader->pending);
         free(loader);
         return NULL;
@@ -117,6 +115,11 @@ static const char *explain(const struct loader *loader)
         return problem;
 }
 
+/* Blames the place of a mark. */
+#define blame(loader, mark, ...)                                                              \
+        diag_add_at((loader)->diag, (unsigned)(mark)->line + 1, (unsigned)(mark)->column + 1, \
+                    __VA_ARGS__)
+
 static int syntax_error(struct loader *loader)
 {
         const yaml_parser_t *parser = &loader->parser;
@@ -124,19 +127,12 @@ static int syntax_error(struct loader *loader)
         if (parser->error == YAML_MEMORY_ERROR)
                 return -ENOMEM;
         if (parser->context && parser->context_mark.line != parser->problem_mark.line)
-                diag_add_at(loader->diag, (unsigned)parser->problem_mark.line + 1,
-                            (unsigned)parser->problem_mark.column + 1, "%s (%s from line %zu)",
-                            explain(loader), parser->context, parser->context_mark.line + 1);
+                blame(loader, &parser->problem_mark, "%s (%s from line %zu)", explain(loader),
+                      parser->context, parser->context_mark.line + 1);
         else
-                diag_add_at(loader->diag, (unsigned)parser->problem_mark.line + 1,
-                            (unsigned)parser->problem_mark.column + 1, "%s", explain(loader));
+                blame(loader, &parser->problem_mark, "%s", explain(loader));
         return -EINVAL;
 }
-
-/* Blames the place of an event. */
-#define blame(loader, event, ...)                                           \
-        diag_add_at((loader)->diag, (unsigned)(event)->start_mark.line + 1, \
-                    (unsigned)(event)->start_mark.column + 1, __VA_ARGS__)
 
 static struct frame *top(struct loader *loader)
 {
@@ -154,7 +150,8 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
 {
         if (loader->n_values++ < VALUES_MAX)
                 return 0;
-        blame(loader, event, "more than %d values, each use of an alias counted", VALUES_MAX);
+        blame(loader, &event->start_mark, "more than %d values, each use of an alias counted",
+              VALUES_MAX);
         return -EINVAL;
 }
 
@@ -219,7 +216,8 @@ static int new_node(struct loader *loader, const yaml_event_t *event, enum node_
 static void check_tag(struct loader *loader, const yaml_event_t *event, const yaml_char_t *tag)
 {
         if (tag)
-                blame(loader, event, "tags such as %s are not supported", (const char *)tag);
+                blame(loader, &event->start_mark, "tags such as %s are not supported",
+                      (const char *)tag);
 }
 
 static int define_anchor(struct loader *loader, const yaml_event_t *event, const yaml_char_t *name,
@@ -230,11 +228,11 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
         if (!name)
                 return 0;
         if (loader->n_anchors == ANCHORS_MAX) {
-                blame(loader, event, "more than %d anchors", ANCHORS_MAX);
+                blame(loader, &event->start_mark, "more than %d anchors", ANCHORS_MAX);
                 return -EINVAL;
         }
         anchor = &loader->anchors[loader->n_anchors];
-        anchor->name = strdup((const char *)name);
+        anchor->name = document_strndup(loader->doc, (char *)name, strlen((char *)name));
         if (!anchor->name)
                 return -ENOMEM;
         anchor->node = node;
@@ -250,7 +248,8 @@ static int on_key(struct loader *loader, const yaml_event_t *event)
 
         check_tag(loader, event, event->data.scalar.tag);
         if (event->data.scalar.anchor || memchr(text, '\0', length)) {
-                blame(loader, event, "a key has neither an anchor nor a NUL character");
+                blame(loader, &event->start_mark,
+                      "a key has neither an anchor nor a NUL character");
                 return -EINVAL;
         }
         frame->key = document_strndup(loader->doc, text, length);
@@ -280,15 +279,15 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
         r = attach(loader, node);
         if (r < 0)
                 return r;
+        r = define_anchor(loader, event, event->data.scalar.anchor, node);
+        if (r < 0)
+                return r;
         if (strlen(node->text) != length) {
                 diag_add(loader->diag, node, "holds a NUL character");
                 node->bad = true;
                 return 0;
         }
-        r = text_expand(loader->doc, node, loader->diag);
-        if (r < 0)
-                return r;
-        return define_anchor(loader, event, event->data.scalar.anchor, node);
+        return text_expand(loader->doc, node, loader->diag);
 }
 
 static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
@@ -298,11 +297,12 @@ static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_
         int r;
 
         if (wants_key(loader)) {
-                blame(loader, event, "a key must be a word, not a list or a map");
+                blame(loader, &event->start_mark, "a key must be a word, not a list or a map");
                 return -EINVAL;
         }
         if (loader->depth == DOCUMENT_DEPTH_MAX) {
-                blame(loader, event, "nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+                blame(loader, &event->start_mark, "nested deeper than %d levels",
+                      DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         check_tag(loader, event, tag);
@@ -384,7 +384,8 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
         int r;
 
         if (depth > DOCUMENT_DEPTH_MAX) {
-                blame(loader, event, "nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+                blame(loader, &event->start_mark, "nested deeper than %d levels",
+                      DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         r = count_value(loader, event);
@@ -426,14 +427,14 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
         int r;
 
         if (wants_key(loader)) {
-                blame(loader, event, "a key cannot be an alias");
+                blame(loader, &event->start_mark, "a key cannot be an alias");
                 return -EINVAL;
         }
         if (!anchor || !anchor->node) {
                 r = new_node(loader, event, NODE_SCALAR, &node);
                 if (r < 0)
                         return r;
-                blame(loader, event,
+                blame(loader, &event->start_mark,
                       anchor ? "*%s stands inside its own anchor"
                              : "no anchor &%s comes before this alias",
                       name);
@@ -457,7 +458,8 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         case YAML_DOCUMENT_START_EVENT:
                 if (!loader->root)
                         return 0;
-                blame(loader, event, "a second document begins: there can be only one");
+                blame(loader, &event->start_mark,
+                      "a second document begins: there can be only one");
                 return -EINVAL;
         case YAML_SCALAR_EVENT:
                 return on_scalar(loader, event);

@@ -45,7 +45,7 @@ static int run_folder(const char *folder)
         if (!dir)
                 return -errno;
         while ((entry = readdir(dir))) {
-                if (entry->d_type == DT_DIR)
+                if (entry->d_name[0] == '.')
                         continue;
                 r = run_file(folder, entry->d_name);
                 if (r < 0) {
