@@ -147,32 +147,16 @@ static int ask_worker(char **argv)
         return EXIT_FAILURE;
 }
 
-/* Before there is any thread: they are read from a descriptor. */
-static void block_signals(void)
-{
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        (void)sigaddset(&set, SIGTERM);
-        (void)sigaddset(&set, SIGINT);
-        (void)sigaddset(&set, SIGHUP);
-        (void)sigaddset(&set, SIGCHLD);
-        (void)sigprocmask(SIG_BLOCK, &set, NULL);
-        (void)signal(SIGPIPE, SIG_IGN);
-}
-
 static int run(const struct arguments *arguments, char **argv)
 {
         int status = EXIT_SUCCESS;
 
         switch (arguments->action) {
         case ACTION_SERVE:
-                block_signals();
                 status = manager_run(arguments->file);
                 log_close();
                 break;
         case ACTION_CHECK:
-                block_signals();
                 status = check_file(arguments->file);
                 break;
         case ACTION_PRINT_CONFIG:
@@ -200,5 +184,6 @@ int main(int argc, char **argv)
 
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
+        (void)signal(SIGPIPE, SIG_IGN);
         return run(&arguments, argv);
 }

@@ -22,7 +22,10 @@ int holder_by_pid(pid_t pid, char **ret)
         char path[64], comm[64] = "";
 
         if (pid == getpid())
-                return asprintf(ret, "this brickd itself") < 0 ? -ENOMEM : 0;
+                return asprintf(ret, "this brickd itself; to change its address takes a restart") <
+                                       0
+                               ? -ENOMEM
+                               : 0;
         (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
         f = fopen(path, "re");
         if (!f || !fgets(comm, sizeof comm, f))

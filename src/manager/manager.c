@@ -278,6 +278,13 @@ static void on_answered(struct generation *g, void *user)
 
 /* Coming */
 
+static void extend_timeout(const struct conf *conf)
+{
+        (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64,
+                         (uint64_t)conf->start_timeout / NSEC_PER_USEC +
+                                 EXIT_MARGIN / NSEC_PER_USEC);
+}
+
 static int start_next(struct manager *m)
 {
         static const struct generation_ops ops = {
@@ -297,6 +304,8 @@ static int start_next(struct manager *m)
         if (r == 0 && !m->current)
                 r = m->next->conf ? log_open(m->next->conf->log_target, m->next->conf->log_level)
                                   : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+        if (m->next->conf)
+                extend_timeout(m->next->conf);
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
         if (r < 0)
@@ -309,9 +318,7 @@ static int on_reload(sd_event_source *source, void *user)
         struct manager *m = user;
 
         m->reload_wanted = false;
-        (void)sd_notifyf(false,
-                         "RELOADING=1\nMONOTONIC_USEC=%" PRIu64
-                         "\nSTATUS=reloading the configuration",
+        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
                          (uint64_t)(clock_now() / NSEC_PER_USEC));
         (void)start_next(m);
         return 0;
@@ -439,26 +446,34 @@ static struct manager *manager_free(struct manager *m)
 }
 DEFINE_CLEANUP(struct manager *, manager_free);
 
-static int add_sources(struct manager *m)
+/* Blocks the signals, before there is any thread: they are read from a descriptor. */
+static int add_signals(struct manager *m)
+{
+        static const struct {
+                int number;
+                sd_event_signal_handler_t handler;
+        } signals[] = {
+                { SIGTERM, on_stop_signal },
+                { SIGINT, on_stop_signal },
+                { SIGHUP, on_reload_signal },
+        };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
+                r = sd_event_add_signal(m->event, NULL,
+                                        signals[i].number | SD_EVENT_SIGNAL_PROCMASK,
+                                        signals[i].handler, m);
+        return r;
+}
+
+static int add_reload(struct manager *m)
 {
         int r;
 
-        r = sd_event_add_signal(m->event, NULL, SIGTERM, on_stop_signal, m);
-        if (r < 0)
-                return r;
-        r = sd_event_add_signal(m->event, NULL, SIGINT, on_stop_signal, m);
-        if (r < 0)
-                return r;
-        r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload_signal, m);
-        if (r < 0)
-                return r;
         r = sd_event_add_defer(m->event, &m->reload, on_reload, m);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        return start_ticking(m);
+        return sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
 }
 
 static int manager_new(struct manager **ret, const char *file)
@@ -476,7 +491,13 @@ static int manager_new(struct manager **ret, const char *file)
         r = sd_event_new(&m->event);
         if (r < 0)
                 return r;
-        r = add_sources(m);
+        r = add_signals(m);
+        if (r < 0)
+                return r;
+        r = add_reload(m);
+        if (r < 0)
+                return r;
+        r = start_ticking(m);
         if (r < 0)
                 return r;
         r = processes_new(&m->processes, m->event);

@@ -207,7 +207,8 @@ int processes_new(struct processes **ret, sd_event *event)
         if (!processes)
                 return -ENOMEM;
         processes->event = sd_event_ref(event);
-        r = sd_event_add_signal(event, &processes->sigchld, SIGCHLD, on_sigchld, processes);
+        r = sd_event_add_signal(event, &processes->sigchld, SIGCHLD | SD_EVENT_SIGNAL_PROCMASK,
+                                on_sigchld, processes);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(processes);

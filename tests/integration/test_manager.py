@@ -309,6 +309,15 @@ def mistakes_that_only_the_main_process_finds_end_the_start():
 
 
 @test
+def mistakes_have_their_place_in_fields():
+    with Brickd("mistakes", starts=False, log="{ format: json }") as d:
+        entries = [json.loads(line) for line in d.fails_to_start(78).splitlines()]
+        entries = [{k.upper(): v for k, v in e.items()} for e in entries]
+        assert [e["CONFIG_LINE"] for e in entries] == ["7", "9"], entries
+        assert {e["CONFIG_FILE"] for e in entries} == {str(d.file)}, entries
+
+
+@test
 def a_file_that_is_not_there_is_named():
     done = run_brickd("-c", "/nonexistent/brickd.yaml")
     assert done.returncode == 78
@@ -328,6 +337,15 @@ def check_opens_no_port():
     with socket.create_server(("127.0.0.1", 0)) as holder:
         with Brickd(ports=[f"127.0.0.1:{holder.getsockname()[1]}"], starts=False) as d:
             assert run_brickd("--check", "-c", d.file).returncode == 0
+
+
+@test
+def check_can_be_interrupted():
+    with Brickd("never-ready", starts=False) as d:
+        d.process = subprocess.Popen([BRICKD, "--check", str(d.file)], env=d.environment())
+        wait_for(lambda: children_of(d.process.pid), "a worker")
+        d.signal(signal.SIGINT)
+        assert d.exit_status(5) == -signal.SIGINT
 
 
 @test
@@ -687,6 +705,16 @@ def ports_come_and_go():
             assert code == 1 and "org.brickd.Error.Failed: Cannot listen on" in text, text
             assert my_name() in text
         assert refused(first) and d.ask(second)[0] == 3
+
+
+@test
+def an_address_cannot_change_under_its_own_port():
+    port = free_port()
+    with Brickd(ports=[f"127.0.0.1:{port}"]) as d:
+        d.configure(text=f'ports: [{{ listen: "0.0.0.0:{port}", allow_insecure: true }}]\n'
+                         f"control: {d.control}\n")
+        code, text = d.reload()
+        assert code == 1 and "held by this brickd itself; to change its address takes" in text, text
 
 
 # The watchdog
