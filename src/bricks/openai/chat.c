@@ -2,6 +2,7 @@
 
 #include "chat.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
@@ -106,6 +107,10 @@ void chat_fail(struct chat_failure *failure, int32_t code, bool retry, const cha
         va_end(args);
         *failure = (struct chat_failure){ .code = code, .retry = retry };
         copy_text(failure->message, sizeof failure->message, message);
+        /* Some of it may be from a peer, in no encoding that we know. */
+        for (char *p = failure->message; *p; p++)
+                if (!isprint((unsigned char)*p))
+                        *p = '?';
 }
 
 /* What the API's `code` or `type` says more precisely than its HTTP status. */

@@ -346,25 +346,28 @@ static int read_headers(struct config *config, const struct brick_node *node)
 
 /* --- the rest ------------------------------------------------------------------------ */
 
+/* The default one comes first, and once. */
 static int read_models(struct config *config, const struct brick_node *node)
 {
         const struct brick_node *list = option(node, "models");
         size_t n = brick_host->node_size(list);
+        char **next;
 
-        config->models = calloc(n + 2, sizeof *config->models);
-        if (!config->models)
+        next = config->models = calloc(n + 2, sizeof *config->models);
+        if (!next || !(*next++ = strdup(config->chat.model)))
                 return -ENOMEM;
-        config->models[0] = strdup(config->chat.model);
         for (size_t i = 0; i < n; i++) {
                 const struct brick_node *item = brick_host->node_at(list, i);
 
                 if (brick_host->node_type(item) != BRICK_STRING)
                         return refuse(config, item, "expected the name of a model");
-                config->models[i + 1] = strdup(string_of(item));
-                if (!config->models[i + 1])
+                if (strcmp(string_of(item), config->chat.model) == 0)
+                        continue;
+                *next = strdup(string_of(item));
+                if (!*next++)
                         return -ENOMEM;
         }
-        return config->models[0] ? 0 : -ENOMEM;
+        return 0;
 }
 
 static int read_strings(struct config *config, const struct brick_node *node)

@@ -157,7 +157,7 @@ static void set_timer(struct job *job)
 
 static void enter(struct job *job, enum job_state state)
 {
-        if (state == JOB_WAITING && job->state == JOB_OPENING)
+        if (job->state == JOB_OPENING && job->transferring)
                 engine_connected(job->engine, job);
         job->state = state;
         job->since = engine_now(job->engine);
@@ -291,10 +291,6 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
                 code = CHAT_E_SERVICE_UNAVAILABLE;
                 what = "the API cannot be reached";
                 break;
-        case CURLE_OPERATION_TIMEDOUT:
-                code = CHAT_E_SERVICE_TIMEOUT;
-                what = "the API cannot be reached";
-                break;
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_ISSUER_ERROR:
@@ -418,6 +414,19 @@ static void add_trailers(struct job *job)
         add_count(job, "x-usage-total-tokens", answer->total_tokens);
 }
 
+static int send_last(struct job *job, const char *text)
+{
+        int r;
+
+        r = send_reply(job, text, true);
+        if (r < 0)
+                return r;
+        add_trailers(job);
+        brick_finish(job->call);
+        job->call = NULL;
+        return 0;
+}
+
 /* The answer is complete: the last message, unless the client still has to take another one. */
 static int conclude(struct job *job)
 {
@@ -426,26 +435,10 @@ static int conclude(struct job *job)
         job->ended = true;
         if (job->held)
                 return 0;
-        r = send_reply(job, chat_rest(&job->in.answer), true);
-        if (r < 0)
-                return r == -EAGAIN ? 0 : r;
-        add_trailers(job);
-        brick_finish(job->call);
-        job->call = NULL;
-        enter(job, JOB_LINGERING);
-        return 0;
-}
-
-static int reply_whole(struct job *job)
-{
-        LLMResponse reply = PROTOCOLS__GRPC__LLM__LLMRESPONSE__INIT;
-
-        reply.text = job->in.answer.text;
-        reply.is_final = true;
-        add_trailers(job);
-        brick_reply(job->call, &reply.base);
-        job->call = NULL;
-        return 0;
+        r = send_last(job, chat_rest(&job->in.answer));
+        if (r == 0)
+                enter(job, JOB_LINGERING);
+        return r == -EAGAIN ? 0 : r;
 }
 
 /* --- from the API -------------------------------------------------------------------- */
@@ -565,6 +558,12 @@ static bool knows_its_end(const struct job *job)
                                                &header) == CURLHE_OK;
 }
 
+static int empty(struct job *job)
+{
+        chat_fail(&job->failure, CHAT_E_API, false, "the API's answer is empty");
+        return -EBADMSG;
+}
+
 /* The stream has ended, with or without [DONE]. */
 static int finish_stream(struct job *job)
 {
@@ -578,12 +577,11 @@ static int finish_stream(struct job *job)
         if (!job->call || job->ended)
                 return 0;
         if (!job->in.begun)
-                chat_fail(&job->failure, CHAT_E_API, false, "the API's answer is empty");
-        else if (knows_its_end(job))
+                return empty(job);
+        if (knows_its_end(job))
                 return conclude(job);
-        else
-                chat_fail(&job->failure, CHAT_E_CONNECTION, true,
-                          "the connection to the API broke in the middle of the answer");
+        chat_fail(&job->failure, CHAT_E_CONNECTION, true,
+                  "the connection to the API broke in the middle of the answer");
         return -EBADMSG;
 }
 
@@ -591,11 +589,13 @@ static int finish_whole(struct job *job)
 {
         int r;
 
+        if (!job->in.body)
+                return empty(job);
         r = chat_take(&job->in.answer, CHAT_WHOLE, job->in.body, job->in.n_body, &job->failure);
         if (r < 0)
                 return r;
         if (!job->stream)
-                return reply_whole(job);
+                return send_last(job, job->in.answer.text);
         r = say(job, job->in.answer.text);
         return r == 0 || r == -EAGAIN ? conclude(job) : r;
 }

@@ -248,7 +248,7 @@ class Mapping(Case):
             self.assertNotIn("x-evil", request.headers)
 
     def test_service_info(self):
-        (result,) = self.run_calls({"method": "info"}, options={"models": ["a", "b"]})
+        (result,) = self.run_calls({"method": "info"}, options={"models": ["a", "default", "b"]})
         self.assertEqual(result["replies"], [["openai", "1.0", ["default", "a", "b"]]])
         self.assertEqual(result["code"], 200)
 
@@ -555,6 +555,23 @@ class Failures(Case):
 
         result = self.run_call(scenario)
         self.assert_failed(result, 5001, "http://elsewhere.invalid/")
+
+    def test_hostile_redirect(self):
+        async def scenario(request):
+            await request.raw(
+                b"HTTP/1.1 302 X\r\nLocation: \xff\xfe://\x01\r\nContent-Length: 0\r\n\r\n"
+            )
+
+        self.assert_failed(self.run_call(scenario), 5001, "redirects with HTTP 302")
+
+    def test_empty_answer(self):
+        for status in (200, 204):
+            for method in ("unary", "stream"):
+
+                async def scenario(request):
+                    await request.head(status, kind=None, length=0 if status == 200 else False)
+
+                self.assert_failed(self.run_call(scenario, method=method), 5001, "empty")
 
     def test_not_http(self):
         async def scenario(request):
