@@ -304,8 +304,8 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
                 return;
         if (!listen_is_local(port) && !port->allow_insecure && good(port->node, "allow_insecure"))
                 diag_add(diag, listen,
-                         "other machines can reach %s, and there is no TLS yet: every port is "
-                         "plain text; listen on 127.0.0.1, or say allow_insecure: true here",
+                         "other machines can reach %s, and every port is plain text: there is no "
+                         "TLS; listen on 127.0.0.1, or say allow_insecure: true here",
                          port->listen);
         for (size_t i = 0; i < index; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {

@@ -277,11 +277,11 @@ static void test_listen(void)
                   "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
                   "its unit" },
                 { "0.0.0.0:50051", NULL, NULL,
-                  "other machines can reach 0.0.0.0:50051, and there is no TLS yet: every port is "
-                  "plain text; listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach 0.0.0.0:50051, and every port is plain text: there is "
+                  "no TLS; listen on 127.0.0.1, or say allow_insecure: true here" },
                 { "[::]:50051", NULL, NULL,
-                  "other machines can reach [::]:50051, and there is no TLS yet: every port is "
-                  "plain text; listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach [::]:50051, and every port is plain text: there is "
+                  "no TLS; listen on 127.0.0.1, or say allow_insecure: true here" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
