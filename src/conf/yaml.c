@@ -534,13 +534,14 @@ int yaml_parse(struct document *doc, const char *bytes, size_t length, struct di
 /* Plain text that this parser or another reads as something else than a string. */
 static bool looks_typed(const char *s)
 {
-        static const char *const words[] = { "",   "~",   "null", "true", "false", "yes", "no",
-                                             "on", "off", "y",    "n",    "=",     "<<",  ".nan" };
+        static const char *const words[] = { "",   "~",    "null", "true",  "false", "yes",
+                                             "no", "on",   "off",  "y",     "n",     "=",
+                                             "<<", ".nan", ".inf", "+.inf", "-.inf" };
 
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 if (strcasecmp(s, words[i]) == 0)
                         return true;
-        return strchr("0123456789+-.", s[0]) &&
+        return strchr("0123456789+-.", s[0]) && strpbrk(s, "0123456789") &&
                s[strspn(s, "0123456789+-.:_eExXoOaAbBcCdDfF")] == '\0';
 }
 
@@ -549,7 +550,7 @@ static bool emit_text(yaml_emitter_t *emitter, const char *text, bool plain)
         yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
         yaml_event_t event;
 
-        if (!plain && (looks_typed(text) || strchr(text, '\n')))
+        if (strchr(text, '\n') || (!plain && looks_typed(text)))
                 style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
         return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
                                             (int)strlen(text), 1, 1, style) &&
