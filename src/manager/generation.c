@@ -13,7 +13,7 @@
 /* A worker that dies is started again at once; if it dies again soon, after longer and longer. */
 #define BACKOFF_FIRST (100 * NSEC_PER_MSEC)
 #define BACKOFF_MAX (30 * NSEC_PER_SEC)
-#define BACKOFF_FORGET (10 * NSEC_PER_SEC)
+#define BACKOFF_FORGET NSEC_PER_SEC
 
 /* For a worker that only looks for mistakes: the file's own limit is not known then. */
 #define CHECK_TIMEOUT (30 * NSEC_PER_SEC)

@@ -231,7 +231,6 @@ static int do_wait(struct brick_instance *self, struct brick_call *call, uint32_
         uint64_t deadline = self->host->call_deadline(call);
 
         (void)method;
-        self->host->call_set_data(call, self, NULL);
         brick_logf(self->host, self->ctx, BRICK_LOG_INFO, "waits, deadline %s",
                    deadline == UINT64_MAX ? "none" : "set");
         return 0;
@@ -255,7 +254,9 @@ static void *later_run(void *p)
         return NULL;
 }
 
-/* "late:MSEC" answers from a thread of its own. */
+static const char is_late; /* call data */
+
+/* Answers from a thread of its own. */
 static int do_late(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
         struct later *later = malloc(sizeof *later);
@@ -264,6 +265,7 @@ static int do_late(struct brick_instance *self, struct brick_call *call, uint32_
         if (!later)
                 return -ENOMEM;
         *later = (struct later){ self, call, method, 1500 };
+        self->host->call_set_data(call, (void *)&is_late, NULL);
         if (pthread_create(&thread, NULL, later_run, later) != 0) {
                 free(later);
                 return -EAGAIN;
@@ -312,8 +314,8 @@ static void on_writable(struct brick_instance *self, struct brick_call *call)
 
 static void on_cancel(struct brick_instance *self, struct brick_call *call)
 {
-        if (self->host->call_data(call) != self)
-                return; /* do_late() finishes by itself; others have */
+        if (self->host->call_data(call) == &is_late)
+                return; /* its thread will finish it */
         brick_logf(self->host, self->ctx, BRICK_LOG_INFO, "was told to give up");
         self->host->call_finish(call, 1, brick_str("gave up"));
 }
@@ -391,9 +393,6 @@ static const struct brick_option options[] = {
         { .name = NULL },
 };
 
-#ifndef METHODS
-#define METHODS 0x1f
-#endif
 
 /* clang-format off */
 BRICK_MODULE(
