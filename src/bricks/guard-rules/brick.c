@@ -235,7 +235,7 @@ static int add_category(struct brick_call *call, GuardResponse *response, const 
 static int add_limit(struct brick_instance *self, struct brick_call *call, GuardResponse *response,
                      const struct match *match, bool too_long)
 {
-        char names[2048] = "";
+        char names[2048];
         char *detail;
 
         if (!too_long && match->undecided == 0)

@@ -28,8 +28,10 @@ static void print_path(FILE *f, const struct item *item)
                 fprintf(f, "[%zu]", item->index);
 }
 
-static void add_line(struct problems *problems, const char *file, unsigned line, unsigned column,
-                     const struct item *item, const char *format, va_list args)
+__attribute__((format(printf, 6, 0))) static void add_line(struct problems *problems,
+                                                           const char *file, unsigned line,
+                                                           unsigned column, const struct item *item,
+                                                           const char *format, va_list args)
 {
         size_t size;
         FILE *f;

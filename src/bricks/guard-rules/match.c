@@ -13,15 +13,18 @@
 
 /*
  * What keeps a hostile text from costing more than it should. PCRE2's own limit counts backtracking
- * from one starting point only, and running along a repeat does not count at all; so a search goes
- * by slices of starting points, and the clock is read after each.
+ * from one starting point only, and running along a repeat does not count at all. So a search goes
+ * by slices of starting points, sees only so far past each, and reads the clock after each; slices
+ * grow while they take less than a tick.
  */
-#define STEPS_MAX 20000        /* of backtracking from one starting point */
-#define HEAP_MAX 4096          /* KiB, of PCRE2's interpreter */
-#define STACK_MIN (32 * 1024)  /* of JIT code */
-#define STACK_MAX (512 * 1024) /* of JIT code */
-#define SLICE_WORK (4 << 20)   /* the first slice: starting points times bytes that may follow */
-#define CANDIDATES_MAX 65536   /* texts that match a regex but fail the rule's check */
+#define STEPS_MAX 10000       /* of backtracking from one starting point */
+#define HEAP_MAX 4096         /* KiB, of PCRE2's interpreter */
+#define STACK_MIN (32 * 1024) /* of JIT code */
+#define STACK_MAX (512 * 1024)
+#define SLICE_WORK (16 << 20) /* the first slice: starting points times what they see, squared */
+#define SLICE_GROWTH 4
+#define SLICE_MAX 4096
+#define CANDIDATES_MAX 65536 /* texts that match a regex but fail the rule's check */
 #define NAMES_MAX 16
 
 /* PCRE2's working memory: made once in each thread, freed as the thread ends. */
@@ -107,11 +110,11 @@ size_t match_size(const struct rules *rules, size_t length)
  * On a busy machine time passes without the thread's doing; only what it uses itself counts. Asking
  * for that costs a system call, which no text pays that is done in good time.
  */
-static bool over_budget(struct match *match)
+static bool over_budget(struct match *match, uint64_t time)
 {
         uint64_t used;
 
-        if (now(CLOCK_MONOTONIC_COARSE) - match->start <= MATCH_BUDGET)
+        if (time - match->start <= MATCH_BUDGET)
                 return false;
         used = now(CLOCK_THREAD_CPUTIME_ID);
         if (match->used == 0)
@@ -137,24 +140,47 @@ static size_t next_start(const char *text, size_t length, size_t at)
         return at;
 }
 
+/* How many starting points to try before the clock is read for the first time. */
+static size_t first_slice(size_t length)
+{
+        size_t seen = length < MATCH_SIGHT ? length + 1 : MATCH_SIGHT;
+        size_t slice = 1 + SLICE_WORK / (seen * seen);
+
+        return slice < SLICE_MAX ? slice : SLICE_MAX;
+}
+
+/* The first match that starts in a slice. What pcre2_match() returns. */
+static int search_slice(const pcre2_code *regex, struct workspace *w, const char *text,
+                        size_t length, struct span slice)
+{
+        size_t end = length;
+        uint32_t options = PCRE2_NO_UTF_CHECK;
+
+        if (length - slice.to > MATCH_SIGHT) {
+                end = next_start(text, length, slice.to + MATCH_SIGHT);
+                options |= PCRE2_NOTEOL;
+        }
+        pcre2_set_offset_limit(w->context, slice.to);
+        return pcre2_match(regex, (PCRE2_SPTR)text, end, slice.from, options, w->data, w->context);
+}
+
 static enum rule_state search(struct match *match, const struct rule *rule, const pcre2_code *regex,
                               struct workspace *w, struct span span)
 {
         const char *text = rule->raw ? match->raw : match->folded;
         size_t length = rule->raw ? match->raw_length : match->folded_length;
-        size_t slice = 1 + SLICE_WORK / (length + 1);
-        size_t candidates = 0;
+        size_t n = first_slice(length);
         size_t at = next_start(text, length, span.from);
+        size_t candidates = 0;
 
         while (at <= span.to) {
-                size_t last = span.to - at > slice ? at + slice : span.to;
+                struct span slice = { at, span.to - at > n ? at + n : span.to };
+                uint64_t start = now(CLOCK_MONOTONIC_COARSE);
                 int r;
 
-                if (over_budget(match))
+                if (over_budget(match, start))
                         return RULE_UNDECIDED;
-                pcre2_set_offset_limit(w->context, last);
-                r = pcre2_match(regex, (PCRE2_SPTR)text, length, at, PCRE2_NO_UTF_CHECK, w->data,
-                                w->context);
+                r = search_slice(regex, w, text, length, slice);
                 if (r >= 0 && passes_check(rule, w, text))
                         return RULE_HIT;
                 if (r >= 0 && ++candidates == CANDIDATES_MAX)
@@ -162,10 +188,10 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
                 if (r < 0 && r != PCRE2_ERROR_NOMATCH)
                         return RULE_UNDECIDED;
                 if (r >= 0)
-                        last = pcre2_get_startchar(w->data);
-                else
-                        slice *= 2;
-                at = next_start(text, length, last + 1);
+                        slice.to = pcre2_get_startchar(w->data);
+                else if (n < SLICE_MAX && now(CLOCK_MONOTONIC_COARSE) == start)
+                        n *= SLICE_GROWTH;
+                at = next_start(text, length, slice.to + 1);
         }
         return RULE_PASSED;
 }
@@ -310,6 +336,7 @@ void match_names(const struct match *match, size_t category, char *out, size_t s
         const struct rules *rules = match->rules;
         size_t count = 0, n = 0;
 
+        out[0] = '\0';
         for (size_t i = 0; i < rules->n_rules; i++) {
                 const struct rule *rule = &rules->rules[i];
 

@@ -37,6 +37,10 @@ struct match {
 /* A need counts for regexes that start at most so many bytes before or after it. */
 #define MATCH_REACH 200
 
+/* A match, and what it looks ahead to, ends at most so many bytes (and a few thousand, as it comes)
+ * after it starts. */
+#define MATCH_SIGHT 8192
+
 #define MATCH_ALL SIZE_MAX /* rules, of all categories that are not off */
 
 /* The memory that a text of this length takes, aligned as malloc() does. */
