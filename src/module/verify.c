@@ -89,8 +89,6 @@ int verdict(char **ret_why, int r, const char *path, const char *format, ...)
 
 static const char *missing_member(const struct brick_module *brick)
 {
-        bool inline_ = !(brick->flags & BRICK_FLAG_BLOCKING);
-
         if (!brick->name || !brick->name[0])
                 return "name";
         if (!brick->version)
@@ -103,10 +101,17 @@ static const char *missing_member(const struct brick_module *brick)
                 return "destroy";
         if (!brick->start)
                 return "start";
-        /* A blocking brick waits inside call_read() and call_send() instead. */
-        if (inline_ && (brick->methods & METHODS_REQUEST_STREAMS) && !brick->message)
+        return NULL;
+}
+
+/* What streams need; a blocking brick waits inside call_read() and call_send() instead. */
+static const char *missing_entry(const struct brick_module *brick)
+{
+        if (brick->flags & BRICK_FLAG_BLOCKING)
+                return NULL;
+        if ((brick->methods & METHODS_REQUEST_STREAMS) && !brick->message)
                 return "message";
-        if (inline_ && (brick->methods & METHODS_REPLY_STREAMS) && !brick->writable)
+        if ((brick->methods & METHODS_REPLY_STREAMS) && !brick->writable)
                 return "writable";
         return NULL;
 }
@@ -163,6 +168,12 @@ int verify_descriptor(const struct brick_module *brick, const char *path, char *
         missing = missing_member(brick);
         if (missing)
                 return verdict(ret_why, -ENOEXEC, path, "its descriptor lacks '%s'", missing);
+        missing = missing_entry(brick);
+        if (missing)
+                return verdict(ret_why, -ENOEXEC, path,
+                               "its descriptor lacks '%s', which its streams need without "
+                               "BRICK_FLAG_BLOCKING",
+                               missing);
         return 0;
 }
 

@@ -6,6 +6,8 @@
  * no more asked for than the client takes.
  */
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +17,22 @@ struct brick_instance {
         struct brick_target *target;
 };
 
+/*
+ * One call and the one it makes. The callee's thread runs on_message() and on_done(), the caller's
+ * pipeline_writable(); the lock says which of them uses the call.
+ */
 struct relay {
         struct brick_call *call;
         struct brick_child *child;
-        char *text; /* a reply that the client's window has no room for */
+        pthread_mutex_t lock;
+        char *text;   /* a reply that has not been sent: the window may have no room for it */
+        bool sending; /* somebody tries to */
+        bool room;    /* writable() came while he did */
+        bool ended;   /* the outcome is known */
+
+        uint32_t status;
+        int32_t code;
+        char *message, *detail;
 };
 
 static void relay_destroy(void *data)
@@ -27,7 +41,10 @@ static void relay_destroy(void *data)
 
         if (relay->child)
                 brick_host->child_free(relay->child);
+        (void)pthread_mutex_destroy(&relay->lock);
         free(relay->text);
+        free(relay->message);
+        free(relay->detail);
         free(relay);
 }
 
@@ -54,17 +71,56 @@ static int send_text(struct brick_call *call, char *text)
         return brick_send(call, &response.base);
 }
 
+static void relay_finish(struct relay *relay)
+{
+        if (relay->status != 0)
+                brick_host->call_finish(relay->call, relay->status, brick_str(relay->message));
+        else if (relay->code != 200)
+                (void)brick_fail(relay->call, relay->code, relay->message, relay->detail);
+        else
+                brick_finish(relay->call);
+}
+
+/* Lock held. False: not sent, writable() will come. */
+static bool relay_send(struct relay *relay)
+{
+        int r = 0;
+
+        do {
+                relay->room = false;
+                (void)pthread_mutex_unlock(&relay->lock);
+                if (relay->text)
+                        r = send_text(relay->call, relay->text);
+                (void)pthread_mutex_lock(&relay->lock);
+        } while (r == -EAGAIN && relay->room);
+        if (r == -EAGAIN)
+                return false;
+        free(relay->text);
+        relay->text = NULL;
+        return true;
+}
+
 /* Sends what waits, then asks for more. */
 static void relay_step(struct relay *relay)
 {
-        int r;
+        bool ended, sent;
 
-        r = relay->text ? send_text(relay->call, relay->text) : 0;
-        if (r == -EAGAIN)
+        (void)pthread_mutex_lock(&relay->lock);
+        if (relay->sending) {
+                relay->room = true;
+                (void)pthread_mutex_unlock(&relay->lock);
                 return;
-        free(relay->text);
-        relay->text = NULL;
-        brick_host->child_recv(relay->child);
+        }
+        relay->sending = true;
+        sent = relay_send(relay);
+        relay->sending = false;
+        ended = relay->ended;
+        (void)pthread_mutex_unlock(&relay->lock);
+
+        if (sent && ended)
+                relay_finish(relay);
+        else if (sent)
+                brick_host->child_recv(relay->child);
 }
 
 static void on_message(void *user, struct brick_bytes message)
@@ -80,17 +136,23 @@ static void on_message(void *user, struct brick_bytes message)
         relay_step(relay);
 }
 
+/* It may come while the last reply still waits for room. */
 static void on_done(void *user, const struct brick_outcome *outcome)
 {
         struct relay *relay = user;
+        bool idle;
 
-        if (outcome->status != 0)
-                brick_host->call_finish(relay->call, outcome->status, outcome->message);
-        else if (outcome->code != 200)
-                brick_host->call_fail(relay->call, outcome->code, outcome->message,
-                                      outcome->detail);
-        else
-                brick_finish(relay->call);
+        relay->status = outcome->status;
+        relay->code = outcome->code;
+        relay->message = strndup(outcome->message.ptr, outcome->message.len);
+        relay->detail = strndup(outcome->detail.ptr, outcome->detail.len);
+
+        (void)pthread_mutex_lock(&relay->lock);
+        relay->ended = true;
+        idle = !relay->text && !relay->sending;
+        (void)pthread_mutex_unlock(&relay->lock);
+        if (idle)
+                relay_finish(relay);
 }
 
 static const struct brick_child_ops child_ops = {
@@ -123,6 +185,7 @@ static int pipeline_start(struct brick_instance *self, struct brick_call *call, 
                 return -ENOMEM;
         }
         relay->call = call;
+        (void)pthread_mutex_init(&relay->lock, NULL);
         brick_host->call_set_data(call, relay, relay_destroy);
         bytes = (struct brick_bytes){ packed, protobuf_c_message_pack(&prompt.base, packed) };
         r = brick_host->child_start(call, self->target, method, bytes, &child_ops, relay,
