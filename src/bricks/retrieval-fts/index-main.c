@@ -15,7 +15,7 @@
 #include "index.h"
 #include "indexer.h"
 
-#define DEFAULT_INDEX BRICKD_STATE_DIR "/index.db"
+#define DEFAULT_INDEX BRICKD_STATE_DIR "/docs.db"
 
 /* So that a document has at most SCHEMA_PASSAGES_MAX passages. */
 #define MAX_SIZE_MAX (32 << 20)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,14 +22,8 @@
 /* Words shown before the first match of an excerpt: one of this many. */
 #define EXCERPT_LEAD 6
 
-/* What the score of every row of one query needs. */
-struct statistics {
-        double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
-        double rarity_sum;
-        uint64_t telling;       /* terms that are not common; all, if there are no others */
-        double average_size[2]; /* of title and body, in words */
-        int n;
-};
+/* What showing a term once more is worth beside showing it. */
+#define REPEATED_VALUE 0.05
 
 struct span {
         int start;
@@ -100,24 +93,19 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
         return r;
 }
 
-static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics **ret)
+static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_value *argument,
+                          struct statistics **ret)
 {
-        struct statistics *s;
+        struct statistics *s = sqlite3_value_pointer(argument, STATISTICS_TYPE);
         int r;
 
-        s = api->xGetAuxdata(fts, 0);
-        if (!s) {
-                s = calloc(1, sizeof *s);
-                if (!s)
-                        return SQLITE_NOMEM;
+        if (!s)
+                return SQLITE_MISUSE;
+        if (!s->ready) {
                 r = statistics_fill(api, fts, s);
-                if (r != SQLITE_OK) {
-                        free(s);
-                        return r;
-                }
-                r = api->xSetAuxdata(fts, s, free); /* frees it on failure */
                 if (r != SQLITE_OK)
                         return r;
+                s->ready = true;
         }
         *ret = s;
         return SQLITE_OK;
@@ -165,17 +153,15 @@ static double saturate(double count, double norm)
 }
 
 /* 0: nothing but common words of a query that has others. */
-static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, double *ret)
+static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+                     double *ret)
 {
         double counts[SCHEMA_TERMS_MAX][2], norms[2], sum = 0, share = 0;
-        struct statistics *s;
         uint64_t found;
         int r;
 
         *ret = 0;
-        r = statistics_get(api, fts, &s);
-        if (r == SQLITE_OK)
-                r = count_terms(api, fts, s->n, counts, &found);
+        r = count_terms(api, fts, s->n, counts, &found);
         if (r != SQLITE_OK || !(found & s->telling))
                 return r;
         r = row_norms(api, fts, s, norms);
@@ -196,10 +182,17 @@ static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, double *ret)
 static void score(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
                   sqlite3_value **arguments)
 {
+        struct statistics *s;
         double value;
         int r;
 
-        r = row_score(api, fts, &value);
+        if (n != 1) {
+                sqlite3_result_error_code(context, SQLITE_MISUSE);
+                return;
+        }
+        r = statistics_get(api, fts, arguments[0], &s);
+        if (r == SQLITE_OK)
+                r = row_score(api, fts, s, &value);
         if (r != SQLITE_OK)
                 sqlite3_result_error_code(context, r);
         else
@@ -246,31 +239,37 @@ static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context 
         return r;
 }
 
-/* How good the n words from `first` are: distinct terms count most, then matches. */
-static unsigned window_value(const struct words *w, size_t first, size_t n)
+/* How good the n words from `first` are: the rarity of what they show, and a little for repeating.
+ */
+static double window_value(const struct words *w, const struct statistics *s, size_t first,
+                           size_t n)
 {
-        uint64_t seen = 0;
-        unsigned matches = 0;
+        double value = 0;
+        uint64_t seen = 0, here;
 
         for (size_t i = first; i < w->n && i < first + n; i++) {
-                seen |= w->terms[i];
-                matches += w->terms[i] != 0;
+                here = w->terms[i];
+                for (int term = 0; here != 0 && term < s->n; term++)
+                        if (here & UINT64_C(1) << term)
+                                value += s->rarity[term] *
+                                         (seen & UINT64_C(1) << term ? REPEATED_VALUE : 1);
+                seen |= here;
         }
-        return (unsigned)__builtin_popcountll(seen) << 16 | (matches & 0xffff);
+        return value;
 }
 
 /* The first of the n words to show. */
-static size_t words_choose(const struct words *w, size_t n)
+static size_t words_choose(const struct words *w, const struct statistics *s, size_t n)
 {
-        unsigned value, best_value = 0;
         size_t best = 0, lead = n / EXCERPT_LEAD;
+        double value, best_value = 0;
 
         if (w->n <= n)
                 return 0;
         for (size_t i = 0; i < w->n; i++) {
                 if (w->terms[i] == 0)
                         continue;
-                value = window_value(w, i, n - lead);
+                value = window_value(w, s, i, n - lead);
                 if (value > best_value) {
                         best_value = value;
                         best = i;
@@ -302,7 +301,7 @@ static size_t shown_start(const struct words *w, const char *text, size_t first)
 {
         int at = w->spans[first].start, least = first > 0 ? w->spans[first - 1].end : 0;
 
-        while (at > least && ispunct((unsigned char)text[at - 1]))
+        while (at > least && strchr("-([{<\"'`$#@/~", text[at - 1]))
                 at--;
         return at;
 }
@@ -317,14 +316,14 @@ static size_t shown_end(const struct words *w, const char *text, size_t last)
         return at;
 }
 
-static int words_print(const struct words *w, size_t words, const char *text, size_t size,
-                       sqlite3_context *context)
+/* Of the n words from `first`, and marks where text is missing. */
+static int words_print(const struct words *w, size_t first, size_t words, const char *text,
+                       size_t size, sqlite3_context *context)
 {
         static const char ellipsis[] = "\xe2\x80\xa6";
-        size_t first, start = 0, end = size, n = 0;
+        size_t start = 0, end = size, n = 0;
         char *s;
 
-        first = words_choose(w, words);
         if (first > 0)
                 start = shown_start(w, text, first);
         if (first + words < w->n)
@@ -345,25 +344,37 @@ static int words_print(const struct words *w, size_t words, const char *text, si
         return SQLITE_OK;
 }
 
-static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
-                    sqlite3_value **arguments)
+static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+                       size_t words, sqlite3_context *context)
 {
         _cleanup_(words_done) struct words w = {};
         const char *text;
-        int size, words, r;
+        int size, r;
 
-        words = n == 1 ? sqlite3_value_int(arguments[0]) : 0;
-        if (words <= 0) {
-                sqlite3_result_error_code(context, SQLITE_MISUSE);
-                return;
-        }
         r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
         if (r == SQLITE_OK)
                 r = api->xTokenize(fts, text, size, &w, words_add);
         if (r == SQLITE_OK)
                 r = words_mark(&w, api, fts);
         if (r == SQLITE_OK)
-                r = words_print(&w, words, text, size, context);
+                r = words_print(&w, words_choose(&w, s, words), words, text, size, context);
+        return r;
+}
+
+static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
+                    sqlite3_value **arguments)
+{
+        struct statistics *s;
+        int words, r;
+
+        words = n == 2 ? sqlite3_value_int(arguments[1]) : 0;
+        if (words <= 0) {
+                sqlite3_result_error_code(context, SQLITE_MISUSE);
+                return;
+        }
+        r = statistics_get(api, fts, arguments[0], &s);
+        if (r == SQLITE_OK)
+                r = row_excerpt(api, fts, s, words, context);
         if (r != SQLITE_OK)
                 sqlite3_result_error_code(context, r);
 }

@@ -265,6 +265,7 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
 {
         struct search_statistics statistics;
         struct search_error error;
+        struct brick_str name;
         char *description;
         int r;
 
@@ -277,10 +278,10 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
                 description = brick_printf(call, "BM25 over %lld documents in %lld passages",
                                            (long long)statistics.documents,
                                            (long long)statistics.passages);
-        if (!description)
-                return -ENOMEM;
+        name = brick_host->name(self->ctx);
+        response->service_name = brick_strndup(call, name.ptr, name.len);
         response->models[0]->description = description;
-        return 0;
+        return description && response->service_name ? 0 : -ENOMEM;
 }
 
 static void retrieval_destroy(struct brick_instance *self)

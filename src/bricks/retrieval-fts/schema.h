@@ -15,12 +15,16 @@
  *   tokenizer brick   words, folded and stemmed by FTS5's own tokenizers; runs of scripts without
  *                     spaces as overlapping pairs of characters, so that every substring of two or
  *                     more characters is a phrase, and one character is a prefix
- *   score(passage)    BM25 of title and body, times the square of the share of the query that is
+ *   score(passage, statistics)
+ *                     BM25 of title and body, times the square of the share of the query that is
  *                     there, rare terms being a larger part of the query than common ones
- *   excerpt(passage, words)   the words of the body that show most of the query
+ *   excerpt(passage, statistics, words)
+ *                     the words of the body that show most of the query
  */
 
 #include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define SCHEMA_APPLICATION_ID 0x42524654 /* "BRFT" */
 #define SCHEMA_VERSION 1
@@ -36,6 +40,21 @@ enum { SCHEMA_TITLE, SCHEMA_BODY }; /* columns of passage */
 
 /* score() and excerpt() count terms in one word of bits. */
 #define SCHEMA_TERMS_MAX 64
+
+/*
+ * What is known of a query's terms: made by the first score() of a search, used by all, and by
+ * excerpt(). The caller binds a zeroed one, with sqlite3_bind_pointer() and this type.
+ */
+#define STATISTICS_TYPE "retrieval-fts-statistics"
+
+struct statistics {
+        bool ready;
+        int n;                           /* terms */
+        double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
+        double rarity_sum;
+        uint64_t telling;       /* terms that are not common; all, if there are no others */
+        double average_size[2]; /* of title and body, in words */
+};
 
 /* Makes the tokenizer and the functions known to one connection. An SQLite result code. */
 int schema_register(sqlite3 *db);

@@ -15,6 +15,10 @@
  */
 #define STEPS_PER_LOOK 1000
 
+/* Candidates kept for each result wanted: copies of a passage in other documents are passed over.
+ */
+#define CANDIDATES_PER_RESULT 3
+
 /* Readers wait for nobody in WAL mode, except while the file is recovered after a crash. */
 #define BUSY_TIMEOUT_MS 2000
 
@@ -27,10 +31,10 @@ enum {
 };
 
 static const char *const statement_sql[N_STATEMENTS] = {
-        [STATEMENT_MATCH] = "SELECT rowid, score(passage) FROM passage WHERE passage MATCH ?1"
-                            " ORDER BY rowid",
-        [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?3) FROM passage"
-                              " WHERE passage MATCH ?1 AND rowid = ?2",
+        [STATEMENT_MATCH] = "SELECT rowid, score(passage, ?2) FROM passage"
+                            " WHERE passage MATCH ?1 ORDER BY rowid",
+        [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?2, ?3), body FROM passage"
+                              " WHERE passage MATCH ?1 AND rowid = ?4",
         [STATEMENT_DOCUMENT] = "SELECT key, title, metadata, passages FROM document WHERE id = ?1",
         [STATEMENT_STATISTICS] = "SELECT documents, passages FROM statistics",
 };
@@ -53,6 +57,16 @@ struct searcher {
 struct candidate {
         sqlite3_int64 rowid;
         double score;
+};
+
+/* One search at work. */
+struct search {
+        struct reader *reader;
+        const struct search_query *query;
+        const char *expression;
+        struct statistics statistics;
+        uint64_t *shown; /* digests of the passages that hit() has got */
+        int n_shown;
 };
 
 /* The best candidates so far, best first; at most one per document. */
@@ -271,13 +285,14 @@ static void ranking_insert(struct ranking *ranking, const struct candidate *cand
 }
 
 /* Rows come in the order of rowid, so a document's passages follow each other; equals keep it. */
-static int rank(struct reader *reader, const char *expression, struct ranking *ranking)
+static int rank(struct search *search, struct ranking *ranking)
 {
-        sqlite3_stmt *match = reader->statements[STATEMENT_MATCH];
+        sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
         struct candidate best = { .rowid = -1 }, row;
         int r;
 
-        r = sqlite3_bind_text(match, 1, expression, -1, SQLITE_STATIC);
+        sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
+        r = sqlite3_bind_text(match, 1, search->expression, -1, SQLITE_STATIC);
         while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
@@ -299,6 +314,28 @@ static int rank(struct reader *reader, const char *expression, struct ranking *r
         return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
+/* FNV-1a */
+static uint64_t digest(const char *text)
+{
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+        for (const char *p = text; *p; p++)
+                hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+        return hash;
+}
+
+/* True the first time. */
+static bool is_new(struct search *search, const char *body)
+{
+        uint64_t hash = digest(body);
+
+        for (int i = 0; i < search->n_shown; i++)
+                if (search->shown[i] == hash)
+                        return false;
+        search->shown[search->n_shown++] = hash;
+        return true;
+}
+
 /* SQLITE_ROW, or why not. */
 static int row_by_id(sqlite3_stmt *statement, int parameter, sqlite3_int64 id)
 {
@@ -316,19 +353,14 @@ static const char *column(sqlite3_stmt *statement, int i)
 }
 
 /* 0, an SQLite result code, or the negative errno of hit(). */
-static int show(struct reader *reader, const struct search_query *query, const char *expression,
-                const struct candidate *candidate)
+static int show_passage(struct search *search, const struct candidate *candidate,
+                        sqlite3_stmt *passage)
 {
-        sqlite3_stmt *passage = reader->statements[STATEMENT_PASSAGE];
-        sqlite3_stmt *document = reader->statements[STATEMENT_DOCUMENT];
+        sqlite3_stmt *document = search->reader->statements[STATEMENT_DOCUMENT];
         struct search_hit hit;
         int r;
 
-        sqlite3_bind_text(passage, 1, expression, -1, SQLITE_STATIC);
-        sqlite3_bind_int(passage, 3, query->snippet_words);
-        r = row_by_id(passage, 2, candidate->rowid);
-        if (r == SQLITE_ROW)
-                r = row_by_id(document, 1, SCHEMA_DOCUMENT(candidate->rowid));
+        r = row_by_id(document, 1, SCHEMA_DOCUMENT(candidate->rowid));
         if (r == SQLITE_ROW) {
                 hit = (struct search_hit){
                         .id = column(document, 0),
@@ -339,11 +371,29 @@ static int show(struct reader *reader, const struct search_query *query, const c
                         .passage = SCHEMA_NUMBER(candidate->rowid) + 1,
                         .passages = sqlite3_column_int(document, 3),
                 };
-                r = query->hit(query->user, &hit);
+                r = search->query->hit(search->query->user, &hit);
         } else if (r == SQLITE_DONE)
                 r = SQLITE_CORRUPT;
-        sqlite3_reset(passage);
         sqlite3_reset(document);
+        return r;
+}
+
+/* As show_passage(). */
+static int show(struct search *search, const struct candidate *candidate)
+{
+        sqlite3_stmt *passage = search->reader->statements[STATEMENT_PASSAGE];
+        int r;
+
+        sqlite3_bind_text(passage, 1, search->expression, -1, SQLITE_STATIC);
+        sqlite3_bind_pointer(passage, 2, &search->statistics, STATISTICS_TYPE, NULL);
+        sqlite3_bind_int(passage, 3, search->query->snippet_words);
+        r = row_by_id(passage, 4, candidate->rowid);
+        if (r == SQLITE_ROW)
+                r = is_new(search, column(passage, 1)) ? show_passage(search, candidate, passage)
+                                                       : SQLITE_OK;
+        else if (r == SQLITE_DONE)
+                r = SQLITE_CORRUPT;
+        sqlite3_reset(passage);
         return r;
 }
 
@@ -354,23 +404,40 @@ static int progress(void *user)
         return query->cancelled && query->cancelled(query->user);
 }
 
+/* An SQLite result code, or the negative errno of hit(). */
+static int search_run(struct search *search)
+{
+        size_t max = (size_t)search->query->max_results * CANDIDATES_PER_RESULT;
+        _cleanup_free_ struct ranking *ranking = NULL;
+        _cleanup_free_ uint64_t *shown = NULL;
+        int r;
+
+        ranking = calloc(1, sizeof *ranking + max * sizeof *ranking->items);
+        shown = calloc(search->query->max_results, sizeof *shown);
+        if (!ranking || !shown)
+                return -ENOMEM;
+        ranking->max = max;
+        search->shown = shown;
+        r = rank(search, ranking);
+        for (size_t i = 0; r == SQLITE_OK && i < ranking->n; i++) {
+                if (search->n_shown == search->query->max_results)
+                        break;
+                r = show(search, &ranking->items[i]);
+        }
+        return r;
+}
+
 /* One read transaction: what is shown is what was ranked. */
 static int reader_search(struct reader *reader, const char *path, const struct search_query *query,
                          const char *expression, struct search_error *error)
 {
-        _cleanup_free_ struct ranking *ranking = NULL;
+        struct search search = { .reader = reader, .query = query, .expression = expression };
         int r;
 
-        ranking = calloc(1, sizeof *ranking + query->max_results * sizeof *ranking->items);
-        if (!ranking)
-                return -ENOMEM;
-        ranking->max = query->max_results;
         sqlite3_progress_handler(reader->db, STEPS_PER_LOOK, progress, (void *)query);
         r = sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
         if (r == SQLITE_OK)
-                r = rank(reader, expression, ranking);
-        for (size_t i = 0; r == SQLITE_OK && i < ranking->n; i++)
-                r = show(reader, query, expression, &ranking->items[i]);
+                r = search_run(&search);
         if (r > 0)
                 r = failed(reader, path, r, error);
         sqlite3_progress_handler(reader->db, 0, NULL, NULL);
