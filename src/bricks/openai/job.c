@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* How long a finished call waits for the rest of its transfer, to reuse the connection. */
@@ -15,6 +16,10 @@
 
 /* How late timers may be, in microseconds: many then fire at once. */
 #define TIMER_ACCURACY 5000
+
+/* What the kernel may keep of an answer whose client is slow; by itself it would grow to megabytes.
+ */
+#define RECEIVE_BUFFER (64 * 1024)
 
 /* gRPC's */
 #define STATUS_CANCELLED 1
@@ -644,6 +649,15 @@ void job_done(struct job *job, CURLcode result)
 
 /* --- the transfer -------------------------------------------------------------------- */
 
+static int on_new_socket(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+        int size = RECEIVE_BUFFER;
+
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) < 0)
+                return CURL_SOCKOPT_ERROR;
+        return CURL_SOCKOPT_OK;
+}
+
 static bool set_options(struct job *job, CURL *easy)
 {
         const struct config *config = engine_config(job->engine);
@@ -660,6 +674,7 @@ static bool set_options(struct job *job, CURL *easy)
         SET(CURLOPT_USERAGENT, "brickd");
         SET(CURLOPT_WRITEFUNCTION, on_bytes);
         SET(CURLOPT_WRITEDATA, job);
+        SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
         SET(CURLOPT_PREREQFUNCTION, on_connected);
         SET(CURLOPT_PREREQDATA, job);
         SET(CURLOPT_NOSIGNAL, 1L);
