@@ -381,7 +381,8 @@ void *brick_add_list(struct brick_call *call, ProtobufCMessage *message, const c
         if (*count > 0)
                 memcpy(list, old, *count * sizeof *list);
         for (size_t i = *count; i < length; i++) {
-                list[i] = brick_new(call, descriptor->descriptor);
+                list[i] = descriptor->descriptor ? brick_new(call, descriptor->descriptor)
+                                                 : (void *)"";
                 if (!list[i])
                         return NULL;
         }

@@ -111,7 +111,8 @@ void *brick_new(struct brick_call *call, const ProtobufCMessageDescriptor *type)
  *   GuardResult *result = brick_add(call, response, results);
  *   RetrievalDocument **documents = brick_add_n(call, response, documents, 10);
  *
- * The list is copied each time, so add many at once. NULL: out of memory.
+ * A list of strings gets empty ones. The list is copied each time, so add many at once. NULL: out
+ * of memory.
  */
 #define brick_add(call, message, field) \
         ((__typeof__(*(message)->field))brick_add_one(call, &(message)->base, #field))

@@ -440,7 +440,8 @@ static void test_lists(void)
         RetrievalResponse *response;
         RetrievalDocument **documents;
         RetrievalDocument *document;
-        char buffer[4];
+        LLMResponse *llm;
+        char buffer[4], **tokens;
 
         response = brick_new(arena(call),
                              &protocols__grpc__retrieval__retrieval_response__descriptor);
@@ -454,6 +455,10 @@ static void test_lists(void)
         assert(brick_add_n(arena(call), response, documents, 0));
         assert(!brick_add_n(arena(call), response, documents, SIZE_MAX / 4));
         assert(response->n_documents == 4);
+
+        llm = brick_new(arena(call), &protocols__grpc__llm__llmresponse__descriptor);
+        tokens = brick_add_n(arena(call), llm, tokens, 2);
+        assert(tokens && llm->n_tokens == 2 && strcmp(llm->tokens[1], "") == 0);
 
         assert(strcmp(brick_printf(arena(call), "%s-%d", "a", 7), "a-7") == 0);
         assert(strcmp(brick_strndup(arena(call), "abcdef", 3), "abc") == 0);
