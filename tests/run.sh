@@ -32,7 +32,7 @@ build() {
 	# shellcheck disable=SC2086 # a list of words
 	{ [ -e "$dir/build.ninja" ] || meson setup --werror $setup "$dir" >"$dir.log" 2>&1; } &&
 		ninja -C "$dir" -j "$jobs" >"$dir.log" 2>&1 || {
-		tail -n 60 "$dir.log"
+		tail -n 30 "$dir.log"
 		return
 	}
 	meson test -C "$dir" --no-rebuild --num-processes "$jobs" "$@"

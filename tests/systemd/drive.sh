@@ -90,7 +90,7 @@ fresh_start() {
 # --- the life ---
 
 test_install() {
-	tar -C /stage -c . | tar -C / -x --keep-directory-symlink # /lib is one
+	tar -C /stage -c . | tar -C / -x --no-overwrite-dir --keep-directory-symlink
 	systemd-sysusers
 	systemd-tmpfiles --create
 	systemctl daemon-reload

@@ -244,7 +244,7 @@ static void *log_lines(void *user)
 /* Every line of every thread arrives once, each thread's in its order. */
 static void test_threads(void)
 {
-        static char names[THREADS][8];
+        static char names[THREADS][16];
         int next[THREADS] = { 0 };
         pthread_t threads[THREADS];
         struct capture capture;
