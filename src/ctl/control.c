@@ -25,7 +25,7 @@ static int64_t timeout_of(const struct ctl *ctl, int64_t fallback)
         return ctl->timeout >= 0 ? ctl->timeout : fallback;
 }
 
-int control_status(const struct ctl *ctl, const char *path, json_t **ret)
+int control_status(const struct ctl *ctl, const char *path, int64_t timeout, json_t **ret)
 {
         _cleanup_(bus_reply_done) struct bus_reply reply = {};
         json_t *status;
@@ -33,7 +33,7 @@ int control_status(const struct ctl *ctl, const char *path, json_t **ret)
 
         if (!path)
                 return -ENOENT;
-        r = bus_call(path, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "Status", "");
+        r = bus_call(path, timeout_of(ctl, timeout), &reply, "Status", "");
         if (r < 0)
                 return r;
         if (reply.error)
@@ -241,7 +241,7 @@ static int list(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL, *bricks = NULL;
         int r;
 
-        r = control_status(ctl, file->control, &status);
+        r = control_status(ctl, file->control, ANSWER_TIMEOUT, &status);
         if (r == 0)
                 bricks = control_bricks(status);
         else
@@ -386,7 +386,7 @@ static int status_of(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL;
         int r;
 
-        r = control_status(ctl, file->control, &status);
+        r = control_status(ctl, file->control, ANSWER_TIMEOUT, &status);
         if (r < 0)
                 return no_answer(file->control, r);
         if (ctl->json)

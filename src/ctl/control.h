@@ -7,8 +7,9 @@
 
 #include "ctl/ctl.h"
 
-/* Asks quietly. 0, or a negative errno as from bus_call(); -ENOENT also when path is NULL. */
-int control_status(const struct ctl *ctl, const char *path, json_t **ret);
+/* Asks quietly, for the time that the user has said, else for `timeout`. 0, or a negative errno as
+ * from bus_call(); -ENOENT also when path is NULL. */
+int control_status(const struct ctl *ctl, const char *path, int64_t timeout, json_t **ret);
 
 /*
  * The bricks of a status, the counts of all workers added up: a list of { name, type, module,

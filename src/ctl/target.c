@@ -13,12 +13,16 @@
 
 #define DEFAULT_ADDRESS "127.0.0.1:50051"
 
+/* A brickd that is slow to say where a brick is may still serve it. */
+#define ASK_TIMEOUT (INT64_C(2) * 1000000000)
+
 /* Everything that is known while a target is looked for. */
 struct search {
         const struct ctl *ctl;
         const char *name;
         struct file file;
-        json_t *status; /* of the running brickd; NULL: not known, or not asked for */
+        bool asked;
+        json_t *status; /* of the running brickd, once asked for; NULL: not known */
         json_t *bricks; /* of it, as control_bricks() lists them */
 };
 
@@ -37,21 +41,26 @@ static const struct conf_brick *find_brick(const struct conf *conf, const char *
         return NULL;
 }
 
+/* Once, and only when something must be known that the file does not say. */
 static void ask_brickd(struct search *search)
 {
-        if (control_status(search->ctl, search->file.control, &search->status) == 0)
+        if (search->asked)
+                return;
+        search->asked = true;
+        if (control_status(search->ctl, search->file.control, ASK_TIMEOUT, &search->status) == 0)
                 search->bricks = control_bricks(search->status);
 }
 
 /* What brickd says; else what the module says; else the option that modules of any type have. NULL:
  * not known. */
-static const struct service *service_of(const struct search *search, const struct conf_brick *brick)
+static const struct service *service_of(struct search *search, const struct conf_brick *brick)
 {
         const struct node *type = node_get(brick->options, "type");
         const struct service *service;
         size_t index;
         json_t *entry;
 
+        ask_brickd(search);
         json_array_foreach(search->bricks, index, entry)
         {
                 const char *name = json_string_value(json_object_get(entry, "name"));
@@ -67,7 +76,7 @@ static const struct service *service_of(const struct search *search, const struc
         return service;
 }
 
-static bool port_has_brick(const struct search *search, const struct conf_port *port,
+static bool port_has_brick(struct search *search, const struct conf_port *port,
                            const struct target *target)
 {
         for (size_t i = 0; i < port->n_bricks; i++) {
@@ -80,22 +89,23 @@ static bool port_has_brick(const struct search *search, const struct conf_port *
         return false;
 }
 
-static const struct conf_port *find_port(const struct search *search, const struct target *target)
+static const struct conf_port *find_port(struct search *search, const struct target *target)
 {
         const struct conf *conf = search->file.conf;
 
-        for (size_t i = 0; i < conf->n_ports; i++)
+        for (size_t i = 0; conf->n_ports > 1 && i < conf->n_ports; i++)
                 if (port_has_brick(search, &conf->ports[i], target))
                         return &conf->ports[i];
         return conf->n_ports > 0 ? &conf->ports[0] : NULL;
 }
 
 /* Where brickd really listens, for ports that the file leaves open. NULL: not known. */
-static const char *bound_address(const struct search *search, const struct conf_port *port)
+static const char *bound_address(struct search *search, const struct conf_port *port)
 {
         size_t index;
         json_t *entry;
 
+        ask_brickd(search);
         json_array_foreach(json_object_get(search->status, "ports"), index, entry)
         {
                 const char *listen = json_string_value(json_object_get(entry, "listen"));
@@ -124,31 +134,32 @@ static char *callable(const char *listen)
         return strdup(listen);
 }
 
-static char *port_address(const struct search *search, const struct conf_port *port)
-{
-        const char *bound = bound_address(search, port);
-        _cleanup_free_ char *listen = NULL;
-        bool v6 = port->kind == LISTEN_INET && strchr(port->host, ':');
-        int r;
-
-        if (bound)
-                return callable(bound);
-        if (port->kind == LISTEN_INET)
-                r = asprintf(&listen, "%s%s%s:%u", v6 ? "[" : "", port->host, v6 ? "]" : "",
-                             (unsigned)port->port);
-        else
-                r = asprintf(&listen, "unix:%s", port->path);
-
-        return r < 0 ? NULL : callable(listen);
-}
-
 /* Its address is not in the file. */
 static bool is_open(const struct conf_port *port)
 {
         return port->kind == LISTEN_SYSTEMD || (port->kind == LISTEN_INET && port->port == 0);
 }
 
-static int find_address(const struct search *search, struct target *target)
+/* NULL: not known, or out of memory. */
+static char *port_address(struct search *search, const struct conf_port *port)
+{
+        const char *bound = is_open(port) ? bound_address(search, port) : NULL;
+        _cleanup_free_ char *listen = NULL;
+        bool v6 = port->kind == LISTEN_INET && strchr(port->host, ':');
+        int r;
+
+        if (is_open(port))
+                return bound ? callable(bound) : NULL;
+        if (port->kind == LISTEN_UNIX)
+                r = asprintf(&listen, "unix:%s", port->path);
+        else
+                r = asprintf(&listen, "%s%s%s:%u", v6 ? "[" : "", port->host, v6 ? "]" : "",
+                             (unsigned)port->port);
+
+        return r < 0 ? NULL : callable(listen);
+}
+
+static int find_address(struct search *search, struct target *target)
 {
         const struct conf_port *port;
 
@@ -161,17 +172,17 @@ static int find_address(const struct search *search, struct target *target)
         if (!port)
                 return ctl_error(EX_CONFIG, "%s: there are no ports; say --address",
                                  search->ctl->config);
-        if (is_open(port) && !bound_address(search, port))
+        target->address = port_address(search, port);
+        if (!target->address)
                 return ctl_error(CTL_UNREACHABLE,
                                  "%s: only the running brickd knows the address of %s; say "
                                  "--address",
                                  search->ctl->config, port->listen);
-        target->address = port_address(search, port);
 
-        return target->address ? CTL_OK : ctl_error(EX_OSERR, "Out of memory");
+        return CTL_OK;
 }
 
-static int no_such_name(const struct search *search)
+static int no_such_name(struct search *search)
 {
         const struct conf *conf = search->file.conf;
         struct nearest nearest = nearest_to(search->name);
@@ -187,8 +198,7 @@ static int no_such_name(const struct search *search)
                          conf ? "see: brickctl list" : "if it is a brick, say --type SERVICE");
 }
 
-static int find_type(const struct search *search, const struct conf_brick *brick,
-                     struct target *target)
+static int find_type(struct search *search, const struct conf_brick *brick, struct target *target)
 {
         const char *type = search->ctl->type;
 
@@ -209,16 +219,6 @@ static int find_type(const struct search *search, const struct conf_brick *brick
         return target->service ? CTL_OK : no_such_name(search);
 }
 
-/* Whether the file does not say enough. */
-static bool must_ask(const struct search *search, const struct conf_brick *brick)
-{
-        const struct conf *conf = search->file.conf;
-
-        if (brick && !search->ctl->type)
-                return true;
-        return conf && (conf->n_ports > 1 || (conf->n_ports == 1 && is_open(&conf->ports[0])));
-}
-
 static int find(struct search *search, struct target *target)
 {
         const struct conf_brick *brick;
@@ -230,8 +230,6 @@ static int find(struct search *search, struct target *target)
                         return r;
         }
         brick = find_brick(search->file.conf, search->name);
-        if (must_ask(search, brick))
-                ask_brickd(search);
         r = find_type(search, brick, target);
         if (r != CTL_OK)
                 return r;

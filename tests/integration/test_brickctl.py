@@ -125,7 +125,9 @@ class Server:
             method: kinds[method](
                 behaviour,
                 request_deserializer=request.FromString,
-                response_serializer=lambda reply: reply.SerializeToString(),
+                response_serializer=lambda reply: (
+                    reply if isinstance(reply, bytes) else reply.SerializeToString()
+                ),
             )
             for method, (request, behaviour) in methods.items()
         }
@@ -154,6 +156,10 @@ class Server:
             return llm_pb2.LLMResponse(error=error)
         if request.prompt == "abort":
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+        if request.prompt == "no message":
+            return b"\x0a\x05cut"
+        if request.prompt == "no text":
+            return b"\x0a\x01\xff"
         if request.prompt == "escape":
             return llm_pb2.LLMResponse(text="\x1b[2Jred\u009b1m", error=OK)
         text = f"{request.prompt}/{request.temperature:.1f}/{request.max_tokens}"
@@ -457,6 +463,12 @@ def test_grpc_error():
     _, err = brickctl("call", "llm", "slow", "--timeout", "300ms", status=2)
     assert err.startswith("gRPC error DEADLINE_EXCEEDED"), err
     assert time.monotonic() - begin < 1.5
+
+
+def test_reply_that_cannot_be_read():
+    for prompt in ("no message", "no text"):
+        out, err = brickctl("call", "llm", prompt, status=2)
+        assert (out, err) == ("", "brickctl: The reply is not a LLMResponse\n")
 
 
 def test_unreachable():
