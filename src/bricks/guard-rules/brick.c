@@ -54,15 +54,13 @@ static int load(struct brick_instance *self, const struct brick_node *blamed, co
         r = rules_read(self->rules, path, &problems);
         for (size_t i = 0; i < problems.count && i < PROBLEMS_SHOWN; i++)
                 brick_logf(brick_host, self->ctx, BRICK_LOG_ERROR, "%s",
-                           problems.lines[i] ? problems.lines[i] : path);
-        if (r == -EINVAL && problems.count == 1)
-                brick_node_errorf(brick_host, self->ctx, blamed, "%s",
-                                  problems.lines[0] ? problems.lines[0] : path);
-        else if (r == -EINVAL)
-                brick_node_errorf(
-                        brick_host, self->ctx, blamed,
-                        "%zu mistakes in the rule file, all of them logged; the first: %s",
-                        problems.count, problems.lines[0] ? problems.lines[0] : path);
+                           problems_line(&problems, i));
+        if (problems.count == 1)
+                brick_node_errorf(brick_host, self->ctx, blamed, "%s", problems_line(&problems, 0));
+        else if (problems.count > 1)
+                brick_node_errorf(brick_host, self->ctx, blamed,
+                                  "%zu mistakes in the rule file, named in the log; the first: %s",
+                                  problems.count, problems_line(&problems, 0));
         problems_done(&problems);
         return r;
 }
@@ -99,6 +97,10 @@ static int select_categories(struct brick_instance *self, const struct brick_nod
 
         if (!list)
                 return 0;
+        if (brick_host->node_size(list) == 0) {
+                brick_node_errorf(brick_host, self->ctx, list, "name a category, or leave it out");
+                return -EINVAL;
+        }
         for (size_t i = 0; i < rules->n_categories; i++)
                 rules->categories[i].off = true;
         for (size_t i = 0; i < brick_host->node_size(list); i++) {
@@ -172,8 +174,9 @@ static int guard_info(struct brick_instance *self, struct brick_call *call,
                 model->version = (char *)VERSION;
                 model->supported_languages = category->languages;
                 model->n_supported_languages = category->n_languages;
-                model->description = brick_printf(call, "%zu rules; an attack from a score of %g",
-                                                  category->n_rules, category->threshold);
+                model->description = brick_printf(
+                        call, "%zu rule%s; an attack from a score of %g", category->n_rules,
+                        category->n_rules == 1 ? "" : "s", category->threshold);
                 if (!model->description)
                         return -ENOMEM;
         }

@@ -17,6 +17,11 @@ void problems_done(struct problems *problems)
         *problems = (struct problems){};
 }
 
+const char *problems_line(const struct problems *problems, size_t index)
+{
+        return problems->lines[index] ? problems->lines[index] : "out of memory";
+}
+
 static void print_path(FILE *f, const struct item *item)
 {
         if (!item->parent)

@@ -39,6 +39,9 @@ struct problems {
 
 void problems_done(struct problems *problems);
 
+/* One of those that are shown. */
+const char *problems_line(const struct problems *problems, size_t index);
+
 /* Blames an item of a file; item NULL blames the file. */
 void problem_add(struct problems *problems, const char *file, const struct item *item,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));

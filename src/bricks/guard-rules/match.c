@@ -322,12 +322,12 @@ int match_text(struct match *ret, const struct rules *rules, size_t only, const 
 double match_score(const struct match *match, size_t category)
 {
         const struct rules *rules = match->rules;
-        double rest = 1;
+        double score = 0;
 
         for (size_t i = 0; i < rules->n_rules; i++)
                 if (rules->rules[i].category == category && match->states[i] == RULE_HIT)
-                        rest *= 1 - rules->rules[i].score;
-        return 1 - rest;
+                        score += (1 - score) * rules->rules[i].score;
+        return score;
 }
 
 void match_names(const struct match *match, size_t category, char *out, size_t size)

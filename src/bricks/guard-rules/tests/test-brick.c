@@ -235,6 +235,7 @@ static void test_refusals(void)
 
         expect_refused("{ categories: [secrets, sekrets] }",
                        "the rules have no category 'sekrets'");
+        expect_refused("{ categories: [] }", "name a category, or leave it out");
         expect_refused("{ rules: /does/not/exist.yaml }",
                        "/does/not/exist.yaml: No such file or directory");
 
@@ -250,7 +251,7 @@ static void test_refusals(void)
         expect_refused(options,
                        "bad.yaml:9:15: rules[0].tests.match[0]: rule 'x' does not match this");
         expect_refused(options, "bad.yaml:10:14: rules[0].tests.pass[0]: rule 'x' matches this");
-        expect_refused(options, "2 mistakes in the rule file, all of them logged; the first: ");
+        expect_refused(options, "2 mistakes in the rule file, named in the log; the first: ");
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+
+/* bench-guard-rules RULES TEXTS: what it costs to judge texts, one a line, and all of them as one.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "document.h"
+#include "match.h"
+
+#define ROUNDS 2000
+
+static double microseconds(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void judge(const struct rules *rules, const char *text, size_t length, void *memory)
+{
+        struct match match;
+
+        if (match_text(&match, rules, MATCH_ALL, text, length, memory) < 0)
+                abort();
+}
+
+static void report(const char *what, double time, size_t times, size_t bytes)
+{
+        printf("%-10s %8.2f us each, %5.1f ns per byte\n", what, time / (double)times,
+               time * 1000 / (double)bytes);
+}
+
+static void bench(const struct rules *rules, char *texts, size_t length, void *memory)
+{
+        size_t n = 0, bytes = 0;
+        double start;
+
+        start = microseconds();
+        for (int i = 0; i < ROUNDS; i++) {
+                for (char *line = texts; line < texts + length;) {
+                        size_t size = strcspn(line, "\n");
+
+                        judge(rules, line, size, memory);
+                        line += size + 1;
+                        bytes += size;
+                        n++;
+                }
+        }
+        report("lines", microseconds() - start, n, bytes);
+
+        start = microseconds();
+        for (int i = 0; i < ROUNDS / 10; i++)
+                judge(rules, texts, length, memory);
+        report("as one", microseconds() - start, ROUNDS / 10, length * ROUNDS / 10);
+}
+
+static int load(struct rules **ret, const char *path)
+{
+        struct problems problems = {};
+        double start = microseconds();
+        int r;
+
+        r = rules_new(ret);
+        if (r == 0)
+                r = rules_read(*ret, path, &problems);
+        if (r < 0)
+                fprintf(stderr, "%s\n",
+                        problems.count ? problems_line(&problems, 0) : strerror(-r));
+        else
+                printf("%zu rules loaded in %.1f ms\n", (*ret)->n_rules,
+                       (microseconds() - start) / 1e3);
+        problems_done(&problems);
+        return r;
+}
+
+int main(int argc, char **argv)
+{
+        static char texts[1 << 20];
+        struct rules *rules = NULL;
+        size_t length = 0;
+        void *memory;
+        FILE *f;
+
+        if (argc != 3 || load(&rules, argv[1]) < 0)
+                return EXIT_FAILURE;
+        f = fopen(argv[2], "r");
+        if (f) {
+                length = fread(texts, 1, sizeof texts - 1, f);
+                fclose(f);
+        }
+        memory = malloc(match_size(rules, length));
+        if (!memory)
+                return EXIT_FAILURE;
+        bench(rules, texts, length, memory);
+        free(memory);
+        rules_free(rules);
+        return EXIT_SUCCESS;
+}
