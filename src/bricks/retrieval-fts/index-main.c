@@ -26,37 +26,34 @@ static bool arg_prune = true;
 static bool arg_remove;
 static bool arg_quiet;
 
-static void help(void)
-{
-        printf("Usage: brickctl index [OPTION...] DIR|FILE|FILE.jsonl...\n"
-               "\n"
-               "Build or update the index that the brick retrieval-fts searches. Files that have\n"
-               "not changed are not read again. Text, Markdown, HTML and manual pages are read, "
-               "also\n"
-               "compressed with gzip; each line of a .jsonl file is a document:\n"
-               "{\"id\": ..., \"title\": ..., \"text\": ..., \"metadata\": {...}}\n"
-               "\n"
-               "  --db FILE        the index (%s)\n"
-               "  --max-size SIZE  skip files with more text than this, and longer lines of JSON\n"
-               "                   (4MiB; at most 32MiB)\n"
-               "  --no-prune       keep documents whose files are gone from the directories given\n"
-               "  --remove         drop the files and directories given from the index\n"
-               "  -q, --quiet      print nothing but errors\n"
-               "  -h, --help       this text\n"
-               "  --version        the version\n"
-               "\n"
-               "Exit status: 0, 1 if a file or the index made trouble, 64 for a wrong command "
-               "line.\n",
-               DEFAULT_INDEX);
-}
+static const char help_text[] =
+        "Usage: brickctl index [OPTION...] DIR|FILE|FILE.jsonl...\n"
+        "\n"
+        "Build or update the index that the brick retrieval-fts searches. Files that have not\n"
+        "changed are not read again. Text, Markdown, HTML and manual pages are read, also\n"
+        "compressed with gzip; each line of a .jsonl file is a document:\n"
+        "{\"id\": ..., \"title\": ..., \"text\": ..., \"metadata\": {...}}\n"
+        "\n"
+        "  --db FILE        the index (" DEFAULT_INDEX ")\n"
+        "  --max-size SIZE  skip files with more text than this, and longer lines of JSON\n"
+        "                   (4MiB; at most 32MiB)\n"
+        "  --no-prune       keep documents whose files are gone from the directories given\n"
+        "  --remove         drop the files and directories given from the index\n"
+        "  -q, --quiet      print nothing but errors\n"
+        "  -h, --help       this text\n"
+        "  --version        the version\n"
+        "\n"
+        "Exit status: 0; 1 if a file could not be read, a line of JSON is wrong or the index "
+        "could\n"
+        "not be written; 64 for a wrong command line.\n";
 
-static int usage(const char *message, const char *value)
+static int usage(const char *message)
 {
-        fprintf(stderr, "brickctl index: %s%s (see brickctl index --help)\n", message, value);
+        fprintf(stderr, "brickctl index: %s; see brickctl index --help\n", message);
         return -EINVAL;
 }
 
-/* "4194304", "512KiB", "4MiB", "4M". */
+/* "4194304", "512KiB", "4MiB". */
 static int parse_size(const char *s, size_t *ret)
 {
         static const char *const units[] = { "", "KiB", "MiB" };
@@ -101,7 +98,7 @@ static int parse_argv(int argc, char **argv)
                         break;
                 case ARG_MAX_SIZE:
                         if (parse_size(optarg, &arg_max_size) < 0)
-                                return usage("--max-size wants 1 to 32MiB, not ", optarg);
+                                return usage("--max-size takes 1 to 32MiB");
                         break;
                 case ARG_NO_PRUNE:
                         arg_prune = false;
@@ -113,16 +110,16 @@ static int parse_argv(int argc, char **argv)
                         arg_quiet = true;
                         break;
                 case 'h':
-                        help();
+                        fputs(help_text, stdout);
                         return 0;
                 case ARG_VERSION:
                         puts("brickctl index " BRICKD_VERSION);
                         return 0;
-                default: /* getopt has said what is wrong */
-                        return usage("no such use", "");
+                default: /* getopt_long() has said what is wrong */
+                        return -EINVAL;
                 }
         if (optind == argc)
-                return usage("name a directory or a file to index", "");
+                return usage("name a directory or a file");
         return 1;
 }
 
@@ -176,7 +173,7 @@ int main(int argc, char **argv)
         struct indexer indexer = {};
         int r;
 
-        program_invocation_name = (char *)"brickctl index";
+        argv[0] = (char *)"brickctl index"; /* for the messages of getopt_long() */
         r = parse_argv(argc, argv);
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;

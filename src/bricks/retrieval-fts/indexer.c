@@ -157,10 +157,11 @@ static int add_text(struct indexer *indexer, const struct index_file *file, cons
                                               .text = e.text,
                                               .n = e.n,
                                       });
-        if (r < 0)
-                return r;
-        indexer->n_read++;
-        return 0;
+        if (r == INDEX_E_TOO_LONG)
+                indexer->n_skipped++;
+        else if (r == 0)
+                indexer->n_read++;
+        return r < 0 ? r : 0;
 }
 
 /* Returns whether the file is done with: it need not be read again before it changes. */

@@ -5,10 +5,13 @@
 #undef NDEBUG
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "index.h"
@@ -341,6 +344,54 @@ static void test_unavailable(struct searcher *s)
         assert(statistics.passages == 12);
 }
 
+#define NOBODY 65534
+
+/* A search by a user who may read the three files and create none. */
+static void check_as_nobody(void)
+{
+        _cleanup_(searcher_freep) struct searcher *s = NULL;
+        char name[80];
+
+        assert(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+        (void)snprintf(name, sizeof name, "%s/other", directory);
+        assert(open(name, O_CREAT | O_RDWR, 0644) < 0);
+        assert(searcher_new(path, &s) == 0);
+        check(s, "banana", "basket");
+}
+
+static void test_read_only(void)
+{
+        int status;
+        pid_t pid;
+
+        remove_index();
+        add_corpus();
+        assert(chmod(directory, 0755) == 0);
+        pid = fork();
+        assert(pid >= 0);
+        if (pid == 0) {
+                check_as_nobody();
+                _exit(0);
+        }
+        assert(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* What root makes belongs to the owner of the directory. */
+static void test_owner(void)
+{
+        static const char *const suffixes[] = { "", "-wal", "-shm" };
+        struct stat st;
+        char name[80];
+
+        remove_index();
+        assert(chown(directory, NOBODY, NOBODY) == 0);
+        add_corpus();
+        for (size_t i = 0; i < 3; i++) {
+                (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+                assert(stat(name, &st) == 0 && st.st_uid == NOBODY && st.st_gid == NOBODY);
+        }
+}
+
 static void test_not_an_index(void)
 {
         struct index *index;
@@ -460,6 +511,10 @@ int main(void)
         test_unavailable(s);
         test_many(s);
         test_concurrency(s);
+        if (geteuid() == 0) { /* only root can be somebody else */
+                test_read_only();
+                test_owner();
+        }
         test_not_an_index();
         remove_index();
         rmdir(directory);
