@@ -9,6 +9,9 @@ enum wire_type {
         WIRE_32 = 5,
 };
 
+/* Parsers take a tag of up to five bytes, even if the rest of a longer one is zeros. */
+#define TAG_SIZE_MAX 5
+
 struct reader {
         const uint8_t *p;
         const uint8_t *end;
@@ -34,9 +37,11 @@ static bool read_varint(struct reader *r, uint64_t *ret)
 static bool read_field(struct reader *r, uint32_t *ret_number, enum wire_type *ret_wire,
                        struct reader *ret_content)
 {
+        const uint8_t *start = r->p;
         uint64_t tag, n = 0;
 
-        if (!read_varint(r, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
+        if (!read_varint(r, &tag) || tag > UINT32_MAX || tag >> 3 == 0 ||
+            r->p - start > TAG_SIZE_MAX)
                 return false;
         *ret_number = (uint32_t)(tag >> 3);
         *ret_wire = (enum wire_type)(tag & 7);
