@@ -114,12 +114,13 @@ static bool over_budget(struct match *match, uint64_t time)
 {
         uint64_t used;
 
-        if (time - match->start <= MATCH_BUDGET)
-                return false;
+        if (match->over || time - match->start <= MATCH_BUDGET)
+                return match->over;
         used = now(CLOCK_THREAD_CPUTIME_ID);
         if (match->used == 0)
                 match->used = used;
-        return used - match->used > MATCH_BUDGET;
+        match->over = used - match->used > MATCH_BUDGET;
+        return match->over;
 }
 
 /* What looks like a hit may fail the check. */
@@ -215,20 +216,23 @@ static enum rule_state search_all(struct match *match, const struct rule *rule, 
         return state;
 }
 
-/* Tries the regexes of a rule where they have not been tried yet. */
+/* Tries the regexes of a rule where they have not been tried yet. To be undecided in one place does
+ * not hide a hit in another. */
 static void try_rule(struct match *match, size_t index)
 {
         struct span *span = &match->spans[index];
+        enum rule_state state = RULE_PASSED;
 
-        if (match->states[index] == RULE_PASSED && span->to > 0)
-                match->states[index] = (uint8_t)search_all(match, &match->rules->rules[index],
-                                                           *span);
+        if (match->states[index] != RULE_HIT && span->to > 0)
+                state = search_all(match, &match->rules->rules[index], *span);
+        if (state != RULE_PASSED)
+                match->states[index] = (uint8_t)state;
         span->to = 0;
 }
 
 /*
- * A need was found: the regexes are to be tried around it. The needs come in the order of the text,
- * so all that is to be remembered of a rule is its last span.
+ * A need was found: the regexes are to be tried around it. The needs come in the order in which
+ * they end, so all that is to be remembered of a rule is its last span.
  */
 static void on_need(struct match *match, size_t index, size_t start, size_t end)
 {
@@ -242,7 +246,7 @@ static void on_need(struct match *match, size_t index, size_t start, size_t end)
         }
         if (span->to < from)
                 try_rule(match, index);
-        if (span->to == 0)
+        if (span->to == 0 || from < span->from)
                 span->from = from;
         span->to = end + (rest > MATCH_REACH ? MATCH_REACH : rest);
 }

@@ -3,6 +3,7 @@
 
 /* Trying rules on one text. Any thread; many texts at once with the same rules. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct match {
         struct span *spans; /* [rule]: where its regexes are still to be tried */
         size_t only;
         uint64_t start; /* CLOCK_MONOTONIC_COARSE, nanoseconds */
-        uint64_t used;  /* by the thread, when the budget was first found to be over; 0: not yet */
+        uint64_t used;  /* by the thread, when the time was first found to be over; 0: not yet */
+        bool over;      /* the thread's time is over as well */
 };
 
 /* Nanoseconds that a text may take, and then the thread for it, until what is left to try is left

@@ -352,6 +352,26 @@ static void test_match(void)
         memcpy(far + 900, "pin 123", 8);
         expect(rules, far, "....+..");
         rules_free(rules);
+
+        /* a need that ends later may start earlier */
+        rules = rules_of(
+                "version: 1\n"
+                "categories: { c: {} }\n"
+                "rules:\n"
+                "  - { id: a, category: c, score: 1, regex: '123', needs: [x, '<--x-->'] }\n"
+                "  - { id: b, category: c, score: 1, regex: '(a+)+$|yes', needs: here }\n");
+        memset(far, '.', sizeof far);
+        memcpy(far + 1, "123", 3);
+        memcpy(far + 200, "<--x--> .", 10);
+        expect(rules, far, "+.");
+        /* undecided here and a hit there is a hit */
+        memset(far, '.', sizeof far);
+        memcpy(far, "here aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", 58);
+        far[900] = '\0';
+        expect(rules, far, ".?");
+        memcpy(far + 800, "here yes", 8);
+        expect(rules, far, ".+");
+        rules_free(rules);
 }
 
 static void test_scores(void)
