@@ -61,7 +61,7 @@ static void kill_all(struct generation *g)
                         process_kill(g->slots[i].process);
 }
 
-static int process_verdict(const struct process *dead)
+static int verdict_of(const struct process *dead)
 {
         if (dead->exit_code == CLD_EXITED &&
             (dead->exit_status == EX_CONFIG || dead->exit_status == EX_UNAVAILABLE))
@@ -69,10 +69,19 @@ static int process_verdict(const struct process *dead)
         return EXIT_FAILURE;
 }
 
-static void generation_fail(struct generation *g, struct process *dead)
+static void add_epitaph(struct generation *g, const struct process *dead)
 {
+        _cleanup_free_ char *epitaph = NULL;
         char *text = NULL;
 
+        if (dead->failed)
+                add_reason(g, strdup(dead->failed));
+        else if (process_epitaph(dead, &epitaph) == 0 && asprintf(&text, "worker %s", epitaph) > 0)
+                add_reason(g, text);
+}
+
+static void generation_fail(struct generation *g, struct process *dead)
+{
         g->state = GENERATION_FAILED;
         g->exit_status = EX_CONFIG;
         if (dead->n_diagnostics > 0)
@@ -80,18 +89,8 @@ static void generation_fail(struct generation *g, struct process *dead)
         else if (!g->conf)
                 add_diag(g);
         else {
-                g->exit_status = process_verdict(dead);
-                if (dead->failed)
-                        text = strdup(dead->failed);
-                else if (process_epitaph(dead, &text) == 0) {
-                        char *line = NULL;
-
-                        if (asprintf(&line, "worker %s", text) > 0) {
-                                free(text);
-                                text = line;
-                        }
-                }
-                add_reason(g, text);
+                g->exit_status = verdict_of(dead);
+                add_epitaph(g, dead);
         }
         kill_all(g);
 }

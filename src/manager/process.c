@@ -82,11 +82,10 @@ static void add_diagnostic(struct process *p, const char *text)
                 p->n_diagnostics++;
 }
 
-static void become_ready(struct process *p, const char *serves)
+static void become_ready(struct process *p)
 {
         if (p->state != PROCESS_STARTING)
                 return;
-        replace_text(&p->serves, serves);
         p->creating = (free(p->creating), NULL);
         p->state = PROCESS_READY;
         p->ready = clock_now();
@@ -116,7 +115,7 @@ static void hear(struct process *p, const struct channel_message *message)
                 replace_text(&p->failed, message->text);
                 break;
         case CHANNEL_READY:
-                become_ready(p, message->text);
+                become_ready(p);
                 break;
         case CHANNEL_STATUS:
                 take_status(p, message->text, message->length);
@@ -291,7 +290,6 @@ struct process *process_free(struct process *p)
         free(p->crashed);
         free(p->failed);
         free(p->held);
-        free(p->serves);
         free(p->status);
         free(p->stuck);
         for (size_t i = 0; i < p->n_diagnostics; i++)

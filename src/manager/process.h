@@ -71,7 +71,6 @@ struct process {
         char *crashed;
         char *failed;
         char *held;
-        char *serves; /* "2 bricks on 1 port" */
         char *status; /* a JSON object */
         char *stuck;
         char **diagnostics;

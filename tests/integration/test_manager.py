@@ -144,6 +144,10 @@ class Brickd:
     def reload(self, wait=True):
         return self.call("Reload", "true" if wait else "false")
 
+    def begin_reload(self):
+        return subprocess.Popen([CONTROL_CLIENT, self.control, "Reload", "true"], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     def port(self, index=0):
         return int(self.status()["ports"][index]["address"].rpartition(":")[2])
 
@@ -631,12 +635,10 @@ def a_reload_with_one_worker_that_fails_kills_the_others():
 @test
 def reloads_during_a_reload_become_one():
     with Brickd() as d:
-        d.configure("slow-start 300")
-        calls = []
-        for _ in range(5):
-            calls.append(subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"],
-                                          stdout=subprocess.PIPE, text=True))
-            time.sleep(0.02)
+        d.configure("slow-start 1500")
+        calls = [d.begin_reload()]
+        wait_for(lambda: len(d.status()["workers"]) == 2, "the new worker")
+        calls += [d.begin_reload() for _ in range(4)]
         replies = [c.communicate(timeout=LIMIT)[0] for c in calls]
         assert "generation 2" in replies[0], replies
         assert all("generation 3" in r for r in replies[1:]), replies
@@ -645,14 +647,14 @@ def reloads_during_a_reload_become_one():
 
 @test
 def reload_can_wait_for_the_old_workers():
-    with Brickd("slow-retire 700") as d:
+    with Brickd("slow-retire 3000") as d:
         start = time.monotonic()
         assert d.reload(wait=False)[0] == 0
-        assert time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 2.5
         assert {w["state"] for w in d.status()["workers"]} == {"ready", "retiring"}
         start = time.monotonic()
         assert d.reload(wait=True)[0] == 0
-        assert time.monotonic() - start > 0.6
+        assert time.monotonic() - start > 2.5
         assert {w["state"] for w in d.status()["workers"]} == {"ready"}
 
 
@@ -676,8 +678,7 @@ def a_retiring_worker_is_stopped_with_the_others():
 def a_stop_during_a_reload():
     with Brickd() as d:
         d.configure("never-ready")
-        call = subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"],
-                                stderr=subprocess.PIPE, text=True)
+        call = d.begin_reload()
         wait_for(lambda: len(children_of(d.process.pid)) == 2, "the new worker")
         d.stop()
         assert "brickd is stopping" in call.communicate(timeout=LIMIT)[1]
@@ -734,9 +735,9 @@ def the_watchdog_is_fed():
 @test
 def a_silent_worker_is_killed_and_named():
     with Brickd("once:silent", env=watchdog(1500)) as d:
-        pid = d.ask(d.port())[3]
         d.wait_log("has not answered for 0.5s", "brick 'hog' holds its polling thread")
-        wait_for(lambda: d.ask(d.port())[3] != pid, "a new worker")
+        d.wait_log("was killed: it did not answer; starting it again")
+        assert d.ask(d.port())[0] == 1
         fed = len(d.notified)
         wait_for(lambda: "WATCHDOG=1" in d.notified[fed:], "feeding")
 
@@ -850,13 +851,15 @@ def status_does_not_wait_for_the_silent():
 @test
 def clients_that_go_are_forgotten():
     with Brickd() as d:
-        d.configure("slow-start 300")
-        for _ in range(3):
-            call = subprocess.Popen([CONTROL_CLIENT, d.control, "Reload", "true"])
-            time.sleep(0.05)
+        d.configure("slow-start 1000")
+        calls = [d.begin_reload()]
+        wait_for(lambda: len(d.status()["workers"]) == 2, "the new worker")
+        calls += [d.begin_reload() for _ in range(3)]
+        time.sleep(0.3)
+        for call in calls:
             call.kill()
-            call.wait()
-        wait_for(lambda: d.status()["generation"] == 3, "the last reload")
+            call.communicate()
+        wait_for(lambda: d.status()["generation"] >= 2, "the reload")
         d.stop()
 
 
