@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,6 +16,9 @@
 
 /* What brickd knows of a descriptor that the core uses. Higher numbers pass through unknown. */
 #define FD_MAX (1 << 20)
+
+/* Data that a peer does not acknowledge for so long: it is gone. */
+#define USER_TIMEOUT_MS 20000
 
 enum fd_kind {
         FD_OTHER,
@@ -98,6 +102,16 @@ static bool is_placeholder(const struct sockaddr *address)
         return ip == htonl(INADDR_LOOPBACK);
 }
 
+/* What the core had set on its own socket, for the connections to inherit. A unix socket has
+ * neither. */
+static void set_options(int fd)
+{
+        static const int on = 1, timeout = USER_TIMEOUT_MS;
+
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+}
+
 __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *address,
                                                 socklen_t length)
 {
@@ -112,6 +126,7 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
             dup3(adopted, fd, O_CLOEXEC) < 0)
                 return -1;
         set_kind(fd, FD_LISTENER);
+        set_options(fd);
         (void)sys_close(adopted);
         return 0;
 }
