@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <signal.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -35,6 +36,31 @@ static void on_nothing(struct generation *g, void *user)
 {
 }
 
+/* The worker may hang in a create(): it goes with us. */
+static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+        return sd_event_exit(sd_event_source_get_event(source), 128 + (int)info->ssi_signo);
+}
+
+static int loop_new(sd_event **ret)
+{
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, on_interrupt, NULL);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_interrupt,
+                                NULL);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(event);
+        return 0;
+}
+
 static int check(const char *name)
 {
         static const struct generation_ops ops = {
@@ -49,7 +75,7 @@ static int check(const char *name)
         _cleanup_(generation_freep) struct generation *g = NULL;
         int r;
 
-        r = sd_event_new(&event);
+        r = loop_new(&event);
         if (r < 0)
                 return r;
         r = processes_new(&processes, event);

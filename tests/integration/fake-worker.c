@@ -24,6 +24,7 @@
 
 #define SOCKETS_MAX 16
 #define FOR_EVER UINT64_MAX
+#define LIFETIME 120 /* seconds: longer than any test, and no longer */
 
 static struct {
         const char *name;
@@ -283,6 +284,7 @@ static void serve_once(void)
 
 int main(int argc, char **argv)
 {
+        (void)alarm(LIFETIME);
         parse_arguments(argc, argv);
         self.config = read_config();
         apply_once();

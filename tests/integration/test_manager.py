@@ -72,10 +72,10 @@ class Brickd:
                    FAKE_STATE=str(self.path))
         return {**env, **self.extra_env}
 
-    def start(self, **how):
+    def start(self):
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [BRICKD, "-c", str(self.file)], stderr=log, env=self.environment(), **how
+                [BRICKD, "-c", str(self.file)], stdout=log, stderr=log, env=self.environment()
             )
 
     def __enter__(self):
@@ -347,9 +347,10 @@ def check_opens_no_port():
 def check_can_be_interrupted():
     with Brickd("never-ready", starts=False) as d:
         d.process = subprocess.Popen([BRICKD, "--check", str(d.file)], env=d.environment())
-        wait_for(lambda: children_of(d.process.pid), "a worker")
+        (worker,) = wait_for(lambda: children_of(d.process.pid), "a worker")
         d.signal(signal.SIGINT)
-        assert d.exit_status(5) == -signal.SIGINT
+        assert d.exit_status(5) == 128 + signal.SIGINT
+        assert not os.path.exists(f"/proc/{worker}")
 
 
 @test
