@@ -596,6 +596,18 @@ def sighup_reloads():
 
 
 @test
+def a_reload_changes_the_log():
+    with Brickd(log="{ format: text, level: info }") as d:
+        d.configure(log="{ format: json, level: info }")
+        assert d.reload()[0] == 0
+        assert json.loads(d.wait_log("Reloaded"))
+        d.configure(log="{ format: text, level: error }")
+        assert d.reload()[0] == 0
+        d.stop()
+        assert "Stopping" not in d.text()
+
+
+@test
 def a_failed_reload_changes_nothing():
     with Brickd() as d:
         pid = d.ask(d.port())[3]
