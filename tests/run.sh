@@ -6,7 +6,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
 
-export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1
+# use_sigaltstack=0: workers have signal stacks of their own, to name the brick that crashed
+export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:use_sigaltstack=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
 

@@ -389,8 +389,9 @@ static int set_name(struct conf *conf, const char *name)
         return conf->base && conf->name ? 0 : -ENOMEM;
 }
 
-int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
-               struct diag *diag)
+/* As conf_parse(), but with mistakes, too: what they are about is then left at zero. */
+static int parse(struct conf **ret, const char *name, const char *bytes, size_t length,
+                 struct diag *diag)
 {
         _cleanup_(conf_freep) struct conf *conf = NULL;
         struct node *root;
@@ -418,10 +419,30 @@ int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t le
         if (r < 0)
                 return r;
         read_rest(conf);
+        *ret = TAKE_PTR(conf);
+        return 0;
+}
+
+int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
+               struct diag *diag)
+{
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        int r;
+
+        r = parse(&conf, name, bytes, length, diag);
+        if (r < 0)
+                return r;
         if (diag_count(diag) > 0)
                 return -EINVAL;
         *ret = TAKE_PTR(conf);
         return 0;
+}
+
+struct conf *conf_salvage(const char *name, const char *bytes, size_t length)
+{
+        struct conf *conf = NULL;
+
+        return parse(&conf, name, bytes, length, NULL) == 0 ? conf : NULL;
 }
 
 void conf_print(const struct conf *conf, FILE *f)

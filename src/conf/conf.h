@@ -104,6 +104,14 @@ struct conf {
 int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
                struct diag *diag);
 struct conf *conf_free(struct conf *conf);
+
+/*
+ * What can be read of a configuration with mistakes, so that more of them can be found in the
+ * options of its bricks in the same run; nothing else may be done with it. A brick or a port that
+ * is wrong may lack its name, module and so on. NULL: it is no YAML, or out of memory.
+ */
+struct conf *conf_salvage(const char *name, const char *bytes, size_t length);
+
 DEFINE_CLEANUP(struct conf *, conf_free);
 
 /* The file's bytes, for conf_parse(); at most 16 MiB. -EFBIG: larger; else what open() or read()

@@ -187,7 +187,7 @@ def garbage_of_a_brick_does_not_reach_the_client():
             reply, status, _, _ = call(daemon.channel(), UNARY, NOW)
             eq(status, "OK")
             assert b"Invalid unary response type!" in reply, reply
-            assert "not of its type" in daemon.log(), daemon.log()
+            wait_for("the verdict", lambda: "not of its type" in daemon.log(), 5)
             eq(call(daemon.channel(), GUARD)[1], "OK")
 
 

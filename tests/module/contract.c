@@ -393,7 +393,6 @@ static const struct brick_option options[] = {
         { .name = NULL },
 };
 
-
 /* clang-format off */
 BRICK_MODULE(
         .type = BRICK_TYPE_ANY,
