@@ -8,10 +8,10 @@ packages='
 	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
 	libcurl4-openssl-dev libjansson-dev libpcre2-dev libsqlite3-dev libsystemd-dev libyaml-dev
 	zlib1g-dev
-	clang clang-format libclang-rt-14-dev valgrind
+	clang clang-format libclang-rt-14-dev
 	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
 	bash-completion curl groff-base iproute2 man-db nghttp2-client procps
-	dbus systemd util-linux
+	systemd util-linux
 '
 # npm comes with nodejs where that is not Debian's
 command -v npm >/dev/null || packages="$packages nodejs npm"
