@@ -41,6 +41,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
         atomic_store_explicit(&call->finish_claimed, false, memory_order_relaxed);
         call->phase = CALL_WAITING;
+        call->given = false;
         call->in_start = false;
         call->entered = false;
         call->cancel_told = false;
@@ -59,6 +60,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->data = NULL;
         call->destroy = NULL;
         call->next = NULL;
+        call->link = NULL;
         arena_reset(&call->arena, memory_limit);
 }
 
@@ -67,13 +69,22 @@ void call_ref(struct brick_call *call)
         (void)atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
 }
 
+static void destroy_data(struct brick_call *call)
+{
+        struct entry entry;
+
+        entry_begin(&entry, call->instance);
+        call->destroy(call->data);
+        entry_end(&entry, call->instance);
+}
+
 void call_unref(struct brick_call *call)
 {
         if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1)
                 return;
 
         if (call->destroy)
-                call->destroy(call->data);
+                destroy_data(call);
         if (call->reserved)
                 call->transport->reply_free(call, call->reserved);
         call_drop_replies(call);
@@ -108,7 +119,7 @@ bool call_gathers(const struct brick_call *call)
         return call->in_start && !call->instance->blocking;
 }
 
-/* Strings of the outcome are copied: they are the brick's, and it may free them. */
+/* The strings of an outcome are the brick's, and it may free them. */
 static struct brick_str keep(struct brick_call *call, struct brick_str s)
 {
         char *copy = s.len > 0 ? arena_strndup(&call->arena, s.ptr, s.len) : NULL;
@@ -125,10 +136,8 @@ void call_settle(struct brick_call *call, const struct outcome *outcome)
         call->phase = CALL_FINISHED;
         call->outcome = *outcome;
         if (call->instance) {
-                bool failed = outcome->in_band || outcome->status != 0;
-
                 (void)atomic_fetch_add_explicit(&call->instance->calls, 1, memory_order_relaxed);
-                if (failed)
+                if (!outcome_is_success(outcome))
                         (void)atomic_fetch_add_explicit(&call->instance->failures, 1,
                                                         memory_order_relaxed);
         }
@@ -153,13 +162,25 @@ void call_watch(struct brick_call *call)
         unlock(call);
 }
 
+/* Lock held. A brick without cancel() learns it from what it waits for. */
+static void end_waits(struct brick_call *call)
+{
+        (void)pthread_cond_broadcast(&call->changed);
+        if (call->starved && !call->instance->blocking) {
+                call->starved = false;
+                call->writable_due = true;
+        }
+        if (!call->instance->brick->cancel)
+                call_deliver(call, NULL);
+}
+
 /* Lock held. */
 static void tell_cancel(struct brick_call *call)
 {
         struct instance *instance = call->instance;
         struct entry entry;
 
-        if (call->phase == CALL_WAITING || call->in_start || call->cancel_told ||
+        if (!call->given || call->in_start || call->cancel_told ||
             atomic_load(&call->finish_claimed))
                 return;
         call->cancel_told = true;
@@ -178,12 +199,55 @@ static void tell_cancel(struct brick_call *call)
 
 void call_cancel(struct brick_call *call)
 {
+        bool given;
+
         atomic_store(&call->cancelled, true);
         lock(call);
-        (void)pthread_cond_broadcast(&call->changed);
-        tell_cancel(call);
+        given = call->given;
+        if (given) {
+                end_waits(call);
+                tell_cancel(call);
+                call_enter_due(call);
+        }
         unlock(call);
-        child_cancel_all(call);
+
+        if (given) {
+                child_cancel_all(call);
+        } else if (call->instance && instance_withdraw(call->instance, call)) {
+                struct outcome outcome = outcome_cancelled();
+
+                call_refuse(call, &outcome);
+                call_unref(call); /* the queue's */
+        }
+}
+
+/* The brick gives the call back. */
+static void finish(struct brick_call *call, struct outcome outcome)
+{
+        bool children;
+
+        if (atomic_exchange(&call->finish_claimed, true)) {
+                misuse(call, "finished a call twice");
+                return;
+        }
+
+        lock(call);
+        if (call->phase == CALL_RUNNING) {
+                if (outcome_is_success(&outcome) && call_is_single(call) && call->replies == 0)
+                        outcome = outcome_no_reply(call->method, call->instance->type);
+                /* The limit was for its work; what it says at the end must not be lost to it. */
+                arena_limit(&call->arena, SIZE_MAX);
+                outcome.message = keep(call, outcome.message);
+                outcome.detail = keep(call, outcome.detail);
+                call_settle(call, &outcome);
+        }
+        children = call->children;
+        unlock(call);
+        /* On whose behalf should they go on? */
+        if (children)
+                child_cancel_all(call);
+        instance_release(call->instance);
+        call_unref(call);
 }
 
 /* start() has said no: the call is ours again, and this is what its peer is told. */
@@ -195,44 +259,45 @@ static struct outcome outcome_of_errno(struct brick_call *call, int r)
                             : outcome_exception(call->method, text ? text : "");
 }
 
+/* The brick's from here on, unless its peer has gone while it waited. */
+static bool give(struct brick_call *call)
+{
+        bool given;
+
+        lock(call);
+        given = call->phase == CALL_WAITING && !atomic_load(&call->cancelled);
+        if (given) {
+                call->phase = CALL_RUNNING;
+                call->given = true;
+                call->in_start = true;
+                call_ref(call); /* the brick's */
+                if (call->instance->blocking)
+                        call->transport->pump(call);
+        }
+        unlock(call);
+        return given;
+}
+
 void call_start(struct brick_call *call)
 {
         struct instance *instance = call->instance;
+        struct outcome outcome;
         struct entry entry;
         int r;
 
-        if (atomic_load(&call->cancelled)) {
-                static const struct outcome cancelled = { .status = 1,
-                                                          .message = { "Cancelled", 9 } };
-
-                atomic_store(&call->finish_claimed, true);
-                call_refuse(call, &cancelled);
+        if (!give(call)) {
+                outcome = outcome_cancelled();
+                call_refuse(call, &outcome);
                 instance_release(instance);
                 return;
         }
 
         call_ref(call); /* for this function */
-        call_ref(call); /* the brick's */
-        lock(call);
-        call->phase = CALL_RUNNING;
-        call->in_start = true;
-        if (instance->blocking)
-                call->transport->pump(call);
-        unlock(call);
-
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call, call->method);
         entry_end(&entry, instance);
-
-        if (r < 0 && !atomic_exchange(&call->finish_claimed, true)) {
-                struct outcome outcome = outcome_of_errno(call, r);
-
-                lock(call);
-                call_settle(call, &outcome);
-                unlock(call);
-                instance_release(instance);
-                call_unref(call);
-        }
+        if (r < 0 && !atomic_load(&call->finish_claimed))
+                finish(call, outcome_of_errno(call, r));
 
         lock(call);
         call->in_start = false;
@@ -243,6 +308,16 @@ void call_start(struct brick_call *call)
         call_enter_due(call);
         unlock(call);
         call_unref(call);
+}
+
+/* Lock held. To a call that is over no message comes any more. */
+static void want_message(struct brick_call *call)
+{
+        call->inbox = INBOX_WANTED;
+        if (call->phase == CALL_RUNNING && !atomic_load(&call->cancelled))
+                call->transport->receive(call);
+        else
+                call_deliver(call, NULL);
 }
 
 /* Lock held. */
@@ -268,8 +343,7 @@ static void enter_message(struct brick_call *call)
         call->inbox = INBOX_IDLE;
         if (call->receive_due) {
                 call->receive_due = false;
-                call->inbox = INBOX_WANTED;
-                call->transport->receive(call);
+                want_message(call);
         }
 }
 
@@ -308,6 +382,8 @@ void call_enter_due(struct brick_call *call)
 
 void call_deliver(struct brick_call *call, const struct brick_bytes *message)
 {
+        if (call->inbox != INBOX_WANTED)
+                return;
         if (message) {
                 call->inbox = INBOX_READY;
                 call->message = *message;
@@ -429,8 +505,7 @@ void call_abi_recv(struct brick_call *call)
         lock(call);
         switch (call->inbox) {
         case INBOX_IDLE:
-                call->inbox = INBOX_WANTED;
-                call->transport->receive(call);
+                want_message(call);
                 break;
         case INBOX_HELD:
                 call->receive_due = true;
@@ -461,10 +536,8 @@ int call_abi_read(struct brick_call *call, struct brick_bytes *ret)
                 call->transport->release(call);
                 call->inbox = INBOX_IDLE;
         }
-        if (call->inbox == INBOX_IDLE) {
-                call->inbox = INBOX_WANTED;
-                call->transport->receive(call);
-        }
+        if (call->inbox == INBOX_IDLE)
+                want_message(call);
         /* Bounded: the deadline, the peer's death and a stop cancel the call. */
         while (call->inbox == INBOX_WANTED && call->phase == CALL_RUNNING &&
                !atomic_load(&call->cancelled))
@@ -597,33 +670,14 @@ int call_abi_trailer(struct brick_call *call, struct brick_str key, struct brick
         return r;
 }
 
-/* The brick gives the call back. Its strings are copied before, and only if they matter. */
-static void finish(struct brick_call *call, struct outcome *outcome)
-{
-        if (atomic_exchange(&call->finish_claimed, true)) {
-                misuse(call, "finished a call twice");
-                return;
-        }
-
-        lock(call);
-        if (call->phase == CALL_RUNNING) {
-                outcome->message = keep(call, outcome->message);
-                outcome->detail = keep(call, outcome->detail);
-                call_settle(call, outcome);
-        }
-        unlock(call);
-        instance_release(call->instance);
-        call_unref(call);
-}
-
 void call_abi_finish(struct brick_call *call, uint32_t status, struct brick_str reason)
 {
-        /* gRPC has the statuses 0 to 16; what is none of them is UNKNOWN. */
-        struct outcome outcome = { .status = status <= 16 ? status : 2, .message = reason };
+        const struct outcome outcome = {
+                .status = status <= STATUS_MAX ? status : STATUS_UNKNOWN,
+                .message = reason,
+        };
 
-        if (status == 0 && call_is_single(call) && call->replies == 0)
-                outcome = outcome_no_reply(call->method, call->instance->type);
-        finish(call, &outcome);
+        finish(call, outcome);
 }
 
 void call_abi_fail(struct brick_call *call, int32_t code, struct brick_str message,
@@ -636,5 +690,5 @@ void call_abi_fail(struct brick_call *call, int32_t code, struct brick_str messa
         /* 200 is success: with it a client would take the empty payload for an answer. */
         if (code == 200)
                 outcome = outcome_invalid_reply(call->method, call->instance->type);
-        finish(call, &outcome);
+        finish(call, outcome);
 }

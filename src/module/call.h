@@ -7,10 +7,10 @@
  * brick is told. The other half is a transport: gRPC (rpc/call.c), or another brick of this process
  * (module/child.c).
  *
- *   phase      what the brick may do                    left by
- *   WAITING    nothing, it does not know the call yet   call_start(): its instance has room
- *   RUNNING    everything                               the outcome is known: the brick has
- * finished, or brickd has decided in its stead FINISHED   at most finish, if it has not -
+ *   phase      what the brick may do             left when
+ *   WAITING    nothing, it has not seen it yet   call_start(): its instance has room
+ *   RUNNING    everything                        the outcome is known, from the brick or brickd
+ *   FINISHED   finish, if it has not             -
  *
  * While an async brick is inside start(), its output only gathers, so that a call answered there
  * leaves in one batch. `cancelled` is not a phase: it may come in any, and the brick still has to
@@ -106,6 +106,7 @@ struct brick_call {
         pthread_cond_t changed; /* a blocking brick waits here */
 
         enum call_phase phase;
+        bool given;       /* the brick has seen it: start() has been called */
         bool in_start;    /* start() has not returned */
         bool entered;     /* message() or writable() has not returned */
         bool cancel_told; /* cancel() has been called */
@@ -134,7 +135,11 @@ struct brick_call {
         struct arena arena;
         void *data;
         void (*destroy)(void *data);
-        struct brick_call *next; /* in the instance's queue, while WAITING */
+
+        /* In the instance's queue; its lock guards them. link: what points here; NULL: not there.
+         */
+        struct brick_call *next;
+        struct brick_call **link;
 };
 
 /* The parts of a call that outlive it, for transports that recycle theirs. */
@@ -166,13 +171,13 @@ void call_settle(struct brick_call *call, const struct outcome *outcome);
 void call_watch(struct brick_call *call);
 
 /*
- * [transport] The peer is gone, the deadline is over, or the server stops. Tells the brick, at most
- * once. Lock not held. May enter the brick on this thread.
+ * [transport] The peer is gone, the deadline is over, or the server stops. Takes the call out of
+ * the queue, or tells the brick, at most once. Lock not held. May enter the brick on this thread.
  */
 void call_cancel(struct brick_call *call);
 
-/* [transport] The answer to receive(): a message, valid until release(), or NULL for the end. Lock
- * held. */
+/* [transport] The answer to receive(): a message, valid until release(), or NULL for the end.
+ * Nothing happens if none is wanted any more. Lock held. */
 void call_deliver(struct brick_call *call, const struct brick_bytes *message);
 
 /* [transport] Puts a complete reply at the end of the outbox. Lock held. */

@@ -5,6 +5,7 @@
 
 #include "module/call.h"
 #include "module/child.h"
+#include "module/entry.h"
 #include "module/instance.h"
 
 /* Replies of one child that wait for child_recv(). */
@@ -31,6 +32,7 @@ struct brick_child {
         bool refused; /* child_send() said -EAGAIN */
         bool writable_due;
         bool full; /* `incoming` holds a request message */
+        void *request;
         void *incoming;
         size_t incoming_size;
 };
@@ -97,26 +99,44 @@ static int reply_seal(struct brick_call *call, struct reply *reply)
         return 0;
 }
 
+/* --- telling the caller: lock held, left and taken again ------------------------------------- */
+
+static void tell_begin(struct brick_child *child, struct entry *entry)
+{
+        unlock(child);
+        entry_begin(entry, child->parent->instance);
+}
+
+static void tell_end(struct brick_child *child, struct entry *entry)
+{
+        entry_end(entry, child->parent->instance);
+        lock(child);
+}
+
 static void tell_message(struct brick_child *child, struct reply *reply)
 {
+        struct entry entry;
+
         child->wanted = false;
-        unlock(child);
+        tell_begin(child, &entry);
         if (child->ops->message)
                 child->ops->message(child->user, (struct brick_bytes){ reply->data, reply->size });
-        lock(child);
+        tell_end(child, &entry);
         call_sent(&child->call, reply->size);
         free(reply);
 }
 
 static void tell_writable(struct brick_child *child)
 {
+        struct entry entry;
+
         child->writable_due = false;
         if (child->ops->struct_size < offsetof(struct brick_child_ops, writable) + sizeof(void *) ||
             !child->ops->writable)
                 return;
-        unlock(child);
+        tell_begin(child, &entry);
         child->ops->writable(child->user);
-        lock(child);
+        tell_end(child, &entry);
 }
 
 static void tell_done(struct brick_child *child)
@@ -129,36 +149,40 @@ static void tell_done(struct brick_child *child)
                 .message = o->message,
                 .detail = o->detail,
         };
+        struct entry entry;
 
         child->told = true;
-        unlock(child);
         child_unlink(child);
+        tell_begin(child, &entry);
         child->ops->done(child->user, &outcome);
-        lock(child);
+        tell_end(child, &entry);
         call_unref(&child->call); /* the transport's; the caller of pump() has another */
 }
 
-/* Lock held. The next thing the caller is to be told, if it may be told now. */
+/* Lock held. What is left in the outbox of a finished call is nobody's answer. */
+static bool is_void(struct brick_call *call)
+{
+        return atomic_load(&call->cancelled) ||
+               (call_is_single(call) && !outcome_is_success(&call->outcome));
+}
+
+/* Lock held. Tells the caller what it is to be told now, one thing after the other. */
 static void pump(struct brick_call *call)
 {
         struct brick_child *child = child_of(call);
-        bool failed;
 
         if (child->telling)
                 return;
         call_ref(call);
         child->telling = true;
         while (!child->told) {
-                failed = call->phase == CALL_FINISHED &&
-                         (call->outcome.in_band || call->outcome.status != 0);
-                if (call->phase == CALL_FINISHED &&
-                    (atomic_load(&call->cancelled) || (failed && call_is_single(call))))
-                        call_drop_replies(call);
+                bool finished = call->phase == CALL_FINISHED;
 
-                if (child->wanted && call->outbox &&
-                    (call->phase == CALL_FINISHED || !call_is_single(call)))
+                if (finished && is_void(call))
+                        call_drop_replies(call);
+                if (child->wanted && call->outbox && (finished || !call_is_single(call)))
                         tell_message(child, call_take_reply(call));
-                else if (call->phase == CALL_FINISHED && !call->outbox)
+                else if (finished && !call->outbox)
                         tell_done(child);
                 else if (child->writable_due)
                         tell_writable(child);
@@ -230,6 +254,7 @@ static void child_destroy(struct brick_call *call)
 {
         struct brick_child *child = child_of(call);
 
+        free(child->request);
         free(child->incoming);
         call_unref(child->parent);
         child_disown(child);
@@ -250,25 +275,26 @@ static const struct transport child_transport = {
 
 /* --- what the caller calls ------------------------------------------------------------------- */
 
-/* The callee's arena lives as long as its call, and so does this copy of the request. */
-static int copy_request(struct brick_call *call, struct brick_bytes request)
+/* NULL: out of memory. */
+static void *copy_bytes(struct brick_bytes bytes)
 {
-        char *copy = arena_strndup(&call->arena, request.ptr, request.len);
+        void *copy = malloc(bytes.len + 1);
 
-        if (!copy)
-                return -ENOMEM;
-        call->request = (struct brick_bytes){ copy, request.len };
-        return 0;
+        if (copy && bytes.len > 0)
+                memcpy(copy, bytes.ptr, bytes.len);
+        return copy;
 }
 
 static int child_new(struct brick_call *parent, struct instance *callee, uint32_t method,
                      struct brick_bytes request, struct brick_child **ret)
 {
-        struct brick_child *child = calloc(1, sizeof *child);
+        _cleanup_free_ struct brick_child *child = calloc(1, sizeof *child);
         struct brick_call *call;
-        int r;
 
         if (!child)
+                return -ENOMEM;
+        child->request = copy_bytes(request);
+        if (!child->request)
                 return -ENOMEM;
         call = &child->call;
         call_init(call, &child_transport);
@@ -277,23 +303,40 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
         call->max_reply = SIZE_MAX / 2;
         call->started = parent->started;
         call->deadline = parent->deadline;
-        r = copy_request(call, request);
-        if (r < 0) {
-                call_done(call);
-                free(child);
-                return r;
-        }
+        call->request = (struct brick_bytes){ child->request, request.len };
         atomic_init(&child->owners, 2);
-        *ret = child;
+        *ret = TAKE_PTR(child);
         return 0;
+}
+
+/* Hands the call to its callee, or decides it right here. */
+static void child_dispatch(struct brick_call *call)
+{
+        struct instance *callee = call->instance;
+        struct outcome outcome;
+
+        if (!(callee->brick->methods & (1u << call->method))) {
+                outcome = outcome_no_handler(call->method);
+                call_refuse(call, &outcome);
+                return;
+        }
+        switch (instance_admit(callee, call)) {
+        case ADMIT_START:
+                call_start(call);
+                break;
+        case ADMIT_QUEUED:
+                break;
+        case ADMIT_FULL:
+                outcome = outcome_busy();
+                call_refuse(call, &outcome);
+                break;
+        }
 }
 
 int child_abi_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
                     struct brick_bytes request, const struct brick_child_ops *ops, void *user,
                     struct brick_child **ret)
 {
-        static const struct outcome full = { .status = 8, .message = { "The brick is busy", 17 } };
-        struct instance *callee = target->instance;
         struct brick_child *child;
         struct brick_call *call;
         int r;
@@ -302,7 +345,7 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
                 return -EINVAL;
         if (atomic_load(&parent->cancelled))
                 return -ECANCELED;
-        r = child_new(parent, callee, method, request, &child);
+        r = child_new(parent, target->instance, method, request, &child);
         if (r < 0)
                 return r;
 
@@ -315,22 +358,11 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
         child_link(child);
         *ret = child;
 
-        if (!(callee->brick->methods & (1u << method))) {
-                struct outcome outcome = outcome_no_handler(method);
-
-                call_refuse(call, &outcome);
-        } else {
-                switch (instance_admit(callee, call)) {
-                case ADMIT_START:
-                        call_start(call);
-                        break;
-                case ADMIT_QUEUED:
-                        break;
-                case ADMIT_FULL:
-                        call_refuse(call, &full);
-                        break;
-                }
-        }
+        /* A cancellation of the parent that came before child_link() has not seen this child. */
+        if (atomic_load(&parent->cancelled))
+                child_abi_cancel(child);
+        else
+                child_dispatch(call);
         call_unref(call);
         return 0;
 }
@@ -366,6 +398,20 @@ void child_abi_recv(struct brick_child *child)
         unlock_untold(child);
 }
 
+/* Lock held. */
+static int take_message(struct brick_child *child, struct brick_bytes message)
+{
+        child->incoming = copy_bytes(message);
+        if (!child->incoming)
+                return -ENOMEM;
+        child->incoming_size = message.len;
+        child->full = true;
+        if (child->call.inbox == INBOX_WANTED)
+                receive(&child->call);
+        call_enter_due(&child->call);
+        return 0;
+}
+
 int child_abi_send(struct brick_child *child, struct brick_bytes message)
 {
         struct brick_call *call = &child->call;
@@ -381,18 +427,7 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
                 child->refused = true;
                 r = -EAGAIN;
         } else {
-                child->incoming = malloc(message.len + 1);
-                if (!child->incoming) {
-                        r = -ENOMEM;
-                } else {
-                        if (message.len > 0)
-                                memcpy(child->incoming, message.ptr, message.len);
-                        child->incoming_size = message.len;
-                        child->full = true;
-                        if (call->inbox == INBOX_WANTED)
-                                receive(call);
-                        call_enter_due(call);
-                }
+                r = take_message(child, message);
         }
         unlock_untold(child);
         return r;
@@ -413,14 +448,18 @@ void child_abi_close(struct brick_child *child)
 
 void child_abi_cancel(struct brick_child *child)
 {
-        static const struct outcome cancelled = { .status = 1, .message = { "Cancelled", 9 } };
+        const struct outcome cancelled = outcome_cancelled();
 
         if (!lock_untold(child))
                 return;
         unlock(child);
         call_cancel(&child->call);
-        call_refuse(&child->call, &cancelled);
-        call_unref(&child->call);
+        lock(child);
+        call_settle(&child->call, &cancelled);
+        /* It may have finished before, with replies that nobody has asked for. */
+        if (!call_gathers(&child->call))
+                pump(&child->call);
+        unlock_untold(child);
 }
 
 void child_abi_free(struct brick_child *child)
@@ -436,7 +475,7 @@ void child_cancel_all(struct brick_call *parent)
         for (;;) {
                 (void)pthread_mutex_lock(&parent->lock);
                 child = parent->children;
-                while (child && atomic_load(&child->call.cancelled))
+                while (child && atomic_exchange(&child->call.cancelled, true))
                         child = child->older;
                 if (child)
                         call_ref(&child->call);

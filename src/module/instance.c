@@ -15,10 +15,48 @@
 /* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
 #define THREAD_STACK (1024 * 1024)
 
-/* Lock held. */
-static bool may_take(const struct instance *instance)
+/* Takes a place among the calls in flight, if there is one. */
+static bool claim_place(struct instance *instance)
 {
-        return instance->queue && atomic_load(&instance->in_flight) < instance->limits.concurrency;
+        unsigned n = atomic_load(&instance->in_flight);
+
+        while (n < instance->limits.concurrency)
+                if (atomic_compare_exchange_weak(&instance->in_flight, &n, n + 1))
+                        return true;
+        return false;
+}
+
+/* Lock held. */
+static void queue_append(struct instance *instance, struct brick_call *call)
+{
+        call->next = NULL;
+        call->link = instance->queue_end;
+        *call->link = call;
+        instance->queue_end = &call->next;
+        (void)atomic_fetch_add(&instance->queued, 1);
+}
+
+/* Lock held. */
+static void queue_remove(struct instance *instance, struct brick_call *call)
+{
+        *call->link = call->next;
+        if (call->next)
+                call->next->link = call->link;
+        else
+                instance->queue_end = call->link;
+        call->link = NULL;
+        (void)atomic_fetch_sub(&instance->queued, 1);
+}
+
+/* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
+static struct brick_call *queue_take(struct instance *instance)
+{
+        struct brick_call *call = instance->queue;
+
+        if (!call || !claim_place(instance))
+                return NULL;
+        queue_remove(instance, call);
+        return call;
 }
 
 static void *thread_run(void *arg)
@@ -30,17 +68,10 @@ static void *thread_run(void *arg)
         (void)pthread_mutex_lock(&instance->lock);
         for (;;) {
                 /* Ends with instance_free(). */
-                while (!may_take(instance) && !instance->stopping)
+                while (!(call = queue_take(instance)) && !instance->stopping)
                         (void)pthread_cond_wait(&instance->work, &instance->lock);
-                if (!may_take(instance))
+                if (!call)
                         break;
-
-                call = instance->queue;
-                instance->queue = call->next;
-                if (!instance->queue)
-                        instance->queue_end = &instance->queue;
-                (void)atomic_fetch_sub(&instance->queued, 1);
-                (void)atomic_fetch_add(&instance->in_flight, 1);
                 (void)pthread_mutex_unlock(&instance->lock);
 
                 call_start(call);
@@ -57,7 +88,8 @@ static int start_threads(struct instance *instance, unsigned n)
         pthread_attr_t attr;
         int r = 0;
 
-        instance->threads = calloc(n, sizeof *instance->threads);
+        if (!instance->threads)
+                instance->threads = calloc(n, sizeof *instance->threads);
         if (!instance->threads)
                 return -ENOMEM;
         (void)pthread_attr_init(&attr);
@@ -191,15 +223,18 @@ struct instance *instance_free(struct instance *instance)
         return NULL;
 }
 
-/* Takes a place among the calls in flight, if there is one. */
-static bool claim_place(struct instance *instance)
+/* Lock held. Those in flight count as well: a blocking brick's calls reach its idle threads only
+ * through the queue. */
+static bool queue_has_room(const struct instance *instance)
 {
-        unsigned n = atomic_load_explicit(&instance->in_flight, memory_order_relaxed);
+        return atomic_load(&instance->queued) + atomic_load(&instance->in_flight) <
+               instance->limits.concurrency + instance->limits.queue;
+}
 
-        while (n < instance->limits.concurrency)
-                if (atomic_compare_exchange_weak(&instance->in_flight, &n, n + 1))
-                        return true;
-        return false;
+/* Lock held. An async brick gets its thread only now. */
+static bool has_thread(struct instance *instance)
+{
+        return instance->n_threads > 0 || start_threads(instance, 1) == 0;
 }
 
 enum admission instance_admit(struct instance *instance, struct brick_call *call)
@@ -210,24 +245,26 @@ enum admission instance_admit(struct instance *instance, struct brick_call *call
                 return ADMIT_START;
 
         (void)pthread_mutex_lock(&instance->lock);
-        /* A blocking brick's idle threads take from the queue as well: their places count as room.
-         */
-        if (atomic_load(&instance->queued) < instance->limits.queue ||
-            (instance->blocking &&
-             atomic_load(&instance->queued) + atomic_load(&instance->in_flight) <
-                     instance->limits.concurrency)) {
-                if (instance->n_threads > 0 || start_threads(instance, 1) == 0) {
-                        call_ref(call);
-                        call->next = NULL;
-                        *instance->queue_end = call;
-                        instance->queue_end = &call->next;
-                        (void)atomic_fetch_add(&instance->queued, 1);
-                        (void)pthread_cond_signal(&instance->work);
-                        admission = ADMIT_QUEUED;
-                }
+        if (queue_has_room(instance) && has_thread(instance)) {
+                call_ref(call);
+                queue_append(instance, call);
+                (void)pthread_cond_signal(&instance->work);
+                admission = ADMIT_QUEUED;
         }
         (void)pthread_mutex_unlock(&instance->lock);
         return admission;
+}
+
+bool instance_withdraw(struct instance *instance, struct brick_call *call)
+{
+        bool queued;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        queued = call->link;
+        if (queued)
+                queue_remove(instance, call);
+        (void)pthread_mutex_unlock(&instance->lock);
+        return queued;
 }
 
 void instance_release(struct instance *instance)

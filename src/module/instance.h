@@ -83,13 +83,17 @@ struct instance *instance_free(struct instance *instance);
 DEFINE_CLEANUP(struct instance *, instance_free);
 
 enum admission {
-        ADMIT_START, /* start it here and now: call_start() */
-        ADMIT_QUEUED,
-        ADMIT_FULL, /* neither room nor queue: RESOURCE_EXHAUSTED */
+        ADMIT_START,  /* start it here and now: call_start() */
+        ADMIT_QUEUED, /* a thread of the instance starts it; the queue has a reference */
+        ADMIT_FULL,   /* neither room nor queue: RESOURCE_EXHAUSTED */
 };
 
 /* Takes a call in. [any] */
 enum admission instance_admit(struct instance *instance, struct brick_call *call);
+
+/* Takes a call out of the queue; the queue's reference is then the caller's. False: it is not
+ * there. [any] */
+bool instance_withdraw(struct instance *instance, struct brick_call *call);
 
 /* A call of the brick has finished: there is room for the next. [any] */
 void instance_release(struct instance *instance);

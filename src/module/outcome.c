@@ -53,6 +53,19 @@ static struct outcome in_band(int32_t code, const char *message, const char *det
         };
 }
 
+struct outcome outcome_cancelled(void)
+{
+        return (struct outcome){ .status = STATUS_CANCELLED, .message = brick_str("Cancelled") };
+}
+
+struct outcome outcome_busy(void)
+{
+        return (struct outcome){
+                .status = STATUS_RESOURCE_EXHAUSTED,
+                .message = brick_str("The brick is busy"),
+        };
+}
+
 struct outcome outcome_no_handler(uint32_t method)
 {
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);

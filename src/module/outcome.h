@@ -21,6 +21,26 @@ struct outcome {
         struct brick_str detail;
 };
 
+/* gRPC statuses that brickd itself uses for calls of bricks. */
+enum {
+        STATUS_OK = 0,
+        STATUS_CANCELLED = 1,
+        STATUS_UNKNOWN = 2,
+        STATUS_RESOURCE_EXHAUSTED = 8,
+        STATUS_MAX = 16,
+};
+
+static inline bool outcome_is_success(const struct outcome *outcome)
+{
+        return !outcome->in_band && outcome->status == STATUS_OK;
+}
+
+/* Nobody waits for the answer any more. */
+struct outcome outcome_cancelled(void);
+
+/* The brick has all the calls it may have, and its queue is full. */
+struct outcome outcome_busy(void);
+
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake-wire.h"
 #include "module/call.h"
 #include "module/instance.h"
 #include "module/load.h"
@@ -16,121 +17,6 @@
  * finish, cancellation and delivery racing each other. Meant to be run under ThreadSanitizer as
  * well.
  */
-
-/* --- a transport that remembers -----------------------------------------------------------------
- */
-
-struct wire {
-        struct brick_call call;
-        unsigned sent;     /* replies that have left */
-        bool hold;         /* nothing leaves: the peer does not read */
-        bool ended;        /* the outcome has left */
-        unsigned incoming; /* request messages still to deliver */
-        bool wanted;
-        unsigned freed;
-};
-
-static struct wire *wire_of(struct brick_call *call)
-{
-        return (struct wire *)call;
-}
-
-static struct reply *wire_reply_new(struct brick_call *call, size_t size)
-{
-        struct reply *reply = malloc(sizeof *reply + size);
-
-        assert(reply);
-        *reply = (struct reply){ .data = reply + 1, .size = size };
-        return reply;
-}
-
-static void wire_reply_free(struct brick_call *call, struct reply *reply)
-{
-        free(reply);
-}
-
-/* "bad" is no reply of any type. */
-static int wire_reply_seal(struct brick_call *call, struct reply *reply)
-{
-        return reply->size == 3 && memcmp(reply->data, "bad", 3) == 0 ? -EBADMSG : 0;
-}
-
-static void wire_pump(struct brick_call *call)
-{
-        struct wire *wire = wire_of(call);
-        struct reply *reply;
-
-        assert(!call_gathers(call));
-        if (wire->hold || (call_is_single(call) && call->phase != CALL_FINISHED))
-                return;
-        while ((reply = call_take_reply(call))) {
-                wire->sent++;
-                call_sent(call, reply->size);
-                free(reply);
-        }
-        if (call->phase == CALL_FINISHED)
-                wire->ended = true;
-}
-
-static void wire_deliver(struct brick_call *call)
-{
-        static const struct brick_bytes message = { "m", 1 };
-        struct wire *wire = wire_of(call);
-
-        wire->wanted = false;
-        if (wire->incoming > 0) {
-                wire->incoming--;
-                call_deliver(call, &message);
-        } else {
-                call_deliver(call, NULL);
-        }
-}
-
-static void wire_receive(struct brick_call *call)
-{
-        wire_of(call)->wanted = true;
-        wire_deliver(call);
-}
-
-static void wire_release(struct brick_call *call)
-{
-}
-
-static bool wire_metadata(struct brick_call *call, size_t index, struct brick_str *ret_key,
-                          struct brick_str *ret_value)
-{
-        *ret_key = brick_str("key");
-        *ret_value = brick_str("value");
-        return index == 0;
-}
-
-static struct brick_str wire_peer(struct brick_call *call)
-{
-        return brick_str("test");
-}
-
-static int wire_trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
-{
-        return 0;
-}
-
-static void wire_free(struct brick_call *call)
-{
-        wire_of(call)->freed++;
-}
-
-static const struct transport wire_transport = {
-        .reply_new = wire_reply_new,
-        .reply_free = wire_reply_free,
-        .reply_seal = wire_reply_seal,
-        .pump = wire_pump,
-        .receive = wire_receive,
-        .release = wire_release,
-        .metadata = wire_metadata,
-        .peer = wire_peer,
-        .trailer = wire_trailer,
-        .free = wire_free,
-};
 
 /* --- a brick that does what the test says
  * ---------------------------------------------------------- */
@@ -186,18 +72,10 @@ static struct instance instance = {
         .queue_end = &instance.queue,
 };
 
-static struct wire *wire_new(uint32_t method)
+static struct wire *wire_make(uint32_t method)
 {
-        struct wire *wire = calloc(1, sizeof *wire);
-
-        assert(wire);
         instance.limits = conf.limits;
-        call_init(&wire->call, &wire_transport);
-        call_reset(&wire->call, &instance, method, 1 << 20);
-        wire->call.window = 1000;
-        wire->call.max_reply = 100000;
-        wire->call.deadline = UINT64_MAX;
-        return wire;
+        return wire_new(&instance, method);
 }
 
 static void wire_start(struct wire *wire)
@@ -206,13 +84,10 @@ static void wire_start(struct wire *wire)
         call_start(&wire->call);
 }
 
-/* The transport's own reference goes; whoever is last frees. */
 static void wire_done(struct wire *wire)
 {
-        call_unref(&wire->call);
-        assert(wire->freed == 1);
-        call_done(&wire->call);
-        free(wire);
+        assert(atomic_load(&wire->call.refs) == 1);
+        wire_free(wire);
         assert(atomic_load(&instance.in_flight) == 0);
 }
 
@@ -235,17 +110,15 @@ static int start_answer(struct brick_call *call, uint32_t method)
 
 static void test_inline(void)
 {
-        struct wire *wire = wire_new(BRICK_METHOD_UNARY);
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
 
         on_start = start_answer;
         atomic_store(&destroyed, 0);
         wire_start(wire);
         assert(wire->sent == 1 && wire->ended && wire->call.outcome.status == 0);
         assert(atomic_load(&destroyed) == 0);
-        call_unref(&wire->call);
-        assert(atomic_load(&destroyed) == 1 && wire->freed == 1);
-        call_done(&wire->call);
-        free(wire);
+        wire_done(wire);
+        assert(atomic_load(&destroyed) == 1);
 }
 
 static int start_refuse(struct brick_call *call, uint32_t method)
@@ -292,7 +165,7 @@ static int start_fail_200(struct brick_call *call, uint32_t method)
 static void check_outcome(uint32_t method, int (*start)(struct brick_call *, uint32_t),
                           int32_t code, uint32_t status)
 {
-        struct wire *wire = wire_new(method);
+        struct wire *wire = wire_make(method);
 
         on_start = start;
         wire_start(wire);
@@ -323,7 +196,7 @@ static int start_keep(struct brick_call *call, uint32_t method)
 /* The window: full, the brick is told to wait; half empty, it is told once. */
 static void test_window(void)
 {
-        struct wire *wire = wire_new(BRICK_METHOD_OUTPUT_STREAMING);
+        struct wire *wire = wire_make(BRICK_METHOD_OUTPUT_STREAMING);
         char bytes[400] = { 0 };
         struct brick_bytes big = { bytes, sizeof bytes };
         struct reply *reply;
@@ -372,7 +245,7 @@ static int start_receive(struct brick_call *call, uint32_t method)
 
 static void test_request_stream(void)
 {
-        struct wire *wire = wire_new(BRICK_METHOD_BIDI_STREAMING);
+        struct wire *wire = wire_make(BRICK_METHOD_BIDI_STREAMING);
 
         wire->incoming = 5;
         messages = 0;
@@ -393,7 +266,7 @@ static int start_cancelled(struct brick_call *call, uint32_t method)
 
 static void test_cancel(void)
 {
-        struct wire *wire = wire_new(BRICK_METHOD_UNARY);
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
 
         atomic_store(&cancels, 0);
         on_start = start_cancelled;
@@ -408,7 +281,7 @@ static void test_cancel(void)
 
 static void test_cancelled_before_start(void)
 {
-        struct wire *wire = wire_new(BRICK_METHOD_UNARY);
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
 
         call_cancel(&wire->call);
         on_start = NULL; /* would crash */
@@ -417,11 +290,64 @@ static void test_cancelled_before_start(void)
         wire_done(wire);
 }
 
+/* A brick that waits for room is told that it waits in vain: it may have no cancel(). */
+static void test_cancelled_while_starved(void)
+{
+        struct wire *wire = wire_make(BRICK_METHOD_OUTPUT_STREAMING);
+        char bytes[900] = { 0 };
+        struct brick_bytes big = { bytes, sizeof bytes };
+
+        on_start = start_keep;
+        atomic_store(&writables, 0);
+        wire_start(wire);
+        wire->hold = true;
+        assert(call_abi_send(&wire->call, big) == 0);
+        assert(call_abi_send(&wire->call, big) == -EAGAIN);
+        call_cancel(&wire->call);
+        assert(atomic_load(&writables) == 1);
+        assert(call_abi_send(&wire->call, big) == -ECANCELED);
+        call_abi_finish(&wire->call, 0, brick_str(""));
+        wire_done(wire);
+}
+
+/* What the brick has never seen it is not told to give up. */
+static void test_refused_then_cancelled(void)
+{
+        const struct outcome busy = outcome_busy();
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
+
+        atomic_store(&cancels, 0);
+        call_refuse(&wire->call, &busy);
+        call_cancel(&wire->call);
+        assert(wire->ended && wire->call.outcome.status == STATUS_RESOURCE_EXHAUSTED);
+        assert(atomic_load(&cancels) == 0);
+        wire_done(wire);
+}
+
+/* What a brick says at the end is not lost to the limit of its memory. */
+static int start_greedy(struct brick_call *call, uint32_t method)
+{
+        while (call_abi_alloc(call, 1000, 1))
+                ;
+        call_abi_fail(call, 2003, brick_str("the memory is used up"), brick_str(""));
+        return 0;
+}
+
+static void test_last_words(void)
+{
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
+
+        on_start = start_greedy;
+        wire_start(wire);
+        assert(wire->call.outcome.code == 2003 && wire->call.outcome.message.len == 21);
+        wire_done(wire);
+}
+
 /* brickd decides while the brick still has the call, which then only gives it back. */
 static void test_overruled(void)
 {
         static const struct outcome over = { .status = 4 };
-        struct wire *wire = wire_new(BRICK_METHOD_OUTPUT_STREAMING);
+        struct wire *wire = wire_make(BRICK_METHOD_OUTPUT_STREAMING);
 
         on_start = start_keep;
         wire_start(wire);
@@ -472,7 +398,7 @@ static void test_races(void)
         on_start = start_thread;
         atomic_store(&destroyed, 0);
         for (unsigned i = 0; i < RACES; i++) {
-                struct wire *wire = wire_new(BRICK_METHOD_OUTPUT_STREAMING);
+                struct wire *wire = wire_make(BRICK_METHOD_OUTPUT_STREAMING);
                 pthread_t thread;
 
                 call_ref(&wire->call); /* the canceller's */
@@ -495,6 +421,9 @@ int main(void)
         test_request_stream();
         test_cancel();
         test_cancelled_before_start();
+        test_cancelled_while_starved();
+        test_refused_then_cancelled();
+        test_last_words();
         test_overruled();
         test_races();
         return 0;

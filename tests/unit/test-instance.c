@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "conf/diag.h"
+#include "fake-wire.h"
+#include "module/call.h"
+#include "module/instance.h"
+#include "module/load.h"
+
+/*
+ * What an instance takes on, what waits for it, and the threads of a blocking one. Meant to be run
+ * under ThreadSanitizer as well.
+ */
+
+/* --- a brick that does what the test says ---------------------------------------------------- */
+
+static int (*on_start)(struct brick_call *call);
+static sem_t started; /* posted by start() */
+static sem_t go;      /* start() waits for it, if it is told to */
+static atomic_uint running, most_running, cancels;
+
+static int brick_create(const struct brick_host *host, struct brick_ctx *ctx,
+                        const struct brick_node *config, struct brick_instance **ret)
+{
+        static char self;
+
+        *ret = (struct brick_instance *)&self;
+        return 0;
+}
+
+static void brick_destroy(struct brick_instance *self)
+{
+        assert(atomic_load(&running) == 0);
+}
+
+static int brick_start(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        unsigned n = atomic_fetch_add(&running, 1) + 1, most = atomic_load(&most_running);
+
+        while (n > most && !atomic_compare_exchange_weak(&most_running, &most, n))
+                ;
+        return on_start(call);
+}
+
+static void brick_cancel(struct brick_instance *self, struct brick_call *call)
+{
+        (void)atomic_fetch_add(&cancels, 1);
+}
+
+static const struct brick_bytes hello = { "hello", 5 };
+
+static void answer(struct brick_call *call)
+{
+        (void)call_abi_send(call, hello);
+        (void)atomic_fetch_sub(&running, 1);
+        call_abi_finish(call, 0, brick_str(""));
+}
+
+static void wait_for(sem_t *semaphore)
+{
+        struct timespec limit;
+
+        (void)clock_gettime(CLOCK_REALTIME, &limit);
+        limit.tv_sec += 20;
+        assert(sem_timedwait(semaphore, &limit) == 0);
+}
+
+static struct brick_module brick = {
+        .type = BRICK_TYPE_LLM,
+        .create = brick_create,
+        .destroy = brick_destroy,
+        .start = brick_start,
+        .cancel = brick_cancel,
+};
+static const struct module module = { .brick = &brick, .path = (char *)"tested.so" };
+static struct conf_brick conf = { .name = "tested" };
+
+static struct instance *make(bool blocking, unsigned concurrency, unsigned queue, unsigned threads)
+{
+        struct instance *instance;
+        struct diag *diag;
+
+        brick.flags = blocking ? BRICK_FLAG_BLOCKING : 0;
+        conf.limits = (struct conf_limits){ concurrency, queue, threads, 0, 1 << 20 };
+        atomic_store(&most_running, 0);
+        atomic_store(&cancels, 0);
+        assert(diag_new(&diag, "test", "", 0) == 0);
+        assert(instance_new(&instance, &conf, &module, NULL, "/", NULL, 0, diag) == 0);
+        (void)diag_free(diag);
+        return instance;
+}
+
+static enum admission admit(struct instance *instance, struct wire *wire)
+{
+        enum admission admission = instance_admit(instance, &wire->call);
+
+        if (admission == ADMIT_START)
+                call_start(&wire->call);
+        return admission;
+}
+
+/* --- admission ------------------------------------------------------------------------------- */
+
+static int start_keep(struct brick_call *call)
+{
+        (void)sem_post(&started);
+        return 0;
+}
+
+static void test_queue_of_async(void)
+{
+        struct instance *instance = make(false, 1, 1, 1);
+        struct wire *w[3];
+
+        on_start = start_keep;
+        for (int i = 0; i < 3; i++)
+                w[i] = wire_new(instance, BRICK_METHOD_UNARY);
+        assert(admit(instance, w[0]) == ADMIT_START);
+        assert(admit(instance, w[1]) == ADMIT_QUEUED);
+        assert(admit(instance, w[2]) == ADMIT_FULL);
+        wait_for(&started);
+        assert(sem_trywait(&started) < 0 && errno == EAGAIN);
+
+        answer(&w[0]->call); /* makes room: the thread of the instance starts the next */
+        wait_for(&started);
+        assert(atomic_load(&instance->queued) == 0);
+        answer(&w[1]->call);
+        assert(admit(instance, w[2]) == ADMIT_START);
+        wait_for(&started);
+        answer(&w[2]->call);
+        for (int i = 0; i < 3; i++)
+                wire_free(w[i]);
+        assert(atomic_load(&instance->in_flight) == 0);
+        (void)instance_free(instance);
+}
+
+/* A call whose peer has gone gives its place in the queue to another, and is over at once. */
+static void test_cancelled_in_queue(void)
+{
+        struct instance *instance = make(false, 1, 2, 1);
+        struct wire *w[4];
+
+        on_start = start_keep;
+        for (int i = 0; i < 4; i++)
+                w[i] = wire_new(instance, BRICK_METHOD_UNARY);
+        assert(admit(instance, w[0]) == ADMIT_START);
+        assert(admit(instance, w[1]) == ADMIT_QUEUED);
+        assert(admit(instance, w[2]) == ADMIT_QUEUED);
+        assert(admit(instance, w[3]) == ADMIT_FULL);
+
+        call_cancel(&w[2]->call); /* the last, then the first of the queue */
+        assert(w[2]->ended && w[2]->call.outcome.status == STATUS_CANCELLED);
+        assert(atomic_load(&w[2]->call.refs) == 1);
+        assert(admit(instance, w[3]) == ADMIT_QUEUED);
+        call_cancel(&w[1]->call);
+        assert(w[1]->ended && atomic_load(&instance->queued) == 1);
+
+        wait_for(&started);
+        answer(&w[0]->call);
+        wait_for(&started);
+        answer(&w[3]->call);
+        assert(atomic_load(&cancels) == 0);
+        for (int i = 0; i < 4; i++)
+                wire_free(w[i]);
+        (void)instance_free(instance);
+}
+
+/* --- blocking bricks ------------------------------------------------------------------------- */
+
+static int start_wait(struct brick_call *call)
+{
+        (void)sem_post(&started);
+        wait_for(&go);
+        answer(call);
+        return 0;
+}
+
+static void test_pool(void)
+{
+        struct instance *instance = make(true, 1000, 1, 2);
+        struct wire *w[4];
+
+        on_start = start_wait;
+        for (int i = 0; i < 4; i++)
+                w[i] = wire_new(instance, BRICK_METHOD_UNARY);
+        for (int i = 0; i < 3; i++)
+                assert(admit(instance, w[i]) == ADMIT_QUEUED);
+        wait_for(&started);
+        wait_for(&started);
+        assert(admit(instance, w[3]) == ADMIT_FULL);
+        for (int i = 0; i < 3; i++)
+                (void)sem_post(&go);
+        wait_for(&started);
+        for (int i = 0; i < 4; i++)
+                wire_free(w[i]);
+        assert(atomic_load(&most_running) == 2);
+        (void)instance_free(instance);
+}
+
+static int start_flood(struct brick_call *call)
+{
+        char bytes[400] = { 0 };
+        struct brick_bytes big = { bytes, sizeof bytes };
+        int r = 0;
+
+        for (int i = 0; r == 0 && i < 10; i++) {
+                if (i == 2)
+                        (void)sem_post(&started); /* the window is full */
+                r = call_abi_send(call, big);
+        }
+        (void)atomic_fetch_sub(&running, 1);
+        call_abi_finish(call, r == 0 ? 0 : 10, brick_str(""));
+        return 0;
+}
+
+static struct wire *flood(struct instance *instance)
+{
+        struct wire *wire = wire_new(instance, BRICK_METHOD_OUTPUT_STREAMING);
+
+        on_start = start_flood;
+        wire->hold = true;
+        assert(admit(instance, wire) == ADMIT_QUEUED);
+        wait_for(&started);
+        return wire;
+}
+
+/* Inside call_send(), until the peer reads again or has gone. */
+static void test_wait_for_window(void)
+{
+        struct instance *instance = make(true, 1, 0, 1);
+        struct wire *wire = flood(instance);
+
+        wire_release(wire);
+        wire_free(wire);
+        wire = flood(instance);
+        call_cancel(&wire->call);
+        wire_free(wire);
+        (void)instance_free(instance);
+}
+
+static atomic_int last_read;
+
+static int start_read(struct brick_call *call)
+{
+        struct brick_bytes message;
+        int r;
+
+        do {
+                (void)sem_post(&started);
+                r = call_abi_read(call, &message);
+        } while (r > 0);
+        atomic_store(&last_read, r);
+        answer(call);
+        return 0;
+}
+
+static void test_read(void)
+{
+        static const struct brick_bytes message = { "m", 1 };
+        struct instance *instance = make(true, 1, 0, 1);
+        struct wire *wire = wire_new(instance, BRICK_METHOD_INPUT_STREAMING);
+
+        on_start = start_read;
+        wire->incoming = 3;
+        assert(admit(instance, wire) == ADMIT_QUEUED);
+        for (int i = 0; i < 4; i++)
+                wait_for(&started);
+        wire_free(wire);
+        assert(atomic_load(&last_read) == 0);
+
+        /* A message that comes late; then the peer is gone. */
+        wire = wire_new(instance, BRICK_METHOD_INPUT_STREAMING);
+        wire->silent = true;
+        assert(admit(instance, wire) == ADMIT_QUEUED);
+        wait_for(&started);
+        for (bool wanted = false; !wanted;) {
+                (void)pthread_mutex_lock(&wire->call.lock);
+                wanted = wire->call.inbox == INBOX_WANTED;
+                call_deliver(&wire->call, &message);
+                (void)pthread_mutex_unlock(&wire->call.lock);
+        }
+        wait_for(&started);
+        call_cancel(&wire->call);
+        wire_free(wire);
+        assert(atomic_load(&last_read) == -ECANCELED);
+        (void)instance_free(instance);
+}
+
+/* --- many threads ---------------------------------------------------------------------------- */
+
+enum { CALLERS = 4, CALLS = 500, LIMIT = 3 };
+
+static int start_answer(struct brick_call *call)
+{
+        (void)sched_yield();
+        answer(call);
+        return 0;
+}
+
+static void *call_often(void *arg)
+{
+        struct instance *instance = arg;
+
+        for (unsigned i = 0; i < CALLS; i++) {
+                struct wire *wire = wire_new(instance, BRICK_METHOD_UNARY);
+                const struct outcome busy = outcome_busy();
+
+                if (admit(instance, wire) == ADMIT_FULL)
+                        call_refuse(&wire->call, &busy);
+                if (i % 3 == 0)
+                        call_cancel(&wire->call);
+                wire_free(wire);
+        }
+        return NULL;
+}
+
+static void test_crowd(bool blocking)
+{
+        struct instance *instance = make(blocking, LIMIT, 1, LIMIT);
+        pthread_t threads[CALLERS];
+
+        on_start = start_answer;
+        for (int i = 0; i < CALLERS; i++)
+                assert(pthread_create(&threads[i], NULL, call_often, instance) == 0);
+        for (int i = 0; i < CALLERS; i++)
+                assert(pthread_join(threads[i], NULL) == 0);
+        assert(atomic_load(&most_running) <= LIMIT);
+        assert(atomic_load(&instance->in_flight) == 0 && atomic_load(&instance->queued) == 0);
+        assert(atomic_load(&instance->calls) == CALLERS * CALLS);
+        (void)instance_free(instance);
+}
+
+int main(void)
+{
+        (void)sem_init(&started, 0, 0);
+        (void)sem_init(&go, 0, 0);
+        test_queue_of_async();
+        test_cancelled_in_queue();
+        test_pool();
+        test_wait_for_window();
+        test_read();
+        test_crowd(false);
+        test_crowd(true);
+        return 0;
+}
