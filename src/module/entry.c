@@ -19,27 +19,33 @@ static _Thread_local char signal_stack[32 * 1024];
 static _Atomic(struct instance *) watched_instance;
 static atomic_uint_fast64_t watched_since;
 
+/* From now on the watched thread's time is this brick's. The time that it was the last one's. */
+static uint64_t hand_over(struct instance *instance)
+{
+        uint64_t now = clock_now();
+        uint64_t since = atomic_exchange_explicit(&watched_since, now, memory_order_relaxed);
+
+        atomic_store_explicit(&watched_instance, instance, memory_order_release);
+        return now - since;
+}
+
 void entry_begin(struct entry *entry, struct instance *instance)
 {
         entry->previous = current;
         current = instance;
-        if (!watched || entry->previous)
-                return;
-        entry->since = clock_now();
-        atomic_store_explicit(&watched_since, entry->since, memory_order_relaxed);
-        atomic_store_explicit(&watched_instance, instance, memory_order_release);
+        if (watched)
+                (void)hand_over(instance);
 }
 
 void entry_end(struct entry *entry, struct instance *instance)
 {
-        uint64_t ns;
+        uint64_t held;
 
         current = entry->previous;
-        if (!watched || entry->previous)
+        if (!watched)
                 return;
-        atomic_store_explicit(&watched_instance, NULL, memory_order_release);
-        ns = clock_now() - entry->since;
-        if (ns > SLOW_NS) {
+        held = hand_over(current);
+        if (held > SLOW_NS) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },
                         { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },
@@ -49,7 +55,7 @@ void entry_end(struct entry *entry, struct instance *instance)
                            "Brick '%s' held the polling thread for %u ms: every other call waited. "
                            "Its module should do long work on a thread of its own or be a blocking "
                            "brick.",
-                           instance->conf->name, (unsigned)(ns / NSEC_PER_MSEC));
+                           instance->conf->name, (unsigned)(held / NSEC_PER_MSEC));
         }
 }
 
@@ -63,13 +69,15 @@ void entry_watch_thread(void)
         watched = true;
 }
 
-const char *entry_stuck(uint64_t *ret_since)
+const char *entry_stuck(uint64_t limit, uint64_t *ret_held)
 {
         struct instance *instance = atomic_load_explicit(&watched_instance, memory_order_acquire);
+        uint64_t since = atomic_load_explicit(&watched_since, memory_order_relaxed);
+        uint64_t now = clock_now(); /* after since: the thread may have gone on meanwhile */
 
-        if (!instance)
+        if (!instance || now < since || now - since < limit)
                 return NULL;
-        *ret_since = atomic_load_explicit(&watched_since, memory_order_relaxed);
+        *ret_held = now - since;
         return instance->conf->name;
 }
 

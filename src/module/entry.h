@@ -13,7 +13,6 @@ struct instance;
 /* On the stack of whoever enters. Entries nest: a brick calls a brick. */
 struct entry {
         struct instance *previous;
-        uint64_t since;
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
@@ -24,13 +23,14 @@ const char *entry_current(void);
 
 /*
  * Makes this thread the one that polls for all calls: a brick that holds it for over 100 ms is
- * named in the log when it comes back, and by entry_stuck() before. One thread per process.
+ * named in the log when it comes back, and by entry_stuck() before. Of bricks that call each other
+ * it is the one that took the time. One thread per process.
  */
 void entry_watch_thread(void);
 
-/* The brick that holds the watched thread, and since when (CLOCK_MONOTONIC ns); NULL: none. [any]
- */
-const char *entry_stuck(uint64_t *ret_since);
+/* The brick that has held the watched thread for longer than `limit`, and for how long, in ns.
+ * NULL: none. [any] */
+const char *entry_stuck(uint64_t limit, uint64_t *ret_held);
 
 /* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
 void entry_guard_stack(void);
