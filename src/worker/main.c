@@ -148,8 +148,8 @@ static int serve(struct conf *conf, struct diag *diag)
                         return fail(r, "gRPC cannot be started");
                 say_ready(conf);
                 r = worker_serve(conf, build, rpc);
-                if (r < 0)
-                        return fail(r, "The event loop failed");
+                if (r < 0) /* calls run, and nothing is left that could end them in order */
+                        _exit(fail(r, "The event loop failed"));
         } else {
                 say_ready(conf);
         }

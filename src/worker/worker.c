@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "module/entry.h"
@@ -20,12 +21,12 @@
 #include "worker/worker.h"
 
 /*
- *   stage       left when
- *   SERVING     the main process says STOP or RETIRE, or is gone
- *   LEAVING     it still serves: until lame_duck is over (STOP), or until the connections have gone
- * or the time for that is over (RETIRE) DRAINING    no new calls; those in flight have `grace`
- *   CANCELLING  what is left has been cancelled
- *   GONE        the last call has ended
+ *   SERVING      until the main process says STOP or RETIRE, or is gone
+ *   LEAVING      it still serves: after STOP for `lame_duck`, after RETIRE until its connections
+ *                have gone or their time is over
+ *   DRAINING     no new calls; those in flight have `grace`
+ *   CANCELLING   what was left has been cancelled
+ *   GONE         the last call has ended
  */
 enum stage {
         STAGE_SERVING,
@@ -41,6 +42,8 @@ enum stage {
  */
 #define LOOK_USEC 1000000
 #define STUCK_NS NSEC_PER_SEC
+/* How long a worker without a main process may take to exit, once its calls are cancelled. */
+#define ORPHAN_SEC 5
 
 struct worker {
         const struct conf *conf;
@@ -132,10 +135,10 @@ static int start_steps(struct worker *w)
 static void answer_query(struct worker *w)
 {
         _cleanup_free_ char *text = NULL;
-        uint64_t since;
-        const char *brick = entry_stuck(&since);
+        uint64_t held;
+        const char *brick = entry_stuck(STUCK_NS, &held);
 
-        if (brick && clock_now() - since > STUCK_NS) {
+        if (brick) {
                 say(CHANNEL_STUCK, brick);
                 return;
         }
@@ -176,6 +179,17 @@ static void handle(struct worker *w)
                 (void)start_steps(w);
 }
 
+/* Nobody is left to kill this process, should a brick not let go: the kernel shall do it. */
+static void limit_orphan(const struct worker *w)
+{
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGALRM);
+        (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        (void)alarm((unsigned)(w->grace / NSEC_PER_SEC) + ORPHAN_SEC);
+}
+
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         struct worker *w = userdata;
@@ -188,6 +202,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 
         log_warning("The main process is gone: this worker finishes its calls and exits");
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        limit_orphan(w);
         if (w->stage == STAGE_SERVING)
                 (void)start_steps(w);
         drain(w);
@@ -199,10 +214,10 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 
 static void look_for_stuck(struct worker *w)
 {
-        uint64_t since, now = clock_now();
-        const char *brick = entry_stuck(&since);
+        uint64_t held;
+        const char *brick = entry_stuck(STUCK_NS, &held);
 
-        if (!brick || now - since < STUCK_NS) {
+        if (!brick) {
                 w->stuck = NULL;
                 return;
         }
@@ -215,7 +230,7 @@ static void look_for_stuck(struct worker *w)
                 log_fields(LOG_LEVEL_ERROR, fields, ELEMENTSOF(fields),
                            "Brick '%s' has held the polling thread for %" PRIu64
                            " s: no call is served",
-                           brick, (now - since) / NSEC_PER_SEC);
+                           brick, held / NSEC_PER_SEC);
                 w->stuck = brick;
         }
         say(CHANNEL_STUCK, brick);
