@@ -86,35 +86,33 @@ static void slice_shrink(grpc_slice *slice, size_t length)
         GRPC_SLICE_SET_LENGTH(*slice, length);
 }
 
-static struct rpc_reply *reply_alloc(struct rpc_call *call)
+static struct rpc_reply *reply_alloc(size_t size)
 {
-        if (!atomic_exchange_explicit(&call->first_taken, true, memory_order_relaxed))
-                return &call->first;
-        return malloc(sizeof(struct rpc_reply));
+        const size_t align = _Alignof(struct rpc_reply);
+        grpc_slice slice = grpc_slice_malloc(size + align + sizeof(struct rpc_reply));
+        uintptr_t end = (uintptr_t)GRPC_SLICE_START_PTR(slice) + size;
+        struct rpc_reply *reply = (struct rpc_reply *)((end + align - 1) & ~(uintptr_t)(align - 1));
+
+        *reply = (struct rpc_reply){ .base.data = GRPC_SLICE_START_PTR(slice), .slice = slice };
+        return reply;
 }
 
 static struct reply *reply_new(struct brick_call *base, size_t size)
 {
-        struct rpc_call *call = call_of(base);
-        struct rpc_reply *reply = reply_alloc(call);
+        const struct rpc_method *method = call_of(base)->method;
         /* Room for what reply_seal() adds. */
-        size_t spare = sizeof call->method->success + call->method->route->service->empty_size;
+        struct rpc_reply *reply = reply_alloc(size + sizeof method->success +
+                                              method->route->service->empty_size);
 
-        if (!reply)
-                return NULL;
-        reply->slice = grpc_slice_malloc(size + spare);
-        reply->base = (struct reply){ .data = GRPC_SLICE_START_PTR(reply->slice), .size = size };
+        reply->base.size = size;
         return &reply->base;
 }
 
-static void reply_free(struct brick_call *base, struct reply *r)
+static void reply_free(struct brick_call *base, struct reply *reply)
 {
-        struct rpc_call *call = call_of(base);
-        struct rpc_reply *reply = (struct rpc_reply *)r;
+        grpc_slice slice = ((struct rpc_reply *)reply)->slice;
 
-        grpc_slice_unref(reply->slice);
-        if (reply != &call->first)
-                free(reply);
+        grpc_slice_unref(slice);
 }
 
 /* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
@@ -164,34 +162,42 @@ static size_t put_string(char *p, unsigned field, struct brick_str s)
         return n + s.len;
 }
 
+/* Most bytes of a field's tag and length, or of its tag and an int32. */
+#define FIELD_HEAD_MAX 16
+
+/* ErrorDetail of the .proto files. */
+static size_t put_error(char *p, const struct outcome *outcome)
+{
+        size_t n = 0;
+
+        if (outcome->code != 0) {
+                n += put_varint(p, 1 << 3);
+                n += put_varint(p + n, (uint64_t)(int64_t)outcome->code);
+        }
+        n += put_string(p + n, 2, outcome->message);
+        return n + put_string(p + n, 3, outcome->detail);
+}
+
 /* Lock held. The last reply of a call that failed in-band: the error and nothing else. */
 static void queue_error(struct rpc_call *call)
 {
         const struct outcome *outcome = &call->base.outcome;
-        size_t strings = outcome->message.len + outcome->detail.len;
-        struct rpc_reply *reply = reply_alloc(call);
-        char *body = malloc(strings + 64), *bytes;
-        size_t n = 0, head;
+        struct rpc_reply *reply = reply_alloc(outcome->message.len + outcome->detail.len +
+                                              4 * FIELD_HEAD_MAX);
+        char *error = (char *)reply->base.data + FIELD_HEAD_MAX;
+        char head[FIELD_HEAD_MAX];
+        size_t n, n_head;
 
-        if (!reply || !body) {
-                free(body);
-                return;
-        }
-        if (outcome->code != 0) {
-                n += put_varint(body, 1 << 3);
-                n += put_varint(body + n, (uint64_t)(int64_t)outcome->code);
-        }
-        n += put_string(body + n, 2, outcome->message);
-        n += put_string(body + n, 3, outcome->detail);
+        /* The head goes right before the error, whose length it says. */
+        n = put_error(error, outcome);
+        n_head = put_varint(head, call->method->error_field << 3 | 2);
+        n_head += put_varint(head + n_head, n);
+        memcpy(error - n_head, head, n_head);
 
-        reply->slice = grpc_slice_malloc(n + 16);
-        bytes = (char *)GRPC_SLICE_START_PTR(reply->slice);
-        head = put_varint(bytes, call->method->error_field << 3 | 2);
-        head += put_varint(bytes + head, n);
-        memcpy(bytes + head, body, n);
-        free(body);
-        slice_shrink(&reply->slice, head + n);
-        reply->base = (struct reply){ .data = bytes, .size = head + n };
+        reply->slice = grpc_slice_sub_no_ref(reply->slice, FIELD_HEAD_MAX - n_head,
+                                             FIELD_HEAD_MAX + n);
+        reply->base.data = GRPC_SLICE_START_PTR(reply->slice);
+        reply->base.size = n_head + n;
         call_push_reply(&call->base, &reply->base);
 }
 
@@ -204,7 +210,7 @@ static void queue_outcome(struct rpc_call *call)
         const struct outcome *outcome = &base->outcome;
 
         call->outcome_queued = true;
-        if (call_is_single(base) && (outcome->in_band || outcome->status != GRPC_STATUS_OK))
+        if (call_is_single(base) && !outcome_is_success(outcome))
                 call_drop_replies(base);
         if (outcome->in_band)
                 queue_error(call);
@@ -221,7 +227,6 @@ static size_t op_headers(struct rpc_call *call, grpc_op *op)
 
 static size_t op_message(struct rpc_call *call, grpc_op *op, uint32_t flags)
 {
-        call->bytes_out += call->written->base.size;
         grpc_slice_buffer_add(&call->out.data.raw.slice_buffer,
                               grpc_slice_ref(call->written->slice));
         *op = (grpc_op){
@@ -273,6 +278,19 @@ static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool
         return !with_headers && !end && call->base.outbox ? GRPC_WRITE_BUFFER_HINT : 0;
 }
 
+/* Lock held. The core refused the batch and cancelled the call; the close event ends it. */
+static void abandon_write(struct rpc_call *call)
+{
+        call->ending = true;
+        if (call->written) {
+                call_sent(&call->base, call->written->base.size);
+                reply_free(&call->base, &call->written->base);
+                call->written = NULL;
+        }
+        if (!call->close_armed)
+                arm_close(call);
+}
+
 /* Lock held. */
 static void pump(struct brick_call *base)
 {
@@ -304,6 +322,8 @@ static void pump(struct brick_call *base)
                 n += op_close(call, ops + n);
         }
         call->writing = start_batch(call, ops, n, &call->on_write);
+        if (!call->writing)
+                abandon_write(call);
 }
 
 static void end_call(struct rpc_call *call);
@@ -352,17 +372,18 @@ static void on_write(struct rpc_call *call, bool ok)
 
 static void on_close(struct rpc_call *call, bool ok)
 {
-        bool cancelled = call->cancelled;
+        struct brick_call *base = &call->base;
 
-        /* The call stays: its transport's reference goes with `tags`, which still counts this
-         * event. */
-        if (cancelled)
-                call_cancel(&call->base);
-        (void)pthread_mutex_lock(&call->base.lock);
-        call->tags--;
+        (void)pthread_mutex_lock(&base->lock);
         call->closed = true;
-        if (cancelled)
-                call_drop_replies(&call->base);
+        if (call->cancelled) {
+                call_drop_replies(base);
+                /* The call stays: `tags` still counts this event. */
+                (void)pthread_mutex_unlock(&base->lock);
+                call_cancel(base);
+                (void)pthread_mutex_lock(&base->lock);
+        }
+        call->tags--;
         unlock_and_end(call);
 }
 
@@ -441,11 +462,11 @@ static void on_read(struct rpc_call *call, bool ok)
         call->tags--;
         if (call->incoming) {
                 message = buffer_bytes(call->incoming, &call->incoming_slice);
-                call->bytes_in += message.len;
                 bad = !validate_message(call->method->request, message.ptr, message.len, 0);
                 if (!bad)
                         call_deliver(base, &message);
-        } else if (!atomic_load(&base->cancelled)) {
+        } else if (!grpc_call_failed_before_recv_message(call->call)) {
+                /* Not the end of a stream that was cut: of that the close event tells. */
                 call_deliver(base, NULL);
         }
         call_enter_due(base);
@@ -478,8 +499,11 @@ static struct brick_str peer(struct brick_call *base)
 {
         struct rpc_call *call = call_of(base);
 
+        /* A brick that this one calls may ask at the same time. */
+        (void)pthread_mutex_lock(&base->lock);
         if (!call->peer)
                 call->peer = grpc_call_get_peer(call->call);
+        (void)pthread_mutex_unlock(&base->lock);
         return brick_str(call->peer);
 }
 
@@ -535,16 +559,6 @@ static uint64_t deadline_ns(gpr_timespec deadline)
         return (uint64_t)deadline.tv_sec * NSEC_PER_SEC + (uint64_t)deadline.tv_nsec;
 }
 
-static struct brick_str wanted_brick(struct rpc_call *call)
-{
-        struct brick_str key, value;
-
-        for (size_t i = 0; metadata(&call->base, i, &key, &value); i++)
-                if (key.len == strlen("x-brick") && memcmp(key.ptr, "x-brick", key.len) == 0)
-                        return value;
-        return (struct brick_str){};
-}
-
 /* The request of a call whose request is one message. False: it is none, and the call has been
  * refused. */
 static bool take_request(struct rpc_call *call)
@@ -558,7 +572,6 @@ static bool take_request(struct rpc_call *call)
                 return false;
         }
         request = buffer_bytes(call->payload, &call->payload_slice);
-        call->bytes_in = request.len;
         if (!validate_message(call->method->request, request.ptr, request.len, 0)) {
                 refuse(call, GRPC_STATUS_UNKNOWN, call->method->request_error);
                 return false;
@@ -583,10 +596,12 @@ static void dispatch(struct rpc_call *call)
 {
         struct brick_call *base = &call->base;
         struct instance *instance;
+        struct outcome outcome;
 
         if (!take_request(call))
                 return;
-        instance = route_find(call->method->route, wanted_brick(call), base->request);
+        instance = route_find(call->method->route, call_abi_metadata(base, "x-brick"),
+                              base->request);
         if (!instance) {
                 refuse(call, GRPC_STATUS_NOT_FOUND,
                        "No brick of this type has the name that x-brick asks for");
@@ -595,8 +610,7 @@ static void dispatch(struct rpc_call *call)
         base->instance = instance;
         arena_limit(&base->arena, (size_t)instance->limits.arena);
         if (!(instance->brick->methods & (1u << base->method))) {
-                struct outcome outcome = outcome_no_handler(base->method);
-
+                outcome = outcome_no_handler(base->method);
                 call_refuse(base, &outcome);
                 return;
         }
@@ -611,7 +625,8 @@ static void dispatch(struct rpc_call *call)
                 break;
         case ADMIT_FULL:
                 add_pushback(call);
-                refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "The brick is busy");
+                outcome = outcome_busy();
+                call_refuse(base, &outcome);
                 break;
         }
 }
@@ -621,12 +636,14 @@ static void on_new(struct rpc_call *call, bool ok)
         struct rpc *rpc = call->port->rpc;
         struct brick_call *base = &call->base;
 
-        (void)atomic_fetch_sub(&rpc->posted, 1);
         if (!ok) {
                 rpc_give_call(rpc, call);
+                (void)atomic_fetch_sub(&rpc->posted, 1);
                 return;
         }
+        /* In this order, and rpc_step() looks in the other: never does a call count as neither. */
         (void)atomic_fetch_add(&rpc->in_flight, 1);
+        (void)atomic_fetch_sub(&rpc->posted, 1);
         if (!atomic_load(&rpc->stopping) && rpc_call_post(call->port, call->method) < 0)
                 log_error("Out of memory: a request could not be posted");
 
@@ -636,6 +653,8 @@ static void on_new(struct rpc_call *call, bool ok)
         base->started = clock_now();
         base->deadline = deadline_ns(call->method ? call->deadline : call->details.deadline);
         call_ref(base);
+        if (rpc->conf->log_access != ACCESS_OFF)
+                (void)peer(base); /* later the connection may be gone, and its name with it */
         if (call->method)
                 dispatch(call);
         else
@@ -720,14 +739,11 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->expired = false;
         call->outcome_queued = false;
         call->written = NULL;
-        atomic_store_explicit(&call->first_taken, false, memory_order_relaxed);
         call->incoming = NULL;
         call->incoming_slice = grpc_empty_slice();
         call->n_trailers = 0;
         call->trailer_bytes = 0;
         call->timeout_index = 0;
-        call->bytes_in = 0;
-        call->bytes_out = 0;
 
         if (!method)
                 error = grpc_server_request_call(port->server, &call->call, &call->details,

@@ -6,18 +6,18 @@
  *
  * A call has up to three batches under way, each with a tag of its own, and `tags` counts them:
  *
- *   close  armed as soon as it is clear that the call is not answered within start(); tells of
- * cancellation. A call that is answered there asks for it in its only batch. write  one at a time:
- * headers with the first, the status with the last read   one request message of a stream, when the
- * brick asks for it
+ *   close   armed once it is clear that the call is not answered within start(): it tells of
+ *           cancellation. A call that is answered there asks for it in its only batch
+ *   write   one at a time: headers with the first, the status with the last
+ *   read    one request message of a stream, when the brick asks for it
  *
- *   state                       true from                          until
- *   headers_sent                the first write batch
- *   writing                     a write batch is started           it completes: on_write()
- *   ending                      the write batch with the status
- *   closed                      the close event, or the write batch that asked for it, completes
- *   ended                       closed and no batch under way: the RPC is over, its line is logged,
- * the transport's reference is given up. The brick may still hold the call.
+ *   state          true from
+ *   headers_sent   the first write batch
+ *   writing        the start of a write batch, until it completes: on_write()
+ *   ending         the start of the write batch with the status
+ *   closed         the close event, or the end of the write batch that asked for it
+ *   ended          closed and no batch under way: the RPC is over, its line is logged, the
+ *                  transport's reference is given up. The brick may still hold the call
  *
  * All events come on the polling thread; brick threads start batches, under the call's lock. When
  * the last reference goes, the memory becomes the next posted request.
@@ -66,6 +66,7 @@ struct rpc_tag {
         struct rpc_call *call;
 };
 
+/* Lies in the memory of its own slice, behind the bytes: one allocation for both. */
 struct rpc_reply {
         struct reply base;
         grpc_slice slice;
@@ -102,8 +103,6 @@ struct rpc_call {
 
         grpc_byte_buffer out;
         struct rpc_reply *written; /* in the write batch under way */
-        struct rpc_reply first;    /* without malloc: all that unary calls need */
-        atomic_bool first_taken;
         grpc_slice details_out;
 
         grpc_byte_buffer *incoming;
@@ -114,8 +113,6 @@ struct rpc_call {
         size_t trailer_bytes;
 
         size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
-        size_t bytes_in;
-        size_t bytes_out;
         struct rpc_call *next_free;
 };
 
