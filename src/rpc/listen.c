@@ -67,8 +67,11 @@ static enum fd_kind kind_of(int fd)
 
 static void set_kind(int fd, enum fd_kind kind)
 {
-        if (fd >= 0 && fd < FD_MAX)
-                atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
+        if (fd < 0 || fd >= FD_MAX)
+                return;
+        atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
+        if (kind == FD_CONNECTION)
+                (void)atomic_fetch_add(&connections, 1);
 }
 
 void listen_adopt(int fd)
@@ -132,9 +135,8 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
 }
 
 /*
- * The table of descriptors is full. The core would give up on the listener for ever; so the
- * connection that waits is taken with the reserved descriptor and closed, which its client sees at
- * once. False: none waits.
+ * The table of descriptors is full. The connection that waits is taken with the reserved descriptor
+ * and closed, which its client sees at once. False: none waits.
  */
 static bool shed_connection(int fd)
 {
@@ -150,6 +152,17 @@ static bool shed_connection(int fd)
         }
         (void)pthread_mutex_unlock(&reserve_lock);
         return connection >= 0;
+}
+
+static bool is_full(int error)
+{
+        return error == EMFILE || error == ENFILE;
+}
+
+/* The connection that was next in the queue has died there; another may be behind it. */
+static bool is_gone(int error)
+{
+        return error == EINTR || error == ECONNABORTED || error == EPROTO;
 }
 
 static void keep_reserve(void)
@@ -175,14 +188,12 @@ __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *addr
         keep_reserve();
         do
                 connection = sys_accept4(fd, address, length, flags);
-        while (connection < 0 && (errno == EMFILE || errno == ENFILE) && shed_connection(fd));
+        while (connection < 0 && (is_gone(errno) || (is_full(errno) && shed_connection(fd))));
 
-        if (connection >= 0) {
-                set_kind(connection, FD_CONNECTION);
-                (void)atomic_fetch_add(&connections, 1);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        /* After any other error than this one the core would give up on the listener for ever. */
+        if (connection < 0)
                 errno = EAGAIN;
-        }
+        set_kind(connection, FD_CONNECTION);
         return connection;
 }
 

@@ -13,7 +13,7 @@
 
 /*
  * The next bind() of this thread to LISTEN_PLACEHOLDER adopts fd, a listening socket, and closes
- * it: call grpc_server_add_http2_port() with that address right after. [main]
+ * it: call grpc_server_add_http2_port() with that address right after. -1: none does. [main]
  */
 #define LISTEN_PLACEHOLDER "127.0.0.1:0"
 void listen_adopt(int fd);

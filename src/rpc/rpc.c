@@ -30,6 +30,7 @@
  * work. */
 #define CORE_VERSION "29.0.0"
 
+/* This thread handles the events. */
 static _Thread_local bool polling;
 
 /* --- the core's own lines ----------------------------------------------------------------------
@@ -188,25 +189,29 @@ static gpr_timespec next_timeout(const struct rpc *rpc)
         };
 }
 
+/* Waits for one event and handles it. False: the queue has been shut down and is empty. */
+static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
+{
+        grpc_event event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
+
+        if (event.type == GRPC_OP_COMPLETE) {
+                struct rpc_tag *tag = event.tag;
+
+                tag->done(tag->call, event.success);
+        }
+        return event.type != GRPC_QUEUE_SHUTDOWN;
+}
+
 static void *poll_run(void *arg)
 {
         struct rpc *rpc = arg;
-        grpc_event event;
 
         polling = true;
         entry_watch_thread();
         entry_guard_stack();
-        for (;;) {
-                event = grpc_completion_queue_next(rpc->queue, next_timeout(rpc), NULL);
-                if (event.type == GRPC_QUEUE_SHUTDOWN)
-                        return NULL;
-                if (event.type == GRPC_OP_COMPLETE) {
-                        struct rpc_tag *tag = event.tag;
-
-                        tag->done(tag->call, event.success);
-                }
+        while (poll_once(rpc, next_timeout(rpc)))
                 expire_calls(rpc);
-        }
+        return NULL;
 }
 
 /* --- building ------------------------------------------------------------------------------------
@@ -338,6 +343,7 @@ static int listen_on(struct rpc_port *port, int fd)
 
         listen_adopt(fd);
         bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
+        listen_adopt(-1);
         grpc_server_credentials_release(credentials);
         return bound > 0 ? 0 : -EADDRNOTAVAIL;
 }
@@ -423,8 +429,9 @@ void rpc_stop(struct rpc *rpc)
         if (atomic_exchange(&rpc->stopping, true))
                 return;
         for (size_t i = 0; i < rpc->n_ports; i++)
-                grpc_server_shutdown_and_notify(rpc->ports[i]->server, rpc->shutdown_queue,
-                                                rpc->ports[i]);
+                if (rpc->ports[i]->server)
+                        grpc_server_shutdown_and_notify(rpc->ports[i]->server, rpc->shutdown_queue,
+                                                        rpc->ports[i]);
 }
 
 void rpc_cancel(struct rpc *rpc)
@@ -433,7 +440,8 @@ void rpc_cancel(struct rpc *rpc)
                 return;
         rpc->cancelled = true;
         for (size_t i = 0; i < rpc->n_ports; i++)
-                grpc_server_cancel_all_calls(rpc->ports[i]->server);
+                if (rpc->ports[i]->server)
+                        grpc_server_cancel_all_calls(rpc->ports[i]->server);
 }
 
 /* The core waits seconds for peers that are idle or silent; brickd waits only for calls. */
@@ -461,16 +469,18 @@ bool rpc_step(struct rpc *rpc)
                 ((struct rpc_port *)event.tag)->down = true;
         cancel_if_idle(rpc);
         for (size_t i = 0; i < rpc->n_ports; i++)
-                down = down && rpc->ports[i]->down;
-        return down && rpc_in_flight(rpc) == 0 && atomic_load(&rpc->posted) == 0;
+                down = down && (rpc->ports[i]->down || !rpc->ports[i]->server);
+        return down && atomic_load(&rpc->posted) == 0 && rpc_in_flight(rpc) == 0;
 }
 
-static void drain_queue(grpc_completion_queue *queue)
+/* Servers that never got their polling thread: the core still wants them shut down in order. */
+static void stop_unpolled(struct rpc *rpc)
 {
-        grpc_completion_queue_shutdown(queue);
-        while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
-               GRPC_QUEUE_SHUTDOWN)
-                ;
+        polling = true;
+        rpc_stop(rpc);
+        while (!rpc_step(rpc))
+                (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
+        polling = false;
 }
 
 static void port_free(struct rpc_port *port)
@@ -487,13 +497,12 @@ struct rpc *rpc_free(struct rpc *rpc)
         if (!rpc)
                 return NULL;
 
-        if (rpc->running) {
-                grpc_completion_queue_shutdown(rpc->queue);
+        if (!rpc->running)
+                stop_unpolled(rpc);
+        grpc_completion_queue_shutdown(rpc->queue);
+        if (rpc->running)
                 (void)pthread_join(rpc->thread, NULL);
-        } else {
-                drain_queue(rpc->queue);
-        }
-        drain_queue(rpc->shutdown_queue);
+        grpc_completion_queue_shutdown(rpc->shutdown_queue);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 port_free(rpc->ports[i]);
         free_calls(rpc);

@@ -20,8 +20,7 @@ struct rpc;
 /* Starts gRPC core, which starts threads: block signals before. conf must outlive the rpc. */
 int rpc_new(struct rpc **ret, const struct conf *conf);
 
-/* Stops nothing: rpc_step() must have said that all is over, or rpc_start() never have been called.
- */
+/* rpc_step() must have said that all is over, or rpc_start() have failed or never been called. */
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);
 

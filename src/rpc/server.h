@@ -16,7 +16,7 @@
 struct rpc_port {
         struct rpc *rpc;
         const struct conf_port *conf;
-        grpc_server *server;
+        grpc_server *server; /* NULL: the port is only checked */
         struct route routes[RPC_SERVICES];
         struct rpc_method methods[RPC_METHODS_MAX];
         size_t n_methods;
