@@ -2,24 +2,25 @@
 #include "util/log.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 #include <time.h>
 
-#include "util/cleanup.h"
 #include "util/log-format.h"
 #include "util/utf8.h"
 
 /* Two of them: callers fill one while the writer empties the other. */
 #define QUEUE_SIZE (512U * 1024)
+/* For warnings and errors only, so that a flood of lesser lines does not drown them. */
+#define QUEUE_RESERVE (QUEUE_SIZE / 8)
 #define MESSAGE_MAX 2048U
 #define TEXT_MAX 8192U
 #define FIELDS_MAX 32U
@@ -259,8 +260,9 @@ static void enqueue(enum log_level level, const char *message, size_t length,
                     const struct log_field *fields, size_t n)
 {
         struct queue *queue = logger.queue;
+        size_t reserve = RECORD_MAX + (level > LOG_LEVEL_WARNING ? QUEUE_RESERVE : 0);
 
-        if (logger.state == STATE_STUCK || queue->used > sizeof queue->records - RECORD_MAX) {
+        if (logger.state == STATE_STUCK || queue->used > sizeof queue->records - reserve) {
                 queue->dropped++;
                 total_dropped++;
                 return;

@@ -284,13 +284,14 @@ static void test_dropped(void)
 {
         struct capture capture;
         unsigned long long told = 0, sum = 0;
-        size_t lines = 0, total = 40000;
+        size_t lines = 0, errors = 0, total = 40000;
 
         capture_redirect(&capture);
         assert(log_open(LOG_TARGET_TEXT, LOG_LEVEL_INFO) == 0);
         for (size_t i = 0; i < total; i++)
                 log_info("%zu", i);
         assert(log_dropped() > 0);
+        log_error("not drowned");
 
         capture_start_reader(&capture);
         log_close();
@@ -301,11 +302,14 @@ static void test_dropped(void)
                 assert(end);
                 if (sscanf(after_time(line), "warning %llu lines dropped", &told) == 1)
                         sum += told;
+                else if (strncmp(after_time(line), "error not drowned", 17) == 0)
+                        errors++;
                 else
                         lines++;
         }
         assert(sum == log_dropped());
         assert(lines + sum == total);
+        assert(errors == 1);
         free(capture.text);
 }
 
