@@ -5,8 +5,9 @@
  * The log: native journal entries under systemd, lines on stderr elsewhere.
  *
  * Lines go through a bounded ring to a writer thread, so that nothing logged ever blocks its
- * caller; a full ring drops and counts, and the count is logged once there is room. Its last part is
- * for warnings and errors only. Every function is for any thread, except log_open() and log_close().
+ * caller; a full ring drops and counts, and the count is logged once there is room. Its last part
+ * is for warnings and errors only. Every function is for any thread, except log_open() and
+ * log_close().
  */
 
 #include <stdarg.h>
