@@ -160,6 +160,26 @@ def a_brick_that_never_finishes_does_not_hold_the_stop():
 
 
 @test
+def a_worker_whose_main_process_dies_does_not_wait_for_ever():
+    daemon = zoo_daemon("never-finishes", "drain: { grace: 200ms }")
+    with daemon:
+        eq(call(daemon.channel(), UNARY, NOW, timeout=0.5)[1], "DEADLINE_EXCEEDED")
+        worker = daemon.workers()[0]
+        daemon.process.kill()
+        daemon.process.wait()
+        wait_for("the worker's end", lambda: not os.path.exists(f"/proc/{worker}"), 10)
+
+
+@test
+def a_mistake_found_after_the_first_port_is_a_mistake_and_no_crash():
+    bricks = ECHO + f"  - {{ name: echo2, module: {MODULES}/echo.so, options: {{ type: LLM }} }}\n"
+    daemon = Brickd(bricks, modules=ZOO, port_extra='    bricks: [echo]\n  - { listen: "127.0.0.1:0" }')
+    daemon.start(ready=False)
+    eq(daemon.process.wait(20), 78)
+    assert "need `match:`" in daemon.log() and "SIG" not in daemon.log(), daemon.log()
+
+
+@test
 def a_brick_that_finishes_twice_is_named():
     daemon = zoo_daemon("finishes-twice")
     with daemon:
