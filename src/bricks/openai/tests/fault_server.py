@@ -59,10 +59,7 @@ class Request:
 
     async def wait_closed(self):
         """Until the client closes the connection."""
-        try:
-            await self.reader.read(1)
-        except ConnectionError:
-            pass
+        await self.reader.read(1)
         self.closed = time.monotonic()
 
     def cut(self):
@@ -141,4 +138,8 @@ class FaultServer:
         request = Request(self, reader, writer, head, body, connection)
         self.requests.append(request)
         scenario = self.scenarios[request.json.get("model", "")]
-        return await scenario(request) is not False
+        try:
+            return await scenario(request) is not False
+        except ConnectionError:  # at a write or a read, whichever comes first
+            request.closed = time.monotonic()
+            return False
