@@ -21,6 +21,8 @@ static int load_modules(struct build *build, struct diag *diag)
                 const struct option_spec *table;
                 int r;
 
+                if (!brick->name || !brick->module)
+                        continue; /* only when looking for mistakes: one is known */
                 r = module_open(&build->modules[i], conf->module_dir, brick->module, &why);
                 if (r == -ENOMEM)
                         return r;
@@ -82,11 +84,9 @@ static int create_bricks(struct build *build, void (*creating)(const char *name)
         return 0;
 }
 
-int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
-              struct diag *diag)
+static int build_prepare(struct build **ret, struct conf *conf)
 {
         _cleanup_(build_freep) struct build *build = calloc(1, sizeof *build);
-        int r;
 
         if (!build)
                 return -ENOMEM;
@@ -96,7 +96,19 @@ int build_new(struct build **ret, struct conf *conf, void (*creating)(const char
         build->made = calloc(conf->n_bricks + 1, sizeof *build->made);
         if (!build->modules || !build->instances || !build->made)
                 return -ENOMEM;
+        *ret = TAKE_PTR(build);
+        return 0;
+}
 
+int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
+              struct diag *diag)
+{
+        _cleanup_(build_freep) struct build *build = NULL;
+        int r;
+
+        r = build_prepare(&build, conf);
+        if (r < 0)
+                return r;
         r = load_modules(build, diag);
         if (r == 0 && diag_count(diag) == 0)
                 r = create_bricks(build, creating, diag);
@@ -106,6 +118,14 @@ int build_new(struct build **ret, struct conf *conf, void (*creating)(const char
                 return r;
         *ret = TAKE_PTR(build);
         return 0;
+}
+
+void build_look_for_mistakes(struct conf *conf, struct diag *diag)
+{
+        _cleanup_(build_freep) struct build *build = NULL;
+
+        if (conf->module_dir && build_prepare(&build, conf) == 0)
+                (void)load_modules(build, diag);
 }
 
 void build_destroy_bricks(struct build *build, void (*destroying)(const char *name))

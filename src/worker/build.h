@@ -28,6 +28,9 @@ struct build {
 int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
               struct diag *diag);
 
+/* Of a conf that conf_salvage() gave: what is wrong with its bricks' modules and options. */
+void build_look_for_mistakes(struct conf *conf, struct diag *diag);
+
 /* Stops the bricks, callers before those they call. `destroying` is told the name of each before.
  */
 struct build *build_free(struct build *build);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -142,6 +143,7 @@ static int serve(struct conf *conf, struct diag *diag)
         if (r < 0)
                 return fail(r, "The ports cannot be served");
 
+        (void)prctl(PR_SET_PDEATHSIG, 0); /* from here on worker_serve() sees that it is gone */
         if (!arg_check) {
                 r = rpc_start(rpc);
                 if (r < 0)
@@ -164,6 +166,9 @@ static void prepare_process(void)
 {
         struct rlimit files;
         sigset_t all;
+
+        /* A brick's create() may hang, and then only the main process can end it. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 
         /* The main process decides when a worker stops; signals to the whole group are not for it.
          */
@@ -198,8 +203,12 @@ static int run_worker(void)
         if (r < 0)
                 return fail(r, "The configuration cannot be read");
         r = conf_parse(&conf, arg_name, bytes, length, diag);
-        if (r == -EINVAL)
+        if (r == -EINVAL) {
+                conf = conf_salvage(arg_name, bytes, length);
+                if (conf)
+                        build_look_for_mistakes(conf, diag);
                 return fail_config(diag);
+        }
         if (r < 0)
                 return fail(r, "The configuration cannot be read");
 

@@ -234,6 +234,18 @@ def bricks_that_cannot_be_made():
 
 
 @test
+def every_mistake_is_found_in_one_run():
+    """Those of the file, and those that only a module can know."""
+    daemon = Brickd("""  - { name: one, module: echo, options: { typ: LLM } }
+  - { name: two, module: nosuch }
+""", modules=MODULES, extra="wokers: 2").start(ready=False)
+    eq(daemon.process.wait(20), 78)
+    for text in ("wokers: unknown key; did you mean \"workers\"?", "bricks[0].options.typ: unknown key",
+                 "bricks[1].module: "):
+        assert text in daemon.log(), daemon.log()
+
+
+@test
 def a_reload_that_fails_leaves_the_old_serving():
     with Brickd(ECHO, extra="drain: { retire: 1s }") as daemon:
         workers = daemon.workers()
