@@ -21,8 +21,8 @@
 struct node;
 struct diag;
 
-/* name: the file as the user knows it; bytes: its text, for the quoted line; both must outlive the
- * diag. */
+/* name: the file as the user knows it; bytes: its text, for the quoted line, or nothing, if none is
+ * to be quoted; both must outlive the diag. */
 int diag_new(struct diag **ret, const char *name, const char *bytes, size_t length);
 struct diag *diag_free(struct diag *diag);
 DEFINE_CLEANUP(struct diag *, diag_free);

@@ -29,7 +29,7 @@ struct node {
         unsigned key_column;
         size_t index;
 
-        /* NODE_SCALAR: UTF-8 without NUL bytes, ${ENV} already replaced */
+        /* NODE_SCALAR: UTF-8 without NUL bytes, ${ENV} already replaced, if that was asked for */
         const char *text;
         size_t length;
         bool plain; /* neither quoted nor replaced: may be a number, a boolean or null */

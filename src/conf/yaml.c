@@ -37,6 +37,7 @@ struct loader {
         struct diag *diag;
         const char *bytes;
         size_t length;
+        bool expand; /* variables */
 
         struct frame frames[DOCUMENT_DEPTH_MAX];
         size_t depth;
@@ -104,7 +105,7 @@ static const char *explain(const struct loader *loader)
         const char *problem = loader->parser.problem ? loader->parser.problem : "not YAML";
         const char *s = at_mark(loader, &loader->parser.problem_mark);
 
-        if (s[0] == '{' && s > loader->bytes && s[-1] == '$')
+        if (loader->expand && s[0] == '{' && s > loader->bytes && s[-1] == '$')
                 return "inside { } and [ ], quote what has a ${...} in it";
         if (strcmp(problem, "found character that cannot start any token") == 0)
                 return s[0] == '\t' ? "a tab cannot indent: use spaces"
@@ -287,7 +288,7 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
                 node->bad = true;
                 return 0;
         }
-        return text_expand(loader->doc, node, loader->diag);
+        return loader->expand ? text_expand(loader->doc, node, loader->diag) : 0;
 }
 
 static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
@@ -498,8 +499,8 @@ static int load(struct loader *loader)
         }
 }
 
-int yaml_parse(struct document *doc, const char *bytes, size_t length, struct diag *diag,
-               struct node **ret)
+static int parse(struct document *doc, const char *bytes, size_t length, bool expand,
+                 struct diag *diag, struct node **ret)
 {
         _cleanup_(loader_freep) struct loader *loader = NULL;
         const struct node start = { .line = 1, .column = 1 };
@@ -516,6 +517,7 @@ int yaml_parse(struct document *doc, const char *bytes, size_t length, struct di
         loader->diag = diag;
         loader->bytes = bytes;
         loader->length = length;
+        loader->expand = expand;
         r = load(loader);
         if (r < 0)
                 return r;
@@ -529,6 +531,18 @@ int yaml_parse(struct document *doc, const char *bytes, size_t length, struct di
         }
         *ret = loader->root;
         return 0;
+}
+
+int yaml_parse(struct document *doc, const char *bytes, size_t length, struct diag *diag,
+               struct node **ret)
+{
+        return parse(doc, bytes, length, true, diag, ret);
+}
+
+int yaml_parse_verbatim(struct document *doc, const char *bytes, size_t length, struct diag *diag,
+                        struct node **ret)
+{
+        return parse(doc, bytes, length, false, diag, ret);
 }
 
 /* Plain text that this parser or another reads as something else than a string. */

@@ -17,5 +17,9 @@ struct node;
 int yaml_parse(struct document *doc, const char *bytes, size_t length, struct diag *diag,
                struct node **ret);
 
+/* The same, but a $ in a text is a $, and no variable is replaced. */
+int yaml_parse_verbatim(struct document *doc, const char *bytes, size_t length, struct diag *diag,
+                        struct node **ret);
+
 /* Writes a tree that reads back as the same. */
 int yaml_print(const struct node *root, FILE *f);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * brick.h and brick-sdk.h from C++11. There are no designated initialisers in it, so a module in
- * C++ fills in its descriptor by hand, like this.
+ * The headers from C++11. There are no designated initialisers in it, so a module in C++ fills in
+ * its descriptor by hand, like this.
  */
 
 #include "brick-sdk.h"
+#include "brick-yaml.h"
 #include "brick.h"
 
 struct brick_instance {

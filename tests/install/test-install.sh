@@ -18,22 +18,31 @@ while read -r file; do
 	}
 done <"$source/files"
 
-# The module sees nothing but the installed files.
+# The modules see nothing but the installed files.
 PKG_CONFIG_PATH=$(echo "$root"/usr/lib/*/pkgconfig)
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR="$root"
-flags=$(pkg-config --cflags --libs brickd)
-# shellcheck disable=SC2086 # a list of words
-cc -std=c17 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -o "$root/shout.so" \
-	"$source/shout.c" $flags
+build_module() { # NAME PACKAGE
+	# shellcheck disable=SC2046 # a list of words
+	cc -std=c17 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -Wl,--no-undefined \
+		-o "$root/$1.so" "$source/$1.c" $(pkg-config --cflags --libs "$2")
+}
+build_module shout brickd
+build_module words brickd-yaml
+ldd "$root/shout.so" | grep libyaml && {
+	echo "a module without YAML has libyaml"
+	status=1
+}
 
 BRICKD_WORKER=$root/usr/libexec/brickd/brickd-worker
 export BRICKD_WORKER
-"$root/usr/bin/brickd" --inspect "$root/shout.so" >"$root/inspect"
-for word in shout 1.0 rectify; do
-	grep -qi "$word" "$root/inspect" || {
-		echo "brickd --inspect does not say $word:"
-		cat "$root/inspect"
-		status=1
-	}
+for name in shout words; do
+	"$root/usr/bin/brickd" --inspect "$root/$name.so" >"$root/inspect"
+	for word in $name 1.0 rectify; do
+		grep -qi "$word" "$root/inspect" || {
+			echo "brickd --inspect does not say $word:"
+			cat "$root/inspect"
+			status=1
+		}
+	done
 done
 exit $status

@@ -10,8 +10,8 @@
 #include <time.h>
 
 #include "brick-sdk.h"
+#include "brick-yaml.h"
 #include "config.h"
-#include "document.h"
 #include "match.h"
 #include "request.h"
 
@@ -46,22 +46,35 @@ static char *default_rules(void)
         return path;
 }
 
-static int load(struct brick_instance *self, const struct brick_node *blamed, const char *path)
+/* Logs every mistake of a rule file, and blames for them the option that names the file. */
+static void refuse(struct brick_instance *self, const struct brick_node *blamed,
+                   const struct brick_yaml *yaml)
 {
-        struct problems problems = {};
-        int r;
+        size_t count = brick_yaml_mistakes(yaml);
+        const char *first = brick_yaml_mistake(yaml, 0), *line;
 
-        r = rules_read(self->rules, path, &problems);
-        for (size_t i = 0; i < problems.count && i < PROBLEMS_SHOWN; i++)
-                brick_logf(brick_host, self->ctx, BRICK_LOG_ERROR, "%s",
-                           problems_line(&problems, i));
-        if (problems.count == 1)
-                brick_node_errorf(brick_host, self->ctx, blamed, "%s", problems_line(&problems, 0));
-        else if (problems.count > 1)
+        for (size_t i = 0; (line = brick_yaml_mistake(yaml, i)); i++)
+                brick_logf(brick_host, self->ctx, BRICK_LOG_ERROR, "%s", line);
+        if (count == 1)
+                brick_node_errorf(brick_host, self->ctx, blamed, "%s", first);
+        else
                 brick_node_errorf(brick_host, self->ctx, blamed,
                                   "%zu mistakes in the rule file, named in the log; the first: %s",
-                                  problems.count, problems_line(&problems, 0));
-        problems_done(&problems);
+                                  count, first);
+}
+
+static int load(struct brick_instance *self, const struct brick_node *blamed, const char *path)
+{
+        struct brick_yaml *yaml;
+        int r;
+
+        r = brick_yaml_new(&yaml, path);
+        if (r < 0)
+                return r;
+        r = rules_read(self->rules, path, yaml);
+        if (r == -EINVAL)
+                refuse(self, blamed, yaml);
+        brick_yaml_free(yaml);
         return r;
 }
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "document.h"
+#include "brick-yaml.h"
 #include "fold.h"
 #include "match.h"
 
@@ -26,12 +26,11 @@ static const char tests_keys[] = "match, pass";
 /* One file on its way into the rules. */
 struct loader {
         struct rules *rules;
-        const char *file;
-        struct problems *problems;
+        struct brick_yaml *yaml;
         pcre2_compile_context *context;
 };
 
-#define blame(loader, item, ...) problem_add((loader)->problems, (loader)->file, item, __VA_ARGS__)
+#define blame(loader, node, ...) brick_yaml_blame((loader)->yaml, node, __VA_ARGS__)
 
 int rules_new(struct rules **ret)
 {
@@ -108,9 +107,9 @@ static void *append(struct loader *l, void *array, size_t *n, size_t size)
         return memset(p + (*n)++ * size, 0, size);
 }
 
-static char *copy(struct loader *l, const struct item *item)
+static char *copy(struct loader *l, const char *text)
 {
-        char *s = strdup(item->text);
+        char *s = strdup(text);
 
         if (!s)
                 blame(l, NULL, "out of memory");
@@ -131,79 +130,91 @@ static bool is_among(const char *word, const char *words)
 }
 
 /* A map with no other keys than these; false, and a problem, if it is no map. */
-static bool check_map(struct loader *l, const struct item *map, const char *keys)
+static bool check_map(struct loader *l, const struct brick_yaml_node *map, const char *keys)
 {
-        if (map->kind != ITEM_MAP) {
+        if (brick_yaml_kind(map) != BRICK_YAML_MAP) {
                 blame(l, map, "expected a map with the keys %s", keys);
                 return false;
         }
-        for (size_t i = 0; i < map->n; i++)
-                if (!is_among(map->children[i]->key, keys))
-                        blame(l, map->children[i], "unknown key; there are %s", keys);
+        for (size_t i = 0; i < brick_yaml_size(map); i++) {
+                const struct brick_yaml_node *node = brick_yaml_at(map, i);
+
+                if (!is_among(brick_yaml_key(node), keys))
+                        brick_yaml_blame_key(l->yaml, node, "unknown key; there are %s", keys);
+        }
         return true;
 }
 
 /* A word that may appear in a reply: "prompt-injection". */
-static bool check_name(struct loader *l, const struct item *item, const char *name)
+static bool check_name(struct loader *l, const struct brick_yaml_node *node, const char *name)
 {
         static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
         size_t n = strlen(name);
 
         if (n > 0 && n <= NAME_MAX_LENGTH && strspn(name, letters) == n)
                 return true;
-        blame(l, item, "a name is 1 to %d of a-z, 0-9, '-', '_' and '.'", NAME_MAX_LENGTH);
+        blame(l, node, "a name is 1 to %d of a-z, 0-9, '-', '_' and '.'", NAME_MAX_LENGTH);
         return false;
 }
 
-/* A text without NUL bytes; false, and a problem, if it is not. */
-static bool check_text(struct loader *l, const struct item *item)
+/* A text that is not empty; NULL, and a problem, if it is none. */
+static const char *read_text(struct loader *l, const struct brick_yaml_node *node)
 {
-        if (item->kind == ITEM_SCALAR && item->length > 0 && strlen(item->text) == item->length)
-                return true;
-        blame(l, item, "expected a text");
-        return false;
+        const char *text = brick_yaml_text(node);
+
+        if (text && text[0] != '\0')
+                return text;
+        blame(l, node, "expected a text");
+        return NULL;
+}
+
+static bool says(const struct brick_yaml_node *node, const char *text)
+{
+        return brick_yaml_text(node) && strcmp(brick_yaml_text(node), text) == 0;
 }
 
 /* A score or a threshold. */
-static double read_number(struct loader *l, const struct item *item)
+static double read_number(struct loader *l, const struct brick_yaml_node *node)
 {
+        const char *text = brick_yaml_text(node);
         char *end = NULL;
         double value = -1;
 
-        if (item->kind == ITEM_SCALAR && item->plain)
-                value = strtod(item->text, &end);
-        if (end && end != item->text && *end == '\0' && value > 0 && value <= 1)
+        if (text && brick_yaml_plain(node))
+                value = strtod(text, &end);
+        if (end && end != text && *end == '\0' && value > 0 && value <= 1)
                 return value;
-        blame(l, item, "expected a number above 0, up to 1");
+        blame(l, node, "expected a number above 0, up to 1");
         return 1;
 }
 
-static bool read_bool(struct loader *l, const struct item *item)
+static bool read_bool(struct loader *l, const struct brick_yaml_node *node)
 {
-        if (!item || item_is(item, "false"))
+        if (!node || says(node, "false"))
                 return false;
-        if (!item_is(item, "true"))
-                blame(l, item, "expected true or false");
+        if (!says(node, "true"))
+                blame(l, node, "expected true or false");
         return true;
 }
 
 /* A list, or a single text that stands for a list of one. */
-static size_t list_size(const struct item *item)
+static size_t list_size(const struct brick_yaml_node *node)
 {
-        return !item ? 0 : item->kind == ITEM_LIST ? item->n : 1;
+        return !node ? 0 : brick_yaml_kind(node) == BRICK_YAML_LIST ? brick_yaml_size(node) : 1;
 }
 
-static const struct item *list_at(const struct item *item, size_t i)
+static const struct brick_yaml_node *list_at(const struct brick_yaml_node *node, size_t i)
 {
-        return item->kind == ITEM_LIST ? item->children[i] : item;
+        return brick_yaml_kind(node) == BRICK_YAML_LIST ? brick_yaml_at(node, i) : node;
 }
 
-static void read_category(struct loader *l, const struct item *item)
+static void read_category(struct loader *l, const struct brick_yaml_node *node)
 {
-        const struct item *threshold = item_get(item, "threshold");
-        struct category *category = rules_category(l->rules, item->key);
+        const struct brick_yaml_node *threshold = brick_yaml_get(node, "threshold");
+        const char *name = brick_yaml_key(node);
+        struct category *category = rules_category(l->rules, name);
 
-        if (!check_name(l, item, item->key) || !check_map(l, item, category_keys))
+        if (!check_name(l, node, name) || !check_map(l, node, category_keys))
                 return;
         if (!category) {
                 category = append(l, &l->rules->categories, &l->rules->n_categories,
@@ -211,9 +222,8 @@ static void read_category(struct loader *l, const struct item *item)
                 if (!category)
                         return;
                 category->threshold = 0.5;
-                category->name = strdup(item->key);
+                category->name = copy(l, name);
                 if (!category->name) {
-                        blame(l, NULL, "out of memory");
                         l->rules->n_categories--;
                         return;
                 }
@@ -222,57 +232,62 @@ static void read_category(struct loader *l, const struct item *item)
                 category->threshold = read_number(l, threshold);
 }
 
-static void read_categories(struct loader *l, const struct item *map)
+static void read_categories(struct loader *l, const struct brick_yaml_node *map)
 {
-        if (map->kind != ITEM_MAP) {
+        if (brick_yaml_kind(map) != BRICK_YAML_MAP) {
                 blame(l, map, "expected a map of categories");
                 return;
         }
-        for (size_t i = 0; i < map->n; i++)
-                read_category(l, map->children[i]);
+        for (size_t i = 0; i < brick_yaml_size(map); i++)
+                read_category(l, brick_yaml_at(map, i));
 }
 
-static void read_id(struct loader *l, const struct item *item, struct rule *rule)
+static void read_id(struct loader *l, const struct brick_yaml_node *node, struct rule *rule)
 {
+        const char *text = read_text(l, node);
         char *const *known;
 
-        if (!check_text(l, item) || !check_name(l, item, item->text))
+        if (!text || !check_name(l, node, text))
                 return;
-        rule->id = copy(l, item);
+        rule->id = copy(l, text);
         if (!rule->id)
                 return;
         known = tsearch(rule->id, &l->rules->ids, (int (*)(const void *, const void *))strcmp);
         if (!known)
                 blame(l, NULL, "out of memory");
         else if (*known != rule->id)
-                blame(l, item, "there is a rule '%s' already", rule->id);
+                blame(l, node, "there is a rule '%s' already", rule->id);
 }
 
-static void read_language(struct loader *l, const struct item *item, struct category *category)
+static void read_language(struct loader *l, const struct brick_yaml_node *node,
+                          struct category *category)
 {
+        const char *text = read_text(l, node);
         char **language;
 
-        if (!check_text(l, item))
+        if (!text)
                 return;
         for (size_t i = 0; i < category->n_languages; i++)
-                if (strcmp(category->languages[i], item->text) == 0)
+                if (strcmp(category->languages[i], text) == 0)
                         return;
         language = append(l, &category->languages, &category->n_languages, sizeof *language);
         if (language)
-                *language = copy(l, item);
+                *language = copy(l, text);
 }
 
-static void read_category_of_rule(struct loader *l, const struct item *map, struct rule *rule)
+static void read_category_of_rule(struct loader *l, const struct brick_yaml_node *map,
+                                  struct rule *rule)
 {
-        const struct item *item = item_get(map, "category");
-        const struct item *languages = item_get(map, "languages");
+        const struct brick_yaml_node *node = brick_yaml_get(map, "category");
+        const struct brick_yaml_node *languages = brick_yaml_get(map, "languages");
+        const char *name = read_text(l, node);
         struct category *category;
 
-        if (!check_text(l, item))
+        if (!name)
                 return;
-        category = rules_category(l->rules, item->text);
+        category = rules_category(l->rules, name);
         if (!category) {
-                blame(l, item, "there is no category '%s': name it under categories", item->text);
+                blame(l, node, "there is no category '%s': name it under categories", name);
                 return;
         }
         rule->category = (uint32_t)(category - l->rules->categories);
@@ -281,44 +296,47 @@ static void read_category_of_rule(struct loader *l, const struct item *map, stru
                 read_language(l, list_at(languages, i), category);
 }
 
-static void read_regex(struct loader *l, const struct item *item, struct rule *rule, bool exact)
+static void read_regex(struct loader *l, const struct brick_yaml_node *node, struct rule *rule,
+                       bool exact)
 {
         uint32_t options = PCRE2_UTF | PCRE2_DOTALL | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
                            PCRE2_USE_OFFSET_LIMIT | (exact ? 0 : PCRE2_CASELESS);
+        const char *text = read_text(l, node);
         uint32_t may_be_empty = 0;
         PCRE2_SIZE offset;
         char message[128];
         pcre2_code **regex;
         int error;
 
-        if (!check_text(l, item))
+        if (!text)
                 return;
         regex = append(l, &rule->regexes, &rule->n_regexes, sizeof *regex);
         if (!regex)
                 return;
-        *regex = pcre2_compile((PCRE2_SPTR)item->text, item->length, options, &error, &offset,
+        *regex = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &error, &offset,
                                l->context);
         if (!*regex) {
                 pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof message);
-                blame(l, item, "after %zu bytes: %s", offset, message);
+                blame(l, node, "after %zu bytes: %s", offset, message);
                 return;
         }
         pcre2_pattern_info(*regex, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
         if (may_be_empty)
-                blame(l, item, "this regex matches nothing at all as well, so it is in every text");
+                blame(l, node, "this regex matches nothing at all as well, so it is in every text");
         if (pcre2_jit_compile(*regex, PCRE2_JIT_COMPLETE) != 0)
                 l->rules->slow = true;
 }
 
-static void read_literal(struct loader *l, const struct item *item, uint32_t kind)
+static void read_literal(struct loader *l, const struct brick_yaml_node *node, uint32_t kind)
 {
+        const char *text = read_text(l, node);
         struct rules *rules = l->rules;
         struct literal *literal;
 
-        if (!check_text(l, item))
+        if (!text)
                 return;
-        if (rules->list_bytes + item->length > LITERALS_BYTES_MAX) {
-                blame(l, item, "all literals and needs together have over %d bytes",
+        if (rules->list_bytes + strlen(text) > LITERALS_BYTES_MAX) {
+                blame(l, node, "all literals and needs together have over %d bytes",
                       LITERALS_BYTES_MAX);
                 return;
         }
@@ -327,34 +345,36 @@ static void read_literal(struct loader *l, const struct item *item, uint32_t kin
                 return;
         literal->owner = (uint32_t)rules->n_rules - 1;
         literal->kind = kind;
-        literal->text = copy(l, item);
+        literal->text = copy(l, text);
         if (!literal->text)
                 return;
-        literal->length = fold_text(item->text, item->length, literal->text);
+        literal->length = fold_text(text, strlen(text), literal->text);
         if (literal->length == 0)
-                blame(l, item, "nothing is left of this once it is folded");
+                blame(l, node, "nothing is left of this once it is folded");
         rules->list_bytes += literal->length;
 }
 
-static void read_check(struct loader *l, const struct item *item, struct rule *rule)
+static void read_check(struct loader *l, const struct brick_yaml_node *node, struct rule *rule)
 {
-        if (!check_text(l, item))
+        const char *name = read_text(l, node);
+
+        if (!name)
                 return;
-        rule->check = check_find(item->text);
+        rule->check = check_find(name);
         if (!rule->check)
-                blame(l, item, "no such check; there are %s", check_names);
+                blame(l, node, "no such check; there are %s", check_names);
 }
 
 /* What the rule looks for. */
-static void read_patterns(struct loader *l, const struct item *map, struct rule *rule)
+static void read_patterns(struct loader *l, const struct brick_yaml_node *map, struct rule *rule)
 {
         static const char *const of_regex[] = { "check", "needs", "case_sensitive", "raw" };
-        const struct item *regex = item_get(map, "regex");
-        const struct item *needs = item_get(map, "needs");
-        const struct item *literals = item_get(map, "literals");
-        bool exact = read_bool(l, item_get(map, "case_sensitive"));
+        const struct brick_yaml_node *regex = brick_yaml_get(map, "regex");
+        const struct brick_yaml_node *needs = brick_yaml_get(map, "needs");
+        const struct brick_yaml_node *literals = brick_yaml_get(map, "literals");
+        bool exact = read_bool(l, brick_yaml_get(map, "case_sensitive"));
 
-        rule->raw = read_bool(l, item_get(map, "raw"));
+        rule->raw = read_bool(l, brick_yaml_get(map, "raw"));
         rule->needs = needs;
         for (size_t i = 0; i < list_size(regex); i++)
                 read_regex(l, list_at(regex, i), rule, exact);
@@ -362,27 +382,33 @@ static void read_patterns(struct loader *l, const struct item *map, struct rule 
                 read_literal(l, list_at(needs, i), LITERAL_NEED);
         for (size_t i = 0; i < list_size(literals); i++)
                 read_literal(l, list_at(literals, i), LITERAL_WORD);
-        if (item_get(map, "check"))
-                read_check(l, item_get(map, "check"), rule);
+        if (brick_yaml_get(map, "check"))
+                read_check(l, brick_yaml_get(map, "check"), rule);
 
         if (list_size(regex) == 0 && list_size(literals) == 0)
                 blame(l, map, "a rule has a regex or literals");
         for (size_t i = 0; i < sizeof of_regex / sizeof of_regex[0] && !regex; i++)
-                if (item_get(map, of_regex[i]))
-                        blame(l, item_get(map, of_regex[i]), "this goes with a regex");
+                if (brick_yaml_get(map, of_regex[i]))
+                        blame(l, brick_yaml_get(map, of_regex[i]), "this goes with a regex");
 }
 
-static void check_tests(struct loader *l, const struct item *tests)
+/* The texts of one of a rule's tests. */
+static void check_texts(struct loader *l, const struct brick_yaml_node *list)
+{
+        for (size_t i = 0; i < list_size(list); i++)
+                if (!brick_yaml_text(list_at(list, i)))
+                        blame(l, list_at(list, i), "expected a text");
+}
+
+static void check_tests(struct loader *l, const struct brick_yaml_node *tests)
 {
         if (!tests || !check_map(l, tests, tests_keys))
                 return;
-        for (size_t i = 0; i < tests->n; i++)
-                for (size_t j = 0; j < list_size(tests->children[i]); j++)
-                        if (list_at(tests->children[i], j)->kind != ITEM_SCALAR)
-                                blame(l, list_at(tests->children[i], j), "expected a text");
+        check_texts(l, brick_yaml_get(tests, "match"));
+        check_texts(l, brick_yaml_get(tests, "pass"));
 }
 
-static void read_rule(struct loader *l, const struct item *map)
+static void read_rule(struct loader *l, const struct brick_yaml_node *map)
 {
         static const char *const required[] = { "id", "category", "score" };
         struct rule *rule;
@@ -397,65 +423,65 @@ static void read_rule(struct loader *l, const struct item *map)
         if (!rule)
                 return;
         for (size_t i = 0; i < sizeof required / sizeof required[0]; i++)
-                if (!item_get(map, required[i]))
+                if (!brick_yaml_get(map, required[i]))
                         blame(l, map, "'%s' is missing", required[i]);
-        if (item_get(map, "id"))
-                read_id(l, item_get(map, "id"), rule);
-        if (item_get(map, "category"))
+        if (brick_yaml_get(map, "id"))
+                read_id(l, brick_yaml_get(map, "id"), rule);
+        if (brick_yaml_get(map, "category"))
                 read_category_of_rule(l, map, rule);
-        if (item_get(map, "score"))
-                rule->score = read_number(l, item_get(map, "score"));
+        if (brick_yaml_get(map, "score"))
+                rule->score = read_number(l, brick_yaml_get(map, "score"));
         read_patterns(l, map, rule);
-        check_tests(l, item_get(map, "tests"));
+        check_tests(l, brick_yaml_get(map, "tests"));
 }
 
-static void read_rules(struct loader *l, const struct item *list)
+static void read_rules(struct loader *l, const struct brick_yaml_node *list)
 {
-        if (list->kind != ITEM_LIST) {
+        if (brick_yaml_kind(list) != BRICK_YAML_LIST) {
                 blame(l, list, "expected a list of rules");
                 return;
         }
-        for (size_t i = 0; i < list->n; i++)
-                read_rule(l, list->children[i]);
+        for (size_t i = 0; i < brick_yaml_size(list); i++)
+                read_rule(l, brick_yaml_at(list, i));
 }
 
-static void read_file(struct loader *l, const struct item *root)
+static void read_file(struct loader *l, const struct brick_yaml_node *root)
 {
         if (!check_map(l, root, file_keys))
                 return;
-        if (!item_is(item_get(root, "version"), "1"))
-                blame(l, item_get(root, "version"), "a rule file says `version: 1`");
-        if (item_get(root, "categories"))
-                read_categories(l, item_get(root, "categories"));
-        if (item_get(root, "rules"))
-                read_rules(l, item_get(root, "rules"));
+        if (!says(brick_yaml_get(root, "version"), "1"))
+                blame(l, brick_yaml_get(root, "version"), "a rule file says `version: 1`");
+        if (brick_yaml_get(root, "categories"))
+                read_categories(l, brick_yaml_get(root, "categories"));
+        if (brick_yaml_get(root, "rules"))
+                read_rules(l, brick_yaml_get(root, "rules"));
 }
 
-static void run_test(struct loader *l, size_t index, const struct item *item,
+static void run_test(struct loader *l, size_t index, const struct brick_yaml_node *node,
                      enum rule_state wanted)
 {
-        const char *id = l->rules->rules[index].id;
+        const char *id = l->rules->rules[index].id, *text = brick_yaml_text(node);
         enum rule_state state;
         struct match match;
         void *memory;
 
-        memory = malloc(match_size(l->rules, item->length));
+        memory = malloc(match_size(l->rules, strlen(text)));
         if (!memory) {
                 blame(l, NULL, "out of memory");
                 return;
         }
-        if (match_text(&match, l->rules, index, item->text, item->length, memory) == 0) {
+        if (match_text(&match, l->rules, index, text, strlen(text), memory) == 0) {
                 state = match.states[index];
                 if (state == RULE_UNDECIDED)
-                        blame(l, item, "rule '%s' takes too long on this", id);
+                        blame(l, node, "rule '%s' takes too long on this", id);
                 else if (state != wanted)
-                        blame(l, item, "rule '%s' %s this", id,
+                        blame(l, node, "rule '%s' %s this", id,
                               wanted == RULE_HIT ? "does not match" : "matches");
         }
         free(memory);
 }
 
-static void run_tests(struct loader *l, size_t index, const struct item *list,
+static void run_tests(struct loader *l, size_t index, const struct brick_yaml_node *list,
                       enum rule_state wanted)
 {
         for (size_t i = 0; i < list_size(list); i++)
@@ -463,13 +489,14 @@ static void run_tests(struct loader *l, size_t index, const struct item *list,
 }
 
 /* Every rule of the file, on the texts that it says it matches and those it says it does not. */
-static void test_rules(struct loader *l, size_t first, const struct item *rules)
+static void test_rules(struct loader *l, size_t first, const struct brick_yaml_node *rules)
 {
         for (size_t i = first; i < l->rules->n_rules; i++) {
-                const struct item *tests = item_get(rules->children[i - first], "tests");
+                const struct brick_yaml_node *tests = brick_yaml_get(
+                        brick_yaml_at(rules, i - first), "tests");
 
-                run_tests(l, i, item_get(tests, "match"), RULE_HIT);
-                run_tests(l, i, item_get(tests, "pass"), RULE_PASSED);
+                run_tests(l, i, brick_yaml_get(tests, "match"), RULE_HIT);
+                run_tests(l, i, brick_yaml_get(tests, "pass"), RULE_PASSED);
         }
 }
 
@@ -485,12 +512,11 @@ static void build_literals(struct loader *l)
                 blame(l, NULL, "out of memory");
 }
 
-int rules_parse(struct rules *rules, const char *file, const char *bytes, size_t length,
-                struct problems *problems)
+int rules_parse(struct rules *rules, const char *bytes, size_t length, struct brick_yaml *yaml)
 {
-        struct loader l = { .rules = rules, .file = file, .problems = problems };
-        size_t before = problems->count, first = rules->n_rules;
-        struct item *root;
+        struct loader l = { .rules = rules, .yaml = yaml };
+        const struct brick_yaml_node *root;
+        size_t first = rules->n_rules;
 
         l.context = pcre2_compile_context_create(NULL);
         if (!l.context)
@@ -498,16 +524,15 @@ int rules_parse(struct rules *rules, const char *file, const char *bytes, size_t
         pcre2_set_max_pattern_length(l.context, REGEX_MAX_LENGTH);
         pcre2_set_parens_nest_limit(l.context, PARENTHESES_MAX);
 
-        root = document_parse(file, bytes, length, problems);
+        root = brick_yaml_parse(yaml, bytes, length);
         if (root)
                 read_file(&l, root);
-        if (problems->count == before)
+        if (brick_yaml_mistakes(yaml) == 0)
                 build_literals(&l);
-        if (problems->count == before)
-                test_rules(&l, first, item_get(root, "rules"));
-        item_free(root);
+        if (brick_yaml_mistakes(yaml) == 0)
+                test_rules(&l, first, brick_yaml_get(root, "rules"));
         pcre2_compile_context_free(l.context);
-        return problems->count == before ? 0 : -EINVAL;
+        return brick_yaml_mistakes(yaml) == 0 ? 0 : -EINVAL;
 }
 
 /* A whole file; errno says why not. */
@@ -544,7 +569,7 @@ out:
         return bytes;
 }
 
-int rules_read(struct rules *rules, const char *path, struct problems *problems)
+int rules_read(struct rules *rules, const char *path, struct brick_yaml *yaml)
 {
         size_t length = 0;
         char *bytes;
@@ -552,13 +577,13 @@ int rules_read(struct rules *rules, const char *path, struct problems *problems)
 
         bytes = read_bytes(path, &length);
         if (!bytes) {
-                problem_add(problems, path, NULL, "%s",
-                            errno == EFBIG    ? "larger than 4 MiB"
-                            : errno == EINVAL ? "not a regular file"
-                                              : strerror(errno));
+                brick_yaml_blame(yaml, NULL, "%s",
+                                 errno == EFBIG    ? "larger than 4 MiB"
+                                 : errno == EINVAL ? "not a regular file"
+                                                   : strerror(errno));
                 return -EINVAL;
         }
-        r = rules_parse(rules, path, bytes, length, problems);
+        r = rules_parse(rules, bytes, length, yaml);
         free(bytes);
         return r;
 }

@@ -13,7 +13,7 @@
 #include "check.h"
 #include "literals.h"
 
-struct problems;
+struct brick_yaml;
 
 struct category {
         char *name;
@@ -60,12 +60,11 @@ int rules_new(struct rules **ret);
 struct rules *rules_free(struct rules *rules);
 
 /*
- * Adds the rules of a file, and runs the tests in it. -EINVAL: problems has every mistake; -ENOMEM.
- * After a failure only rules_free() is legal.
+ * Adds the rules of a file, and runs the tests in it. yaml is new and gets every mistake: -EINVAL;
+ * or -ENOMEM. After a failure only rules_free() is legal.
  */
-int rules_read(struct rules *rules, const char *path, struct problems *problems);
-int rules_parse(struct rules *rules, const char *file, const char *bytes, size_t length,
-                struct problems *problems);
+int rules_read(struct rules *rules, const char *path, struct brick_yaml *yaml);
+int rules_parse(struct rules *rules, const char *bytes, size_t length, struct brick_yaml *yaml);
 
 /* NULL: none of that name. */
 struct category *rules_category(const struct rules *rules, const char *name);

@@ -3,12 +3,13 @@
 /* bench-guard-rules RULES TEXTS: what it costs to judge texts, one a line, and all of them as one.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "document.h"
+#include "brick-yaml.h"
 #include "match.h"
 
 #define ROUNDS 2000
@@ -61,20 +62,19 @@ static void bench(const struct rules *rules, char *texts, size_t length, void *m
 
 static int load(struct rules **ret, const char *path)
 {
-        struct problems problems = {};
         double start = microseconds();
+        struct brick_yaml *yaml;
         int r;
 
-        r = rules_new(ret);
-        if (r == 0)
-                r = rules_read(*ret, path, &problems);
+        if (rules_new(ret) < 0 || brick_yaml_new(&yaml, path) < 0)
+                return -ENOMEM;
+        r = rules_read(*ret, path, yaml);
         if (r < 0)
-                fprintf(stderr, "%s\n",
-                        problems.count ? problems_line(&problems, 0) : strerror(-r));
+                fprintf(stderr, "%s\n", brick_yaml_mistake(yaml, 0));
         else
                 printf("%zu rules loaded in %.1f ms\n", (*ret)->n_rules,
                        (microseconds() - start) / 1e3);
-        problems_done(&problems);
+        brick_yaml_free(yaml);
         return r;
 }
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "document.h"
+#include "brick-yaml.h"
 #include "match.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,18 +23,19 @@ static void judge(const struct rules *rules)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        struct problems problems = {};
+        struct brick_yaml *yaml;
         struct rules *rules;
         int r;
 
-        if (rules_new(&rules) < 0)
+        if (rules_new(&rules) < 0 || brick_yaml_new(&yaml, "f") < 0)
                 abort();
-        r = rules_parse(rules, "f", (const char *)data, size, &problems);
-        if ((r < 0) != (problems.count > 0) || (r < 0 && !problems.lines[0]))
+        r = rules_parse(rules, (const char *)data, size, yaml);
+        if ((r < 0) != (brick_yaml_mistakes(yaml) > 0) ||
+            (r < 0) != (brick_yaml_mistake(yaml, 0) != NULL))
                 abort();
         if (r == 0)
                 judge(rules);
-        problems_done(&problems);
+        brick_yaml_free(yaml);
         rules_free(rules);
         return 0;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "document.h"
+#include "brick-yaml.h"
 #include "fold.h"
 #include "match.h"
 #include "request.h"
@@ -31,11 +31,13 @@ static const char yaml[] =
 
 static struct rules *load(void)
 {
-        struct problems problems = {};
+        struct brick_yaml *file;
         struct rules *rules;
 
-        if (rules_new(&rules) < 0 || rules_parse(rules, "f", yaml, strlen(yaml), &problems) < 0)
+        if (rules_new(&rules) < 0 || brick_yaml_new(&file, "f") < 0 ||
+            rules_parse(rules, yaml, strlen(yaml), file) < 0)
                 abort();
+        brick_yaml_free(file);
         return rules;
 }
 

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "brick-yaml.h"
 #include "check.h"
-#include "document.h"
 #include "fold.h"
 #include "literals.h"
 #include "match.h"
@@ -259,16 +259,18 @@ static void test_requests(void)
 
 /* ---- matching --------------------------------------------------------------------------- */
 
-static struct rules *rules_of(const char *yaml)
+static struct rules *rules_of(const char *text)
 {
-        struct problems problems = {};
+        struct brick_yaml *yaml;
         struct rules *rules;
 
         assert(rules_new(&rules) == 0);
-        if (rules_parse(rules, "test", yaml, strlen(yaml), &problems) < 0) {
-                fprintf(stderr, "%s\n", problems.lines[0]);
+        assert(brick_yaml_new(&yaml, "test") == 0);
+        if (rules_parse(rules, text, strlen(text), yaml) < 0) {
+                fprintf(stderr, "%s\n", brick_yaml_mistake(yaml, 0));
                 abort();
         }
+        brick_yaml_free(yaml);
         return rules;
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "document.h"
+#include "brick-yaml.h"
 #include "match.h"
 
 /* A good beginning, four lines. */
@@ -21,30 +21,39 @@ static const struct {
         const char *yaml;
         const char *problems; /* one a line */
 } mistakes[] = {
-        { "", "f: the file is empty\n" },
-        { "# nothing\n", "f: the file is empty\n" },
+        { "", "f:1:1: expected a map with the keys version, categories, rules\n" },
+        { "# nothing\n", "f:1:1: expected a map with the keys version, categories, rules\n" },
         { "just words", "f:1:1: expected a map with the keys version, categories, rules\n" },
-        { "a: [1, 2", "f:2:1: did not find expected ',' or ']'\n" },
-        { "a:\n\tb: 1\n", "f:2:1: found character that cannot start any token\n" },
-        { "ok: 1\nbad: \xff\n", "f:2:1: not UTF-8: invalid leading UTF-8 octet\n" },
-        { "version: 1\n---\nversion: 1\n", "f:2:1: a second document in one file\n" },
-        { "a: &x 1\n", "f:1:4: anchors, aliases and tags have no meaning in a rule file\n" },
-        { "a: !!str 1\n", "f:1:4: anchors, aliases and tags have no meaning in a rule file\n" },
-        { "? [a]\n: 1\n", "f:1:3: a key must be a single word\n" },
-        { "\"a\\0b\": 1\n", "f:1:1: a key must not contain a NUL byte\n" },
-        { "version: 1\nversion: 1\n", "f:2:1: the key 'version' is here twice\n" },
-        { "[[[[[[[[[[", "f:1:9: nested too deep\n" },
+        { "a: [1, 2",
+          "f:2:1: expected \",\" or \"]\" (while parsing a flow sequence from line 1)\n" },
+        { "a:\n\tb: 1\n", "f:2:1: a tab cannot indent: use spaces\n" },
+        { "ok: 1\nbad: \xff\n", "f:2:6: not UTF-8: byte 0xff\n" },
+        { "version: 1\n---\nversion: 1\n",
+          "f:2:1: a second document begins: there can be only one\n" },
+        { "version: 1\nrules: !!seq []\n",
+          "f:2:8: tags such as tag:yaml.org,2002:seq are not supported\n" },
+        { "? [a]\n: 1\n", "f:1:3: a key must be a word, not a list or a map\n" },
+        { "\"a\\0b\": 1\n", "f:1:1: a key has neither an anchor nor a NUL character\n" },
+        { "version: 1\nrules: \"a\\0b\"\n", "f:2:8: rules: holds a NUL character\n" },
+        { "version: 1\nversion: 1\n", "f:2:1: version: duplicate key; the first is on line 1\n" },
+        { "version: 1\nrules: *x\n", "f:2:8: no anchor &x comes before this alias\n" },
+        /* one run tells of mistakes of all kinds, by place */
+        { "version: 2\nrule: !x []\nversion: 1\n",
+          "f:1:10: version: a rule file says `version: 1`\n"
+          "f:2:1: rule: unknown key; there are version, categories, rules\n"
+          "f:2:7: tags such as !x are not supported\n"
+          "f:3:1: version: duplicate key; the first is on line 1\n" },
         { "version: 2\n", "f:1:10: version: a rule file says `version: 1`\n" },
         { "rules: []\n", "f: a rule file says `version: 1`\n" },
         { "version: 1\nrule: []\n",
-          "f:2:7: rule: unknown key; there are version, categories, rules\n" },
+          "f:2:1: rule: unknown key; there are version, categories, rules\n" },
         { "version: 1\ncategories: []\nrules: {}\n",
           "f:2:13: categories: expected a map of categories\n"
           "f:3:8: rules: expected a list of rules\n" },
         { "version: 1\ncategories: { Shout: {}, c: { threshold: 2, limit: 1 }, d: 1 }\n",
           "f:2:22: categories.Shout: a name is 1 to 64 of a-z, 0-9, '-', '_' and '.'\n"
-          "f:2:52: categories.c.limit: unknown key; there are threshold, description\n"
           "f:2:42: categories.c.threshold: expected a number above 0, up to 1\n"
+          "f:2:45: categories.c.limit: unknown key; there are threshold, description\n"
           "f:2:60: categories.d: expected a map with the keys threshold, description\n" },
         { HEAD "  - word\n",
           "f:4:5: rules[0]: expected a map with the keys id, category, score, description, "
@@ -74,17 +83,17 @@ static const struct {
           "f:7:19: rules[0].literals[1]: nothing is left of this once it is folded\n"
           "f:7:29: rules[0].literals[2]: expected a text\n" },
         { RULE "    literals: a\n    needs: b\n    raw: yes\n    check: luhn\n",
-          "f:9:10: rules[0].raw: expected true or false\n"
-          "f:10:12: rules[0].check: this goes with a regex\n"
           "f:8:12: rules[0].needs: this goes with a regex\n"
-          "f:9:10: rules[0].raw: this goes with a regex\n" },
+          "f:9:10: rules[0].raw: expected true or false\n"
+          "f:9:10: rules[0].raw: this goes with a regex\n"
+          "f:10:12: rules[0].check: this goes with a regex\n" },
         { RULE "    regex: x\n    check: crc32\n",
           "f:8:12: rules[0].check: no such check; there are luhn, iban, tw-id, cn-id\n" },
         { RULE "    regex: x\n    languages: [en, {}]\n",
           "f:8:21: rules[0].languages[1]: expected a text\n" },
         { RULE "    regex: x\n    tests: { match: [[]], fail: a, pass: {} }\n",
-          "f:8:33: rules[0].tests.fail: unknown key; there are match, pass\n"
           "f:8:22: rules[0].tests.match[0]: expected a text\n"
+          "f:8:27: rules[0].tests.fail: unknown key; there are match, pass\n"
           "f:8:42: rules[0].tests.pass: expected a text\n" },
         /* a file's own tests come last, when all else is well */
         { RULE "    regex: x\n    tests:\n      match: [a x, b]\n      pass: [c, x]\n",
@@ -99,15 +108,31 @@ static const struct {
           "f:9:21: rules[0].tests.match: rule 'x' does not match this\n" },
 };
 
-static char *join(const struct problems *problems)
+static struct brick_yaml *yaml_new(const char *name)
+{
+        struct brick_yaml *yaml;
+
+        assert(brick_yaml_new(&yaml, name) == 0);
+        return yaml;
+}
+
+static struct rules *rules_empty(void)
+{
+        struct rules *rules;
+
+        assert(rules_new(&rules) == 0);
+        return rules;
+}
+
+static char *join(const struct brick_yaml *yaml)
 {
         char *joined = NULL;
         size_t size;
         FILE *f = open_memstream(&joined, &size);
 
         assert(f);
-        for (size_t i = 0; i < problems->count && i < PROBLEMS_SHOWN; i++)
-                fprintf(f, "%s\n", problems->lines[i]);
+        for (size_t i = 0; brick_yaml_mistake(yaml, i); i++)
+                fprintf(f, "%s\n", brick_yaml_mistake(yaml, i));
         fclose(f);
         return joined;
 }
@@ -115,21 +140,20 @@ static char *join(const struct problems *problems)
 static void test_mistakes(void)
 {
         for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
-                const char *yaml = mistakes[i].yaml;
-                struct problems problems = {};
-                struct rules *rules;
+                const char *text = mistakes[i].yaml;
+                struct brick_yaml *yaml = yaml_new("f");
+                struct rules *rules = rules_empty();
                 char *said;
 
-                assert(rules_new(&rules) == 0);
-                assert(rules_parse(rules, "f", yaml, strlen(yaml), &problems) == -EINVAL);
-                said = join(&problems);
+                assert(rules_parse(rules, text, strlen(text), yaml) == -EINVAL);
+                said = join(yaml);
                 if (strcmp(said, mistakes[i].problems) != 0) {
-                        fprintf(stderr, "of\n%s\nis said\n%s\nand not\n%s\n", yaml, said,
+                        fprintf(stderr, "of\n%s\nis said\n%s\nand not\n%s\n", text, said,
                                 mistakes[i].problems);
                         abort();
                 }
                 free(said);
-                problems_done(&problems);
+                brick_yaml_free(yaml);
                 rules_free(rules);
         }
 }
@@ -137,51 +161,107 @@ static void test_mistakes(void)
 /* Of many mistakes the first 20 are kept and all are counted. */
 static void test_many_mistakes(void)
 {
-        struct problems problems = {};
-        struct rules *rules;
-        char *yaml = NULL;
+        struct brick_yaml *yaml = yaml_new("f");
+        struct rules *rules = rules_empty();
+        char *text = NULL;
         size_t size;
-        FILE *f = open_memstream(&yaml, &size);
+        FILE *f = open_memstream(&text, &size);
 
         assert(f);
         fputs(HEAD, f);
         for (int i = 0; i < 1000; i++)
                 fputs("  - 1\n", f);
         fclose(f);
-        assert(rules_new(&rules) == 0);
-        assert(rules_parse(rules, "f", yaml, size, &problems) == -EINVAL);
-        assert(problems.count == 1000 && problems.lines[PROBLEMS_SHOWN - 1]);
-        problems_done(&problems);
+        assert(rules_parse(rules, text, size, yaml) == -EINVAL);
+        assert(brick_yaml_mistakes(yaml) == 1000);
+        assert(strncmp(brick_yaml_mistake(yaml, 0), "f:4:5: rules[0]: ", 17) == 0);
+        assert(strncmp(brick_yaml_mistake(yaml, 19), "f:23:5: rules[19]: ", 19) == 0);
+        assert(!brick_yaml_mistake(yaml, 20));
+        brick_yaml_free(yaml);
         rules_free(rules);
-        free(yaml);
+        free(text);
 }
 
 /* The largest file that is allowed, and one rule more. */
 static void test_many_rules(void)
 {
         for (int n = RULES_MAX; n <= RULES_MAX + 1; n++) {
-                struct problems problems = {};
-                struct rules *rules;
-                char *yaml = NULL;
+                struct brick_yaml *yaml = yaml_new("f");
+                struct rules *rules = rules_empty();
+                char *text = NULL;
                 size_t size;
-                FILE *f = open_memstream(&yaml, &size);
+                FILE *f = open_memstream(&text, &size);
 
                 assert(f);
                 fputs(HEAD, f);
                 for (int i = 0; i < n; i++)
                         fprintf(f, "  - { id: r%d, category: c, score: 1, literals: x%x }\n", i, i);
                 fclose(f);
-                assert(rules_new(&rules) == 0);
                 if (n == RULES_MAX) {
-                        assert(rules_parse(rules, "f", yaml, size, &problems) == 0);
+                        assert(rules_parse(rules, text, size, yaml) == 0);
                 } else {
-                        assert(rules_parse(rules, "f", yaml, size, &problems) == -EINVAL);
-                        assert(strstr(problems.lines[0], "more than 10000 rules"));
+                        assert(rules_parse(rules, text, size, yaml) == -EINVAL);
+                        assert(strstr(brick_yaml_mistake(yaml, 0), "more than 10000 rules"));
                 }
-                problems_done(&problems);
+                brick_yaml_free(yaml);
                 rules_free(rules);
-                free(yaml);
+                free(text);
         }
+}
+
+/* Deep nesting and an alias that grows without end are refused, not followed. */
+static void test_bombs(void)
+{
+        static const char deep[] = "f:1:65: nested deeper than 64 levels";
+        static const char grown[] = "f:5:16: more than 100000 values, each use of an alias counted";
+        static const char bomb[] = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+                                   "b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+                                   "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n"
+                                   "d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+                                   "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n";
+        char brackets[1000];
+        const struct {
+                const char *text;
+                size_t length;
+                const char *line;
+        } cases[] = { { brackets, sizeof brackets, deep }, { bomb, strlen(bomb), grown } };
+
+        memset(brackets, '[', sizeof brackets);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                struct brick_yaml *yaml = yaml_new("f");
+                struct rules *rules = rules_empty();
+
+                assert(rules_parse(rules, cases[i].text, cases[i].length, yaml) == -EINVAL);
+                assert(strcmp(brick_yaml_mistake(yaml, 0), cases[i].line) == 0);
+                brick_yaml_free(yaml);
+                rules_free(rules);
+        }
+}
+
+static void expect_loaded(struct rules *rules, const char *text)
+{
+        struct brick_yaml *yaml = yaml_new("f");
+
+        if (rules_parse(rules, text, strlen(text), yaml) < 0) {
+                fprintf(stderr, "%s\n", brick_yaml_mistake(yaml, 0));
+                abort();
+        }
+        brick_yaml_free(yaml);
+}
+
+/* A $ in a regex is a $, and ${HOME} is not the environment's. Texts may be shared by an alias. */
+static void test_verbatim(void)
+{
+        struct rules *rules = rules_empty();
+
+        expect_loaded(rules, RULE "    regex: ['x\\$$', \"a$\", '[${]{2}HOME}']\n"
+                                  "    tests: { match: &texts ['x$', a, '${HOME}'] }\n"
+                                  "  - id: y\n"
+                                  "    category: c\n"
+                                  "    score: 1\n"
+                                  "    regex: '.'\n"
+                                  "    tests: { match: *texts }\n");
+        rules_free(rules);
 }
 
 /* A second file adds rules, and changes thresholds; its own tests see all the rules. */
@@ -196,33 +276,33 @@ static void test_two_files(void)
                                      "    literals: more\n"
                                      "    tests: { match: no more, pass: x }\n";
         static const char again[] = RULE "    regex: z\n";
-        struct problems problems = {};
-        struct rules *rules;
+        struct brick_yaml *yaml = yaml_new("h");
+        struct rules *rules = rules_empty();
 
-        assert(rules_new(&rules) == 0);
-        assert(rules_parse(rules, "f", again, strlen(again), &problems) == 0);
-        assert(rules_parse(rules, "g", second, strlen(second), &problems) == 0);
+        expect_loaded(rules, again);
+        expect_loaded(rules, second);
         assert(rules->n_rules == 2 && rules->n_categories == 1);
         assert(rules_category(rules, "c")->threshold == 0.2);
         assert(rules_category(rules, "c")->n_rules == 2);
         assert(!rules_category(rules, "d"));
-        assert(rules_parse(rules, "h", again, strlen(again), &problems) == -EINVAL);
-        assert(strcmp(problems.lines[0], "h:4:9: rules[0].id: there is a rule 'x' already") == 0);
-        problems_done(&problems);
+        assert(rules_parse(rules, again, strlen(again), yaml) == -EINVAL);
+        assert(strcmp(brick_yaml_mistake(yaml, 0),
+                      "h:4:9: rules[0].id: there is a rule 'x' already") == 0);
+        brick_yaml_free(yaml);
         rules_free(rules);
 }
 
 static void expect_unreadable(const char *path, const char *why)
 {
-        struct problems problems = {};
-        struct rules *rules;
+        struct brick_yaml *yaml = yaml_new(path);
+        struct rules *rules = rules_empty();
         char line[256];
 
         snprintf(line, sizeof line, "%s: %s", path, why);
-        assert(rules_new(&rules) == 0);
-        assert(rules_read(rules, path, &problems) == -EINVAL);
-        assert(problems.count == 1 && strcmp(problems.lines[0], line) == 0);
-        problems_done(&problems);
+        assert(rules_read(rules, path, yaml) == -EINVAL);
+        assert(brick_yaml_mistakes(yaml) == 1);
+        assert(strcmp(brick_yaml_mistake(yaml, 0), line) == 0);
+        brick_yaml_free(yaml);
         rules_free(rules);
 }
 
@@ -245,14 +325,14 @@ static void test_unreadable(void)
 
 static struct rules *load(const char *path)
 {
-        struct problems problems = {};
-        struct rules *rules;
+        struct brick_yaml *yaml = yaml_new(path);
+        struct rules *rules = rules_empty();
 
-        assert(rules_new(&rules) == 0);
-        if (rules_read(rules, path, &problems) < 0) {
-                fputs(join(&problems), stderr);
+        if (rules_read(rules, path, yaml) < 0) {
+                fputs(join(yaml), stderr);
                 abort();
         }
+        brick_yaml_free(yaml);
         return rules;
 }
 
@@ -318,6 +398,8 @@ int main(int argc, char **argv)
         test_mistakes();
         test_many_mistakes();
         test_many_rules();
+        test_bombs();
+        test_verbatim();
         test_two_files();
         test_unreadable();
 
