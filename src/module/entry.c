@@ -84,6 +84,9 @@ const char *entry_stuck(uint64_t limit, uint64_t *ret_held)
 void entry_guard_stack(void)
 {
         const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof signal_stack };
+        stack_t old;
 
-        (void)sigaltstack(&stack, NULL);
+        /* A sanitizer gives threads one of its own, and takes back what it finds there. */
+        if (sigaltstack(NULL, &old) == 0 && old.ss_flags & SS_DISABLE)
+                (void)sigaltstack(&stack, NULL);
 }
