@@ -401,11 +401,45 @@ class Streams(Case):
         self.assertLess(result["ms"], 500)
 
     def test_reuse(self):
-        self.server.scenarios["m"] = hello
+        """The answer and its transfer end in one piece: the next call finds the connection free."""
+
+        async def scenario(request):
+            await request.whole(delta("a") + b"data: [DONE]\n\n", kind="text/event-stream")
+
+        self.server.scenarios["m"] = scenario
         calls = [{"method": "stream", "model": "m", "wait": True} for _ in range(5)]
         for result in self.run_calls(*calls):
-            self.assert_ok(result, "Hello", " world")
+            self.assert_ok(result, "a")
         self.assertEqual(self.server.connections, 1)
+
+    def test_reuse_after_lingering(self):
+        """A transfer that ends after its call, during the second one, leaves the third one its
+        connection."""
+        second_came, first_ended = asyncio.Event(), asyncio.Event()
+
+        async def first(request):
+            await request.head()
+            await request.chunk(b"data: [DONE]\n\n")
+            await second_came.wait()
+            await request.end()
+            first_ended.set()
+
+        async def second(request):
+            second_came.set()
+            await first_ended.wait()
+            await request.head()
+            await request.chunk(b"data: [DONE]\n\n")
+            await request.wait_closed()
+            return False
+
+        self.server.scenarios.update(first=first, second=second, third=hello)
+        *others, third = self.run_calls(
+            *({"method": "stream", "model": model, "wait": True} for model in self.server.scenarios)
+        )
+        for result in others:
+            self.assert_ok(result)
+        self.assert_ok(third, "Hello", " world")
+        self.assertEqual([request.connection for request in self.server.requests], [1, 2, 1])
 
     def test_stale_connection(self):
         """The server closes an idle connection just as the next request comes."""
