@@ -9,6 +9,7 @@
 #include "ctl/lines.h"
 #include "ctl/output.h"
 #include "ctl/target.h"
+#include "util/grpc-status.h"
 
 /* Models may think for minutes. */
 #define CALL_TIMEOUT (INT64_C(300) * 1000000000)
@@ -206,7 +207,7 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a %s",
                                  call->types->output->short_name);
         if (status != 0) {
-                fprintf(stderr, "gRPC error %s: ", rpc_status_name(status));
+                fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
                 output_text(stderr, text);
                 fputc('\n', stderr);
                 return CTL_UNREACHABLE;

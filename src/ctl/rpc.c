@@ -248,28 +248,3 @@ int rpc_finish(struct rpc *rpc, const char **ret_text)
 
         return (int)rpc->status;
 }
-
-const char *rpc_status_name(int status)
-{
-        static const char *const names[] = {
-                "OK",
-                "CANCELLED",
-                "UNKNOWN",
-                "INVALID_ARGUMENT",
-                "DEADLINE_EXCEEDED",
-                "NOT_FOUND",
-                "ALREADY_EXISTS",
-                "PERMISSION_DENIED",
-                "RESOURCE_EXHAUSTED",
-                "FAILED_PRECONDITION",
-                "ABORTED",
-                "OUT_OF_RANGE",
-                "UNIMPLEMENTED",
-                "INTERNAL",
-                "UNAVAILABLE",
-                "DATA_LOSS",
-                "UNAUTHENTICATED",
-        };
-
-        return status >= 0 && (size_t)status < ELEMENTSOF(names) ? names[status] : "UNKNOWN";
-}

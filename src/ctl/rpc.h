@@ -49,5 +49,3 @@ void rpc_cancel(struct rpc *rpc);
  * gRPC status; the server's words for it stay with the call.
  */
 int rpc_finish(struct rpc *rpc, const char **ret_text);
-
-const char *rpc_status_name(int status);

@@ -8,6 +8,7 @@
 #include "rpc/server.h"
 #include "rpc/validate.h"
 #include "util/clock.h"
+#include "util/grpc-status.h"
 #include "util/log.h"
 
 #define FIELDS_MAX 16
@@ -75,7 +76,7 @@ void access_log(struct rpc_call *call)
         (void)snprintf(code, sizeof code, "%" PRId32, in_band ? outcome->code : 200);
         add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
         add_string(&line, "RPC_METHOD", path);
-        add_string(&line, "RPC_STATUS", rpc_status_name(status));
+        add_string(&line, "RPC_STATUS", grpc_status_to_string(status));
         if (instance) {
                 add_string(&line, "BRICK", instance->conf->name);
                 add_string(&line, "BRICK_TYPE", brick_type_to_string(instance->type));
@@ -94,7 +95,7 @@ void access_log(struct rpc_call *call)
 
         log_fields(LOG_LEVEL_INFO, line.fields, line.n, "%s %s %s%s%s in %" PRIu64 ".%03u ms",
                    instance ? instance->conf->name : "-",
-                   call->method ? service_method_name(call->method->method) : "unknown method",
-                   rpc_status_name(status), in_band ? " error " : "", in_band ? code : "",
+                   call->method ? brick_method_to_string(call->method->method) : "unknown method",
+                   grpc_status_to_string(status), in_band ? " error " : "", in_band ? code : "",
                    usec / 1000, (unsigned)(usec % 1000));
 }

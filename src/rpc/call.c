@@ -26,31 +26,6 @@ static struct rpc_call *call_of(struct brick_call *base)
         return (struct rpc_call *)base;
 }
 
-const char *rpc_status_name(unsigned status)
-{
-        static const char *const names[] = {
-                "OK",
-                "CANCELLED",
-                "UNKNOWN",
-                "INVALID_ARGUMENT",
-                "DEADLINE_EXCEEDED",
-                "NOT_FOUND",
-                "ALREADY_EXISTS",
-                "PERMISSION_DENIED",
-                "RESOURCE_EXHAUSTED",
-                "FAILED_PRECONDITION",
-                "ABORTED",
-                "OUT_OF_RANGE",
-                "UNIMPLEMENTED",
-                "INTERNAL",
-                "UNAVAILABLE",
-                "DATA_LOSS",
-                "UNAUTHENTICATED",
-        };
-
-        return status < ELEMENTSOF(names) ? names[status] : "UNKNOWN";
-}
-
 /* --- batches ---------------------------------------------------------------------------------- */
 
 /* Lock held. The core refuses a batch only for reasons that are ours; the call is then beyond help.

@@ -125,6 +125,3 @@ void rpc_call_expire(struct rpc_call *call);
 
 /* Frees what recycled calls keep. */
 void rpc_call_destroy(struct rpc_call *call);
-
-/* gRPC's name of a status: "OK", "NOT_FOUND". */
-const char *rpc_status_name(unsigned status);

@@ -310,7 +310,7 @@ static void add_method(struct rpc_port *port, const struct route *route, uint32_
                        DECODE_ERROR "Error parsing message with type '%s'", method->request->name);
         method->parse_error = method->request_error + strlen(DECODE_ERROR);
         (void)snprintf(method->path, sizeof method->path, "/%s/%s", service->name,
-                       service_method_name(number));
+                       brick_method_to_string(number));
         if (port->server)
                 method->handle = grpc_server_register_method(
                         port->server, method->path, NULL,

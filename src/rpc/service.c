@@ -121,19 +121,6 @@ const struct service *service_of_type(unsigned type)
         return NULL;
 }
 
-const char *service_method_name(uint32_t method)
-{
-        static const char *const names[] = {
-                [BRICK_METHOD_SERVICE_INFO] = "GetServiceInfo",
-                [BRICK_METHOD_UNARY] = "Unary",
-                [BRICK_METHOD_OUTPUT_STREAMING] = "OutputStreaming",
-                [BRICK_METHOD_INPUT_STREAMING] = "InputStreaming",
-                [BRICK_METHOD_BIDI_STREAMING] = "BidiStreaming",
-        };
-
-        return method < ELEMENTSOF(names) ? names[method] : NULL;
-}
-
 const ProtobufCMessageDescriptor *service_request(const struct service *service, uint32_t method)
 {
         return method == BRICK_METHOD_SERVICE_INFO

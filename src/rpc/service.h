@@ -30,9 +30,6 @@ struct service {
 /* NULL: no such type. */
 const struct service *service_of_type(unsigned type);
 
-/* "Unary" and so on. */
-const char *service_method_name(uint32_t method);
-
 /* The types of one method: all but GetServiceInfo have their service's. */
 const ProtobufCMessageDescriptor *service_request(const struct service *service, uint32_t method);
 const ProtobufCMessageDescriptor *service_reply(const struct service *service, uint32_t method);
