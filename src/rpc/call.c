@@ -12,9 +12,14 @@
 #include "rpc/validate.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/utf8.h"
 
 /* What a refused client is asked to wait before it tries again. */
 #define PUSHBACK_MS "1000"
+
+/* A gRPC message travels as a header, three bytes for each that is not ASCII, and clients accept 8
+ * KiB. */
+#define STATUS_MESSAGE_MAX 2048
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -224,10 +229,11 @@ static size_t op_status(struct rpc_call *call, grpc_op *op)
 {
         const struct outcome *outcome = &call->base.outcome;
         unsigned status = outcome->in_band ? GRPC_STATUS_OK : outcome->status;
+        const struct brick_str *message = &outcome->message;
 
         call->ending = true;
-        call->details_out = grpc_slice_from_static_buffer(outcome->message.ptr,
-                                                          outcome->message.len);
+        call->details_out = grpc_slice_from_static_buffer(
+                message->ptr, utf8_prefix(message->ptr, message->len, STATUS_MESSAGE_MAX));
         *op = (grpc_op){
                 .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
                 .data.send_status_from_server = {

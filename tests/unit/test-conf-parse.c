@@ -601,7 +601,7 @@ static void test_quotes(void)
                 f = open_memstream(&found, &length);
                 assert(f);
                 diag_print(diag, f);
-                assert(fclose(f) == 0);
+                assert(fclose(f) == 0 && found);
                 if (strncmp(found, cases[i].expected, length - 1) != 0)
                         fprintf(stderr, "--- expected\n%s\n--- found\n%s", cases[i].expected,
                                 found);

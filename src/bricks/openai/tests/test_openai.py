@@ -709,7 +709,8 @@ class Timeouts(Case):
 class Cancelling(Case):
     def cancelled(self, result, *texts):
         self.assertEqual((result["status"], result["replies"]), (1, [[t, False] for t in texts]))
-        self.assertLess(result["ms"], 100)
+        # "At once", on a loaded machine: any wait that could come before is a second or more.
+        self.assertLess(result["ms"], 500)
 
     def test_in_the_stream(self):
         async def scenario(request):
