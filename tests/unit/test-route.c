@@ -17,6 +17,7 @@ enum { BRICKS_MAX = 8 };
 
 /* Bricks whose names begin with g are of type Guard, all others of type LLM. */
 static struct setup {
+        char text[2048]; /* the diag quotes it */
         struct conf *conf;
         struct diag *diag;
         struct instance instances[BRICKS_MAX];
@@ -27,14 +28,13 @@ static struct setup {
 static int begin(const char *bricks)
 {
         static const char head[] = "ports:\n  - listen: 127.0.0.1:0\nbricks:\n";
-        char text[2048];
         int n;
 
-        n = snprintf(text, sizeof text, "%s%s", head, bricks);
-        assert(n > 0 && (size_t)n < sizeof text);
         setup = (struct setup){};
-        assert(diag_new(&setup.diag, "test.yaml", text, (size_t)n) == 0);
-        assert(conf_parse(&setup.conf, "test.yaml", text, (size_t)n, setup.diag) == 0);
+        n = snprintf(setup.text, sizeof setup.text, "%s%s", head, bricks);
+        assert(n > 0 && (size_t)n < sizeof setup.text);
+        assert(diag_new(&setup.diag, "test.yaml", setup.text, (size_t)n) == 0);
+        assert(conf_parse(&setup.conf, "test.yaml", setup.text, (size_t)n, setup.diag) == 0);
         assert(setup.conf->n_bricks <= BRICKS_MAX);
         for (size_t i = 0; i < setup.conf->n_bricks; i++) {
                 const struct conf_brick *brick = &setup.conf->bricks[i];
