@@ -209,8 +209,8 @@ static size_t op_headers(struct rpc_call *call, grpc_op *op)
 static grpc_slice reply_slice(const struct rpc_reply *reply)
 {
         return reply->base.size <= GRPC_SLICE_INLINED_SIZE
-                       ? grpc_slice_from_copied_buffer(GRPC_SLICE_START_PTR(reply->slice),
-                                                       reply->base.size)
+                       ? grpc_slice_from_copied_buffer(
+                                 (const char *)GRPC_SLICE_START_PTR(reply->slice), reply->base.size)
                        : grpc_slice_ref(reply->slice);
 }
 
