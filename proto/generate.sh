@@ -8,6 +8,6 @@ tmp=$(mktemp -d "$out/protoc-c.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 "$protoc_c" -I"$proto" -I"$google" --c_out="$tmp" "$folder/$name.proto"
 for ext in c h; do
-	sed 's|#include "[a-z/]*/\([a-z]*\.pb-c\.h\)"|#include "\1"|' \
+	sed 's|#include "[a-z0-9/]*/\([a-z]*\.pb-c\.h\)"|#include "\1"|' \
 		"$tmp/$folder/$name.pb-c.$ext" >"$out/$name.pb-c.$ext"
 done

@@ -34,7 +34,7 @@ extern "C" {
 
 /* MAJOR is also part of the entry symbol's name: bump it, and rename, on a break. */
 #define BRICK_ABI_MAJOR 1
-#define BRICK_ABI_MINOR 0
+#define BRICK_ABI_MINOR 1
 #define BRICK_ENTRY_NAME "brick_module_v1"
 #define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
 
@@ -267,6 +267,16 @@ struct brick_host {
         /* Give up the reference that child_start() gave, at the latest when the parent's data is
          * destroyed; before done() it also cancels, and done() still comes. */
         void (*child_free)(struct brick_child *child);
+
+        /* --- since 1.1 --- */
+
+        /*
+         * [any] Whether the brick can do its work: serving is 0 while what it depends on is away.
+         * Health checks tell clients; calls still come, so that the brick can notice when it may
+         * say otherwise. The reason is for the log and brickctl status. It serves until it says
+         * that it does not; create() may already say so.
+         */
+        void (*set_health)(struct brick_ctx *ctx, int serving, struct brick_str reason);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */

@@ -266,10 +266,13 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
 
         port->node = node;
         port->allow_insecure = get_bool(node, "allow_insecure");
+        port->health = get_bool(node, "health");
+        port->reflection = get_bool(node, "reflection");
         port->max_request = get_number(limits, "request");
         port->max_reply = get_number(limits, "reply");
         port->max_metadata = get_number(limits, "metadata");
         port->max_streams = get_number(limits, "streams");
+        port->max_watches = get_number(limits, "watches");
         port->window = get_number(limits, "window");
         if (listen) {
                 r = listen_parse(conf->document, listen, port, diag);

@@ -37,12 +37,15 @@ struct conf_port {
         size_t *bricks;   /* indices in conf.bricks */
         size_t n_bricks;
         bool allow_insecure;
+        bool health;     /* answers health checks */
+        bool reflection; /* tells what it serves */
 
         /* limits: of what a peer controls */
         int64_t max_request; /* bytes of one request message */
         int64_t max_reply;   /* bytes of one reply message */
         int64_t max_metadata;
         int64_t max_streams; /* per connection */
+        int64_t max_watches; /* of health, open at a time */
         int64_t window;      /* bytes of replies that wait for one slow client */
 };
 

@@ -107,6 +107,7 @@ static void add_brick(json_t *bricks, const json_t *from, const char *state)
         static const char *const counts[] = { "in_flight", "queued", "calls", "failures" };
         const char *name = json_string_value(json_object_get(from, "name"));
         const char *module = json_string_value(json_object_get(from, "module"));
+        json_t *reason = json_object_get(from, "unhealthy");
         json_t *brick;
 
         if (!name)
@@ -119,6 +120,10 @@ static void add_brick(json_t *bricks, const json_t *from, const char *state)
         }
         for (size_t i = 0; i < ELEMENTSOF(counts); i++)
                 add_count(brick, from, counts[i]);
+        if (reason && strcmp(state, "ready") == 0) {
+                (void)json_object_set_new(brick, "state", json_string("unhealthy"));
+                (void)json_object_set(brick, "unhealthy", reason);
+        }
 }
 
 static json_int_t generation_of(const json_t *worker)
@@ -213,6 +218,26 @@ static void print_bricks(const json_t *bricks)
         };
 
         print_rows(bricks, columns, ELEMENTSOF(columns));
+}
+
+static void print_reasons(const json_t *bricks)
+{
+        const char *separator = "\n";
+        size_t index;
+        json_t *brick;
+
+        json_array_foreach(bricks, index, brick)
+        {
+                const char *reason = json_string_value(json_object_get(brick, "unhealthy"));
+
+                if (!reason)
+                        continue;
+                printf("%s%s is not healthy: ", separator,
+                       json_string_value(json_object_get(brick, "name")));
+                output_text(stdout, reason);
+                putchar('\n');
+                separator = "";
+        }
 }
 
 /* Without a running brickd: what the file says. */
@@ -379,6 +404,7 @@ static void print_status(const json_t *status)
         print_rows(workers, columns, ELEMENTSOF(columns));
         putchar('\n');
         print_bricks(bricks);
+        print_reasons(bricks);
 }
 
 static int status_of(const struct ctl *ctl, const struct file *file)

@@ -46,6 +46,7 @@ int ctl_error(int status, const char *format, ...) __attribute__((format(printf,
 /* The commands. Each returns the exit status. */
 int command_call(struct ctl *ctl);
 int command_info(struct ctl *ctl);
+int command_health(struct ctl *ctl);
 int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_reload(struct ctl *ctl);

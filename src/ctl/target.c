@@ -79,6 +79,8 @@ static const struct service *service_of(struct search *search, const struct conf
 static bool port_has_brick(struct search *search, const struct conf_port *port,
                            const struct target *target)
 {
+        if (!target->brick && !target->service)
+                return true;
         for (size_t i = 0; i < port->n_bricks; i++) {
                 const struct conf_brick *brick = &search->file.conf->bricks[port->bricks[i]];
 
@@ -219,16 +221,21 @@ static int find_type(struct search *search, const struct conf_brick *brick, stru
         return target->service ? CTL_OK : no_such_name(search);
 }
 
+static int open_file(struct search *search)
+{
+        if (search->ctl->address)
+                return CTL_OK;
+        return file_open(search->ctl, FILE_MUST_BE_RIGHT, &search->file);
+}
+
 static int find(struct search *search, struct target *target)
 {
         const struct conf_brick *brick;
         int r;
 
-        if (!search->ctl->address) {
-                r = file_open(search->ctl, FILE_MUST_BE_RIGHT, &search->file);
-                if (r != CTL_OK)
-                        return r;
-        }
+        r = open_file(search);
+        if (r != CTL_OK)
+                return r;
         brick = find_brick(search->file.conf, search->name);
         r = find_type(search, brick, target);
         if (r != CTL_OK)
@@ -239,13 +246,33 @@ static int find(struct search *search, struct target *target)
         return find_address(search, target);
 }
 
-int target_find(const struct ctl *ctl, const char *name, struct target *ret)
+static int find_for_health(struct search *search, struct target *target)
+{
+        const struct conf_brick *brick;
+        int r;
+
+        r = open_file(search);
+        if (r != CTL_OK)
+                return r;
+        if (search->name) {
+                brick = find_brick(search->file.conf, search->name);
+                target->service = brick ? NULL : service_find(search->name);
+                if (!brick && !target->service && search->file.conf)
+                        return no_such_name(search);
+                target->brick = target->service ? NULL : search->name;
+        }
+
+        return find_address(search, target);
+}
+
+static int run_search(int (*how)(struct search *search, struct target *target),
+                      const struct ctl *ctl, const char *name, struct target *ret)
 {
         _cleanup_(search_done) struct search search = { .ctl = ctl, .name = name };
         struct target target = {};
         int r;
 
-        r = find(&search, &target);
+        r = how(&search, &target);
         if (r != CTL_OK) {
                 target_done(&target);
                 return r;
@@ -253,6 +280,16 @@ int target_find(const struct ctl *ctl, const char *name, struct target *ret)
         *ret = target;
 
         return CTL_OK;
+}
+
+int target_find(const struct ctl *ctl, const char *name, struct target *ret)
+{
+        return run_search(find, ctl, name, ret);
+}
+
+int target_find_health(const struct ctl *ctl, const char *name, struct target *ret)
+{
+        return run_search(find_for_health, ctl, name, ret);
 }
 
 void target_done(struct target *target)

@@ -8,6 +8,7 @@
 #include "conf/option.h"
 #include "module/call.h"
 #include "module/child.h"
+#include "module/health.h"
 #include "module/host.h"
 #include "module/instance.h"
 #include "util/log.h"
@@ -208,6 +209,26 @@ static uint32_t host_target_type(const struct brick_target *target)
         return target->instance->type;
 }
 
+static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
+{
+        const char *name = ctx->instance->conf->name;
+        const struct log_field fields[] = {
+                { "BRICK", name, strlen(name) },
+                { "MESSAGE_ID", LOG_ID_BRICK_HEALTH, strlen(LOG_ID_BRICK_HEALTH) },
+        };
+
+        if (!health_set(&ctx->instance->health, serving, reason))
+                return;
+        if (serving)
+                log_fields(LOG_LEVEL_NOTICE, fields, ELEMENTSOF(fields),
+                           "Brick '%s' is healthy again", name);
+        else
+                log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                           "Brick '%s' is not healthy: %.*s", name,
+                           (int)(reason.len < HEALTH_REASON_MAX ? reason.len : HEALTH_REASON_MAX),
+                           reason.ptr ? reason.ptr : "");
+}
+
 const struct brick_host host_table = {
         .struct_size = sizeof host_table,
         .abi_major = BRICK_ABI_MAJOR,
@@ -249,4 +270,5 @@ const struct brick_host host_table = {
         .child_close = child_abi_close,
         .child_cancel = child_abi_cancel,
         .child_free = child_abi_free,
+        .set_health = host_set_health,
 };

@@ -153,6 +153,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->queue_end = &instance->queue;
         instance->as_target.instance = instance;
+        health_init(&instance->health);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
 
@@ -217,6 +218,7 @@ struct instance *instance_free(struct instance *instance)
                 instance->brick->destroy(instance->self);
                 entry_end(&entry, instance);
         }
+        health_done(&instance->health);
         (void)pthread_cond_destroy(&instance->work);
         (void)pthread_mutex_destroy(&instance->lock);
         free(instance);

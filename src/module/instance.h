@@ -14,6 +14,7 @@
 
 #include "brick.h"
 #include "conf/conf.h"
+#include "module/health.h"
 #include "module/load.h"
 
 struct brick_call;
@@ -47,6 +48,7 @@ struct instance {
         struct brick_instance *self;
         unsigned type; /* BRICK_TYPE_*, never ANY */
         bool blocking;
+        struct health health;
 
         atomic_uint in_flight; /* calls the brick holds */
         atomic_uint_fast64_t calls;

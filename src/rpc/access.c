@@ -55,6 +55,13 @@ static unsigned status_of(const struct rpc_call *call)
         return call->base.outcome.in_band ? GRPC_STATUS_OK : call->base.outcome.status;
 }
 
+static bool is_wanted(const struct conf *conf, bool failed)
+{
+        if (conf->log_access == ACCESS_OFF || !log_enabled(LOG_LEVEL_INFO))
+                return false;
+        return conf->log_access == ACCESS_ALL || failed;
+}
+
 void access_log(struct rpc_call *call)
 {
         const struct outcome *outcome = &call->base.outcome;
@@ -66,10 +73,7 @@ void access_log(struct rpc_call *call)
         char duration[24], code[16];
         struct line line = { .n = 0 };
 
-        if (call->port->rpc->conf->log_access == ACCESS_OFF || !log_enabled(LOG_LEVEL_INFO))
-                return;
-        if (call->port->rpc->conf->log_access == ACCESS_ERRORS && status == GRPC_STATUS_OK &&
-            !in_band)
+        if (!is_wanted(call->port->rpc->conf, status != GRPC_STATUS_OK || in_band))
                 return;
 
         (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
@@ -98,4 +102,22 @@ void access_log(struct rpc_call *call)
                    call->method ? brick_method_to_string(call->method->method) : "unknown method",
                    grpc_status_to_string(status), in_band ? " error " : "", in_band ? code : "",
                    usec / 1000, (unsigned)(usec % 1000));
+}
+
+void access_log_builtin(const struct conf *conf, const char *path, const char *label,
+                        unsigned status, uint64_t started)
+{
+        uint64_t usec = (clock_now() - started) / NSEC_PER_USEC;
+        char duration[24];
+        struct line line = { .n = 0 };
+
+        if (!is_wanted(conf, status != GRPC_STATUS_OK))
+                return;
+        (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
+        add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
+        add_string(&line, "RPC_METHOD", path);
+        add_string(&line, "RPC_STATUS", grpc_status_to_string(status));
+        add_string(&line, "DURATION_USEC", duration);
+        log_fields(LOG_LEVEL_INFO, line.fields, line.n, "- %s %s in %" PRIu64 ".%03u ms", label,
+                   grpc_status_to_string(status), usec / 1000, (unsigned)(usec % 1000));
 }

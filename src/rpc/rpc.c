@@ -10,6 +10,7 @@
 #include "conf/node.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "rpc/builtin.h"
 #include "rpc/listen.h"
 #include "rpc/server.h"
 #include "util/clock.h"
@@ -226,6 +227,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf)
                 NULL,
         };
         _cleanup_(rpc_freep) struct rpc *rpc = calloc(1, sizeof *rpc);
+        int r;
 
         if (!rpc)
                 return -ENOMEM;
@@ -242,6 +244,9 @@ int rpc_new(struct rpc **ret, const struct conf *conf)
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports)
                 return -ENOMEM;
+        r = builtin_new(&rpc->builtin, conf);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(rpc);
         return 0;
 }
@@ -365,6 +370,8 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
                 grpc_server_register_completion_queue(port->server, rpc->shutdown_queue, NULL);
         }
         r = add_services(port, instances, diag);
+        if (r == 0)
+                r = builtin_add_port(rpc->builtin, port);
         if (r < 0 || fd < 0)
                 return r;
         r = listen_on(port, fd);
@@ -401,6 +408,9 @@ int rpc_start(struct rpc *rpc)
                 if (r < 0)
                         return r;
         }
+        r = builtin_start(rpc->builtin);
+        if (r < 0)
+                return r;
         r = -pthread_create(&rpc->thread, NULL, poll_run, rpc);
         rpc->running = r == 0;
         return r;
@@ -424,10 +434,16 @@ unsigned rpc_in_flight(const struct rpc *rpc)
         return atomic_load(&rpc->in_flight);
 }
 
+void rpc_leave(struct rpc *rpc)
+{
+        builtin_leave(rpc->builtin);
+}
+
 void rpc_stop(struct rpc *rpc)
 {
         if (atomic_exchange(&rpc->stopping, true))
                 return;
+        builtin_stop(rpc->builtin);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_shutdown_and_notify(rpc->ports[i]->server, rpc->shutdown_queue,
@@ -470,7 +486,8 @@ bool rpc_step(struct rpc *rpc)
         cancel_if_idle(rpc);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 down = down && (rpc->ports[i]->down || !rpc->ports[i]->server);
-        return down && atomic_load(&rpc->posted) == 0 && rpc_in_flight(rpc) == 0;
+        return down && atomic_load(&rpc->posted) == 0 && rpc_in_flight(rpc) == 0 &&
+               builtin_idle(rpc->builtin);
 }
 
 /* Servers that never got their polling thread: the core still wants them shut down in order. */
@@ -499,6 +516,7 @@ struct rpc *rpc_free(struct rpc *rpc)
 
         if (!rpc->running)
                 stop_unpolled(rpc);
+        (void)builtin_free(rpc->builtin);
         grpc_completion_queue_shutdown(rpc->queue);
         if (rpc->running)
                 (void)pthread_join(rpc->thread, NULL);

@@ -43,6 +43,9 @@ unsigned rpc_connections(const struct rpc *rpc);
 /* Calls that have begun and not ended, on the wire or in a brick. [any] */
 unsigned rpc_in_flight(const struct rpc *rpc);
 
+/* Health says NOT_SERVING from now on; all is served on. */
+void rpc_leave(struct rpc *rpc);
+
 /* Begins to stop: no new connections, no new calls; clients are told. */
 void rpc_stop(struct rpc *rpc);
 

@@ -13,6 +13,8 @@
 #define RPC_METHODS_MAX 22
 #define RPC_SERVICES 8
 
+struct builtin;
+
 struct rpc_port {
         struct rpc *rpc;
         const struct conf_port *conf;
@@ -29,6 +31,7 @@ struct rpc {
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
+        struct builtin *builtin;
         pthread_t thread;
         bool running; /* the thread is */
         atomic_bool stopping;

@@ -83,3 +83,4 @@ const char *log_level_to_string(enum log_level level);
 #define LOG_ID_BRICK_SLOW "cbe87d804991485c9870b256245add88"
 #define LOG_ID_BRICK_STUCK "a5059bc2cf1e4cb796dc30870e5e64fc"
 #define LOG_ID_BRICK_MISUSE "b793d96b9c7f43129f0c2cd6e3216dae"
+#define LOG_ID_BRICK_HEALTH "0c9d1f6be3a84d54a2a1f7c6d85be93f"

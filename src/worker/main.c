@@ -146,8 +146,8 @@ static int serve(struct conf *conf, struct diag *diag)
         (void)prctl(PR_SET_PDEATHSIG, 0); /* from here on worker_serve() sees that it is gone */
         if (!arg_check) {
                 r = rpc_start(rpc);
-                if (r < 0)
-                        return fail(r, "gRPC cannot be started");
+                if (r < 0) /* half of it may run: nothing is left that could end that in order */
+                        _exit(fail(r, "gRPC cannot be started"));
                 say_ready(conf);
                 r = worker_serve(conf, build, rpc);
                 if (r < 0) /* calls run, and nothing is left that could end them in order */

@@ -2,10 +2,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/conf.h"
 #include "module/instance.h"
 #include "rpc/rpc.h"
+#include "util/utf8.h"
 #include "worker/build.h"
 #include "worker/status.h"
 
@@ -25,6 +27,18 @@ static void print_string(FILE *f, const char *s)
         (void)fputc('"', f);
 }
 
+/* A brick may give any bytes as its reason; JSON takes UTF-8 only. */
+static void print_health(FILE *f, struct instance *instance)
+{
+        char reason[HEALTH_REASON_MAX + 1];
+
+        if (atomic_load(&instance->health.good))
+                return;
+        health_reason(&instance->health, reason);
+        (void)fputs(",\"unhealthy\":", f);
+        print_string(f, utf8_valid(reason, strlen(reason)) ? reason : "");
+}
+
 static void print_brick(FILE *f, struct instance *instance)
 {
         (void)fputs("{\"name\":", f);
@@ -35,9 +49,11 @@ static void print_brick(FILE *f, struct instance *instance)
         print_string(f, instance->conf->module);
         (void)fprintf(f,
                       ",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIuFAST64
-                      ",\"failures\":%" PRIuFAST64 "}",
+                      ",\"failures\":%" PRIuFAST64,
                       atomic_load(&instance->in_flight), atomic_load(&instance->queued),
                       atomic_load(&instance->calls), atomic_load(&instance->failures));
+        print_health(f, instance);
+        (void)fputc('}', f);
 }
 
 char *status_json(const struct build *build, const struct rpc *rpc)

@@ -95,6 +95,8 @@ static void leave(struct worker *w, bool retiring, uint64_t time)
         w->stage_end = clock_now() + time;
         if (retiring)
                 rpc_pause(w->rpc);
+        else
+                rpc_leave(w->rpc);
 }
 
 static void step(struct worker *w)

@@ -66,6 +66,7 @@ class Server:
         self.server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)]
         )
+        self.server.add_generic_rpc_handlers([self.health()])
         for service in self.services():
             self.server.add_generic_rpc_handlers([service])
         port = self.server.add_insecure_port(address)
@@ -74,6 +75,23 @@ class Server:
 
     def note(self, method, context):
         self.seen.append((method, dict(context.invocation_metadata())))
+
+    @staticmethod
+    def health():
+        def check(name, context):
+            statuses = {
+                "": b"\x08\x01",
+                "b0": b"\x08\x01",
+                "protocols.grpc.llm.LLMService": b"\x08\x01",
+                "protocols.grpc.guard.GuardService": b"\x08\x02",
+                "bad": b"\xff",
+            }
+            if name not in statuses:
+                context.abort(grpc.StatusCode.NOT_FOUND, name)
+            return statuses[name]
+
+        handler = grpc.unary_unary_rpc_method_handler(check, lambda b: b[2:].decode())
+        return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
 
     def services(self):
         return [
@@ -612,6 +630,16 @@ def test_status():
         assert json.loads(control.brickctl("status", "--json")[0])["pid"] == 4242
 
 
+def test_unhealthy_brick():
+    sick = worker(12, 3, "ready", in_flight=0, queued=0, calls=1, failures=0, unhealthy="its index is gone")
+    old = worker(11, 2, "retiring", in_flight=0, queued=0, calls=1, failures=0, name="b1", unhealthy="no matter")
+    with Control(Status=make_status(workers=[old, sick])) as control:
+        rows = [line.split() for line in control.brickctl("list")[0].splitlines()]
+        assert rows[1][3] == "unhealthy" and rows[2][3] == "retiring", rows
+        out, _ = control.brickctl("status")
+        assert out.endswith("\n\nb0 is not healthy: its index is gone\n"), out
+
+
 def test_list():
     with Control(Status=make_status()) as control:
         out, _ = control.brickctl("list")
@@ -702,6 +730,28 @@ def test_call_by_configuration():
         control.brickctl("call", "Guard", "hi")
         assert "x-brick" not in SERVER.seen[-1][1]
         err = control.brickctl("call", "b9", "hi", status=64)[1]
+        assert err == "brickctl: No brick and no service 'b9'; did you mean 'b0'?\n", err
+
+
+def test_health():
+    port = SERVER.address.partition(":")[2]
+    assert brickctl("health")[0] == "SERVING\n"
+    assert json.loads(brickctl("health", "--json", "llm")[0]) == {
+        "name": "protocols.grpc.llm.LLMService",
+        "status": "SERVING",
+    }
+    assert brickctl("health", "guard", status=1)[0] == "NOT_SERVING\n"
+    assert brickctl("health", "b7", status=2)[1] == "gRPC error NOT_FOUND: b7\n"
+    assert brickctl("health", "bad", status=2)[1] == "brickctl: The reply is not a HealthCheckResponse\n"
+    brickctl("health", "a", "b", status=64)
+    with Control(ports=[f"[::]:{port}", "127.0.0.1:1"]) as control:
+        control.config.write_text(
+            control.config.read_text().replace(" bricks: [b0]", " allow_insecure: true, bricks: [b0]")
+        )
+        assert control.brickctl("health")[0] == "SERVING\n"
+        assert control.brickctl("health", "b0")[0] == "SERVING\n"
+        assert control.brickctl("health", "b1", status=2)[1].startswith("gRPC error UNAVAILABLE: ")
+        err = control.brickctl("health", "b9", status=64)[1]
         assert err == "brickctl: No brick and no service 'b9'; did you mean 'b0'?\n", err
 
 

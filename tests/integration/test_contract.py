@@ -224,8 +224,13 @@ def no_handler():
 @test
 def statuses_that_are_not_ok():
     for full in ("/no.such.Service/Unary", path("LLM", "NoSuchMethod"), path("Guard", "OutputStreaming"),
-                 path("Rectify", "BidiStreaming"), "/grpc.health.v1.Health/Check"):
+                 path("Rectify", "BidiStreaming")):
         eq(call(channel, full)[1:3], ("UNIMPLEMENTED", "Method not found!"), full)
+    with Brickd("  - { name: llm, module: contract, options: { type: LLM } }",
+                port_extra="    health: false\n    reflection: false") as plain:
+        for full in ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+                     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
+            eq(call(plain.channel(), full)[1:3], ("UNIMPLEMENTED", "Method not found!"), full)
     for name, (request, _, _, _, streams) in SERVICES.items():
         kind = type(request("x")).DESCRIPTOR.full_name
         details = ("Unexpected <class 'google.protobuf.message.DecodeError'>: "

@@ -82,6 +82,18 @@ static int do_ok(struct brick_instance *self, struct brick_call *call, uint32_t 
         return finish(self, call);
 }
 
+static int do_sick(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        self->host->set_health(self->ctx, 0, brick_str("it \"was\" asked to \xe4\xb8\xad"));
+        return do_ok(self, call, method);
+}
+
+static int do_well(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        self->host->set_health(self->ctx, 1, brick_str(""));
+        return do_ok(self, call, method);
+}
+
 static int do_empty(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
         (void)method;
@@ -345,6 +357,8 @@ static const struct {
         { "case:reserve", do_reserve },
         { "case:wait", do_wait },
         { "case:late", do_late },
+        { "case:sick", do_sick },
+        { "case:well", do_well },
 };
 
 static int start(struct brick_instance *self, struct brick_call *call, uint32_t method)

@@ -193,6 +193,7 @@ struct fake_host {
         struct brick_node *options;
         uint32_t type;
         pthread_mutex_t lock;
+        bool healthy;
         char *said;
         size_t said_length;
 };
@@ -217,6 +218,16 @@ static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str lin
 
         (void)pthread_mutex_lock(&host->lock);
         append(&host->said, &host->said_length, line);
+        (void)pthread_mutex_unlock(&host->lock);
+}
+
+static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
+{
+        struct fake_host *host = host_of(ctx);
+
+        (void)pthread_mutex_lock(&host->lock);
+        host->healthy = serving;
+        append(&host->said, &host->said_length, reason);
         (void)pthread_mutex_unlock(&host->lock);
 }
 
@@ -664,6 +675,7 @@ static const struct brick_host table = {
         .call_trailer = host_call_trailer,
         .call_finish = host_call_finish,
         .call_fail = host_call_fail,
+        .set_health = host_set_health,
 };
 
 /* ---- what tests use --------------------------------------------------------------------- */
@@ -675,6 +687,7 @@ int fake_host_new(struct fake_host **ret, const struct brick_module *module, con
 
         (void)pthread_mutex_init(&host->lock, NULL);
         host->module = module;
+        host->healthy = true;
         if (!options)
                 options = "{}";
         host->options = parse_node(&options);
@@ -704,6 +717,16 @@ void fake_host_free(struct fake_host *host)
 const char *fake_host_said(struct fake_host *host)
 {
         return host->said ? host->said : "";
+}
+
+bool fake_host_healthy(struct fake_host *host)
+{
+        bool healthy;
+
+        (void)pthread_mutex_lock(&host->lock);
+        healthy = host->healthy;
+        (void)pthread_mutex_unlock(&host->lock);
+        return healthy;
 }
 
 struct brick_instance *fake_host_instance(struct fake_host *host)

@@ -38,8 +38,12 @@ int fake_host_new(struct fake_host **ret, const struct brick_module *module, con
 void fake_host_free(struct fake_host *host);
 DEFINE_CLEANUP(struct fake_host *, fake_host_free);
 
-/* What the brick has logged, or blamed, so far: lines, in order. */
+/* What the brick has logged, or blamed, or given as reasons of its health, so far: lines, in order.
+ */
 const char *fake_host_said(struct fake_host *host);
+
+/* What the brick last said of its health. */
+bool fake_host_healthy(struct fake_host *host);
 struct brick_instance *fake_host_instance(struct fake_host *host);
 
 /* A call that start() does not know yet. The request is copied; NULL for methods that take a

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "brick-sdk.h"
 
@@ -17,8 +19,19 @@ struct brick_instance {
         int max_results;
         int max_results_limit;
         int snippet_words;
-        atomic_bool unavailable; /* the last search said so; the log has heard it */
+
+        /* The last look at the index failed, and the host knows; while so, the thread looks again.
+         */
+        atomic_bool unavailable;
+        pthread_mutex_t lock; /* of changes of it, and of stopping */
+        pthread_cond_t change;
+        pthread_t thread;
+        bool has_thread;
+        bool stopping;
 };
+
+/* How often a missing index is looked for. */
+#define LOOK_SECONDS 1
 
 /* What a search needs to fill a response. */
 struct answer {
@@ -209,15 +222,58 @@ static bool is_cancelled(void *user)
         return brick_host->call_cancelled(answer->call);
 }
 
-/* The log hears when the index goes and when it is back, not of every call in between. */
-static void note_state(struct brick_instance *self, const struct search_error *error)
+static void tell_state(struct brick_instance *self, const struct search_error *error)
 {
-        if (atomic_exchange(&self->unavailable, error != NULL) == (error != NULL))
-                return;
-        if (error)
+        if (BRICK_HAS(brick_host, set_health))
+                brick_host->set_health(self->ctx, !error, brick_str(error ? error->text : ""));
+        else if (error)
                 brick_logf(brick_host, self->ctx, BRICK_LOG_WARNING, "%s", error->text);
         else
                 brick_logf(brick_host, self->ctx, BRICK_LOG_NOTICE, "The index is back");
+}
+
+/* The host hears when the index goes and when it is back, not of every call in between. */
+static void note_state(struct brick_instance *self, const struct search_error *error)
+{
+        bool unavailable = error != NULL;
+
+        if (atomic_load(&self->unavailable) == unavailable)
+                return;
+        (void)pthread_mutex_lock(&self->lock);
+        if (atomic_exchange(&self->unavailable, unavailable) != unavailable) {
+                tell_state(self, error);
+                (void)pthread_cond_signal(&self->change);
+        }
+        (void)pthread_mutex_unlock(&self->lock);
+}
+
+/* Clients send no calls to what is not healthy, so that none would notice that the index is back.
+ */
+static void *look_for_index(void *arg)
+{
+        struct brick_instance *self = arg;
+        struct search_statistics statistics;
+        struct search_error error;
+        struct timespec until;
+
+        (void)pthread_mutex_lock(&self->lock);
+        while (!self->stopping) {
+                if (!atomic_load(&self->unavailable)) {
+                        (void)pthread_cond_wait(&self->change, &self->lock);
+                        continue;
+                }
+                (void)clock_gettime(CLOCK_MONOTONIC, &until);
+                until.tv_sec += LOOK_SECONDS;
+                if (pthread_cond_clockwait(&self->change, &self->lock, CLOCK_MONOTONIC, &until) !=
+                    ETIMEDOUT)
+                        continue;
+                (void)pthread_mutex_unlock(&self->lock);
+                if (searcher_statistics(self->searcher, &statistics, &error) == 0)
+                        note_state(self, NULL);
+                (void)pthread_mutex_lock(&self->lock);
+        }
+        (void)pthread_mutex_unlock(&self->lock);
+        return NULL;
 }
 
 static bool is_blank(const char *s)
@@ -286,6 +342,14 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
 
 static void retrieval_destroy(struct brick_instance *self)
 {
+        (void)pthread_mutex_lock(&self->lock);
+        self->stopping = true;
+        (void)pthread_cond_signal(&self->change);
+        (void)pthread_mutex_unlock(&self->lock);
+        if (self->has_thread)
+                (void)pthread_join(self->thread, NULL);
+        (void)pthread_cond_destroy(&self->change);
+        (void)pthread_mutex_destroy(&self->lock);
         searcher_free(self->searcher);
         free(self);
 }
@@ -322,6 +386,8 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
         if (!self)
                 return -ENOMEM;
         self->ctx = ctx;
+        (void)pthread_mutex_init(&self->lock, NULL);
+        (void)pthread_cond_init(&self->change, NULL);
         r = read_options(self, config);
         if (r < 0)
                 return r;
@@ -330,6 +396,10 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
                 return r;
         if (r > 0)
                 note_state(self, &error);
+        r = -pthread_create(&self->thread, NULL, look_for_index, self);
+        if (r < 0)
+                return r;
+        self->has_thread = true;
         *ret = TAKE_PTR(self);
         return 0;
 }

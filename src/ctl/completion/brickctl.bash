@@ -32,6 +32,7 @@ _brickctl_options() {
 	'') echo "$show --address --config --control --version" ;;
 	call) echo "$show --address --config --control --metadata --stream --type" ;;
 	info) echo "$show --address --config --control --metadata --type" ;;
+	health) echo "$show --address --config --control" ;;
 	reload) echo "$show --config --control --wait" ;;
 	list | status | stop | log-level) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
@@ -52,11 +53,11 @@ _brickctl() {
 	--type) words=$services ;;
 	*) case $current:$command:$arguments in
 		-*) words=$(_brickctl_options "$command") ;;
-		*::*) words='call info list status reload stop log-level check index help' ;;
-		*:call:0 | *:info:0) words="$services $(_brickctl_bricks)" ;;
+		*::*) words='call info health list status reload stop log-level check index help' ;;
+		*:call:0 | *:info:0 | *:health:0) words="$services $(_brickctl_bricks)" ;;
 		*:call:1) words='GetServiceInfo Unary OutputStreaming InputStreaming BidiStreaming' ;;
 		*:log-level:0) words='error warning notice info debug' ;;
-		*:help:0) words='call info list status reload stop log-level check index' ;;
+		*:help:0) words='call info health list status reload stop log-level check index' ;;
 		*:check:0 | *:index:*) compopt -o default && return ;;
 		esac ;;
 	esac

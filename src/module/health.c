@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "module/health.h"
+#include "util/utf8.h"
+
+void health_init(struct health *health)
+{
+        atomic_init(&health->good, true);
+        (void)pthread_mutex_init(&health->lock, NULL);
+}
+
+void health_done(struct health *health)
+{
+        (void)pthread_mutex_destroy(&health->lock);
+}
+
+bool health_set(struct health *health, bool good, struct brick_str reason)
+{
+        size_t n = good || !reason.ptr ? 0 : reason.len;
+        bool changed;
+
+        n = utf8_prefix(reason.ptr, n, HEALTH_REASON_MAX);
+        (void)pthread_mutex_lock(&health->lock);
+        if (n > 0)
+                memcpy(health->reason, reason.ptr, n);
+        health->reason[n] = '\0';
+        changed = atomic_exchange(&health->good, good) != good;
+        if (changed && health->changed)
+                health->changed(health->user);
+        (void)pthread_mutex_unlock(&health->lock);
+        return changed;
+}
+
+void health_reason(struct health *health, char ret[static HEALTH_REASON_MAX + 1])
+{
+        (void)pthread_mutex_lock(&health->lock);
+        memcpy(ret, health->reason, sizeof health->reason);
+        (void)pthread_mutex_unlock(&health->lock);
+}
+
+void health_listen(struct health *health, void (*changed)(void *user), void *user)
+{
+        (void)pthread_mutex_lock(&health->lock);
+        health->changed = changed;
+        health->user = user;
+        (void)pthread_mutex_unlock(&health->lock);
+}

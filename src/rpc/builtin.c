@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <grpc/byte_buffer_reader.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module/instance.h"
+#include "rpc/access.h"
+#include "rpc/builtin.h"
+#include "rpc/descriptors.h"
+#include "rpc/reflection.h"
+#include "rpc/server.h"
+#include "rpc/validate.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Requests that wait for a call, per method. */
+#define POSTED 4
+
+/* Most the core may ask of one batch: close, headers, message, status. */
+#define OPS_MAX 4
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* The core refuses a batch only for reasons that are ours; the call is then beyond help. */
+static bool start_batch(struct builtin_call *call, const grpc_op *ops, size_t n,
+                        struct builtin_tag *tag)
+{
+        grpc_call_error error = grpc_call_start_batch(call->call, ops, n, tag, NULL);
+
+        if (error == GRPC_CALL_OK) {
+                call->tags++;
+                return true;
+        }
+        log_error("gRPC refused a batch: %s", grpc_call_error_to_string(error));
+        (void)grpc_call_cancel(call->call, NULL);
+        call->closed = call->closed || !call->close_armed;
+        return false;
+}
+
+static grpc_op close_op(struct builtin_call *call)
+{
+        return (grpc_op){
+                .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                .data.recv_close_on_server.cancelled = &call->cancelled,
+        };
+}
+
+/* A stream hears early that its client has gone; a unary call asks in its only batch. */
+static void arm_close(struct builtin_call *call)
+{
+        const grpc_op op = close_op(call);
+
+        call->close_armed = true;
+        call->close_armed = start_batch(call, &op, 1, &call->on_close);
+}
+
+static void read_message(struct builtin_call *call)
+{
+        const grpc_op op = {
+                .op = GRPC_OP_RECV_MESSAGE,
+                .data.recv_message.recv_message = &call->request,
+        };
+
+        (void)start_batch(call, &op, 1, &call->on_read);
+}
+
+static grpc_op status_op(struct builtin_call *call)
+{
+        return (grpc_op){
+                .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+                .data.send_status_from_server = {
+                        .status = (grpc_status_code)call->status,
+                        .status_details = call->status != GRPC_STATUS_OK ? &call->details : NULL,
+                },
+        };
+}
+
+/* Sends what there is to send, unless something is under way. */
+static void pump(struct builtin_call *call)
+{
+        grpc_op ops[OPS_MAX];
+        size_t n = 0;
+
+        if (call->closed || call->writing || call->ending || (!call->reply && !call->finished))
+                return;
+        if (!call->headers_sent)
+                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA };
+        call->headers_sent = true;
+        if (call->reply)
+                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_MESSAGE,
+                                      .data.send_message.send_message = call->reply };
+        if (call->finished) {
+                call->ending = true;
+                ops[n++] = status_op(call);
+                if (!call->close_armed)
+                        ops[n++] = close_op(call);
+        }
+        call->writing = start_batch(call, ops, n, &call->on_write);
+}
+
+void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply)
+{
+        size_t n = protobuf_c_message_get_packed_size(reply);
+        grpc_slice slice = grpc_slice_malloc(n);
+
+        (void)protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
+        call->reply = grpc_raw_byte_buffer_create(&slice, 1);
+        grpc_slice_unref(slice);
+}
+
+void builtin_finish(struct builtin_call *call, unsigned status, const char *details)
+{
+        if (call->finished)
+                return;
+        call->finished = true;
+        call->status = status;
+        call->details = grpc_slice_from_static_string(details);
+}
+
+/* --- the life of a call ----------------------------------------------------------------------- */
+
+static void link_call(struct builtin *builtin, struct builtin_call *call)
+{
+        call->next = builtin->open;
+        call->link = &builtin->open;
+        if (call->next)
+                call->next->link = &call->next;
+        builtin->open = call;
+}
+
+static void unlink_call(struct builtin_call *call)
+{
+        *call->link = call->next;
+        if (call->next)
+                call->next->link = call->link;
+}
+
+static void call_free(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+
+        grpc_metadata_array_destroy(&call->metadata);
+        grpc_byte_buffer_destroy(call->request);
+        grpc_byte_buffer_destroy(call->reply);
+        if (call->call)
+                grpc_call_unref(call->call);
+        free(call);
+        (void)atomic_fetch_sub(&builtin->calls, 1);
+}
+
+static unsigned status_of(const struct builtin_call *call)
+{
+        if (!call->cancelled)
+                return call->status;
+        if (gpr_time_cmp(call->deadline, gpr_now(call->deadline.clock_type)) <= 0)
+                return GRPC_STATUS_DEADLINE_EXCEEDED;
+        return GRPC_STATUS_CANCELLED;
+}
+
+/* After every event. */
+static void settle(struct builtin_call *call)
+{
+        const struct builtin_method *method = call->slot->method;
+
+        pump(call);
+        if (!call->closed || call->tags > 0)
+                return;
+        access_log_builtin(call->slot->port->builtin->conf, method->path, method->label,
+                           status_of(call), call->started);
+        unlink_call(call);
+        call->slot->open--;
+        call_free(call);
+}
+
+static void on_close(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+
+        call->tags--;
+        call->closed = true;
+        settle(call);
+}
+
+static void on_write(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+        const struct builtin_method *method = call->slot->method;
+
+        call->tags--;
+        call->writing = false;
+        grpc_byte_buffer_destroy(call->reply);
+        call->reply = NULL;
+        if (call->ending && !call->close_armed)
+                call->closed = true; /* the batch asked for the close as well */
+        if (ok && !call->ending && !call->closed) {
+                if (method->changed)
+                        method->changed(call);
+                if (method->request_stream && !call->finished)
+                        read_message(call);
+        }
+        settle(call);
+}
+
+/* Takes the request that has been received. */
+static void take_message(struct builtin_call *call)
+{
+        const struct builtin_method *method = call->slot->method;
+        ProtobufCMessage *request = NULL;
+        grpc_byte_buffer_reader reader;
+        grpc_slice bytes;
+
+        if (grpc_byte_buffer_length(call->request) > BUILTIN_REQUEST_MAX) {
+                builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "The request is too large");
+                return;
+        }
+        if (grpc_byte_buffer_reader_init(&reader, call->request)) {
+                bytes = grpc_byte_buffer_reader_readall(&reader);
+                grpc_byte_buffer_reader_destroy(&reader);
+                if (validate_message(method->request, GRPC_SLICE_START_PTR(bytes),
+                                     GRPC_SLICE_LENGTH(bytes), 0))
+                        request = protobuf_c_message_unpack(method->request, NULL,
+                                                            GRPC_SLICE_LENGTH(bytes),
+                                                            GRPC_SLICE_START_PTR(bytes));
+                grpc_slice_unref(bytes);
+        }
+        if (!request) {
+                builtin_finish(call, GRPC_STATUS_INTERNAL, "The request cannot be parsed");
+                return;
+        }
+        method->message(call, request);
+        protobuf_c_message_free_unpacked(request, NULL);
+}
+
+static void on_read(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+
+        call->tags--;
+        if (!call->request)
+                builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client is gone */
+        else if (!call->finished)
+                take_message(call);
+        grpc_byte_buffer_destroy(call->request);
+        call->request = NULL;
+        settle(call);
+}
+
+static void end_if_stopping(struct builtin_call *call)
+{
+        if (atomic_load(&call->slot->port->builtin->stopping))
+                builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
+}
+
+static int post(struct builtin_slot *slot);
+
+static void on_new(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+        struct builtin_slot *slot = call->slot;
+        struct builtin *builtin = slot->port->builtin;
+
+        if (!ok) {
+                call_free(call);
+                return;
+        }
+        if (!atomic_load(&builtin->stopping) && post(slot) < 0)
+                log_error("Out of memory: a request could not be posted");
+        call->started = clock_now();
+        link_call(builtin, call);
+        if (++slot->open > slot->max)
+                builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
+        else if (slot->method->stream)
+                arm_close(call);
+        if (!call->finished && !call->closed) {
+                if (slot->method->request_stream)
+                        read_message(call);
+                else if (call->request)
+                        take_message(call);
+                else
+                        builtin_finish(call, GRPC_STATUS_INTERNAL, "The request has no message");
+        }
+        if (slot->method->stream)
+                end_if_stopping(call);
+        settle(call);
+}
+
+static int post(struct builtin_slot *slot)
+{
+        struct builtin *builtin = slot->port->builtin;
+        struct builtin_call *call = calloc(1, sizeof *call);
+        grpc_call_error error;
+
+        if (!call)
+                return -ENOMEM;
+        call->slot = slot;
+        call->on_new = (struct builtin_tag){ on_new, call };
+        call->on_close = (struct builtin_tag){ on_close, call };
+        call->on_write = (struct builtin_tag){ on_write, call };
+        call->on_read = (struct builtin_tag){ on_read, call };
+        grpc_metadata_array_init(&call->metadata);
+        (void)atomic_fetch_add(&builtin->calls, 1);
+        error = grpc_server_request_registered_call(
+                slot->port->server, slot->handle, &call->call, &call->deadline, &call->metadata,
+                slot->method->request_stream ? NULL : &call->request, builtin->queue,
+                builtin->queue, &call->on_new);
+        if (error != GRPC_CALL_OK) {
+                call_free(call);
+                return -EIO;
+        }
+        return 0;
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+/* Something has changed for everybody. */
+static void on_bell(void *owner, bool ok)
+{
+        struct builtin *builtin = owner;
+        struct builtin_call *call, *next;
+
+        atomic_store(&builtin->rung, false);
+        for (call = builtin->open; call; call = next) {
+                const struct builtin_method *method = call->slot->method;
+
+                next = call->next;
+                if (!method->stream)
+                        continue;
+                if (method->changed && !call->writing && !call->finished)
+                        method->changed(call);
+                end_if_stopping(call);
+                settle(call);
+        }
+}
+
+/* [any] */
+static void ring(void *user)
+{
+        struct builtin *builtin = user;
+
+        if (!atomic_exchange(&builtin->rung, true))
+                (void)grpc_call_start_batch(builtin->bell, NULL, 0, &builtin->on_bell, NULL);
+}
+
+static void *run(void *arg)
+{
+        struct builtin *builtin = arg;
+        grpc_event event;
+
+        for (;;) {
+                event = grpc_completion_queue_next(builtin->queue,
+                                                   gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+                if (event.type == GRPC_QUEUE_SHUTDOWN)
+                        return NULL;
+                if (event.type == GRPC_OP_COMPLETE) {
+                        struct builtin_tag *tag = event.tag;
+
+                        tag->done(tag->owner, event.success);
+                }
+        }
+}
+
+/* --- building --------------------------------------------------------------------------------- */
+
+static void make_bell(struct builtin *builtin)
+{
+        grpc_channel *channel = grpc_lame_client_channel_create(NULL, GRPC_STATUS_UNAVAILABLE,
+                                                                "never called");
+
+        builtin->bell = grpc_channel_create_call(channel, NULL, 0, builtin->queue,
+                                                 grpc_slice_from_static_string("/bell"), NULL,
+                                                 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        builtin->on_bell = (struct builtin_tag){ on_bell, builtin };
+        grpc_channel_destroy(channel);
+}
+
+int builtin_new(struct builtin **ret, const struct conf *conf)
+{
+        const grpc_completion_queue_attributes attributes = {
+                GRPC_CQ_CURRENT_VERSION,
+                GRPC_CQ_NEXT,
+                GRPC_CQ_NON_POLLING,
+                NULL,
+        };
+        _cleanup_(builtin_freep) struct builtin *builtin = calloc(1, sizeof *builtin);
+        int r;
+
+        if (!builtin)
+                return -ENOMEM;
+        builtin->conf = conf;
+        builtin->queue = grpc_completion_queue_create(
+                grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
+        make_bell(builtin);
+        r = descriptors_new(&builtin->descriptors);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(builtin);
+        return 0;
+}
+
+static void add_method(struct builtin_port *port, const struct builtin_method *method, unsigned max)
+{
+        struct builtin_slot *slot = &port->slots[port->n_slots++];
+
+        slot->method = method;
+        slot->port = port;
+        slot->max = max;
+        if (port->server)
+                slot->handle = grpc_server_register_method(
+                        port->server, method->path, NULL,
+                        method->request_stream ? GRPC_SRM_PAYLOAD_NONE
+                                               : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+                        0);
+}
+
+static void add_services(struct builtin_port *port, const struct rpc_port *rpc_port)
+{
+        const struct conf_port *conf = rpc_port->conf;
+
+        for (size_t i = 0; i < RPC_SERVICES; i++)
+                if (rpc_port->routes[i].n_bricks > 0)
+                        port->services[port->n_services++] = rpc_port->routes[i].service->name;
+        if (conf->health) {
+                port->services[port->n_services++] = HEALTH_SERVICE;
+                add_method(port, &health_check, UINT_MAX);
+                add_method(port, &health_watch, (unsigned)conf->max_watches);
+        }
+        if (conf->reflection) {
+                port->services[port->n_services++] = REFLECTION_SERVICE;
+                port->services[port->n_services++] = REFLECTION_ALPHA_SERVICE;
+                add_method(port, &reflection_v1, REFLECTION_STREAMS_MAX);
+                add_method(port, &reflection_v1alpha, REFLECTION_STREAMS_MAX);
+        }
+}
+
+int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
+{
+        struct builtin_port *port = calloc(1, sizeof *port);
+
+        if (!port)
+                return -ENOMEM;
+        port->next = builtin->ports;
+        builtin->ports = port;
+        port->builtin = builtin;
+        port->server = rpc_port->server;
+        if (port->server)
+                grpc_server_register_completion_queue(port->server, builtin->queue, NULL);
+        add_services(port, rpc_port);
+        return health_names_init(&port->names, rpc_port);
+}
+
+static int post_requests(struct builtin_port *port)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < port->n_slots; i++)
+                for (int k = 0; r == 0 && k < POSTED; k++)
+                        r = post(&port->slots[i]);
+        return r;
+}
+
+int builtin_start(struct builtin *builtin)
+{
+        int r;
+
+        for (struct builtin_port *port = builtin->ports; port; port = port->next) {
+                health_names_listen(&port->names, ring, builtin);
+                r = post_requests(port);
+                if (r < 0)
+                        return r;
+        }
+        r = -pthread_create(&builtin->thread, NULL, run, builtin);
+        builtin->running = r == 0;
+        return r;
+}
+
+void builtin_leave(struct builtin *builtin)
+{
+        atomic_store(&builtin->leaving, true);
+        ring(builtin);
+}
+
+void builtin_stop(struct builtin *builtin)
+{
+        atomic_store(&builtin->stopping, true);
+        builtin_leave(builtin);
+}
+
+bool builtin_idle(const struct builtin *builtin)
+{
+        return atomic_load(&builtin->calls) == 0;
+}
+
+struct builtin *builtin_free(struct builtin *builtin)
+{
+        struct builtin_port *port;
+
+        if (!builtin)
+                return NULL;
+
+        for (port = builtin->ports; port; port = port->next)
+                health_names_listen(&port->names, NULL, NULL);
+        grpc_completion_queue_shutdown(builtin->queue);
+        if (builtin->running)
+                (void)pthread_join(builtin->thread, NULL);
+        else
+                (void)run(builtin);
+        grpc_call_unref(builtin->bell);
+        grpc_completion_queue_destroy(builtin->queue);
+        while ((port = builtin->ports)) {
+                builtin->ports = port->next;
+                health_names_done(&port->names);
+                free(port);
+        }
+        (void)descriptors_free(builtin->descriptors);
+        free(builtin);
+        return NULL;
+}
