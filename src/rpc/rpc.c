@@ -514,7 +514,8 @@ struct rpc *rpc_free(struct rpc *rpc)
         if (!rpc)
                 return NULL;
 
-        if (!rpc->running)
+        if (!rpc->running &&
+            rpc->builtin) /* without it rpc_new() failed, and there are no servers */
                 stop_unpolled(rpc);
         (void)builtin_free(rpc->builtin);
         grpc_completion_queue_shutdown(rpc->queue);
