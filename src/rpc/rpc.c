@@ -57,6 +57,9 @@ static void core_log(gpr_log_func_args *args)
 /* --- recycled calls ----------------------------------------------------------------------------
  */
 
+/* More than are under way at most times; what a burst needed goes back to the system. */
+#define CALLS_KEPT 1024
+
 struct rpc_call *rpc_take_call(struct rpc *rpc)
 {
         struct rpc_call *call;
@@ -64,13 +67,20 @@ struct rpc_call *rpc_take_call(struct rpc *rpc)
         if (!rpc->free)
                 rpc->free = atomic_exchange_explicit(&rpc->returned, NULL, memory_order_acquire);
         call = rpc->free;
-        if (call)
+        if (call) {
                 rpc->free = call->next_free;
+                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
+        }
         return call;
 }
 
 void rpc_give_call(struct rpc *rpc, struct rpc_call *call)
 {
+        if (atomic_fetch_add_explicit(&rpc->kept, 1, memory_order_relaxed) >= CALLS_KEPT) {
+                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
+                rpc_call_destroy(call);
+                return;
+        }
         if (polling) {
                 call->next_free = rpc->free;
                 rpc->free = call;

@@ -44,6 +44,7 @@ struct rpc {
         /* Calls to use again: the polling thread's own, and those that others gave back. */
         struct rpc_call *free;
         _Atomic(struct rpc_call *) returned;
+        atomic_uint kept; /* both */
 
         /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
         struct rpc_call **timeouts;
