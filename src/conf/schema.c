@@ -4,6 +4,7 @@
 
 #include "conf/conf.h"
 #include "conf/value.h"
+#include "util/json.h"
 
 /*
  * The schema is for editors: it takes what brickd takes, written as brickd.yaml(5) writes it. Any
@@ -18,17 +19,6 @@ struct json {
         bool first; /* nothing stands in the innermost object or array yet */
 };
 
-static void put_string(struct json *json, const char *s, size_t length)
-{
-        fputc('"', json->f);
-        for (size_t i = 0; i < length; i++) {
-                if (s[i] == '"' || s[i] == '\\')
-                        fputc('\\', json->f);
-                fputc(s[i], json->f);
-        }
-        fputc('"', json->f);
-}
-
 /* Goes to where the next member of an object (key) or of an array (NULL) stands. */
 static void next(struct json *json, const char *key)
 {
@@ -36,7 +26,7 @@ static void next(struct json *json, const char *key)
                 fprintf(json->f, "%s\n%*s", json->first ? "" : ",", (int)json->depth * 2, "");
         json->first = false;
         if (key) {
-                put_string(json, key, strlen(key));
+                json_put_string(json->f, key, strlen(key));
                 fputs(": ", json->f);
         }
 }
@@ -61,7 +51,7 @@ static void end(struct json *json, char bracket)
 static void put_text(struct json *json, const char *key, const char *text)
 {
         next(json, key);
-        put_string(json, text, strlen(text));
+        json_put_string(json->f, text, strlen(text));
 }
 
 static void put_raw(struct json *json, const char *key, const char *raw)
@@ -91,7 +81,7 @@ static void put_choices(struct json *json, const char *choices)
                 size_t n = strcspn(choices, "|");
 
                 next(json, NULL);
-                put_string(json, choices, n);
+                json_put_string(json->f, choices, n);
                 /* To a YAML 1.1 editor, a plain `off` is a boolean. */
                 if (n == 3 && memcmp(choices, "off", n) == 0)
                         put_raw(json, NULL, "false");

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
+#include <string.h>
 
 #include "conf/conf.h"
 #include "config.h"
 #include "manager/manager.h"
 #include "util/clock.h"
+#include "util/json.h"
 
 static void put_string(FILE *f, const char *s)
 {
-        (void)fputc('"', f);
-        for (; *s; s++)
-                if (*s == '"' || *s == '\\')
-                        (void)fprintf(f, "\\%c", *s);
-                else if ((unsigned char)*s < 0x20)
-                        (void)fprintf(f, "\\u%04x", *s);
-                else
-                        (void)fputc(*s, f);
-        (void)fputc('"', f);
+        json_put_string(f, s, strlen(s));
 }
 
 static uint64_t seconds_since(uint64_t time)

@@ -68,14 +68,15 @@ void access_log(struct rpc_call *call)
         const struct instance *instance = call->base.instance;
         unsigned status = status_of(call);
         bool in_band = status == GRPC_STATUS_OK && outcome->in_band;
-        uint64_t usec = (clock_now() - call->base.started) / NSEC_PER_USEC;
         const char *path = call->method ? call->method->path : NULL;
         char duration[24], code[16];
         struct line line = { .n = 0 };
+        uint64_t usec;
 
         if (!is_wanted(call->port->rpc->conf, status != GRPC_STATUS_OK || in_band))
                 return;
 
+        usec = (clock_now() - call->base.started) / NSEC_PER_USEC;
         (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
         (void)snprintf(code, sizeof code, "%" PRId32, in_band ? outcome->code : 200);
         add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
@@ -107,12 +108,13 @@ void access_log(struct rpc_call *call)
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
                         unsigned status, uint64_t started)
 {
-        uint64_t usec = (clock_now() - started) / NSEC_PER_USEC;
         char duration[24];
         struct line line = { .n = 0 };
+        uint64_t usec;
 
         if (!is_wanted(conf, status != GRPC_STATUS_OK))
                 return;
+        usec = (clock_now() - started) / NSEC_PER_USEC;
         (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
         add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
         add_string(&line, "RPC_METHOD", path);

@@ -24,6 +24,11 @@ int channel_send(int fd, enum channel_kind kind, const char *text, size_t length
         return n < 0 ? -errno : 0;
 }
 
+void channel_say(enum channel_kind kind, const char *text)
+{
+        (void)channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text));
+}
+
 int channel_receive(int fd, struct channel_message *ret)
 {
         struct iovec iov[] = {

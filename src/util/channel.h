@@ -56,6 +56,10 @@ struct channel_message {
  * not read). */
 int channel_send(int fd, enum channel_kind kind, const char *text, size_t length);
 
+/* The same from a worker to its main process. Nobody waits for it: a main process that is gone
+ * shows elsewhere. */
+void channel_say(enum channel_kind kind, const char *text);
+
 /* One thread. 1: a message; 0: the other side has closed; -EAGAIN: nothing there now; else a
  * negative errno. */
 int channel_receive(int fd, struct channel_message *ret);

@@ -32,14 +32,9 @@ static const char *arg_inspect;
 static const char *arg_describe;
 static bool arg_check;
 
-static void say(enum channel_kind kind, const char *text)
-{
-        (void)channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text));
-}
-
 static void say_creating(const char *brick)
 {
-        say(CHANNEL_CREATING, brick);
+        channel_say(CHANNEL_CREATING, brick);
 }
 
 static void say_destroying(const char *brick)
@@ -47,7 +42,7 @@ static void say_destroying(const char *brick)
         char text[256];
 
         (void)snprintf(text, sizeof text, "brick '%s' is in destroy()", brick);
-        say(CHANNEL_HELD, text);
+        channel_say(CHANNEL_HELD, text);
 }
 
 static int fail(int r, const char *what)
@@ -58,7 +53,7 @@ static int fail(int r, const char *what)
                 (void)snprintf(text, sizeof text, "out of memory");
         else
                 (void)snprintf(text, sizeof text, "%s: %s", what, strerror(-r));
-        say(CHANNEL_FAILED, text);
+        channel_say(CHANNEL_FAILED, text);
         return EXIT_FAILURE;
 }
 
@@ -68,13 +63,13 @@ static int fail_config(const struct diag *diag)
         const char *mistake;
 
         for (size_t i = 0; (mistake = diag_text(diag, i)); i++)
-                say(CHANNEL_DIAGNOSTIC, mistake);
+                channel_say(CHANNEL_DIAGNOSTIC, mistake);
         if (diag_count(diag) > DIAG_SHOWN_MAX) {
                 (void)snprintf(text, sizeof text, "and %zu more",
                                diag_count(diag) - DIAG_SHOWN_MAX);
-                say(CHANNEL_DIAGNOSTIC, text);
+                channel_say(CHANNEL_DIAGNOSTIC, text);
         }
-        say(CHANNEL_FAILED, "the configuration has mistakes");
+        channel_say(CHANNEL_FAILED, "the configuration has mistakes");
         return EX_CONFIG;
 }
 
@@ -120,7 +115,7 @@ static void say_ready(const struct conf *conf)
         (void)snprintf(text, sizeof text, "%zu %s on %zu %s", conf->n_bricks,
                        conf->n_bricks == 1 ? "brick" : "bricks", conf->n_ports,
                        conf->n_ports == 1 ? "port" : "ports");
-        say(CHANNEL_READY, text);
+        channel_say(CHANNEL_READY, text);
 }
 
 static int serve(struct conf *conf, struct diag *diag)
@@ -157,7 +152,7 @@ static int serve(struct conf *conf, struct diag *diag)
         }
         rpc = rpc_free(rpc);
         build_destroy_bricks(build, say_destroying);
-        say(CHANNEL_DRAINED, "");
+        channel_say(CHANNEL_DRAINED, "");
         return EXIT_SUCCESS;
 }
 

@@ -7,24 +7,14 @@
 #include "conf/conf.h"
 #include "module/instance.h"
 #include "rpc/rpc.h"
+#include "util/json.h"
 #include "util/utf8.h"
 #include "worker/build.h"
 #include "worker/status.h"
 
 static void print_string(FILE *f, const char *s)
 {
-        (void)fputc('"', f);
-        for (; *s; s++) {
-                unsigned char c = (unsigned char)*s;
-
-                if (c == '"' || c == '\\')
-                        (void)fprintf(f, "\\%c", c);
-                else if (c < 0x20)
-                        (void)fprintf(f, "\\u%04x", c);
-                else
-                        (void)fputc(c, f);
-        }
-        (void)fputc('"', f);
+        json_put_string(f, s, strlen(s));
 }
 
 /* A brick may give any bytes as its reason; JSON takes UTF-8 only. */

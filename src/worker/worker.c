@@ -59,11 +59,6 @@ struct worker {
         const char *stuck; /* the brick that has been reported */
 };
 
-static void say(enum channel_kind kind, const char *text)
-{
-        (void)channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text));
-}
-
 /* --- leaving ---------------------------------------------------------------------------------- */
 
 static void drain(struct worker *w)
@@ -141,12 +136,12 @@ static void answer_query(struct worker *w)
         const char *brick = entry_stuck(STUCK_NS, &held);
 
         if (brick) {
-                say(CHANNEL_STUCK, brick);
+                channel_say(CHANNEL_STUCK, brick);
                 return;
         }
         text = status_json(w->build, w->rpc);
         if (text)
-                say(CHANNEL_STATUS, text);
+                channel_say(CHANNEL_STATUS, text);
 }
 
 static void handle(struct worker *w)
@@ -235,7 +230,7 @@ static void look_for_stuck(struct worker *w)
                            brick, held / NSEC_PER_SEC);
                 w->stuck = brick;
         }
-        say(CHANNEL_STUCK, brick);
+        channel_say(CHANNEL_STUCK, brick);
 }
 
 static void say_what_is_held(struct worker *w)
@@ -250,7 +245,7 @@ static void say_what_is_held(struct worker *w)
                         continue;
                 (void)snprintf(text, sizeof text, "brick '%s' still holds %u %s",
                                instance->conf->name, n, n == 1 ? "call" : "calls");
-                say(CHANNEL_HELD, text);
+                channel_say(CHANNEL_HELD, text);
         }
 }
 
@@ -301,7 +296,7 @@ static void on_crash(int signal_number)
         const char *brick = entry_current();
 
         if (brick)
-                (void)channel_send(CHANNEL_FD_CONTROL, CHANNEL_CRASHED, brick, strlen(brick));
+                channel_say(CHANNEL_CRASHED, brick);
         /* SA_RESETHAND: now it does what it would have done. */
         (void)raise(signal_number);
 }
