@@ -44,17 +44,6 @@ static void add_id(struct line *line, const char *name, const struct rpc_call *c
         add(line, name, value, length < ID_MAX ? length : ID_MAX);
 }
 
-static unsigned status_of(const struct rpc_call *call)
-{
-        if (call->expired)
-                return GRPC_STATUS_DEADLINE_EXCEEDED;
-        if (call->cancelled && call->base.deadline <= clock_now())
-                return GRPC_STATUS_DEADLINE_EXCEEDED;
-        if (call->cancelled)
-                return GRPC_STATUS_CANCELLED;
-        return call->base.outcome.in_band ? GRPC_STATUS_OK : call->base.outcome.status;
-}
-
 static bool is_wanted(const struct conf *conf, bool failed)
 {
         if (conf->log_access == ACCESS_OFF || !log_enabled(LOG_LEVEL_INFO))
@@ -62,33 +51,29 @@ static bool is_wanted(const struct conf *conf, bool failed)
         return conf->log_access == ACCESS_ALL || failed;
 }
 
-void access_log(struct rpc_call *call)
+void access_log(struct rpc_call *call, const struct rpc_end *end)
 {
-        const struct outcome *outcome = &call->base.outcome;
         const struct instance *instance = call->base.instance;
-        unsigned status = status_of(call);
-        bool in_band = status == GRPC_STATUS_OK && outcome->in_band;
         const char *path = call->method ? call->method->path : NULL;
+        uint64_t usec = end->duration / NSEC_PER_USEC;
         char duration[24], code[16];
         struct line line = { .n = 0 };
-        uint64_t usec;
 
-        if (!is_wanted(call->port->rpc->conf, status != GRPC_STATUS_OK || in_band))
+        if (!is_wanted(call->port->rpc->conf, end->status != GRPC_STATUS_OK || end->in_band))
                 return;
 
-        usec = (clock_now() - call->base.started) / NSEC_PER_USEC;
         (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
-        (void)snprintf(code, sizeof code, "%" PRId32, in_band ? outcome->code : 200);
+        (void)snprintf(code, sizeof code, "%" PRId32, end->code);
         add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
         add_string(&line, "RPC_METHOD", path);
-        add_string(&line, "RPC_STATUS", grpc_status_to_string(status));
+        add_string(&line, "RPC_STATUS", grpc_status_to_string(end->status));
         if (instance) {
                 add_string(&line, "BRICK", instance->conf->name);
                 add_string(&line, "BRICK_TYPE", brick_type_to_string(instance->type));
         }
-        if (status == GRPC_STATUS_OK)
+        if (end->status == GRPC_STATUS_OK)
                 add_string(&line, "BRICK_ERROR_CODE", code);
-        if (call->method && call->base.request.len > 0 && status != GRPC_STATUS_UNKNOWN) {
+        if (call->method && call->base.request.len > 0 && end->status != GRPC_STATUS_UNKNOWN) {
                 const struct service *service = call->method->route->service;
 
                 add_id(&line, "REQUEST_ID", call, service->request_id);
@@ -101,8 +86,8 @@ void access_log(struct rpc_call *call)
         log_fields(LOG_LEVEL_INFO, line.fields, line.n, "%s %s %s%s%s in %" PRIu64 ".%03u ms",
                    instance ? instance->conf->name : "-",
                    call->method ? brick_method_to_string(call->method->method) : "unknown method",
-                   grpc_status_to_string(status), in_band ? " error " : "", in_band ? code : "",
-                   usec / 1000, (unsigned)(usec % 1000));
+                   grpc_status_to_string(end->status), end->in_band ? " error " : "",
+                   end->in_band ? code : "", usec / 1000, (unsigned)(usec % 1000));
 }
 
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,

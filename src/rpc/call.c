@@ -329,10 +329,36 @@ static void unlock_and_end(struct rpc_call *call)
                 end_call(call);
 }
 
+static unsigned end_status(const struct rpc_call *call, uint64_t now)
+{
+        if (call->expired || (call->cancelled && call->base.deadline <= now))
+                return GRPC_STATUS_DEADLINE_EXCEEDED;
+        if (call->cancelled)
+                return GRPC_STATUS_CANCELLED;
+        return call->base.outcome.in_band ? GRPC_STATUS_OK : call->base.outcome.status;
+}
+
+static struct rpc_end describe_end(const struct rpc_call *call)
+{
+        const struct outcome *outcome = &call->base.outcome;
+        uint64_t now = clock_now();
+        unsigned status = end_status(call, now);
+        bool in_band = status == GRPC_STATUS_OK && outcome->in_band;
+
+        return (struct rpc_end){
+                .status = status,
+                .in_band = in_band,
+                .code = in_band ? outcome->code : 200,
+                .duration = now - call->base.started,
+        };
+}
+
 static void end_call(struct rpc_call *call)
 {
+        const struct rpc_end end = describe_end(call);
+
         rpc_timeout_remove(call->port->rpc, call);
-        access_log(call);
+        access_log(call, &end);
         call_unref(&call->base);
 }
 

@@ -116,6 +116,14 @@ struct rpc_call {
         struct rpc_call *next_free;
 };
 
+/* How a call has ended, for all who record it. */
+struct rpc_end {
+        unsigned status;   /* gRPC's, as the client sees it */
+        bool in_band;      /* the brick failed it in llmbrick's way; status is OK */
+        int32_t code;      /* llmbrick's, if status is OK */
+        uint64_t duration; /* ns */
+};
+
 /* Posts a request for a method of a port (NULL: for all that are not registered). Polling thread,
  * or before it runs. */
 int rpc_call_post(struct rpc_port *port, const struct rpc_method *method);
