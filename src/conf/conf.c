@@ -268,6 +268,7 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->allow_insecure = get_bool(node, "allow_insecure");
         port->health = get_bool(node, "health");
         port->reflection = get_bool(node, "reflection");
+        port->errors = ERRORS_IN_BAND + get_choice(node, "errors");
         port->max_request = get_number(limits, "request");
         port->max_reply = get_number(limits, "reply");
         port->max_metadata = get_number(limits, "metadata");

@@ -37,8 +37,9 @@ struct conf_port {
         size_t *bricks;   /* indices in conf.bricks */
         size_t n_bricks;
         bool allow_insecure;
-        bool health;     /* answers health checks */
-        bool reflection; /* tells what it serves */
+        bool health;                                   /* answers health checks */
+        bool reflection;                               /* tells what it serves */
+        enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients learn of a brick's error */
 
         /* limits: of what a peer controls */
         int64_t max_request; /* bytes of one request message */

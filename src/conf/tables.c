@@ -71,6 +71,12 @@ static const struct option_spec ports[] = {
           .type = OPTION_BOOL,
           .fallback = "true",
           .help = "tell clients what is served (gRPC server reflection)" },
+        { .name = "errors",
+          .type = OPTION_ENUM,
+          .fallback = "in-band",
+          .choices = "in-band|status",
+          .help = "how clients learn of a brick's error: in the reply, as llmbrick has it, or as a "
+                  "gRPC status" },
         { .name = "limits",
           .type = OPTION_MAP,
           .fallback = "{}",

@@ -264,7 +264,7 @@ static int run_single(struct call *call, struct rpc *rpc)
 static int run(struct call *call)
 {
         const struct ctl *ctl = call->ctl;
-        struct rpc_metadata metadata[CTL_METADATA_MAX + 1];
+        struct rpc_metadata metadata[CTL_METADATA_MAX + 2];
         size_t n = ctl->n_metadata;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         _cleanup_free_ char *path = NULL;
@@ -273,6 +273,8 @@ static int run(struct call *call)
         memcpy(metadata, ctl->metadata, n * sizeof *metadata);
         if (call->target.brick)
                 metadata[n++] = (struct rpc_metadata){ "x-brick", call->target.brick };
+        /* A port may say errors otherwise; replies are what this program shows. */
+        metadata[n++] = (struct rpc_metadata){ "x-brick-status", "in-band" };
         if (asprintf(&path, "/%s/%s", call->target.service->descriptor->name, call->method->name) <
             0)
                 return ctl_error(CTL_UNREACHABLE, "Out of memory");

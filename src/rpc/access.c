@@ -71,7 +71,7 @@ void access_log(struct rpc_call *call, const struct rpc_end *end)
                 add_string(&line, "BRICK", instance->conf->name);
                 add_string(&line, "BRICK_TYPE", brick_type_to_string(instance->type));
         }
-        if (end->status == GRPC_STATUS_OK)
+        if (end->status == GRPC_STATUS_OK || end->in_band)
                 add_string(&line, "BRICK_ERROR_CODE", code);
         if (call->method && call->base.request.len > 0 && end->status != GRPC_STATUS_UNKNOWN) {
                 const struct service *service = call->method->route->service;

@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "module/instance.h"
 #include "rpc/access.h"
 #include "rpc/call.h"
+#include "rpc/errors.h"
 #include "rpc/server.h"
 #include "rpc/validate.h"
 #include "util/clock.h"
@@ -20,6 +23,9 @@
 /* A gRPC message travels as a header, three bytes for each that is not ASCII, and clients accept 8
  * KiB. */
 #define STATUS_MESSAGE_MAX 2048
+
+/* The same for the error that a status stands for. */
+#define STATUS_DETAILS_MAX 3072
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -118,70 +124,62 @@ static int reply_seal(struct brick_call *base, struct reply *r)
         return 0;
 }
 
-static size_t put_varint(char *p, uint64_t value)
-{
-        size_t n = 0;
-
-        do {
-                p[n] = (char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-                value >>= 7;
-                n++;
-        } while (value > 0);
-        return n;
-}
-
-static size_t put_string(char *p, unsigned field, struct brick_str s)
-{
-        size_t n = 0;
-
-        if (s.len == 0)
-                return 0;
-        n += put_varint(p, field << 3 | 2);
-        n += put_varint(p + n, s.len);
-        memcpy(p + n, s.ptr, s.len);
-        return n + s.len;
-}
-
-/* Most bytes of a field's tag and length, or of its tag and an int32. */
-#define FIELD_HEAD_MAX 16
-
-/* ErrorDetail of the .proto files. */
-static size_t put_error(char *p, const struct outcome *outcome)
-{
-        size_t n = 0;
-
-        if (outcome->code != 0) {
-                n += put_varint(p, 1 << 3);
-                n += put_varint(p + n, (uint64_t)(int64_t)outcome->code);
-        }
-        n += put_string(p + n, 2, outcome->message);
-        return n + put_string(p + n, 3, outcome->detail);
-}
-
 /* Lock held. The last reply of a call that failed in-band: the error and nothing else. */
 static void queue_error(struct rpc_call *call)
 {
         const struct outcome *outcome = &call->base.outcome;
-        struct rpc_reply *reply = reply_alloc(outcome->message.len + outcome->detail.len +
-                                              4 * FIELD_HEAD_MAX);
-        char *error = (char *)reply->base.data + FIELD_HEAD_MAX;
-        char head[FIELD_HEAD_MAX];
-        size_t n, n_head;
+        size_t size = errors_field_size(call->method->error_field, outcome);
+        struct rpc_reply *reply = reply_alloc(size);
 
-        /* The head goes right before the error, whose length it says. */
-        n = put_error(error, outcome);
-        n_head = put_varint(head, call->method->error_field << 3 | 2);
-        n_head += put_varint(head + n_head, n);
-        memcpy(error - n_head, head, n_head);
-
-        reply->slice = grpc_slice_sub_no_ref(reply->slice, FIELD_HEAD_MAX - n_head,
-                                             FIELD_HEAD_MAX + n);
-        reply->base.data = GRPC_SLICE_START_PTR(reply->slice);
-        reply->base.size = n_head + n;
+        errors_put_field(reply->base.data, call->method->error_field, outcome);
+        reply->base.size = size;
+        slice_shrink(&reply->slice, size);
         call_push_reply(&call->base, &reply->base);
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
+
+static void add_trailer(struct rpc_call *call, const char *key, grpc_slice value)
+{
+        call->trailers[call->n_trailers++] = (grpc_metadata){
+                .key = grpc_slice_from_static_string(key),
+                .value = value,
+        };
+}
+
+/* Lock held. Turns the in-band error of a brick into a gRPC status. */
+static void raise_status(struct rpc_call *call)
+{
+        struct outcome *outcome = &call->base.outcome;
+        unsigned status = errors_status(outcome->code);
+        size_t size = errors_details_size(status, outcome);
+        char *details = NULL;
+
+        (void)snprintf(call->error_code, sizeof call->error_code, "%" PRId32, outcome->code);
+        add_trailer(call, "x-brick-error-code", grpc_slice_from_static_string(call->error_code));
+        if (size <= STATUS_DETAILS_MAX)
+                details = arena_alloc(&call->base.arena, size, 1);
+        if (details) {
+                errors_put_details(details, status, outcome);
+                add_trailer(call, "grpc-status-details-bin",
+                            grpc_slice_from_static_buffer(details, size));
+        }
+        call->raised = true;
+        outcome->in_band = false;
+        outcome->status = status;
+}
+
+/* Lock held. The client wants gRPC statuses, or its port does for all who do not say. */
+static bool wants_status(struct rpc_call *call)
+{
+        struct brick_str wish = call_abi_metadata(&call->base, "x-brick-status");
+
+        if (wish.len == 4 && memcmp(wish.ptr, "grpc", 4) == 0)
+                return true;
+        if (wish.len == 7 && memcmp(wish.ptr, "in-band", 7) == 0)
+                return false;
+        return call->port->conf->errors == ERRORS_STATUS;
+}
 
 /* Lock held. Once the outcome is known: what it means for the outbox. */
 static void queue_outcome(struct rpc_call *call)
@@ -192,7 +190,11 @@ static void queue_outcome(struct rpc_call *call)
         call->outcome_queued = true;
         if (call_is_single(base) && !outcome_is_success(outcome))
                 call_drop_replies(base);
-        if (outcome->in_band)
+        if (!outcome->in_band)
+                return;
+        if (wants_status(call))
+                raise_status(call);
+        else
                 queue_error(call);
 }
 
@@ -343,7 +345,8 @@ static struct rpc_end describe_end(const struct rpc_call *call)
         const struct outcome *outcome = &call->base.outcome;
         uint64_t now = clock_now();
         unsigned status = end_status(call, now);
-        bool in_band = status == GRPC_STATUS_OK && outcome->in_band;
+        bool in_band = (status == GRPC_STATUS_OK && outcome->in_band) ||
+                       (call->raised && status == outcome->status);
 
         return (struct rpc_end){
                 .status = status,
@@ -554,10 +557,7 @@ static int trailer(struct brick_call *base, struct brick_str key, struct brick_s
 
 static void add_pushback(struct rpc_call *call)
 {
-        call->trailers[call->n_trailers++] = (grpc_metadata){
-                .key = grpc_slice_from_static_string("grpc-retry-pushback-ms"),
-                .value = grpc_slice_from_static_string(PUSHBACK_MS),
-        };
+        add_trailer(call, "grpc-retry-pushback-ms", grpc_slice_from_static_string(PUSHBACK_MS));
 }
 
 static void refuse(struct rpc_call *call, unsigned status, const char *message)
@@ -753,6 +753,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->ended = false;
         call->expired = false;
         call->outcome_queued = false;
+        call->raised = false;
         call->written = NULL;
         call->incoming = NULL;
         call->incoming_slice = grpc_empty_slice();

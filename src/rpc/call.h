@@ -36,7 +36,8 @@ struct rpc;
 struct rpc_call;
 struct rpc_port;
 
-#define RPC_TRAILERS_MAX 32
+#define RPC_TRAILERS_MAX 32 /* of a brick */
+#define RPC_TRAILERS_OWN 2  /* of brickd, beside them */
 #define RPC_TRAILER_BYTES_MAX 8192
 
 /* One method of one port. */
@@ -99,7 +100,9 @@ struct rpc_call {
         bool closed;
         bool ended;
         bool expired;        /* by the brick's own timeout */
-        bool outcome_queued; /* an in-band error has become the last reply */
+        bool outcome_queued; /* an in-band error has become the last reply, or a status */
+        bool raised;         /* it has become a status */
+        char error_code[12]; /* then: llmbrick's, as text */
 
         grpc_byte_buffer out;
         struct rpc_reply *written; /* in the write batch under way */
@@ -108,7 +111,7 @@ struct rpc_call {
         grpc_byte_buffer *incoming;
         grpc_slice incoming_slice;
 
-        grpc_metadata trailers[RPC_TRAILERS_MAX];
+        grpc_metadata trailers[RPC_TRAILERS_MAX + RPC_TRAILERS_OWN];
         size_t n_trailers;
         size_t trailer_bytes;
 
@@ -119,8 +122,8 @@ struct rpc_call {
 /* How a call has ended, for all who record it. */
 struct rpc_end {
         unsigned status;   /* gRPC's, as the client sees it */
-        bool in_band;      /* the brick failed it in llmbrick's way; status is OK */
-        int32_t code;      /* llmbrick's, if status is OK */
+        bool in_band;      /* the brick failed it in llmbrick's way, whatever the client was told */
+        int32_t code;      /* llmbrick's, if in_band; else 200, which counts if the status is OK */
         uint64_t duration; /* ns */
 };
 

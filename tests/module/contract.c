@@ -142,6 +142,17 @@ static int do_fail_zero(struct brick_instance *self, struct brick_call *call, ui
         return fail(self, call, 0, "zero", "");
 }
 
+/* With the code that the header x-code says. */
+static int do_fail_code(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        struct brick_str code = self->host->call_metadata(call, "x-code");
+        char text[16] = "";
+
+        (void)method;
+        (void)snprintf(text, sizeof text, "%.*s", (int)code.len, code.ptr);
+        return fail(self, call, atoi(text), "as told", "the detail");
+}
+
 static int do_fail_201(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
         (void)method;
@@ -344,6 +355,7 @@ static const struct {
         { "case:fail-braces", do_fail_braces },
         { "case:fail-zero", do_fail_zero },
         { "case:fail-201", do_fail_201 },
+        { "case:fail-code", do_fail_code },
         { "case:fail-200", do_fail_200 },
         { "case:fail-negative", do_fail_negative },
         { "case:fail", do_fail },
