@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Has a file changed? Looked at by stat(), so that it makes no difference how it changes: written
+ * in place, renamed over, by a symbolic link on the way to it, on a file system of any kind. One
+ * thread at a time.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+/* How often to ask, in ms. */
+#define WATCH_INTERVAL 500
+
+struct watch_mark { /* differs after every change; all zero: there is no file */
+        uint64_t device;
+        uint64_t inode;
+        int64_t size;
+        struct timespec modified;
+        struct timespec changed; /* by chmod as well */
+};
+
+struct watch {
+        const char *path;
+        struct watch_mark told; /* what the user knows of */
+        struct watch_mark seen; /* when last looked */
+};
+
+/* From now on; read the file after it. path must outlive the watch. */
+void watch_init(struct watch *watch, const char *path);
+
+/*
+ * True once for every change, as soon as the file has rested for an interval: it is not read while
+ * it is being written, and several files that change together are complete. A file that goes away
+ * has changed, too.
+ */
+bool watch_changed(struct watch *watch);
