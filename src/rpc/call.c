@@ -139,12 +139,21 @@ static void queue_error(struct rpc_call *call)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-static void add_trailer(struct rpc_call *call, const char *key, grpc_slice value)
+/* Few calls have any, and room for the most is 3 KiB. */
+static int add_trailer(struct rpc_call *call, grpc_slice key, grpc_slice value)
 {
-        call->trailers[call->n_trailers++] = (grpc_metadata){
-                .key = grpc_slice_from_static_string(key),
-                .value = value,
-        };
+        if (!call->trailers)
+                call->trailers = calloc(RPC_TRAILERS_MAX + RPC_TRAILERS_OWN,
+                                        sizeof *call->trailers);
+        if (!call->trailers)
+                return -ENOMEM;
+        call->trailers[call->n_trailers++] = (grpc_metadata){ .key = key, .value = value };
+        return 0;
+}
+
+static void add_own_trailer(struct rpc_call *call, const char *key, grpc_slice value)
+{
+        (void)add_trailer(call, grpc_slice_from_static_string(key), value);
 }
 
 /* Lock held. Turns the in-band error of a brick into a gRPC status. */
@@ -156,13 +165,14 @@ static void raise_status(struct rpc_call *call)
         char *details = NULL;
 
         (void)snprintf(call->error_code, sizeof call->error_code, "%" PRId32, outcome->code);
-        add_trailer(call, "x-brick-error-code", grpc_slice_from_static_string(call->error_code));
+        add_own_trailer(call, "x-brick-error-code",
+                        grpc_slice_from_static_string(call->error_code));
         if (size <= STATUS_DETAILS_MAX)
                 details = arena_alloc(&call->base.arena, size, 1);
         if (details) {
                 errors_put_details(details, status, outcome);
-                add_trailer(call, "grpc-status-details-bin",
-                            grpc_slice_from_static_buffer(details, size));
+                add_own_trailer(call, "grpc-status-details-bin",
+                                grpc_slice_from_static_buffer(details, size));
         }
         call->raised = true;
         outcome->in_band = false;
@@ -547,17 +557,15 @@ static int trailer(struct brick_call *base, struct brick_str key, struct brick_s
                 return -EINVAL;
         if (!grpc_is_binary_header(key_slice) && !grpc_header_nonbin_value_is_legal(value_slice))
                 return -EINVAL;
-        call->trailers[call->n_trailers++] = (grpc_metadata){ .key = key_slice,
-                                                              .value = value_slice };
         call->trailer_bytes += key.len + value.len;
-        return 0;
+        return add_trailer(call, key_slice, value_slice);
 }
 
 /* --- the life of a call ----------------------------------------------------------------------- */
 
 static void add_pushback(struct rpc_call *call)
 {
-        add_trailer(call, "grpc-retry-pushback-ms", grpc_slice_from_static_string(PUSHBACK_MS));
+        add_own_trailer(call, "grpc-retry-pushback-ms", grpc_slice_from_static_string(PUSHBACK_MS));
 }
 
 static void refuse(struct rpc_call *call, unsigned status, const char *message)
@@ -723,6 +731,7 @@ void rpc_call_destroy(struct rpc_call *call)
         grpc_call_details_destroy(&call->details);
         grpc_metadata_array_destroy(&call->metadata);
         call_done(&call->base);
+        free(call->trailers);
         free(call);
 }
 

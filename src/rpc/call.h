@@ -111,7 +111,7 @@ struct rpc_call {
         grpc_byte_buffer *incoming;
         grpc_slice incoming_slice;
 
-        grpc_metadata trailers[RPC_TRAILERS_MAX + RPC_TRAILERS_OWN];
+        grpc_metadata *trailers; /* NULL until there is one; stays with the memory of the call */
         size_t n_trailers;
         size_t trailer_bytes;
 

@@ -5,11 +5,12 @@
 
 #include "util/arena.h"
 
-/* Enough for a small request and a brick's state; more blocks double from there. */
-#define ARENA_FIRST 4096
+/* Enough for a brick's state in a stream, of which thousands may be open; blocks double from there.
+ */
+#define ARENA_FIRST 1024
 #define ARENA_BLOCK_MAX (256 * 1024)
-/* A first block larger than this, made for one large request, is not kept. */
-#define ARENA_KEEP (64 * 1024)
+/* A block larger than this, made for one large request, is not kept. */
+#define ARENA_KEEP (16 * 1024)
 
 struct arena_block {
         struct arena_block *older;
@@ -72,17 +73,21 @@ void arena_limit(struct arena *arena, size_t limit)
         arena->limit = limit > ARENA_KEEP ? limit : ARENA_KEEP;
 }
 
+/* The newest block is the largest: what one use has needed, the next one finds in one piece. */
 void arena_reset(struct arena *arena, size_t limit)
 {
-        struct arena_block *block = arena->blocks;
+        struct arena_block *block = arena->blocks, *older;
 
-        while (block && (block->older || block->size > ARENA_KEEP)) {
-                struct arena_block *older = block->older;
-
-                free(block);
-                block = older;
+        for (arena->blocks = NULL; block; block = older) {
+                older = block->older;
+                if (arena->blocks || block->size > ARENA_KEEP)
+                        free(block);
+                else
+                        arena->blocks = block;
         }
-        arena->blocks = block;
+        block = arena->blocks;
+        if (block)
+                block->older = NULL;
         arena_limit(arena, limit);
         arena->used = block ? block->size : 0;
         arena->next = block ? block->memory : NULL;

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Memory that is given out piece by piece and taken back all at once. The first block stays for the
- * next use, so that a recycled arena does not touch malloc. Not for two threads at once.
+ * Memory that is given out piece by piece and taken back all at once. A block of moderate
+ * size stays for the next use, so that a recycled arena does not touch malloc. Not for two threads
+ * at once.
  */
 
 #include <stddef.h>
@@ -13,7 +14,7 @@ struct arena_block;
 struct arena {
         char *next;
         char *end;
-        struct arena_block *blocks; /* the newest first, the first block last */
+        struct arena_block *blocks; /* the newest first */
         size_t used;                /* bytes of all blocks */
         size_t limit;
 };

@@ -42,13 +42,17 @@ static void test_limit(void)
 static void test_reset(void)
 {
         struct arena arena;
-        void *first;
+        void *first, *second;
 
         arena_init(&arena, 1 << 20);
         first = arena_alloc(&arena, 100, 16);
         assert(arena_alloc(&arena, 500000, 1));
         arena_reset(&arena, 1 << 20);
         assert(arena_alloc(&arena, 100, 16) == first);
+        second = arena_alloc(&arena, 5000, 16);
+        arena_reset(&arena, 1 << 20);
+        assert(arena_alloc(&arena, 5000, 16) == second);
+        assert(arena.used >= 5000 && arena.used <= 16 * 1024);
         arena_done(&arena);
 
         arena_init(&arena, 1 << 20);
