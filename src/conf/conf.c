@@ -282,6 +282,8 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
                 else if (r < 0)
                         return r;
         }
+        listen_parse_access(good(node, "mode"), good(node, "owner"), good(node, "group"), port,
+                            diag);
 
         port->bricks = document_alloc(conf->document, conf->n_bricks * sizeof port->bricks[0]);
         if (!port->bricks)

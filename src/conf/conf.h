@@ -22,7 +22,7 @@ struct node;
 
 enum listen_kind {
         LISTEN_INET,    /* host:port */
-        LISTEN_UNIX,    /* unix:/path */
+        LISTEN_UNIX,    /* unix:/path, unix:@name */
         LISTEN_SYSTEMD, /* systemd:NAME: a socket that systemd passes, by FileDescriptorName= */
 };
 
@@ -33,8 +33,11 @@ struct conf_port {
         const char *host; /* LISTEN_INET: an IPv4 or IPv6 address, as inet_ntop() writes it,
                              or "localhost" */
         uint16_t port;
-        const char *path; /* LISTEN_UNIX: the path; LISTEN_SYSTEMD: the name */
-        size_t *bricks;   /* indices in conf.bricks */
+        const char *path; /* LISTEN_UNIX: the path, or "@name"; LISTEN_SYSTEMD: the name */
+        mode_t mode;      /* LISTEN_UNIX: of the file, */
+        uid_t owner;      /* its owner and group; -1: brickd's own */
+        gid_t group;
+        size_t *bricks; /* indices in conf.bricks */
         size_t n_bricks;
         bool allow_insecure;
         bool health;                                   /* answers health checks */

@@ -2,7 +2,11 @@
 #include "conf/listen.h"
 
 #include <arpa/inet.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "conf/conf.h"
@@ -13,8 +17,10 @@
 static int parse_unix(const struct node *node, const char *path, struct conf_port *port,
                       struct diag *diag)
 {
-        if (path[0] != '/' || path[1] == '\0') {
-                diag_add(diag, node, "a unix socket is written unix:/path, with an absolute path");
+        if ((path[0] != '/' && path[0] != '@') || path[1] == '\0') {
+                diag_add(diag, node,
+                         "a unix socket is written unix:/path, with an absolute path, or "
+                         "unix:@name");
                 return -EINVAL;
         }
         if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
@@ -145,4 +151,66 @@ bool listen_clash(const struct conf_port *a, const struct conf_port *b)
         if (a->kind == LISTEN_INET)
                 return a->port == b->port && a->port != 0 && strcmp(a->host, b->host) == 0;
         return strcmp(a->path, b->path) == 0;
+}
+
+/* The number of a name; a number may stand for itself. */
+static void parse_id(const struct node *node, const char *what,
+                     bool (*find)(const char *name, id_t *ret), id_t *ret, struct diag *diag)
+{
+        int64_t number;
+
+        if (find(node->text, ret))
+                return;
+        if (value_parse_int(node->text, &number) == 0 && number >= 0 && number < UINT32_MAX)
+                *ret = (id_t)number;
+        else
+                diag_add(diag, node, "there is no %s \"%s\"", what, node->text);
+}
+
+static bool find_user(const char *name, id_t *ret)
+{
+        const struct passwd *entry = getpwnam(name);
+
+        if (entry)
+                *ret = entry->pw_uid;
+        return entry;
+}
+
+static bool find_group(const char *name, id_t *ret)
+{
+        const struct group *entry = getgrnam(name);
+
+        if (entry)
+                *ret = entry->gr_gid;
+        return entry;
+}
+
+static void refuse_access(const struct node *node, const struct conf_port *port, struct diag *diag)
+{
+        if (port->kind == LISTEN_SYSTEMD)
+                diag_add(diag, node,
+                         "systemd makes this socket: say it in its unit (SocketMode=, SocketUser=, "
+                         "SocketGroup=)");
+        else
+                diag_add(diag, node, "only a unix socket with a path has a mode, owner and group");
+}
+
+void listen_parse_access(const struct node *mode, const struct node *owner,
+                         const struct node *group, struct conf_port *port, struct diag *diag)
+{
+        const struct node *any = mode ? mode : owner ? owner : group;
+
+        port->mode = mode    ? (mode_t)strtoul(mode->text, NULL, 8)
+                     : group ? S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP
+                             : S_IRUSR | S_IWUSR;
+        port->owner = (uid_t)-1;
+        port->group = (gid_t)-1;
+        if (any && port->listen && (port->kind != LISTEN_UNIX || port->path[0] == '@')) {
+                refuse_access(any, port, diag);
+                return;
+        }
+        if (owner)
+                parse_id(owner, "user", find_user, &port->owner, diag);
+        if (group)
+                parse_id(group, "group", find_group, &port->group, diag);
 }

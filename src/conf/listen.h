@@ -8,10 +8,14 @@ struct diag;
 struct document;
 struct node;
 
-/* Takes "host:port", "unix:/path" and "systemd:NAME" apart into port's listen, kind, host, port and
- * path. -EINVAL: diag says why; -ENOMEM. */
+/* Takes "host:port", "unix:/path", "unix:@name" and "systemd:NAME" apart into port's listen, kind,
+ * host, port and path. -EINVAL: diag says why; -ENOMEM. */
 int listen_parse(struct document *doc, const struct node *node, struct conf_port *port,
                  struct diag *diag);
+
+/* Then `mode`, `owner` and `group`: NULL where the port does not say so. Mistakes go to diag. */
+void listen_parse_access(const struct node *mode, const struct node *owner,
+                         const struct node *group, struct conf_port *port, struct diag *diag);
 
 /* Only this machine can reach it. */
 bool listen_is_local(const struct conf_port *port);

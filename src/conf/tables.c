@@ -53,8 +53,20 @@ static const struct option_spec ports[] = {
         { .name = "listen",
           .type = OPTION_STRING,
           .flags = OPTION_REQUIRED,
-          .help = "host:port, unix:/path, or systemd:NAME for a socket that systemd passes; port 0 "
-                  "is any free port" },
+          .help = "host:port, unix:/path, unix:@name, or systemd:NAME for a socket that systemd "
+                  "passes; port 0 is any free port" },
+        { .name = "mode",
+          .type = OPTION_STRING,
+          .pattern = "^0?[0-7]{3}$",
+          .expected = "an octal mode such as 0660",
+          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, "
+                  "else 0600" },
+        { .name = "owner",
+          .type = OPTION_STRING,
+          .help = "owner of the file of a unix socket: a user's name or number" },
+        { .name = "group",
+          .type = OPTION_STRING,
+          .help = "group of the file of a unix socket: a group's name or number" },
         { .name = "bricks",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,

@@ -17,7 +17,7 @@ static const struct option_row {
         const char *help;
 } rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
-          "Where to call: HOST:PORT or unix:/PATH; default: the configuration's port" },
+          "Where to call: HOST:PORT, unix:/PATH or unix:@NAME; default: the configuration's port" },
         { "config", 'c', OPTION_BIT_CONFIG, "FILE",
           "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",

@@ -38,7 +38,19 @@ static grpc_arg integer_arg(const char *key, int value)
         return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
 }
 
-static grpc_channel *channel_new(const char *address)
+/* The core has a name of its own for an abstract socket: unix-abstract:NAME, not unix:@NAME. */
+static char *target_of(const char *address)
+{
+        static const char abstract[] = "unix:@";
+        char *target;
+
+        if (strncmp(address, abstract, strlen(abstract)) != 0)
+                return strdup(address);
+        return asprintf(&target, "unix-abstract:%s", address + strlen(abstract)) < 0 ? NULL
+                                                                                     : target;
+}
+
+static grpc_channel *channel_new(const char *target)
 {
         /* A proxy of the environment is meant for the web, not for the bricks. */
         grpc_arg args[] = {
@@ -51,7 +63,7 @@ static grpc_channel *channel_new(const char *address)
         };
         grpc_channel_args list = { ELEMENTSOF(args), args };
         grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
-        grpc_channel *channel = grpc_channel_create(address, credentials, &list);
+        grpc_channel *channel = grpc_channel_create(target, credentials, &list);
 
         grpc_channel_credentials_release(credentials);
         return channel;
@@ -117,11 +129,12 @@ int rpc_new(struct rpc **ret, const char *address, const char *path,
 {
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         _cleanup_free_ grpc_metadata *slices = NULL;
+        _cleanup_free_ char *target = target_of(address);
         grpc_slice method;
 
         rpc = calloc(1, sizeof *rpc);
         slices = calloc(n_metadata + 1, sizeof *slices);
-        if (!rpc || !slices)
+        if (!rpc || !slices || !target)
                 return -ENOMEM;
         for (size_t i = 0; i < n_metadata; i++) {
                 slices[i].key = grpc_slice_from_static_string(metadata[i].key);
@@ -133,7 +146,7 @@ int rpc_new(struct rpc **ret, const char *address, const char *path,
         grpc_metadata_array_init(&rpc->trailing);
         rpc->details = grpc_empty_slice();
         rpc->queue = grpc_completion_queue_create_for_pluck(NULL);
-        rpc->channel = channel_new(address);
+        rpc->channel = channel_new(target);
         method = grpc_slice_from_copied_string(path);
         rpc->call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                              rpc->queue, method, NULL, deadline_after(timeout),

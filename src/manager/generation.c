@@ -138,6 +138,20 @@ static void generation_settle(struct generation *g)
                 g->ops->gone(g, g->user);
 }
 
+/* Only now: until the new configuration serves, the old one's word counts. */
+static void set_access(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++) {
+                _cleanup_free_ char *why = NULL;
+                int r;
+
+                r = socket_set_access(g->sockets[i], &g->conf->ports[i], &why);
+                if (r < 0)
+                        log_warning("%s keeps the mode and owner that it has: %s",
+                                    g->sockets[i]->listen, why ? why : strerror(-r));
+        }
+}
+
 static void on_ready(struct process *process, void *user)
 {
         struct slot *slot = user;
@@ -152,6 +166,7 @@ static void on_ready(struct process *process, void *user)
         if (g->state != GENERATION_STARTING || generation_count_ready(g) < g->n_slots)
                 return;
         g->state = GENERATION_SERVING;
+        set_access(g);
         g->ops->ready(g, g->user);
 }
 

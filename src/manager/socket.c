@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
 #include "conf/conf.h"
@@ -28,15 +27,6 @@ void inherited_done(struct inherited *inherited)
         free(inherited->names);
 }
 
-static void socket_unlink(const struct socket *s)
-{
-        struct stat st;
-
-        if (s->path && s->inode && lstat(s->path, &st) == 0 && st.st_dev == s->device &&
-            st.st_ino == s->inode)
-                (void)unlink(s->path);
-}
-
 struct socket *socket_ref(struct socket *s)
 {
         s->n_ref++;
@@ -52,7 +42,8 @@ struct socket *socket_unref(struct socket *s)
         if (s->fd >= 0 && !s->inherited)
                 (void)shutdown(s->fd, SHUT_RDWR);
         socket_close(s);
-        socket_unlink(s);
+        if (s->path)
+                (void)unix_remove(s->path, &s->file);
         free(s->listen);
         free(s->address);
         free(s->path);
@@ -180,86 +171,36 @@ static int open_inet(struct socket *s, const struct conf_port *port, char **ret_
         return inet_format(s->fd, &s->address);
 }
 
-static int unix_bind(int fd, const struct sockaddr_un *address)
+/* What the user reads after "Cannot listen on unix:PATH: ". */
+static int explain_unix(int r, const char *holder, char **ret_why)
 {
-        return bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
-}
+        static const char *const texts[] = {
+                [UNIX_E_DIRECTORY] = "every user can write its directory, and could put another "
+                                     "socket there; use a directory of its own",
+                [UNIX_E_OWNER] = "brickd may not give it to this owner or group: it must be in the "
+                                 "group (SupplementaryGroups= of the unit), or run as root",
+        };
 
-/* 0: the file is a socket that nobody listens on. -EADDRINUSE: somebody does; *ret_holder says who.
- */
-static int unix_probe(const struct sockaddr_un *address, char **ret_holder)
-{
-        _cleanup_close_ int fd = -EBADF;
-        struct ucred peer;
-        socklen_t length = sizeof peer;
-        struct stat st;
-
-        if (lstat(address->sun_path, &st) < 0)
-                return -errno;
-        if (!S_ISSOCK(st.st_mode))
-                return -EEXIST;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0)
-                return errno == ECONNREFUSED ? 0 : -EADDRINUSE;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
-                (void)holder_by_pid(peer.pid, ret_holder);
-        return -EADDRINUSE;
-}
-
-static int unix_bind_over_dead(int fd, const struct sockaddr_un *address, char **ret_holder)
-{
-        int r = unix_bind(fd, address);
-
-        if (r != -EADDRINUSE)
-                return r;
-        r = unix_probe(address, ret_holder);
+        if (r == UNIX_E_TAKEN)
+                return explain(-EADDRINUSE, holder, ret_why);
         if (r < 0)
-                return r;
-        if (unlink(address->sun_path) < 0)
-                return -errno;
-        return unix_bind(fd, address);
+                return explain(r, NULL, ret_why);
+        *ret_why = strdup(texts[r]);
+        return -EPERM;
 }
 
-/* mode 0: as the umask has it. */
-static int unix_listen(struct socket *s, const struct sockaddr_un *address, mode_t mode,
-                       char **ret_holder)
+static int open_unix(struct socket *s, const char *path, const struct unix_access *access,
+                     char **ret_why)
 {
-        struct stat st;
-        int r;
-
-        s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->fd < 0)
-                return -errno;
-        /* bind() gives the file the socket's own mode: it is never wider, not for a moment. */
-        if (mode && fchmod(s->fd, mode) < 0)
-                return -errno;
-        r = unix_bind_over_dead(s->fd, address, ret_holder);
-        if (r < 0)
-                return r;
-        if (lstat(address->sun_path, &st) == 0) {
-                s->device = st.st_dev;
-                s->inode = st.st_ino;
-        }
-        return listen(s->fd, SOMAXCONN) < 0 ? -errno : 0;
-}
-
-static int open_unix(struct socket *s, const char *path, mode_t mode, char **ret_why)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_free_ char *holder = NULL;
         int r;
 
-        if (strlen(path) >= sizeof address.sun_path)
-                return explain(-ENAMETOOLONG, NULL, ret_why);
-        (void)strcpy(address.sun_path, path);
         s->path = strdup(path);
         s->address = strdup(s->listen);
         if (!s->path || !s->address)
                 return -ENOMEM;
-        r = unix_listen(s, &address, mode, &holder);
-        return r < 0 ? explain(r, holder, ret_why) : 0;
+        r = unix_listen(&s->fd, &s->file, path, access, &holder);
+        return r == 0 ? 0 : explain_unix(r, holder, ret_why);
 }
 
 static int open_inherited(struct socket *s, const char *name, const struct inherited *inherited,
@@ -291,9 +232,15 @@ static int open_inherited(struct socket *s, const char *name, const struct inher
         return s->address ? 0 : -ENOMEM;
 }
 
+static struct unix_access access_of(const struct conf_port *port)
+{
+        return (struct unix_access){ port->mode, port->owner, port->group };
+}
+
 int socket_open(struct socket **ret, const struct conf_port *port,
                 const struct inherited *inherited, char **ret_why)
 {
+        const struct unix_access access = access_of(port);
         _cleanup_(socket_unrefp) struct socket *s = NULL;
         int r;
 
@@ -305,7 +252,7 @@ int socket_open(struct socket **ret, const struct conf_port *port,
                 r = open_inet(s, port, ret_why);
                 break;
         case LISTEN_UNIX:
-                r = open_unix(s, port->path, 0, ret_why);
+                r = open_unix(s, port->path, &access, ret_why);
                 break;
         case LISTEN_SYSTEMD:
                 r = open_inherited(s, port->path, inherited, ret_why);
@@ -317,15 +264,27 @@ int socket_open(struct socket **ret, const struct conf_port *port,
         return 0;
 }
 
+int socket_set_access(struct socket *s, const struct conf_port *port, char **ret_why)
+{
+        const struct unix_access access = access_of(port);
+        int r;
+
+        if (!s->path || s->file.inode == 0)
+                return 0;
+        r = unix_set_access(s->path, &s->file, &access);
+        return r == 0 ? 0 : explain_unix(r, NULL, ret_why);
+}
+
 int socket_open_unix(struct socket **ret, const char *path, mode_t mode, char **ret_why)
 {
+        const struct unix_access access = { mode, (uid_t)-1, (gid_t)-1 };
         _cleanup_(socket_unrefp) struct socket *s = NULL;
         int r;
 
         r = socket_new(&s, path);
         if (r < 0)
                 return r;
-        r = open_unix(s, path, mode, ret_why);
+        r = open_unix(s, path, &access, ret_why);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);

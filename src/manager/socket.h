@@ -7,9 +7,9 @@
  */
 
 #include <stdbool.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 
+#include "manager/unix.h"
 #include "util/cleanup.h"
 
 struct conf_port;
@@ -22,8 +22,7 @@ struct socket {
         bool inherited;
 
         char *path; /* of a unix socket; the file is removed at the end if it is still this one */
-        dev_t device;
-        ino_t inode;
+        struct unix_file file;
 };
 
 /* What systemd has passed. */
@@ -39,6 +38,10 @@ void inherited_done(struct inherited *inherited);
 int socket_open(struct socket **ret, const struct conf_port *port,
                 const struct inherited *inherited, char **ret_why);
 int socket_open_unix(struct socket **ret, const char *path, mode_t mode, char **ret_why);
+
+/* A socket that is kept gets the mode, owner and group that its port has now. */
+int socket_set_access(struct socket *socket, const struct conf_port *port, char **ret_why);
+
 struct socket *socket_ref(struct socket *socket);
 struct socket *socket_unref(struct socket *socket);
 DEFINE_CLEANUP(struct socket *, socket_unref);

@@ -476,6 +476,138 @@ def a_dead_unix_socket_is_replaced_and_a_live_one_is_not():
         assert not path.exists()
 
 
+def configure_port(d, port, *words):
+    lines = [f"# fake: {w}" for w in words]
+    d.configure(text="\n".join([*lines, f"ports: [{{ {port} }}]", f"control: {d.control}", ""]))
+
+
+def access(path):
+    st = path.stat()
+    return st.st_mode & 0o7777, st.st_uid, st.st_gid
+
+
+@test
+def a_unix_socket_has_the_mode_and_group_asked_for():
+    uid, gid = os.geteuid(), os.getegid()
+    group = 54321 if uid == 0 else gid
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        configure_port(d, f"listen: unix:{path}")
+        d.start()
+        d.wait_notified("READY=1")
+        assert access(path) == (0o600, uid, gid), access(path)
+        inode = path.stat().st_ino
+        for port, expected in (
+                (f"listen: unix:{path}, mode: 0666", (0o666, uid, gid)),
+                (f"listen: unix:{path}, group: {group}", (0o660, uid, group)),
+                (f"listen: unix:{path}, owner: {uid}, group: {gid}, mode: 0620", (0o620, uid, gid))):
+            configure_port(d, port)
+            assert d.reload()[0] == 0
+            assert access(path) == expected, (port, access(path))
+        configure_port(d, f"listen: unix:{path}, mode: 0666", "fail")
+        assert d.reload()[0] == 1
+        assert access(path) == (0o620, uid, gid), "a failed reload must not change it"
+        assert path.stat().st_ino == inode and d.ask(path)[0] == 4
+        d.stop()
+        assert not path.exists()
+
+
+@test
+def a_file_that_is_not_ours_keeps_its_mode():
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        configure_port(d, f"listen: unix:{path}")
+        d.start()
+        d.wait_notified("READY=1")
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+            path.chmod(0o600)
+            configure_port(d, f"listen: unix:{path}, mode: 0666")
+            assert d.reload()[0] == 0
+            d.wait_log("warning", "keeps the mode and owner that it has")
+            assert path.stat().st_mode & 0o777 == 0o600
+            d.stop()
+            assert path.exists()
+
+
+@test
+def who_may_not_give_the_socket_away_says_so():
+    if os.geteuid() != 0:
+        return
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        configure_port(d, f"listen: unix:{path}, group: 54321")
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        d.path.chmod(0o755)
+        own = d.path / "own"
+        own.mkdir()
+        os.chown(own, 65534, 65534)
+        configure_port(d, f"listen: unix:{own}/bricks.sock, group: 54321")
+        done = subprocess.run([*nobody, BRICKD, "-c", str(d.file)], env=d.environment(), text=True,
+                              capture_output=True, timeout=LIMIT, check=False)
+        assert done.returncode == 69, done
+        assert "brickd may not give it to this owner or group" in done.stderr, done.stderr
+        assert not list(own.iterdir())
+
+
+@test
+def a_directory_that_everybody_can_write_is_refused():
+    with Brickd(starts=False) as d:
+        open_to_all = d.path / "open"
+        open_to_all.mkdir()
+        open_to_all.chmod(0o777)
+        configure_port(d, f"listen: unix:{open_to_all}/bricks.sock")
+        assert "every user can write its directory" in d.fails_to_start(69)
+        open_to_all.chmod(0o1777)
+        d.start()
+        d.wait_notified("READY=1")
+        d.stop()
+
+
+@test
+def a_symlink_is_not_followed():
+    with Brickd(starts=False) as d:
+        path, target = d.path / "link.sock", d.path / "target.sock"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(target))
+        path.symlink_to(target)
+        configure_port(d, f"listen: unix:{path}")
+        assert "it exists and is not a socket" in d.fails_to_start(69)
+        assert path.is_symlink() and target.is_socket()
+
+
+@test
+def one_of_many_gets_a_dead_unix_socket():
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        for _ in range(5):
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(path))
+            d.configure(text=f'ports: [{{ listen: "unix:{path}" }}]\ncontrol: null\n')
+            rivals = [subprocess.Popen([BRICKD, "-c", str(d.file)], stderr=subprocess.DEVNULL,
+                                       env=d.environment()) for _ in range(6)]
+            wait_for(lambda: sum(r.poll() is None for r in rivals) <= 1, "one brickd that is left")
+            (winner,) = [r for r in rivals if r.returncode is None]
+            assert {r.returncode for r in rivals} == {None, 69}
+            assert d.ask(path)[:3] == [1, 0, 0], "the one that is left is the one to be reached"
+            winner.terminate()
+            assert winner.wait(LIMIT) == 0
+            assert [p for p in d.path.iterdir() if p.is_socket()] == [d.path / "notify"]
+
+
+@test
+def an_abstract_unix_socket():
+    name = f"brickd-test-{os.getpid()}"
+    with Brickd(ports=[f"unix:@{name}"]) as d:
+        assert d.ask("\0" + name)[:3] == [1, 0, 0]
+        with Brickd(ports=[f"unix:@{name}"], starts=False) as other:
+            text = other.fails_to_start(69)
+            assert f"Cannot listen on unix:@{name}: it is held by brickd (pid {d.process.pid})" in text
+        assert d.reload()[0] == 0
+        assert d.ask("\0" + name)[0] == 2
+
+
 @test
 def a_file_that_is_no_socket_is_left_alone():
     with Brickd(starts=False) as d:

@@ -240,6 +240,7 @@ static void test_listen(void)
                 { "[0:0:0::1]:50051", "::1", NULL, NULL },
                 { "[::ffff:127.0.0.1]:50051", "::ffff:127.0.0.1", NULL, NULL },
                 { "unix:/run/brickd/grpc", NULL, "/run/brickd/grpc", NULL },
+                { "unix:@bricks", NULL, "@bricks", NULL },
                 { "systemd:grpc", NULL, "grpc", NULL },
 
                 { "50051", NULL, NULL,
@@ -267,9 +268,11 @@ static void test_listen(void)
                 { "127.0.0.1:-1", NULL, NULL, "the port must be a number from 0 to 65535" },
                 { "127.0.0.1:+1", NULL, NULL, "the port must be a number from 0 to 65535" },
                 { "unix:run/x", NULL, NULL,
-                  "a unix socket is written unix:/path, with an absolute path" },
+                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
                 { "unix:/", NULL, NULL,
-                  "a unix socket is written unix:/path, with an absolute path" },
+                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
+                { "unix:@", NULL, NULL,
+                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
                 { "systemd:", NULL, NULL,
                   "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
                   "its unit" },
@@ -305,6 +308,60 @@ static void test_listen(void)
         }
 }
 
+static void test_access(void)
+{
+        static const struct {
+                const char *port;
+                mode_t mode;
+                uid_t owner;
+                gid_t group;
+                const char *mistake;
+        } cases[] = {
+                { "listen: unix:/a", 0600, (uid_t)-1, (gid_t)-1, NULL },
+                { "listen: unix:/a, mode: 0666", 0666, (uid_t)-1, (gid_t)-1, NULL },
+                { "listen: unix:/a, mode: \"640\"", 0640, (uid_t)-1, (gid_t)-1, NULL },
+                { "listen: unix:/a, group: 12345", 0660, (uid_t)-1, 12345, NULL },
+                { "listen: unix:/a, group: root, mode: 0620", 0620, (uid_t)-1, 0, NULL },
+                { "listen: unix:/a, owner: root, group: 7", 0660, 0, 7, NULL },
+
+                { "mode: 0888, listen: unix:/a", 0, 0, 0,
+                  "17: ports[0].mode: expected an octal mode such as 0660, got \"0888\"" },
+                { "mode: 1777, listen: unix:/a", 0, 0, 0,
+                  "17: ports[0].mode: expected an octal mode such as 0660, got \"1777\"" },
+                { "group: no-such-group, listen: unix:/a", 0, 0, 0,
+                  "18: ports[0].group: there is no group \"no-such-group\"" },
+                { "owner: -1, listen: unix:/a", 0, 0, 0,
+                  "18: ports[0].owner: there is no user \"-1\"" },
+                { "owner: 4294967295, listen: unix:/a", 0, 0, 0,
+                  "18: ports[0].owner: there is no user \"4294967295\"" },
+                { "mode: 0660, listen: \"127.0.0.1:1\"", 0, 0, 0,
+                  "17: ports[0].mode: only a unix socket with a path has a mode, owner and group" },
+                { "group: root, listen: unix:@a", 0, 0, 0,
+                  "18: ports[0].group: only a unix socket with a path has a mode, owner and "
+                  "group" },
+                { "mode: 0660, listen: systemd:a", 0, 0, 0,
+                  "17: ports[0].mode: systemd makes this socket: say it in its unit (SocketMode=, "
+                  "SocketUser=, SocketGroup=)" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[256], expected[512];
+
+                (void)snprintf(text, sizeof text, "ports: [{ %s }]\n", cases[i].port);
+                if (cases[i].mistake) {
+                        (void)snprintf(expected, sizeof expected, "1:%s\n", cases[i].mistake);
+                        expect(text, strlen(text), expected);
+                } else {
+                        _cleanup_(conf_freep) struct conf *conf = parse_good(text);
+                        const struct conf_port *port = &conf->ports[0];
+
+                        assert(port->mode == cases[i].mode);
+                        assert(port->owner == cases[i].owner);
+                        assert(port->group == cases[i].group);
+                }
+        }
+}
+
 static void test_clash(void)
 {
         static const struct {
@@ -315,6 +372,7 @@ static void test_clash(void)
                 { "unix:/a", "unix:/a", true },          { "systemd:a", "systemd:a", true },
                 { "127.0.0.1:0", "127.0.0.1:0", false }, { "127.0.0.1:5", "127.0.0.1:6", false },
                 { "127.0.0.1:5", "127.0.0.2:5", false }, { "unix:/a", "systemd:/a", false },
+                { "unix:@a", "unix:@a", true },          { "unix:@a", "unix:/a", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -700,6 +758,7 @@ int main(void)
 
         test_mistakes();
         test_listen();
+        test_access();
         test_clash();
         test_values();
         test_variables();

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "manager/holder.h"
+#include "manager/unix.h"
+#include "util/cleanup.h"
+
+struct address {
+        struct sockaddr_un un;
+        socklen_t length;
+};
+
+static bool is_abstract(const char *path)
+{
+        return path[0] == '@';
+}
+
+static int address_init(struct address *a, const char *path)
+{
+        size_t n = strlen(path);
+
+        *a = (struct address){ .un.sun_family = AF_UNIX };
+        if (n >= sizeof a->un.sun_path)
+                return -ENAMETOOLONG;
+        memcpy(a->un.sun_path, path, n);
+        /* The name of an abstract socket is as long as is said, without a byte at its end. */
+        a->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+        if (is_abstract(path))
+                a->un.sun_path[0] = '\0';
+        else
+                a->length++;
+        return 0;
+}
+
+static struct unix_file identify(const struct stat *st)
+{
+        return (struct unix_file){ .device = st->st_dev, .inode = st->st_ino, .made = st->st_mtim };
+}
+
+/* A file system may give the number of a removed file to the next one. */
+static bool is_same(const struct unix_file *a, const struct unix_file *b)
+{
+        return a->device == b->device && a->inode == b->inode && a->made.tv_sec == b->made.tv_sec &&
+               a->made.tv_nsec == b->made.tv_nsec;
+}
+
+static int look_at(const char *path, struct unix_file *ret)
+{
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -EEXIST;
+        *ret = identify(&st);
+        return 0;
+}
+
+/* --- a path that exists ------------------------------------------------------------------------
+ */
+
+static bool is_dead(const struct address *a, char **ret_holder)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return false;
+        if (connect(fd, (const struct sockaddr *)&a->un, a->length) < 0)
+                return errno == ECONNREFUSED;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
+                (void)holder_by_pid(peer.pid, ret_holder);
+        return false;
+}
+
+/*
+ * Another program may be replacing the same dead file now: what is at the path may be a living
+ * socket since we looked. So it is moved aside first, looked at again, and moved back if it is not
+ * the dead one.
+ */
+static int remove_dead(const char *path, const struct unix_file *dead)
+{
+        _cleanup_free_ char *aside = NULL;
+        struct unix_file file = {};
+
+        if (asprintf(&aside, "%s.%d", path, getpid()) < 0)
+                return -ENOMEM;
+        if (rename(path, aside) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (look_at(aside, &file) == 0 && is_same(&file, dead))
+                return unlink(aside) < 0 ? -errno : 0;
+        (void)renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
+        return UNIX_E_TAKEN;
+}
+
+static int bind_address(int fd, const struct address *a)
+{
+        if (bind(fd, (const struct sockaddr *)&a->un, a->length) < 0)
+                return errno == EADDRINUSE ? UNIX_E_TAKEN : -errno;
+        return 0;
+}
+
+static int bind_over_dead(int fd, const struct address *a, const char *path, char **ret_holder)
+{
+        struct unix_file file;
+        int r;
+
+        r = bind_address(fd, a);
+        if (r != UNIX_E_TAKEN)
+                return r;
+        if (is_abstract(path)) {
+                (void)is_dead(a, ret_holder);
+                return r;
+        }
+        r = look_at(path, &file);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (r == 0) {
+                if (!is_dead(a, ret_holder))
+                        return UNIX_E_TAKEN;
+                r = remove_dead(path, &file);
+                if (r != 0)
+                        return r;
+        }
+        return bind_address(fd, a);
+}
+
+/* --- the file ----------------------------------------------------------------------------------
+ */
+
+/* Others could put a socket of theirs in its place. In /tmp, where the sticky bit is set, they
+ * cannot. */
+static int check_directory(const char *path)
+{
+        _cleanup_free_ char *directory = strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
+        struct stat st;
+
+        if (!directory)
+                return -ENOMEM;
+        if (stat(directory, &st) < 0)
+                return -errno;
+        return (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX) ? UNIX_E_DIRECTORY : 0;
+}
+
+static int give(int fd, const struct unix_access *access)
+{
+        char self[32];
+
+        if ((access->owner != (uid_t)-1 || access->group != (gid_t)-1) &&
+            fchownat(fd, "", access->owner, access->group, AT_EMPTY_PATH) < 0)
+                return errno == EPERM ? UNIX_E_OWNER : -errno;
+        /* A descriptor that is only a place can be given a mode this way alone. */
+        (void)snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+        return chmod(self, access->mode) < 0 ? -errno : 0;
+}
+
+/* All of it through one descriptor: whatever happens to the path meanwhile, no other file is
+ * touched. */
+static int open_place(const char *path, const struct unix_file *expected, struct unix_file *ret)
+{
+        _cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        *ret = identify(&st);
+        if (!S_ISSOCK(st.st_mode) || (expected && !is_same(ret, expected)))
+                return -ENOENT;
+        return TAKE_FD(fd);
+}
+
+int unix_set_access(const char *path, const struct unix_file *file,
+                    const struct unix_access *access)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct unix_file now;
+
+        fd = open_place(path, file, &now);
+        return fd < 0 ? fd : give(fd, access);
+}
+
+int unix_remove(const char *path, const struct unix_file *file)
+{
+        struct unix_file now;
+        int r;
+
+        r = look_at(path, &now);
+        if (r < 0)
+                return r;
+        if (file->inode == 0 || !is_same(&now, file))
+                return -ENOENT;
+        return unlink(path) < 0 ? -errno : 0;
+}
+
+/* --- listening ---------------------------------------------------------------------------------
+ */
+
+static int prepare_file(const char *path, const struct unix_access *access,
+                        struct unix_file *ret_file)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open_place(path, NULL, ret_file);
+        return fd < 0 ? fd : give(fd, access);
+}
+
+/* Until it listens, a bound socket looks dead to another program, which may have removed its file.
+ */
+static int listen_and_look(int fd, const char *path, const struct unix_file *file)
+{
+        struct unix_file now;
+
+        if (listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        if (is_abstract(path))
+                return 0;
+        return look_at(path, &now) == 0 && is_same(&now, file) ? 0 : UNIX_E_TAKEN;
+}
+
+int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
+                const struct unix_access *access, char **ret_holder)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct unix_file file = {};
+        struct address a;
+        int r;
+
+        r = address_init(&a, path);
+        if (r == 0 && !is_abstract(path))
+                r = check_directory(path);
+        if (r != 0)
+                return r;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        /* bind() gives the file the socket's own mode, and nobody can connect before listen(). */
+        if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
+                return -errno;
+        r = bind_over_dead(fd, &a, path, ret_holder);
+        if (r == 0 && !is_abstract(path))
+                r = prepare_file(path, access, &file);
+        if (r == 0)
+                r = listen_and_look(fd, path, &file);
+        if (r != 0) {
+                (void)unix_remove(path, &file);
+                return r;
+        }
+        *ret_file = file;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
