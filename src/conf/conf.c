@@ -149,6 +149,7 @@ static int read_brick(struct conf *conf, const struct node *node, struct conf_br
                 .timeout = get_number(limits, "timeout"),
                 .arena = get_number(limits, "memory"),
         };
+        brick->merge = get_bool(node, "merge");
         brick->is_default = get_bool(node, "default");
         brick->match = good(node, "match");
         r = get_strings(conf, brick->match, "x-brick", &brick->match_brick, &brick->n_match_brick);

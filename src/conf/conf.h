@@ -69,6 +69,7 @@ struct conf_brick {
         const struct node *options; /* NULL: none given */
         const struct node *checked; /* what conf_brick_options() gave; NULL: not called yet */
         struct conf_limits limits;
+        bool merge;               /* messages of a stream that wait for its client */
         bool is_default;          /* among the bricks of its type on a port */
         const struct node *match; /* NULL: none */
         const char **match_brick; /* values of the request's metadata `x-brick` */

@@ -166,6 +166,11 @@ static const struct option_spec bricks[] = {
           .fallback = "{}",
           .table = brick_limits,
           .help = "bounds on what the brick takes on" },
+        { .name = "merge",
+          .type = OPTION_BOOL,
+          .fallback = "false",
+          .help = "of an LLM or Translate stream, send what waits for a slow client as one "
+                  "message" },
         { .name = "default",
           .type = OPTION_BOOL,
           .fallback = "false",

@@ -8,10 +8,6 @@
 #include "module/instance.h"
 #include "util/log.h"
 
-/* What the memory of a queued reply costs besides its bytes: many small ones must not outgrow the
- * window. */
-#define REPLY_OVERHEAD 128
-
 void call_init(struct brick_call *call, const struct transport *transport)
 {
         pthread_condattr_t attr;
@@ -401,7 +397,7 @@ void call_push_reply(struct brick_call *call, struct reply *reply)
         reply->next = NULL;
         *call->outbox_end = reply;
         call->outbox_end = &reply->next;
-        call->outbox_bytes += reply->size + REPLY_OVERHEAD;
+        call->outbox_bytes += reply->size + CALL_REPLY_OVERHEAD;
         call->replies++;
 }
 
@@ -419,7 +415,7 @@ struct reply *call_take_reply(struct brick_call *call)
 
 void call_sent(struct brick_call *call, size_t size)
 {
-        call->outbox_bytes -= size + REPLY_OVERHEAD;
+        call->outbox_bytes -= size + CALL_REPLY_OVERHEAD;
         if (!call->starved || call->outbox_bytes > call->window / 2)
                 return;
 
@@ -435,7 +431,7 @@ void call_drop_replies(struct brick_call *call)
         struct reply *reply;
 
         while ((reply = call_take_reply(call))) {
-                call->outbox_bytes -= reply->size + REPLY_OVERHEAD;
+                call->outbox_bytes -= reply->size + CALL_REPLY_OVERHEAD;
                 call->transport->reply_free(call, reply);
         }
 }

@@ -187,6 +187,10 @@ void call_push_reply(struct brick_call *call, struct reply *reply);
  * held. */
 struct reply *call_take_reply(struct brick_call *call);
 
+/* What the memory of a queued reply costs besides its bytes: many small ones must not outgrow the
+ * window. */
+#define CALL_REPLY_OVERHEAD 128
+
 /* [transport] A reply that counted `size` bytes has left, or was dropped. Lock held. */
 void call_sent(struct brick_call *call, size_t size);
 

@@ -161,6 +161,14 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
                 return -EINVAL;
         }
+        if (conf->merge && instance->type != BRICK_TYPE_LLM &&
+            instance->type != BRICK_TYPE_TRANSLATE) {
+                diag_add(diag, node_get(conf->node, "merge"),
+                         "only streams of LLM and Translate bricks can be merged; this one is of "
+                         "type %s",
+                         brick_type_to_string(instance->type));
+                return -EINVAL;
+        }
         /* One call per thread: more would only wait inside the brick's start(). */
         if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
                 instance->limits.concurrency = instance->limits.threads;

@@ -11,6 +11,7 @@
 #include "rpc/access.h"
 #include "rpc/call.h"
 #include "rpc/errors.h"
+#include "rpc/merge.h"
 #include "rpc/server.h"
 #include "rpc/validate.h"
 #include "util/clock.h"
@@ -26,6 +27,9 @@
 
 /* The same for the error that a status stands for. */
 #define STATUS_DETAILS_MAX 3072
+
+/* Most messages that become one. */
+#define MERGE_MAX 64
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -121,6 +125,7 @@ static int reply_seal(struct brick_call *base, struct reply *r)
         memcpy(bytes + r->size, method->success, sizeof method->success);
         r->size += sizeof method->success;
         slice_shrink(&reply->slice, r->size);
+        reply->good = true;
         return 0;
 }
 
@@ -279,12 +284,61 @@ static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool
         return !with_headers && !end && call->base.outbox ? GRPC_WRITE_BUFFER_HINT : 0;
 }
 
+static bool can_merge(const struct reply *reply)
+{
+        return reply && ((const struct rpc_reply *)reply)->good;
+}
+
+/* Lock held. The reply that `first` and those behind it make together. */
+static struct rpc_reply *merge_queued(struct rpc_call *call, struct rpc_reply *first)
+{
+        const size_t success = sizeof call->method->success;
+        struct brick_call *base = &call->base;
+        struct reply *parts[MERGE_MAX] = { &first->base };
+        struct brick_bytes pieces[MERGE_MAX];
+        size_t size = MERGE_EXTRA + success, counted = 0, n = 1;
+        struct rpc_reply *merged;
+
+        while (n < MERGE_MAX && can_merge(base->outbox))
+                parts[n++] = call_take_reply(base);
+        for (size_t i = 0; i < n; i++) {
+                pieces[i] = (struct brick_bytes){ parts[i]->data, parts[i]->size - success };
+                counted += parts[i]->size + CALL_REPLY_OVERHEAD;
+                size += parts[i]->size;
+        }
+
+        merged = reply_alloc(size);
+        size = merge_replies(merged->base.data, pieces, n);
+        memcpy((char *)merged->base.data + size, call->method->success, success);
+        merged->base.size = size + success;
+        slice_shrink(&merged->slice, merged->base.size);
+        merged->counted = counted - CALL_REPLY_OVERHEAD;
+        for (size_t i = 0; i < n; i++)
+                reply_free(base, parts[i]);
+        return merged;
+}
+
+/* Lock held. What is to be written next. */
+static struct rpc_reply *next_reply(struct rpc_call *call)
+{
+        struct brick_call *base = &call->base;
+        struct rpc_reply *reply = (struct rpc_reply *)call_take_reply(base);
+
+        if (!reply)
+                return NULL;
+        if (base->method == BRICK_METHOD_OUTPUT_STREAMING && base->instance->conf->merge &&
+            can_merge(&reply->base) && can_merge(base->outbox))
+                return merge_queued(call, reply);
+        reply->counted = reply->base.size;
+        return reply;
+}
+
 /* Lock held. The core refused the batch and cancelled the call; the close event ends it. */
 static void abandon_write(struct rpc_call *call)
 {
         call->ending = true;
         if (call->written) {
-                call_sent(&call->base, call->written->base.size);
+                call_sent(&call->base, call->written->counted);
                 reply_free(&call->base, &call->written->base);
                 call->written = NULL;
         }
@@ -309,7 +363,7 @@ static void pump(struct brick_call *base)
         if (call->writing || (call_is_single(base) && !finished))
                 return;
 
-        call->written = (struct rpc_reply *)call_take_reply(base);
+        call->written = next_reply(call);
         end = finished && !base->outbox;
         if (!call->written && !end)
                 return;
@@ -384,7 +438,7 @@ static void on_write(struct rpc_call *call, bool ok)
         call->writing = false;
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
-                call_sent(base, call->written->base.size);
+                call_sent(base, call->written->counted);
                 reply_free(base, &call->written->base);
                 call->written = NULL;
         }

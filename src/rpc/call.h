@@ -71,6 +71,8 @@ struct rpc_tag {
 struct rpc_reply {
         struct reply base;
         grpc_slice slice;
+        bool good;      /* sealed: ends with success */
+        size_t counted; /* once taken: what call_sent() gives back for it */
 };
 
 struct rpc_call {

@@ -149,3 +149,15 @@ const char *validate_find_string(const void *bytes, size_t length, uint32_t fiel
                 }
         return found;
 }
+
+bool validate_next_field(struct validate_field *field, const char *end)
+{
+        struct reader r = { (const uint8_t *)field->end, (const uint8_t *)end }, content;
+        enum wire_type wire;
+
+        field->begin = field->end;
+        if (field->begin == end || !read_field(&r, &field->number, &wire, &content))
+                return false;
+        field->end = (const char *)r.p;
+        return true;
+}

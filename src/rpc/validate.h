@@ -25,3 +25,14 @@ bool validate_message(const ProtobufCMessageDescriptor *type, const void *bytes,
 /* The last value of a top-level string field; NULL and 0: none. The bytes are valid. */
 const char *validate_find_string(const void *bytes, size_t length, uint32_t field,
                                  size_t *ret_length);
+
+/* A top-level field of valid bytes, with its tag. */
+struct validate_field {
+        uint32_t number;
+        const char *begin;
+        const char *end;
+};
+
+/* The field that begins where this one ends: put the beginning of all bytes there first. False: it
+ * was the last. */
+bool validate_next_field(struct validate_field *field, const char *end);
