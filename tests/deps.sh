@@ -10,7 +10,7 @@ packages='
 	zlib1g-dev
 	clang clang-format libclang-rt-14-dev
 	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
-	bash-completion curl groff-base iproute2 man-db nghttp2-client procps
+	bash-completion curl groff-base iproute2 man-db nghttp2-client procps valgrind
 	systemd util-linux
 '
 # npm comes with nodejs where that is not Debian's

@@ -234,17 +234,15 @@ void brick_read_end(CommonRequest **message)
 /* call_reserve() does not say why it gave nothing; call_send() does. */
 static int send_copy(struct brick_call *call, const ProtobufCMessage *message, size_t size)
 {
-        struct brick_bytes bytes = { NULL, size };
-        uint8_t *buffer;
+        uint8_t small[512], *buffer = size <= sizeof small ? small : malloc(size);
         int r;
 
-        buffer = malloc(size + 1);
         if (!buffer)
                 return -ENOMEM;
         (void)protobuf_c_message_pack(message, buffer);
-        bytes.ptr = buffer;
-        r = brick_host->call_send(call, bytes);
-        free(buffer);
+        r = brick_host->call_send(call, (struct brick_bytes){ buffer, size });
+        if (buffer != small)
+                free(buffer);
         return r;
 }
 

@@ -30,6 +30,9 @@ static int arena_grow(struct arena *arena, size_t need)
                                     : ARENA_FIRST - sizeof(struct arena_block);
         struct arena_block *block;
 
+        /* A block that will be kept comes before a larger one, which will not. */
+        if (size > ARENA_KEEP && arena->used < ARENA_KEEP)
+                size = ARENA_KEEP;
         if (size > ARENA_BLOCK_MAX)
                 size = ARENA_BLOCK_MAX;
         if (size < need)

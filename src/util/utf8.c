@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/utf8.h"
 
+#include <string.h>
+
 #include "util/cleanup.h"
+
+#define HIGH_BITS UINT64_C(0x8080808080808080)
 
 size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
 {
@@ -35,13 +39,31 @@ size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
         return n;
 }
 
+/* How many bytes s begins with that are ASCII: most text is, and eight at a time are looked at. */
+static size_t ascii_prefix(const char *s, size_t length)
+{
+        uint64_t word;
+        size_t n;
+
+        for (n = 0; length - n >= sizeof word; n += sizeof word) {
+                memcpy(&word, s + n, sizeof word);
+                if (word & HIGH_BITS)
+                        break;
+        }
+        while (n < length && (unsigned char)s[n] < 0x80)
+                n++;
+        return n;
+}
+
 bool utf8_valid(const char *s, size_t length)
 {
         uint32_t c;
         size_t n;
 
         for (; length > 0; s += n, length -= n) {
-                n = utf8_decode(s, length, &c);
+                n = ascii_prefix(s, length);
+                if (n == 0)
+                        n = utf8_decode(s, length, &c);
                 if (n == 0)
                         return false;
         }

@@ -71,7 +71,7 @@ class Brickd:
         self.log_path = os.path.join(self.dir, "log")
         self.extra, self.port_extra = extra, port_extra
         self.write(bricks)
-        self.env = dict(os.environ, BRICKD_WORKER=os.path.join(BUILD, "src", "brickd-worker"), **(env or {}))
+        self.env = os.environ | {"BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker")} | (env or {})
         self.process = None
         self.channels = []
 

@@ -38,6 +38,24 @@ static void test_limit(void)
         arena_done(&arena);
 }
 
+/* An arena that is used alike again and again comes to have one block for all of it. */
+static void test_reuse(void)
+{
+        struct arena_block *block;
+        struct arena arena;
+
+        arena_init(&arena, 1 << 20);
+        for (int use = 0; use < 4; use++) {
+                arena_reset(&arena, 1 << 20);
+                block = arena.blocks;
+                for (int i = 0; i < 12; i++)
+                        memset(arena_alloc(&arena, 1000, 8), 1, 1000);
+                memset(arena_alloc(&arena, 4000, 8), 1, 4000);
+        }
+        assert(arena.blocks == block);
+        arena_done(&arena);
+}
+
 /* A recycled arena gives the same memory again, and keeps no large block. */
 static void test_reset(void)
 {
@@ -77,6 +95,7 @@ int main(void)
         test_alignment();
         test_limit();
         test_reset();
+        test_reuse();
         test_strndup();
         return 0;
 }

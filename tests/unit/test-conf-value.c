@@ -228,11 +228,20 @@ static void test_utf8(void)
                                            "\xf8\x88\x80\x80",
                                            "\xe4\xb8",
                                            "a\xff" };
+        char text[40];
         uint32_t c = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert(!utf8_valid(bad[i], strlen(bad[i])));
         assert(utf8_valid("a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x99\x82", 10));
+        /* one bad byte anywhere: several bytes are looked at together */
+        for (size_t i = 0; i < sizeof text; i++) {
+                memset(text, 'x', sizeof text);
+                assert(utf8_valid(text, i));
+                text[i] = '\xff';
+                assert(utf8_valid(text, i));
+                assert(!utf8_valid(text, i + 1) && !utf8_valid(text, sizeof text));
+        }
         assert(utf8_decode("\xf0\x9f\x99\x82", 4, &c) == 4 && c == 0x1f642);
         assert(utf8_decode("", 0, &c) == 0);
         assert(utf8_prefix("\xe4\xb8\xad\xe4\xb8\xad", 6, 5) == 3);
