@@ -198,6 +198,7 @@ static int slot_start(struct slot *slot)
                 .check = g->check,
                 .sockets = fds,
                 .n_sockets = g->n_sockets,
+                .n_bricks = g->conf ? g->conf->n_bricks : 0,
         };
 
         if (!fds)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "conf/stats.h"
 #include "manager/process.h"
 #include "util/channel.h"
 #include "util/clock.h"
@@ -258,7 +259,7 @@ int process_new(struct process **ret, struct processes *processes, const struct 
                 .start_timeout = start_timeout,
                 .since = clock_now(),
         };
-        r = spawn_worker(spawn, &p->pid, &p->channel);
+        r = spawn_worker(spawn, &p->pid, &p->channel, &p->stats);
         if (r < 0)
                 return r;
         p->state = PROCESS_STARTING;
@@ -295,6 +296,7 @@ struct process *process_free(struct process *p)
         for (size_t i = 0; i < p->n_diagnostics; i++)
                 free(p->diagnostics[i]);
         free(p->diagnostics);
+        (void)stats_free(p->stats);
         free(p);
         return NULL;
 }

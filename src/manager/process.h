@@ -51,6 +51,7 @@ struct process {
 
         pid_t pid;
         int channel;
+        struct stats *stats; /* what it counts */
         sd_event_source *io;
         sd_event_source *deadline; /* of the present state */
         enum process_state state;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "conf/stats.h"
 #include "config.h"
 #include "manager/spawn.h"
 #include "util/channel.h"
@@ -75,7 +76,8 @@ static int fds_lift(struct fds *fds, int fd, int lowest)
         return 0;
 }
 
-static int fds_collect(struct fds *fds, int channel, int config, const struct spawn *spawn)
+static int fds_collect(struct fds *fds, int channel, int config, int counters,
+                       const struct spawn *spawn)
 {
         int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
         int r;
@@ -86,6 +88,8 @@ static int fds_collect(struct fds *fds, int channel, int config, const struct sp
         r = fds_lift(fds, channel, lowest);
         if (r == 0)
                 r = fds_lift(fds, config, lowest);
+        if (r == 0)
+                r = fds_lift(fds, counters, lowest);
         for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
                 r = fds_lift(fds, spawn->sockets[i], lowest);
         return r;
@@ -152,9 +156,11 @@ static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_
         return r;
 }
 
-int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel)
+int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
+                 struct stats **ret_stats)
 {
-        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF;
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF, counters = -EBADF;
+        _cleanup_(stats_freep) struct stats *stats = NULL;
         _cleanup_(fds_done) struct fds fds = {};
         int pair[2];
         int r;
@@ -166,12 +172,19 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel)
         config = config_fd(spawn->bytes, spawn->length);
         if (config < 0)
                 return config;
-        r = fds_collect(&fds, theirs, config, spawn);
+        counters = stats_create(spawn->n_bricks, spawn->n_sockets);
+        if (counters < 0)
+                return counters;
+        r = stats_open(&stats, counters, spawn->n_bricks, spawn->n_sockets);
+        if (r < 0)
+                return r;
+        r = fds_collect(&fds, theirs, config, counters, spawn);
         if (r < 0)
                 return r;
         r = execute(spawn, &fds, ret_pid);
         if (r < 0)
                 return r;
         *ret_channel = TAKE_FD(ours);
+        *ret_stats = TAKE_PTR(stats);
         return 0;
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct stats;
+
 struct spawn {
         const char *name; /* of the configuration file, for messages and relative paths */
         const char *bytes;
@@ -16,6 +18,7 @@ struct spawn {
         bool check;         /* build everything, say how it went, exit */
         const int *sockets; /* one per entry of `ports:` */
         size_t n_sockets;
+        size_t n_bricks;
 };
 
 /* The file that is executed: $BRICKD_WORKER, or the installed one. */
@@ -23,6 +26,8 @@ const char *spawn_executable(void);
 
 /*
  * The process gets a process group of its own, so that Ctrl-C on a terminal reaches only us, and no
- * blocked or ignored signals. The channel's other end closes when it is gone.
+ * blocked or ignored signals. The channel's other end closes when it is gone. *ret_stats: what it
+ * counts.
  */
-int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel);
+int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
+                 struct stats **ret_stats);

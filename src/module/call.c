@@ -131,12 +131,6 @@ void call_settle(struct brick_call *call, const struct outcome *outcome)
 
         call->phase = CALL_FINISHED;
         call->outcome = *outcome;
-        if (call->instance) {
-                (void)atomic_fetch_add_explicit(&call->instance->calls, 1, memory_order_relaxed);
-                if (!outcome_is_success(outcome))
-                        (void)atomic_fetch_add_explicit(&call->instance->failures, 1,
-                                                        memory_order_relaxed);
-        }
         /* A brick that waits for the window or for a message waits in vain now. */
         (void)pthread_cond_broadcast(&call->changed);
         if (!call->instance || !call_gathers(call))

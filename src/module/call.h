@@ -140,6 +140,7 @@ struct brick_call {
          */
         struct brick_call *next;
         struct brick_call **link;
+        uint64_t queued; /* since when it waits there */
 };
 
 /* The parts of a call that outlive it, for transports that recycle theirs. */

@@ -139,6 +139,16 @@ static void tell_writable(struct brick_child *child)
         tell_end(child, &entry);
 }
 
+/* The wire's calls are counted where they end. */
+static void count(struct instance *callee, const struct outcome *outcome)
+{
+        struct stats_brick_counters *counters = &callee->stats->counters;
+
+        stats_count_shared(&counters->inner);
+        if (!outcome_is_success(outcome))
+                stats_count_shared(&counters->inner_failed);
+}
+
 static void tell_done(struct brick_child *child)
 {
         const struct outcome *o = &child->call.outcome;
@@ -151,6 +161,7 @@ static void tell_done(struct brick_child *child)
         };
         struct entry entry;
 
+        count(child->call.instance, o);
         child->told = true;
         child_unlink(child);
         tell_begin(child, &entry);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "conf/names.h"
 #include "conf/value.h"
 #include "module/load.h"
 

@@ -25,6 +25,8 @@ bool health_set(struct health *health, bool good, struct brick_str reason)
         if (n > 0)
                 memcpy(health->reason, reason.ptr, n);
         health->reason[n] = '\0';
+        if (health->shown)
+                stats_set_health(health->shown, good, health->reason);
         changed = atomic_exchange(&health->good, good) != good;
         if (changed && health->changed)
                 health->changed(health->user);

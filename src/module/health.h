@@ -8,15 +8,17 @@
 #include <stdbool.h>
 
 #include "brick.h"
+#include "conf/stats.h"
 
 /* Longer reasons are cut. */
-#define HEALTH_REASON_MAX 255
+#define HEALTH_REASON_MAX STATS_TEXT_MAX
 
 struct health {
         atomic_bool good;
 
         pthread_mutex_t lock; /* of all below */
         char reason[HEALTH_REASON_MAX + 1];
+        struct stats_health *shown; /* to the main process; NULL: it is not */
         void (*changed)(void *user);
         void *user;
 };

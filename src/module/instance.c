@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "conf/diag.h"
+#include "conf/names.h"
 #include "conf/node.h"
 #include "module/call.h"
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 /* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
@@ -18,10 +20,10 @@
 /* Takes a place among the calls in flight, if there is one. */
 static bool claim_place(struct instance *instance)
 {
-        unsigned n = atomic_load(&instance->in_flight);
+        unsigned n = atomic_load(&instance->stats->in_flight);
 
         while (n < instance->limits.concurrency)
-                if (atomic_compare_exchange_weak(&instance->in_flight, &n, n + 1))
+                if (atomic_compare_exchange_weak(&instance->stats->in_flight, &n, n + 1))
                         return true;
         return false;
 }
@@ -30,10 +32,11 @@ static bool claim_place(struct instance *instance)
 static void queue_append(struct instance *instance, struct brick_call *call)
 {
         call->next = NULL;
+        call->queued = clock_now();
         call->link = instance->queue_end;
         *call->link = call;
         instance->queue_end = &call->next;
-        (void)atomic_fetch_add(&instance->queued, 1);
+        (void)atomic_fetch_add(&instance->stats->queued, 1);
 }
 
 /* Lock held. */
@@ -45,7 +48,7 @@ static void queue_remove(struct instance *instance, struct brick_call *call)
         else
                 instance->queue_end = call->link;
         call->link = NULL;
-        (void)atomic_fetch_sub(&instance->queued, 1);
+        (void)atomic_fetch_sub(&instance->stats->queued, 1);
 }
 
 /* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
@@ -56,6 +59,7 @@ static struct brick_call *queue_take(struct instance *instance)
         if (!call || !claim_place(instance))
                 return NULL;
         queue_remove(instance, call);
+        stats_observe(&instance->stats->counters.queue_wait, clock_now() - call->queued);
         return call;
 }
 
@@ -138,7 +142,7 @@ static int create(struct instance *instance, struct diag *diag)
 
 int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,
                  const struct node *options, const char *base, struct instance **peers,
-                 size_t n_peers, struct diag *diag)
+                 size_t n_peers, struct stats_brick *stats, struct diag *diag)
 {
         _cleanup_(instance_freep) struct instance *instance = calloc(1, sizeof *instance);
         int r;
@@ -152,8 +156,10 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->type = type_of(module, options);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->queue_end = &instance->queue;
+        instance->stats = stats;
         instance->as_target.instance = instance;
         health_init(&instance->health);
+        instance->health.shown = &stats->health;
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
 
@@ -169,6 +175,8 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
                          brick_type_to_string(instance->type));
                 return -EINVAL;
         }
+        atomic_store(&stats->type, instance->type);
+        atomic_store(&stats->methods, instance->brick->methods);
         /* One call per thread: more would only wait inside the brick's start(). */
         if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
                 instance->limits.concurrency = instance->limits.threads;
@@ -237,7 +245,7 @@ struct instance *instance_free(struct instance *instance)
  * through the queue. */
 static bool queue_has_room(const struct instance *instance)
 {
-        return atomic_load(&instance->queued) + atomic_load(&instance->in_flight) <
+        return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
                instance->limits.concurrency + instance->limits.queue;
 }
 
@@ -251,7 +259,8 @@ enum admission instance_admit(struct instance *instance, struct brick_call *call
 {
         enum admission admission = ADMIT_FULL;
 
-        if (!instance->blocking && atomic_load(&instance->queued) == 0 && claim_place(instance))
+        if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
+            claim_place(instance))
                 return ADMIT_START;
 
         (void)pthread_mutex_lock(&instance->lock);
@@ -279,8 +288,8 @@ bool instance_withdraw(struct instance *instance, struct brick_call *call)
 
 void instance_release(struct instance *instance)
 {
-        (void)atomic_fetch_sub(&instance->in_flight, 1);
-        if (atomic_load(&instance->queued) == 0)
+        (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
+        if (atomic_load(&instance->stats->queued) == 0)
                 return;
         (void)pthread_mutex_lock(&instance->lock);
         (void)pthread_cond_signal(&instance->work);

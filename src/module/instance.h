@@ -14,6 +14,7 @@
 
 #include "brick.h"
 #include "conf/conf.h"
+#include "conf/stats.h"
 #include "module/health.h"
 #include "module/load.h"
 
@@ -50,9 +51,7 @@ struct instance {
         bool blocking;
         struct health health;
 
-        atomic_uint in_flight; /* calls the brick holds */
-        atomic_uint_fast64_t calls;
-        atomic_uint_fast64_t failures;
+        struct stats_brick *stats; /* calls it holds, calls that wait for it, and what has been */
 
         /* Calls that wait, and the threads that take them. An async brick gets one, with its first
          * such call. */
@@ -60,7 +59,6 @@ struct instance {
         pthread_cond_t work;
         struct brick_call *queue;
         struct brick_call **queue_end;
-        atomic_uint queued;
         pthread_t *threads;
         unsigned n_threads;
         bool stopping;
@@ -70,12 +68,12 @@ struct instance {
 /*
  * Makes an instance of a module: checks nothing but what the type needs (the module's options are
  * already checked), runs create(). `peers` are the instances that it may call, found by name; they
- * outlive this one. `base` is what relative paths start from.
+ * outlive this one. `base` is what relative paths start from. `stats` outlives it too.
  * Mistakes go to diag; -EINVAL then. [main]
  */
 int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,
                  const struct node *options, const char *base, struct instance **peers,
-                 size_t n_peers, struct diag *diag);
+                 size_t n_peers, struct stats_brick *stats, struct diag *diag);
 
 /* Tells the brick that no new call will come. [main] */
 void instance_drain(struct instance *instance);

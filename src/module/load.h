@@ -31,10 +31,3 @@ DEFINE_CLEANUP(struct module *, module_free);
 /* For `brickd --inspect FILE.so` and `brickd --describe NAME`. */
 void module_inspect(const struct module *module, FILE *f);
 void module_describe(const struct module *module, FILE *f);
-
-/* "LLM", "Guard", ...: a type as llmbrick spells it. NULL: no such type. */
-const char *brick_type_to_string(unsigned type);
-int brick_type_from_string(const char *s);
-
-/* "GetServiceInfo", "Unary", ...: the bit numbers of brick_module.methods. NULL: no such method. */
-const char *brick_method_to_string(unsigned method);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/names.h"
 #include "conf/value.h"
 #include "module/load.h"
 #include "util/cleanup.h"
@@ -27,45 +28,12 @@
         (BIT(BRICK_METHOD_OUTPUT_STREAMING) | BIT(BRICK_METHOD_BIDI_STREAMING))
 #define METHODS_ALL (METHODS_OUTPUT | METHODS_REQUEST_STREAMS)
 
-static const struct {
-        const char *name;
-        uint32_t methods;
-} types[] = {
-        [BRICK_TYPE_COMMON] = { "Common", METHODS_ALL },
-        [BRICK_TYPE_RECTIFY] = { "Rectify", METHODS_UNARY },
-        [BRICK_TYPE_INTENTION] = { "Intention", METHODS_UNARY },
-        [BRICK_TYPE_GUARD] = { "Guard", METHODS_UNARY },
-        [BRICK_TYPE_LLM] = { "LLM", METHODS_OUTPUT },
-        [BRICK_TYPE_COMPOSE] = { "Compose", METHODS_OUTPUT },
-        [BRICK_TYPE_RETRIEVAL] = { "Retrieval", METHODS_UNARY },
-        [BRICK_TYPE_TRANSLATE] = { "Translate", METHODS_OUTPUT },
+static const uint32_t methods_of_type[] = {
+        [BRICK_TYPE_COMMON] = METHODS_ALL,      [BRICK_TYPE_RECTIFY] = METHODS_UNARY,
+        [BRICK_TYPE_INTENTION] = METHODS_UNARY, [BRICK_TYPE_GUARD] = METHODS_UNARY,
+        [BRICK_TYPE_LLM] = METHODS_OUTPUT,      [BRICK_TYPE_COMPOSE] = METHODS_OUTPUT,
+        [BRICK_TYPE_RETRIEVAL] = METHODS_UNARY, [BRICK_TYPE_TRANSLATE] = METHODS_OUTPUT,
 };
-
-const char *brick_type_to_string(unsigned type)
-{
-        return type < ELEMENTSOF(types) ? types[type].name : NULL;
-}
-
-int brick_type_from_string(const char *s)
-{
-        for (unsigned i = 1; i < ELEMENTSOF(types); i++)
-                if (strcmp(s, types[i].name) == 0)
-                        return (int)i;
-        return -EINVAL;
-}
-
-const char *brick_method_to_string(unsigned method)
-{
-        static const char *const names[] = {
-                [BRICK_METHOD_SERVICE_INFO] = "GetServiceInfo",
-                [BRICK_METHOD_UNARY] = "Unary",
-                [BRICK_METHOD_OUTPUT_STREAMING] = "OutputStreaming",
-                [BRICK_METHOD_INPUT_STREAMING] = "InputStreaming",
-                [BRICK_METHOD_BIDI_STREAMING] = "BidiStreaming",
-        };
-
-        return method < ELEMENTSOF(names) ? names[method] : NULL;
-}
 
 int verdict(char **ret_why, int r, const char *path, const char *format, ...)
 {
@@ -118,7 +86,7 @@ static const char *missing_entry(const struct brick_module *brick)
 
 static int verify_methods(const struct brick_module *brick, const char *path, char **ret_why)
 {
-        uint32_t legal = brick->type == BRICK_TYPE_ANY ? METHODS_ALL : types[brick->type].methods;
+        uint32_t legal = brick->type == BRICK_TYPE_ANY ? METHODS_ALL : methods_of_type[brick->type];
         uint32_t wrong = brick->methods & ~legal;
 
         if (wrong & METHODS_ALL)

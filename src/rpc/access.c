@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/names.h"
 #include "module/instance.h"
 #include "rpc/access.h"
 #include "rpc/server.h"

@@ -160,19 +160,36 @@ static unsigned status_of(const struct builtin_call *call)
         return GRPC_STATUS_CANCELLED;
 }
 
-/* After every event. */
-static void settle(struct builtin_call *call)
+/* Streams and calls of the method that are open now, on all ports. */
+static void count_open(struct builtin *builtin, const struct builtin_method *method, int change)
+{
+        atomic_uint *open = &builtin->stats->open[method->stats];
+
+        atomic_store_explicit(open,
+                              atomic_load_explicit(open, memory_order_relaxed) + (unsigned)change,
+                              memory_order_relaxed);
+}
+
+static void end_call(struct builtin_call *call)
 {
         const struct builtin_method *method = call->slot->method;
+        struct builtin *builtin = call->slot->port->builtin;
+        unsigned status = status_of(call);
 
-        pump(call);
-        if (!call->closed || call->tags > 0)
-                return;
-        access_log_builtin(call->slot->port->builtin->conf, method->path, method->label,
-                           status_of(call), call->started);
+        stats_count(&builtin->stats->builtin.calls[method->stats][status], 1);
+        count_open(builtin, method, -1);
+        access_log_builtin(builtin->conf, method->path, method->label, status, call->started);
         unlink_call(call);
         call->slot->open--;
         call_free(call);
+}
+
+/* After every event. */
+static void settle(struct builtin_call *call)
+{
+        pump(call);
+        if (call->closed && call->tags == 0)
+                end_call(call);
 }
 
 static void on_close(void *owner, bool ok)
@@ -270,10 +287,13 @@ static void on_new(void *owner, bool ok)
                 log_error("Out of memory: a request could not be posted");
         call->started = clock_now();
         link_call(builtin, call);
-        if (++slot->open > slot->max)
+        count_open(builtin, slot->method, 1);
+        if (++slot->open > slot->max) {
+                stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
                 builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
-        else if (slot->method->stream)
+        } else if (slot->method->stream) {
                 arm_close(call);
+        }
         if (!call->finished && !call->closed) {
                 if (slot->method->request_stream)
                         read_message(call);
@@ -376,7 +396,7 @@ static void make_bell(struct builtin *builtin)
         grpc_channel_destroy(channel);
 }
 
-int builtin_new(struct builtin **ret, const struct conf *conf)
+int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -390,6 +410,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf)
         if (!builtin)
                 return -ENOMEM;
         builtin->conf = conf;
+        builtin->stats = stats->head;
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
         make_bell(builtin);
@@ -445,6 +466,7 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
         builtin->ports = port;
         port->builtin = builtin;
         port->server = rpc_port->server;
+        port->stats = rpc_port->stats;
         if (port->server)
                 grpc_server_register_completion_queue(port->server, builtin->queue, NULL);
         add_services(port, rpc_port);

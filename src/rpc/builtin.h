@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/stats.h"
 #include "rpc/health.h"
 #include "util/cleanup.h"
 
@@ -43,6 +44,7 @@ struct builtin_method {
         const char *path;
         const char *label; /* in the log */
         const ProtobufCMessageDescriptor *request;
+        enum stats_builtin_method stats;
         bool stream;         /* replies are */
         bool request_stream; /* every request gets one reply, and is read after the last one's */
 
@@ -64,6 +66,7 @@ struct builtin_slot {
 struct builtin_port {
         struct builtin *builtin;
         grpc_server *server;
+        struct stats_port *stats;
         struct health_names names;
         const char *services[BUILTIN_SERVICES_MAX]; /* what the port serves */
         size_t n_services;
@@ -112,6 +115,7 @@ struct builtin_call {
 
 struct builtin {
         const struct conf *conf;
+        struct stats_head *stats;
         struct descriptors *descriptors;
         struct builtin_port *ports;
         grpc_completion_queue *queue;
@@ -130,8 +134,8 @@ struct builtin {
         atomic_uint calls; /* open, or posted */
 };
 
-/* All for the main thread. conf must outlive the builtin. */
-int builtin_new(struct builtin **ret, const struct conf *conf);
+/* All for the main thread. conf and stats must outlive the builtin. */
+int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats);
 
 /* builtin_idle(), or builtin_start() has never been called. */
 struct builtin *builtin_free(struct builtin *builtin);

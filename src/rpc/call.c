@@ -13,6 +13,7 @@
 #include "rpc/errors.h"
 #include "rpc/merge.h"
 #include "rpc/server.h"
+#include "rpc/stats.h"
 #include "rpc/validate.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -425,6 +426,7 @@ static void end_call(struct rpc_call *call)
         const struct rpc_end end = describe_end(call);
 
         rpc_timeout_remove(call->port->rpc, call);
+        stats_end(call, &end);
         access_log(call, &end);
         call_unref(&call->base);
 }
@@ -438,6 +440,8 @@ static void on_write(struct rpc_call *call, bool ok)
         call->writing = false;
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
+                if (ok)
+                        stats_sent(call, call->written->base.size);
                 call_sent(base, call->written->counted);
                 reply_free(base, &call->written->base);
                 call->written = NULL;
@@ -544,6 +548,7 @@ static void on_read(struct rpc_call *call, bool ok)
         call->tags--;
         if (call->incoming) {
                 message = buffer_bytes(call->incoming, &call->incoming_slice);
+                stats_received(call, message.len);
                 bad = !validate_message(call->method->request, message.ptr, message.len, 0);
                 if (!bad)
                         call_deliver(base, &message);
@@ -675,16 +680,20 @@ static void dispatch(struct rpc_call *call)
         struct instance *instance;
         struct outcome outcome;
 
-        if (!take_request(call))
+        if (!take_request(call)) {
+                stats_reject(call->port->stats, STATS_REJECTED_REQUEST);
                 return;
+        }
         instance = route_find(call->method->route, call_abi_metadata(base, "x-brick"),
                               base->request);
         if (!instance) {
+                stats_reject(call->port->stats, STATS_REJECTED_BRICK);
                 refuse(call, GRPC_STATUS_NOT_FOUND,
                        "No brick of this type has the name that x-brick asks for");
                 return;
         }
         base->instance = instance;
+        stats_begin(call);
         arena_limit(&base->arena, (size_t)instance->limits.arena);
         if (!(instance->brick->methods & (1u << base->method))) {
                 outcome = outcome_no_handler(base->method);
@@ -701,6 +710,7 @@ static void dispatch(struct rpc_call *call)
                 call_watch(base);
                 break;
         case ADMIT_FULL:
+                stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
                 add_pushback(call);
                 outcome = outcome_busy();
                 call_refuse(base, &outcome);
@@ -732,10 +742,12 @@ static void on_new(struct rpc_call *call, bool ok)
         call_ref(base);
         if (rpc->conf->log_access != ACCESS_OFF)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
-        if (call->method)
+        if (call->method) {
                 dispatch(call);
-        else
+        } else {
+                stats_reject(call->port->stats, STATS_REJECTED_METHOD);
                 refuse(call, GRPC_STATUS_UNIMPLEMENTED, "Method not found!");
+        }
         call_unref(base);
 }
 
@@ -823,6 +835,8 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->n_trailers = 0;
         call->trailer_bytes = 0;
         call->timeout_index = 0;
+        call->stats = NULL;
+        call->last_sent = 0;
 
         if (!method)
                 error = grpc_server_request_call(port->server, &call->call, &call->details,

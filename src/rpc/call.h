@@ -35,6 +35,7 @@
 struct rpc;
 struct rpc_call;
 struct rpc_port;
+struct stats_method;
 
 #define RPC_TRAILERS_MAX 32 /* of a brick */
 #define RPC_TRAILERS_OWN 2  /* of brickd, beside them */
@@ -116,6 +117,9 @@ struct rpc_call {
         grpc_metadata *trailers; /* NULL until there is one; stays with the memory of the call */
         size_t n_trailers;
         size_t trailer_bytes;
+
+        struct stats_method *stats; /* of its brick; NULL: it has none */
+        uint64_t last_sent;         /* of a stream: when the last message left; 0: none has */
 
         size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
         struct rpc_call *next_free;

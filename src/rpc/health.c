@@ -134,6 +134,7 @@ static void watch(struct builtin_call *call, const ProtobufCMessage *message)
 const struct builtin_method health_check = {
         .path = "/" HEALTH_SERVICE "/Check",
         .label = "health Check",
+        .stats = STATS_BUILTIN_CHECK,
         .request = &grpc__health__v1__health_check_request__descriptor,
         .message = check,
 };
@@ -141,6 +142,7 @@ const struct builtin_method health_check = {
 const struct builtin_method health_watch = {
         .path = "/" HEALTH_SERVICE "/Watch",
         .label = "health Watch",
+        .stats = STATS_BUILTIN_WATCH,
         .request = &grpc__health__v1__health_check_request__descriptor,
         .stream = true,
         .message = watch,

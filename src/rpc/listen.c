@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "conf/stats.h"
 #include "rpc/listen.h"
 
 /* What brickd knows of a descriptor that the core uses. Higher numbers pass through unknown. */
@@ -22,15 +23,19 @@
 
 enum fd_kind {
         FD_OTHER,
-        FD_LISTENER,   /* adopted */
-        FD_CONNECTION, /* accepted from one */
+        FD_LISTENER = LISTEN_MAX,       /* adopted */
+        FD_CONNECTION = 2 * LISTEN_MAX, /* accepted from one */
 };
 
-static _Atomic unsigned char kinds[FD_MAX]; /* zero pages until touched */
+/* A kind and the number of the listener. Zero pages until touched. */
+static _Atomic unsigned char kinds[FD_MAX];
+static struct stats_port *listeners[LISTEN_MAX];
+static unsigned n_listeners;
 static atomic_uint connections;
 static atomic_bool paused;
 
 static _Thread_local int adopt_next = -1;
+static _Thread_local struct stats_port *adopt_stats;
 
 /* A descriptor kept to be given up when the table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -58,25 +63,37 @@ static int sys_close(int fd)
         return (int)syscall(SYS_close, fd);
 }
 
-static enum fd_kind kind_of(int fd)
+static enum fd_kind kind_of(int fd, unsigned *ret_listener)
 {
-        return fd >= 0 && fd < FD_MAX
-                       ? (enum fd_kind)atomic_load_explicit(&kinds[fd], memory_order_relaxed)
-                       : FD_OTHER;
+        unsigned kind = 0;
+
+        if (fd >= 0 && fd < FD_MAX)
+                kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
+        *ret_listener = kind % LISTEN_MAX;
+        return kind - kind % LISTEN_MAX;
 }
 
-static void set_kind(int fd, enum fd_kind kind)
+static void set_kind(int fd, enum fd_kind kind, unsigned listener)
+{
+        if (fd >= 0 && fd < FD_MAX)
+                atomic_store_explicit(&kinds[fd], (unsigned char)(kind + listener),
+                                      memory_order_relaxed);
+}
+
+static void count_connection(int fd, unsigned listener)
 {
         if (fd < 0 || fd >= FD_MAX)
                 return;
-        atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
-        if (kind == FD_CONNECTION)
-                (void)atomic_fetch_add(&connections, 1);
+        set_kind(fd, FD_CONNECTION, listener);
+        (void)atomic_fetch_add(&connections, 1);
+        (void)atomic_fetch_add(&listeners[listener]->connections, 1);
+        stats_count_shared(&listeners[listener]->counters.accepted);
 }
 
-void listen_adopt(int fd)
+void listen_adopt(int fd, struct stats_port *stats)
 {
         adopt_next = fd;
+        adopt_stats = stats;
 }
 
 void listen_pause(void)
@@ -128,7 +145,8 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
         if (fcntl(adopted, F_SETFL, fcntl(adopted, F_GETFL) | O_NONBLOCK) < 0 ||
             dup3(adopted, fd, O_CLOEXEC) < 0)
                 return -1;
-        set_kind(fd, FD_LISTENER);
+        set_kind(fd, FD_LISTENER, n_listeners);
+        listeners[n_listeners++] = adopt_stats;
         set_options(fd);
         (void)sys_close(adopted);
         return 0;
@@ -138,7 +156,7 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
  * The table of descriptors is full. The connection that waits is taken with the reserved descriptor
  * and closed, which its client sees at once. False: none waits.
  */
-static bool shed_connection(int fd)
+static bool shed_connection(int fd, unsigned listener)
 {
         int connection = -1;
 
@@ -151,6 +169,8 @@ static bool shed_connection(int fd)
                 reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         }
         (void)pthread_mutex_unlock(&reserve_lock);
+        if (connection >= 0)
+                stats_reject(listeners[listener], STATS_REJECTED_DESCRIPTORS);
         return connection >= 0;
 }
 
@@ -176,9 +196,10 @@ static void keep_reserve(void)
 __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
                                                    socklen_t *length, int flags)
 {
+        unsigned listener;
         int connection;
 
-        if (kind_of(fd) != FD_LISTENER)
+        if (kind_of(fd, &listener) != FD_LISTENER)
                 return sys_accept4(fd, address, length, flags);
         if (atomic_load(&paused)) {
                 errno = EAGAIN;
@@ -188,29 +209,34 @@ __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *addr
         keep_reserve();
         do
                 connection = sys_accept4(fd, address, length, flags);
-        while (connection < 0 && (is_gone(errno) || (is_full(errno) && shed_connection(fd))));
+        while (connection < 0 &&
+               (is_gone(errno) || (is_full(errno) && shed_connection(fd, listener))));
 
         /* After any other error than this one the core would give up on the listener for ever. */
         if (connection < 0)
                 errno = EAGAIN;
-        set_kind(connection, FD_CONNECTION);
+        count_connection(connection, listener);
         return connection;
 }
 
 /* shutdown() on a listening socket would act on every process that has it. */
 __attribute__((visibility("default"))) int shutdown(int fd, int how)
 {
-        return kind_of(fd) == FD_LISTENER ? 0 : sys_shutdown(fd, how);
+        unsigned listener;
+
+        return kind_of(fd, &listener) == FD_LISTENER ? 0 : sys_shutdown(fd, how);
 }
 
 __attribute__((visibility("default"))) int close(int fd)
 {
-        enum fd_kind kind = kind_of(fd);
+        unsigned listener;
+        enum fd_kind kind = kind_of(fd, &listener);
 
-        if (kind != FD_OTHER) {
-                set_kind(fd, FD_OTHER);
-                if (kind == FD_CONNECTION)
-                        (void)atomic_fetch_sub(&connections, 1);
+        if (kind != FD_OTHER)
+                set_kind(fd, FD_OTHER, 0);
+        if (kind == FD_CONNECTION) {
+                (void)atomic_fetch_sub(&connections, 1);
+                (void)atomic_fetch_sub(&listeners[listener]->connections, 1);
         }
         return sys_close(fd);
 }

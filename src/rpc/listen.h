@@ -11,12 +11,16 @@
 
 #include <stdbool.h>
 
+struct stats_port;
+
 /*
  * The next bind() of this thread to LISTEN_PLACEHOLDER adopts fd, a listening socket, and closes
- * it: call grpc_server_add_http2_port() with that address right after. -1: none does. [main]
+ * it: call grpc_server_add_http2_port() with that address right after. -1: none does. Its
+ * connections are counted in stats, which outlives them. At most LISTEN_MAX. [main]
  */
+#define LISTEN_MAX 64
 #define LISTEN_PLACEHOLDER "127.0.0.1:0"
-void listen_adopt(int fd);
+void listen_adopt(int fd, struct stats_port *stats);
 
 /* Every adopted socket stops accepting: its connections wait in the queue for another process.
  * [any] */

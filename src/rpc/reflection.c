@@ -109,6 +109,7 @@ static void answer(struct builtin_call *call, const ProtobufCMessage *message)
 const struct builtin_method reflection_v1 = {
         .path = "/" REFLECTION_SERVICE "/ServerReflectionInfo",
         .label = "reflection",
+        .stats = STATS_BUILTIN_REFLECTION,
         .request = &grpc__reflection__v1__server_reflection_request__descriptor,
         .stream = true,
         .request_stream = true,
@@ -118,6 +119,7 @@ const struct builtin_method reflection_v1 = {
 const struct builtin_method reflection_v1alpha = {
         .path = "/" REFLECTION_ALPHA_SERVICE "/ServerReflectionInfo",
         .label = "reflection",
+        .stats = STATS_BUILTIN_REFLECTION_ALPHA,
         .request = &grpc__reflection__v1__server_reflection_request__descriptor,
         .stream = true,
         .request_stream = true,

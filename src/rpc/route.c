@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "conf/names.h"
 #include "module/instance.h"
 #include "rpc/route.h"
 #include "rpc/validate.h"

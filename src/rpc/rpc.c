@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf/diag.h"
+#include "conf/names.h"
 #include "conf/node.h"
 #include "module/entry.h"
 #include "module/instance.h"
@@ -228,7 +229,7 @@ static void *poll_run(void *arg)
 /* --- building ------------------------------------------------------------------------------------
  */
 
-int rpc_new(struct rpc **ret, const struct conf *conf)
+int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -242,6 +243,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf)
         if (!rpc)
                 return -ENOMEM;
         rpc->conf = conf;
+        rpc->stats = stats;
         gpr_set_log_function(core_log);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
@@ -254,7 +256,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf)
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports)
                 return -ENOMEM;
-        r = builtin_new(&rpc->builtin, conf);
+        r = builtin_new(&rpc->builtin, conf, stats);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(rpc);
@@ -356,9 +358,9 @@ static int listen_on(struct rpc_port *port, int fd)
         grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
         int bound;
 
-        listen_adopt(fd);
+        listen_adopt(fd, port->stats);
         bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
-        listen_adopt(-1);
+        listen_adopt(-1, NULL);
         grpc_server_credentials_release(credentials);
         return bound > 0 ? 0 : -EADDRNOTAVAIL;
 }
@@ -374,6 +376,7 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         rpc->ports[rpc->n_ports++] = port;
         port->rpc = rpc;
         port->conf = conf;
+        port->stats = &rpc->stats->ports[conf - rpc->conf->ports];
         if (fd >= 0) {
                 port->server = server_new(conf);
                 grpc_server_register_completion_queue(port->server, rpc->queue, NULL);

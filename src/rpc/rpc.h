@@ -16,9 +16,11 @@
 struct diag;
 struct instance;
 struct rpc;
+struct stats;
 
-/* Starts gRPC core, which starts threads: block signals before. conf must outlive the rpc. */
-int rpc_new(struct rpc **ret, const struct conf *conf);
+/* Starts gRPC core, which starts threads: block signals before. conf and stats must outlive the
+ * rpc. */
+int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats);
 
 /* rpc_step() must have said that all is over, or rpc_start() have failed or never been called. */
 struct rpc *rpc_free(struct rpc *rpc);

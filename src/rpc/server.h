@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "conf/stats.h"
 #include "rpc/call.h"
 #include "rpc/rpc.h"
 
@@ -18,6 +19,7 @@ struct builtin;
 struct rpc_port {
         struct rpc *rpc;
         const struct conf_port *conf;
+        struct stats_port *stats;
         grpc_server *server; /* NULL: the port is only checked */
         struct route routes[RPC_SERVICES];
         struct rpc_method methods[RPC_METHODS_MAX];
@@ -27,6 +29,7 @@ struct rpc_port {
 
 struct rpc {
         const struct conf *conf;
+        const struct stats *stats;
         struct rpc_port **ports;
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */

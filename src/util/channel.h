@@ -15,6 +15,7 @@
 enum {
         CHANNEL_FD_CONTROL = 3, /* this socket */
         CHANNEL_FD_CONFIG,      /* a sealed memfd: the bytes of the configuration file */
+        CHANNEL_FD_STATS,       /* a memfd to count in: conf/stats.h */
         CHANNEL_FD_LISTEN,      /* the first listening socket */
 };
 

@@ -72,7 +72,8 @@ static int create_bricks(struct build *build, void (*creating)(const char *name)
                         continue; /* the one it calls has been blamed */
                 creating(brick->name);
                 r = instance_new(&instance, brick, build->modules[order[i]], brick->checked,
-                                 conf->base, build->made, build->n_made, diag);
+                                 conf->base, build->made, build->n_made,
+                                 &build->stats->bricks[order[i]], diag);
                 if (r == -EINVAL)
                         continue;
                 if (r < 0)
@@ -100,8 +101,8 @@ static int build_prepare(struct build **ret, struct conf *conf)
         return 0;
 }
 
-int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
-              struct diag *diag)
+int build_new(struct build **ret, struct conf *conf, const struct stats *stats,
+              void (*creating)(const char *name), struct diag *diag)
 {
         _cleanup_(build_freep) struct build *build = NULL;
         int r;
@@ -109,6 +110,7 @@ int build_new(struct build **ret, struct conf *conf, void (*creating)(const char
         r = build_prepare(&build, conf);
         if (r < 0)
                 return r;
+        build->stats = stats;
         r = load_modules(build, diag);
         if (r == 0 && diag_count(diag) == 0)
                 r = create_bricks(build, creating, diag);

@@ -11,9 +11,11 @@ struct conf;
 struct diag;
 struct instance;
 struct module;
+struct stats;
 
 struct build {
         struct conf *conf;
+        const struct stats *stats;
         struct module **modules;     /* one per brick, in the order of the file */
         struct instance **instances; /* the same */
         struct instance **made;      /* the instances in the order they were made: callees first */
@@ -22,11 +24,11 @@ struct build {
 
 /*
  * Opens the modules, checks their options, makes the bricks. `creating` is told the name of each
- * brick before its create() runs. Mistakes, all of them, go to diag; -EINVAL then. conf must
- * outlive the build.
+ * brick before its create() runs. Mistakes, all of them, go to diag; -EINVAL then. conf and
+ * stats must outlive the build.
  */
-int build_new(struct build **ret, struct conf *conf, void (*creating)(const char *name),
-              struct diag *diag);
+int build_new(struct build **ret, struct conf *conf, const struct stats *stats,
+              void (*creating)(const char *name), struct diag *diag);
 
 /* Of a conf that conf_salvage() gave: what is wrong with its bricks' modules and options. */
 void build_look_for_mistakes(struct conf *conf, struct diag *diag);

@@ -12,6 +12,7 @@
 
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "conf/stats.h"
 #include "config.h"
 #include "module/load.h"
 #include "rpc/rpc.h"
@@ -118,18 +119,36 @@ static void say_ready(const struct conf *conf)
         channel_say(CHANNEL_READY, text);
 }
 
+static int attach_stats(struct stats **ret, const struct conf *conf)
+{
+        int r;
+
+        r = stats_attach(ret, arg_check ? -EBADF : CHANNEL_FD_STATS, conf->n_bricks, conf->n_ports);
+        if (r == -ESTALE) {
+                log_warning("brickd is older than this brickd-worker, whose calls are in no metric "
+                            "until brickd is started again");
+                r = 0;
+        }
+        return r;
+}
+
 static int serve(struct conf *conf, struct diag *diag)
 {
+        /* For ever: descriptors may be closed, and counted, after gRPC is down. */
+        static struct stats *stats;
         _cleanup_(build_freep) struct build *build = NULL;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         int r;
 
-        r = build_new(&build, conf, say_creating, diag);
+        r = attach_stats(&stats, conf);
+        if (r < 0)
+                return fail(r, "The memory for counters cannot be had");
+        r = build_new(&build, conf, stats, say_creating, diag);
         if (r == -EINVAL)
                 return fail_config(diag);
         if (r < 0)
                 return fail(r, "The bricks cannot be made");
-        r = rpc_new(&rpc, conf);
+        r = rpc_new(&rpc, conf, stats);
         if (r < 0)
                 return fail(r, "gRPC cannot be started");
         r = add_ports(rpc, conf, build, diag);
@@ -144,7 +163,7 @@ static int serve(struct conf *conf, struct diag *diag)
                 if (r < 0) /* half of it may run: nothing is left that could end that in order */
                         _exit(fail(r, "gRPC cannot be started"));
                 say_ready(conf);
-                r = worker_serve(conf, build, rpc);
+                r = worker_serve(conf, build, rpc, stats);
                 if (r < 0) /* calls run, and nothing is left that could end them in order */
                         _exit(fail(r, "The event loop failed"));
         } else {

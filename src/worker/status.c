@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/names.h"
 #include "module/instance.h"
 #include "rpc/rpc.h"
 #include "util/json.h"
@@ -31,17 +32,19 @@ static void print_health(FILE *f, struct instance *instance)
 
 static void print_brick(FILE *f, struct instance *instance)
 {
+        const struct stats_brick *stats = instance->stats;
+        uint64_t calls, failures;
+
         (void)fputs("{\"name\":", f);
         print_string(f, instance->conf->name);
         (void)fputs(",\"type\":", f);
         print_string(f, brick_type_to_string(instance->type));
         (void)fputs(",\"module\":", f);
         print_string(f, instance->conf->module);
+        stats_totals(&stats->counters, &calls, &failures);
         (void)fprintf(f,
-                      ",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIuFAST64
-                      ",\"failures\":%" PRIuFAST64,
-                      atomic_load(&instance->in_flight), atomic_load(&instance->queued),
-                      atomic_load(&instance->calls), atomic_load(&instance->failures));
+                      ",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIu64 ",\"failures\":%" PRIu64,
+                      atomic_load(&stats->in_flight), atomic_load(&stats->queued), calls, failures);
         print_health(f, instance);
         (void)fputc('}', f);
 }

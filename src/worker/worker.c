@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/stats.h"
 #include "module/entry.h"
 #include "module/instance.h"
 #include "rpc/rpc.h"
@@ -49,6 +50,7 @@ struct worker {
         const struct conf *conf;
         struct build *build;
         struct rpc *rpc;
+        const struct stats *stats;
         sd_event *event;
         struct channel_message *message;
 
@@ -239,7 +241,7 @@ static void say_what_is_held(struct worker *w)
 
         for (size_t i = 0; i < w->build->n_made; i++) {
                 struct instance *instance = w->build->made[i];
-                unsigned n = atomic_load(&instance->in_flight);
+                unsigned n = atomic_load(&instance->stats->in_flight);
 
                 if (n == 0)
                         continue;
@@ -249,10 +251,16 @@ static void say_what_is_held(struct worker *w)
         }
 }
 
+static void count_dropped_lines(struct worker *w)
+{
+        atomic_store_explicit(&w->stats->head->log_dropped, log_dropped(), memory_order_relaxed);
+}
+
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
         struct worker *w = userdata;
 
+        count_dropped_lines(w);
         look_for_stuck(w);
         if (w->stage >= STAGE_CANCELLING)
                 say_what_is_held(w);
@@ -260,7 +268,8 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc)
+int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
+                 const struct stats *stats)
 {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_free_ struct channel_message *message = malloc(sizeof *message);
@@ -268,6 +277,7 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc)
                 .conf = conf,
                 .build = build,
                 .rpc = rpc,
+                .stats = stats,
                 .message = message,
                 .grace = (uint64_t)conf->drain_grace,
         };
@@ -285,7 +295,9 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc)
         r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, &w);
         if (r < 0)
                 return r;
-        return sd_event_loop(event);
+        r = sd_event_loop(event);
+        count_dropped_lines(&w);
+        return r;
 }
 
 /* --- crashes ------------------------------------------------------------------------------------

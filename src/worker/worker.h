@@ -6,10 +6,12 @@
 struct build;
 struct conf;
 struct rpc;
+struct stats;
 
 /* Returns when every call has ended and every connection is closed. Negative errno: the event loop
  * failed. */
-int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc);
+int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
+                 const struct stats *stats);
 
 /* What a crashing worker last does: it names the brick that the crashing thread was in. */
 void worker_catch_crashes(void);

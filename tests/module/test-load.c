@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "conf/names.h"
 #include "module/load.h"
 #include "util/cleanup.h"
 

@@ -62,7 +62,9 @@ static const struct brick_module brick = {
         .cancel = brick_cancel,
 };
 static const struct module module = { .brick = &brick, .path = (char *)"tested.so" };
+static struct stats_brick instance_stats;
 static struct instance instance = {
+        .stats = &instance_stats,
         .conf = &conf,
         .module = &module,
         .brick = &brick,
@@ -88,7 +90,7 @@ static void wire_done(struct wire *wire)
 {
         assert(atomic_load(&wire->call.refs) == 1);
         wire_free(wire);
-        assert(atomic_load(&instance.in_flight) == 0);
+        assert(atomic_load(&instance_stats.in_flight) == 0);
 }
 
 static const struct brick_bytes hello = { "hello", 5 };

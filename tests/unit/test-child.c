@@ -65,7 +65,9 @@ static const struct conf_brick callee_conf = {
         .name = "callee",
         .limits = { .concurrency = 1000, .queue = 10, .threads = 1, .arena = 1 << 20 },
 };
+static struct stats_brick callee_stats;
 static struct instance callee = {
+        .stats = &callee_stats,
         .conf = &callee_conf,
         .module = &callee_module,
         .brick = &callee_brick,
@@ -86,7 +88,9 @@ static int caller_start(struct brick_instance *self, struct brick_call *call, ui
 static const struct brick_module caller_brick = { .start = caller_start };
 static const struct module caller_module = { .brick = &caller_brick, .path = (char *)"caller.so" };
 static const struct conf_brick caller_conf = { .name = "caller" };
+static struct stats_brick caller_stats;
 static struct instance caller = {
+        .stats = &caller_stats,
         .conf = &caller_conf,
         .module = &caller_module,
         .brick = &caller_brick,
@@ -156,8 +160,8 @@ static void parent_finish(struct wire *parent)
 {
         call_abi_finish(&parent->call, 0, brick_str(""));
         wire_free(parent);
-        assert(atomic_load(&caller.in_flight) == 0);
-        assert(atomic_load(&callee.in_flight) == 0);
+        assert(atomic_load(&caller_stats.in_flight) == 0);
+        assert(atomic_load(&callee_stats.in_flight) == 0);
 }
 
 static struct brick_child *start(struct wire *parent, uint32_t method, struct told *told)
@@ -239,11 +243,11 @@ static void test_refusals(void)
         check_done(&told, 0, 12);
         child_abi_free(child);
 
-        atomic_store(&callee.in_flight, 1010);
+        atomic_store(&callee_stats.in_flight, 1010);
         child = start(parent, BRICK_METHOD_UNARY, &told);
         check_done(&told, STATUS_RESOURCE_EXHAUSTED, 200);
         child_abi_free(child);
-        atomic_store(&callee.in_flight, 0);
+        atomic_store(&callee_stats.in_flight, 0);
 
         assert(child_abi_start(&parent->call, &callee.as_target, 99, hello, &ops, &told, &child) ==
                -EINVAL);
@@ -404,10 +408,10 @@ static void test_cancel_in_queue(void)
         callee.limits.concurrency = 1;
         assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
                                memset(&b, 0, sizeof b), &second) == 0);
-        assert(atomic_load(&callee.queued) == 1);
+        assert(atomic_load(&callee_stats.queued) == 1);
         child_abi_free(second);
         check_done(&b, STATUS_CANCELLED, 200);
-        assert(atomic_load(&callee.queued) == 0 && atomic_load(&callee_cancels) == 0);
+        assert(atomic_load(&callee_stats.queued) == 0 && atomic_load(&callee_cancels) == 0);
         child_abi_free(first);
         assert(atomic_load(&callee_cancels) == 1);
         parent_finish(parent);
@@ -441,7 +445,7 @@ static void test_race_start(void)
                 callee.limits = callee_conf.limits;
                 assert(pthread_create(&thread, NULL, race_cancel, &parent->call) == 0);
                 for (unsigned k = 0; k < i % 200; k++)
-                        (void)atomic_load(&callee.in_flight);
+                        (void)atomic_load(&callee_stats.in_flight);
                 r = child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_BIDI_STREAMING,
                                     hello, &ops, &told, &child);
                 assert(r == 0 || r == -ECANCELED);
@@ -499,7 +503,7 @@ static void test_race_answer(void)
                 call_abi_finish(&parent->call, 0, brick_str(""));
                 wire_free(parent);
                 assert(atomic_load(&told.dones) == 1);
-                while (atomic_load(&callee.in_flight) > 0)
+                while (atomic_load(&callee_stats.in_flight) > 0)
                         (void)sched_yield();
         }
         callee.brick = &callee_brick;

@@ -81,6 +81,7 @@ static struct brick_module brick = {
 };
 static const struct module module = { .brick = &brick, .path = (char *)"tested.so" };
 static struct conf_brick conf = { .name = "tested" };
+static struct stats_brick stats;
 
 static struct instance *make(bool blocking, unsigned concurrency, unsigned queue, unsigned threads)
 {
@@ -91,8 +92,9 @@ static struct instance *make(bool blocking, unsigned concurrency, unsigned queue
         conf.limits = (struct conf_limits){ concurrency, queue, threads, 0, 1 << 20 };
         atomic_store(&most_running, 0);
         atomic_store(&cancels, 0);
+        stats = (struct stats_brick){};
         assert(diag_new(&diag, "test", "", 0) == 0);
-        assert(instance_new(&instance, &conf, &module, NULL, "/", NULL, 0, diag) == 0);
+        assert(instance_new(&instance, &conf, &module, NULL, "/", NULL, 0, &stats, diag) == 0);
         (void)diag_free(diag);
         return instance;
 }
@@ -130,14 +132,14 @@ static void test_queue_of_async(void)
 
         answer(&w[0]->call); /* makes room: the thread of the instance starts the next */
         wait_for(&started);
-        assert(atomic_load(&instance->queued) == 0);
+        assert(atomic_load(&instance->stats->queued) == 0);
         answer(&w[1]->call);
         assert(admit(instance, w[2]) == ADMIT_START);
         wait_for(&started);
         answer(&w[2]->call);
         for (int i = 0; i < 3; i++)
                 wire_free(w[i]);
-        assert(atomic_load(&instance->in_flight) == 0);
+        assert(atomic_load(&instance->stats->in_flight) == 0);
         (void)instance_free(instance);
 }
 
@@ -160,7 +162,7 @@ static void test_cancelled_in_queue(void)
         assert(atomic_load(&w[2]->call.refs) == 1);
         assert(admit(instance, w[3]) == ADMIT_QUEUED);
         call_cancel(&w[1]->call);
-        assert(w[1]->ended && atomic_load(&instance->queued) == 1);
+        assert(w[1]->ended && atomic_load(&instance->stats->queued) == 1);
 
         wait_for(&started);
         answer(&w[0]->call);
@@ -332,8 +334,8 @@ static void test_crowd(bool blocking)
         for (int i = 0; i < CALLERS; i++)
                 assert(pthread_join(threads[i], NULL) == 0);
         assert(atomic_load(&most_running) <= LIMIT);
-        assert(atomic_load(&instance->in_flight) == 0 && atomic_load(&instance->queued) == 0);
-        assert(atomic_load(&instance->calls) == CALLERS * CALLS);
+        assert(atomic_load(&instance->stats->in_flight) == 0 &&
+               atomic_load(&instance->stats->queued) == 0);
         (void)instance_free(instance);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conf/stats.h"
 #include "rpc/listen.h"
 
 /* The functions of libc that rpc/listen.c stands in front of, called as gRPC core calls them. */
@@ -34,6 +35,8 @@ static int listener_new(void)
         return fd;
 }
 
+static struct stats_port stats;
+
 /* As the core does: a socket of its own, bound to the placeholder. */
 static int adopt(int fd)
 {
@@ -41,7 +44,7 @@ static int adopt(int fd)
         int own = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert(own >= 0);
-        listen_adopt(fd);
+        listen_adopt(fd, &stats);
         assert(bind(own, (struct sockaddr *)&address, sizeof address) == 0);
         return own;
 }
@@ -77,6 +80,7 @@ static void test_connections(int listener)
         assert((a = take(listener)) >= 0 && (b = take(listener)) >= 0);
         assert(take(listener) < 0 && errno == EAGAIN);
         assert(listen_connections() == 2);
+        assert(stats.connections == 2 && stats.counters.accepted == 2);
         (void)close(a);
         assert(listen_connections() == 1);
         assert(is_closed(client_a));

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "conf/stats.h"
+#include "util/utf8.h"
+
+#define MSEC UINT64_C(1000000)
+#define SEC (1000 * MSEC)
+
+/* How often a reason is read again that somebody is writing. */
+#define TRIES 8
+
+/* From a guard's quick look to a language model's long answer. */
+const uint64_t stats_bounds[STATS_BUCKETS] = {
+        MSEC / 10, MSEC / 4,  MSEC / 2,   1 * MSEC,   5 * MSEC / 2, 5 * MSEC,  10 * MSEC,
+        25 * MSEC, 50 * MSEC, 100 * MSEC, 250 * MSEC, 500 * MSEC,   1 * SEC,   5 * SEC / 2,
+        5 * SEC,   10 * SEC,  30 * SEC,   60 * SEC,   120 * SEC,    300 * SEC,
+};
+
+const char *stats_class_to_string(enum stats_class c)
+{
+        static const char *const names[] = {
+                [STATS_CLASS_GOOD] = "",
+                [STATS_CLASS_UNIMPLEMENTED] = "unimplemented",
+                [STATS_CLASS_INTERNAL] = "internal",
+                [STATS_CLASS_CLIENT] = "client",
+                [STATS_CLASS_SERVER] = "server",
+                [STATS_CLASS_GENERAL] = "general",
+                [STATS_CLASS_VALIDATION] = "validation",
+                [STATS_CLASS_AUTH] = "auth",
+                [STATS_CLASS_MODEL] = "model",
+                [STATS_CLASS_EXTERNAL] = "external",
+                [STATS_CLASS_RESOURCE] = "resource",
+                [STATS_CLASS_NETWORK] = "network",
+                [STATS_CLASS_STORAGE] = "storage",
+                [STATS_CLASS_BUSINESS] = "business",
+                [STATS_CLASS_OTHER] = "other",
+        };
+
+        return names[c];
+}
+
+const char *stats_reason_to_string(enum stats_reason reason)
+{
+        static const char *const names[] = {
+                [STATS_REJECTED_METHOD] = "unknown_method",
+                [STATS_REJECTED_BRICK] = "unknown_brick",
+                [STATS_REJECTED_REQUEST] = "bad_request",
+                [STATS_REJECTED_QUEUE] = "queue_full",
+                [STATS_REJECTED_STREAMS] = "too_many_streams",
+                [STATS_REJECTED_IDENTITY] = "unauthenticated",
+                [STATS_REJECTED_PERMISSION] = "permission_denied",
+                [STATS_REJECTED_RATE] = "rate",
+                [STATS_REJECTED_CONCURRENCY] = "concurrency",
+                [STATS_REJECTED_CONNECTIONS] = "too_many_connections",
+                [STATS_REJECTED_ADDRESS] = "too_many_connections_of_address",
+                [STATS_REJECTED_DESCRIPTORS] = "no_descriptors",
+        };
+
+        return names[reason];
+}
+
+const char *stats_builtin_to_string(enum stats_builtin_method method)
+{
+        static const char *const names[] = {
+                [STATS_BUILTIN_CHECK] = "grpc.health.v1.Health/Check",
+                [STATS_BUILTIN_WATCH] = "grpc.health.v1.Health/Watch",
+                [STATS_BUILTIN_REFLECTION] = "grpc.reflection.v1.ServerReflection",
+                [STATS_BUILTIN_REFLECTION_ALPHA] = "grpc.reflection.v1alpha.ServerReflection",
+        };
+
+        return names[method];
+}
+
+enum stats_class stats_class_of(int32_t code)
+{
+        if (code >= 1000 && code <= 9999)
+                return STATS_CLASS_GENERAL + (unsigned)(code / 1000 - 1);
+        if (code >= 400 && code <= 499)
+                return STATS_CLASS_CLIENT;
+        if (code >= 500 && code <= 599)
+                return STATS_CLASS_SERVER;
+        if (code == 12)
+                return STATS_CLASS_UNIMPLEMENTED;
+        return code == 13 ? STATS_CLASS_INTERNAL : STATS_CLASS_OTHER;
+}
+
+/* --- the memory ------------------------------------------------------------------------------- */
+
+static size_t size_of(size_t n_bricks, size_t n_ports)
+{
+        return sizeof(struct stats_head) + n_ports * sizeof(struct stats_port) +
+               n_bricks * sizeof(struct stats_brick);
+}
+
+int stats_create(size_t n_bricks, size_t n_ports)
+{
+        static const uint64_t layout = STATS_LAYOUT;
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = memfd_create("brickd-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+        if (ftruncate(fd, (off_t)size_of(n_bricks, n_ports)) < 0)
+                return -errno;
+        if (pwrite(fd, &layout, sizeof layout, offsetof(struct stats_head, layout)) < 0)
+                return -errno;
+        /* Who could make it smaller could make the main process fault. */
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+static int map(struct stats **ret, int protection, int flags, int fd, size_t n_bricks,
+               size_t n_ports)
+{
+        _cleanup_free_ struct stats *stats = calloc(1, sizeof *stats);
+        void *at;
+
+        if (!stats)
+                return -ENOMEM;
+        stats->size = size_of(n_bricks, n_ports);
+        at = mmap(NULL, stats->size, protection, flags, fd, 0);
+        if (at == MAP_FAILED)
+                return -errno;
+        stats->head = at;
+        stats->ports = (struct stats_port *)(stats->head + 1);
+        stats->n_ports = n_ports;
+        stats->bricks = (struct stats_brick *)(stats->ports + n_ports);
+        stats->n_bricks = n_bricks;
+        *ret = TAKE_PTR(stats);
+        return 0;
+}
+
+int stats_open(struct stats **ret, int fd, size_t n_bricks, size_t n_ports)
+{
+        return map(ret, PROT_READ, MAP_SHARED, fd, n_bricks, n_ports);
+}
+
+static bool is_ours(int fd, size_t size)
+{
+        uint64_t layout;
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && st.st_size == (off_t)size &&
+               pread(fd, &layout, sizeof layout, offsetof(struct stats_head, layout)) ==
+                       (ssize_t)sizeof layout &&
+               layout == STATS_LAYOUT;
+}
+
+int stats_attach(struct stats **ret, int fd, size_t n_bricks, size_t n_ports)
+{
+        int r;
+
+        if (fd >= 0 && is_ours(fd, size_of(n_bricks, n_ports)))
+                return map(ret, PROT_READ | PROT_WRITE, MAP_SHARED, fd, n_bricks, n_ports);
+        r = map(ret, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, n_bricks, n_ports);
+        return r == 0 && fd >= 0 ? -ESTALE : r;
+}
+
+struct stats *stats_free(struct stats *stats)
+{
+        if (!stats)
+                return NULL;
+        (void)munmap(stats->head, stats->size);
+        free(stats);
+        return NULL;
+}
+
+unsigned stats_identity(struct stats *stats, const char *name)
+{
+        struct stats_identity *identities = stats->head->identities;
+        size_t length = utf8_prefix(name, strlen(name), STATS_NAME_MAX);
+        char taken[STATS_NAME_MAX + 1];
+        unsigned i = 0;
+
+        for (; i < STATS_IDENTITIES - 1; i++) {
+                stats_identity_name(&identities[i], taken);
+                if (!*taken || (strlen(taken) == length && memcmp(taken, name, length) == 0))
+                        break;
+        }
+        if (i == STATS_IDENTITIES - 1) {
+                name = STATS_IDENTITY_OTHER;
+                length = strlen(STATS_IDENTITY_OTHER);
+        }
+        for (size_t k = 0; k < length; k++)
+                atomic_store_explicit(&identities[i].name[k], name[k], memory_order_relaxed);
+        return i;
+}
+
+void stats_identity_name(const struct stats_identity *identity, char ret[static STATS_NAME_MAX + 1])
+{
+        for (size_t i = 0; i < STATS_NAME_MAX; i++)
+                ret[i] = atomic_load_explicit(&identity->name[i], memory_order_relaxed);
+        ret[STATS_NAME_MAX] = '\0';
+        if (!utf8_valid(ret, strlen(ret)))
+                *ret = '\0';
+}
+
+/* --- reading and writing ---------------------------------------------------------------------- */
+
+void stats_add(void *to, const void *from, size_t size)
+{
+        const stats_counter *source = from;
+        stats_counter *target = to;
+
+        for (size_t i = 0; i < size / sizeof *target; i++)
+                stats_count(&target[i], stats_get(&source[i]));
+}
+
+uint64_t stats_ended(const struct stats_method *method)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < STATS_STATUSES; i++)
+                for (size_t k = 0; k < STATS_CLASSES; k++)
+                        sum += stats_get(&method->ended[i][k]);
+        return sum;
+}
+
+void stats_totals(const struct stats_brick_counters *counters, uint64_t *ret_calls,
+                  uint64_t *ret_failures)
+{
+        uint64_t calls = 0, good = 0;
+
+        for (size_t i = 0; i < STATS_METHODS; i++) {
+                calls += stats_ended(&counters->methods[i]);
+                good += stats_get(&counters->methods[i].ended[0][STATS_CLASS_GOOD]);
+        }
+        *ret_calls = calls + stats_get(&counters->inner);
+        *ret_failures = calls - good + stats_get(&counters->inner_failed);
+}
+
+void stats_set_health(struct stats_health *health, bool good, const char *reason)
+{
+        size_t i = 0;
+
+        (void)atomic_fetch_add(&health->version, 1);
+        atomic_store(&health->bad, !good);
+        for (; reason[i] && i < STATS_TEXT_MAX; i++)
+                atomic_store_explicit(&health->reason[i], reason[i], memory_order_relaxed);
+        atomic_store_explicit(&health->reason[i], '\0', memory_order_relaxed);
+        (void)atomic_fetch_add(&health->version, 1);
+}
+
+static bool read_reason(const struct stats_health *health, char ret[static STATS_TEXT_MAX + 1])
+{
+        unsigned version = atomic_load(&health->version);
+        size_t i = 0;
+
+        for (; i < STATS_TEXT_MAX; i++) {
+                ret[i] = atomic_load_explicit(&health->reason[i], memory_order_acquire);
+                if (!ret[i])
+                        break;
+        }
+        ret[i] = '\0';
+        return version % 2 == 0 && atomic_load(&health->version) == version;
+}
+
+bool stats_get_health(const struct stats_health *health, char ret_reason[static STATS_TEXT_MAX + 1])
+{
+        bool whole = false;
+
+        for (int i = 0; !whole && i < TRIES; i++)
+                whole = read_reason(health, ret_reason);
+        if (!whole || !utf8_valid(ret_reason, strlen(ret_reason)))
+                *ret_reason = '\0';
+        return !atomic_load(&health->bad);
+}
