@@ -436,7 +436,9 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
 
         if (r < 0)
                 return no_answer(path, r);
-        if (ctl->json) {
+        if (ctl->quiet) {
+                /* brickd has said it already. */
+        } else if (ctl->json) {
                 json = json_pack("{s:b, s:s}", "ok", !reply->error, "text", reply->text);
                 output_json(stdout, json);
         } else if (*reply->text)

@@ -31,6 +31,7 @@ struct ctl {
         size_t n_metadata;
         bool json;
         bool no_color;
+        bool quiet;
         bool stream;
         bool wait;
         bool help;

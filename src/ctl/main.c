@@ -25,7 +25,7 @@ static const struct command commands[] = {
         { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
         { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },
         { "reload", "", "Make brickd read its configuration again", command_reload,
-          CONTROL | OPTION_BIT_WAIT },
+          CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
         { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
         { "log-level", "LEVEL", "Change what brickd logs, until it stops", command_log_level,
           CONTROL, 1, 1 },

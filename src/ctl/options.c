@@ -27,6 +27,8 @@ static const struct option_row {
         { "metadata", 'm', OPTION_BIT_METADATA, "KEY=VALUE",
           "Send this with the request; may be repeated" },
         { "no-color", 0, OPTION_BIT_NO_COLOR, NULL, "Print no colours, not even on a terminal" },
+        { "quiet", 'q', OPTION_BIT_QUIET, NULL,
+          "Print no verdict: the exit status tells, and brickd logs it" },
         { "stream", 's', OPTION_BIT_STREAM, NULL, "Call OutputStreaming" },
         { "timeout", 't', OPTION_BIT_TIMEOUT, "TIME",
           "How long to wait, such as 500ms, 30s or 5m; 0: as long as it takes" },
@@ -158,6 +160,9 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 return parse_metadata(ctl, value);
         case OPTION_BIT_NO_COLOR:
                 ctl->no_color = true;
+                return -1;
+        case OPTION_BIT_QUIET:
+                ctl->quiet = true;
                 return -1;
         case OPTION_BIT_STREAM:
                 ctl->stream = true;

@@ -20,6 +20,7 @@ enum option_bit {
         OPTION_BIT_TYPE = 1 << 9,
         OPTION_BIT_VERSION = 1 << 10,
         OPTION_BIT_WAIT = 1 << 11,
+        OPTION_BIT_QUIET = 1 << 12,
 };
 
 struct command {

@@ -692,6 +692,7 @@ def test_reload_that_fails():
         assert control.brickctl("reload", status=1) == ("", "worker died\n")
         out, _ = control.brickctl("reload", "--json", status=1)
         assert json.loads(out) == {"ok": False, "text": "worker died"}
+        assert control.brickctl("reload", "--quiet", status=1) == ("", "")
 
 
 def test_reload_of_a_file_that_is_wrong():

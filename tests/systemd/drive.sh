@@ -53,6 +53,10 @@ field() { # MESSAGE_ID NAME
 		/usr/bin/python3 -c 'import json, sys
 for line in sys.stdin: print(json.loads(line).get(sys.argv[1], ""))' "$2"
 }
+lines_since() { # CURSOR TEXT
+	journalctl --sync
+	journalctl -q -o cat _SYSTEMD_UNIT=brickd.service --after-cursor "$1" | grep -c "$2"
+}
 entries() { # MESSAGE_ID
 	journalctl --sync
 	journalctl -q -o cat _SYSTEMD_UNIT=brickd.service MESSAGE_ID="$1" | wc -l
@@ -137,6 +141,7 @@ test_reload() {
 }
 
 test_bad_reload() {
+	since=$(journalctl -q -n 1 -o json | grep -o '"__CURSOR":"[^"]*"' | cut -d '"' -f 4)
 	configure <<-EOF
 		ports:
 		  - listen: 127.0.0.1:50051
@@ -148,7 +153,8 @@ test_bad_reload() {
 	check 'the service is active' systemctl is-active --quiet brickd
 	check 'status says so' contains "$(property StatusText)" 'last reload failed'
 	check 'failure in the journal' equal "$(field $reload_failed PRIORITY)" 3
-	check 'mistake in the journal, with its file' equal "$(field $config_error CONFIG_FILE)" $conf
+	check 'mistake in the journal, once' equal "$(lines_since "$since" 'unknown key')" 1
+	check '... with its file' equal "$(field $config_error CONFIG_FILE)" $conf
 	check '... its line' equal "$(field $config_error CONFIG_LINE)" 3
 	configure_parrot
 	check 'a good reload mends it' systemctl reload brickd

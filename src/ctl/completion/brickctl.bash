@@ -33,7 +33,7 @@ _brickctl_options() {
 	call) echo "$show --address --config --control --metadata --stream --type" ;;
 	info) echo "$show --address --config --control --metadata --type" ;;
 	health) echo "$show --address --config --control" ;;
-	reload) echo "$show --config --control --wait" ;;
+	reload) echo "$show --config --control --quiet --wait" ;;
 	list | status | stop | log-level) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
 	help) echo '--help' ;;
