@@ -135,7 +135,7 @@ static void hear(struct process *p, const struct channel_message *message)
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *user)
 {
-        struct channel_message message;
+        _cleanup_(channel_message_done) struct channel_message message = {};
         struct process *p = user;
         int r;
 
@@ -157,11 +157,14 @@ static void say(struct process *p, enum channel_kind kind, const char *text)
 
 static void hear_last_words(struct process *p)
 {
-        struct channel_message message;
-
         /* Bounded: a process that the worker has left behind may still talk. */
-        for (int i = 0; i < 2 * DIAGNOSTICS_MAX && channel_receive(p->channel, &message) > 0; i++)
+        for (int i = 0; i < 2 * DIAGNOSTICS_MAX; i++) {
+                _cleanup_(channel_message_done) struct channel_message message = {};
+
+                if (channel_receive(p->channel, &message) <= 0)
+                        break;
                 hear(p, &message);
+        }
 }
 
 static void process_exited(struct process *p, const siginfo_t *info)

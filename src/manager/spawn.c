@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "conf/stats.h"
@@ -11,6 +10,7 @@
 #include "manager/spawn.h"
 #include "util/channel.h"
 #include "util/cleanup.h"
+#include "util/memfd.h"
 
 struct fds { /* ours, to be closed */
         int *fd;
@@ -29,40 +29,6 @@ const char *spawn_executable(void)
         const char *override = getenv("BRICKD_WORKER");
 
         return override && *override ? override : BRICKD_LIBEXEC_DIR "/brickd-worker";
-}
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-        while (length > 0) {
-                ssize_t n = write(fd, bytes, length);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes += n;
-                length -= (size_t)n;
-        }
-        return 0;
-}
-
-/* One per worker, not one for all: its file position is shared with whoever else has it. */
-static int config_fd(const char *bytes, size_t length)
-{
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        fd = memfd_create("brickd-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0)
-                return -errno;
-        r = write_all(fd, bytes, length);
-        if (r < 0)
-                return r;
-        if (lseek(fd, 0, SEEK_SET) < 0)
-                return -errno;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-                return -errno;
-        return TAKE_FD(fd);
 }
 
 /* A copy above every number that the worker expects, so that no copy below overwrites another. */
@@ -169,7 +135,8 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                 return -errno;
         ours = pair[0];
         theirs = pair[1];
-        config = config_fd(spawn->bytes, spawn->length);
+        /* One per worker, not one for all: its file position is shared with whoever else has it. */
+        config = memfd_new("brickd-config", spawn->bytes, spawn->length);
         if (config < 0)
                 return config;
         counters = stats_create(spawn->n_bricks, spawn->n_sockets);

@@ -3,9 +3,9 @@
 
 /*
  * What the main process and a worker say to each other, over one SOCK_SEQPACKET socket pair per
- * worker. A message is one packet: a kind and up to CHANNEL_TEXT_MAX bytes of UTF-8 text. Each side
- * ignores kinds it does not know, because after an upgrade the worker may be newer than the main
- * process.
+ * worker. A message is one packet: a kind and up to CHANNEL_TEXT_MAX bytes of UTF-8 text, which
+ * travels in a sealed memfd if it is longer than CHANNEL_PACKET_MAX. Each side ignores kinds it
+ * does not know, because after an upgrade the worker may be newer than the main process.
  */
 
 #include <stddef.h>
@@ -45,16 +45,17 @@ enum channel_kind {
         CHANNEL_LOG_LEVEL, /* text: new level */
 };
 
-#define CHANNEL_TEXT_MAX 65000
+#define CHANNEL_PACKET_MAX 65000
+#define CHANNEL_TEXT_MAX ((size_t)16 << 20)
 
 struct channel_message {
         uint32_t kind;
-        char text[CHANNEL_TEXT_MAX + 1]; /* NUL-terminated by channel_receive() */
+        char *text; /* NUL-terminated */
         size_t length;
 };
 
 /* Any thread; async-signal-safe. Never blocks. 0 or a negative errno (-EAGAIN: the other side does
- * not read). */
+ * not read). A text for which there is no memory, or that is too long, arrives cut. */
 int channel_send(int fd, enum channel_kind kind, const char *text, size_t length);
 
 /* The same from a worker to its main process. Nobody waits for it: a main process that is gone
@@ -64,3 +65,4 @@ void channel_say(enum channel_kind kind, const char *text);
 /* One thread. 1: a message; 0: the other side has closed; -EAGAIN: nothing there now; else a
  * negative errno. */
 int channel_receive(int fd, struct channel_message *ret);
+void channel_message_done(struct channel_message *message);

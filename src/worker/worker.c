@@ -52,7 +52,6 @@ struct worker {
         struct rpc *rpc;
         const struct stats *stats;
         sd_event *event;
-        struct channel_message *message;
 
         enum stage stage;
         bool retiring;      /* LEAVING ends early with the last connection */
@@ -146,13 +145,13 @@ static void answer_query(struct worker *w)
                 channel_say(CHANNEL_STATUS, text);
 }
 
-static void handle(struct worker *w)
+static void handle(struct worker *w, const struct channel_message *message)
 {
-        const char *text = w->message->text;
+        const char *text = message->text;
         enum stage before = w->stage;
         int level;
 
-        switch (w->message->kind) {
+        switch (message->kind) {
         case CHANNEL_QUERY:
                 answer_query(w);
                 break;
@@ -191,11 +190,14 @@ static void limit_orphan(const struct worker *w)
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
+        struct channel_message message;
         struct worker *w = userdata;
         int r;
 
-        while ((r = channel_receive(fd, w->message)) == 1)
-                handle(w);
+        while ((r = channel_receive(fd, &message)) == 1) {
+                handle(w, &message);
+                channel_message_done(&message);
+        }
         if (r == -EAGAIN)
                 return 0;
 
@@ -272,19 +274,15 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
                  const struct stats *stats)
 {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
-        _cleanup_free_ struct channel_message *message = malloc(sizeof *message);
         struct worker w = {
                 .conf = conf,
                 .build = build,
                 .rpc = rpc,
                 .stats = stats,
-                .message = message,
                 .grace = (uint64_t)conf->drain_grace,
         };
         int r;
 
-        if (!message)
-                return -ENOMEM;
         r = sd_event_new(&event);
         if (r < 0)
                 return r;
