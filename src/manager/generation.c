@@ -173,8 +173,10 @@ static void on_ready(struct process *process, void *user)
 static void on_answered(struct process *process, void *user)
 {
         struct slot *slot = user;
+        struct generation *g = slot->generation;
 
-        slot->generation->ops->answered(slot->generation, slot->generation->user);
+        g->silent = false;
+        g->ops->answered(g, g->user);
 }
 
 static void slot_start_later(struct slot *slot);
@@ -541,24 +543,25 @@ static void log_stuck(const struct slot *slot, uint64_t interval)
                    brick ? "' holds its polling thread" : "");
 }
 
-size_t generation_reap_silent(struct generation *g, uint64_t interval)
+bool generation_reap_silent(struct generation *g, uint64_t interval)
 {
         uint64_t now = clock_now();
-        size_t n = 0;
+        bool starting = false;
 
         for (size_t i = 0; i < g->n_slots; i++) {
                 struct process *process = g->slots[i].process;
 
-                if (!process || process->state != PROCESS_READY)
+                if (!process)
                         continue;
-                if (!process->asked || now - process->asked <= interval) {
-                        n++;
+                starting = starting || process->state == PROCESS_STARTING;
+                if (process->state != PROCESS_READY || !process->asked ||
+                    now - process->asked <= interval)
                         continue;
-                }
                 log_stuck(&g->slots[i], interval);
                 process_abort(process);
+                g->silent = true;
         }
-        return n;
+        return !g->silent || starting;
 }
 
 size_t generation_count_ready(const struct generation *g)

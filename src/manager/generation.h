@@ -69,6 +69,7 @@ struct generation {
         size_t n_sockets;
         struct slot *slots;
         size_t n_slots;
+        bool silent;     /* a worker had to be killed for its silence; none has answered since */
         char *log_level; /* set by hand; NULL: the configuration's */
 
         /* GENERATION_FAILED: why, a text each, and the exit status that says so */
@@ -107,8 +108,12 @@ void generation_cancel(struct generation *g, uint64_t limit);
 void generation_query(struct generation *g);
 bool generation_awaits_answer(const struct generation *g);
 
-/* Kills serving workers that have left a question open for so long; gives how many are left. */
-size_t generation_reap_silent(struct generation *g, uint64_t interval);
+/*
+ * Kills serving workers that have left a question open for so long. False: no worker answers, and
+ * none is on its way. Workers that crash are no reason: they are started again, and a main process
+ * that is started again can do no more.
+ */
+bool generation_reap_silent(struct generation *g, uint64_t interval);
 size_t generation_count_ready(const struct generation *g);
 
 int generation_set_log_level(struct generation *g, const char *level);

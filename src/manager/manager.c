@@ -339,13 +339,13 @@ int manager_reload(struct manager *m, unsigned *ret_generation)
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
         struct manager *m = user;
-        size_t alive = 0;
+        bool well = true;
 
         if (m->current && m->stage == STAGE_SERVING) {
-                alive = generation_reap_silent(m->current, m->interval);
+                well = generation_reap_silent(m->current, m->interval);
                 generation_query(m->current);
         }
-        if (m->watchdog && (alive > 0 || m->stage == STAGE_STOPPING))
+        if (m->watchdog && well)
                 (void)sd_notify(false, "WATCHDOG=1");
         (void)sd_event_source_set_time_relative(source, m->interval / 2 / NSEC_PER_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

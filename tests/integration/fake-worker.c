@@ -192,12 +192,28 @@ static void build(void)
                 self.exit_at = after(number);
 }
 
+/* As of a worker with very many bricks. */
+static void answer_at_length(size_t length)
+{
+        _cleanup_free_ char *text = NULL;
+
+        if (asprintf(&text, "{\"padding\":\"%0*d\"}", (int)length, 0) < 0)
+                exit(4);
+        say(CHANNEL_STATUS, text);
+}
+
 static void answer(void)
 {
         char text[128];
+        long number;
 
-        if (told("silent", NULL)) {
+        if (told("silent\n", NULL) ||
+            (told("silent-first", NULL) && strcmp(self.worker, "0") == 0)) {
                 say(CHANNEL_STUCK, "hog");
+                return;
+        }
+        if (told("long-status", &number)) {
+                answer_at_length((size_t)number);
                 return;
         }
         (void)snprintf(text, sizeof text, "{\"calls\":0,\"level\":\"%s\"}", self.level);
@@ -260,7 +276,7 @@ static void greet(int i)
 static void serve_once(void)
 {
         struct pollfd fds[1 + SOCKETS_MAX] = { { .fd = CHANNEL_FD_CONTROL, .events = POLLIN } };
-        static struct channel_message message;
+        _cleanup_(channel_message_done) struct channel_message message = {};
 
         for (int i = 0; i < self.n_sockets; i++)
                 fds[1 + i] = (struct pollfd){ .fd = self.accepting ? self.sockets[i] : -1,

@@ -887,13 +887,31 @@ def a_silent_worker_is_killed_and_named():
         wait_for(lambda: "WATCHDOG=1" in d.notified[fed:], "feeding")
 
 
+def fed(d, seconds):
+    seen = len(d.notified)
+    time.sleep(seconds)
+    return "WATCHDOG=1" in d.notified[seen:]
+
+
 @test
-def the_watchdog_starves_with_all_workers():
+def the_watchdog_starves_when_no_worker_answers():
+    with Brickd("silent", env=watchdog(900)) as d:
+        d.wait_log("was killed: it did not answer")
+        assert not fed(d, 1.5)
+
+
+@test
+def workers_that_crash_do_not_starve_the_watchdog():
     with Brickd("crash-after 0", env=watchdog(400)) as d:
         d.wait_log("in 1.6s")
-        seen = len(d.notified)
-        time.sleep(0.9)
-        assert "WATCHDOG=1" not in d.notified[seen:]
+        assert fed(d, 0.9)
+
+
+@test
+def one_worker_that_answers_feeds_the_watchdog():
+    with Brickd("silent-first", workers=2, env=watchdog(900)) as d:
+        d.wait_log("Worker 0", "was killed: it did not answer")
+        assert fed(d, 0.9) and fed(d, 0.9)
 
 
 # The control socket
@@ -991,6 +1009,12 @@ def status_does_not_wait_for_the_silent():
         assert status["workers"][0]["status"] is None
         for key in ("version", "pid", "config", "uptime_seconds", "ports", "last_reload"):
             assert key in status, key
+
+
+@test
+def a_long_status_arrives_whole():
+    with Brickd("long-status 1000000") as d:
+        assert len(d.status()["workers"][0]["status"]["padding"]) == 1000000
 
 
 @test
