@@ -20,17 +20,16 @@ static void check_target(const struct conf *conf, const struct conf_brick *brick
 
 static int resolve_path(const struct conf *conf, struct node *node)
 {
-        _cleanup_free_ char *path = NULL;
+        const char *path;
 
-        if (node->text[0] == '/' || node->length == 0)
+        if (node->length == 0)
                 return 0;
-        if (asprintf(&path, "%s/%s", conf->base, node->text) < 0) {
-                path = NULL;
+        path = document_path(conf->document, conf->base, node->text);
+        if (!path)
                 return -ENOMEM;
-        }
+        node->text = path;
         node->length = strlen(path);
-        node->text = document_strndup(conf->document, path, node->length);
-        return node->text ? 0 : -ENOMEM;
+        return 0;
 }
 
 /* What only the whole configuration knows about a value. */

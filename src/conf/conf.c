@@ -113,6 +113,21 @@ static int get_choice(const struct node *map, const char *key)
         return r < 0 ? 0 : r;
 }
 
+/* As an absolute path; untouched if there is none. */
+static int get_path(struct conf *conf, const struct node *map, const char *key, const char **ret)
+{
+        const struct node *node = good(map, key);
+        const char *path;
+
+        if (!node)
+                return 0;
+        path = document_path(conf->document, conf->base, node->text);
+        if (!path)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
+}
+
 static int get_strings(struct conf *conf, const struct node *map, const char *key,
                        const char ***ret, size_t *ret_n)
 {
@@ -258,6 +273,25 @@ static int add_all_bricks(struct conf *conf, const struct node *port)
         return 0;
 }
 
+static int read_tls(struct conf *conf, const struct node *node, struct conf_tls *tls,
+                    struct diag *diag)
+{
+        int r;
+
+        if (!node)
+                return 0;
+        tls->node = node;
+        tls->key = good(node, "key");
+        tls->client_optional = get_choice(node, "client_certificate") > 0;
+        if (node_get(node, "client_certificate") && !node_get(node, "client_ca"))
+                diag_add_key(diag, node_get(node, "client_certificate"),
+                             "needs client_ca, by which to know the certificates of clients");
+        r = get_path(conf, node, "certificate", &tls->certificate);
+        if (r < 0)
+                return r;
+        return get_path(conf, node, "client_ca", &tls->client_ca);
+}
+
 static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
                      struct diag *diag)
 {
@@ -276,6 +310,9 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->max_streams = get_number(limits, "streams");
         port->max_watches = get_number(limits, "watches");
         port->window = get_number(limits, "window");
+        r = read_tls(conf, good(node, "tls"), &port->tls, diag);
+        if (r < 0)
+                return r;
         if (listen) {
                 r = listen_parse(conf->document, listen, port, diag);
                 if (r == -EINVAL)
@@ -309,10 +346,11 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
 
         if (!port->listen)
                 return;
-        if (!listen_is_local(port) && !port->allow_insecure && good(port->node, "allow_insecure"))
+        if (!listen_is_local(port) && !node_get(port->node, "tls") && !port->allow_insecure &&
+            good(port->node, "allow_insecure"))
                 diag_add(diag, listen,
-                         "other machines can reach %s, and every port is plain text: there is no "
-                         "TLS; listen on 127.0.0.1, or say allow_insecure: true here",
+                         "other machines can reach %s, and this port is plain text; give it tls, "
+                         "listen on 127.0.0.1, or say allow_insecure: true here",
                          port->listen);
         for (size_t i = 0; i < index; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {

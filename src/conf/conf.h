@@ -26,6 +26,14 @@ enum listen_kind {
         LISTEN_SYSTEMD, /* systemd:NAME: a socket that systemd passes, by FileDescriptorName= */
 };
 
+struct conf_tls {
+        const struct node *node; /* NULL: the port is plain text */
+        const struct node *key;  /* for option_secret() */
+        const char *certificate; /* an absolute path */
+        const char *client_ca;   /* the same; NULL: clients are asked for no certificate */
+        bool client_optional;    /* a client may also have none */
+};
+
 struct conf_port {
         const struct node *node;
         const char *listen; /* as written */
@@ -39,6 +47,7 @@ struct conf_port {
         gid_t group;
         size_t *bricks; /* indices in conf.bricks */
         size_t n_bricks;
+        struct conf_tls tls;
         bool allow_insecure;
         bool health;                                   /* answers health checks */
         bool reflection;                               /* tells what it serves */

@@ -47,6 +47,19 @@ char *document_strndup(struct document *doc, const char *s, size_t length)
         return arena_strndup(&doc->arena, s, length);
 }
 
+const char *document_path(struct document *doc, const char *base, const char *path)
+{
+        _cleanup_free_ char *joined = NULL;
+
+        if (path[0] == '/')
+                return document_strndup(doc, path, strlen(path));
+        if (asprintf(&joined, "%s/%s", base, path) < 0) {
+                joined = NULL;
+                return NULL;
+        }
+        return document_strndup(doc, joined, strlen(joined));
+}
+
 struct node *document_node(struct document *doc, const struct node *place, enum node_kind kind)
 {
         struct node *node;

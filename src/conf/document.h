@@ -21,6 +21,9 @@ DEFINE_CLEANUP(struct document *, document_free);
 void *document_alloc(struct document *doc, size_t size);
 char *document_strndup(struct document *doc, const char *s, size_t length);
 
+/* The path as it is, if it is absolute; else under base. NULL: out of memory. */
+const char *document_path(struct document *doc, const char *base, const char *path);
+
 /* A node where `place` stands, with its parent, key and index, and nothing in it. */
 struct node *document_node(struct document *doc, const struct node *place, enum node_kind kind);
 

@@ -80,11 +80,18 @@ bool option_size(const struct node *node, int64_t *ret, struct diag *diag);
 /*
  * A secret: { file: PATH }, { credential: NAME } (in $CREDENTIALS_DIRECTORY) or { env: NAME }. The
  * value without its trailing newline, at most 64 KiB, in memory that the caller frees with
- * option_secret_free(), which erases it. A file others can read, an empty one, one that is not
- * there: a diagnostic. Paths are relative to base.
+ * option_secret_free(), which erases it. A file others can read or write, an empty one, one that is
+ * not there: a diagnostic. Paths are relative to base.
  */
 bool option_secret(const struct node *node, const char *base, char **ret, struct diag *diag);
 void option_secret_free(char *secret);
+
+/* The file that holds the secret. NULL: none does, or out of memory. free() it. */
+char *option_secret_path(const struct node *node, const char *base);
+
+/* The text of a file of at most size bytes that holds no secret, read with the same care; free()
+ * it. NULL: diag blames the node. */
+char *option_text(const struct node *node, const char *path, size_t size, struct diag *diag);
 
 /* Only its form: one of the three, with a name. */
 bool option_secret_check(const struct node *node, struct diag *diag);

@@ -61,8 +61,9 @@ static int open_file(const struct node *node, const char *path, bool private, st
                 diag_add(diag, node, "%s: not a regular file", path);
                 return -EINVAL;
         }
-        if (private && (st.st_mode & S_IROTH)) {
-                diag_add(diag, node, "%s: every user of this machine can read it; chmod o-r", path);
+        if (private && (st.st_mode & (S_IROTH | S_IWOTH))) {
+                diag_add(diag, node, "%s: every user of this machine can %s it; chmod o-rw", path,
+                         st.st_mode & S_IROTH ? "read" : "change");
                 return -EINVAL;
         }
         return TAKE_FD(fd);
@@ -83,72 +84,46 @@ static int read_all(int fd, char *buffer, size_t size, size_t *ret)
 }
 
 /* What the file holds, without its last newline. It is never in memory that is not erased. */
-static char *read_secret(const struct node *node, const char *path, bool private, struct diag *diag)
+static char *read_text(const struct node *node, const char *path, size_t size, bool private,
+                       struct diag *diag)
 {
         _cleanup_close_ int fd = -EBADF;
-        const char *mistake = NULL;
-        char *secret;
+        char *text;
         size_t n = 0;
         int r;
 
         fd = open_file(node, path, private, diag);
         if (fd < 0)
                 return NULL;
-        secret = calloc(1, SECRET_MAX + 2);
-        if (!secret) {
+        text = calloc(1, size + 2);
+        if (!text) {
                 diag_add(diag, node, "out of memory");
                 return NULL;
         }
-        r = read_all(fd, secret, SECRET_MAX + 1, &n);
-        if (n > 0 && n <= SECRET_MAX && secret[n - 1] == '\n')
-                secret[--n] = '\0';
-        if (n > 0 && n <= SECRET_MAX && secret[n - 1] == '\r')
-                secret[--n] = '\0';
+        r = read_all(fd, text, size + 1, &n);
+        if (n > 0 && n <= size && text[n - 1] == '\n')
+                text[--n] = '\0';
+        if (n > 0 && n <= size && text[n - 1] == '\r')
+                text[--n] = '\0';
 
         if (r < 0)
-                mistake = strerror(-r);
+                diag_add(diag, node, "%s: %s", path, strerror(-r));
         else if (n == 0)
-                mistake = "empty";
-        else if (n > SECRET_MAX)
-                mistake = "larger than 64 KiB";
-        else if (strlen(secret) != n)
-                mistake = "holds a NUL character";
-        if (!mistake)
-                return secret;
-        diag_add(diag, node, "%s: %s", path, mistake);
-        explicit_bzero(secret, SECRET_MAX + 2);
-        free(secret);
+                diag_add(diag, node, "%s: empty", path);
+        else if (n > size)
+                diag_add(diag, node, "%s: larger than %zu KiB", path, size / 1024);
+        else if (strlen(text) != n)
+                diag_add(diag, node, "%s: holds a NUL character", path);
+        else
+                return text;
+        explicit_bzero(text, size + 2);
+        free(text);
         return NULL;
 }
 
-static char *from_file(const struct node *node, const char *directory, bool private,
-                       struct diag *diag)
+char *option_text(const struct node *node, const char *path, size_t size, struct diag *diag)
 {
-        _cleanup_free_ char *path = NULL;
-        bool absolute = node->text[0] == '/';
-
-        if (asprintf(&path, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/", node->text) <
-            0) {
-                path = NULL;
-                diag_add(diag, node, "out of memory");
-                return NULL;
-        }
-        return read_secret(node, path, private, diag);
-}
-
-static char *from_credential(const struct node *node, struct diag *diag)
-{
-        const char *directory = getenv("CREDENTIALS_DIRECTORY");
-
-        if (!directory) {
-                diag_add(diag, node,
-                         "$CREDENTIALS_DIRECTORY is not set; the unit needs "
-                         "LoadCredential=%s:/PATH",
-                         node->text);
-                return NULL;
-        }
-        /* systemd has seen to who may read it. */
-        return from_file(node, directory, false, diag);
+        return read_text(node, path, size, false, diag);
 }
 
 static char *from_environment(const struct node *node, struct diag *diag)
@@ -167,20 +142,53 @@ static char *from_environment(const struct node *node, struct diag *diag)
         return secret;
 }
 
+char *option_secret_path(const struct node *node, const char *base)
+{
+        const struct node *source = node->children[0];
+        const char *directory = NULL;
+        char *path;
+
+        if (strcmp(source->key, "file") == 0)
+                directory = base;
+        else if (strcmp(source->key, "credential") == 0)
+                directory = getenv("CREDENTIALS_DIRECTORY");
+        if (!directory)
+                return NULL;
+        if (source->text[0] == '/')
+                return strdup(source->text);
+        return asprintf(&path, "%s/%s", directory, source->text) < 0 ? NULL : path;
+}
+
+static char *from_file(const struct node *node, const char *base, struct diag *diag)
+{
+        const struct node *source = node->children[0];
+        _cleanup_free_ char *path = option_secret_path(node, base);
+
+        if (!path) {
+                diag_add(diag, source, "out of memory");
+                return NULL;
+        }
+        /* Who may read a credential systemd has seen to. */
+        return read_text(source, path, SECRET_MAX, strcmp(source->key, "file") == 0, diag);
+}
+
 bool option_secret(const struct node *node, const char *base, char **ret, struct diag *diag)
 {
         const struct node *source;
-        char *secret;
+        char *secret = NULL;
 
         if (!option_secret_check(node, diag))
                 return false;
         source = node->children[0];
-        if (strcmp(source->key, "file") == 0)
-                secret = from_file(source, base, true, diag);
-        else if (strcmp(source->key, "credential") == 0)
-                secret = from_credential(source, diag);
-        else
+        if (strcmp(source->key, "env") == 0)
                 secret = from_environment(source, diag);
+        else if (strcmp(source->key, "file") == 0 || getenv("CREDENTIALS_DIRECTORY"))
+                secret = from_file(node, base, diag);
+        else
+                diag_add(diag, source,
+                         "$CREDENTIALS_DIRECTORY is not set; the unit needs "
+                         "LoadCredential=%s:/PATH",
+                         source->text);
         if (!secret)
                 return false;
         *ret = secret;

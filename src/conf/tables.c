@@ -49,6 +49,26 @@ static const struct option_spec port_limits[] = {
         {},
 };
 
+static const struct option_spec port_tls[] = {
+        { .name = "certificate",
+          .type = OPTION_PATH,
+          .flags = OPTION_REQUIRED,
+          .help = "file of the server's certificate and those that issued it, in PEM form" },
+        { .name = "key",
+          .type = OPTION_SECRET,
+          .flags = OPTION_REQUIRED,
+          .help = "the certificate's private key, in PEM form" },
+        { .name = "client_ca",
+          .type = OPTION_PATH,
+          .help = "file of the authorities that issue certificates to clients, in PEM form; "
+                  "default: clients are asked for none" },
+        { .name = "client_certificate",
+          .type = OPTION_ENUM,
+          .choices = "require|optional",
+          .help = "with client_ca: whether a client may have no certificate; default: require" },
+        {},
+};
+
 static const struct option_spec ports[] = {
         { .name = "listen",
           .type = OPTION_STRING,
@@ -71,6 +91,10 @@ static const struct option_spec ports[] = {
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
           .help = "names of the bricks that this port serves; default: all" },
+        { .name = "tls",
+          .type = OPTION_MAP,
+          .table = port_tls,
+          .help = "encrypt; default: plain text" },
         { .name = "allow_insecure",
           .type = OPTION_BOOL,
           .fallback = "false",

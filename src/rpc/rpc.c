@@ -12,8 +12,10 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "rpc/builtin.h"
+#include "rpc/certificate.h"
 #include "rpc/listen.h"
 #include "rpc/server.h"
+#include "rpc/tls.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -229,7 +231,7 @@ static void *poll_run(void *arg)
 /* --- building ------------------------------------------------------------------------------------
  */
 
-int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats)
+int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, bool first)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -244,6 +246,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 return -ENOMEM;
         rpc->conf = conf;
         rpc->stats = stats;
+        rpc->first = first;
         gpr_set_log_function(core_log);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
@@ -355,7 +358,9 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
 
 static int listen_on(struct rpc_port *port, int fd)
 {
-        grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+        grpc_server_credentials *credentials = port->tls
+                                                       ? tls_credentials(port->tls)
+                                                       : grpc_insecure_server_credentials_create();
         int bound;
 
         listen_adopt(fd, port->stats);
@@ -383,6 +388,11 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
                 grpc_server_register_completion_queue(port->server, rpc->shutdown_queue, NULL);
         }
         r = add_services(port, instances, diag);
+        if (conf->tls.node) {
+                int e = tls_new(&port->tls, rpc->conf, &conf->tls, rpc->first, diag);
+
+                r = r < 0 ? r : e;
+        }
         if (r == 0)
                 r = builtin_add_port(rpc->builtin, port);
         if (r < 0 || fd < 0)
@@ -391,6 +401,16 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         if (r < 0)
                 diag_add(diag, conf->node, "gRPC cannot serve on the socket of %s", conf->listen);
         return r;
+}
+
+void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag)
+{
+        for (size_t i = 0; i < conf->n_ports; i++) {
+                _cleanup_(certificate_freep) struct certificate *certificate = NULL;
+
+                if (conf->ports[i].tls.node)
+                        (void)certificate_read(&certificate, &conf->ports[i].tls, conf->base, diag);
+        }
 }
 
 static bool is_hot(uint32_t method)
@@ -427,6 +447,13 @@ int rpc_start(struct rpc *rpc)
         r = -pthread_create(&rpc->thread, NULL, poll_run, rpc);
         rpc->running = r == 0;
         return r;
+}
+
+void rpc_look(struct rpc *rpc)
+{
+        for (size_t i = 0; i < rpc->n_ports; i++)
+                if (rpc->ports[i]->tls)
+                        tls_look(rpc->ports[i]->tls);
 }
 
 /* --- stopping ------------------------------------------------------------------------------------
@@ -517,6 +544,7 @@ static void port_free(struct rpc_port *port)
 {
         if (port->server)
                 grpc_server_destroy(port->server);
+        (void)tls_free(port->tls);
         for (size_t i = 0; i < RPC_SERVICES; i++)
                 route_done(&port->routes[i]);
         free(port);

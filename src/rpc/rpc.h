@@ -19,8 +19,8 @@ struct rpc;
 struct stats;
 
 /* Starts gRPC core, which starts threads: block signals before. conf and stats must outlive the
- * rpc. */
-int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats);
+ * rpc. `first`: of several workers, this is the one that says in the log what all of them find. */
+int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, bool first);
 
 /* rpc_step() must have said that all is over, or rpc_start() have failed or never been called. */
 struct rpc *rpc_free(struct rpc *rpc);
@@ -33,8 +33,14 @@ DEFINE_CLEANUP(struct rpc *, rpc_free);
 int rpc_add_port(struct rpc *rpc, const struct conf_port *port, int fd, struct instance **instances,
                  struct diag *diag);
 
+/* Of a conf that cannot be served anyway: what is wrong with the files of its ports. */
+void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag);
+
 /* Accepts calls from now on. */
 int rpc_start(struct rpc *rpc);
+
+/* About every second while it serves: takes certificates that have changed. */
+void rpc_look(struct rpc *rpc);
 
 /* Accepts no more connections, serves on. */
 void rpc_pause(struct rpc *rpc);

@@ -15,12 +15,14 @@
 #define RPC_SERVICES 8
 
 struct builtin;
+struct tls;
 
 struct rpc_port {
         struct rpc *rpc;
         const struct conf_port *conf;
         struct stats_port *stats;
         grpc_server *server; /* NULL: the port is only checked */
+        struct tls *tls;     /* NULL: plain text */
         struct route routes[RPC_SERVICES];
         struct rpc_method methods[RPC_METHODS_MAX];
         size_t n_methods;
@@ -30,6 +32,7 @@ struct rpc_port {
 struct rpc {
         const struct conf *conf;
         const struct stats *stats;
+        bool first; /* of the workers */
         struct rpc_port **ports;
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */

@@ -29,15 +29,16 @@ void watch_init(struct watch *watch, const char *path)
 {
         watch->path = path;
         watch->told = watch->seen = look(path);
+        watch->rests = true;
 }
 
 bool watch_changed(struct watch *watch)
 {
         const struct watch_mark mark = look(watch->path);
-        bool rests = same(&mark, &watch->seen);
 
+        watch->rests = same(&mark, &watch->seen);
         watch->seen = mark;
-        if (!rests || same(&mark, &watch->told))
+        if (!watch->rests || same(&mark, &watch->told))
                 return false;
         watch->told = mark;
         return true;

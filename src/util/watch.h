@@ -26,6 +26,7 @@ struct watch {
         const char *path;
         struct watch_mark told; /* what the user knows of */
         struct watch_mark seen; /* when last looked */
+        bool rests;             /* it was the same then as the time before */
 };
 
 /* From now on; read the file after it. path must outlive the watch. */

@@ -31,6 +31,7 @@
 static const char *arg_name = BRICKD_CONFIG_FILE;
 static const char *arg_inspect;
 static const char *arg_describe;
+static unsigned long arg_worker;
 static bool arg_check;
 
 static void say_creating(const char *brick)
@@ -144,11 +145,13 @@ static int serve(struct conf *conf, struct diag *diag)
         if (r < 0)
                 return fail(r, "The memory for counters cannot be had");
         r = build_new(&build, conf, stats, say_creating, diag);
-        if (r == -EINVAL)
+        if (r == -EINVAL) {
+                rpc_look_for_mistakes(conf, diag);
                 return fail_config(diag);
+        }
         if (r < 0)
                 return fail(r, "The bricks cannot be made");
-        r = rpc_new(&rpc, conf, stats);
+        r = rpc_new(&rpc, conf, stats, arg_worker == 0);
         if (r < 0)
                 return fail(r, "gRPC cannot be started");
         r = add_ports(rpc, conf, build, diag);
@@ -219,8 +222,10 @@ static int run_worker(void)
         r = conf_parse(&conf, arg_name, bytes, length, diag);
         if (r == -EINVAL) {
                 conf = conf_salvage(arg_name, bytes, length);
-                if (conf)
+                if (conf) {
                         build_look_for_mistakes(conf, diag);
+                        rpc_look_for_mistakes(conf, diag);
+                }
                 return fail_config(diag);
         }
         if (r < 0)
@@ -292,7 +297,9 @@ static int parse_argv(int argc, char **argv)
                         arg_name = optarg;
                         break;
                 case ARG_GENERATION:
+                        break;
                 case ARG_WORKER:
+                        arg_worker = strtoul(optarg, NULL, 10);
                         break;
                 case ARG_CHECK:
                         arg_check = true;

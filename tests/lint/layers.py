@@ -35,6 +35,7 @@ FILES = {
 LIBRARIES = {
     "yaml.h": ["conf/yaml.c"],
     "grpc/": ["rpc/", "ctl/"],
+    "openssl/": ["rpc/certificate.c"],
     "dlfcn.h": ["module/load.c"],
     "curl/": ["bricks/"],
     "sqlite3.h": ["bricks/"],

@@ -292,6 +292,8 @@ static void test_secrets(void)
         expect_secret("{ file: key }", base, "s3cret\n", NULL);
         put_file(path, "s3cret", 6, 0644);
         expect_secret("{ file: key }", base, NULL, "every user of this machine can read it");
+        put_file(path, "s3cret", 6, 0602);
+        expect_secret("{ file: key }", base, NULL, "every user of this machine can change it");
         put_file(path, "\n", 1, 0600);
         expect_secret("{ file: key }", base, NULL, "empty");
         put_file(path, "a\0b", 3, 0600);

@@ -280,11 +280,11 @@ static void test_listen(void)
                   "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
                   "its unit" },
                 { "0.0.0.0:50051", NULL, NULL,
-                  "other machines can reach 0.0.0.0:50051, and every port is plain text: there is "
-                  "no TLS; listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach 0.0.0.0:50051, and this port is plain text; give it "
+                  "tls, listen on 127.0.0.1, or say allow_insecure: true here" },
                 { "[::]:50051", NULL, NULL,
-                  "other machines can reach [::]:50051, and every port is plain text: there is "
-                  "no TLS; listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach [::]:50051, and this port is plain text; give it tls, "
+                  "listen on 127.0.0.1, or say allow_insecure: true here" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -386,6 +386,43 @@ static void test_clash(void)
                                : "");
         }
         expect("ports: [{ listen: \"[::]:1\", allow_insecure: true }]\n", 52, "");
+}
+
+static void test_tls(void)
+{
+        static const char ca[] = "ports: [{ listen: \"[::]:1\", tls: { certificate: a.pem, "
+                                 "key: { file: k }, client_ca: /b.pem }}]\n";
+        static const struct {
+                const char *tls;
+                const char *mistakes;
+        } cases[] = {
+                { "{ certificate: a, key: { credential: k } }", "" },
+                { "{}",
+                  "1:34: ports[0].tls.certificate: required\n1:34: ports[0].tls.key: required\n" },
+                { "a.pem", "1:34: ports[0].tls: expected a map, got \"a.pem\"\n" },
+                { "null",
+                  "1:19: ports[0].listen: other machines can reach [::]:1, and this port is plain "
+                  "text; give it tls, listen on 127.0.0.1, or say allow_insecure: true here\n" },
+                { "{ certificate: a, key: { env: k }, client_certificate: optional }",
+                  "1:69: ports[0].tls.client_certificate: needs client_ca, by which to know the "
+                  "certificates of clients\n" },
+        };
+        _cleanup_(conf_freep) struct conf *conf = parse_good(ca);
+        const struct conf_tls *tls = &conf->ports[0].tls;
+        _cleanup_free_ char *path = NULL, *key = option_secret_path(tls->key, conf->base);
+
+        assert(tls->node && !tls->client_optional && strcmp(tls->client_ca, "/b.pem") == 0);
+        assert(asprintf(&path, "%s/a.pem", conf->base) > 0);
+        assert(strcmp(tls->certificate, path) == 0);
+        assert(strncmp(key, conf->base, strlen(conf->base)) == 0);
+        assert(strcmp(key + strlen(conf->base), "/k") == 0);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[512];
+
+                snprintf(text, sizeof text, "ports: [{ listen: \"[::]:1\", tls: %s }]\n",
+                         cases[i].tls);
+                expect(text, strlen(text), cases[i].mistakes);
+        }
 }
 
 static void test_values(void)
@@ -760,6 +797,7 @@ int main(void)
         test_listen();
         test_access();
         test_clash();
+        test_tls();
         test_values();
         test_variables();
         test_aliases();

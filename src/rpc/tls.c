@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/diag.h"
+#include "conf/node.h"
+#include "conf/option.h"
+#include "rpc/certificate.h"
+#include "rpc/tls.h"
+#include "util/log.h"
+#include "util/watch.h"
+
+/* Looks after which a set that is broken is read again, though no file has changed: what was wrong
+ * may have been ours, such as no descriptor free. */
+#define RETRY_LOOKS 30
+
+/* What has been said of a file's validity. */
+enum said {
+        SAID_NOTHING,
+        SAID_EARLY,
+        SAID_RENEW,
+        SAID_EXPIRED,
+};
+
+struct validity_watch {
+        struct validity validity;
+        enum said said;
+};
+
+struct tls {
+        const struct conf *conf;
+        const struct conf_tls *port;
+        char *key_path; /* NULL: the key is in no file */
+        bool speaks;
+
+        struct watch files[3];
+        size_t n_files;
+        bool changed;    /* some of them; others may be about to */
+        unsigned broken; /* looks since the files were found wrong; 0: they are right */
+
+        struct validity_watch chain; /* of what is in use */
+        struct validity_watch roots;
+
+        /* What the core has not taken yet. It takes it, and frees it, on a thread of its own. */
+        _Atomic(struct certificate *) fresh;
+};
+
+/* --- the log ------------------------------------------------------------------------------------
+ */
+
+static void log_mistakes(const struct tls *tls, enum log_level level, const struct diag *diag,
+                         const char *consequence)
+{
+        const char *text;
+        char line[16];
+
+        for (size_t i = 0; (text = diag_text(diag, i)); i++) {
+                int n = snprintf(line, sizeof line, "%u", diag_line(diag, i));
+                const struct log_field fields[] = {
+                        { "MESSAGE_ID", LOG_ID_CERTIFICATE, strlen(LOG_ID_CERTIFICATE) },
+                        { "CONFIG_FILE", tls->conf->name, strlen(tls->conf->name) },
+                        { "CONFIG_LINE", line, (size_t)n },
+                };
+
+                log_fields(tls->speaks ? level : LOG_LEVEL_DEBUG, fields, ELEMENTSOF(fields),
+                           "%s%s", text, consequence);
+        }
+}
+
+/* One line about what stands at the node: what is said and its date. */
+static void say(const struct tls *tls, enum log_level level, const struct node *node,
+                const char *what, time_t when)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        char date[64];
+        struct tm tm;
+
+        if (diag_new(&diag, tls->conf->name, NULL, 0) < 0 || !gmtime_r(&when, &tm))
+                return;
+        (void)strftime(date, sizeof date, "%F %T UTC", &tm);
+        diag_add(diag, node, "%s %s", what, date);
+        log_mistakes(tls, level, diag, "");
+}
+
+static enum said judge_validity(const struct validity *validity)
+{
+        time_t now = time(NULL);
+
+        if (now >= validity->ends)
+                return SAID_EXPIRED;
+        if (now >= validity->renew)
+                return SAID_RENEW;
+        return now < validity->begins ? SAID_EARLY : SAID_NOTHING;
+}
+
+static void watch_one(const struct tls *tls, struct validity_watch *watched,
+                      const struct node *node)
+{
+        enum said said = judge_validity(&watched->validity);
+
+        if (said == watched->said)
+                return;
+        watched->said = said;
+        if (said == SAID_EXPIRED)
+                say(tls, LOG_LEVEL_ERROR, node, "expired:", watched->validity.ends);
+        else if (said == SAID_RENEW)
+                say(tls, LOG_LEVEL_WARNING, node, "expires soon:", watched->validity.ends);
+        else if (said == SAID_EARLY)
+                say(tls, LOG_LEVEL_WARNING, node, "is not valid before", watched->validity.begins);
+}
+
+static void watch_validity(struct tls *tls)
+{
+        watch_one(tls, &tls->chain, node_get(tls->port->node, "certificate"));
+        if (tls->port->client_ca)
+                watch_one(tls, &tls->roots, node_get(tls->port->node, "client_ca"));
+}
+
+/* --- files --------------------------------------------------------------------------------------
+ */
+
+static int read_files(struct tls *tls, struct diag *diag)
+{
+        struct certificate *certificate;
+        int r;
+
+        r = certificate_read(&certificate, tls->port, tls->conf->base, diag);
+        if (r < 0)
+                return r;
+        tls->chain = (struct validity_watch){ .validity = certificate->chain_validity };
+        tls->roots = (struct validity_watch){ .validity = certificate->roots_validity };
+        (void)certificate_free(atomic_exchange(&tls->fresh, certificate));
+        return 0;
+}
+
+/* `again`: no file has changed since they were found wrong. */
+static void replace(struct tls *tls, bool again)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        const char *what;
+        int r;
+
+        r = diag_new(&diag, tls->conf->name, NULL, 0);
+        if (r == 0)
+                r = read_files(tls, diag);
+        if (r < 0) {
+                tls->broken = 1;
+                if (diag && !again)
+                        log_mistakes(tls, LOG_LEVEL_ERROR, diag, "; what was in use before stays");
+                return;
+        }
+        what = tls->broken > 0 ? "right again: the new certificate is in use, valid until"
+                               : "the new certificate is in use, valid until";
+        say(tls, LOG_LEVEL_NOTICE, tls->port->node, what, tls->chain.validity.ends);
+        tls->broken = 0;
+}
+
+/* True once the changes of all files together are complete. */
+static bool files_changed(struct tls *tls)
+{
+        bool rest = true;
+
+        for (size_t i = 0; i < tls->n_files; i++) {
+                tls->changed |= watch_changed(&tls->files[i]);
+                rest = rest && tls->files[i].rests;
+        }
+        if (!tls->changed || !rest)
+                return false;
+        tls->changed = false;
+        return true;
+}
+
+void tls_look(struct tls *tls)
+{
+        if (files_changed(tls))
+                replace(tls, false);
+        else if (tls->broken > 0 && tls->broken++ == RETRY_LOOKS)
+                replace(tls, true);
+        watch_validity(tls);
+}
+
+static void add_file(struct tls *tls, const char *path)
+{
+        if (path)
+                watch_init(&tls->files[tls->n_files++], path);
+}
+
+/* --- the core's side ----------------------------------------------------------------------------
+ */
+
+/* Asked at every new connection, with a lock of the core held. */
+static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
+                                                       grpc_ssl_server_certificate_config **ret)
+{
+        struct tls *tls = user_data;
+        _cleanup_(certificate_freep) struct certificate *fresh = NULL;
+        grpc_ssl_pem_key_cert_pair pair;
+        const char *roots;
+
+        if (!atomic_load_explicit(&tls->fresh, memory_order_relaxed))
+                return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+        fresh = atomic_exchange(&tls->fresh, NULL);
+        if (!fresh)
+                return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+        pair = (grpc_ssl_pem_key_cert_pair){ fresh->key, fresh->chain };
+        /* A debug build of the core, as Debian's, insists on roots, even to ask no client for a
+         * certificate. */
+        roots = fresh->roots ? fresh->roots : fresh->chain;
+        *ret = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
+        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+static grpc_ssl_client_certificate_request_type request_type(const struct conf_tls *port)
+{
+        if (!port->client_ca)
+                return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+        if (port->client_optional)
+                return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+        return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+}
+
+grpc_server_credentials *tls_credentials(struct tls *tls)
+{
+        return grpc_ssl_server_credentials_create_with_options(
+                grpc_ssl_server_credentials_create_options_using_config_fetcher(
+                        request_type(tls->port), fetch, tls));
+}
+
+int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port, bool speaks,
+            struct diag *diag)
+{
+        _cleanup_(tls_freep) struct tls *tls = calloc(1, sizeof *tls);
+        int r;
+
+        if (!tls)
+                return -ENOMEM;
+        tls->conf = conf;
+        tls->port = port;
+        tls->speaks = speaks;
+        tls->key_path = option_secret_path(port->key, conf->base);
+        /* Before they are read: what changes meanwhile is then seen. */
+        add_file(tls, port->certificate);
+        add_file(tls, tls->key_path);
+        add_file(tls, port->client_ca);
+        r = read_files(tls, diag);
+        if (r < 0)
+                return r;
+        watch_validity(tls);
+        *ret = TAKE_PTR(tls);
+        return 0;
+}
+
+struct tls *tls_free(struct tls *tls)
+{
+        if (!tls)
+                return NULL;
+        (void)certificate_free(atomic_load(&tls->fresh));
+        free(tls->key_path);
+        free(tls);
+        return NULL;
+}
