@@ -278,7 +278,7 @@ static int run(struct call *call)
         if (asprintf(&path, "/%s/%s", call->target.service->descriptor->name, call->method->name) <
             0)
                 return ctl_error(CTL_UNREACHABLE, "Out of memory");
-        r = rpc_new(&rpc, call->target.address, path, metadata, n,
+        r = rpc_new(&rpc, call->target.address, &call->target.tls, path, metadata, n,
                     ctl->timeout >= 0 ? ctl->timeout : CALL_TIMEOUT);
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", call->target.address,

@@ -26,6 +26,13 @@ struct ctl {
         const char *address;
         const char *control; /* the control socket; NULL: the configuration's */
         const char *type;
+        struct {
+                bool wanted;
+                const char *ca;
+                const char *certificate;
+                const char *key;
+                const char *name;
+        } tls;
         int64_t timeout; /* ns; 0: none; -1: the command's own */
         struct rpc_metadata metadata[CTL_METADATA_MAX];
         size_t n_metadata;

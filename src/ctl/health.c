@@ -74,7 +74,7 @@ int command_health(struct ctl *ctl)
         r = target_find_health(ctl, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL, &target);
         if (r != CTL_OK)
                 return r;
-        r = rpc_new(&rpc, target.address, "/grpc.health.v1.Health/Check", NULL, 0,
+        r = rpc_new(&rpc, target.address, &target.tls, "/grpc.health.v1.Health/Check", NULL, 0,
                     ctl->timeout >= 0 ? ctl->timeout : CHECK_TIMEOUT);
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", target.address,

@@ -10,7 +10,7 @@
 #define SHOW (OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT)
 #define CALL                                                                  \
         (SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | \
-         OPTION_BIT_METADATA | OPTION_BIT_TYPE)
+         OPTION_BIT_METADATA | OPTION_BIT_TYPE | OPTION_BITS_TLS)
 #define CONTROL (SHOW | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL)
 
 static int command_help(struct ctl *ctl);
@@ -20,7 +20,8 @@ static const struct command commands[] = {
           command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
         { "info", "NAME|SERVICE", "Ask a brick what it is", command_info, CALL, 1, 1 },
         { "health", "[NAME|SERVICE]", "Check the health of a brick, a service or all of brickd",
-          command_health, SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL, 0,
+          command_health,
+          SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BITS_TLS, 0,
           1 },
         { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
         { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },

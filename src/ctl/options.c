@@ -32,6 +32,14 @@ static const struct option_row {
         { "stream", 's', OPTION_BIT_STREAM, NULL, "Call OutputStreaming" },
         { "timeout", 't', OPTION_BIT_TIMEOUT, "TIME",
           "How long to wait, such as 500ms, 30s or 5m; 0: as long as it takes" },
+        { "tls", 0, OPTION_BIT_TLS, NULL,
+          "Encrypt; default: as the port of the configuration does it" },
+        { "tls-ca", 0, OPTION_BIT_TLS_CA, "FILE",
+          "The authorities that the server's certificate may come from; default: the system's" },
+        { "tls-cert", 0, OPTION_BIT_TLS_CERT, "FILE", "Show this certificate to the server" },
+        { "tls-key", 0, OPTION_BIT_TLS_KEY, "FILE", "The key of --tls-cert" },
+        { "tls-name", 0, OPTION_BIT_TLS_NAME, "NAME",
+          "The name in the server's certificate, if it is not the address's" },
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
           "The type of the brick, if it cannot be found out" },
         { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
@@ -137,6 +145,13 @@ static int parse_metadata(struct ctl *ctl, char *text)
         return -1;
 }
 
+static int take_tls_option(struct ctl *ctl, const char *value, const char **ret)
+{
+        ctl->tls.wanted = true;
+        *ret = value;
+        return -1;
+}
+
 static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
 {
         switch (bit) {
@@ -169,6 +184,17 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 return -1;
         case OPTION_BIT_TIMEOUT:
                 return parse_timeout(ctl, value);
+        case OPTION_BIT_TLS:
+                ctl->tls.wanted = true;
+                return -1;
+        case OPTION_BIT_TLS_CA:
+                return take_tls_option(ctl, value, &ctl->tls.ca);
+        case OPTION_BIT_TLS_CERT:
+                return take_tls_option(ctl, value, &ctl->tls.certificate);
+        case OPTION_BIT_TLS_KEY:
+                return take_tls_option(ctl, value, &ctl->tls.key);
+        case OPTION_BIT_TLS_NAME:
+                return take_tls_option(ctl, value, &ctl->tls.name);
         case OPTION_BIT_TYPE:
                 ctl->type = value;
                 return -1;

@@ -21,7 +21,16 @@ enum option_bit {
         OPTION_BIT_VERSION = 1 << 10,
         OPTION_BIT_WAIT = 1 << 11,
         OPTION_BIT_QUIET = 1 << 12,
+        OPTION_BIT_TLS = 1 << 13,
+        OPTION_BIT_TLS_CA = 1 << 14,
+        OPTION_BIT_TLS_CERT = 1 << 15,
+        OPTION_BIT_TLS_KEY = 1 << 16,
+        OPTION_BIT_TLS_NAME = 1 << 17,
 };
+
+#define OPTION_BITS_TLS                                                                  \
+        (OPTION_BIT_TLS | OPTION_BIT_TLS_CA | OPTION_BIT_TLS_CERT | OPTION_BIT_TLS_KEY | \
+         OPTION_BIT_TLS_NAME)
 
 struct command {
         const char *name;

@@ -9,6 +9,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 
 #include "config.h"
@@ -33,6 +34,11 @@ struct rpc {
         bool finished;
 };
 
+/* What the core would write to stderr of a connection that failed, the status says, too. */
+static void ignore_line(gpr_log_func_args *args)
+{
+}
+
 static grpc_arg integer_arg(const char *key, int value)
 {
         return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
@@ -50,7 +56,48 @@ static char *target_of(const char *address)
                                                                                      : target;
 }
 
-static grpc_channel *channel_new(const char *target)
+/* NULL: neither roots nor a certificate of its own. */
+static grpc_tls_certificate_provider *provider_new(const struct rpc_tls *tls)
+{
+        grpc_tls_identity_pairs *pairs = NULL;
+
+        if (!tls->roots && !tls->certificate)
+                return NULL;
+        if (tls->certificate) {
+                pairs = grpc_tls_identity_pairs_create();
+                grpc_tls_identity_pairs_add_pair(pairs, tls->key, tls->certificate);
+        }
+        return grpc_tls_certificate_provider_static_data_create(tls->roots, pairs);
+}
+
+static grpc_channel_credentials *credentials_new(const struct rpc_tls *tls)
+{
+        grpc_tls_credentials_options *options;
+        grpc_tls_certificate_provider *provider;
+        grpc_tls_certificate_verifier *verifier;
+
+        if (!tls->wanted)
+                return grpc_insecure_credentials_create();
+        options = grpc_tls_credentials_options_create();
+        provider = provider_new(tls);
+        if (provider) {
+                grpc_tls_credentials_options_set_certificate_provider(options, provider);
+                grpc_tls_certificate_provider_release(provider);
+        }
+        if (tls->roots)
+                grpc_tls_credentials_options_watch_root_certs(options);
+        if (tls->certificate)
+                grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+        if (tls->pinned) {
+                verifier = grpc_tls_certificate_verifier_no_op_create();
+                grpc_tls_credentials_options_set_certificate_verifier(options, verifier);
+                grpc_tls_certificate_verifier_release(verifier);
+                grpc_tls_credentials_options_set_check_call_host(options, 0);
+        }
+        return grpc_tls_credentials_create(options);
+}
+
+static grpc_channel *channel_new(const char *target, const struct rpc_tls *tls)
 {
         /* A proxy of the environment is meant for the web, not for the bricks. */
         grpc_arg args[] = {
@@ -60,9 +107,12 @@ static grpc_channel *channel_new(const char *target)
                 { .type = GRPC_ARG_STRING,
                   .key = (char *)GRPC_ARG_PRIMARY_USER_AGENT_STRING,
                   .value.string = (char *)"brickctl/" BRICKD_VERSION },
+                { .type = GRPC_ARG_STRING,
+                  .key = (char *)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+                  .value.string = (char *)tls->name },
         };
-        grpc_channel_args list = { ELEMENTSOF(args), args };
-        grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+        grpc_channel_args list = { ELEMENTSOF(args) - (tls->name ? 0 : 1), args };
+        grpc_channel_credentials *credentials = credentials_new(tls);
         grpc_channel *channel = grpc_channel_create(target, credentials, &list);
 
         grpc_channel_credentials_release(credentials);
@@ -124,7 +174,7 @@ static gpr_timespec deadline_after(int64_t timeout)
                             gpr_time_from_nanos(timeout, GPR_TIMESPAN));
 }
 
-int rpc_new(struct rpc **ret, const char *address, const char *path,
+int rpc_new(struct rpc **ret, const char *address, const struct rpc_tls *tls, const char *path,
             const struct rpc_metadata *metadata, size_t n_metadata, int64_t timeout)
 {
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
@@ -141,12 +191,14 @@ int rpc_new(struct rpc **ret, const char *address, const char *path,
                 slices[i].value = grpc_slice_from_static_string(metadata[i].value);
         }
 
+        if (!getenv("GRPC_VERBOSITY"))
+                gpr_set_log_function(ignore_line);
         grpc_init();
         grpc_metadata_array_init(&rpc->initial);
         grpc_metadata_array_init(&rpc->trailing);
         rpc->details = grpc_empty_slice();
         rpc->queue = grpc_completion_queue_create_for_pluck(NULL);
-        rpc->channel = channel_new(target);
+        rpc->channel = channel_new(target, tls);
         method = grpc_slice_from_copied_string(path);
         rpc->call = grpc_channel_create_call(rpc->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                              rpc->queue, method, NULL, deadline_after(timeout),

@@ -7,6 +7,7 @@
  */
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,16 @@ struct rpc_metadata {
         const char *value;
 };
 
+/* How a call is encrypted. */
+struct rpc_tls {
+        bool wanted;       /* else plain text */
+        bool pinned;       /* roots is the server's own certificate: its names do not matter */
+        char *roots;       /* PEM; NULL: those of the system */
+        char *certificate; /* PEM, the client's own; NULL: none */
+        char *key;
+        const char *name; /* that the server's certificate must have; NULL: the address's */
+};
+
 /* Why this may not be sent as metadata; NULL: it may. */
 const char *rpc_metadata_error(const struct rpc_metadata *metadata);
 
@@ -26,7 +37,7 @@ const char *rpc_metadata_error(const struct rpc_metadata *metadata);
  * Starts a call: address is host:port or unix:/path, path is /service/method, timeout in ns (0:
  * none). Nothing is known of the server yet. 0 or a negative errno.
  */
-int rpc_new(struct rpc **ret, const char *address, const char *path,
+int rpc_new(struct rpc **ret, const char *address, const struct rpc_tls *tls, const char *path,
             const struct rpc_metadata *metadata, size_t n_metadata, int64_t timeout);
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);

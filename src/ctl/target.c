@@ -10,6 +10,7 @@
 #include "ctl/json.h"
 #include "ctl/program.h"
 #include "ctl/target.h"
+#include "ctl/tls.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1:50051"
 
@@ -167,7 +168,8 @@ static int find_address(struct search *search, struct target *target)
 
         if (search->ctl->address || !search->file.conf) {
                 target->address = strdup(search->ctl->address ?: DEFAULT_ADDRESS);
-                return target->address ? CTL_OK : ctl_error(EX_OSERR, "Out of memory");
+                return target->address ? tls_find(search->ctl, NULL, &target->tls)
+                                       : ctl_error(EX_OSERR, "Out of memory");
         }
 
         port = find_port(search, target);
@@ -181,7 +183,7 @@ static int find_address(struct search *search, struct target *target)
                                  "--address",
                                  search->ctl->config, port->listen);
 
-        return CTL_OK;
+        return tls_find(search->ctl, port, &target->tls);
 }
 
 static int no_such_name(struct search *search)
@@ -295,5 +297,6 @@ int target_find_health(const struct ctl *ctl, const char *name, struct target *r
 void target_done(struct target *target)
 {
         free(target->address);
+        tls_done(&target->tls);
         *target = (struct target){};
 }

@@ -9,6 +9,7 @@
 
 struct target {
         char *address; /* as gRPC takes it */
+        struct rpc_tls tls;
         const struct service *service;
         const char *brick; /* NULL: whichever brick of that type is the default */
 };

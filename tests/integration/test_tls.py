@@ -430,6 +430,54 @@ def another_port_may_have_other_files():
 
 
 @test
+def brickctl_knows_a_port_of_the_configuration():
+    stranger = OTHER.issue("stranger", san="DNS:elsewhere")
+    port = Port(stranger)
+    with daemon_of(port) as d:
+        eq(d.ctl("call", "chat", "hello").stdout, "Echo: hello\n")
+        eq(d.ctl("health").stdout, "SERVING\n")
+
+        # it is no other certificate that it takes, whoever has issued that
+        copy(OTHER.issue("other")[0], port.certificate)
+        done = d.ctl("health", check=False)
+        eq((done.returncode, done.stdout), (2, ""))
+        assert done.stderr.startswith("gRPC error UNAVAILABLE: ") and done.stderr.count("\n") == 1, done.stderr
+        copy(stranger[0], port.certificate)
+        eq(d.ctl("health", "--tls-ca", OTHER.path("ca.pem"), check=False).returncode, 2)
+        eq(d.ctl("health", "--tls-ca", OTHER.path("ca.pem"), "--tls-name", "elsewhere").stdout, "SERVING\n")
+        os.unlink(port.certificate)
+        done = d.ctl("health", check=False)
+        eq(done.returncode, 78)
+        assert "tls.pem: No such file or directory; say --tls-ca" in done.stderr, done.stderr
+
+
+@test
+def brickctl_calls_with_a_certificate():
+    with daemon_of(Port(ca=CA.path("ca.pem"))) as d:
+        pair = ["--tls-cert", CLIENT[0], "--tls-key", CLIENT[1]]
+        address = ["-a", d.address, "--tls-ca", CA.path("ca.pem")]
+        eq(d.ctl("health", *pair).stdout, "SERVING\n")
+        eq(d.ctl("call", "LLM", "hello", *address, *pair).stdout, "Echo: hello\n")
+        done = d.ctl("call", "LLM", "hello", *address, check=False)
+        eq((done.returncode, done.stdout), (2, ""), done.stderr)
+        eq(d.ctl("health", *address, "--tls-name", "elsewhere", *pair, check=False).returncode, 2)
+        eq(d.ctl("health", "-a", d.address, "--tls", *pair, check=False).returncode, 2, "an unknown authority")
+        eq(d.ctl("health", "-a", d.address, check=False).returncode, 2, "plain text")
+        for wrong, words in ([], "is for clients with a certificate; say --tls-cert and --tls-key"), \
+                            (pair[:2], "--tls-cert and --tls-key go together"), \
+                            (["--tls-cert", "/none", "--tls-key", CLIENT[1]], "--tls-cert: /none: No such file"), \
+                            (pair + ["--tls-ca", "/none"], "--tls-ca: /none: No such file or directory"):
+            done = d.ctl("health", *wrong, check=False)
+            eq(done.returncode, 64, done.stderr)
+            assert words in done.stderr, done.stderr
+        junk = os.path.join(FOLDER, "junk")
+        with open(junk, "w") as f:
+            f.write("junk\n")
+        for wrong in ["--tls-ca", junk], ["--tls-cert", junk, "--tls-key", junk]:
+            eq(d.ctl("health", *address, *pair, *wrong, "-t", "5s", check=False).returncode, 2, str(wrong))
+
+
+@test
 def a_slow_handshake_ends():
     try:
         for s in slow:

@@ -19,7 +19,7 @@ _brickctl_parse() {
 	command='' arguments=0
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-[acmt] | --address | --config | --control | --metadata | --timeout | --type) ((i++)) ;;
+		-[acmt] | --address | --config | --control | --metadata | --timeout | --type | --tls-*) ((i++)) ;;
 		-*) ;;
 		*) if [[ $command ]]; then ((arguments++)); else command=${COMP_WORDS[i]}; fi ;;
 		esac
@@ -28,11 +28,12 @@ _brickctl_parse() {
 
 _brickctl_options() {
 	local show='--help --json --no-color --timeout'
+	local tls='--tls --tls-ca --tls-cert --tls-key --tls-name'
 	case $1 in
 	'') echo "$show --address --config --control --version" ;;
-	call) echo "$show --address --config --control --metadata --stream --type" ;;
-	info) echo "$show --address --config --control --metadata --type" ;;
-	health) echo "$show --address --config --control" ;;
+	call) echo "$show --address --config --control --metadata --stream --type $tls" ;;
+	info) echo "$show --address --config --control --metadata --type $tls" ;;
+	health) echo "$show --address --config --control $tls" ;;
 	reload) echo "$show --config --control --quiet --wait" ;;
 	list | status | stop | log-level) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
@@ -48,8 +49,8 @@ _brickctl() {
 	_brickctl_parse
 	COMPREPLY=()
 	case $previous in
-	-c | --config | --control) compopt -o default && return ;;
-	-a | --address | -m | --metadata | -t | --timeout) return ;;
+	-c | --config | --control | --tls-ca | --tls-cert | --tls-key) compopt -o default && return ;;
+	-a | --address | -m | --metadata | -t | --timeout | --tls-name) return ;;
 	--type) words=$services ;;
 	*) case $current:$command:$arguments in
 		-*) words=$(_brickctl_options "$command") ;;

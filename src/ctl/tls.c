@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "ctl/tls.h"
+
+static int read_text(const char *path, char **ret)
+{
+        _cleanup_free_ char *bytes = NULL;
+        size_t length = 0;
+        int r;
+
+        r = conf_read(path, &bytes, &length);
+        if (r < 0)
+                return r;
+        *ret = strndup(bytes, length);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* NULL is no file. CTL_OK, or the exit status and all is said. */
+static int read_option(const char *option, const char *path, char **ret)
+{
+        int r = path ? read_text(path, ret) : 0;
+
+        return r < 0 ? ctl_error(EX_USAGE, "%s: %s: %s", option, path, strerror(-r)) : CTL_OK;
+}
+
+/* The port's own certificate, alone: what comes after it has issued others as well. */
+static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *tls)
+{
+        static const char last_line[] = "-----END CERTIFICATE-----";
+        const char *path = port->tls.certificate;
+        char *end;
+        int r;
+
+        r = read_text(path, &tls->roots);
+        if (r < 0)
+                return ctl_error(EX_CONFIG,
+                                 "%s: the certificate of %s cannot be read: %s: %s; say --tls-ca",
+                                 ctl->config, port->listen, path, strerror(-r));
+        end = strstr(tls->roots, last_line);
+        if (end)
+                end[strlen(last_line)] = '\0';
+        tls->pinned = true;
+        return CTL_OK;
+}
+
+static int find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *tls)
+{
+        int r;
+
+        tls->wanted = ctl->tls.wanted || (port && port->tls.node);
+        if (!tls->wanted)
+                return CTL_OK;
+        if (!ctl->tls.certificate != !ctl->tls.key)
+                return ctl_error(EX_USAGE, "--tls-cert and --tls-key go together");
+        if (!ctl->tls.certificate && port && port->tls.client_ca && !port->tls.client_optional)
+                return ctl_error(EX_USAGE,
+                                 "%s is for clients with a certificate; say --tls-cert and "
+                                 "--tls-key",
+                                 port->listen);
+        r = read_option("--tls-cert", ctl->tls.certificate, &tls->certificate);
+        if (r == CTL_OK)
+                r = read_option("--tls-key", ctl->tls.key, &tls->key);
+        if (r == CTL_OK)
+                r = read_option("--tls-ca", ctl->tls.ca, &tls->roots);
+        if (r != CTL_OK)
+                return r;
+        tls->name = ctl->tls.name;
+        if (!tls->roots && port && port->tls.node)
+                return pin(ctl, port, tls);
+        return CTL_OK;
+}
+
+int tls_find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *ret)
+{
+        struct rpc_tls tls = {};
+        int r;
+
+        r = find(ctl, port, &tls);
+        if (r != CTL_OK) {
+                tls_done(&tls);
+                return r;
+        }
+        *ret = tls;
+
+        return CTL_OK;
+}
+
+void tls_done(struct rpc_tls *tls)
+{
+        free(tls->roots);
+        free(tls->certificate);
+        if (tls->key)
+                explicit_bzero(tls->key, strlen(tls->key));
+        free(tls->key);
+        *tls = (struct rpc_tls){};
+}
