@@ -34,7 +34,7 @@ extern "C" {
 
 /* MAJOR is also part of the entry symbol's name: bump it, and rename, on a break. */
 #define BRICK_ABI_MAJOR 1
-#define BRICK_ABI_MINOR 1
+#define BRICK_ABI_MINOR 2
 #define BRICK_ENTRY_NAME "brick_module_v1"
 #define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
 
@@ -277,6 +277,11 @@ struct brick_host {
          * that it does not; create() may already say so.
          */
         void (*set_health)(struct brick_ctx *ctx, int serving, struct brick_str reason);
+
+        /* --- since 1.2 --- */
+
+        /* [any] Whether a line of this level would be logged: it need not be made otherwise. */
+        int (*log_wanted)(struct brick_ctx *ctx, uint32_t level);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */
@@ -402,6 +407,8 @@ static inline void brick_logf(const struct brick_host *host, struct brick_ctx *c
         va_list args;
         int n;
 
+        if (BRICK_HAS(host, log_wanted) && !host->log_wanted(ctx, level))
+                return;
         va_start(args, format);
         n = vsnprintf(line, sizeof line, format, args);
         va_end(args);

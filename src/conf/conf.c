@@ -166,6 +166,8 @@ static int read_brick(struct conf *conf, const struct node *node, struct conf_br
         };
         brick->merge = get_bool(node, "merge");
         brick->is_default = get_bool(node, "default");
+        if (good(node, "log_level"))
+                brick->log_level = LOG_LEVEL_ERROR + get_choice(node, "log_level");
         brick->match = good(node, "match");
         r = get_strings(conf, brick->match, "x-brick", &brick->match_brick, &brick->n_match_brick);
         if (r < 0)
@@ -410,6 +412,7 @@ static void read_rest(struct conf *conf)
         conf->log_level = LOG_LEVEL_ERROR + get_choice(log, "level");
         conf->log_target = targets[get_choice(log, "format")];
         conf->log_access = ACCESS_OFF + get_choice(log, "access");
+        conf->log_slow = get_number(log, "slow");
 }
 
 static int set_name(struct conf *conf, const char *name)

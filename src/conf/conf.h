@@ -85,6 +85,7 @@ struct conf_brick {
         size_t n_match_brick;
         const char **match_model; /* values of the request's model_id */
         size_t n_match_model;
+        int log_level; /* enum log_level; 0: that of the log */
 };
 
 struct conf {
@@ -111,6 +112,7 @@ struct conf {
         enum log_level log_level;
         enum log_target log_target;
         enum { ACCESS_OFF, ACCESS_ERRORS, ACCESS_ALL } log_access;
+        int64_t log_slow; /* ns; 0: no call is slow */
 };
 
 /*

@@ -8,6 +8,7 @@
 #define KIB (INT64_C(1) << 10)
 #define MIB (INT64_C(1) << 20)
 #define GIB (INT64_C(1) << 30)
+#define LOG_LEVELS "error|warning|notice|info|debug"
 
 static const struct option_spec port_limits[] = {
         { .name = "request",
@@ -195,6 +196,10 @@ static const struct option_spec bricks[] = {
           .fallback = "false",
           .help = "of an LLM or Translate stream, send what waits for a slow client as one "
                   "message" },
+        { .name = "log_level",
+          .type = OPTION_ENUM,
+          .choices = LOG_LEVELS,
+          .help = "the least important messages to log about this brick; default: log.level" },
         { .name = "default",
           .type = OPTION_BOOL,
           .fallback = "false",
@@ -233,7 +238,7 @@ static const struct option_spec logging[] = {
         { .name = "level",
           .type = OPTION_ENUM,
           .fallback = "info",
-          .choices = "error|warning|notice|info|debug",
+          .choices = LOG_LEVELS,
           .help = "the least important messages to log" },
         { .name = "format",
           .type = OPTION_ENUM,
@@ -245,6 +250,13 @@ static const struct option_spec logging[] = {
           .fallback = "all",
           .choices = "off|errors|all",
           .help = "which calls get a line in the log" },
+        { .name = "slow",
+          .type = OPTION_DURATION,
+          .fallback = "0s",
+          .min = 0,
+          .max = 24 * HOUR,
+          .help = "calls that take longer get a warning that says where the time went; 0s: none "
+                  "does" },
         {},
 };
 

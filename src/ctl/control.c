@@ -363,6 +363,22 @@ static void print_last_reload(const json_t *status)
         print_line("last reload", output_colour(ok ? COLOUR_GOOD : COLOUR_BAD), line);
 }
 
+static void print_log_levels(const json_t *status)
+{
+        size_t index;
+        json_t *set;
+
+        json_array_foreach(json_object_get(status, "log_levels"), index, set)
+        {
+                const char *brick = json_string_value(json_object_get(set, "brick"));
+                char line[256];
+
+                (void)snprintf(line, sizeof line, "%s%s%s", string_of(set, "level"),
+                               brick ? " for " : "", brick ?: "");
+                print_line(index == 0 ? "log level" : "", "", line);
+        }
+}
+
 /* Copies of the workers, with what the table shows of their own status beside the rest. */
 static json_t *flatten_workers(const json_t *status)
 {
@@ -400,6 +416,7 @@ static void print_status(const json_t *status)
         print_summary(status);
         print_ports(status);
         print_last_reload(status);
+        print_log_levels(status);
         putchar('\n');
         print_rows(workers, columns, ELEMENTSOF(columns));
         putchar('\n');
@@ -486,7 +503,7 @@ static int log_level(const struct ctl *ctl, const struct file *file)
 
         if (file->control)
                 r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
-                             "s", ctl->arguments[0]);
+                             "sss", ctl->arguments[0], ctl->brick ?: "", ctl->module ?: "");
         return print_answer(ctl, file->control, r, &reply);
 }
 
@@ -497,5 +514,7 @@ int command_log_level(struct ctl *ctl)
                                  "No log level '%s'; there are error, warning, notice, "
                                  "info and debug",
                                  ctl->arguments[0]);
+        if (ctl->brick && ctl->module)
+                return ctl_error(EX_USAGE, "Give --brick or --module, not both");
         return with_file(ctl, log_level);
 }

@@ -33,6 +33,8 @@ struct ctl {
                 const char *key;
                 const char *name;
         } tls;
+        const char *brick; /* log-level: whose; NULL: not given */
+        const char *module;
         int64_t timeout; /* ns; 0: none; -1: the command's own */
         struct rpc_metadata metadata[CTL_METADATA_MAX];
         size_t n_metadata;

@@ -29,7 +29,7 @@ static const struct command commands[] = {
           CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
         { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
         { "log-level", "LEVEL", "Change what brickd logs, until it stops", command_log_level,
-          CONTROL, 1, 1 },
+          CONTROL | OPTION_BIT_BRICK | OPTION_BIT_MODULE, 1, 1 },
         { "check", "[FILE]", "Check a configuration, as brickd does before it serves it",
           command_check, OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
         { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },

@@ -18,6 +18,7 @@ static const struct option_row {
 } rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
           "Where to call: HOST:PORT, unix:/PATH or unix:@NAME; default: the configuration's port" },
+        { "brick", 0, OPTION_BIT_BRICK, "NAME", "Only what is logged about this brick" },
         { "config", 'c', OPTION_BIT_CONFIG, "FILE",
           "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",
@@ -26,6 +27,8 @@ static const struct option_row {
         { "json", 'j', OPTION_BIT_JSON, NULL, "Print JSON, for programs" },
         { "metadata", 'm', OPTION_BIT_METADATA, "KEY=VALUE",
           "Send this with the request; may be repeated" },
+        { "module", 0, OPTION_BIT_MODULE, "MODULE",
+          "Only what is logged about bricks made from this module" },
         { "no-color", 0, OPTION_BIT_NO_COLOR, NULL, "Print no colours, not even on a terminal" },
         { "quiet", 'q', OPTION_BIT_QUIET, NULL,
           "Print no verdict: the exit status tells, and brickd logs it" },
@@ -158,6 +161,9 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         case OPTION_BIT_ADDRESS:
                 ctl->address = value;
                 return -1;
+        case OPTION_BIT_BRICK:
+                ctl->brick = value;
+                return -1;
         case OPTION_BIT_CONFIG:
                 ctl->config = value;
                 ctl->config_given = true;
@@ -173,6 +179,9 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 return -1;
         case OPTION_BIT_METADATA:
                 return parse_metadata(ctl, value);
+        case OPTION_BIT_MODULE:
+                ctl->module = value;
+                return -1;
         case OPTION_BIT_NO_COLOR:
                 ctl->no_color = true;
                 return -1;

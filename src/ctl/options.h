@@ -26,6 +26,8 @@ enum option_bit {
         OPTION_BIT_TLS_CERT = 1 << 15,
         OPTION_BIT_TLS_KEY = 1 << 16,
         OPTION_BIT_TLS_NAME = 1 << 17,
+        OPTION_BIT_BRICK = 1 << 18,
+        OPTION_BIT_MODULE = 1 << 19,
 };
 
 #define OPTION_BITS_TLS                                                                  \

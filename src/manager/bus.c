@@ -207,18 +207,26 @@ static int on_stop(sd_bus_message *message, void *user, sd_bus_error *error)
 static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         struct bus *bus = user;
-        const char *level;
+        const char *level, *brick, *module;
         int r;
 
-        r = sd_bus_message_read(message, "s", &level);
+        r = sd_bus_message_read(message, "sss", &level, &brick, &module);
         if (r < 0)
                 return r;
+        if (*brick && *module)
+                return sd_bus_error_setf(error, ERROR_FAILED,
+                                         "a brick or a module: both cannot be given");
         r = log_level_from_string(level);
         if (r < 0)
                 return sd_bus_error_setf(
                         error, ERROR_FAILED,
                         "no such level: '%s' (error, warning, notice, info or debug)", level);
-        r = manager_set_log_level(bus->manager, (enum log_level)r);
+        r = manager_set_log_level(bus->manager, (enum log_level)r, *brick ? brick : NULL,
+                                  *module ? module : NULL);
+        if (r == -ENOENT)
+                return sd_bus_error_setf(error, ERROR_FAILED, "no brick %s '%s'",
+                                         *brick ? "has the name" : "is made from the module",
+                                         *brick ? brick : module);
         return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -227,7 +235,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("LogLevel", "s", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("LogLevel", "sss", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -152,6 +152,16 @@ static void set_access(struct generation *g)
         }
 }
 
+static void send_log_levels(const struct generation *g, struct process *process)
+{
+        if (g->log_level)
+                process_log_level(process, (enum log_level)g->log_level, NULL);
+        for (size_t i = 0; g->brick_log_levels && i < g->conf->n_bricks; i++)
+                if (g->brick_log_levels[i])
+                        process_log_level(process, (enum log_level)g->brick_log_levels[i],
+                                          g->conf->bricks[i].name);
+}
+
 static void on_ready(struct process *process, void *user)
 {
         struct slot *slot = user;
@@ -159,8 +169,7 @@ static void on_ready(struct process *process, void *user)
 
         if (g->check)
                 return;
-        if (g->log_level)
-                process_log_level(process, g->log_level);
+        send_log_levels(g, process);
         if (g->state == GENERATION_SERVING)
                 g->ops->changed(g, g->user);
         if (g->state != GENERATION_STARTING || generation_count_ready(g) < g->n_slots)
@@ -354,7 +363,7 @@ struct generation *generation_free(struct generation *g)
         free(g->reasons);
         (void)conf_free(g->conf);
         (void)diag_free(g->diag);
-        free(g->log_level);
+        free(g->brick_log_levels);
         free(g->bytes);
         free(g->name);
         free(g);
@@ -573,16 +582,41 @@ size_t generation_count_ready(const struct generation *g)
         return n;
 }
 
-int generation_set_log_level(struct generation *g, const char *level)
+/* Of the bricks that are meant. -ENOENT: none is. */
+static int set_brick_levels(struct generation *g, enum log_level level, const char *brick,
+                            const char *module)
 {
-        char *copy = strdup(level);
+        int r = -ENOENT;
 
-        if (!copy)
+        if (!g->brick_log_levels)
+                g->brick_log_levels = calloc(g->conf->n_bricks + 1, sizeof *g->brick_log_levels);
+        if (!g->brick_log_levels)
                 return -ENOMEM;
-        free(g->log_level);
-        g->log_level = copy;
+        for (size_t i = 0; i < g->conf->n_bricks; i++) {
+                const struct conf_brick *conf = &g->conf->bricks[i];
+
+                if (brick ? strcmp(conf->name, brick) != 0 : strcmp(conf->module, module) != 0)
+                        continue;
+                g->brick_log_levels[i] = (int)level;
+                r = 0;
+        }
+        return r;
+}
+
+int generation_set_log_level(struct generation *g, enum log_level level, const char *brick,
+                             const char *module)
+{
+        int r;
+
+        if (brick || module) {
+                r = set_brick_levels(g, level, brick, module);
+                if (r < 0)
+                        return r;
+        } else {
+                g->log_level = (int)level;
+        }
         for (size_t i = 0; i < g->n_slots; i++)
                 if (g->slots[i].process)
-                        process_log_level(g->slots[i].process, level);
+                        send_log_levels(g, g->slots[i].process);
         return 0;
 }

@@ -69,8 +69,11 @@ struct generation {
         size_t n_sockets;
         struct slot *slots;
         size_t n_slots;
-        bool silent;     /* a worker had to be killed for its silence; none has answered since */
-        char *log_level; /* set by hand; NULL: the configuration's */
+        bool silent; /* a worker had to be killed for its silence; none has answered since */
+
+        /* Levels that brickctl has set; 0: as the configuration says. */
+        int log_level;
+        int *brick_log_levels; /* one per brick; NULL: all 0 */
 
         /* GENERATION_FAILED: why, a text each, and the exit status that says so */
         char **reasons;
@@ -116,7 +119,13 @@ bool generation_awaits_answer(const struct generation *g);
 bool generation_reap_silent(struct generation *g, uint64_t interval);
 size_t generation_count_ready(const struct generation *g);
 
-int generation_set_log_level(struct generation *g, const char *level);
+/*
+ * Sets the level of the log: of one brick, of all bricks made from a module, or, if both are NULL,
+ * of all lines that have no level of their own. Workers that start later get it, too. -ENOENT:
+ * there is no such brick.
+ */
+int generation_set_log_level(struct generation *g, enum log_level level, const char *brick,
+                             const char *module);
 
 /* All reasons, a line each. */
 int generation_explain(const struct generation *g, char **ret);

@@ -392,17 +392,20 @@ bool manager_drains_before(const struct manager *m, unsigned generation)
         return false;
 }
 
-int manager_set_log_level(struct manager *m, enum log_level level)
+int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
+                          const char *module)
 {
-        const char *name = log_level_to_string(level);
         int r = 0;
 
-        log_set_level(level);
         if (m->current)
-                r = generation_set_log_level(m->current, name);
-        for (struct generation *g = m->old; r == 0 && g; g = g->next)
-                r = generation_set_log_level(g, name);
-        return r;
+                r = generation_set_log_level(m->current, level, brick, module);
+        if (r < 0)
+                return r;
+        if (!brick && !module)
+                log_set_level(level);
+        for (struct generation *g = m->old; g; g = g->next)
+                (void)generation_set_log_level(g, level, brick, module);
+        return 0;
 }
 
 /* The whole */

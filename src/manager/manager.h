@@ -73,7 +73,10 @@ int manager_run(const char *file);
 /* The number of the generation on which the verdict will be. -ESHUTDOWN: it is stopping. */
 int manager_reload(struct manager *m, unsigned *ret_generation);
 void manager_stop(struct manager *m);
-int manager_set_log_level(struct manager *m, enum log_level level);
+
+/* As generation_set_log_level(); of workers that drain as well. */
+int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
+                          const char *module);
 void manager_query(struct manager *m);
 bool manager_awaits_answer(const struct manager *m);
 

@@ -315,9 +315,13 @@ void process_query(struct process *p)
         say(p, CHANNEL_QUERY, "");
 }
 
-void process_log_level(struct process *p, const char *level)
+void process_log_level(struct process *p, enum log_level level, const char *brick)
 {
-        say(p, CHANNEL_LOG_LEVEL, level);
+        char text[128];
+
+        (void)snprintf(text, sizeof text, "%s%s%s", log_level_to_string(level), brick ? " " : "",
+                       brick ? brick : "");
+        say(p, CHANNEL_LOG_LEVEL, text);
 }
 
 void process_retire(struct process *p, uint64_t limit)

@@ -23,6 +23,7 @@
 
 #include "manager/spawn.h"
 #include "util/cleanup.h"
+#include "util/log.h"
 
 struct process;
 struct processes;
@@ -94,7 +95,7 @@ struct process *process_free(struct process *process);
 DEFINE_CLEANUP(struct process *, process_free);
 
 void process_query(struct process *process);
-void process_log_level(struct process *process, const char *level);
+void process_log_level(struct process *process, enum log_level level, const char *brick);
 void process_retire(struct process *process, uint64_t limit);
 void process_stop(struct process *process, uint64_t grace, uint64_t limit);
 void process_cancel(struct process *process, uint64_t limit);

@@ -68,6 +68,32 @@ static void put_all_workers(FILE *f, const struct manager *m)
         (void)fputc(']', f);
 }
 
+static void put_log_level(FILE *f, const char *brick, int level, const char **separator)
+{
+        if (!level)
+                return;
+        (void)fprintf(f, "%s{\"brick\":", *separator);
+        if (brick)
+                put_string(f, brick);
+        else
+                (void)fputs("null", f);
+        (void)fprintf(f, ",\"level\":\"%s\"}", log_level_to_string((enum log_level)level));
+        *separator = ",";
+}
+
+/* Those that brickctl has set. */
+static void put_log_levels(FILE *f, const struct generation *g)
+{
+        const char *separator = "";
+
+        (void)fputs("\"log_levels\":[", f);
+        if (g)
+                put_log_level(f, NULL, g->log_level, &separator);
+        for (size_t i = 0; g && g->brick_log_levels && i < g->conf->n_bricks; i++)
+                put_log_level(f, g->conf->bricks[i].name, g->brick_log_levels[i], &separator);
+        (void)fputc(']', f);
+}
+
 static void put_verdict(FILE *f, const struct verdict *verdict)
 {
         (void)fputs("\"last_reload\":", f);
@@ -102,6 +128,8 @@ int manager_status(const struct manager *m, char **ret)
         put_ports(f, m->current);
         (void)fputc(',', f);
         put_all_workers(f, m);
+        (void)fputc(',', f);
+        put_log_levels(f, m->current);
         (void)fputc(',', f);
         put_verdict(f, &m->verdict);
         (void)fputc('}', f);

@@ -6,6 +6,7 @@
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 void call_init(struct brick_call *call, const struct transport *transport)
@@ -53,6 +54,9 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->inbox = INBOX_IDLE;
         call->children = NULL;
         call->request = (struct brick_bytes){};
+        call->timed = false;
+        call->given_at = 0;
+        call->settled_at = 0;
         call->data = NULL;
         call->destroy = NULL;
         call->next = NULL;
@@ -131,6 +135,8 @@ void call_settle(struct brick_call *call, const struct outcome *outcome)
 
         call->phase = CALL_FINISHED;
         call->outcome = *outcome;
+        if (call->timed)
+                call->settled_at = clock_now();
         /* A brick that waits for the window or for a message waits in vain now. */
         (void)pthread_cond_broadcast(&call->changed);
         if (!call->instance || !call_gathers(call))
@@ -260,6 +266,8 @@ static bool give(struct brick_call *call)
                 call->phase = CALL_RUNNING;
                 call->given = true;
                 call->in_start = true;
+                if (call->timed)
+                        call->given_at = clock_now();
                 call_ref(call); /* the brick's */
                 if (call->instance->blocking)
                         call->transport->pump(call);

@@ -130,8 +130,11 @@ struct brick_call {
         struct brick_child *children; /* calls made on behalf of this one; child.c's */
 
         struct brick_bytes request;
-        uint64_t started;  /* CLOCK_MONOTONIC ns */
-        uint64_t deadline; /* the same clock; UINT64_MAX: none */
+        uint64_t started;    /* CLOCK_MONOTONIC ns */
+        uint64_t deadline;   /* the same clock; UINT64_MAX: none */
+        bool timed;          /* the transport's: note the next two */
+        uint64_t given_at;   /* to the brick; 0: not yet */
+        uint64_t settled_at; /* 0: not yet */
         struct arena arena;
         void *data;
         void (*destroy)(void *data);

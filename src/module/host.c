@@ -24,15 +24,26 @@ static const struct node *node_of(const struct brick_node *node)
         return (const struct node *)node;
 }
 
+static int host_log_wanted(struct brick_ctx *ctx, uint32_t level)
+{
+        return level < BRICK_LOG_ERROR || instance_logs(ctx->instance, (enum log_level)level);
+}
+
 static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str line)
 {
         const char *name = ctx->instance->conf->name;
         const struct log_field fields[] = { { "BRICK", name, strlen(name) } };
+        char message[LOG_MESSAGE_MAX + 1];
+        int n;
 
         if (level < BRICK_LOG_ERROR || level > BRICK_LOG_DEBUG)
                 level = BRICK_LOG_ERROR;
-        log_fields((enum log_level)level, fields, ELEMENTSOF(fields), "%s: %.*s", name,
-                   (int)(line.len < 4096 ? line.len : 4096), line.ptr);
+        if (!host_log_wanted(ctx, level))
+                return;
+        n = snprintf(message, sizeof message, "%s: %.*s", name,
+                     (int)(line.len < LOG_MESSAGE_MAX ? line.len : LOG_MESSAGE_MAX), line.ptr);
+        log_line((enum log_level)level, fields, ELEMENTSOF(fields), message,
+                 n < (int)sizeof message ? (size_t)n : sizeof message - 1);
 }
 
 static struct brick_str host_name(struct brick_ctx *ctx)
@@ -271,4 +282,5 @@ const struct brick_host host_table = {
         .child_cancel = child_abi_cancel,
         .child_free = child_abi_free,
         .set_health = host_set_health,
+        .log_wanted = host_log_wanted,
 };

@@ -160,6 +160,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->as_target.instance = instance;
         health_init(&instance->health);
         instance->health.shown = &stats->health;
+        atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
 

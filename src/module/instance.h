@@ -17,6 +17,7 @@
 #include "conf/stats.h"
 #include "module/health.h"
 #include "module/load.h"
+#include "util/log.h"
 
 struct brick_call;
 struct diag;
@@ -50,6 +51,7 @@ struct instance {
         unsigned type; /* BRICK_TYPE_*, never ANY */
         bool blocking;
         struct health health;
+        atomic_int log_level; /* of the lines about it; 0: that of the log */
 
         struct stats_brick *stats; /* calls it holds, calls that wait for it, and what has been */
 
@@ -81,6 +83,14 @@ void instance_drain(struct instance *instance);
 /* Every call has ended. Joins the threads, runs destroy(). [main] */
 struct instance *instance_free(struct instance *instance);
 DEFINE_CLEANUP(struct instance *, instance_free);
+
+/* Whether a line about the brick is to be logged. [any] */
+static inline bool instance_logs(const struct instance *instance, enum log_level level)
+{
+        int own = atomic_load_explicit(&instance->log_level, memory_order_relaxed);
+
+        return own ? (int)level <= own : log_enabled(level);
+}
 
 enum admission {
         ADMIT_START,  /* start it here and now: call_start() */

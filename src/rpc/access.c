@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "conf/names.h"
@@ -8,17 +6,79 @@
 #include "rpc/access.h"
 #include "rpc/server.h"
 #include "rpc/validate.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/grpc-status.h"
 #include "util/log.h"
+#include "util/random.h"
+#include "util/utf8.h"
 
-#define FIELDS_MAX 16
+#define FIELDS_MAX 18
 #define ID_MAX 128
+/* The message, and the numbers among the fields. */
+#define TEXT_MAX 640
 
+/* What the lines about a call say of it. */
+struct subject {
+        const struct conf *conf;
+        const struct instance *instance; /* NULL: no brick has had it */
+        const struct service *service;   /* whose fields `request` has */
+        struct brick_bytes request;      /* empty: none that could be read */
+        const grpc_metadata_array *metadata;
+        const char *path;   /* NULL: no method of ours */
+        const char *method; /* its short name */
+        const char *peer;   /* NULL: not known */
+};
+
+/* A line is made by hand, at each end of a call: printf() would cost as much as all the rest. */
 struct line {
         struct log_field fields[FIELDS_MAX];
         size_t n;
+        char *next; /* in text */
+        char text[TEXT_MAX];
 };
+
+static void put(struct line *line, const char *s, size_t length)
+{
+        size_t room = (size_t)(line->text + TEXT_MAX - line->next);
+
+        line->next = mempcpy(line->next, s, length < room ? length : room);
+}
+
+static void put_string(struct line *line, const char *s)
+{
+        put(line, s, strlen(s));
+}
+
+static void put_number(struct line *line, uint64_t number)
+{
+        char digits[20], *p = digits + sizeof digits;
+
+        do {
+                *--p = (char)('0' + number % 10);
+                number /= 10;
+        } while (number > 0);
+        put(line, p, (size_t)(digits + sizeof digits - p));
+}
+
+static void put_code(struct line *line, int32_t code)
+{
+        if (code < 0)
+                put(line, "-", 1);
+        put_number(line, (uint64_t)(code < 0 ? -(int64_t)code : code));
+}
+
+/* "12.345 ms" */
+static void put_ms(struct line *line, uint64_t ns)
+{
+        uint64_t usec = ns / NSEC_PER_USEC;
+        const char fraction[] = { '.', (char)('0' + usec / 100 % 10), (char)('0' + usec / 10 % 10),
+                                  (char)('0' + usec % 10) };
+
+        put_number(line, usec / 1000);
+        put(line, fraction, sizeof fraction);
+        put_string(line, " ms");
+}
 
 static void add(struct line *line, const char *name, const char *value, size_t length)
 {
@@ -32,80 +92,223 @@ static void add_string(struct line *line, const char *name, const char *value)
                 add(line, name, value, strlen(value));
 }
 
-/* An identifier of the client's own choice: cut, so that it cannot fill the log. */
-static void add_id(struct line *line, const char *name, const struct rpc_call *call, uint32_t field)
+/* The field whose value has just been put, from `value` on. */
+static void add_put(struct line *line, const char *name, const char *value)
 {
-        const char *value;
-        size_t length;
-
-        if (field == 0)
-                return;
-        value = validate_find_string(call->base.request.ptr, call->base.request.len, field,
-                                     &length);
-        add(line, name, value, length < ID_MAX ? length : ID_MAX);
+        add(line, name, value, (size_t)(line->next - value));
 }
 
-static bool is_wanted(const struct conf *conf, bool failed)
+static void add_usec(struct line *line, const char *name, uint64_t ns)
 {
-        if (conf->log_access == ACCESS_OFF || !log_enabled(LOG_LEVEL_INFO))
-                return false;
-        return conf->log_access == ACCESS_ALL || failed;
+        const char *value = line->next;
+
+        put_number(line, ns / NSEC_PER_USEC);
+        add_put(line, name, value);
+}
+
+/* An identifier of the client's own choice: cut, so that it cannot fill the log. */
+static void add_id(struct line *line, const char *name, struct brick_str id)
+{
+        add(line, name, id.ptr, utf8_prefix(id.ptr, id.len, ID_MAX));
+}
+
+static bool is_graphic(struct brick_str s)
+{
+        for (size_t i = 0; i < s.len; i++)
+                if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f)
+                        return false;
+        return s.len > 0;
+}
+
+/* The client's id of the request, if its metadata has a sound one. */
+static struct brick_str metadata_request_id(const grpc_metadata_array *metadata)
+{
+        static const char name[] = "x-request-id";
+
+        for (size_t i = 0; i < metadata->count; i++) {
+                const grpc_slice *key = &metadata->metadata[i].key;
+                const grpc_slice *value = &metadata->metadata[i].value;
+                struct brick_str id = { (const char *)GRPC_SLICE_START_PTR(*value),
+                                        GRPC_SLICE_LENGTH(*value) };
+
+                if (GRPC_SLICE_LENGTH(*key) == sizeof name - 1 &&
+                    memcmp(GRPC_SLICE_START_PTR(*key), name, sizeof name - 1) == 0)
+                        return is_graphic(id) ? id : (struct brick_str){};
+        }
+        return (struct brick_str){};
+}
+
+/* An id of brickd's own, so that the lines about one call can be told from those about others. */
+static struct brick_str make_request_id(struct line *line)
+{
+        uint64_t random = random_u64();
+        const char *id = line->next;
+
+        for (int shift = 60; shift >= 0; shift -= 4)
+                put(line, &"0123456789abcdef"[random >> shift & 0xf], 1);
+        return (struct brick_str){ id, (size_t)(line->next - id) };
+}
+
+static void add_ids(struct line *line, const struct subject *subject)
+{
+        enum { REQUEST, SESSION, CLIENT, IDS };
+        struct brick_str ids[IDS] = {};
+
+        if (subject->service) {
+                const uint32_t fields[IDS] = {
+                        [REQUEST] = subject->service->request_id,
+                        [SESSION] = subject->service->session_id,
+                        [CLIENT] = subject->service->client_id,
+                };
+
+                validate_find_strings(subject->request.ptr, subject->request.len, fields, IDS, ids);
+        }
+        if (ids[REQUEST].len == 0)
+                ids[REQUEST] = metadata_request_id(subject->metadata);
+        if (ids[REQUEST].len == 0)
+                ids[REQUEST] = make_request_id(line);
+        add_id(line, "REQUEST_ID", ids[REQUEST]);
+        add_id(line, "SESSION_ID", ids[SESSION]);
+        add_id(line, "CLIENT_ID", ids[CLIENT]);
+}
+
+static void add_fields(struct line *line, const struct subject *subject, const struct rpc_end *end)
+{
+        const char *code = line->next;
+
+        add_string(line, "RPC_METHOD", subject->path);
+        add_string(line, "RPC_STATUS", grpc_status_to_string(end->status));
+        if (subject->instance) {
+                add_string(line, "BRICK", subject->instance->conf->name);
+                add_string(line, "BRICK_TYPE", brick_type_to_string(subject->instance->type));
+        }
+        if (subject->service && (end->status == GRPC_STATUS_OK || end->in_band)) {
+                put_code(line, end->code);
+                add_put(line, "BRICK_ERROR_CODE", code);
+        }
+        add_ids(line, subject);
+        add_usec(line, "DURATION_USEC", end->duration);
+        add_string(line, "PEER", subject->peer);
+}
+
+/* "chat Unary OK error 4001 in 12.345 ms" */
+static void put_message(struct line *line, const struct subject *subject, const struct rpc_end *end)
+{
+        put_string(line, subject->instance ? subject->instance->conf->name : "-");
+        put(line, " ", 1);
+        put_string(line, subject->method);
+        put(line, " ", 1);
+        put_string(line, grpc_status_to_string(end->status));
+        if (end->in_band) {
+                put_string(line, " error ");
+                put_code(line, end->code);
+        }
+        put_string(line, " in ");
+        put_ms(line, end->duration);
+}
+
+static void write_line(struct line *line, enum log_level level, const char *id, const char *message)
+{
+        add_string(line, "MESSAGE_ID", id);
+        log_line(level, line->fields, line->n, message, (size_t)(line->next - message));
+        line->n--;
+}
+
+static void put_stage(struct line *line, const char *before, uint64_t ns)
+{
+        put_string(line, before);
+        put_ms(line, ns);
+}
+
+/* After the other line, whose fields and message it has, too. */
+static void write_slow_line(struct line *line, const struct rpc_end *end, const char *message)
+{
+        size_t length = (size_t)(line->next - message);
+        const char *slow;
+
+        add_usec(line, "QUEUED_USEC", end->queued);
+        add_usec(line, "BRICK_USEC", end->brick);
+        add_usec(line, "WRITING_USEC", end->writing);
+        slow = line->next;
+        put(line, message, length);
+        put_stage(line, ", slow: queued ", end->queued);
+        put_stage(line, ", in the brick ", end->brick);
+        put_stage(line, ", writing ", end->writing);
+        write_line(line, LOG_LEVEL_WARNING, LOG_ID_CALL_SLOW, slow);
+}
+
+static bool logs(const struct subject *subject, enum log_level level)
+{
+        return subject->instance ? instance_logs(subject->instance, level) : log_enabled(level);
+}
+
+static void log_end(const struct subject *subject, const struct rpc_end *end)
+{
+        const struct conf *conf = subject->conf;
+        bool failed = end->status != GRPC_STATUS_OK || end->in_band;
+        bool wanted = conf->log_access == ACCESS_ALL ||
+                      (conf->log_access == ACCESS_ERRORS && failed);
+        bool slow = subject->instance && conf->log_slow > 0 &&
+                    end->duration > (uint64_t)conf->log_slow;
+        const char *message;
+        struct line line;
+
+        wanted = wanted && logs(subject, LOG_LEVEL_INFO);
+        slow = slow && logs(subject, LOG_LEVEL_WARNING);
+        if (!wanted && !slow)
+                return;
+
+        line.n = 0;
+        line.next = line.text;
+        add_fields(&line, subject, end);
+        message = line.next;
+        put_message(&line, subject, end);
+        if (wanted)
+                write_line(&line, LOG_LEVEL_INFO, LOG_ID_ACCESS, message);
+        if (slow)
+                write_slow_line(&line, end, message);
+}
+
+static struct subject subject_of(const struct rpc_call *call)
+{
+        const struct rpc_method *method = call->method;
+
+        return (struct subject){
+                .conf = call->port->rpc->conf,
+                .instance = call->base.instance,
+                .service = method ? method->route->service : NULL,
+                .request = call->base.request,
+                .metadata = &call->metadata,
+                .path = method ? method->path : NULL,
+                .method = method ? brick_method_to_string(method->method) : "unknown method",
+                .peer = call->peer,
+        };
 }
 
 void access_log(struct rpc_call *call, const struct rpc_end *end)
 {
-        const struct instance *instance = call->base.instance;
-        const char *path = call->method ? call->method->path : NULL;
-        uint64_t usec = end->duration / NSEC_PER_USEC;
-        char duration[24], code[16];
-        struct line line = { .n = 0 };
+        const struct conf *conf = call->port->rpc->conf;
+        struct subject subject;
 
-        if (!is_wanted(call->port->rpc->conf, end->status != GRPC_STATUS_OK || end->in_band))
+        if (conf->log_access == ACCESS_OFF && conf->log_slow == 0)
                 return;
-
-        (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
-        (void)snprintf(code, sizeof code, "%" PRId32, end->code);
-        add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
-        add_string(&line, "RPC_METHOD", path);
-        add_string(&line, "RPC_STATUS", grpc_status_to_string(end->status));
-        if (instance) {
-                add_string(&line, "BRICK", instance->conf->name);
-                add_string(&line, "BRICK_TYPE", brick_type_to_string(instance->type));
-        }
-        if (end->status == GRPC_STATUS_OK || end->in_band)
-                add_string(&line, "BRICK_ERROR_CODE", code);
-        if (call->method && call->base.request.len > 0 && end->status != GRPC_STATUS_UNKNOWN) {
-                const struct service *service = call->method->route->service;
-
-                add_id(&line, "REQUEST_ID", call, service->request_id);
-                add_id(&line, "SESSION_ID", call, service->session_id);
-                add_id(&line, "CLIENT_ID", call, service->client_id);
-        }
-        add_string(&line, "DURATION_USEC", duration);
-        add_string(&line, "PEER", call->peer);
-
-        log_fields(LOG_LEVEL_INFO, line.fields, line.n, "%s %s %s%s%s in %" PRIu64 ".%03u ms",
-                   instance ? instance->conf->name : "-",
-                   call->method ? brick_method_to_string(call->method->method) : "unknown method",
-                   grpc_status_to_string(end->status), end->in_band ? " error " : "",
-                   end->in_band ? code : "", usec / 1000, (unsigned)(usec % 1000));
+        subject = subject_of(call);
+        log_end(&subject, end);
 }
 
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
-                        unsigned status, uint64_t started)
+                        const grpc_metadata_array *metadata, unsigned status, uint64_t started)
 {
-        char duration[24];
-        struct line line = { .n = 0 };
-        uint64_t usec;
+        const struct subject subject = {
+                .conf = conf,
+                .metadata = metadata,
+                .path = path,
+                .method = label,
+        };
+        const struct rpc_end end = {
+                .status = status,
+                .duration = clock_now() - started,
+        };
 
-        if (!is_wanted(conf, status != GRPC_STATUS_OK))
-                return;
-        usec = (clock_now() - started) / NSEC_PER_USEC;
-        (void)snprintf(duration, sizeof duration, "%" PRIu64, usec);
-        add_string(&line, "MESSAGE_ID", LOG_ID_ACCESS);
-        add_string(&line, "RPC_METHOD", path);
-        add_string(&line, "RPC_STATUS", grpc_status_to_string(status));
-        add_string(&line, "DURATION_USEC", duration);
-        log_fields(LOG_LEVEL_INFO, line.fields, line.n, "- %s %s in %" PRIu64 ".%03u ms", label,
-                   grpc_status_to_string(status), usec / 1000, (unsigned)(usec % 1000));
+        log_end(&subject, &end);
 }

@@ -178,7 +178,8 @@ static void end_call(struct builtin_call *call)
 
         stats_count(&builtin->stats->builtin.calls[method->stats][status], 1);
         count_open(builtin, method, -1);
-        access_log_builtin(builtin->conf, method->path, method->label, status, call->started);
+        access_log_builtin(builtin->conf, method->path, method->label, &call->metadata, status,
+                           call->started);
         unlink_call(call);
         call->slot->open--;
         call_free(call);

@@ -405,20 +405,42 @@ static unsigned end_status(const struct rpc_call *call, uint64_t now)
         return call->base.outcome.in_band ? GRPC_STATUS_OK : call->base.outcome.status;
 }
 
-static struct rpc_end describe_end(const struct rpc_call *call)
+/* A brick may still be in a call that its client has given up: what it does next does not count. */
+static void describe_stages(struct rpc_call *call, uint64_t now, struct rpc_end *end)
+{
+        struct brick_call *base = &call->base;
+        uint64_t given, settled;
+
+        (void)pthread_mutex_lock(&base->lock);
+        given = base->given_at;
+        settled = base->settled_at;
+        (void)pthread_mutex_unlock(&base->lock);
+        if (settled == 0 || settled > now)
+                settled = now;
+        if (given == 0 || given > settled)
+                given = settled;
+        end->queued = given - base->started;
+        end->brick = settled - given;
+        end->writing = now - settled;
+}
+
+static struct rpc_end describe_end(struct rpc_call *call)
 {
         const struct outcome *outcome = &call->base.outcome;
         uint64_t now = clock_now();
         unsigned status = end_status(call, now);
         bool in_band = (status == GRPC_STATUS_OK && outcome->in_band) ||
                        (call->raised && status == outcome->status);
-
-        return (struct rpc_end){
+        struct rpc_end end = {
                 .status = status,
                 .in_band = in_band,
                 .code = in_band ? outcome->code : 200,
                 .duration = now - call->base.started,
         };
+
+        if (call->base.timed)
+                describe_stages(call, now, &end);
+        return end;
 }
 
 static void end_call(struct rpc_call *call)
@@ -740,7 +762,8 @@ static void on_new(struct rpc_call *call, bool ok)
         base->started = clock_now();
         base->deadline = deadline_ns(call->method ? call->deadline : call->details.deadline);
         call_ref(base);
-        if (rpc->conf->log_access != ACCESS_OFF)
+        base->timed = rpc->conf->log_slow > 0;
+        if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
         if (call->method) {
                 dispatch(call);

@@ -131,6 +131,12 @@ struct rpc_end {
         bool in_band;      /* the brick failed it in llmbrick's way, whatever the client was told */
         int32_t code;      /* llmbrick's, if in_band; else 200, which counts if the status is OK */
         uint64_t duration; /* ns */
+
+        /* What it is made of, if the call is timed: waiting for the brick, the brick's own time,
+         * sending what was left. */
+        uint64_t queued;
+        uint64_t brick;
+        uint64_t writing;
 };
 
 /* Posts a request for a method of a port (NULL: for all that are not registered). Polling thread,

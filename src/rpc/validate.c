@@ -133,21 +133,28 @@ bool validate_message(const ProtobufCMessageDescriptor *type, const void *bytes,
         return length == 0 || validate(type, (struct reader){ p, p + length }, forbidden, 1);
 }
 
-const char *validate_find_string(const void *bytes, size_t length, uint32_t field,
-                                 size_t *ret_length)
+void validate_find_strings(const void *bytes, size_t length, const uint32_t *fields, size_t n,
+                           struct brick_str *ret)
 {
         struct reader r = { bytes, (const uint8_t *)bytes + length }, content;
-        const char *found = NULL;
         enum wire_type wire;
         uint32_t number;
 
-        *ret_length = 0;
         while (length > 0 && r.p < r.end && read_field(&r, &number, &wire, &content))
-                if (number == field && wire == WIRE_BYTES) {
-                        found = (const char *)content.p;
-                        *ret_length = (size_t)(content.end - content.p);
-                }
-        return found;
+                for (size_t i = 0; i < n; i++)
+                        if (number == fields[i] && wire == WIRE_BYTES)
+                                ret[i] = (struct brick_str){ (const char *)content.p,
+                                                             (size_t)(content.end - content.p) };
+}
+
+const char *validate_find_string(const void *bytes, size_t length, uint32_t field,
+                                 size_t *ret_length)
+{
+        struct brick_str found = {};
+
+        validate_find_strings(bytes, length, &field, 1, &found);
+        *ret_length = found.len;
+        return found.ptr;
 }
 
 bool validate_next_field(struct validate_field *field, const char *end)

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brick.h"
+
 /* Messages may nest this deep, as in Google's own parsers. */
 #define VALIDATE_DEPTH_MAX 100
 
@@ -36,3 +38,7 @@ struct validate_field {
 /* The field that begins where this one ends: put the beginning of all bytes there first. False: it
  * was the last. */
 bool validate_next_field(struct validate_field *field, const char *end);
+
+/* The same of n fields at once. A field 0 is never there; what is not there is left alone. */
+void validate_find_strings(const void *bytes, size_t length, const uint32_t *fields, size_t n,
+                           struct brick_str *ret);

@@ -42,7 +42,7 @@ enum channel_kind {
                            have gone */
         CHANNEL_STOP,   /* text: grace in milliseconds: stop as SIGTERM asks */
         CHANNEL_CANCEL, /* cancel what still runs, now */
-        CHANNEL_LOG_LEVEL, /* text: new level */
+        CHANNEL_LOG_LEVEL, /* text: new level, or "LEVEL BRICK": that of one brick's lines */
 };
 
 #define CHANNEL_PACKET_MAX 65000

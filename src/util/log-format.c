@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/log-format.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,16 +26,24 @@ static void put_string(struct out *out, const char *s)
         put(out, s, strlen(s));
 }
 
+/* Most lines are of the same second as the one before. */
 static void put_time(struct out *out, uint64_t time)
 {
+        static _Thread_local char text[32];
+        static _Thread_local time_t last = -1;
         time_t seconds = (time_t)(time / 1000000);
-        char text[64];
+        unsigned ms = (unsigned)(time % 1000000 / 1000);
+        char fraction[] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                            (char)('0' + ms % 10), 'Z' };
         struct tm tm;
 
-        gmtime_r(&seconds, &tm);
-        out->next += strftime(out->next, (size_t)(out->end - out->next), "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(text, sizeof text, ".%03uZ", (unsigned)(time % 1000000 / 1000));
+        if (seconds != last) {
+                gmtime_r(&seconds, &tm);
+                (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+                last = seconds;
+        }
         put_string(out, text);
+        put(out, fraction, sizeof fraction);
 }
 
 /* C0, DEL, and C1, which some terminals obey. */
@@ -53,13 +60,39 @@ static void put_escaped(struct out *out, const char *prefix, unsigned char c)
         put_string(out, escape);
 }
 
+/* ASCII that stands for itself: nearly all of every line, so it is not looked at one by one. */
+enum {
+        CLASS_PLAIN = 1 << 0, /* inside quotes, too */
+        CLASS_BARE = 1 << 1,  /* even without any */
+};
+
+static const unsigned char classes[256] = {
+        [' '] = CLASS_PLAIN,
+        ['!'] = CLASS_PLAIN | CLASS_BARE,
+        ['#' ... '<'] = CLASS_PLAIN | CLASS_BARE,
+        ['='] = CLASS_PLAIN,
+        ['>' ... '['] = CLASS_PLAIN | CLASS_BARE,
+        [']' ... '~'] = CLASS_PLAIN | CLASS_BARE,
+};
+
+static size_t class_prefix(const char *s, size_t n, unsigned class)
+{
+        size_t i = 0;
+
+        while (i < n && classes[(unsigned char)s[i]] & class)
+                i++;
+        return i;
+}
+
 static void put_text(struct out *out, const char *s, size_t n, bool quoted)
 {
         while (n > 0) {
+                size_t length = class_prefix(s, n, CLASS_PLAIN);
                 uint32_t c;
-                size_t length = utf8_decode(s, n, &c);
 
-                if (length > 0 && !is_control(c)) {
+                if (length > 0) {
+                        put(out, s, length);
+                } else if ((length = utf8_decode(s, n, &c)) > 0 && !is_control(c)) {
                         if (quoted && (c == '"' || c == '\\'))
                                 put(out, "\\", 1);
                         put(out, s, length);
@@ -81,10 +114,12 @@ static void put_json(struct out *out, const char *s, size_t n)
 {
         put(out, "\"", 1);
         while (n > 0) {
+                size_t length = class_prefix(s, n, CLASS_PLAIN);
                 uint32_t c;
-                size_t length = utf8_decode(s, n, &c);
 
-                if (length == 0) {
+                if (length > 0) {
+                        put(out, s, length);
+                } else if ((length = utf8_decode(s, n, &c)) == 0) {
                         put_string(out, "\\ufffd");
                         length = 1;
                 } else if (is_control(c)) {
@@ -103,11 +138,10 @@ static void put_json(struct out *out, const char *s, size_t n)
 /* Names are upper case in the journal only. */
 static void put_name(struct out *out, const char *name, size_t n)
 {
-        for (size_t i = 0; i < n; i++) {
-                char c = (char)tolower((unsigned char)name[i]);
-
-                put(out, &c, 1);
-        }
+        if (n > (size_t)(out->end - out->next))
+                return;
+        for (size_t i = 0; i < n; i++)
+                *out->next++ = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
 }
 
 static const char *item_value(const struct iovec *item, size_t *ret_length)
@@ -121,7 +155,8 @@ static const char *item_value(const struct iovec *item, size_t *ret_length)
 static bool needs_quotes(const char *value, size_t n)
 {
         for (size_t i = 0; i < n; i++)
-                if ((unsigned char)value[i] < 0x20 || strchr(" \"\\=", value[i]))
+                if ((unsigned char)value[i] <= ' ' || value[i] == '"' || value[i] == '\\' ||
+                    value[i] == '=')
                         return true;
         return n == 0;
 }
@@ -133,9 +168,13 @@ static void put_text_field(struct out *out, const struct iovec *item)
         bool quoted;
 
         value = item_value(item, &length);
-        quoted = needs_quotes(value, length);
         put(out, " ", 1);
         put_name(out, name, (size_t)(value - name)); /* with the "=" */
+        if (length > 0 && class_prefix(value, length, CLASS_BARE) == length) {
+                put(out, value, length);
+                return;
+        }
+        quoted = needs_quotes(value, length);
         if (quoted)
                 put(out, "\"", 1);
         put_text(out, value, length, quoted);

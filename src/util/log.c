@@ -2,6 +2,7 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +22,6 @@
 #define QUEUE_SIZE (512U * 1024)
 /* For warnings and errors only, so that a flood of lesser lines does not drown them. */
 #define QUEUE_RESERVE (QUEUE_SIZE / 8)
-#define MESSAGE_MAX 2048U
 #define TEXT_MAX 8192U
 #define FIELDS_MAX 32U
 #define RECORD_MAX                                                                           \
@@ -134,10 +134,25 @@ static struct log_record *record_make(void *to, enum log_level level, const char
 
 /* Writing: by the thread, or under the lock while there is none */
 
+/* The main process and its workers have one stderr. Unless it is a file, only what is no longer
+ * than PIPE_BUF is sure not to be mixed with what another writes. */
+static size_t write_at_once(const char *lines, size_t length)
+{
+        const char *end;
+        struct stat st;
+
+        if (length <= PIPE_BUF || (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)))
+                return length;
+        end = memrchr(lines, '\n', PIPE_BUF);
+        if (!end)
+                end = memchr(lines, '\n', length);
+        return end ? (size_t)(end + 1 - lines) : length;
+}
+
 static void write_all(const char *bytes, size_t length)
 {
         while (length > 0) {
-                ssize_t n = write(STDERR_FILENO, bytes, length);
+                ssize_t n = write(STDERR_FILENO, bytes, write_at_once(bytes, length));
 
                 if (n >= 0) {
                         bytes += n;
@@ -273,10 +288,20 @@ static void enqueue(enum log_level level, const char *message, size_t length,
                 record_make(queue->records + queue->used, level, message, length, fields, n)->size;
 }
 
+void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
+              size_t length)
+{
+        pthread_mutex_lock(&logger.lock);
+        enqueue(level, message, utf8_prefix(message, length, LOG_MESSAGE_MAX), fields, n);
+        if (logger.state == STATE_CLOSED)
+                write_queue(logger.queue, resolve(logger.target));
+        pthread_mutex_unlock(&logger.lock);
+}
+
 void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                  va_list args)
 {
-        char message[MESSAGE_MAX + 1];
+        char message[LOG_MESSAGE_MAX + 1];
         int saved_errno = errno;
         size_t length;
         int r;
@@ -285,12 +310,7 @@ void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n,
                 return;
         r = vsnprintf(message, sizeof message, format, args);
         length = r < 0 ? 0 : (size_t)r < sizeof message ? (size_t)r : sizeof message - 1;
-
-        pthread_mutex_lock(&logger.lock);
-        enqueue(level, message, length, fields, n);
-        if (logger.state == STATE_CLOSED)
-                write_queue(logger.queue, resolve(logger.target));
-        pthread_mutex_unlock(&logger.lock);
+        log_line(level, fields, n, message, length);
         errno = saved_errno;
 }
 

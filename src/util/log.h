@@ -48,11 +48,17 @@ enum log_level log_get_level(void);
 enum log_target log_get_target(void); /* where lines go: never AUTO */
 bool log_enabled(enum log_level level);
 
-/* The line is cut at 2 KiB, fields and message together at 8 KiB. */
+/* The line is cut there, fields and message together at 8 KiB. */
+#define LOG_MESSAGE_MAX 2048
 void log_fields(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
 void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                  va_list args) __attribute__((format(printf, 4, 0)));
+
+/* The same of a message that is complete, whatever the level is: for callers with a level of their
+ * own. */
+void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
+              size_t length);
 
 #define log_error(...) log_fields(LOG_LEVEL_ERROR, NULL, 0, __VA_ARGS__)
 #define log_warning(...) log_fields(LOG_LEVEL_WARNING, NULL, 0, __VA_ARGS__)
@@ -80,6 +86,7 @@ const char *log_level_to_string(enum log_level level);
 #define LOG_ID_STOPPING "42b0320194a54ebd88e85a7a4ccda45b"
 #define LOG_ID_STOPPED "e11ecc9415d74eacbf58fec89ee9010e"
 #define LOG_ID_ACCESS "97def942b4204e32abc325725bf7774c"
+#define LOG_ID_CALL_SLOW "96309053999342299cf4f6f5ec3fecd1"
 #define LOG_ID_BRICK_SLOW "cbe87d804991485c9870b256245add88"
 #define LOG_ID_BRICK_STUCK "a5059bc2cf1e4cb796dc30870e5e64fc"
 #define LOG_ID_BRICK_MISUSE "b793d96b9c7f43129f0c2cd6e3216dae"

@@ -145,11 +145,26 @@ static void answer_query(struct worker *w)
                 channel_say(CHANNEL_STATUS, text);
 }
 
+/* "LEVEL", or "LEVEL BRICK" */
+static void set_log_level(struct worker *w, const char *text)
+{
+        char name[16];
+        size_t n = strcspn(text, " ");
+        int level;
+
+        (void)snprintf(name, sizeof name, "%.*s", (int)n, text);
+        level = log_level_from_string(name);
+        if (level >= 0 && text[n] == '\0')
+                log_set_level((enum log_level)level);
+        for (size_t i = 0; level >= 0 && text[n] == ' ' && i < w->build->n_made; i++)
+                if (strcmp(w->build->made[i]->conf->name, text + n + 1) == 0)
+                        atomic_store(&w->build->made[i]->log_level, level);
+}
+
 static void handle(struct worker *w, const struct channel_message *message)
 {
         const char *text = message->text;
         enum stage before = w->stage;
-        int level;
 
         switch (message->kind) {
         case CHANNEL_QUERY:
@@ -166,9 +181,7 @@ static void handle(struct worker *w, const struct channel_message *message)
                 cancel(w);
                 break;
         case CHANNEL_LOG_LEVEL:
-                level = log_level_from_string(text);
-                if (level >= 0)
-                        log_set_level((enum log_level)level);
+                set_log_level(w, text);
                 break;
         default:
                 break;

@@ -71,7 +71,7 @@ AT(brick_module, message, 96);
 AT(brick_module, writable, 104);
 AT(brick_module, cancel, 112);
 
-SIZE(brick_host, 312);
+SIZE(brick_host, 320);
 AT(brick_host, struct_size, 0);
 AT(brick_host, abi_major, 4);
 AT(brick_host, abi_minor, 6);
@@ -113,6 +113,7 @@ AT(brick_host, child_close, 280);
 AT(brick_host, child_cancel, 288);
 AT(brick_host, child_free, 296);
 AT(brick_host, set_health, 304);
+AT(brick_host, log_wanted, 312);
 
 #define VALUE(name, value) _Static_assert((name) == (value), #name " has another value")
 

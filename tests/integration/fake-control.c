@@ -41,6 +41,7 @@ static void note_arguments(sd_bus_message *message, const char *method)
         _cleanup_fclose_ FILE *f = NULL;
         char path[PATH_MAX];
         const char *s;
+        char type;
         int b;
 
         (void)snprintf(path, sizeof path, "%s/%s.arguments", directory, method);
@@ -49,8 +50,9 @@ static void note_arguments(sd_bus_message *message, const char *method)
                 return;
         if (sd_bus_message_has_signature(message, "b") && sd_bus_message_read(message, "b", &b) > 0)
                 (void)fputs(b ? "true" : "false", f);
-        if (sd_bus_message_has_signature(message, "s") && sd_bus_message_read(message, "s", &s) > 0)
-                (void)fputs(s, f);
+        while (sd_bus_message_peek_type(message, &type, NULL) > 0 && type == 's' &&
+               sd_bus_message_read(message, "s", &s) > 0)
+                (void)fprintf(f, "%s%s", ftell(f) > 0 ? "," : "", s);
 }
 
 static int on_call(sd_bus_message *message, void *user, sd_bus_error *error)

@@ -35,7 +35,7 @@ static struct {
         int sockets[SOCKETS_MAX];
         int n_sockets;
         bool accepting;
-        char level[16];
+        char levels[128]; /* all that it has been told, "debug,info chat" */
         uint64_t exit_at;
         uint64_t crash_at;
 } self = { .accepting = true, .exit_at = FOR_EVER, .crash_at = FOR_EVER };
@@ -216,7 +216,7 @@ static void answer(void)
                 answer_at_length((size_t)number);
                 return;
         }
-        (void)snprintf(text, sizeof text, "{\"calls\":0,\"level\":\"%s\"}", self.level);
+        (void)snprintf(text, sizeof text, "{\"calls\":0,\"levels\":\"%s\"}", self.levels);
         say(CHANNEL_STATUS, text);
 }
 
@@ -235,13 +235,16 @@ static void leave(void)
 static void on_message(const struct channel_message *message)
 {
         long number = 0;
+        size_t n;
 
         switch (message->kind) {
         case CHANNEL_QUERY:
                 answer();
                 break;
         case CHANNEL_LOG_LEVEL:
-                (void)snprintf(self.level, sizeof self.level, "%.15s", message->text);
+                n = strlen(self.levels);
+                (void)snprintf(self.levels + n, sizeof self.levels - n, "%s%s", n > 0 ? "," : "",
+                               message->text);
                 break;
         case CHANNEL_RETIRE:
                 self.accepting = false;

@@ -580,6 +580,7 @@ def test_usage():
         ["call", "llm", "x", "--wait"],
         ["call", "--type", "nothing", "llm", "x"],
         ["log-level", "loud"],
+        ["log-level", "--brick", "a", "--module", "b", "info"],
         ["help", "nothing"],
     ):
         command = [BRICKCTL, *arguments]
@@ -711,7 +712,11 @@ def test_stop_and_log_level():
     with Control(Stop="", LogLevel="") as control:
         assert control.brickctl("stop") == ("", "")
         assert control.brickctl("log-level", "debug") == ("", "")
-        assert control.arguments_of("LogLevel") == "debug"
+        assert control.arguments_of("LogLevel") == "debug,,"
+        control.brickctl("log-level", "--brick", "chat", "info")
+        assert control.arguments_of("LogLevel") == "info,chat,"
+        control.brickctl("log-level", "info", "--module=openai")
+        assert control.arguments_of("LogLevel") == "info,,openai"
 
 
 def test_brickd_that_does_not_answer():
@@ -849,6 +854,7 @@ def test_completion_of_arguments():
     assert complete("call", "--stream", "x", "Bi") == {"BidiStreaming"}
     assert complete("call", "--type", "G") == {"Guard"}
     assert complete("log-level", "d") == {"debug"}
+    assert complete("log-level", "--module", "x", "d") == {"debug"}
     assert complete("call", "--timeout", "") == set()
     assert complete("st") == {"status", "stop"}
 

@@ -985,19 +985,28 @@ def control_stops():
 
 @test
 def control_sets_the_log_level_until_the_next_reload():
-    def level():
-        return d.status()["workers"][0]["status"]["level"]
+    def levels():
+        return (d.status()["workers"][0]["status"] or {}).get("levels")
 
     with Brickd() as d:
-        assert d.call("LogLevel", "debug")[0] == 0
-        assert level() == "debug"
+        assert d.call("LogLevel", "debug", "", "")[0] == 0
+        assert levels() == "debug"
+        assert d.call("LogLevel", "info", "", "echo")[0] == 0
+        assert levels() == "debug,debug,info first", levels()
+        assert d.call("LogLevel", "warning", "first", "")[0] == 0
+        assert d.status()["log_levels"] == [{"brick": None, "level": "debug"},
+                                            {"brick": "first", "level": "warning"}]
         os.kill(d.ask(d.port())[3], signal.SIGKILL)
-        wait_for(lambda: (d.status()["workers"][0]["status"] or {}).get("level") == "debug",
-                 "the level in the next worker")
-        code, text = d.call("LogLevel", "loud")
-        assert code == 1 and "no such level: 'loud'" in text, text
+        wait_for(lambda: levels() == "debug,warning first", "the levels in the next worker")
+        for arguments, message in (
+                (("loud", "", ""), "no such level: 'loud'"),
+                (("info", "nobody", ""), "no brick has the name 'nobody'"),
+                (("info", "", "nothing"), "no brick is made from the module 'nothing'"),
+                (("info", "first", "echo"), "both cannot be given")):
+            code, text = d.call("LogLevel", *arguments)
+            assert code == 1 and message in text, text
         d.reload()
-        assert level() == ""
+        assert levels() == "" and d.status()["log_levels"] == []
 
 
 @test

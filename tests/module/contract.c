@@ -88,6 +88,26 @@ static int do_sick(struct brick_instance *self, struct brick_call *call, uint32_
         return do_ok(self, call, method);
 }
 
+/* A line at every level, with bytes that no line may have. */
+static int do_log(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        for (uint32_t level = BRICK_LOG_ERROR; level <= BRICK_LOG_DEBUG; level++)
+                brick_logf(self->host, self->ctx, level,
+                           "said at %u \"\xff\xc3\x1b[31m\\\r\nforged", level);
+        return do_ok(self, call, method);
+}
+
+/* More than the log holds, should nobody read it. */
+static int do_log_flood(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        static char line[1500];
+
+        memset(line, 'x', sizeof line);
+        for (int i = 0; i < 2000; i++)
+                self->host->log(self->ctx, BRICK_LOG_INFO, (struct brick_str){ line, sizeof line });
+        return do_ok(self, call, method);
+}
+
 static int do_well(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
         self->host->set_health(self->ctx, 1, brick_str(""));
@@ -369,6 +389,8 @@ static const struct {
         { "case:reserve", do_reserve },
         { "case:wait", do_wait },
         { "case:late", do_late },
+        { "case:log-flood", do_log_flood },
+        { "case:log", do_log },
         { "case:sick", do_sick },
         { "case:well", do_well },
 };

@@ -71,6 +71,17 @@ call() { # [BRICK [PORT]]
 }
 status_is() { equal "$(property ActiveState)/$(property SubState)" "$1"; }
 
+# So many calls, as fast as they go; what h2load says of them.
+flood() { # CALLS
+	printf '\0\0\0\0\7\22\5hello' >/run/request
+	h2load -n "$1" -c 4 -m 16 -d /run/request -H 'content-type: application/grpc' -H 'te: trailers' \
+		http://127.0.0.1:50051/protocols.grpc.llm.LLMService/Unary
+}
+dropped_lines() {
+	journalctl --sync
+	journalctl -q -u brickd -o cat -p warning | grep -q '[0-9] lines dropped'
+}
+
 configure() { # stdin: the file
 	cat >$conf
 }
@@ -159,6 +170,20 @@ test_bad_reload() {
 	configure_parrot
 	check 'a good reload mends it' systemctl reload brickd
 	check 'status forgets it' lacks "$(property StatusText)" failed
+}
+
+# Nobody waits for the journal: calls go on, and what was dropped is told once it reads again.
+test_stopped_journal() {
+	check 'starts' fresh_start
+	journal=$(systemctl show -P MainPID systemd-journald)
+	kill -STOP "$journal"
+	check 'thousands of calls while the journal hangs' contains "$(flood 20000)" '20000 succeeded'
+	check 'brickctl has its answer' brickctl status >/dev/null
+	check 'a reload its verdict' systemctl reload brickd
+	kill -CONT "$journal"
+	check 'the journal learns how much is missing' wait_for 10 dropped_lines
+	check 'and has all that comes now' call
+	check '... it' equal "$(field $access BRICK)" parrot
 }
 
 test_worker_crash() {
@@ -271,7 +296,7 @@ test_socket_activation() {
 }
 
 failed=0
-for test in install default_start call reload bad_reload worker_crash main_killed stuck_worker \
+for test in install default_start call reload bad_reload stopped_journal worker_crash main_killed stuck_worker \
 	watchdog stop port_taken bad_config socket_activation; do
 	echo "-- $test"
 	"test_$test"

@@ -445,12 +445,13 @@ static void test_values(void)
                           "    match: { x-brick: a, model_id: [b, 3] }\n"
                           "    limits: { concurrency: 1, queue: 0, threads: 2, timeout: 1.5s,\n"
                           "              memory: 1MiB }\n"
+                          "    log_level: notice\n"
                           "workers: 3\n"
                           "modules: /opt\n"
                           "control: \"\"\n"
                           "start_timeout: 5s\n"
                           "drain: { grace: 1s, lame_duck: 2s, retire: 3s }\n"
-                          "log: { level: debug, format: json, access: off }\n");
+                          "log: { level: debug, format: json, access: off, slow: 250ms }\n");
         assert(strcmp(conf->name, "t") == 0 && conf->base[0] == '/');
         assert(conf->n_ports == 2 && conf->n_bricks == 2);
         assert(conf->ports[0].n_bricks == 1 && conf->ports[0].bricks[0] == 1);
@@ -476,7 +477,8 @@ static void test_values(void)
         assert(conf->start_timeout == 5 * SECOND && conf->drain_grace == SECOND);
         assert(conf->drain_lame_duck == 2 * SECOND && conf->drain_retire == 3 * SECOND);
         assert(conf->log_level == LOG_LEVEL_DEBUG && conf->log_target == LOG_TARGET_JSON);
-        assert(conf->log_access == ACCESS_OFF);
+        assert(conf->log_access == ACCESS_OFF && conf->log_slow == SECOND / 4);
+        assert(conf->bricks[0].log_level == 0 && conf->bricks[1].log_level == LOG_LEVEL_NOTICE);
         assert(conf_find_brick(conf, "chat") == 1 && conf_find_brick(conf, "none") == -1);
 }
 
@@ -490,7 +492,8 @@ static void test_defaults(void)
         assert(conf->ports[0].max_request == 4 << 20 && conf->ports[0].max_reply == 64 << 20);
         assert(conf->workers == 1 && conf->drain_grace == 3 * SECOND && conf->drain_lame_duck == 0);
         assert(conf->log_level == LOG_LEVEL_INFO && conf->log_target == LOG_TARGET_AUTO);
-        assert(conf->log_access == ACCESS_ALL && conf->control && conf->control[0] == '/');
+        assert(conf->log_access == ACCESS_ALL && conf->log_slow == 0 && conf->control &&
+               conf->control[0] == '/');
         assert(strcmp(conf->module_dir, "/from/environment") == 0);
 
         other = parse_good(PORT "modules: /own\ncontrol: null\nworkers: auto\n");

@@ -19,7 +19,7 @@ _brickctl_parse() {
 	command='' arguments=0
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-[acmt] | --address | --config | --control | --metadata | --timeout | --type | --tls-*) ((i++)) ;;
+		-[acmt] | --address | --brick | --config | --control | --metadata | --module | --timeout | --type | --tls-*) ((i++)) ;;
 		-*) ;;
 		*) if [[ $command ]]; then ((arguments++)); else command=${COMP_WORDS[i]}; fi ;;
 		esac
@@ -35,7 +35,8 @@ _brickctl_options() {
 	info) echo "$show --address --config --control --metadata --type $tls" ;;
 	health) echo "$show --address --config --control $tls" ;;
 	reload) echo "$show --config --control --quiet --wait" ;;
-	list | status | stop | log-level) echo "$show --config --control" ;;
+	log-level) echo "$show --brick --config --control --module" ;;
+	list | status | stop) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
 	help) echo '--help' ;;
 	esac
@@ -52,6 +53,8 @@ _brickctl() {
 	-c | --config | --control | --tls-ca | --tls-cert | --tls-key) compopt -o default && return ;;
 	-a | --address | -m | --metadata | -t | --timeout | --tls-name) return ;;
 	--type) words=$services ;;
+	--brick) words=$(_brickctl_bricks) ;;
+	--module) return ;;
 	*) case $current:$command:$arguments in
 		-*) words=$(_brickctl_options "$command") ;;
 		*::*) words='call info health list status reload stop log-level check index help' ;;
