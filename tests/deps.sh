@@ -10,7 +10,8 @@ packages='
 	libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-14-dev
 	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
-	bash-completion curl groff-base iproute2 man-db nghttp2-client openssl procps valgrind
+	bash-completion curl groff-base iproute2 libnghttp2-dev man-db nghttp2-client openssl procps
+	valgrind
 	systemd util-linux
 '
 # npm comes with nodejs where that is not Debian's

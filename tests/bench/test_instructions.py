@@ -23,7 +23,7 @@ from harness import BUILD, SOURCE, Brickd, call, main, path, temp_dir, test  # n
 COMPILER = sys.argv[2]
 UPDATE = "--update" in sys.argv
 BASELINE = os.path.join(SOURCE, "tests", "bench", "instructions.json")
-TOLERANCE = {"own": 0.02, "total": 0.05}
+TOLERANCE = {"own": 0.03, "total": 0.05}
 OWN = {"brickd-worker", "echo.so", "guard-rules.so"}
 ALLOCATES = {"malloc", "calloc", "realloc", "reallocarray", "memalign", "posix_memalign", "aligned_alloc", "strdup",
              "strndup", "asprintf", "vasprintf", "open_memstream"}

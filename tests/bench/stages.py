@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: MIT
+"""The measurements. Each gives {what: {peer: {figure: number}}}, medians of the rounds."""
+import contextlib
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import grpc
+
+from scenarios import ENDLESS, LOADS, SMALL, STREAM, UNARY, Load
+from servers import Brickd, Upstream, cpu_seconds, resident_bytes
+from wire import Connection, framed
+
+RUN_LIMIT = 60
+WARM_UP = 0.1
+LOGGED = 0.5  # seconds of a run that logs every call, for percentiles
+SUCCESS = b"\x08\xc8\x01"  # the end of every good reply: error { code: 200 }
+PER_CONNECTION = 100  # streams
+
+FIXED = Load("unary 49 B, 8x16", UNARY, 8, 16, framed(SMALL))
+SHARES = [50, 80]  # percent of what a server can do
+
+
+def say(text):
+    """Progress, for who watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def rise_limits():
+    """Servers and load generators inherit it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def reply_size(server, load):
+    """Calls once with a client that understands gRPC; the bytes of the replies, as they travel."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.port_of(load)}",
+                               options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        method = channel.stream_stream(load.path)
+        requests = unframed(load.body)
+        replies = list(method(iter(requests), timeout=RUN_LIMIT, metadata=[("x-brick", load.brick)] if load.brick else None))
+    if len(replies) < load.messages or not all(reply.endswith(SUCCESS) for reply in replies):
+        raise RuntimeError(f"{server.name}, {load.name}: {len(replies)} replies, the last {replies[-1:]}")
+    return sum(5 + len(reply) for reply in replies)
+
+
+def unframed(body):
+    messages = []
+    while body:
+        length = int.from_bytes(body[1:5], "big")
+        messages.append(body[5:5 + length])
+        body = body[5 + length:]
+    return messages
+
+
+def percentile(values, p):
+    return values[min(len(values) - 1, int(len(values) * p / 100))] if values else 0
+
+
+class H2load:
+    """Runs h2load and understands what it says."""
+
+    def __init__(self, folder):
+        self.body = os.path.join(folder, "body")
+        self.log = os.path.join(folder, "h2load.log")
+
+    def command(self, server, load, seconds, log=False, rate=None, warm_up=None):
+        with open(self.body, "wb") as f:
+            f.write(load.body)
+        argv = ["h2load", "-t", "1", "-c", str(load.connections), "-m", str(load.streams), "-D",
+                f"{int(seconds * 1000)}ms", "-d", self.body, "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        if load.brick:
+            argv += ["-H", f"x-brick: {load.brick}"]
+        if log:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.log)
+            argv += ["--log-file=" + self.log]
+        if rate:
+            argv += [f"--rps={max(rate / load.connections, 1):.0f}"]
+        if warm_up:
+            argv += [f"--warm-up-time={int(warm_up * 1000)}ms"]
+        return argv + [f"http://127.0.0.1:{server.port_of(load)}{load.path}"]
+
+    def parse(self, out):
+        requests = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+        finished = re.search(r"finished in ([\d.]+)(us|ms|s)", out)
+        traffic = re.search(r"\((\d+)\) data", out)
+        if not (requests and finished and traffic):
+            raise RuntimeError("h2load says:\n" + out[-2000:])
+        done, good, failed, errored, timeout = map(int, requests.groups())
+        return {"calls": good, "done": done, "failed": failed + errored + timeout, "bytes": int(traffic[1]),
+                "seconds": float(finished[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[finished[2]]}
+
+    def run(self, *args, **kwargs):
+        argv = self.command(*args, **kwargs)
+        return self.parse(subprocess.run(argv, capture_output=True, text=True, timeout=RUN_LIMIT).stdout)
+
+    def latencies(self):
+        """Of the run that was logged, in us, sorted."""
+        with open(self.log) as f:
+            return sorted(int(line.split()[2]) for line in f)
+
+
+def measure(server, load, size, opt):
+    h2load = H2load(opt.kit.folder)
+    h2load.run(server, load, min(WARM_UP, opt.seconds))
+    cpu = server.cpu()
+    run = h2load.run(server, load, opt.seconds)
+    cpu = server.cpu() - cpu
+    logged = h2load.run(server, load, min(LOGGED, opt.seconds), log=True)
+    latencies = h2load.latencies()
+    failed = run["failed"] + logged["failed"]
+    if run["bytes"] < run["calls"] * size:  # h2load does not read the replies, but their size must be right
+        failed += run["calls"]
+    return {"rate": run["calls"] * load.messages / run["seconds"], "failed": failed,
+            "cpu_us": cpu / max(run["done"] * load.messages, 1) * 1e6,
+            "p50": percentile(latencies, 50), "p99": percentile(latencies, 99), "memory": server.memory()}
+
+
+def medians(rounds):
+    """[{figure: number}] to {figure: median}, and how far the rates spread."""
+    result = {figure: statistics.median(one[figure] for one in rounds) for figure in rounds[0]}
+    if "rate" in result and result["rate"]:
+        rates = [one["rate"] for one in rounds]
+        result["spread"] = (max(rates) - min(rates)) / 2 / result["rate"]
+    if "failed" in result:
+        result["failed"] = sum(one["failed"] for one in rounds)
+    return result
+
+
+def median_of_rounds(runs):
+    return {what: {peer: medians(rounds) for peer, rounds in peers.items()} for what, peers in runs.items()}
+
+
+def stage_load(peers, opt):
+    """Interleaved: each round has new processes, and every second one goes through them backwards."""
+    runs = {}
+    for number in range(opt.rounds):
+        with contextlib.ExitStack() as stack:
+            servers = [(peer, stack.enter_context(peer.start())) for peer in peers]
+            for load in opt.loads:
+                for peer, server in servers if number % 2 == 0 else servers[::-1]:
+                    if not peer.has(load):
+                        continue
+                    say(f"round {number + 1} of {opt.rounds}: {load.name}, {peer.name}")
+                    one = measure(server, load, reply_size(server, load), opt)
+                    runs.setdefault(load.name, {}).setdefault(peer.name, []).append(one)
+    return median_of_rounds(runs)
+
+
+def stage_latency(peers, opt):
+    """At fixed rates, which are shares of what each server can do."""
+    h2load, runs = H2load(opt.kit.folder), {}
+    for _ in range(opt.rounds):
+        for peer in peers:
+            with peer.start() as server:
+                h2load.run(server, FIXED, WARM_UP)
+                full = h2load.run(server, FIXED, opt.seconds)
+                capacity = full["calls"] / full["seconds"]
+                for share in SHARES:
+                    say(f"{share} % of {capacity:.0f} calls/s, {peer.name}")
+                    run = h2load.run(server, FIXED, opt.seconds, log=True, rate=capacity * share / 100)
+                    latencies = h2load.latencies()
+                    runs.setdefault(f"{share} %", {}).setdefault(peer.name, []).append(
+                        {"rate": run["calls"] / run["seconds"], "failed": run["failed"]}
+                        | {f"p{p}": percentile(latencies, p) for p in (50, 99, 99.9)})
+    return median_of_rounds(runs)
+
+
+def cost_with_connections(server, n, opt):
+    """us of processor for a call, with so many connections that all call."""
+    h2load = H2load(opt.kit.folder)
+    load = Load("", UNARY, n, 1, framed(SMALL))
+    warm_up = 0.2 + n / 2000  # until all of them are there
+    process = subprocess.Popen(h2load.command(server, load, opt.seconds, warm_up=warm_up), stdout=subprocess.PIPE,
+                               text=True)
+    time.sleep(warm_up + 0.05)
+    began, cpu = time.monotonic(), server.cpu()
+    time.sleep(max(opt.seconds - 0.1, 0.1))
+    cpu, took = server.cpu() - cpu, time.monotonic() - began
+    run = h2load.parse(process.communicate(timeout=RUN_LIMIT)[0])
+    return {"cpu_us": cpu / took / max(run["calls"] / opt.seconds, 1) * 1e6, "failed": run["failed"]}
+
+
+@contextlib.contextmanager
+def stalled_streams(server, n):
+    """So many open calls whose replies the client does not take."""
+    with contextlib.ExitStack() as stack:
+        connections = []
+        while n > 0:
+            connection = stack.enter_context(Connection(server.port, window=0))
+            connection.settle()
+            mine = [connection.call(STREAM, ENDLESS) for _ in range(min(n, PER_CONNECTION))]
+            connection.wait(lambda: connection.answered.issuperset(mine))
+            connections.append(connection)
+            n -= len(mine)
+        yield connections
+
+
+def cost_with_streams(server, n, opt):
+    """us of processor for a call, beside so many open streams that nobody reads."""
+    load = Load("", UNARY, 4, 16, framed(SMALL))
+    h2load = H2load(opt.kit.folder)
+    with stalled_streams(server, n):
+        h2load.run(server, load, WARM_UP)
+        cpu = server.cpu()
+        run = h2load.run(server, load, opt.seconds)
+        return {"cpu_us": (server.cpu() - cpu) / max(run["done"], 1) * 1e6, "failed": run["failed"]}
+
+
+def stage_scale(peers, opt):
+    runs = {}
+    for _ in range(opt.rounds):
+        for peer in peers:
+            for kind, cost in (("connections", cost_with_connections), ("open streams", cost_with_streams)):
+                for n in opt.scale:
+                    say(f"{n} {kind}, {peer.name}")
+                    with peer.start() as server:
+                        runs.setdefault(f"{n} {kind}", {}).setdefault(peer.name, []).append(cost(server, n, opt))
+    return median_of_rounds(runs)
+
+
+def memory_per_connection(server, n):
+    before = server.memory()
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(server.port)) for _ in range(n)]
+        for connection in connections:
+            connection.settle()
+        time.sleep(0.2)
+        return (server.memory() - before) / n
+
+
+def memory_per_stream(server, n):
+    before = server.memory()
+    with stalled_streams(server, n):
+        time.sleep(0.2)
+        return (server.memory() - before) / n
+
+
+def stage_idle(peers, opt):
+    """Times of starting and reloading, memory with nothing to do, of idle connections and of stalled streams. brickd
+    has its default configuration."""
+    runs = {}
+    for _ in range(opt.rounds):
+        for peer in peers:
+            say(f"idle, {peer.name}")
+            with peer.start(default=True) as server:
+                one = {"answers_ms": server.answers_after * 1000, "memory": server.memory()}
+                if isinstance(server, Brickd):
+                    one |= {"ready_ms": server.ready_after() * 1000, "main": server.memory_of_main()}
+                    one |= {"worker": resident_bytes(server.workers()[:1])}
+                one["connection"] = memory_per_connection(server, opt.idle)
+            with peer.start(default=True) as server:
+                one["stream"] = memory_per_stream(server, opt.idle)
+                if isinstance(server, Brickd):
+                    one["reload_ms"] = server.reload() * 1000
+            runs.setdefault("idle", {}).setdefault(peer.name, []).append(one)
+    return median_of_rounds(runs)
+
+
+def stage_tokens(peers, opt):
+    """Many token streams through the brick `openai` at once, as slow as a model makes tokens."""
+    upstream = Upstream(opt.kit.build, 1000000, opt.token_rate)
+    runs = {}
+    peers = [peer for peer in peers if peer.streams_tokens]
+    for _ in range(opt.rounds if peers else 0):
+        for peer in peers:
+            say(f"{opt.streams} token streams, {peer.name}")
+            with peer.start(upstream=upstream) as server:
+                runs.setdefault(f"{opt.streams} streams of {opt.token_rate} tokens/s", {}).setdefault(
+                    peer.name, []).append(measure_tokens(server, opt))
+    upstream.stop()
+    return median_of_rounds(runs)
+
+
+def measure_tokens(server, opt):
+    before = server.memory()
+    seconds = max(int(opt.seconds), 1)
+    process = subprocess.Popen([f"{opt.kit.build}/tests/bench/tokens", str(server.port_bricks), str(opt.streams),
+                                str(PER_CONNECTION), str(seconds)], stdout=subprocess.PIPE, text=True)
+    opened = process.stdout.readline()
+    cpu, memory = cpu_seconds(server.workers()), server.memory()
+    result = json.loads(process.stdout.readline() or "{}")
+    cpu = cpu_seconds(server.workers()) - cpu
+    if process.wait(RUN_LIMIT) != 0 or opened != f"open {opt.streams}\n":
+        raise RuntimeError(f"token streams: {opened.strip() or 'failed'}; see {server.log_path}")
+    return {"rate": result["tokens"] / seconds, "failed": result["ended"] + result["bad"],
+            "cpu_us": cpu / max(result["tokens"], 1) * 1e6, "stream": (memory - before) / opt.streams,
+            "p50": result["p50"], "p99": result["p99"], "p99.9": result["p999"]}
+
+
+STAGES = {
+    "load": stage_load,
+    "latency": stage_latency,
+    "scale": stage_scale,
+    "idle": stage_idle,
+    "tokens": stage_tokens,
+}

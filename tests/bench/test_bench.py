@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark works: a very short run of every stage, and the parts that think.
+
+Usage: test_bench.py BUILD_DIR"""
+import json
+import os
+import subprocess
+import sys
+import xml.dom.minidom
+
+from google.protobuf import struct_pb2
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "integration"))
+import callgrind  # noqa: E402
+import report  # noqa: E402
+import stages  # noqa: E402
+import wire  # noqa: E402
+from harness import BUILD, eq, main, temp_dir, test  # noqa: E402
+from scenarios import LOADS  # noqa: E402
+
+RUN_LIMIT = 100
+TINY = ["--rounds", "1", "--seconds", "0.1", "--idle", "10", "--scale", "1,20", "--streams", "20"]
+
+# main (100 of its own) calls malloc of libc 3 times, and then a function of its own object twice
+PROFILE = """version: 1
+positions: line
+events: Ir
+
+ob=(1) /usr/bin/program
+fl=(1) main.c
+fn=(1) main
++10 60
+cob=(2) /lib/libc.so.6
+cfi=(2) malloc.c
+cfn=(2) malloc
+calls=3 200
+* 30
++2 40
+cfn=(3) helper
+calls=2 50
+* 8
+fn=(3)
+-5 8
+
+ob=(2)
+fl=(2)
+fn=(2)
+200 30
+"""
+
+
+def run(*args):
+    process = subprocess.run([os.path.join(HERE, "run.py"), "--build", BUILD, "--no-build", *args],
+                             capture_output=True, text=True, timeout=RUN_LIMIT)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+@test
+def profiles_are_read():
+    path = os.path.join(temp_dir(), "out")
+    with open(path, "w") as f:
+        f.write(PROFILE)
+    counts = callgrind.read(path)
+    eq(dict(counts.self_cost), {("program", "main"): 100, ("program", "helper"): 8, ("libc.so.6", "malloc"): 30})
+    eq(dict(counts.calls), {(("program", "main"), ("libc.so.6", "malloc")): 3,
+                            (("program", "main"), ("program", "helper")): 2})
+    eq(counts.total(), 138)
+    eq(counts.total({"program"}), 108)
+    eq(counts.less(counts).total(), 0)
+
+
+@test
+def requests_are_what_protobuf_reads():
+    message = struct_pb2.Struct.FromString(wire.struct_of(text="hello" * 100, more="x"))
+    eq(dict(message), {"text": "hello" * 100, "more": "x"})
+    eq(stages.unframed(wire.framed(b"a") + wire.framed(b"")), [b"a", b""])
+
+
+@test
+def rounds_have_medians():
+    result = stages.medians([{"rate": 100, "failed": 1}, {"rate": 300, "failed": 0}, {"rate": 110, "failed": 2}])
+    eq(result, {"rate": 110, "failed": 3, "spread": 100 / 110})
+    eq(stages.percentile(list(range(1000)), 99), 990)
+    eq(stages.percentile([], 99), 0)
+
+
+@test
+def every_stage_runs():
+    output = os.path.join(temp_dir(), "result")
+    text = run("--only", "brickd,core", "--output", output, *TINY)
+    with open(output + ".json") as f:
+        result = json.load(f)
+    eq(set(result["load"]), {load.name for load in LOADS})
+    for load in LOADS:
+        peers = result["load"][load.name]
+        eq(set(peers), {"brickd"} if load.brick else {"brickd", "core"}, load.name)
+        assert all(figures["rate"] + figures["p99"] > 0 for figures in peers.values()), peers
+    eq(set(result["scale"]), {"1 connections", "20 connections", "1 open streams", "20 open streams"})
+    tokens = result["tokens"]["20 streams of 20 tokens/s"]["brickd"]
+    assert 200 < tokens["rate"] < 600, tokens
+    for title in report.TITLES.values():
+        assert title in text, title
+    xml.dom.minidom.parse(output + ".svg")
+    assert "| unary 49 B, 1x1 | brickd |" in run("--readme", output + ".json")
+
+
+@test
+def other_servers_take_part():
+    text = run("--only", "python,again", "--stages", "load", "--loads", "49 B, 1x1", "--peer",
+               f"again={BUILD}/tests/bench/peer-core {{port}}", *TINY)
+    assert "python" in text and "again" in text, text
+
+
+main()
