@@ -294,6 +294,22 @@ static int read_tls(struct conf *conf, const struct node *node, struct conf_tls 
         return get_path(conf, node, "client_ca", &tls->client_ca);
 }
 
+static void read_connection_limits(const struct node *limits, struct conf_port *port)
+{
+        const struct node *keepalive = good(limits, "keepalive");
+
+        port->max_connections = (unsigned)get_number(limits, "connections");
+        port->max_connections_per_address = (unsigned)get_number(limits, "connections_per_address");
+        port->max_resets = (unsigned)get_number(limits, "resets");
+        port->handshake = get_number(limits, "handshake");
+        port->idle = get_number(limits, "idle");
+        port->age = get_number(limits, "age");
+        port->age_grace = get_number(limits, "age_grace");
+        port->keepalive_time = get_number(keepalive, "time");
+        port->keepalive_timeout = get_number(keepalive, "timeout");
+        port->client_ping_interval = get_number(keepalive, "client_interval");
+}
+
 static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
                      struct diag *diag)
 {
@@ -306,6 +322,8 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->health = get_bool(node, "health");
         port->reflection = get_bool(node, "reflection");
         port->errors = ERRORS_IN_BAND + get_choice(node, "errors");
+        port->gzip = get_choice(node, "compression") == 1;
+        read_connection_limits(limits, port);
         port->max_request = get_number(limits, "request");
         port->max_reply = get_number(limits, "reply");
         port->max_metadata = get_number(limits, "metadata");

@@ -52,12 +52,23 @@ struct conf_port {
         bool health;                                   /* answers health checks */
         bool reflection;                               /* tells what it serves */
         enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients learn of a brick's error */
+        bool gzip;                                     /* takes compressed requests */
 
         /* limits: of what a peer controls */
-        int64_t max_request; /* bytes of one request message */
-        int64_t max_reply;   /* bytes of one reply message */
+        unsigned max_connections;
+        unsigned max_connections_per_address;
+        int64_t handshake;            /* ns from accepting a connection to its first SETTINGS */
+        int64_t idle;                 /* ns without a call; 0: no limit */
+        int64_t age;                  /* ns of a connection; 0: no limit */
+        int64_t age_grace;            /* ns for the calls it has then */
+        int64_t keepalive_time;       /* ns of silence before a PING */
+        int64_t keepalive_timeout;    /* ns for its answer */
+        int64_t client_ping_interval; /* ns, at least */
+        int64_t max_request;          /* bytes of one request message */
+        int64_t max_reply;            /* bytes of one reply message */
         int64_t max_metadata;
         int64_t max_streams; /* per connection */
+        unsigned max_resets; /* calls cancelled on one connection within a second */
         int64_t max_watches; /* of health, open at a time */
         int64_t window;      /* bytes of replies that wait for one slow client */
 };

@@ -59,6 +59,8 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_CONNECTIONS] = "too_many_connections",
                 [STATS_REJECTED_ADDRESS] = "too_many_connections_of_address",
                 [STATS_REJECTED_DESCRIPTORS] = "no_descriptors",
+                [STATS_REJECTED_HEADERS] = "header_flood",
+                [STATS_REJECTED_RESETS] = "reset_flood",
         };
 
         return names[reason];

@@ -62,6 +62,8 @@ enum stats_reason {
         STATS_REJECTED_CONNECTIONS, /* too many on the port */
         STATS_REJECTED_ADDRESS,     /* too many from one address */
         STATS_REJECTED_DESCRIPTORS, /* the process has no descriptor left for the connection */
+        STATS_REJECTED_HEADERS,     /* larger than a connection may send */
+        STATS_REJECTED_RESETS,      /* more calls cancelled than a connection may */
         STATS_REASONS,
 };
 

@@ -13,29 +13,26 @@
 #include <unistd.h>
 
 #include "conf/stats.h"
+#include "rpc/connection.h"
 #include "rpc/listen.h"
-
-/* What brickd knows of a descriptor that the core uses. Higher numbers pass through unknown. */
-#define FD_MAX (1 << 20)
 
 /* Data that a peer does not acknowledge for so long: it is gone. */
 #define USER_TIMEOUT_MS 20000
 
 enum fd_kind {
         FD_OTHER,
-        FD_LISTENER = LISTEN_MAX,       /* adopted */
-        FD_CONNECTION = 2 * LISTEN_MAX, /* accepted from one */
+        FD_CONNECTION, /* accepted on an adopted socket */
+        FD_LISTENER,   /* adopted: this and the number of its listener */
 };
 
-/* A kind and the number of the listener. Zero pages until touched. */
+/* What brickd knows of a descriptor that the core uses. Zero pages until touched. */
 static _Atomic unsigned char kinds[FD_MAX];
-static struct stats_port *listeners[LISTEN_MAX];
+static struct listener listeners[LISTEN_MAX];
 static unsigned n_listeners;
-static atomic_uint connections;
 static atomic_bool paused;
 
 static _Thread_local int adopt_next = -1;
-static _Thread_local struct stats_port *adopt_stats;
+static _Thread_local struct listener adopt_as;
 
 /* A descriptor kept to be given up when the table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -63,37 +60,21 @@ static int sys_close(int fd)
         return (int)syscall(SYS_close, fd);
 }
 
-static enum fd_kind kind_of(int fd, unsigned *ret_listener)
+static unsigned kind_of(int fd)
 {
-        unsigned kind = 0;
-
-        if (fd >= 0 && fd < FD_MAX)
-                kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
-        *ret_listener = kind % LISTEN_MAX;
-        return kind - kind % LISTEN_MAX;
+        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&kinds[fd], memory_order_relaxed)
+                                      : FD_OTHER;
 }
 
-static void set_kind(int fd, enum fd_kind kind, unsigned listener)
+static void set_kind(int fd, unsigned kind)
 {
-        if (fd >= 0 && fd < FD_MAX)
-                atomic_store_explicit(&kinds[fd], (unsigned char)(kind + listener),
-                                      memory_order_relaxed);
+        atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
 }
 
-static void count_connection(int fd, unsigned listener)
-{
-        if (fd < 0 || fd >= FD_MAX)
-                return;
-        set_kind(fd, FD_CONNECTION, listener);
-        (void)atomic_fetch_add(&connections, 1);
-        (void)atomic_fetch_add(&listeners[listener]->connections, 1);
-        stats_count_shared(&listeners[listener]->counters.accepted);
-}
-
-void listen_adopt(int fd, struct stats_port *stats)
+void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats)
 {
         adopt_next = fd;
-        adopt_stats = stats;
+        adopt_as = (struct listener){ .conf = conf, .stats = stats };
 }
 
 void listen_pause(void)
@@ -103,7 +84,7 @@ void listen_pause(void)
 
 unsigned listen_connections(void)
 {
-        return atomic_load(&connections);
+        return connection_count();
 }
 
 /* 127.0.0.1, also as the core writes it for its dual-stack sockets: not the [::1] that it probes
@@ -142,11 +123,15 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
 
         /* The core's own socket goes, the adopted one takes its number. */
         adopt_next = -1;
+        if (fd >= FD_MAX || n_listeners == LISTEN_MAX) {
+                errno = EMFILE;
+                return -1;
+        }
         if (fcntl(adopted, F_SETFL, fcntl(adopted, F_GETFL) | O_NONBLOCK) < 0 ||
             dup3(adopted, fd, O_CLOEXEC) < 0)
                 return -1;
-        set_kind(fd, FD_LISTENER, n_listeners);
-        listeners[n_listeners++] = adopt_stats;
+        listeners[n_listeners] = adopt_as;
+        set_kind(fd, FD_LISTENER + n_listeners++);
         set_options(fd);
         (void)sys_close(adopted);
         return 0;
@@ -156,7 +141,7 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
  * The table of descriptors is full. The connection that waits is taken with the reserved descriptor
  * and closed, which its client sees at once. False: none waits.
  */
-static bool shed_connection(int fd, unsigned listener)
+static bool shed_connection(int fd, struct listener *listener)
 {
         int connection = -1;
 
@@ -170,7 +155,7 @@ static bool shed_connection(int fd, unsigned listener)
         }
         (void)pthread_mutex_unlock(&reserve_lock);
         if (connection >= 0)
-                stats_reject(listeners[listener], STATS_REJECTED_DESCRIPTORS);
+                stats_reject(listener->stats, STATS_REJECTED_DESCRIPTORS);
         return connection >= 0;
 }
 
@@ -193,13 +178,35 @@ static void keep_reserve(void)
         (void)pthread_mutex_unlock(&reserve_lock);
 }
 
+/* The next connection that may be served; those above a limit are closed, which their clients see
+ * at once. */
+static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
+                           int flags)
+{
+        for (;;) {
+                socklen_t length = sizeof *address;
+                int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
+
+                if (connection >= 0 &&
+                    connection_add(connection, listener, (struct sockaddr *)address)) {
+                        set_kind(connection, FD_CONNECTION);
+                        return connection;
+                }
+                if (connection >= 0)
+                        (void)sys_close(connection);
+                else if (!is_gone(errno) && !(is_full(errno) && shed_connection(fd, listener)))
+                        return -1;
+        }
+}
+
 __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
                                                    socklen_t *length, int flags)
 {
-        unsigned listener;
+        struct sockaddr_storage peer = { 0 };
+        unsigned kind = kind_of(fd);
         int connection;
 
-        if (kind_of(fd, &listener) != FD_LISTENER)
+        if (kind < FD_LISTENER)
                 return sys_accept4(fd, address, length, flags);
         if (atomic_load(&paused)) {
                 errno = EAGAIN;
@@ -207,36 +214,31 @@ __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *addr
         }
 
         keep_reserve();
-        do
-                connection = sys_accept4(fd, address, length, flags);
-        while (connection < 0 &&
-               (is_gone(errno) || (is_full(errno) && shed_connection(fd, listener))));
-
-        /* After any other error than this one the core would give up on the listener for ever. */
-        if (connection < 0)
+        connection = next_connection(fd, &listeners[kind - FD_LISTENER], &peer, flags);
+        if (connection < 0) {
+                /* After any other error than this one the core would give up on the listener for
+                 * ever. */
                 errno = EAGAIN;
-        count_connection(connection, listener);
+        } else if (address) {
+                *length = *length < sizeof peer ? *length : sizeof peer;
+                memcpy(address, &peer, *length);
+        }
         return connection;
 }
 
 /* shutdown() on a listening socket would act on every process that has it. */
 __attribute__((visibility("default"))) int shutdown(int fd, int how)
 {
-        unsigned listener;
-
-        return kind_of(fd, &listener) == FD_LISTENER ? 0 : sys_shutdown(fd, how);
+        return kind_of(fd) >= FD_LISTENER ? 0 : sys_shutdown(fd, how);
 }
 
 __attribute__((visibility("default"))) int close(int fd)
 {
-        unsigned listener;
-        enum fd_kind kind = kind_of(fd, &listener);
+        unsigned kind = kind_of(fd);
 
         if (kind != FD_OTHER)
-                set_kind(fd, FD_OTHER, 0);
-        if (kind == FD_CONNECTION) {
-                (void)atomic_fetch_sub(&connections, 1);
-                (void)atomic_fetch_sub(&listeners[listener]->connections, 1);
-        }
+                set_kind(fd, FD_OTHER);
+        if (kind == FD_CONNECTION)
+                connection_remove(fd);
         return sys_close(fd);
 }

@@ -5,22 +5,24 @@
  * Listening sockets that gRPC core did not make. The core of Debian 12 can only bind addresses
  * itself, so this file defines bind(), accept4(), shutdown() and close() in the executable, in
  * front of libc's: the core then takes the sockets that the main process has given us, cannot lose
- * a listener to a full descriptor table, cannot shut down a socket that other processes share, and
- * can be told to stop accepting.
+ * a listener to a full descriptor table, cannot shut down a socket that other processes share,
+ * keeps to the port's limits of connections, and can be told to stop accepting.
  */
 
 #include <stdbool.h>
 
+struct conf_port;
 struct stats_port;
 
 /*
  * The next bind() of this thread to LISTEN_PLACEHOLDER adopts fd, a listening socket, and closes
  * it: call grpc_server_add_http2_port() with that address right after. -1: none does. Its
- * connections are counted in stats, which outlives them. At most LISTEN_MAX. [main]
+ * connections keep to the limits of conf and are counted in stats, which both outlive them. At most
+ * LISTEN_MAX. [main]
  */
 #define LISTEN_MAX 64
 #define LISTEN_PLACEHOLDER "127.0.0.1:0"
-void listen_adopt(int fd, struct stats_port *stats);
+void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats);
 
 /* Every adopted socket stops accepting: its connections wait in the queue for another process.
  * [any] */

@@ -14,6 +14,7 @@
 #include "rpc/builtin.h"
 #include "rpc/certificate.h"
 #include "rpc/listen.h"
+#include "rpc/receive.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
 #include "util/clock.h"
@@ -252,6 +253,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
                 log_warning("libgrpc is version %s; brickd is made for %s", grpc_version_string(),
                             CORE_VERSION);
+        receive_init();
         grpc_init();
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
@@ -275,6 +277,12 @@ static grpc_arg int_arg(const char *key, int64_t value)
         };
 }
 
+/* Of a duration in ns; 0 is no limit. */
+static grpc_arg ms_arg(const char *key, int64_t ns)
+{
+        return int_arg(key, ns > 0 ? (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : INT32_MAX);
+}
+
 static grpc_server *server_new(const struct conf_port *conf)
 {
         grpc_arg args[] = {
@@ -284,20 +292,23 @@ static grpc_server *server_new(const struct conf_port *conf)
                 int_arg(GRPC_ARG_MAX_METADATA_SIZE, conf->max_metadata),
                 int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, conf->max_streams),
                 /* The core inflates before it looks at the size: 4 MiB of gzip can be 4 GiB. */
-                int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
+                int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+                        1 << GRPC_COMPRESS_NONE | conf->gzip << GRPC_COMPRESS_GZIP),
                 int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
                 /* 10 % of a small call's time, for counters that brickd has of its own. */
                 int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
                 /* As fast with the write hint as 64 KiB, and a stalled stream costs 19 KiB, not
                    124. */
                 int_arg(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 4096),
-                int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10000),
-                /* Dead peers are found; clients may ping as often as their usual settings make
-                   them. */
-                int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 120000),
-                int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000),
+                ms_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, conf->handshake),
+                ms_arg(GRPC_ARG_MAX_CONNECTION_IDLE_MS, conf->idle),
+                ms_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS, conf->age),
+                ms_arg(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, conf->age_grace),
+                ms_arg(GRPC_ARG_KEEPALIVE_TIME_MS, conf->keepalive_time),
+                ms_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, conf->keepalive_timeout),
                 int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-                int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000),
+                int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                        conf->client_ping_interval / NSEC_PER_MSEC),
         };
         const grpc_channel_args channel_args = { ELEMENTSOF(args), args };
 
@@ -363,9 +374,9 @@ static int listen_on(struct rpc_port *port, int fd)
                                                        : grpc_insecure_server_credentials_create();
         int bound;
 
-        listen_adopt(fd, port->stats);
+        listen_adopt(fd, port->conf, port->stats);
         bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
-        listen_adopt(-1, NULL);
+        listen_adopt(-1, NULL, NULL);
         grpc_server_credentials_release(credentials);
         return bound > 0 ? 0 : -EADDRNOTAVAIL;
 }

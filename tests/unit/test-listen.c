@@ -11,7 +11,14 @@
 #include <unistd.h>
 
 #include "conf/stats.h"
+#include "rpc/connection.h"
 #include "rpc/listen.h"
+
+static const struct conf_port port = {
+        .listen = "127.0.0.1:0",
+        .max_connections = 3,
+        .max_connections_per_address = 2,
+};
 
 /* The functions of libc that rpc/listen.c stands in front of, called as gRPC core calls them. */
 
@@ -44,7 +51,7 @@ static int adopt(int fd)
         int own = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert(own >= 0);
-        listen_adopt(fd, &stats);
+        listen_adopt(fd, &port, &stats);
         assert(bind(own, (struct sockaddr *)&address, sizeof address) == 0);
         return own;
 }
@@ -156,11 +163,69 @@ static void test_pause(int listener, int shared)
         (void)close(client);
 }
 
+/* Above the limits a client is sent away, and those that go make room. */
+static void test_limits(int listener)
+{
+        int a = client_new(listener), b = client_new(listener), c = client_new(listener);
+        int connection_a = take(listener), connection_b = take(listener), connection_c;
+
+        assert(connection_a >= 0 && connection_b >= 0 && listen_connections() == 2);
+        assert(take(listener) < 0 && errno == EAGAIN);
+        assert(is_closed(c) && listen_connections() == 2);
+        (void)close(c);
+        (void)close(connection_a);
+        c = client_new(listener);
+        assert((connection_c = take(listener)) >= 0);
+        (void)close(connection_b);
+        (void)close(connection_c);
+        (void)close(a);
+        (void)close(b);
+        (void)close(c);
+}
+
+/* What counts as one address. */
+static void test_addresses(void)
+{
+        static const struct conf_port one = { .listen = "one",
+                                              .max_connections = 4,
+                                              .max_connections_per_address = 1 };
+        struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001) };
+        struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+        const struct sockaddr local = { .sa_family = AF_UNIX };
+        const struct sockaddr *address = (const struct sockaddr *)&v6;
+        struct listener a = { .conf = &one, .stats = &stats };
+        struct listener b = { .conf = &port, .stats = &stats };
+        int fd = FD_MAX - 10;
+
+        assert(connection_add(fd, &a, (const struct sockaddr *)&v4));
+        assert(inet_pton(AF_INET6, "::ffff:10.0.0.1", &v6.sin6_addr) == 1);
+        assert(!connection_add(fd + 1, &a, address)); /* the same */
+        assert(inet_pton(AF_INET6, "::ffff:10.0.0.2", &v6.sin6_addr) == 1);
+        assert(connection_add(fd + 1, &a, address));
+        assert(connection_add(fd + 2, &b, address)); /* another port */
+        assert(inet_pton(AF_INET6, "2001:db8:0:1::1", &v6.sin6_addr) == 1);
+        assert(connection_add(fd + 3, &a, address));
+        assert(inet_pton(AF_INET6, "2001:db8:0:1:ffff::1", &v6.sin6_addr) == 1);
+        assert(!connection_add(fd + 4, &a, address)); /* the same network */
+        assert(connection_add(fd + 4, &a, &local));
+        assert(!connection_add(fd + 5, &a, &local)); /* the port is full */
+        assert(!connection_add(FD_MAX, &b, &local));
+        assert(connection_of(fd + 4)->peer == NULL && connection_of(fd + 5) == NULL);
+        assert(connection_count() == 5 && stats.connections == 5);
+        assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
+        assert(stats_get(&stats.counters.rejected[STATS_REJECTED_CONNECTIONS]) == 1);
+        for (int i = 0; i < 5; i++)
+                connection_remove(fd + i);
+        assert(connection_count() == 0);
+}
+
 int main(void)
 {
         int shared = listener_new(), listener = adopt(dup(shared));
 
         test_connections(listener);
+        test_limits(listener);
+        test_addresses();
         test_shutdown(shared);
         test_full(listener);
         test_any_error(listener);

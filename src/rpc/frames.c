@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "rpc/frames.h"
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+enum frame_type {
+        FRAME_HEADERS = 1,
+        FRAME_RST_STREAM = 3,
+        FRAME_CONTINUATION = 9,
+};
+
+#define FLAG_END_HEADERS 4
+
+static size_t min_size(size_t a, size_t b)
+{
+        return a < b ? a : b;
+}
+
+/* The first words of a connection; how many of the bytes are of them. */
+static size_t pass_preface(struct frames *frames, const uint8_t *p, size_t length)
+{
+        size_t n = min_size(length, sizeof preface - 1 - frames->preface);
+
+        if (memcmp(p, preface + frames->preface, n) != 0)
+                frames->opaque = true;
+        frames->preface += (uint8_t)n;
+        return n;
+}
+
+/* A head is complete. False: its header block is too large. */
+static bool pass_head(struct frames *frames, uint64_t max_block, unsigned *resets)
+{
+        const uint8_t *head = frames->head;
+
+        frames->n_head = 0;
+        frames->payload = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+        switch (head[3]) {
+        case FRAME_HEADERS:
+        case FRAME_CONTINUATION:
+                frames->block += FRAME_HEAD + frames->payload;
+                if (frames->block > max_block)
+                        return false;
+                if (head[4] & FLAG_END_HEADERS)
+                        frames->block = 0;
+                break;
+        case FRAME_RST_STREAM:
+                ++*resets;
+                break;
+        default:
+                break;
+        }
+        return true;
+}
+
+bool frames_pass(struct frames *frames, const void *bytes, size_t length, uint64_t max_block,
+                 unsigned *resets)
+{
+        const uint8_t *p = bytes, *end = p + length;
+
+        if (frames->preface < sizeof preface - 1)
+                p += pass_preface(frames, p, length);
+        if (frames->opaque)
+                return true;
+        while (p < end) {
+                size_t n = min_size((size_t)(end - p), frames->payload);
+
+                frames->payload -= (uint32_t)n;
+                p += n;
+                n = min_size((size_t)(end - p), FRAME_HEAD - frames->n_head);
+                memcpy(frames->head + frames->n_head, p, n);
+                frames->n_head += (uint8_t)n;
+                p += n;
+                if (frames->n_head == FRAME_HEAD && !pass_head(frames, max_block, resets))
+                        return false;
+        }
+        return true;
+}

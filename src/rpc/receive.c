@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rpc/connection.h"
+#include "rpc/receive.h"
+#include "util/clock.h"
+
+/* Bytes that the core may read from a connection before others have their turn. */
+#define TURN ((size_t)64 * 1024)
+
+/* A header block takes no more bytes on the wire than the metadata in it, unless it is made to. */
+#define BLOCK_FACTOR 2
+
+static ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
+{
+        return syscall(SYS_recvmsg, fd, message, flags);
+}
+
+static int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+        return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+}
+
+void receive_init(void)
+{
+}
+
+/*
+ * The connection's turn is over: the core is told that nothing has come. It waits for edges, so the
+ * edge is made anew. A read of the core's that has got something, but not all it has room for, goes
+ * on at once: it is told once to end, and once more to wait.
+ */
+static bool pause_reading(struct connection *connection, int fd)
+{
+        bool last = connection->filled;
+
+        if (connection->turn < TURN)
+                return false;
+        if (sys_epoll_ctl(connection->epoll, EPOLL_CTL_MOD, fd, &connection->event) < 0) {
+                connection->turn = 0; /* the core does not wait for it in this way */
+                return false;
+        }
+        if (last)
+                connection->turn = 0;
+        connection->filled = true;
+        return true;
+}
+
+static bool resets_allowed(struct connection *connection, unsigned resets)
+{
+        uint64_t second = clock_now() / NSEC_PER_SEC;
+
+        if (connection->second != second) {
+                connection->second = second;
+                connection->resets = 0;
+        }
+        connection->resets += resets;
+        return connection->resets <= connection->listener->conf->max_resets;
+}
+
+static size_t room_of(const struct msghdr *message)
+{
+        size_t room = 0;
+
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                room += message->msg_iov[i].iov_len;
+        return room;
+}
+
+/* As recvmsg(), but of at most so many bytes. */
+static ssize_t receive(int fd, struct msghdr *message, int flags, size_t most)
+{
+        struct iovec *last = message->msg_iov, whole;
+        size_t n = message->msg_iovlen;
+        ssize_t r;
+
+        for (; last->iov_len < most; last++)
+                most -= last->iov_len;
+        whole = *last;
+        last->iov_len = most;
+        message->msg_iovlen = (size_t)(last - message->msg_iov) + 1;
+        r = sys_recvmsg(fd, message, flags);
+        message->msg_iovlen = n;
+        *last = whole;
+        return r;
+}
+
+/* Within the connection's turn: the core soon has room for megabytes for a client that sends much.
+ */
+static ssize_t receive_in_turn(struct connection *connection, int fd, struct msghdr *message,
+                               int flags)
+{
+        size_t room = room_of(message), left = TURN - connection->turn;
+        ssize_t n;
+
+        n = room <= left ? sys_recvmsg(fd, message, flags) : receive(fd, message, flags, left);
+        if (n > 0) {
+                connection->turn += (size_t)n;
+                connection->filled = (size_t)n == room;
+        }
+        return n;
+}
+
+/* What has been read may go on to the core. */
+static bool inspect(struct connection *connection, const struct msghdr *message, size_t length)
+{
+        uint64_t max_block = BLOCK_FACTOR * (uint64_t)connection->listener->conf->max_metadata;
+        unsigned resets = 0;
+
+        for (size_t i = 0; length > 0; i++) {
+                const struct iovec *piece = &message->msg_iov[i];
+                size_t n = length < piece->iov_len ? length : piece->iov_len;
+
+                if (!frames_pass(&connection->frames, piece->iov_base, n, max_block, &resets)) {
+                        connection_reject(connection, STATS_REJECTED_HEADERS);
+                        return false;
+                }
+                length -= n;
+        }
+        if (resets > 0 && !resets_allowed(connection, resets)) {
+                connection_reject(connection, STATS_REJECTED_RESETS);
+                return false;
+        }
+        return true;
+}
+
+__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+        struct connection *connection = connection_of(fd);
+        ssize_t n;
+
+        if (!connection)
+                return sys_recvmsg(fd, message, flags);
+        if (pause_reading(connection, fd)) {
+                errno = EAGAIN;
+                return -1;
+        }
+        n = receive_in_turn(connection, fd, message, flags);
+        if (n > 0 && !inspect(connection, message, (size_t)n)) {
+                errno = ECONNRESET;
+                return -1;
+        }
+        return n;
+}
+
+__attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
+                                                     struct epoll_event *event)
+{
+        struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
+
+        if (connection) {
+                connection->epoll = epoll;
+                connection->event = *event;
+        }
+        return sys_epoll_ctl(epoll, op, fd, event);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "rpc/frames.h"
+
+/*
+ * The first byte says how long the pieces are in which the rest arrives. Where they are cut must
+ * make no difference.
+ */
+
+#define MAX_BLOCK 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        struct frames whole = { 0 }, pieces = { 0 };
+        unsigned whole_resets = 0, piece_resets = 0;
+        bool passes, ok = true;
+        size_t piece;
+
+        if (size == 0)
+                return 0;
+        piece = data[0] + 1u;
+        data++;
+        size--;
+        passes = frames_pass(&whole, data, size, MAX_BLOCK, &whole_resets);
+        for (size_t at = 0; ok && at < size; at += piece)
+                ok = frames_pass(&pieces, data + at, size - at < piece ? size - at : piece,
+                                 MAX_BLOCK, &piece_resets);
+        if (ok != passes || whole_resets != piece_resets)
+                abort();
+        return 0;
+}

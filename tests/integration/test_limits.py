@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""The limits of a port, as a client meets them."""
+import os
+import socket
+import threading
+import time
+
+import grpc
+
+from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for
+
+generate_stubs()
+from protocols.grpc.llm import llm_pb2  # noqa: E402
+
+ECHO = "  - { name: echo, module: " + os.path.join(BUILD, "src", "bricks") + "/echo.so, options: { type: LLM } }\n"
+HELLO = llm_pb2.LLMRequest(prompt="hello").SerializeToString()
+UNARY = path("LLM", "Unary")
+
+
+def daemon(limits, more=""):
+    return Brickd(ECHO, extra="log: { access: off }", port_extra=f"    limits: {limits}\n{more}")
+
+
+def connect(address, source="127.0.0.1"):
+    return socket.create_connection(address, timeout=5, source_address=(source, 0))
+
+
+def is_closed(s):
+    """What a client without a word finds: brickd's settings, or nothing more."""
+    s.settimeout(5)
+    try:
+        return s.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@test
+def connections_of_a_port_are_bounded():
+    with daemon("{ connections: 4 }") as d:
+        held = [connect(("127.0.0.1", d.port), f"127.0.0.{i + 1}") for i in range(4)]
+        assert not any(is_closed(s) for s in held)
+        assert is_closed(connect(("127.0.0.1", d.port)))
+        wait_for("a line in the log", lambda: "limits.connections allows" in d.log(), 5)
+        held.pop().close()
+        wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))), 5)
+
+
+@test
+def connections_of_an_address_are_bounded():
+    with daemon("{ connections_per_address: 2 }") as d:
+        held = [connect(("127.0.0.1", d.port), "127.0.0.2") for _ in range(2)]
+        assert not any(is_closed(s) for s in held)
+        assert is_closed(connect(("127.0.0.1", d.port), "127.0.0.2"))
+        wait_for("a line in the log", lambda: "connections_per_address" in d.log(), 5)
+        assert "of 127.0.0.2 to 127.0.0.1" in d.log(), d.log()
+        eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another address")
+
+
+@test
+def compressed_requests_are_an_option():
+    request = llm_pb2.LLMRequest(prompt="hello " * 1000).SerializeToString()
+    for more, expected in (("", "UNIMPLEMENTED"), ("    compression: gzip", "OK")):
+        with daemon("{}", more) as d:
+            try:
+                reply = d.channel().unary_unary(UNARY)(request, timeout=10, compression=grpc.Compression.Gzip)
+                assert llm_pb2.LLMResponse.FromString(reply).text == "Echo: " + "hello " * 1000
+                status = "OK"
+            except grpc.RpcError as e:
+                status = e.code().name
+            eq(status, expected, more)
+            eq(call(d.channel(), UNARY, request)[1], "OK", "plain")
+
+
+def calls_while(channel, seconds):
+    """What unary calls in a row see: their failures."""
+    failures, count, end = [], 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        status, details = call(channel, UNARY, HELLO)[1:3]
+        count += 1
+        if status != "OK":
+            failures.append(f"{status} {details}")
+    return count, failures
+
+
+@test
+def the_age_of_connections_loses_no_call():
+    with daemon("{ age: 50ms, age_grace: 5s }") as d:
+        accepted, results = set(), []
+
+        def run():
+            results.append(calls_while(d.channel(), 2))
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            with open(f"/proc/{d.workers()[0]}/net/tcp") as f:
+                accepted |= {line.split()[2] for line in f if line.split()[1].endswith(f":{d.port:04X}")}
+            time.sleep(0.02)
+        count = sum(n for n, _ in results)
+        print(f"# {count} calls over at least {len(accepted)} connections")
+        eq([f for _, failures in results for f in failures], [])
+        assert count > 200 and len(accepted) > 20, (count, len(accepted))
+
+
+@test
+def the_grace_of_an_old_connection_ends():
+    common = ECHO.replace("echo,", "common,").replace("LLM", "Common")
+    with Brickd(common, port_extra="    limits: { age: 100ms, age_grace: 300ms }") as d:
+        start = time.monotonic()
+        rpc = d.channel().stream_stream(path("Common", "BidiStreaming"))
+        stop = threading.Event()
+        stream = rpc(iter(lambda: stop.wait(0.05) and None or b"", None), timeout=10)
+        try:
+            for _ in stream:
+                pass
+        except grpc.RpcError as e:
+            eq(e.code().name, "UNAVAILABLE", e.details())
+        stop.set()
+        took = time.monotonic() - start
+        assert 0.3 < took < 3, took
+
+
+@test
+def an_idle_connection_is_closed():
+    with daemon("{ idle: 300ms }") as d:
+        channel = d.channel()
+        states = []
+        channel.subscribe(states.append)
+        for _ in range(2):
+            eq(call(channel, UNARY, HELLO)[1], "OK")
+            del states[:]
+            wait_for("the end of the connection", lambda: grpc.ChannelConnectivity.IDLE in states, 5)
+
+
+@test
+def a_handshake_has_its_time():
+    with daemon("{ handshake: 1s }") as d:
+        start = time.monotonic()
+        s = connect(("127.0.0.1", d.port))
+        s.settimeout(10)
+        while s.recv(1000):
+            pass
+        assert 0.5 < time.monotonic() - start < 5
+
+
+@test
+def a_dead_connection_is_found():
+    with daemon("{ keepalive: { time: 1s, timeout: 1s } }") as d:
+        start = time.monotonic()
+        s = connect(("127.0.0.1", d.port))
+        s.settimeout(10)
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5))  # settings, then silence
+        while s.recv(1000):
+            pass
+        assert 1.5 < time.monotonic() - start < 6, time.monotonic() - start
+
+
+main()

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rpc/connection.h"
+#include "rpc/receive.h"
+
+/* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
+
+#define TOTAL (1 << 20)
+#define TURN_MAX (64 * 1024)
+
+static const struct conf_port port = {
+        .listen = "test",
+        .max_connections = 10,
+        .max_connections_per_address = 10,
+        .max_metadata = 1000,
+        .max_resets = 5,
+};
+
+static struct stats_port stats;
+static struct listener listener = { .conf = &port, .stats = &stats };
+static char sent[TOTAL], received[TOTAL];
+
+/* A pair whose second end is a connection that waits in epoll. */
+static int pair_new(int ret_pair[2])
+{
+        const struct sockaddr local = { .sa_family = AF_UNIX };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+        int epoll = epoll_create1(EPOLL_CLOEXEC), size = 4 * TOTAL;
+
+        assert(epoll >= 0);
+        assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ret_pair) == 0);
+        (void)setsockopt(ret_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+        assert(connection_add(ret_pair[1], &listener, &local));
+        event.data.fd = ret_pair[1];
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, ret_pair[1], &event) == 0);
+        return epoll;
+}
+
+static void pair_done(int epoll, const int pair[2])
+{
+        connection_remove(pair[1]);
+        (void)close(epoll);
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+}
+
+/*
+ * As the core reads: into two pieces until they are full or nothing has come, then again, until
+ * nothing has come at all. Gives the bytes of one turn.
+ */
+static size_t read_turn(int fd, char *to, size_t room)
+{
+        size_t turn = 0;
+
+        for (;;) {
+                size_t got = 0;
+
+                while (got < room) {
+                        struct iovec pieces[] = {
+                                { to + turn + got, (room - got) / 2 },
+                                { to + turn + got + (room - got) / 2,
+                                  room - got - (room - got) / 2 },
+                        };
+                        struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
+                        ssize_t n = recvmsg(fd, &message, 0);
+
+                        assert(message.msg_iovlen == 2);
+                        if (n < 0 && errno == EAGAIN && got == 0)
+                                return turn;
+                        if (n < 0 && errno == EAGAIN)
+                                break;
+                        assert(n > 0);
+                        got += (size_t)n;
+                }
+                turn += got;
+        }
+}
+
+/* Whatever the core's buffers, a turn ends, and nothing is lost. */
+static void test_turns(size_t room)
+{
+        size_t written = 0, got = 0, turns = 0;
+        int pair[2], epoll = pair_new(pair);
+
+        while (got < TOTAL - room) {
+                struct epoll_event event;
+                size_t turn;
+                ssize_t n;
+
+                n = write(pair[0], sent + written, TOTAL - written);
+                written += n > 0 ? (size_t)n : 0;
+                assert(epoll_wait(epoll, &event, 1, 2000) == 1);
+                turn = read_turn(pair[1], received + got, room);
+                assert(turn <= TURN_MAX);
+                got += turn;
+                turns++;
+        }
+        assert(memcmp(sent, received, got) == 0);
+        assert(turns <= 2 * TOTAL / TURN_MAX + 2);
+        pair_done(epoll, pair);
+}
+
+static ssize_t send_and_read(const int pair[2], const char *bytes, size_t length)
+{
+        char buffer[1024];
+        struct iovec piece = { buffer, sizeof buffer };
+        struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+        assert(write(pair[0], bytes, length) == (ssize_t)length);
+        return recvmsg(pair[1], &message, 0);
+}
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define RST_STREAM "\0\0\4\3\0\0\0\0\1\0\0\0\x8"
+
+static void test_refused(void)
+{
+        int pair[2], epoll = pair_new(pair);
+
+        assert(send_and_read(pair, PREFACE, strlen(PREFACE)) > 0);
+        assert(send_and_read(pair, "\0\x4\0\x1\0\0\0\0\1", 9) > 0);
+        assert(send_and_read(pair, "\0\x8\0\x1\0\0\0\0\1", 9) > 0); /* that was payload */
+        pair_done(epoll, pair);
+
+        epoll = pair_new(pair);
+        assert(send_and_read(pair, PREFACE, strlen(PREFACE)) > 0);
+        assert(send_and_read(pair, "\0\x8\0\x1\0\0\0\0\1", 9) < 0 && errno == ECONNRESET);
+        pair_done(epoll, pair);
+
+        epoll = pair_new(pair);
+        assert(send_and_read(pair, PREFACE, strlen(PREFACE)) > 0);
+        for (int i = 0; i < 5; i++)
+                assert(send_and_read(pair, RST_STREAM, sizeof RST_STREAM - 1) > 0);
+        /* The second may just have ended. */
+        for (int i = 0; i < 5; i++)
+                if (send_and_read(pair, RST_STREAM, sizeof RST_STREAM - 1) < 0)
+                        break;
+        assert(send_and_read(pair, RST_STREAM, sizeof RST_STREAM - 1) < 0 && errno == ECONNRESET);
+        pair_done(epoll, pair);
+}
+
+int main(void)
+{
+        receive_init();
+        for (size_t i = 0; i < TOTAL; i++)
+                sent[i] = (char)(i * 7 + i / 251);
+        test_turns(8192);
+        test_turns(1000);
+        test_turns(65536);
+        test_turns(300000);
+        test_refused();
+        return 0;
+}
