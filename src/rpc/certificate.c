@@ -27,7 +27,6 @@ static void x509_list_free(x509_list *list)
 }
 
 DEFINE_CLEANUP(BIO *, BIO_free_all);
-DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
 DEFINE_CLEANUP(SSL_CTX *, SSL_CTX_free);
 DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(x509_list *, x509_list_free);

@@ -151,8 +151,8 @@ static void replace(struct tls *tls, bool again)
                         log_mistakes(tls, LOG_LEVEL_ERROR, diag, "; what was in use before stays");
                 return;
         }
-        what = tls->broken > 0 ? "right again: the new certificate is in use, valid until"
-                               : "the new certificate is in use, valid until";
+        what = tls->broken > 0 ? "right again: the new files are in use, the certificate until"
+                               : "the new files are in use, the certificate until";
         say(tls, LOG_LEVEL_NOTICE, tls->port->node, what, tls->chain.validity.ends);
         tls->broken = 0;
 }

@@ -261,7 +261,7 @@ def certificates_change_while_calls_go_on():
         load.round_trip()
         load.stop()
         eq(sorted(d.workers()), workers)
-        eq(len(re.findall(r"ports\[0\]\.tls: the new certificate is in use, valid until 2", d.log())), 2, d.log())
+        eq(len(re.findall(r"ports\[0\]\.tls: the new files are in use, the certificate until 2", d.log())), 2, d.log())
         assert " error " not in d.log(), d.log()
 
 
@@ -306,7 +306,7 @@ def what_is_wrong_does_not_replace_what_is_right():
 
         copy(other[1], port.key)
         wait_served(d, other, 6)
-        eq(len(re.findall("right again: the new certificate is in use", d.log())), 1, d.log())
+        eq(len(re.findall("right again: the new files are in use", d.log())), 1, d.log())
         eq(len(errors()), 2)
 
 
