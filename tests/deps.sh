@@ -6,12 +6,12 @@ set -eu
 packages='
 	gcc g++ libc6-dev meson ninja-build pkg-config scdoc
 	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
-	libcurl4-openssl-dev libjansson-dev libpcre2-dev libsqlite3-dev libssl-dev libsystemd-dev
+	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libpcre2-dev libsqlite3-dev libssl-dev libsystemd-dev
 	libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-14-dev
 	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
 	bash-completion curl groff-base iproute2 libnghttp2-dev man-db nghttp2-client openssl procps
-	valgrind
+	prometheus valgrind
 	systemd util-linux
 '
 # npm comes with nodejs where that is not Debian's
@@ -52,5 +52,16 @@ echo "installing:$missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt update
+case "$missing " in
+*" prometheus "*)
+	# A test runs one of its own. The package would start another, now and at every boot.
+	unit=/etc/systemd/system/prometheus.service
+	if [ ! -e $unit ] && [ ! -L $unit ]; then
+		$root mkdir -p /etc/systemd/system
+		$root ln -s /dev/null $unit
+		echo "deps.sh: the service prometheus is masked; systemctl unmask prometheus undoes that" >&2
+	fi
+	;;
+esac
 # shellcheck disable=SC2086
 apt install --no-install-recommends $missing

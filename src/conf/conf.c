@@ -400,6 +400,37 @@ static int read_ports(struct conf *conf, struct diag *diag)
         return 0;
 }
 
+static int read_metrics(struct conf *conf, struct diag *diag)
+{
+        const struct node *node = good(conf->root, "metrics"), *listen = good(node, "listen");
+        struct conf_port *port;
+        int r;
+
+        if (!listen || node_is_null(listen))
+                return 0;
+        port = document_alloc(conf->document, sizeof *port);
+        if (!port)
+                return -ENOMEM;
+        port->node = node;
+        port->allow_insecure = get_bool(node, "allow_insecure");
+        r = listen_parse(conf->document, listen, port, diag);
+        if (r < 0)
+                return r == -EINVAL ? 0 : r;
+        listen_parse_access(good(node, "mode"), good(node, "owner"), good(node, "group"), port,
+                            diag);
+        if (!listen_is_local(port) && !port->allow_insecure && good(node, "allow_insecure"))
+                diag_add(diag, listen,
+                         "other machines could read the metrics at %s; listen on 127.0.0.1, or say "
+                         "allow_insecure: true here",
+                         port->listen);
+        for (size_t i = 0; i < conf->n_ports; i++)
+                if (conf->ports[i].listen && listen_clash(&conf->ports[i], port))
+                        diag_add(diag, listen, "the port on line %u listens there already",
+                                 node_get(conf->ports[i].node, "listen")->line);
+        conf->metrics = port;
+        return 0;
+}
+
 static unsigned n_cores(void)
 {
         cpu_set_t set;
@@ -482,6 +513,9 @@ static int parse(struct conf **ret, const char *name, const char *bytes, size_t 
         if (r < 0)
                 return r;
         r = read_ports(conf, diag);
+        if (r < 0)
+                return r;
+        r = read_metrics(conf, diag);
         if (r < 0)
                 return r;
         read_rest(conf);

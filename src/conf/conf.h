@@ -113,7 +113,8 @@ struct conf {
 
         unsigned workers; /* "auto" is already one per core */
         const char *module_dir;
-        const char *control; /* path of the control socket; NULL: none */
+        const char *control;       /* path of the control socket; NULL: none */
+        struct conf_port *metrics; /* only where to listen, and for whom; NULL: nowhere */
 
         int64_t drain_grace;     /* ns that running calls get on a stop */
         int64_t drain_lame_duck; /* ns of serving on after health says NOT_SERVING */

@@ -214,6 +214,15 @@ void stats_add(void *to, const void *from, size_t size)
                 stats_count(&target[i], stats_get(&source[i]));
 }
 
+uint64_t stats_observed(const struct stats_histogram *histogram)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i <= STATS_BUCKETS; i++)
+                sum += stats_get(&histogram->buckets[i]);
+        return sum;
+}
+
 uint64_t stats_ended(const struct stats_method *method)
 {
         uint64_t sum = 0;

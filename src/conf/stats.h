@@ -111,7 +111,7 @@ struct stats_brick {
         atomic_uint in_flight; /* calls the brick holds; any thread */
         atomic_uint queued;    /* calls that wait for it; under the instance's lock */
         atomic_uint type;      /* BRICK_TYPE_* */
-        atomic_uint methods;   /* 1 << BRICK_METHOD_* */
+        atomic_uint methods;   /* 1 << BRICK_METHOD_*: those that ports serve */
         struct stats_health health;
 };
 
@@ -224,6 +224,9 @@ static inline void stats_reject(struct stats_port *port, enum stats_reason reaso
 
 /* Adds counters of `size` bytes, a structure of nothing else. `to` has one writer. */
 void stats_add(void *to, const void *from, size_t size);
+
+/* How many times. */
+uint64_t stats_observed(const struct stats_histogram *histogram);
 
 /* Calls of the method that have ended, however. */
 uint64_t stats_ended(const struct stats_method *method);

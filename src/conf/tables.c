@@ -336,6 +336,32 @@ static const struct option_spec logging[] = {
         {},
 };
 
+static const struct option_spec metrics[] = {
+        { .name = "listen",
+          .type = OPTION_STRING,
+          .flags = OPTION_NULLABLE,
+          .help = "host:port, unix:/path, unix:@name or systemd:NAME to answer HTTP at: /metrics "
+                  "for "
+                  "Prometheus, /livez, /readyz; null: nowhere" },
+        { .name = "mode",
+          .type = OPTION_STRING,
+          .pattern = "^0?[0-7]{3}$",
+          .expected = "an octal mode such as 0660",
+          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, "
+                  "else 0600" },
+        { .name = "owner",
+          .type = OPTION_STRING,
+          .help = "owner of the file of a unix socket: a user's name or number" },
+        { .name = "group",
+          .type = OPTION_STRING,
+          .help = "group of the file of a unix socket: a group's name or number" },
+        { .name = "allow_insecure",
+          .type = OPTION_BOOL,
+          .fallback = "false",
+          .help = "let other machines read the metrics, which are plain text for everybody" },
+        {},
+};
+
 const struct option_spec conf_options[] = {
         { .name = "ports",
           .type = OPTION_MAP,
@@ -390,5 +416,10 @@ const struct option_spec conf_options[] = {
           .fallback = "{}",
           .table = logging,
           .help = "what to log, and where" },
+        { .name = "metrics",
+          .type = OPTION_MAP,
+          .fallback = "{}",
+          .table = metrics,
+          .help = "what brickd tells of itself over HTTP" },
         {},
 };

@@ -7,6 +7,7 @@
 #include "conf/diag.h"
 #include "manager/generation.h"
 #include "manager/socket.h"
+#include "manager/tally.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -124,6 +125,7 @@ static void release_sockets(struct generation *g)
                 (void)socket_unref(g->sockets[i]);
         g->sockets = (free(g->sockets), NULL);
         g->n_sockets = 0;
+        g->metrics = socket_unref(g->metrics);
 }
 
 /* The last thing that any caller does: the owner may free g. */
@@ -139,17 +141,23 @@ static void generation_settle(struct generation *g)
 }
 
 /* Only now: until the new configuration serves, the old one's word counts. */
-static void set_access(struct generation *g)
+static void set_access(struct socket *socket, const struct conf_port *port)
 {
-        for (size_t i = 0; i < g->n_sockets; i++) {
-                _cleanup_free_ char *why = NULL;
-                int r;
+        _cleanup_free_ char *why = NULL;
+        int r;
 
-                r = socket_set_access(g->sockets[i], &g->conf->ports[i], &why);
-                if (r < 0)
-                        log_warning("%s keeps the mode and owner that it has: %s",
-                                    g->sockets[i]->listen, why ? why : strerror(-r));
-        }
+        r = socket_set_access(socket, port, &why);
+        if (r < 0)
+                log_warning("%s keeps the mode and owner that it has: %s", socket->listen,
+                            why ? why : strerror(-r));
+}
+
+static void set_all_access(struct generation *g)
+{
+        for (size_t i = 0; i < g->n_sockets; i++)
+                set_access(g->sockets[i], &g->conf->ports[i]);
+        if (g->metrics)
+                set_access(g->metrics, g->conf->metrics);
 }
 
 static void send_log_levels(const struct generation *g, struct process *process)
@@ -175,7 +183,7 @@ static void on_ready(struct process *process, void *user)
         if (g->state != GENERATION_STARTING || generation_count_ready(g) < g->n_slots)
                 return;
         g->state = GENERATION_SERVING;
-        set_access(g);
+        set_all_access(g);
         g->ops->ready(g, g->user);
 }
 
@@ -222,10 +230,12 @@ static int slot_start(struct slot *slot)
 
 static void slot_start_again(struct slot *slot)
 {
+        struct generation *g = slot->generation;
         int r = slot_start(slot);
 
         if (r == 0) {
                 slot->restarts++;
+                g->tally->restarts++;
                 return;
         }
         (void)log_errno(r, "Cannot start worker %u again: %s: %m", slot->index, spawn_executable());
@@ -305,6 +315,8 @@ static void on_gone(struct process *process, void *user)
         struct generation *g = slot->generation;
         _cleanup_(process_freep) struct process *dead = TAKE_PTR(slot->process);
 
+        if (g->tally && g->conf)
+                (void)tally_add(g->tally, g->conf, dead->stats, TALLY_DEAD);
         switch (g->state) {
         case GENERATION_STARTING:
                 if (g->check && g->conf && dead->ready > 0)
@@ -397,23 +409,25 @@ static struct socket *find_socket(const struct generation *g, const char *listen
         return NULL;
 }
 
-static int open_port(struct generation *g, const struct conf_port *port,
-                     const struct generation *previous, const struct inherited *inherited)
+static struct socket *find_metrics(const struct generation *g, const char *listen)
 {
-        struct socket *kept = find_socket(previous, port->listen);
+        return g && g->metrics && strcmp(g->metrics->listen, listen) == 0 ? g->metrics : NULL;
+}
+
+static int open_socket(struct generation *g, const struct conf_port *port, struct socket *kept,
+                       const struct inherited *inherited, struct socket **ret)
+{
         _cleanup_free_ char *why = NULL;
         char *text = NULL;
         int r;
 
         if (kept) {
-                g->sockets[g->n_sockets++] = socket_ref(kept);
+                *ret = socket_ref(kept);
                 return 0;
         }
-        r = socket_open(&g->sockets[g->n_sockets], port, inherited, &why);
-        if (r == 0) {
-                g->n_sockets++;
+        r = socket_open(ret, port, inherited, &why);
+        if (r == 0)
                 return 0;
-        }
         g->exit_status = EX_UNAVAILABLE;
         if (asprintf(&text, "Cannot listen on %s: %s", port->listen, why ? why : strerror(-r)) > 0)
                 add_reason(g, text);
@@ -428,8 +442,18 @@ static int open_ports(struct generation *g, const struct generation *previous,
         g->sockets = calloc(g->conf->n_ports + 1, sizeof(struct socket *));
         if (!g->sockets)
                 return -ENOMEM;
-        for (size_t i = 0; r == 0 && i < g->conf->n_ports; i++)
-                r = open_port(g, &g->conf->ports[i], previous, inherited);
+        for (size_t i = 0; r == 0 && i < g->conf->n_ports; i++) {
+                const struct conf_port *port = &g->conf->ports[i];
+
+                r = open_socket(g, port, find_socket(previous, port->listen), inherited,
+                                &g->sockets[i]);
+                if (r == 0)
+                        g->n_sockets++;
+        }
+        if (r == 0 && g->conf->metrics)
+                r = open_socket(g, g->conf->metrics,
+                                find_metrics(previous, g->conf->metrics->listen), inherited,
+                                &g->metrics);
         return r;
 }
 

@@ -25,6 +25,7 @@ struct diag;
 struct generation;
 struct inherited;
 struct socket;
+struct tally;
 
 enum generation_state {
         GENERATION_NEW,
@@ -55,6 +56,7 @@ struct generation {
         unsigned number;
         enum generation_state state;
         struct processes *processes;
+        struct tally *tally; /* gets what its workers have counted; NULL: nobody does */
         const struct generation_ops *ops;
         void *user;
         struct generation *next; /* the owner's */
@@ -67,6 +69,7 @@ struct generation {
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;
+        struct socket *metrics; /* NULL: the configuration wants none */
         struct slot *slots;
         size_t n_slots;
         bool silent; /* a worker had to be killed for its silence; none has answered since */

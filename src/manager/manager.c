@@ -8,8 +8,10 @@
 
 #include "conf/conf.h"
 #include "manager/bus.h"
+#include "manager/http.h"
 #include "manager/manager.h"
 #include "manager/report.h"
+#include "manager/tally.h"
 #include "util/clock.h"
 
 /* Without a watchdog of systemd's: how long a worker may be silent. */
@@ -133,6 +135,8 @@ void manager_stop(struct manager *m)
 static void set_verdict(struct manager *m, const struct generation *g, bool ok, char *text)
 {
         free(m->verdict.text);
+        m->reloads += ok;
+        m->reloads_failed += !ok;
         m->verdict = (struct verdict){
                 .generation = g->number,
                 .ok = ok,
@@ -249,6 +253,7 @@ static void on_ready(struct generation *g, void *user)
         apply_log(g->conf, old ? old->conf : NULL);
         announce(m, old);
         bus_listen(m->bus, g->conf->control);
+        http_listen(m->http, g->metrics);
         if (old) {
                 old->next = m->old;
                 m->old = old;
@@ -300,6 +305,7 @@ static int start_next(struct manager *m)
         r = generation_new(&m->next, m->file, ++m->last_number, m->processes, &ops, m);
         if (r < 0)
                 return log_errno(r, "Cannot read %s: %m", m->file);
+        m->next->tally = m->tally;
         r = generation_load(m->next);
         if (r == 0 && !m->current)
                 r = m->next->conf ? log_open(m->next->conf->log_target, m->next->conf->log_level)
@@ -308,6 +314,8 @@ static int start_next(struct manager *m)
                 extend_timeout(m->next->conf);
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
+        if (r == 0 && !m->current)
+                http_listen(m->http, m->next->metrics); /* that it lives shows before it serves */
         if (r < 0)
                 on_failed(m->next, m);
         return 0;
@@ -429,6 +437,7 @@ static struct manager *manager_free(struct manager *m)
 {
         if (!m)
                 return NULL;
+        (void)http_free(m->http);
         (void)bus_free(m->bus);
         (void)generation_free(m->next);
         (void)generation_free(m->current);
@@ -438,6 +447,7 @@ static struct manager *manager_free(struct manager *m)
                 m->old = g->next;
                 (void)generation_free(g);
         }
+        (void)tally_free(m->tally);
         (void)processes_free(m->processes);
         inherited_done(&m->inherited);
         sd_event_source_disable_unref(m->reload);
@@ -507,6 +517,12 @@ static int manager_new(struct manager **ret, const char *file)
         if (r < 0)
                 return r;
         r = bus_new(&m->bus, m);
+        if (r < 0)
+                return r;
+        r = http_new(&m->http, m);
+        if (r < 0)
+                return r;
+        r = tally_new(&m->tally);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);

@@ -26,6 +26,8 @@
 #include "util/log.h"
 
 struct bus;
+struct http;
+struct tally;
 
 enum stage {
         STAGE_STARTING,
@@ -51,12 +53,16 @@ struct manager {
         struct processes *processes;
         struct inherited inherited;
         struct bus *bus;
+        struct http *http;
+        struct tally *tally; /* of the workers that are gone */
 
         struct generation *current; /* serves; NULL: not yet, or all gone */
         struct generation *next;    /* starts */
         struct generation *old;     /* drain */
         unsigned last_number;
         struct verdict verdict;
+        unsigned reloads; /* that have succeeded, */
+        unsigned reloads_failed;
 
         uint64_t started;  /* clock_now() */
         uint64_t begun;    /* clock_now() of the last reload */
@@ -85,3 +91,9 @@ bool manager_drains_before(const struct manager *m, unsigned generation);
 
 /* Everything about it as one JSON object. */
 int manager_status(const struct manager *m, char **ret);
+
+/* What all workers have counted, those that live included. */
+int manager_tally(const struct manager *m, struct tally **ret);
+
+/* The same, and more, as text for Prometheus. */
+int manager_metrics(const struct manager *m, char **ret, size_t *ret_length);

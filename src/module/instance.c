@@ -177,7 +177,6 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
                 return -EINVAL;
         }
         atomic_store(&stats->type, instance->type);
-        atomic_store(&stats->methods, instance->brick->methods);
         /* One call per thread: more would only wait inside the brick's start(). */
         if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
                 instance->limits.concurrency = instance->limits.threads;

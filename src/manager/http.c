@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "conf/conf.h"
+#include "manager/http.h"
+#include "manager/manager.h"
+#include "manager/tally.h"
+#include "util/clock.h"
+
+#define CONNECTIONS_MAX 16
+#define CONNECTIONS_LEAVING 16 /* beside them: the oldest, which have been told to go */
+#define CONNECTION_TIME (10 * NSEC_PER_SEC)
+#define CONNECTION_MEMORY ((size_t)16 * 1024) /* the request, and the head of the answer */
+
+#define PLAIN "text/plain; charset=utf-8"
+
+struct http {
+        struct manager *manager;
+        struct socket *socket;
+        struct MHD_Daemon *daemon;
+        sd_event_source *io;
+        sd_event_source *time;          /* when the daemon wants to run without being asked */
+        struct connection *connections; /* from the oldest on */
+};
+
+struct connection {
+        struct http *http;
+        struct connection *next; /* the newer one */
+        sd_event_source *deadline;
+        int fd;
+        bool leaving;
+};
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* Takes the text. */
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
+                              char *text, size_t length)
+{
+        struct MHD_Response *response = MHD_create_response_from_buffer(length, text,
+                                                                        MHD_RESPMEM_MUST_FREE);
+        enum MHD_Result result;
+
+        if (!response) {
+                free(text);
+                return MHD_NO;
+        }
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+                (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        result = MHD_queue_response(connection, status, response);
+        MHD_destroy_response(response);
+        return result;
+}
+
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
+                                   const char *text)
+{
+        char *copy = strdup(text);
+
+        return copy ? answer(connection, status, PLAIN, copy, strlen(copy)) : MHD_NO;
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *connection, const struct manager *m)
+{
+        char *text = NULL;
+        size_t length;
+
+        if (manager_metrics(m, &text, &length) < 0) {
+                free(text);
+                return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+        }
+        return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text,
+                      length);
+}
+
+/* NULL: it is. */
+static const char *why_not_ready(const struct manager *m)
+{
+        if (m->stage == STAGE_STARTING)
+                return "starting";
+        if (m->stage == STAGE_STOPPING)
+                return "stopping";
+        return m->current && generation_count_ready(m->current) > 0 ? NULL : "no worker is ready";
+}
+
+static void put_reasons(FILE *f, const struct tally *tally)
+{
+        for (size_t i = 0; i < tally->n_bricks; i++)
+                if (tally->bricks[i]->sick > 0)
+                        (void)fprintf(f, "brick '%s' is not healthy: %s\n", tally->bricks[i]->name,
+                                      *tally->bricks[i]->reason ? tally->bricks[i]->reason
+                                                                : "it does not say why");
+}
+
+static enum MHD_Result answer_ready(struct MHD_Connection *connection, const struct manager *m)
+{
+        _cleanup_(tally_freep) struct tally *tally = NULL;
+        const char *why_not = why_not_ready(m);
+        char *text = NULL;
+        size_t length;
+        FILE *f;
+
+        if (manager_tally(m, &tally) < 0)
+                return MHD_NO;
+        f = open_memstream(&text, &length);
+        if (!f)
+                return MHD_NO;
+        if (why_not)
+                (void)fprintf(f, "not ready: %s\n", why_not);
+        else
+                (void)fputs("ready\n", f);
+        put_reasons(f, tally);
+        if (fclose(f) != 0) {
+                free(text);
+                return MHD_NO;
+        }
+        return answer(connection, why_not ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, PLAIN, text,
+                      length);
+}
+
+/* Called once the head of the request has come; its body, if any, is of no interest. */
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *body,
+                                  size_t *body_size, void **state)
+{
+        const struct http *http = user;
+
+        if (strcmp(url, "/metrics") != 0 && strcmp(url, "/livez") != 0 &&
+            strcmp(url, "/readyz") != 0)
+                return answer_text(connection, MHD_HTTP_NOT_FOUND,
+                                   "There are /metrics, /livez and /readyz.\n");
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+                return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+                                   "This can only be read.\n");
+        if (strcmp(url, "/metrics") == 0)
+                return answer_metrics(connection, http->manager);
+        if (strcmp(url, "/readyz") == 0)
+                return answer_ready(connection, http->manager);
+        return answer_text(connection, MHD_HTTP_OK, "alive\n");
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+/* The daemon sees that the socket is down, and closes it. */
+static void leave(struct connection *c)
+{
+        c->leaving = true;
+        (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
+{
+        leave(user);
+        return 0;
+}
+
+/* Whoever fills all places does not keep others out: the oldest goes. */
+static void make_room(struct http *http)
+{
+        struct connection *oldest = NULL;
+        unsigned n = 0;
+
+        for (struct connection *c = http->connections; c; c = c->next) {
+                if (c->leaving)
+                        continue;
+                if (!oldest)
+                        oldest = c;
+                n++;
+        }
+        if (n > CONNECTIONS_MAX)
+                leave(oldest);
+}
+
+static void connection_new(struct http *http, struct MHD_Connection *connection, void **ret)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+                connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct connection *c = calloc(1, sizeof *c), **link;
+
+        if (!c || !info) {
+                free(c);
+                return; /* the daemon's own limit of idle time is left */
+        }
+        c->http = http;
+        c->fd = info->connect_fd;
+        (void)sd_event_add_time_relative(http->manager->event, &c->deadline, CLOCK_MONOTONIC,
+                                         CONNECTION_TIME / NSEC_PER_USEC, 0, on_deadline, c);
+        for (link = &http->connections; *link; link = &(*link)->next)
+                ;
+        *link = c;
+        make_room(http);
+        *ret = c;
+}
+
+static void connection_free(struct connection *c)
+{
+        struct connection **link = &c->http->connections;
+
+        while (*link != c)
+                link = &(*link)->next;
+        *link = c->next;
+        sd_event_source_disable_unref(c->deadline);
+        free(c);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                connection_new(user, connection, state);
+        } else if (*state) {
+                connection_free(*state);
+                *state = NULL;
+        }
+}
+
+/* --- the daemon ------------------------------------------------------------------------------- */
+
+static void run(struct http *http)
+{
+        MHD_UNSIGNED_LONG_LONG ms;
+
+        (void)MHD_run(http->daemon);
+        if (MHD_get_timeout(http->daemon, &ms) == MHD_YES) {
+                (void)sd_event_source_set_time_relative(http->time, ms * 1000);
+                (void)sd_event_source_set_enabled(http->time, SD_EVENT_ONESHOT);
+        } else {
+                (void)sd_event_source_set_enabled(http->time, SD_EVENT_OFF);
+        }
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *user)
+{
+        run(user);
+        return 0;
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *user)
+{
+        run(user);
+        return 0;
+}
+
+static void stop(struct http *http)
+{
+        http->io = sd_event_source_disable_unref(http->io);
+        http->time = sd_event_source_disable_unref(http->time);
+        if (http->daemon)
+                MHD_stop_daemon(http->daemon);
+        http->daemon = NULL;
+        http->socket = socket_unref(http->socket);
+}
+
+static int start_daemon(struct http *http, int fd)
+{
+        http->daemon = MHD_start_daemon(
+                MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+                MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_LEAVING),
+                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(CONNECTION_TIME / NSEC_PER_SEC),
+                MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+                on_connection, http, MHD_OPTION_END);
+        return http->daemon ? 0 : -EIO;
+}
+
+static int watch_daemon(struct http *http)
+{
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon,
+                                                               MHD_DAEMON_INFO_EPOLL_FD);
+        sd_event *event = http->manager->event;
+        int r;
+
+        if (!info)
+                return -EIO;
+        r = sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(event, &http->time, CLOCK_MONOTONIC, 0, 1, on_time, http);
+        if (r < 0)
+                return r;
+        /* Workers and who controls brickd come first. */
+        (void)sd_event_source_set_priority(http->io, SD_EVENT_PRIORITY_IDLE);
+        (void)sd_event_source_set_priority(http->time, SD_EVENT_PRIORITY_IDLE);
+        return 0;
+}
+
+static int start(struct http *http)
+{
+        int fd = fcntl(http->socket->fd, F_DUPFD_CLOEXEC, 3); /* the daemon closes it */
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = start_daemon(http, fd);
+        if (r < 0) {
+                (void)close_fd(fd);
+                return r;
+        }
+        return watch_daemon(http);
+}
+
+void http_listen(struct http *http, struct socket *socket)
+{
+        int r;
+
+        if (socket == http->socket)
+                return;
+        stop(http);
+        if (!socket)
+                return;
+        http->socket = socket_ref(socket);
+        r = start(http);
+        if (r == 0)
+                return;
+        (void)log_errno(r, "Cannot answer HTTP at %s: %m", socket->address);
+        stop(http);
+}
+
+int http_new(struct http **ret, struct manager *m)
+{
+        struct http *http = calloc(1, sizeof *http);
+
+        if (!http)
+                return -ENOMEM;
+        http->manager = m;
+        *ret = http;
+        return 0;
+}
+
+struct http *http_free(struct http *http)
+{
+        if (!http)
+                return NULL;
+        stop(http);
+        free(http);
+        return NULL;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/names.h"
+#include "manager/tally.h"
+
+/* As many as a configuration can have, twice: those of now, and those of before. */
+#define BRICKS_MAX 2048
+#define PORTS_MAX 128
+
+static void brick_free(struct tally_brick *brick)
+{
+        free(brick->name);
+        free(brick);
+}
+
+static void port_free(struct tally_port *port)
+{
+        free(port->listen);
+        free(port);
+}
+
+struct tally *tally_free(struct tally *tally)
+{
+        if (!tally)
+                return NULL;
+        for (size_t i = 0; i < tally->n_bricks; i++)
+                brick_free(tally->bricks[i]);
+        for (size_t i = 0; i < tally->n_ports; i++)
+                port_free(tally->ports[i]);
+        free(tally->bricks);
+        free(tally->ports);
+        free(tally);
+        return NULL;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static int append_brick(struct tally *tally, const char *name, unsigned type,
+                        struct tally_brick **ret)
+{
+        struct tally_brick **grown = reallocarray(tally->bricks, tally->n_bricks + 1,
+                                                  sizeof(struct tally_brick *));
+        struct tally_brick *brick;
+
+        if (!grown)
+                return -ENOMEM;
+        tally->bricks = grown;
+        brick = calloc(1, sizeof *brick);
+        if (!brick)
+                return -ENOMEM;
+        brick->type = type;
+        brick->name = strdup(name);
+        if (!brick->name) {
+                free(brick);
+                return -ENOMEM;
+        }
+        tally->bricks[tally->n_bricks++] = brick;
+        *ret = brick;
+        return 0;
+}
+
+static int append_port(struct tally *tally, const char *listen, struct tally_port **ret)
+{
+        struct tally_port **grown = reallocarray(tally->ports, tally->n_ports + 1,
+                                                 sizeof(struct tally_port *));
+        struct tally_port *port;
+
+        if (!grown)
+                return -ENOMEM;
+        tally->ports = grown;
+        port = calloc(1, sizeof *port);
+        if (!port)
+                return -ENOMEM;
+        port->listen = strdup(listen);
+        if (!port->listen) {
+                free(port);
+                return -ENOMEM;
+        }
+        tally->ports[tally->n_ports++] = port;
+        *ret = port;
+        return 0;
+}
+
+/* Room for one more: what has not been touched for the longest goes. */
+static void drop_oldest_brick(struct tally *tally)
+{
+        size_t oldest = 0;
+
+        for (size_t i = 1; i < tally->n_bricks; i++)
+                if (tally->bricks[i]->touched < tally->bricks[oldest]->touched)
+                        oldest = i;
+        brick_free(tally->bricks[oldest]);
+        tally->bricks[oldest] = tally->bricks[--tally->n_bricks];
+}
+
+static void drop_oldest_port(struct tally *tally)
+{
+        size_t oldest = 0;
+
+        for (size_t i = 1; i < tally->n_ports; i++)
+                if (tally->ports[i]->touched < tally->ports[oldest]->touched)
+                        oldest = i;
+        port_free(tally->ports[oldest]);
+        tally->ports[oldest] = tally->ports[--tally->n_ports];
+}
+
+/* A brick that has become another type is another one. The search begins where the last one ended:
+ * the order is mostly that of the configuration. */
+static int find_brick(struct tally *tally, const char *name, unsigned type, size_t *at,
+                      struct tally_brick **ret)
+{
+        for (size_t i = 0; i < tally->n_bricks; i++) {
+                struct tally_brick *brick = tally->bricks[(*at + i) % tally->n_bricks];
+
+                if (brick->type == type && strcmp(brick->name, name) == 0) {
+                        *at += i + 1;
+                        *ret = brick;
+                        return 0;
+                }
+        }
+        if (tally->n_bricks >= BRICKS_MAX)
+                drop_oldest_brick(tally);
+        return append_brick(tally, name, type, ret);
+}
+
+static int find_port(struct tally *tally, const char *listen, struct tally_port **ret)
+{
+        for (size_t i = 0; i < tally->n_ports; i++)
+                if (strcmp(tally->ports[i]->listen, listen) == 0) {
+                        *ret = tally->ports[i];
+                        return 0;
+                }
+        if (tally->n_ports >= PORTS_MAX)
+                drop_oldest_port(tally);
+        return append_port(tally, listen, ret);
+}
+
+/* --- adding ----------------------------------------------------------------------------------- */
+
+/* Untouched methods stay untouched: most bricks have few, and the memory of a worker is sparse. */
+static void add_method(struct tally_brick *brick, const struct stats_brick *from, size_t m,
+                       enum tally_kind kind)
+{
+        const struct stats_method *method = &from->counters.methods[m];
+        uint64_t ended, begun;
+
+        if (stats_get(&method->begun) == 0)
+                return;
+        stats_add(&brick->counters.methods[m], method, sizeof *method);
+        if (kind != TALLY_DEAD)
+                return;
+        ended = stats_ended(method);
+        begun = stats_get(&method->begun);
+        if (begun > ended)
+                stats_count(&brick->lost[m], begun - ended);
+}
+
+static void add_gauges(struct tally_brick *brick, const struct stats_brick *from, bool serves)
+{
+        char reason[STATS_TEXT_MAX + 1];
+
+        brick->live = true;
+        brick->in_flight += atomic_load(&from->in_flight);
+        brick->queued += atomic_load(&from->queued);
+        if (!serves)
+                return;
+        if (stats_get_health(&from->health, reason)) {
+                brick->healthy++;
+                return;
+        }
+        if (brick->sick++ == 0)
+                memcpy(brick->reason, reason, sizeof reason);
+}
+
+static int add_brick(struct tally *tally, const char *name, const struct stats_brick *from,
+                     enum tally_kind kind, size_t *at)
+{
+        unsigned type = atomic_load(&from->type);
+        struct tally_brick *brick;
+        int r;
+
+        if (!brick_type_to_string(type))
+                return 0; /* it has not been made */
+        r = find_brick(tally, name, type, at, &brick);
+        if (r < 0)
+                return r;
+        brick->touched = tally->additions;
+        brick->methods |= atomic_load(&from->methods);
+        for (size_t m = 0; m < STATS_METHODS; m++)
+                add_method(brick, from, m, kind);
+        stats_add(&brick->counters.queue_wait, &from->counters.queue_wait,
+                  sizeof(struct stats_brick_counters) -
+                          offsetof(struct stats_brick_counters, queue_wait));
+        if (kind != TALLY_DEAD)
+                add_gauges(brick, from, kind == TALLY_SERVES);
+        return 0;
+}
+
+static int add_port(struct tally *tally, const char *listen, const struct stats_port *from,
+                    enum tally_kind kind)
+{
+        struct tally_port *port;
+        int r;
+
+        r = find_port(tally, listen, &port);
+        if (r < 0)
+                return r;
+        port->touched = tally->additions;
+        stats_add(&port->counters, &from->counters, sizeof from->counters);
+        if (kind != TALLY_DEAD) {
+                port->live = true;
+                port->connections += atomic_load(&from->connections);
+        }
+        return 0;
+}
+
+static struct tally_identity *find_identity(struct tally *tally, const char *name)
+{
+        struct tally_identity *new = &tally->identities[tally->n_identities];
+
+        for (size_t i = 0; i < tally->n_identities; i++)
+                if (strcmp(tally->identities[i].name, name) == 0)
+                        return &tally->identities[i];
+        if (tally->n_identities == STATS_IDENTITIES)
+                return &tally->identities[0];
+        (void)strcpy(new->name, name);
+        tally->n_identities++;
+        return new;
+}
+
+static void add_identities(struct tally *tally, const struct stats_head *head)
+{
+        char name[STATS_NAME_MAX + 1];
+
+        for (size_t i = 0; i < STATS_IDENTITIES; i++) {
+                stats_identity_name(&head->identities[i], name);
+                if (*name)
+                        find_identity(tally, name)->requests += stats_get(
+                                &head->identities[i].requests);
+        }
+}
+
+int tally_add(struct tally *tally, const struct conf *conf, const struct stats *stats,
+              enum tally_kind kind)
+{
+        size_t at = 0;
+        int r = 0;
+
+        tally->additions++;
+        for (size_t i = 0; r == 0 && i < stats->n_bricks; i++)
+                r = add_brick(tally, conf->bricks[i].name, &stats->bricks[i], kind, &at);
+        for (size_t i = 0; r == 0 && i < stats->n_ports; i++)
+                r = add_port(tally, conf->ports[i].listen, &stats->ports[i], kind);
+        add_identities(tally, stats->head);
+        stats_add(&tally->builtin, &stats->head->builtin, sizeof tally->builtin);
+        tally->log_dropped += stats_get(&stats->head->log_dropped);
+        for (size_t i = 0; kind != TALLY_DEAD && i < STATS_BUILTIN_METHODS; i++)
+                tally->open[i] += atomic_load(&stats->head->open[i]);
+        return r;
+}
+
+int tally_new(struct tally **ret)
+{
+        struct tally *tally = calloc(1, sizeof *tally);
+
+        if (!tally)
+                return -ENOMEM;
+        (void)find_identity(tally, STATS_IDENTITY_OTHER);
+        *ret = tally;
+        return 0;
+}
+
+int tally_copy(struct tally **ret, const struct tally *from)
+{
+        _cleanup_(tally_freep) struct tally *copy = malloc(sizeof *copy);
+        int r = 0;
+
+        if (!copy)
+                return -ENOMEM;
+        *copy = *from;
+        copy->bricks = NULL;
+        copy->n_bricks = 0;
+        copy->ports = NULL;
+        copy->n_ports = 0;
+        for (size_t i = 0; r == 0 && i < from->n_bricks; i++) {
+                struct tally_brick *brick;
+                char *name;
+
+                r = append_brick(copy, from->bricks[i]->name, from->bricks[i]->type, &brick);
+                if (r < 0)
+                        break;
+                name = brick->name;
+                memcpy(brick, from->bricks[i], sizeof *brick);
+                brick->name = name;
+        }
+        for (size_t i = 0; r == 0 && i < from->n_ports; i++) {
+                struct tally_port *port;
+                char *listen;
+
+                r = append_port(copy, from->ports[i]->listen, &port);
+                if (r < 0)
+                        break;
+                listen = port->listen;
+                memcpy(port, from->ports[i], sizeof *port);
+                port->listen = listen;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
