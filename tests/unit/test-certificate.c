@@ -129,8 +129,8 @@ static struct certificate *judge(bool clients, char **ret_text)
         return certificate;
 }
 
-/* clients: there is a client_ca. Then one string for each mistake, which stands in its line, in this
- * order, up to a NULL; none: all is well. */
+/* clients: there is a client_ca. Then one string for each mistake, which stands in its line, in
+ * this order, up to a NULL; none: all is well. */
 static void expect(int clients, ...)
 {
         _cleanup_(certificate_freep) struct certificate *certificate = NULL;
