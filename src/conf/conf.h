@@ -111,7 +111,8 @@ struct conf {
 
         struct document *document; /* holds all of it */
 
-        unsigned workers; /* "auto" is already one per core */
+        bool gather_writes; /* writes: gather */
+        unsigned workers;   /* "auto" is already one per core */
         const char *module_dir;
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only where to listen, and for whom; NULL: nowhere */

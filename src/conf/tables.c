@@ -385,6 +385,12 @@ const struct option_spec conf_options[] = {
           .min = 1,
           .max = 256,
           .help = "processes that serve; auto: one per processor core" },
+        { .name = "writes",
+          .type = OPTION_ENUM,
+          .fallback = "gather",
+          .choices = "gather|direct",
+          .help = "gather: replies that are ready together leave in one system call per "
+                  "connection; direct: each in its own" },
         { .name = "modules",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL,

@@ -341,8 +341,10 @@ static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
         struct builtin_call *call, *next;
+        bool replaced;
 
         atomic_store(&builtin->rung, false);
+        replaced = atomic_exchange(&builtin->replaced, false);
         for (call = builtin->open; call; call = next) {
                 const struct builtin_method *method = call->slot->method;
 
@@ -351,6 +353,8 @@ static void on_bell(void *owner, bool ok)
                         continue;
                 if (method->changed && !call->writing && !call->finished)
                         method->changed(call);
+                if (method->changed && replaced)
+                        builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is reloaded");
                 end_if_stopping(call);
                 settle(call);
         }
@@ -497,6 +501,12 @@ int builtin_start(struct builtin *builtin)
         r = -pthread_create(&builtin->thread, NULL, run, builtin);
         builtin->running = r == 0;
         return r;
+}
+
+void builtin_retire(struct builtin *builtin)
+{
+        atomic_store(&builtin->replaced, true);
+        ring(builtin);
 }
 
 void builtin_leave(struct builtin *builtin)

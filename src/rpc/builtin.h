@@ -129,6 +129,7 @@ struct builtin {
         struct builtin_tag on_bell;
         atomic_bool rung;
 
+        atomic_bool replaced; /* for the next bell */
         atomic_bool leaving;
         atomic_bool stopping;
         atomic_uint calls; /* open, or posted */
@@ -146,6 +147,9 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *port);
 
 /* The servers are started. */
 int builtin_start(struct builtin *builtin);
+
+/* Watches end, which would keep their connections for ever: clients are to ask the next worker. */
+void builtin_retire(struct builtin *builtin);
 
 /* From now on nothing is SERVING; watchers are told. */
 void builtin_leave(struct builtin *builtin);

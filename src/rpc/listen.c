@@ -14,6 +14,7 @@
 
 #include "conf/stats.h"
 #include "rpc/connection.h"
+#include "rpc/gather.h"
 #include "rpc/listen.h"
 
 /* Data that a peer does not acknowledge for so long: it is gone. */
@@ -190,6 +191,7 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                 if (connection >= 0 &&
                     connection_add(connection, listener, (struct sockaddr *)address)) {
                         set_kind(connection, FD_CONNECTION);
+                        gather_open(connection);
                         return connection;
                 }
                 if (connection >= 0)
@@ -229,13 +231,19 @@ __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *addr
 /* shutdown() on a listening socket would act on every process that has it. */
 __attribute__((visibility("default"))) int shutdown(int fd, int how)
 {
-        return kind_of(fd) >= FD_LISTENER ? 0 : sys_shutdown(fd, how);
+        unsigned kind = kind_of(fd);
+
+        if (kind >= FD_LISTENER || (kind == FD_CONNECTION && gather_shutdown(fd)))
+                return 0;
+        return sys_shutdown(fd, how);
 }
 
 __attribute__((visibility("default"))) int close(int fd)
 {
         unsigned kind = kind_of(fd);
 
+        if (kind == FD_CONNECTION && gather_close(fd))
+                return 0;
         if (kind != FD_OTHER)
                 set_kind(fd, FD_OTHER);
         if (kind == FD_CONNECTION)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
+#include "rpc/gather.h"
 #include "rpc/receive.h"
 #include "util/clock.h"
 
@@ -151,9 +152,10 @@ __attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
 {
         struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
 
-        if (connection) {
-                connection->epoll = epoll;
-                connection->event = *event;
-        }
-        return sys_epoll_ctl(epoll, op, fd, event);
+        if (!connection)
+                return sys_epoll_ctl(epoll, op, fd, event);
+        connection->epoll = epoll;
+        connection->event = *event;
+        gather_mark(fd, &connection->event);
+        return sys_epoll_ctl(epoll, op, fd, &connection->event);
 }

@@ -13,6 +13,7 @@
 #include "module/instance.h"
 #include "rpc/builtin.h"
 #include "rpc/certificate.h"
+#include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/receive.h"
 #include "rpc/server.h"
@@ -30,6 +31,9 @@
 
 /* While stopping: so long without a call, and clients have read their last answers. */
 #define LINGER_NS (250 * NSEC_PER_MSEC)
+
+/* So long a reply may wait for others while calls are worked on. */
+#define GATHER_NS (200 * NSEC_PER_USEC)
 
 /* The core's version behind Debian's libgrpc29, for which the interposition in listen.c is known to
  * work. */
@@ -207,12 +211,21 @@ static gpr_timespec next_timeout(const struct rpc *rpc)
 /* Waits for one event and handles it. False: the queue has been shut down and is empty. */
 static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
 {
-        grpc_event event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
+        grpc_event event;
 
+        /* With replies held back it only looks. The core's own wait would send them first, but not
+           when another thread polls in its place. */
+        if (gather_held())
+                timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
+        event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
         if (event.type == GRPC_OP_COMPLETE) {
                 struct rpc_tag *tag = event.tag;
 
+                gather_begin();
                 tag->done(tag->call, event.success);
+                gather_end();
+        } else {
+                gather_flush();
         }
         return event.type != GRPC_QUEUE_SHUTDOWN;
 }
@@ -226,6 +239,7 @@ static void *poll_run(void *arg)
         entry_guard_stack();
         while (poll_once(rpc, next_timeout(rpc)))
                 expire_calls(rpc);
+        gather_leave();
         return NULL;
 }
 
@@ -248,6 +262,8 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->conf = conf;
         rpc->stats = stats;
         rpc->first = first;
+        if (conf->gather_writes)
+                gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
@@ -478,9 +494,11 @@ void rpc_look(struct rpc *rpc)
 /* --- stopping ------------------------------------------------------------------------------------
  */
 
-void rpc_pause(struct rpc *rpc)
+void rpc_retire(struct rpc *rpc)
 {
         listen_pause();
+        gather_goaway();
+        builtin_retire(rpc->builtin);
 }
 
 unsigned rpc_connections(const struct rpc *rpc)
@@ -519,12 +537,13 @@ void rpc_cancel(struct rpc *rpc)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);
 }
 
-/* The core waits seconds for peers that are idle or silent; brickd waits only for calls. */
+/* The core waits seconds for peers that are idle or silent; brickd waits only for calls, and for
+ * the last bytes of their replies. */
 static void cancel_if_idle(struct rpc *rpc)
 {
         uint64_t now = clock_now();
 
-        if (rpc_in_flight(rpc) > 0)
+        if (rpc_in_flight(rpc) > 0 || gather_stalled() > 0)
                 rpc->idle_since = 0;
         else if (rpc->idle_since == 0)
                 rpc->idle_since = now;

@@ -42,8 +42,10 @@ int rpc_start(struct rpc *rpc);
 /* About every second while it serves: takes certificates that have changed. */
 void rpc_look(struct rpc *rpc);
 
-/* Accepts no more connections, serves on. */
-void rpc_pause(struct rpc *rpc);
+/* Accepts no more connections, and tells the clients of those there are to make new ones; serves
+ * on.
+ */
+void rpc_retire(struct rpc *rpc);
 
 /* Connections that are open. [any] */
 unsigned rpc_connections(const struct rpc *rpc);

@@ -90,7 +90,7 @@ static void leave(struct worker *w, bool retiring, uint64_t time)
         w->retiring = retiring;
         w->stage_end = clock_now() + time;
         if (retiring)
-                rpc_pause(w->rpc);
+                rpc_retire(w->rpc);
         else
                 rpc_leave(w->rpc);
 }

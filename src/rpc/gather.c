@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rpc/connection.h"
+#include "rpc/gather.h"
+#include "util/clock.h"
+
+/* A larger write costs more to copy than its system call. */
+#define WRITE_MAX (GATHER_SIZE / 2)
+
+/* Buffers that a thread keeps to use again. */
+#define SPARE_MAX 32
+
+/* The core hands the kernel at most so many pieces at once: after so many, a write may go on. */
+#define CORE_IOVEC_MAX 260
+
+/* Marks an event of a connection: the rest is its descriptor. No pointer has this bit. */
+#define EVENT_MARK (UINT64_C(1) << 63)
+
+/* Length 8, type 7, stream 0; no stream is refused, NO_ERROR. */
+static const unsigned char goaway[] = { 0,    0,    8,    7,    0, 0, 0, 0, 0,
+                                        0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0 };
+
+struct buffer {
+        struct buffer *next; /* spare */
+        unsigned char bytes[GATHER_SIZE + sizeof goaway];
+};
+
+/*
+ * One per descriptor number, made for its first connection and never freed. A buffer is there while
+ * the connection is on the list of a thread, which will flush it, or while it is stalled: the
+ * kernel takes no more, and its next EPOLLOUT will flush it.
+ */
+struct gather {
+        int fd;
+        _Atomic uint64_t data; /* what the core wants to see in its events */
+        atomic_bool open;      /* the number is a connection's */
+        atomic_bool held;      /* bytes are; changes with the lock held */
+
+        pthread_mutex_t lock; /* for all below */
+        struct buffer *buffer;
+        size_t begin, end; /* of the bytes in it */
+        bool listed;
+        struct gather *next; /* on the list */
+        int error;           /* of a late write, for the core's next; 0: none */
+        bool shut, closed;   /* by the core; to be done when the bytes have gone */
+
+        bool begun; /* the core has written */
+        bool plain; /* it speaks HTTP/2 itself, not TLS */
+        bool whole; /* its last write has ended, and with it a frame */
+        bool told;  /* GOAWAY */
+};
+
+static _Atomic(struct gather *) table[FD_MAX]; /* zero pages until touched */
+static atomic_int highest = -1;                /* that has a record */
+static uint64_t longest;                       /* ns; 0: nothing is held back */
+static atomic_bool retiring;
+static atomic_uint stalled;
+
+/* What a thread holds back. */
+static _Thread_local struct {
+        bool holding;
+        struct gather *list;
+        uint64_t since;                 /* of the last flush or wait; 0: this thread never holds */
+        unsigned writes, writes_before; /* between two waits */
+        struct buffer *spare;
+        unsigned n_spare;
+} mine;
+
+/* --- system calls: libc's functions of these names are what we hide -------------------------- */
+
+static ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+        return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+static int sys_shutdown(int fd, int how)
+{
+        return (int)syscall(SYS_shutdown, fd, how);
+}
+
+/* --- buffers --------------------------------------------------------------------------------- */
+
+static struct buffer *buffer_take(void)
+{
+        struct buffer *buffer = mine.spare;
+
+        if (!buffer)
+                return malloc(sizeof *buffer);
+        mine.spare = buffer->next;
+        mine.n_spare--;
+        return buffer;
+}
+
+static void buffer_give(struct buffer *buffer)
+{
+        if (!mine.since || mine.n_spare == SPARE_MAX) {
+                free(buffer);
+                return;
+        }
+        buffer->next = mine.spare;
+        mine.spare = buffer;
+        mine.n_spare++;
+}
+
+/* --- one connection; its lock is held -------------------------------------------------------- */
+
+static struct gather *record_of(int fd)
+{
+        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&table[fd], memory_order_acquire)
+                                      : NULL;
+}
+
+/* NULL: the descriptor is none. */
+static struct gather *gather_of(int fd)
+{
+        struct gather *g = record_of(fd);
+
+        return g && atomic_load_explicit(&g->open, memory_order_relaxed) ? g : NULL;
+}
+
+static void set_held(struct gather *g, bool held)
+{
+        atomic_store_explicit(&g->held, held, memory_order_release);
+}
+
+static bool is_stalled(const struct gather *g)
+{
+        return g->buffer && !g->listed;
+}
+
+static void drop_buffer(struct gather *g)
+{
+        buffer_give(g->buffer);
+        g->buffer = NULL;
+}
+
+/* Nothing is held any more: what had to wait for that is done. */
+static void settle(struct gather *g)
+{
+        g->begin = g->end = 0;
+        set_held(g, false);
+        if (is_stalled(g)) {
+                drop_buffer(g);
+                (void)atomic_fetch_sub_explicit(&stalled, 1, memory_order_relaxed);
+        }
+        if (g->shut)
+                (void)sys_shutdown(g->fd, SHUT_RDWR);
+        g->shut = false;
+}
+
+/*
+ * Sends what is held. -EAGAIN: the kernel takes no more, so that EPOLLOUT will come. Another error:
+ * the connection is lost, and the bytes with it.
+ */
+static int push(struct gather *g)
+{
+        int r = 0;
+
+        while (g->begin < g->end) {
+                ssize_t n = send(g->fd, g->buffer->bytes + g->begin, g->end - g->begin,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                if (n >= 0) {
+                        g->begin += (size_t)n;
+                } else if (errno == EAGAIN || errno == ENOBUFS) {
+                        return -EAGAIN;
+                } else if (errno != EINTR) {
+                        r = -errno;
+                        break;
+                }
+        }
+        settle(g);
+        return r;
+}
+
+/* As push(), when it is not the core that asks. */
+static void push_late(struct gather *g)
+{
+        int r = push(g);
+
+        if (r < 0 && r != -EAGAIN)
+                g->error = -r;
+}
+
+static void append(struct gather *g, const void *bytes, size_t length)
+{
+        memcpy(g->buffer->bytes + g->end, bytes, length);
+        g->end += length;
+        set_held(g, true);
+}
+
+/* The connection gets a buffer, and a place on this thread's list. */
+static bool enlist(struct gather *g)
+{
+        if (g->listed)
+                return true;
+        g->buffer = buffer_take();
+        if (!g->buffer)
+                return false;
+        g->listed = true;
+        g->next = mine.list;
+        mine.list = g;
+        return true;
+}
+
+/* --- saying goodbye -------------------------------------------------------------------------- */
+
+/* A frame must not come between the halves of another, nor before the server's SETTINGS. */
+static bool may_tell(const struct gather *g)
+{
+        return atomic_load_explicit(&g->open, memory_order_relaxed) && g->plain && g->whole &&
+               !g->told && !g->error && !g->shut && !g->closed;
+}
+
+static void tell_goaway(struct gather *g)
+{
+        bool stalls = !g->buffer;
+
+        if (!may_tell(g))
+                return;
+        if (stalls) {
+                g->buffer = buffer_take();
+                if (!g->buffer)
+                        return;
+                (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+        }
+        append(g, goaway, sizeof goaway);
+        g->told = true;
+        if (stalls)
+                push_late(g);
+}
+
+void gather_goaway(void)
+{
+        atomic_store(&retiring, true);
+        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
+                struct gather *g = gather_of(fd);
+
+                if (!g)
+                        continue;
+                (void)pthread_mutex_lock(&g->lock);
+                tell_goaway(g);
+                (void)pthread_mutex_unlock(&g->lock);
+        }
+}
+
+/* --- what the core writes -------------------------------------------------------------------- */
+
+static size_t message_size(const struct msghdr *message)
+{
+        size_t size = 0;
+
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                size += message->msg_iov[i].iov_len;
+        return size;
+}
+
+static bool may_hold(const struct msghdr *message, size_t size, int flags)
+{
+        if (!mine.holding)
+                return false;
+        /* A lone write would gain nothing; it is taken for one if the last was. */
+        mine.writes++;
+        if (mine.writes == 1 && mine.writes_before <= 1)
+                return false;
+        return size <= WRITE_MAX && flags == MSG_NOSIGNAL && message->msg_controllen == 0;
+}
+
+/* An error that the core has not been told of, or that stands in the way of more. */
+static int make_way(struct gather *g, size_t size, bool hold)
+{
+        int r = -g->error;
+
+        g->error = 0;
+        if (r < 0)
+                return r;
+        if (g->begin == g->end || (hold && g->listed && g->end + size <= GATHER_SIZE))
+                return 0;
+        return push(g);
+}
+
+static ssize_t hold_back(struct gather *g, const struct msghdr *message, size_t size)
+{
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                append(g, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        return (ssize_t)size;
+}
+
+static ssize_t write_message(struct gather *g, const struct msghdr *message, int flags)
+{
+        size_t size = message_size(message);
+        bool hold = may_hold(message, size, flags);
+        int r = make_way(g, size, hold);
+
+        if (r < 0) {
+                errno = -r;
+                return -1;
+        }
+        return hold && enlist(g) ? hold_back(g, message, size) : sys_sendmsg(g->fd, message, flags);
+}
+
+static void note_write(struct gather *g, const struct msghdr *message, ssize_t written)
+{
+        if (!g->begun && written > 0) {
+                /* TLS begins with a record of type 22, HTTP/2 with the length of a SETTINGS. */
+                g->plain = *(const unsigned char *)message->msg_iov[0].iov_base == 0;
+                g->begun = true;
+        }
+        g->whole = written >= 0 && (size_t)written == message_size(message) &&
+                   message->msg_iovlen < CORE_IOVEC_MAX;
+        if (atomic_load_explicit(&retiring, memory_order_relaxed))
+                tell_goaway(g);
+}
+
+static void flush_if_late(void)
+{
+        uint64_t now;
+
+        if (!mine.list)
+                return;
+        now = clock_now();
+        if (now - mine.since < longest)
+                return;
+        gather_flush();
+        mine.since = now;
+}
+
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
+                                                       int flags)
+{
+        struct gather *g = gather_of(fd);
+        ssize_t n;
+
+        if (!g)
+                return sys_sendmsg(fd, message, flags);
+        (void)pthread_mutex_lock(&g->lock);
+        n = write_message(g, message, flags);
+        note_write(g, message, n);
+        (void)pthread_mutex_unlock(&g->lock);
+        if (n >= 0)
+                flush_if_late();
+        return n;
+}
+
+/* --- what the core waits for ----------------------------------------------------------------- */
+
+/* The core has closed the connection, and its last bytes have gone. */
+static bool take_over(struct gather *g)
+{
+        bool over = g->closed && g->begin == g->end;
+
+        g->closed = g->closed && !over;
+        return over;
+}
+
+void gather_mark(int fd, struct epoll_event *event)
+{
+        struct gather *g = gather_of(fd);
+
+        if (!g)
+                return;
+        atomic_store_explicit(&g->data, event->data.u64, memory_order_relaxed);
+        event->data.u64 = EVENT_MARK | (uint64_t)fd;
+}
+
+/* True: the event is for the core, too. */
+static bool on_event(struct gather *g)
+{
+        bool closed, over;
+
+        if (!atomic_load_explicit(&g->held, memory_order_acquire))
+                return true;
+        (void)pthread_mutex_lock(&g->lock);
+        closed = g->closed;
+        if (is_stalled(g))
+                push_late(g);
+        over = take_over(g);
+        (void)pthread_mutex_unlock(&g->lock);
+        if (over)
+                (void)close(g->fd);
+        return !closed;
+}
+
+static int give_events(struct epoll_event *events, int n)
+{
+        int given = 0;
+
+        for (int i = 0; i < n; i++) {
+                struct epoll_event event = events[i];
+
+                if (event.data.u64 & EVENT_MARK) {
+                        struct gather *g = record_of((int)(event.data.u64 & ~EVENT_MARK));
+
+                        if (!on_event(g))
+                                continue;
+                        event.data.u64 = atomic_load_explicit(&g->data, memory_order_relaxed);
+                }
+                events[given++] = event;
+        }
+        return given;
+}
+
+__attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_event *events,
+                                                      int max, int timeout)
+{
+        int n;
+
+        gather_flush();
+        if (mine.writes > 0) {
+                mine.writes_before = mine.writes;
+                mine.writes = 0;
+        }
+        n = epoll_pwait(epoll, events, max, timeout, NULL); /* epoll_wait() by another name */
+        if (mine.since)
+                mine.since = clock_now();
+        return n > 0 ? give_events(events, n) : n;
+}
+
+/* --- the polling thread ---------------------------------------------------------------------- */
+
+void gather_enable(uint64_t ns)
+{
+        longest = ns;
+}
+
+void gather_begin(void)
+{
+        mine.holding = longest > 0;
+        if (!mine.since)
+                mine.since = clock_now();
+}
+
+void gather_end(void)
+{
+        mine.holding = false;
+}
+
+bool gather_held(void)
+{
+        return mine.list;
+}
+
+void gather_flush(void)
+{
+        struct gather *g;
+        bool over;
+
+        while ((g = mine.list)) {
+                (void)pthread_mutex_lock(&g->lock);
+                mine.list = g->next;
+                push_late(g);
+                g->listed = false;
+                if (g->begin == g->end)
+                        drop_buffer(g);
+                else
+                        (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+                over = take_over(g);
+                (void)pthread_mutex_unlock(&g->lock);
+                if (over)
+                        (void)close(g->fd);
+        }
+}
+
+void gather_leave(void)
+{
+        struct buffer *buffer;
+
+        while ((buffer = mine.spare)) {
+                mine.spare = buffer->next;
+                free(buffer);
+        }
+        mine.n_spare = 0;
+        mine.since = 0;
+}
+
+unsigned gather_stalled(void)
+{
+        return atomic_load_explicit(&stalled, memory_order_relaxed);
+}
+
+/* --- the life of a connection ---------------------------------------------------------------- */
+
+static struct gather *gather_new(int fd)
+{
+        struct gather *g = calloc(1, sizeof *g);
+        int top = atomic_load(&highest);
+
+        if (!g)
+                return NULL;
+        g->fd = fd;
+        (void)pthread_mutex_init(&g->lock, NULL);
+        atomic_store_explicit(&table[fd], g, memory_order_release);
+        while (top < fd && !atomic_compare_exchange_weak(&highest, &top, fd))
+                ;
+        return g;
+}
+
+void gather_open(int fd)
+{
+        struct gather *g = record_of(fd);
+
+        if (!g && fd >= 0 && fd < FD_MAX)
+                g = gather_new(fd);
+        if (!g)
+                return; /* as every other descriptor */
+        (void)pthread_mutex_lock(&g->lock);
+        atomic_store_explicit(&g->open, true, memory_order_relaxed);
+        g->begun = g->plain = g->whole = g->told = false;
+        g->error = 0;
+        (void)pthread_mutex_unlock(&g->lock);
+}
+
+bool gather_shutdown(int fd)
+{
+        struct gather *g = gather_of(fd);
+        bool later;
+
+        if (!g)
+                return false;
+        (void)pthread_mutex_lock(&g->lock);
+        later = push(g) == -EAGAIN;
+        g->shut = later;
+        (void)pthread_mutex_unlock(&g->lock);
+        return later;
+}
+
+bool gather_close(int fd)
+{
+        struct gather *g = gather_of(fd);
+        bool later;
+
+        if (!g)
+                return false;
+        (void)pthread_mutex_lock(&g->lock);
+        later = push(g) == -EAGAIN;
+        g->closed = later;
+        atomic_store_explicit(&g->open, later, memory_order_relaxed);
+        (void)pthread_mutex_unlock(&g->lock);
+        return later;
+}

@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "conf/stats.h"
+#include "rpc/connection.h"
+#include "rpc/gather.h"
+#include "rpc/listen.h"
+#include "rpc/receive.h"
+#include "util/clock.h"
+
+/* The functions of libc that rpc/gather.c stands in front of, called as gRPC core calls them. */
+
+static const struct conf_port port = {
+        .listen = "127.0.0.1:0",
+        .max_connections = 16,
+        .max_connections_per_address = 16,
+};
+static struct stats_port stats;
+static int listener, epoll;
+
+/* A connection as the core has it, and its peer. */
+struct pair {
+        int fd, peer;
+};
+
+static struct sockaddr_in loopback(void)
+{
+        return (struct sockaddr_in){
+                .sin_family = AF_INET,
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        };
+}
+
+/* As the main process makes it, and as the core takes it. Small windows, which connections inherit:
+ * the kernel is full soon. */
+static void listener_new(void)
+{
+        struct sockaddr_in address = loopback();
+        int shared = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        static const int small = 4096;
+
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert(shared >= 0 && listener >= 0);
+        assert(setsockopt(shared, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+        assert(bind(shared, (struct sockaddr *)&address, sizeof address) == 0);
+        assert(listen(shared, 16) == 0);
+        listen_adopt(shared, &port, &stats);
+        assert(bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+}
+
+/* What tells the events of one connection from another's. */
+static void *mark_of(int fd)
+{
+        static char marks[1024];
+
+        return &marks[fd];
+}
+
+static struct pair pair_new(void)
+{
+        struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+        static const int small = 4096;
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        struct pair pair;
+
+        pair.peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert(setsockopt(pair.peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) == 0);
+        assert(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+        assert(connect(pair.peer, (struct sockaddr *)&address, length) == 0);
+        pair.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        assert(pair.fd >= 0);
+        event.data.ptr = mark_of(pair.fd);
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, pair.fd, &event) == 0);
+        return pair;
+}
+
+static void pair_done(struct pair *pair)
+{
+        assert(shutdown(pair->fd, SHUT_RDWR) == 0);
+        assert(close(pair->fd) == 0);
+        (void)close(pair->peer);
+}
+
+/* In two pieces, as the core would. */
+static ssize_t write_core(int fd, const void *bytes, size_t length)
+{
+        struct iovec iov[] = {
+                { .iov_base = (void *)bytes, .iov_len = length / 2 },
+                { .iov_base = (char *)bytes + length / 2, .iov_len = length - length / 2 },
+        };
+        const struct msghdr message = {
+                .msg_iov = length > 1 ? iov : iov + 1,
+                .msg_iovlen = length > 1 ? 2 : 1,
+        };
+
+        return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static void must_write(int fd, const char *text)
+{
+        assert(write_core(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static void must_read(int peer, const char *text)
+{
+        char bytes[256];
+
+        assert(strlen(text) < sizeof bytes);
+        assert(recv(peer, bytes, strlen(text), MSG_WAITALL) == (ssize_t)strlen(text));
+        assert(memcmp(bytes, text, strlen(text)) == 0);
+}
+
+static bool has_nothing(int peer)
+{
+        char byte;
+
+        return recv(peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static bool is_at_end(int peer)
+{
+        char byte;
+
+        return recv(peer, &byte, 1, 0) == 0;
+}
+
+/* What the core would see: the events of one wait. */
+static int wait_events(struct epoll_event *events, int max, int timeout)
+{
+        int n = epoll_wait(epoll, events, max, timeout);
+
+        assert(n >= 0);
+        return n;
+}
+
+static void wait_once(void)
+{
+        struct epoll_event events[16];
+
+        (void)wait_events(events, 16, 0);
+}
+
+/* So that the next write is not taken for a lone one. */
+static void be_busy(void)
+{
+        struct pair pair = pair_new();
+
+        gather_begin();
+        must_write(pair.fd, "1");
+        must_write(pair.fd, "2");
+        gather_end();
+        wait_once();
+        pair_done(&pair);
+}
+
+/* --- order and time -----------------------------------------------------------------------------
+ */
+
+static void test_direct(void)
+{
+        struct pair pair = pair_new();
+
+        gather_begin();
+        must_write(pair.fd, "one");
+        must_write(pair.fd, "two");
+        assert(!gather_held());
+        gather_end();
+        must_read(pair.peer, "onetwo");
+        pair_done(&pair);
+}
+
+static void test_hold(void)
+{
+        struct pair pair = pair_new(), other = pair_new();
+
+        wait_once();
+        gather_begin();
+        must_write(pair.fd, "lone");
+        must_read(pair.peer, "lone"); /* the first goes at once */
+        must_write(pair.fd, "a");
+        must_write(other.fd, "b");
+        must_write(pair.fd, "c");
+        gather_end();
+        assert(gather_held());
+        assert(has_nothing(pair.peer) && has_nothing(other.peer));
+        wait_once();
+        assert(!gather_held());
+        must_read(pair.peer, "ac");
+        must_read(other.peer, "b");
+
+        gather_begin(); /* there were several before: now the first waits, too */
+        must_write(pair.fd, "d");
+        gather_end();
+        assert(has_nothing(pair.peer));
+        must_write(pair.fd, "e"); /* not held: it must not overtake */
+        must_read(pair.peer, "de");
+        gather_flush();
+        assert(!gather_held());
+        must_write(pair.fd, "f");
+        must_read(pair.peer, "f");
+        pair_done(&pair);
+        pair_done(&other);
+}
+
+/* A thread that works long on one burst lets go of what it has. */
+static void test_late(void)
+{
+        struct pair pair = pair_new();
+
+        be_busy();
+        gather_begin();
+        must_write(pair.fd, "early");
+        gather_enable(NSEC_PER_MSEC);
+        (void)usleep(2000);
+        must_write(pair.fd, "late");
+        gather_end();
+        must_read(pair.peer, "earlylate");
+        assert(!gather_held());
+        gather_enable(60 * NSEC_PER_SEC);
+        pair_done(&pair);
+}
+
+/* What does not fit makes way for itself. */
+static void test_large(void)
+{
+        static char bytes[GATHER_SIZE + 1], back[GATHER_SIZE + 1];
+        struct pair pair = pair_new();
+        ssize_t n;
+
+        for (size_t i = 0; i < sizeof bytes; i++)
+                bytes[i] = (char)(i * 7);
+        be_busy();
+        gather_begin();
+        must_write(pair.fd, "small");
+        n = write_core(pair.fd, bytes, sizeof bytes);
+        gather_end();
+        assert(n > 0);
+        must_read(pair.peer, "small");
+        assert(recv(pair.peer, back, (size_t)n, MSG_WAITALL) == n);
+        assert(memcmp(bytes, back, (size_t)n) == 0);
+        gather_flush();
+        pair_done(&pair);
+}
+
+/* Descriptors that are no connections are none of our business. */
+static void test_others(void)
+{
+        struct pair pair = pair_new();
+        int fds[2];
+
+        be_busy();
+        pair_done(&pair);
+        assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+        assert(fds[0] == pair.fd || fds[1] == pair.fd);
+        gather_begin();
+        must_write(fds[0], "x");
+        must_write(fds[1], "y");
+        gather_end();
+        assert(!gather_held());
+        must_read(fds[1], "x");
+        must_read(fds[0], "y");
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+}
+
+/* --- a peer that does not read ------------------------------------------------------------------
+ */
+
+/* Numbers, so that a byte lost, doubled or moved is seen. */
+static void check_numbers(const uint32_t *numbers, size_t n, uint32_t *next)
+{
+        for (size_t i = 0; i < n; i++)
+                assert(numbers[i] == (*next)++);
+}
+
+/* Writes numbers in eights until the kernel is full and so is what is held; then EAGAIN. */
+static uint32_t fill(int fd)
+{
+        uint32_t numbers[8], next = 0;
+        ssize_t n;
+
+        for (;;) {
+                for (size_t i = 0; i < 8; i++)
+                        numbers[i] = next + (uint32_t)i;
+                gather_begin();
+                n = write_core(fd, numbers, sizeof numbers);
+                gather_end();
+                if (n < 0)
+                        break;
+                assert(n == sizeof numbers); /* what is held is taken whole */
+                next += 8;
+        }
+        assert(errno == EAGAIN);
+        return next;
+}
+
+/* The peer reads all; the polling thread only waits for events. */
+static void drain(int peer, uint32_t n, bool *ret_writable, void *mark)
+{
+        struct epoll_event events[16];
+        uint32_t numbers[512], next = 0;
+        size_t part = 0;
+
+        while (next < n) {
+                ssize_t got = recv(peer, (char *)numbers + part, sizeof numbers - part,
+                                   MSG_DONTWAIT);
+
+                if (got < 0) {
+                        int k = wait_events(events, 16, 1000);
+
+                        assert(errno == EAGAIN);
+                        for (int i = 0; i < k; i++)
+                                *ret_writable = *ret_writable || (events[i].data.ptr == mark &&
+                                                                  events[i].events & EPOLLOUT);
+                        continue;
+                }
+                assert(got > 0);
+                part += (size_t)got;
+                check_numbers(numbers, part / 4, &next);
+                memmove(numbers, (char *)numbers + part / 4 * 4, part % 4);
+                part %= 4;
+        }
+        assert(part == 0);
+}
+
+static void test_full(void)
+{
+        struct pair pair = pair_new(), other = pair_new();
+        bool writable = false;
+        uint32_t n;
+
+        be_busy();
+        wait_once(); /* the edges of both have been seen */
+        n = fill(pair.fd);
+        gather_flush();
+        assert(!gather_held() && gather_stalled() == 1);
+        assert(write_core(pair.fd, "x", 1) < 0 && errno == EAGAIN);
+        must_write(other.fd, "well"); /* others are */
+        must_read(other.peer, "well");
+        drain(pair.peer, n, &writable, mark_of(pair.fd));
+        assert(writable); /* the core has been told EAGAIN, so it must hear of this */
+        assert(gather_stalled() == 0);
+        must_write(pair.fd, "more");
+        must_read(pair.peer, "more");
+        pair_done(&pair);
+        pair_done(&other);
+}
+
+/* The bytes go on by themselves when the core has no more to write, on whichever thread waits. */
+static void *wait_elsewhere(void *arg)
+{
+        while (gather_stalled() > 0) {
+                struct epoll_event events[16];
+
+                (void)wait_events(events, 16, 20);
+        }
+        return NULL;
+}
+
+static void test_other_waits(void)
+{
+        struct pair pair = pair_new();
+        uint32_t n, numbers[256], next = 0;
+        pthread_t thread;
+
+        be_busy();
+        wait_once();
+        n = fill(pair.fd);
+        gather_flush();
+        assert(gather_stalled() == 1);
+        assert(pthread_create(&thread, NULL, wait_elsewhere, NULL) == 0);
+        while (next < n) {
+                size_t size = n - next > 256 ? sizeof numbers : (n - next) * 4;
+
+                assert(recv(pair.peer, numbers, size, MSG_WAITALL) == (ssize_t)size);
+                check_numbers(numbers, size / 4, &next);
+        }
+        assert(pthread_join(thread, NULL) == 0);
+        assert(gather_stalled() == 0);
+        pair_done(&pair);
+}
+
+/* --- the end of a connection --------------------------------------------------------------------
+ */
+
+static void test_last_bytes(bool shut)
+{
+        struct pair pair = pair_new();
+
+        be_busy();
+        gather_begin();
+        must_write(pair.fd, "last");
+        gather_end();
+        if (shut)
+                assert(shutdown(pair.fd, SHUT_RDWR) == 0);
+        assert(close(pair.fd) == 0);
+        must_read(pair.peer, "last");
+        assert(is_at_end(pair.peer));
+        (void)close(pair.peer);
+        gather_flush();
+        assert(listen_connections() == 0);
+}
+
+/* The core has closed it; the peer still gets all, and then the end. */
+static void test_close_full(bool flushed)
+{
+        struct pair pair = pair_new();
+        bool writable = false;
+        uint32_t n;
+
+        be_busy();
+        wait_once();
+        n = fill(pair.fd);
+        if (flushed)
+                gather_flush();
+        assert(shutdown(pair.fd, SHUT_RDWR) == 0);
+        assert(close(pair.fd) == 0);
+        assert(listen_connections() == 1);
+        drain(pair.peer, n, &writable, mark_of(pair.fd));
+        assert(!writable); /* the core's data may be gone: it must not see it again */
+        assert(is_at_end(pair.peer));
+        assert(listen_connections() == 0 && gather_stalled() == 0);
+        (void)close(pair.peer);
+}
+
+/* Or the peer goes without reading. */
+static void test_close_lost(void)
+{
+        static const struct linger reset = { .l_onoff = 1 };
+        struct pair pair = pair_new();
+        struct epoll_event events[16];
+
+        be_busy();
+        wait_once();
+        (void)fill(pair.fd);
+        assert(close(pair.fd) == 0);
+        gather_flush();
+        assert(gather_stalled() == 1 && listen_connections() == 1);
+        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        (void)close(pair.peer);
+        for (int i = 0; i < 100 && listen_connections() > 0; i++)
+                assert(wait_events(events, 16, 50) == 0);
+        assert(gather_stalled() == 0 && listen_connections() == 0);
+}
+
+/* The peer has gone: the write that is held is lost, and the next says so. */
+static void test_error(void)
+{
+        static const struct linger reset = { .l_onoff = 1 };
+        struct pair pair = pair_new();
+
+        be_busy();
+        gather_begin();
+        must_write(pair.fd, "lost");
+        gather_end();
+        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        (void)close(pair.peer);
+        gather_flush();
+        assert(write_core(pair.fd, "x", 1) < 0 && (errno == EPIPE || errno == ECONNRESET));
+        assert(close(pair.fd) == 0);
+        assert(listen_connections() == 0);
+}
+
+/* --- many threads -------------------------------------------------------------------------------
+ */
+
+#define STRESS_WRITES 40000
+
+/* The core serialises the writes of a connection, whichever thread makes them. */
+static pthread_mutex_t core_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t core_next;
+
+static bool write_number(int fd)
+{
+        bool written;
+
+        (void)pthread_mutex_lock(&core_lock);
+        written = core_next == STRESS_WRITES ||
+                  write_core(fd, &core_next, sizeof core_next) == sizeof core_next;
+        if (written && core_next < STRESS_WRITES)
+                core_next++;
+        (void)pthread_mutex_unlock(&core_lock);
+        return written;
+}
+
+static bool all_written(void)
+{
+        bool all;
+
+        (void)pthread_mutex_lock(&core_lock);
+        all = core_next == STRESS_WRITES;
+        (void)pthread_mutex_unlock(&core_lock);
+        return all;
+}
+
+static void *write_elsewhere(void *arg)
+{
+        const struct pair *pair = arg;
+
+        while (!all_written())
+                if (!write_number(pair->fd))
+                        (void)sched_yield();
+        return NULL;
+}
+
+static void *read_all(void *arg)
+{
+        const struct pair *pair = arg;
+        uint32_t number;
+
+        for (uint32_t i = 0; i < STRESS_WRITES; i++) {
+                assert(recv(pair->peer, &number, sizeof number, MSG_WAITALL) == sizeof number);
+                assert(number == i);
+        }
+        return NULL;
+}
+
+static void test_threads(void)
+{
+        struct pair pair = pair_new();
+        pthread_t reader, writers[2];
+
+        core_next = 0;
+        assert(pthread_create(&reader, NULL, read_all, &pair) == 0);
+        for (size_t i = 0; i < 2; i++)
+                assert(pthread_create(&writers[i], NULL, write_elsewhere, &pair) == 0);
+        while (!all_written()) {
+                gather_begin();
+                for (int i = 0; i < 20; i++)
+                        (void)write_number(pair.fd);
+                gather_end();
+                wait_once();
+        }
+        for (size_t i = 0; i < 2; i++)
+                assert(pthread_join(writers[i], NULL) == 0);
+        while (gather_held() || gather_stalled() > 0)
+                wait_once();
+        assert(pthread_join(reader, NULL) == 0);
+        pair_done(&pair);
+}
+
+/* --- GOAWAY -------------------------------------------------------------------------------------
+ */
+
+#define SETTINGS "\0\0\0\4\0\0\0\0\0"
+#define GOAWAY "\0\0\10\7\0\0\0\0\0\177\377\377\377\0\0\0\0"
+
+static void must_write_frame(int fd, const char *frame, size_t length)
+{
+        assert(write_core(fd, frame, length) == (ssize_t)length);
+}
+
+static void must_read_frame(int peer, const char *frame, size_t length)
+{
+        char bytes[64];
+
+        assert(length <= sizeof bytes);
+        assert(recv(peer, bytes, length, MSG_WAITALL) == (ssize_t)length);
+        assert(memcmp(bytes, frame, length) == 0);
+}
+
+/* Not to be undone, so this is the last. */
+static void test_goaway(void)
+{
+        struct pair idle = pair_new(), held = pair_new(), tls = pair_new(), fresh = pair_new();
+        struct pair full = pair_new(), later;
+        uint32_t n;
+        bool writable = false;
+
+        must_write_frame(idle.fd, SETTINGS, 9);
+        must_read_frame(idle.peer, SETTINGS, 9);
+        must_write(tls.fd, "\26\3\3");
+        must_write_frame(full.fd, SETTINGS, 9);
+        must_read_frame(full.peer, SETTINGS, 9);
+        be_busy();
+        n = fill(full.fd);
+        gather_begin();
+        must_write_frame(held.fd, SETTINGS, 9);
+        gather_end();
+
+        gather_goaway();
+        must_read_frame(idle.peer, GOAWAY, 17);
+        assert(has_nothing(held.peer));
+        gather_flush();
+        must_read_frame(held.peer, SETTINGS GOAWAY, 9 + 17);
+        must_read(tls.peer, "\26\3\3");
+        must_write(tls.fd, "x");
+        must_read(tls.peer, "x");
+        assert(has_nothing(tls.peer) && has_nothing(fresh.peer));
+
+        /* SETTINGS comes first. */
+        must_write_frame(fresh.fd, SETTINGS, 9);
+        must_read_frame(fresh.peer, SETTINGS GOAWAY, 9 + 17);
+        later = pair_new();
+        must_write_frame(later.fd, SETTINGS, 9);
+        must_read_frame(later.peer, SETTINGS GOAWAY, 9 + 17);
+
+        /* The core's last write did not go through: first the rest of it. */
+        drain(full.peer, n, &writable, mark_of(full.fd));
+        assert(has_nothing(full.peer));
+        must_write(full.fd, "rest");
+        must_read(full.peer, "rest");
+        must_read_frame(full.peer, GOAWAY, 17);
+
+        /* Once. */
+        gather_goaway();
+        must_write(idle.fd, "after");
+        must_read(idle.peer, "after");
+        assert(has_nothing(idle.peer));
+
+        pair_done(&idle);
+        pair_done(&held);
+        pair_done(&tls);
+        pair_done(&fresh);
+        pair_done(&full);
+        pair_done(&later);
+}
+
+int main(void)
+{
+        receive_init();
+        listener_new();
+        epoll = epoll_create1(EPOLL_CLOEXEC);
+        assert(epoll >= 0);
+
+        test_direct();
+        gather_enable(60 * NSEC_PER_SEC);
+        test_hold();
+        test_late();
+        test_large();
+        test_others();
+        test_full();
+        test_other_waits();
+        test_last_bytes(false);
+        test_last_bytes(true);
+        test_close_full(false);
+        test_close_full(true);
+        test_close_lost();
+        test_error();
+        test_threads();
+        test_goaway();
+        assert(listen_connections() == 0 && gather_stalled() == 0);
+        gather_leave();
+        (void)close(epoll);
+        (void)close(listener);
+        return 0;
+}
