@@ -235,12 +235,16 @@ class Load:
 def certificates_change_while_calls_go_on():
     port = Port()
     with daemon_of(port, extra="workers: 2") as d:
+        def replacements():
+            return len(re.findall(r"ports\[0\]\.tls: the new files are in use, the certificate until 2", d.log()))
+
         workers = sorted(d.workers())
         load = Load(d)
 
         renamed = CA.issue("renamed")
         port.put(renamed)
         wait_served(d, renamed, 8)
+        wait_for("the first line", lambda: replacements() == 1, 5)
         load.round_trip()
 
         # written in place, one file a moment after the other: no half of it is taken or complained of
@@ -249,10 +253,11 @@ def certificates_change_while_calls_go_on():
         time.sleep(0.2)
         shutil.copyfile(written[1], port.key)
         wait_served(d, written, 8)
+        wait_for("the second line", lambda: replacements() == 2, 5)
         load.round_trip()
         load.stop()
         eq(sorted(d.workers()), workers)
-        eq(len(re.findall(r"ports\[0\]\.tls: the new files are in use, the certificate until 2", d.log())), 2, d.log())
+        eq(replacements(), 2, "said by one worker")
         assert " error " not in d.log(), d.log()
 
 
@@ -297,7 +302,9 @@ def what_is_wrong_does_not_replace_what_is_right():
 
         copy(other[1], port.key)
         wait_served(d, other, 6)
-        eq(len(re.findall("right again: the new files are in use", d.log())), 1, d.log())
+        wait_for("the good news", lambda: "right again: the new files are in use" in d.log(), 5)
+        time.sleep(1.2)
+        eq(d.log().count("right again: the new files are in use"), 1, d.log())
         eq(len(errors()), 2)
 
 
