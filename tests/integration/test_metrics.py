@@ -287,7 +287,7 @@ def the_manual_lists_them_all():
     manual = {(name, kind, tuple(filter(None, (labels or "").split(", "))))
               for name, kind, labels in re.findall(r"^\*((?:brickd|process)_\w+)\* \((\w+)(?:; ([\w, ]+))?\)$",
                                                    text, re.MULTILINE)}
-    reasons = set(re.findall(r"_(\w+)_(?=[ ,.])", re.search(r"^_reason_\n(.*?)\n\n", text, re.M | re.S)[1]))
+    reasons = set(re.findall(r"_(\w+)_(?=[\s,.])", re.search(r"^_reason_\n(.*?)\n\n", text, re.M | re.S)[1]))
     with Watched(CHAT + "\n" + SLOW % "10ms") as daemon:
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
