@@ -25,7 +25,8 @@ static int64_t timeout_of(const struct ctl *ctl, int64_t fallback)
         return ctl->timeout >= 0 ? ctl->timeout : fallback;
 }
 
-int control_status(const struct ctl *ctl, const char *path, int64_t timeout, json_t **ret)
+int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const char *method,
+                json_t **ret)
 {
         _cleanup_(bus_reply_done) struct bus_reply reply = {};
         json_t *status;
@@ -33,7 +34,7 @@ int control_status(const struct ctl *ctl, const char *path, int64_t timeout, jso
 
         if (!path)
                 return -ENOENT;
-        r = bus_call(path, timeout_of(ctl, timeout), &reply, "Status", "");
+        r = bus_call(path, timeout_of(ctl, timeout), &reply, method, "");
         if (r < 0)
                 return r;
         if (reply.error)
@@ -48,7 +49,7 @@ int control_status(const struct ctl *ctl, const char *path, int64_t timeout, jso
         return 0;
 }
 
-static int no_answer(const char *path, int r)
+int control_no_answer(const char *path, int r)
 {
         if (!path)
                 return ctl_error(EX_CONFIG, "The configuration says `control: null`: brickd has no "
@@ -70,94 +71,6 @@ static int no_answer(const char *path, int r)
         }
 }
 
-static void add_count(json_t *to, const json_t *from, const char *name)
-{
-        json_int_t sum = json_integer_value(json_object_get(to, name)) +
-                         json_integer_value(json_object_get(from, name));
-
-        (void)json_object_set_new(to, name, json_integer(sum));
-}
-
-static json_t *find_by_name(const json_t *bricks, const char *name)
-{
-        size_t index;
-        json_t *brick;
-
-        json_array_foreach(bricks, index, brick)
-        {
-                const char *s = json_string_value(json_object_get(brick, "name"));
-
-                if (s && strcmp(s, name) == 0)
-                        return brick;
-        }
-        return NULL;
-}
-
-static json_t *brick_new(const char *name, const json_t *type, const char *module,
-                         const char *state)
-{
-        return json_pack("{s:s, s:O?, s:s?, s:s?, s:i, s:i, s:i, s:i}", "name", name, "type", type,
-                         "module", module, "state", state, "in_flight", 0, "queued", 0, "calls", 0,
-                         "failures", 0);
-}
-
-/* Adds one worker's brick to the sums. Of several workers' states the first, the newest, counts. */
-static void add_brick(json_t *bricks, const json_t *from, const char *state)
-{
-        static const char *const counts[] = { "in_flight", "queued", "calls", "failures" };
-        const char *name = json_string_value(json_object_get(from, "name"));
-        const char *module = json_string_value(json_object_get(from, "module"));
-        json_t *reason = json_object_get(from, "unhealthy");
-        json_t *brick;
-
-        if (!name)
-                return;
-        brick = find_by_name(bricks, name);
-        if (!brick) {
-                brick = brick_new(name, json_object_get(from, "type"), module, state);
-                if (json_array_append_new(bricks, brick) < 0)
-                        return;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(counts); i++)
-                add_count(brick, from, counts[i]);
-        if (reason && strcmp(state, "ready") == 0) {
-                (void)json_object_set_new(brick, "state", json_string("unhealthy"));
-                (void)json_object_set(brick, "unhealthy", reason);
-        }
-}
-
-static json_int_t generation_of(const json_t *worker)
-{
-        return json_integer_value(json_object_get(worker, "generation"));
-}
-
-static void add_workers(json_t *bricks, const json_t *status, bool newest)
-{
-        const json_t *workers = json_object_get(status, "workers");
-        json_int_t generation = generation_of(status);
-        size_t index, i;
-        json_t *worker, *brick;
-
-        json_array_foreach(workers, index, worker)
-        {
-                const char *state = json_string_value(json_object_get(worker, "state"));
-
-                if ((generation_of(worker) == generation) != newest)
-                        continue;
-                json_array_foreach(json_object_get(json_object_get(worker, "status"), "bricks"), i,
-                                   brick) add_brick(bricks, brick, state);
-        }
-}
-
-json_t *control_bricks(const json_t *status)
-{
-        json_t *bricks = json_array();
-
-        add_workers(bricks, status, true);
-        add_workers(bricks, status, false);
-        return bricks;
-}
-
 static json_t *bricks_of_conf(const struct conf *conf, const char *state)
 {
         json_t *bricks = json_array();
@@ -166,7 +79,10 @@ static json_t *bricks_of_conf(const struct conf *conf, const char *state)
                 const struct conf_brick *brick = &conf->bricks[i];
 
                 (void)json_array_append_new(bricks,
-                                            brick_new(brick->name, NULL, brick->module, state));
+                                            json_pack("{s:s, s:n, s:s, s:s, s:i, s:i, s:i, s:i}",
+                                                      "name", brick->name, "type", "module",
+                                                      brick->module, "state", state, "in_flight", 0,
+                                                      "queued", 0, "calls", 0, "failures", 0));
         }
         return bricks;
 }
@@ -252,10 +168,10 @@ static int list_from_file(const struct ctl *ctl, const struct file *file, int wh
                 if (r != CTL_OK)
                         return r;
                 file_done(&again);
-                return no_answer(file->control, why_not);
+                return control_no_answer(file->control, why_not);
         }
         if (!stopped)
-                (void)no_answer(file->control, why_not);
+                (void)control_no_answer(file->control, why_not);
         *ret = bricks_of_conf(file->conf, stopped ? "stopped" : "unknown");
 
         return CTL_OK;
@@ -266,9 +182,9 @@ static int list(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL, *bricks = NULL;
         int r;
 
-        r = control_status(ctl, file->control, ANSWER_TIMEOUT, &status);
+        r = control_ask(ctl, file->control, ANSWER_TIMEOUT, "Status", &status);
         if (r == 0)
-                bricks = control_bricks(status);
+                bricks = json_incref(json_object_get(status, "bricks"));
         else
                 r = list_from_file(ctl, file, r, &bricks);
         if (r != CTL_OK)
@@ -282,7 +198,7 @@ static int list(const struct ctl *ctl, const struct file *file)
         return CTL_OK;
 }
 
-static int with_file(struct ctl *ctl, int (*run)(const struct ctl *ctl, const struct file *file))
+int control_with_file(struct ctl *ctl, int (*run)(const struct ctl *ctl, const struct file *file))
 {
         struct file file;
         int r;
@@ -298,7 +214,7 @@ static int with_file(struct ctl *ctl, int (*run)(const struct ctl *ctl, const st
 
 int command_list(struct ctl *ctl)
 {
-        return with_file(ctl, list);
+        return control_with_file(ctl, list);
 }
 
 static void print_line(const char *head, const char *colour, const char *text)
@@ -324,7 +240,8 @@ static void print_summary(const json_t *status)
                        json_integer_value(json_object_get(status, "pid")), uptime);
         print_line("brickd", "", line);
         (void)snprintf(line, sizeof line, "%s, generation %" JSON_INTEGER_FORMAT,
-                       string_of(status, "config"), generation_of(status));
+                       string_of(status, "config"),
+                       json_integer_value(json_object_get(status, "generation")));
         print_line("configuration", "", line);
 }
 
@@ -411,7 +328,7 @@ static void print_status(const json_t *status)
                 { "IN FLIGHT", "in_flight" },
         };
         _cleanup_(json_unrefp) json_t *workers = flatten_workers(status);
-        _cleanup_(json_unrefp) json_t *bricks = control_bricks(status);
+        const json_t *bricks = json_object_get(status, "bricks");
 
         print_summary(status);
         print_ports(status);
@@ -429,9 +346,9 @@ static int status_of(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL;
         int r;
 
-        r = control_status(ctl, file->control, ANSWER_TIMEOUT, &status);
+        r = control_ask(ctl, file->control, ANSWER_TIMEOUT, "Status", &status);
         if (r < 0)
-                return no_answer(file->control, r);
+                return control_no_answer(file->control, r);
         if (ctl->json)
                 output_json(stdout, status);
         else
@@ -442,7 +359,7 @@ static int status_of(const struct ctl *ctl, const struct file *file)
 
 int command_status(struct ctl *ctl)
 {
-        return with_file(ctl, status_of);
+        return control_with_file(ctl, status_of);
 }
 
 /* Prints brickd's answer to a command, and says it as an exit status. */
@@ -452,7 +369,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         _cleanup_(json_unrefp) json_t *json = NULL;
 
         if (r < 0)
-                return no_answer(path, r);
+                return control_no_answer(path, r);
         if (ctl->quiet) {
                 /* brickd has said it already. */
         } else if (ctl->json) {
@@ -478,7 +395,7 @@ static int reload(const struct ctl *ctl, const struct file *file)
 
 int command_reload(struct ctl *ctl)
 {
-        return with_file(ctl, reload);
+        return control_with_file(ctl, reload);
 }
 
 static int stop(const struct ctl *ctl, const struct file *file)
@@ -493,7 +410,7 @@ static int stop(const struct ctl *ctl, const struct file *file)
 
 int command_stop(struct ctl *ctl)
 {
-        return with_file(ctl, stop);
+        return control_with_file(ctl, stop);
 }
 
 static int log_level(const struct ctl *ctl, const struct file *file)
@@ -516,5 +433,5 @@ int command_log_level(struct ctl *ctl)
                                  ctl->arguments[0]);
         if (ctl->brick && ctl->module)
                 return ctl_error(EX_USAGE, "Give --brick or --module, not both");
-        return with_file(ctl, log_level);
+        return control_with_file(ctl, log_level);
 }

@@ -35,7 +35,9 @@ struct ctl {
         } tls;
         const char *brick; /* log-level: whose; NULL: not given */
         const char *module;
-        int64_t timeout; /* ns; 0: none; -1: the command's own */
+        int64_t timeout;  /* ns; 0: none; -1: the command's own */
+        int64_t interval; /* ns */
+        unsigned count;   /* 0: for ever */
         struct rpc_metadata metadata[CTL_METADATA_MAX];
         size_t n_metadata;
         bool json;
@@ -59,6 +61,7 @@ int command_info(struct ctl *ctl);
 int command_health(struct ctl *ctl);
 int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
+int command_top(struct ctl *ctl);
 int command_reload(struct ctl *ctl);
 int command_stop(struct ctl *ctl);
 int command_log_level(struct ctl *ctl);

@@ -25,6 +25,8 @@ static const struct command commands[] = {
           1 },
         { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
         { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },
+        { "top", "", "Watch what the bricks do", command_top,
+          CONTROL | OPTION_BIT_INTERVAL | OPTION_BIT_COUNT },
         { "reload", "", "Make brickd read its configuration again", command_reload,
           CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
         { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },

@@ -9,6 +9,9 @@
 #include "config.h"
 #include "ctl/options.h"
 
+#define INTERVAL_MIN INT64_C(100000000) /* ns */
+#define INTERVAL INT64_C(2000000000)
+
 static const struct option_row {
         const char *name;
         char letter; /* 0: none */
@@ -23,7 +26,10 @@ static const struct option_row {
           "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",
           "brickd's control socket; default: the configuration's" },
+        { "count", 'n', OPTION_BIT_COUNT, "N", "End after so many looks; default: never" },
         { "help", 'h', OPTION_BIT_HELP, NULL, "Show this help" },
+        { "interval", 'i', OPTION_BIT_INTERVAL, "TIME",
+          "From one look to the next, such as 500ms or 5s; default: 2s" },
         { "json", 'j', OPTION_BIT_JSON, NULL, "Print JSON, for programs" },
         { "metadata", 'm', OPTION_BIT_METADATA, "KEY=VALUE",
           "Send this with the request; may be repeated" },
@@ -129,6 +135,23 @@ static int parse_timeout(struct ctl *ctl, const char *text)
         return -1;
 }
 
+static int parse_interval(struct ctl *ctl, const char *text)
+{
+        if (value_parse_duration(text, &ctl->interval) < 0 || ctl->interval < INTERVAL_MIN)
+                return ctl_error(EX_USAGE, "--interval: not a time from 100ms on: '%s'", text);
+        return -1;
+}
+
+static int parse_count(struct ctl *ctl, const char *text)
+{
+        int64_t count;
+
+        if (value_parse_int(text, &count) < 0 || count < 1 || count > UINT32_MAX)
+                return ctl_error(EX_USAGE, "--count: not a number from 1 on: '%s'", text);
+        ctl->count = (unsigned)count;
+        return -1;
+}
+
 static int parse_metadata(struct ctl *ctl, char *text)
 {
         char *value = strchr(text, '=');
@@ -171,9 +194,13 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         case OPTION_BIT_CONTROL:
                 ctl->control = value;
                 return -1;
+        case OPTION_BIT_COUNT:
+                return parse_count(ctl, value);
         case OPTION_BIT_HELP:
                 ctl->help = true;
                 return -1;
+        case OPTION_BIT_INTERVAL:
+                return parse_interval(ctl, value);
         case OPTION_BIT_JSON:
                 ctl->json = true;
                 return -1;
@@ -311,7 +338,8 @@ int options_parse(struct ctl *ctl, const struct command *commands, int argc, cha
 
         *ctl = (struct ctl){ .config = config && *config ? config : BRICKD_CONFIG_FILE,
                              .config_given = config && *config,
-                             .timeout = -1 };
+                             .timeout = -1,
+                             .interval = INTERVAL };
         r = parse(ctl, GLOBAL_OPTIONS, "+", argc, argv);
         if (r >= 0)
                 return r;

@@ -28,6 +28,8 @@ enum option_bit {
         OPTION_BIT_TLS_NAME = 1 << 17,
         OPTION_BIT_BRICK = 1 << 18,
         OPTION_BIT_MODULE = 1 << 19,
+        OPTION_BIT_INTERVAL = 1 << 20,
+        OPTION_BIT_COUNT = 1 << 21,
 };
 
 #define OPTION_BITS_TLS                                                                  \

@@ -24,14 +24,13 @@ struct search {
         struct file file;
         bool asked;
         json_t *status; /* of the running brickd, once asked for; NULL: not known */
-        json_t *bricks; /* of it, as control_bricks() lists them */
+        json_t *bricks; /* in it */
 };
 
 static void search_done(struct search *search)
 {
         file_done(&search->file);
         json_decref(search->status);
-        json_decref(search->bricks);
 }
 
 static const struct conf_brick *find_brick(const struct conf *conf, const char *name)
@@ -48,8 +47,9 @@ static void ask_brickd(struct search *search)
         if (search->asked)
                 return;
         search->asked = true;
-        if (control_status(search->ctl, search->file.control, ASK_TIMEOUT, &search->status) == 0)
-                search->bricks = control_bricks(search->status);
+        if (control_ask(search->ctl, search->file.control, ASK_TIMEOUT, "Status",
+                        &search->status) == 0)
+                search->bricks = json_object_get(search->status, "bricks");
 }
 
 /* What brickd says; else what the module says; else the option that modules of any type have. NULL:

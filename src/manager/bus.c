@@ -173,6 +173,16 @@ static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
         return 1;
 }
 
+static int on_stats(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        _cleanup_free_ char *json = NULL;
+        struct bus *bus = user;
+        int r;
+
+        r = manager_stats(bus->manager, &json);
+        return r < 0 ? r : sd_bus_reply_method_return(message, "s", json);
+}
+
 static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         struct bus *bus = user;
@@ -233,6 +243,7 @@ static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Stats", "", "s", on_stats, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("LogLevel", "sss", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),

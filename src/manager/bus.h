@@ -6,6 +6,7 @@
  *
  *   /org/brickd  org.brickd.Manager
  *     Status() -> s            a JSON object
+ *     Stats() -> s             another: what bricks have done, at once
  *     Reload(b wait) -> s      the verdict; with `wait` once the replaced workers have gone
  *     Stop()                   a second one cancels the calls that still run
  *     LogLevel(s level)        until the next reload

@@ -35,6 +35,8 @@ enum stage {
         STAGE_STOPPING,
 };
 
+const char *stage_to_string(enum stage stage);
+
 struct verdict {             /* on a reload */
         unsigned generation; /* 0: there has been none */
         bool ok;
@@ -94,6 +96,13 @@ int manager_status(const struct manager *m, char **ret);
 
 /* What all workers have counted, those that live included. */
 int manager_tally(const struct manager *m, struct tally **ret);
+
+/* Its bricks, as the member of a JSON object: what they have done and do. */
+void manager_put_bricks(const struct manager *m, const struct tally *tally, bool durations,
+                        FILE *f);
+
+/* The bricks and how long their calls take, as one JSON object; asks no worker. */
+int manager_stats(const struct manager *m, char **ret);
 
 /* The same, and more, as text for Prometheus. */
 int manager_metrics(const struct manager *m, char **ret, size_t *ret_length);

@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "config.h"
 #include "manager/manager.h"
+#include "manager/tally.h"
 #include "util/clock.h"
 #include "util/json.h"
 
@@ -107,27 +108,41 @@ static void put_verdict(FILE *f, const struct verdict *verdict)
         (void)fputc('}', f);
 }
 
-int manager_status(const struct manager *m, char **ret)
+const char *stage_to_string(enum stage stage)
 {
-        static const char *const stages[] = {
+        static const char *const names[] = {
                 [STAGE_STARTING] = "starting",
                 [STAGE_SERVING] = "serving",
                 [STAGE_STOPPING] = "stopping",
         };
-        size_t size;
-        FILE *f = open_memstream(ret, &size);
 
+        return names[stage];
+}
+
+int manager_status(const struct manager *m, char **ret)
+{
+        _cleanup_(tally_freep) struct tally *tally = NULL;
+        size_t size;
+        FILE *f;
+        int r;
+
+        r = manager_tally(m, &tally);
+        if (r < 0)
+                return r;
+        f = open_memstream(ret, &size);
         if (!f)
                 return -ENOMEM;
         (void)fprintf(f,
                       "{\"version\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"config\":", BRICKD_VERSION,
-                      getpid(), stages[m->stage]);
+                      getpid(), stage_to_string(m->stage));
         put_string(f, m->file);
         (void)fprintf(f, ",\"generation\":%u,\"uptime_seconds\":%" PRIu64 ",",
                       m->current ? m->current->number : 0, seconds_since(m->started));
         put_ports(f, m->current);
         (void)fputc(',', f);
         put_all_workers(f, m);
+        (void)fputc(',', f);
+        manager_put_bricks(m, tally, false, f);
         (void)fputc(',', f);
         put_log_levels(f, m->current);
         (void)fputc(',', f);

@@ -140,7 +140,7 @@ static void answer_query(struct worker *w)
                 channel_say(CHANNEL_STUCK, brick);
                 return;
         }
-        text = status_json(w->build, w->rpc);
+        text = status_json(w->rpc);
         if (text)
                 channel_say(CHANNEL_STATUS, text);
 }

@@ -6,6 +6,8 @@ brickctl against a server that shares no code with it: grpcio's, with messages t
 this process. What brickd itself would say on its control socket, fake-control says."""
 
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -15,9 +17,11 @@ import select
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -364,8 +368,12 @@ class Control:
         return (self.folder / f"{method}.arguments").read_text()
 
 
-def worker(pid, generation, state, **brick):
-    bricks = [{"name": "b0", "type": "Guard", "module": "m0"} | brick] if brick else None
+def brick(**more):
+    return {"name": "b0", "type": "Guard", "module": "m0", "state": "ready", "in_flight": 3, "queued": 4, "calls": 30,
+            "failures": 1} | more
+
+
+def worker(pid, generation, state):
     return {
         "pid": pid,
         "index": 0,
@@ -373,7 +381,7 @@ def worker(pid, generation, state, **brick):
         "state": state,
         "uptime_seconds": 3700,
         "restarts": 2,
-        "status": bricks and {"bricks": bricks, "connections": 7, "in_flight": 1},
+        "status": None if state == "starting" else {"connections": 7, "in_flight": 1},
     }
 
 
@@ -387,10 +395,11 @@ def make_status(**more):
         "uptime_seconds": 93784,
         "ports": [{"listen": "127.0.0.1:0", "address": SERVER.address}],
         "workers": [
-            worker(11, 2, "retiring", in_flight=1, queued=0, calls=10, failures=1),
-            worker(12, 3, "ready", in_flight=2, queued=3, calls=20, failures=0),
+            worker(11, 2, "retiring"),
+            worker(12, 3, "ready"),
             worker(13, 3, "starting"),
         ],
+        "bricks": [brick()],
         "last_reload": {"ok": False, "generation": 4, "text": "f:1:1: no\nmore", "time": int(time.time()) - 65},
     }
     return json.dumps(status | more)
@@ -632,9 +641,8 @@ def test_status():
 
 
 def test_unhealthy_brick():
-    sick = worker(12, 3, "ready", in_flight=0, queued=0, calls=1, failures=0, unhealthy="its index is gone")
-    old = worker(11, 2, "retiring", in_flight=0, queued=0, calls=1, failures=0, name="b1", unhealthy="no matter")
-    with Control(Status=make_status(workers=[old, sick])) as control:
+    bricks = [brick(state="unhealthy", unhealthy="its index is gone"), brick(name="b1", state="retiring")]
+    with Control(Status=make_status(bricks=bricks)) as control:
         rows = [line.split() for line in control.brickctl("list")[0].splitlines()]
         assert rows[1][3] == "unhealthy" and rows[2][3] == "retiring", rows
         out, _ = control.brickctl("status")
@@ -646,8 +654,111 @@ def test_list():
         out, _ = control.brickctl("list")
         head, row = out.splitlines()
         assert head.split() == "NAME TYPE MODULE STATE CALLS FAILED IN FLIGHT QUEUED".split()
-        assert row.split() == ["b0", "Guard", "m0", "ready", "30", "1", "3", "3"]
+        assert row.split() == ["b0", "Guard", "m0", "ready", "30", "1", "3", "4"]
         assert json.loads(control.brickctl("list", "-j")[0])[0]["calls"] == 30
+
+
+def make_stats(seconds, calls, failures, buckets, total):
+    """Of one brick, at a time; its calls' durations by buckets up to 10 ms, 100 ms, and more."""
+    return json.dumps({
+        "version": "0.1.0", "state": "serving", "generation": 3, "workers": 2, "workers_ready": 1,
+        "time": int(seconds * 1e9), "bounds": [10_000_000, 100_000_000],
+        "bricks": [brick(calls=calls, failures=failures,
+                         duration={"sum": int(total * 1e9), "buckets": buckets}),
+                   brick(name="idle", calls=0, duration={"sum": 0, "buckets": [0, 0, 0]})],
+    })
+
+
+def test_top_as_lines():
+    for options, first in ([], "TIME"), (["--json"], None):
+        with Control(Stats=make_stats(10, 100, 5, [50, 50, 0], 3)) as control:
+            command = [BRICKCTL, "-c", control.config, "top", "-i", "400ms", "--count=2", *options]
+            top = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+            if first:
+                assert top.stdout.readline().split()[0] == first
+            else:
+                time.sleep(0.2)
+            # 20 calls in 2 s, one of which has failed; half of them took up to 10 ms, half up to 100 ms
+            (control.folder / "new").write_text(make_stats(12, 120, 6, [60, 60, 0], 3.5))
+            (control.folder / "new").rename(control.folder / "Stats")
+            out, _ = top.communicate(timeout=LIMIT)
+            assert top.returncode == 0
+            lines = out.splitlines()
+            if first:
+                cells = [line.split()[1:] for line in lines]
+                want = ["Guard", "ready", "10.0", "0.5", "25.0ms", "10.0ms", "98.2ms", "3", "4"]
+                assert cells[0] == ["b0", *want], cells
+                assert cells[1] == ["idle", "Guard", "ready", "0.0", "0.0", "-", "-", "-", "3", "4"], cells
+                assert len(cells) == 4 and cells[2][3:8] == ["0.0", "0.0", "-", "-", "-"], cells
+            else:
+                row = json.loads(lines[0])[0]
+                assert (row["calls_per_second"], row["failures_per_second"], row["mean_seconds"]) == (10, 0.5, 0.025)
+                assert json.loads(lines[1])[0]["p99_seconds"] is None
+
+
+def test_top_without_brickd():
+    with Control() as control:
+        control.process.kill()
+        control.process.wait()
+        for arguments in ["top"], ["top", "--json", "-n1"]:
+            assert "brickd is not running" in control.brickctl(*arguments, status=2)[1]
+        control.brickctl("top", "-i", "1ms", status=64)
+        control.brickctl("top", "-n", "0", status=64)
+
+
+class Terminal:
+    """A program on a terminal of its own, and what it has drawn."""
+
+    def __init__(self, command, columns, lines):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.execve(command[0], [str(c) for c in command], environment())
+        self.pid, self.drawn = pid, ""
+        self.resize(columns, lines)
+
+    def resize(self, columns, lines):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        os.kill(self.pid, signal.SIGWINCH)
+
+    def wait_for(self, text):
+        end = time.monotonic() + LIMIT
+        while text not in self.drawn:
+            assert select.select([self.fd], [], [], end - time.monotonic())[0], (text, self.drawn)
+            self.drawn += os.read(self.fd, 65536).decode()
+        drawn, self.drawn = self.drawn, ""
+        return drawn
+
+    def press(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def exit_status(self):
+        with contextlib.suppress(OSError):
+            while os.read(self.fd, 65536):
+                pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_top_on_a_terminal():
+    with Control(Stats=make_stats(10, 100, 5, [50, 50, 0], 3)) as control:
+        top = Terminal([BRICKCTL, "-c", control.config, "top", "-i", "200ms"], 110, 24)
+        drawn = top.wait_for("idle")
+        assert "generation 3, 1 of 2 workers ready" in drawn and "by name" in drawn, drawn
+        top.press("c")
+        top.wait_for("calls")
+        top.resize(30, 5)
+        drawn = top.wait_for("b0")
+        assert "idle" not in drawn and "QUEUED" not in drawn, drawn
+        top.resize(110, 24)
+        top.wait_for("idle")
+        control.process.kill()
+        control.process.wait()
+        top.wait_for("No answer from brickd")
+        top.press("q")
+        assert top.exit_status() == 0
+
+        unknown = [BRICKCTL, "-c", control.config, "top"]
+        assert Terminal(unknown, 80, 24).exit_status() == 2
 
 
 def test_list_without_brickd():
@@ -856,6 +967,7 @@ def test_completion_of_arguments():
     assert complete("log-level", "d") == {"debug"}
     assert complete("log-level", "--module", "x", "d") == {"debug"}
     assert complete("call", "--timeout", "") == set()
+    assert complete("top", "--interval", "") == set()
     assert complete("st") == {"status", "stop"}
 
 

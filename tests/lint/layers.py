@@ -37,6 +37,7 @@ LIBRARIES = {
     "grpc/": ["rpc/", "ctl/"],
     "openssl/": ["rpc/certificate.c"],
     "dlfcn.h": ["module/load.c"],
+    "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],
     "curl/": ["bricks/"],
     "sqlite3.h": ["bricks/"],

@@ -19,7 +19,7 @@ _brickctl_parse() {
 	command='' arguments=0
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-[acmt] | --address | --brick | --config | --control | --metadata | --module | --timeout | --type | --tls-*) ((i++)) ;;
+		-[acimnt] | --address | --brick | --config | --control | --count | --interval | --metadata | --module | --timeout | --type | --tls-*) ((i++)) ;;
 		-*) ;;
 		*) if [[ $command ]]; then ((arguments++)); else command=${COMP_WORDS[i]}; fi ;;
 		esac
@@ -36,6 +36,7 @@ _brickctl_options() {
 	health) echo "$show --address --config --control $tls" ;;
 	reload) echo "$show --config --control --quiet --wait" ;;
 	log-level) echo "$show --brick --config --control --module" ;;
+	top) echo "$show --config --control --count --interval" ;;
 	list | status | stop) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
 	help) echo '--help' ;;
@@ -51,17 +52,17 @@ _brickctl() {
 	COMPREPLY=()
 	case $previous in
 	-c | --config | --control | --tls-ca | --tls-cert | --tls-key) compopt -o default && return ;;
-	-a | --address | -m | --metadata | -t | --timeout | --tls-name) return ;;
+	-a | --address | -i | --interval | -m | --metadata | -n | --count | -t | --timeout | --tls-name) return ;;
 	--type) words=$services ;;
 	--brick) words=$(_brickctl_bricks) ;;
 	--module) return ;;
 	*) case $current:$command:$arguments in
 		-*) words=$(_brickctl_options "$command") ;;
-		*::*) words='call info health list status reload stop log-level check index help' ;;
+		*::*) words='call info health list status top reload stop log-level check index help' ;;
 		*:call:0 | *:info:0 | *:health:0) words="$services $(_brickctl_bricks)" ;;
 		*:call:1) words='GetServiceInfo Unary OutputStreaming InputStreaming BidiStreaming' ;;
 		*:log-level:0) words='error warning notice info debug' ;;
-		*:help:0) words='call info health list status reload stop log-level check index' ;;
+		*:help:0) words='call info health list status top reload stop log-level check index' ;;
 		*:check:0 | *:index:*) compopt -o default && return ;;
 		esac ;;
 	esac
