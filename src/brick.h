@@ -282,6 +282,13 @@ struct brick_host {
 
         /* [any] Whether a line of this level would be logged: it need not be made otherwise. */
         int (*log_wanted)(struct brick_ctx *ctx, uint32_t level);
+
+        /*
+         * [any] Of a call: the name of who makes it, as brickd has found out; empty where it does
+         * not ask. A call by another brick has the identity of the call it is made on behalf of.
+         * Valid as the request.
+         */
+        struct brick_str (*call_identity)(struct brick_call *call);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */

@@ -25,17 +25,13 @@ struct conf *conf_free(struct conf *conf)
         return NULL;
 }
 
-int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
+int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length)
 {
         _cleanup_free_ char *bytes = NULL;
-        _cleanup_close_ int fd = -EBADF;
         size_t length = 0, size = 0;
         char *larger;
         ssize_t n;
 
-        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return -errno;
         for (;;) {
                 if (length == size) {
                         size = size ? size * 2 : 16384;
@@ -58,6 +54,16 @@ int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
         *ret_bytes = TAKE_PTR(bytes);
         *ret_length = length;
         return 0;
+}
+
+int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        return conf_read_fd(fd, ret_bytes, ret_length);
 }
 
 /*
@@ -310,6 +316,35 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->client_ping_interval = get_number(keepalive, "client_interval");
 }
 
+/* Where there are identities, a port that does not say otherwise asks for them. */
+static int read_authenticate(struct conf *conf, const struct node *map, struct conf_port *port,
+                             struct diag *diag)
+{
+        static const char *const names[] = { "off", "calls" };
+        const struct node place = {
+                .line = map->line, .column = map->column, .parent = map, .key = "authenticate"
+        };
+        struct node *node;
+
+        port->authenticate = conf->identities ? AUTHENTICATE_CALLS : AUTHENTICATE_OFF;
+        if (good(map, "authenticate")) {
+                port->authenticate = AUTHENTICATE_OFF + get_choice(map, "authenticate");
+                if (port->authenticate != AUTHENTICATE_OFF && !node_get(conf->root, "identities"))
+                        diag_add(diag, node_get(map, "authenticate"),
+                                 "needs the top-level key identities, the file that says who may "
+                                 "call");
+        }
+        if (map->kind != NODE_MAP || node_get(map, "authenticate"))
+                return 0;
+        node = document_node(conf->document, &place, NODE_SCALAR);
+        if (!node)
+                return -ENOMEM;
+        node->text = names[port->authenticate];
+        node->length = strlen(node->text);
+        option_put(map, node);
+        return 0;
+}
+
 static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
                      struct diag *diag)
 {
@@ -331,6 +366,9 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->max_watches = get_number(limits, "watches");
         port->window = get_number(limits, "window");
         r = read_tls(conf, good(node, "tls"), &port->tls, diag);
+        if (r < 0)
+                return r;
+        r = read_authenticate(conf, node, port, diag);
         if (r < 0)
                 return r;
         if (listen) {
@@ -366,11 +404,13 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
 
         if (!port->listen)
                 return;
-        if (!listen_is_local(port) && !node_get(port->node, "tls") && !port->allow_insecure &&
+        if (!listen_is_local(port) && !node_get(port->node, "tls") &&
+            port->authenticate == AUTHENTICATE_OFF && !port->allow_insecure &&
             good(port->node, "allow_insecure"))
                 diag_add(diag, listen,
-                         "other machines can reach %s, and this port is plain text; give it tls, "
-                         "listen on 127.0.0.1, or say allow_insecure: true here",
+                         "other machines can reach %s, and this port is open to all of them in "
+                         "plain text; give it tls or identities, listen on 127.0.0.1, or say "
+                         "allow_insecure: true here",
                          port->listen);
         for (size_t i = 0; i < index; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {
@@ -510,6 +550,9 @@ static int parse(struct conf **ret, const char *name, const char *bytes, size_t 
         conf->root = option_check(conf->document, conf_options, root, diag);
         if (!conf->root)
                 return -ENOMEM;
+        r = get_path(conf, conf->root, "identities", &conf->identities);
+        if (r < 0)
+                return r;
         r = read_bricks(conf, diag);
         if (r < 0)
                 return r;

@@ -49,8 +49,13 @@ struct conf_port {
         size_t n_bricks;
         struct conf_tls tls;
         bool allow_insecure;
-        bool health;                                   /* answers health checks */
-        bool reflection;                               /* tells what it serves */
+        bool health;     /* answers health checks */
+        bool reflection; /* tells what it serves */
+        enum {
+                AUTHENTICATE_OFF,
+                AUTHENTICATE_CALLS,                    /* of bricks, and reflection */
+                AUTHENTICATE_ALL,                      /* health checks, too */
+        } authenticate;                                /* which calls must prove who makes them */
         enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients learn of a brick's error */
         bool gzip;                                     /* takes compressed requests */
 
@@ -114,6 +119,7 @@ struct conf {
         bool gather_writes; /* writes: gather */
         unsigned workers;   /* "auto" is already one per core */
         const char *module_dir;
+        const char *identities;    /* absolute path of their file; NULL: none */
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only where to listen, and for whom; NULL: nowhere */
 
@@ -149,6 +155,9 @@ DEFINE_CLEANUP(struct conf *, conf_free);
 /* The file's bytes, for conf_parse(); at most 16 MiB. -EFBIG: larger; else what open() or read()
  * said. */
 int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
+
+/* The same of a file that is open; it stays open. */
+int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
 
 /* The whole configuration with every default filled in, as YAML that means the same. Options of a
  * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */

@@ -169,7 +169,12 @@ static const struct option_spec ports[] = {
         { .name = "allow_insecure",
           .type = OPTION_BOOL,
           .fallback = "false",
-          .help = "let other machines reach this port although it is plain text" },
+          .help = "let other machines reach this port although it is open and plain text" },
+        { .name = "authenticate",
+          .type = OPTION_ENUM,
+          .choices = "off|calls|all",
+          .help = "which calls must prove who makes them; all: health checks, too; default: calls, "
+                  "if there are identities" },
         { .name = "health",
           .type = OPTION_BOOL,
           .fallback = "true",
@@ -399,6 +404,9 @@ const struct option_spec conf_options[] = {
           .expected = "an absolute path",
           .help = "directory of the modules; default: $BRICKD_MODULES, or where brickd was "
                   "installed" },
+        { .name = "identities",
+          .type = OPTION_STRING,
+          .help = "file that says who may call, and what" },
         { .name = "control",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL | OPTION_NULLABLE,

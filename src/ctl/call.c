@@ -264,13 +264,18 @@ static int run_single(struct call *call, struct rpc *rpc)
 static int run(struct call *call)
 {
         const struct ctl *ctl = call->ctl;
-        struct rpc_metadata metadata[CTL_METADATA_MAX + 2];
+        struct rpc_metadata metadata[CTL_METADATA_MAX + 3];
         size_t n = ctl->n_metadata;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *authorization = NULL;
         int r;
 
+        r = ctl_authorization(ctl, &authorization);
+        if (r != CTL_OK)
+                return r;
         memcpy(metadata, ctl->metadata, n * sizeof *metadata);
+        if (authorization)
+                metadata[n++] = (struct rpc_metadata){ "authorization", authorization };
         if (call->target.brick)
                 metadata[n++] = (struct rpc_metadata){ "x-brick", call->target.brick };
         /* A port may say errors otherwise; replies are what this program shows. */

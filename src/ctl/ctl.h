@@ -18,6 +18,7 @@ enum {
 };
 
 #define CTL_METADATA_MAX 32
+#define CTL_ALLOW_MAX 64
 
 /* All strings are argv's or the environment's. */
 struct ctl {
@@ -38,6 +39,11 @@ struct ctl {
         int64_t timeout;  /* ns; 0: none; -1: the command's own */
         int64_t interval; /* ns */
         unsigned count;   /* 0: for ever */
+        const char *token_file;
+        const char *file;    /* of identities */
+        const char *expires; /* of a new one */
+        const char *allow[CTL_ALLOW_MAX];
+        size_t n_allow;
         struct rpc_metadata metadata[CTL_METADATA_MAX];
         size_t n_metadata;
         bool json;
@@ -55,6 +61,10 @@ struct ctl {
 /* "brickctl: ..." on stderr; returns status, for `return ctl_error(EX_USAGE, ...)`. */
 int ctl_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The metadata `authorization` for a call, from the token that the user has; free() it. NULL: there
+ * is none. CTL_OK, or an exit status and all is said. */
+int ctl_authorization(const struct ctl *ctl, char **ret);
+
 /* The commands. Each returns the exit status. */
 int command_call(struct ctl *ctl);
 int command_info(struct ctl *ctl);
@@ -66,4 +76,5 @@ int command_reload(struct ctl *ctl);
 int command_stop(struct ctl *ctl);
 int command_log_level(struct ctl *ctl);
 int command_check(struct ctl *ctl);
+int command_token(struct ctl *ctl);
 int command_index(struct ctl *ctl);

@@ -69,13 +69,19 @@ int command_health(struct ctl *ctl)
 {
         _cleanup_(target_done) struct target target = {};
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
+        _cleanup_free_ char *authorization = NULL;
+        struct rpc_metadata metadata;
         int r;
 
+        r = ctl_authorization(ctl, &authorization);
+        if (r != CTL_OK)
+                return r;
+        metadata = (struct rpc_metadata){ "authorization", authorization };
         r = target_find_health(ctl, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL, &target);
         if (r != CTL_OK)
                 return r;
-        r = rpc_new(&rpc, target.address, &target.tls, "/grpc.health.v1.Health/Check", NULL, 0,
-                    ctl->timeout >= 0 ? ctl->timeout : CHECK_TIMEOUT);
+        r = rpc_new(&rpc, target.address, &target.tls, "/grpc.health.v1.Health/Check", &metadata,
+                    authorization != NULL, ctl->timeout >= 0 ? ctl->timeout : CHECK_TIMEOUT);
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", target.address,
                                  strerror(-r));

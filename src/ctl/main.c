@@ -10,7 +10,7 @@
 #define SHOW (OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT)
 #define CALL                                                                  \
         (SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | \
-         OPTION_BIT_METADATA | OPTION_BIT_TYPE | OPTION_BITS_TLS)
+         OPTION_BIT_METADATA | OPTION_BIT_TOKEN_FILE | OPTION_BIT_TYPE | OPTION_BITS_TLS)
 #define CONTROL (SHOW | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL)
 
 static int command_help(struct ctl *ctl);
@@ -21,8 +21,9 @@ static const struct command commands[] = {
         { "info", "NAME|SERVICE", "Ask a brick what it is", command_info, CALL, 1, 1 },
         { "health", "[NAME|SERVICE]", "Check the health of a brick, a service or all of brickd",
           command_health,
-          SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BITS_TLS, 0,
-          1 },
+          SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL |
+                  OPTION_BIT_TOKEN_FILE | OPTION_BITS_TLS,
+          0, 1 },
         { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
         { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },
         { "top", "", "Watch what the bricks do", command_top,
@@ -34,6 +35,10 @@ static const struct command commands[] = {
           CONTROL | OPTION_BIT_BRICK | OPTION_BIT_MODULE, 1, 1 },
         { "check", "[FILE]", "Check a configuration, as brickd does before it serves it",
           command_check, OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
+        { "token", "new NAME", "Make a token, and an identity that may use it", command_token,
+          OPTION_BIT_HELP | OPTION_BIT_CONFIG | OPTION_BIT_ALLOW | OPTION_BIT_EXPIRES |
+                  OPTION_BIT_FILE,
+          2, 2 },
         { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },
         { "help", "[COMMAND]", "Show help", command_help, OPTION_BIT_HELP, 0, 1 },
         {},

@@ -21,12 +21,18 @@ static const struct option_row {
 } rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
           "Where to call: HOST:PORT, unix:/PATH or unix:@NAME; default: the configuration's port" },
+        { "allow", 0, OPTION_BIT_ALLOW, "BRICK[/METHOD]",
+          "What it may call, * for all; may be repeated" },
         { "brick", 0, OPTION_BIT_BRICK, "NAME", "Only what is logged about this brick" },
         { "config", 'c', OPTION_BIT_CONFIG, "FILE",
           "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",
           "brickd's control socket; default: the configuration's" },
         { "count", 'n', OPTION_BIT_COUNT, "N", "End after so many looks; default: never" },
+        { "expires", 0, OPTION_BIT_EXPIRES, "TIME",
+          "From when on it may do nothing, such as 90d or 2027-01-31; default: never" },
+        { "file", 0, OPTION_BIT_FILE, "FILE",
+          "The file of identities, -: standard output; default: the configuration's" },
         { "help", 'h', OPTION_BIT_HELP, NULL, "Show this help" },
         { "interval", 'i', OPTION_BIT_INTERVAL, "TIME",
           "From one look to the next, such as 500ms or 5s; default: 2s" },
@@ -49,6 +55,8 @@ static const struct option_row {
         { "tls-key", 0, OPTION_BIT_TLS_KEY, "FILE", "The key of --tls-cert" },
         { "tls-name", 0, OPTION_BIT_TLS_NAME, "NAME",
           "The name in the server's certificate, if it is not the address's" },
+        { "token-file", 0, OPTION_BIT_TOKEN_FILE, "FILE",
+          "Prove who calls by the token in this file; default: $BRICKD_TOKEN" },
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
           "The type of the brick, if it cannot be found out" },
         { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
@@ -178,6 +186,14 @@ static int take_tls_option(struct ctl *ctl, const char *value, const char **ret)
         return -1;
 }
 
+static int parse_allow(struct ctl *ctl, const char *text)
+{
+        if (ctl->n_allow == CTL_ALLOW_MAX)
+                return ctl_error(EX_USAGE, "--allow: more than %d", CTL_ALLOW_MAX);
+        ctl->allow[ctl->n_allow++] = text;
+        return -1;
+}
+
 static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
 {
         switch (bit) {
@@ -187,6 +203,8 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         case OPTION_BIT_BRICK:
                 ctl->brick = value;
                 return -1;
+        case OPTION_BIT_ALLOW:
+                return parse_allow(ctl, value);
         case OPTION_BIT_CONFIG:
                 ctl->config = value;
                 ctl->config_given = true;
@@ -196,6 +214,12 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 return -1;
         case OPTION_BIT_COUNT:
                 return parse_count(ctl, value);
+        case OPTION_BIT_EXPIRES:
+                ctl->expires = value;
+                return -1;
+        case OPTION_BIT_FILE:
+                ctl->file = value;
+                return -1;
         case OPTION_BIT_HELP:
                 ctl->help = true;
                 return -1;
@@ -231,6 +255,9 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 return take_tls_option(ctl, value, &ctl->tls.key);
         case OPTION_BIT_TLS_NAME:
                 return take_tls_option(ctl, value, &ctl->tls.name);
+        case OPTION_BIT_TOKEN_FILE:
+                ctl->token_file = value;
+                return -1;
         case OPTION_BIT_TYPE:
                 ctl->type = value;
                 return -1;

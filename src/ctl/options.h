@@ -30,6 +30,10 @@ enum option_bit {
         OPTION_BIT_MODULE = 1 << 19,
         OPTION_BIT_INTERVAL = 1 << 20,
         OPTION_BIT_COUNT = 1 << 21,
+        OPTION_BIT_ALLOW = 1 << 22,
+        OPTION_BIT_EXPIRES = 1 << 23,
+        OPTION_BIT_FILE = 1 << 24,
+        OPTION_BIT_TOKEN_FILE = 1 << 25,
 };
 
 #define OPTION_BITS_TLS                                                                  \

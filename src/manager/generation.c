@@ -5,7 +5,9 @@
 
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "conf/node.h"
 #include "manager/generation.h"
+#include "manager/identities.h"
 #include "manager/socket.h"
 #include "manager/tally.h"
 #include "util/clock.h"
@@ -36,13 +38,13 @@ static void add_reason(struct generation *g, char *text)
         grown[g->n_reasons++] = text;
 }
 
-static void add_diag(struct generation *g)
+static void add_diag(struct generation *g, const struct diag *diag)
 {
-        size_t shown = 0, count = diag_count(g->diag);
+        size_t shown = 0, count = diag_count(diag);
         const char *text;
         char *more = NULL;
 
-        for (; (text = diag_text(g->diag, shown)); shown++)
+        for (; (text = diag_text(diag, shown)); shown++)
                 add_reason(g, strdup(text));
         if (shown < count && asprintf(&more, "and %zu more", count - shown) > 0)
                 add_reason(g, more);
@@ -88,11 +90,13 @@ static void generation_fail(struct generation *g, struct process *dead)
         if (dead->n_diagnostics > 0)
                 take_diagnostics(g, dead);
         else if (!g->conf)
-                add_diag(g);
+                add_diag(g, g->diag);
         else {
                 g->exit_status = verdict_of(dead);
                 add_epitaph(g, dead);
         }
+        if (g->identities)
+                add_diag(g, identities_mistakes(g->identities));
         kill_all(g);
 }
 
@@ -215,6 +219,7 @@ static int slot_start(struct slot *slot)
                 .generation = g->number,
                 .worker = slot->index,
                 .check = g->check,
+                .quota = processes_quota(g->processes),
                 .sockets = fds,
                 .n_sockets = g->n_sockets,
                 .n_bricks = g->conf ? g->conf->n_bricks : 0,
@@ -222,6 +227,7 @@ static int slot_start(struct slot *slot)
 
         if (!fds)
                 return -ENOMEM;
+        spawn.identities = identities_bytes(g->identities, &spawn.identities_length);
         for (size_t i = 0; i < g->n_sockets; i++)
                 fds[i] = g->sockets[i]->fd;
         return process_new(&slot->process, g->processes, &spawn,
@@ -373,6 +379,7 @@ struct generation *generation_free(struct generation *g)
         for (size_t i = 0; i < g->n_reasons; i++)
                 free(g->reasons[i]);
         free(g->reasons);
+        (void)identities_source_free(g->identities);
         (void)conf_free(g->conf);
         (void)diag_free(g->diag);
         free(g->brick_log_levels);
@@ -380,6 +387,36 @@ struct generation *generation_free(struct generation *g)
         free(g->name);
         free(g);
         return NULL;
+}
+
+static void on_identities(struct identities_source *source, void *user)
+{
+        struct generation *g = user;
+        size_t length;
+        const char *bytes = identities_bytes(source, &length);
+
+        for (size_t i = 0; i < g->n_slots; i++)
+                if (g->slots[i].process)
+                        process_identities(g->slots[i].process, bytes, length);
+}
+
+/* Mistakes there are the generation's, and a worker looks for more of them. */
+static int load_identities(struct generation *g)
+{
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (!g->conf || !g->conf->identities)
+                return 0;
+        r = identities_source_new(&g->identities, g->conf, processes_event(g->processes),
+                                  on_identities, g, &why);
+        if (why)
+                diag_add(g->diag, node_get(g->conf->root, "identities"), "%s", why);
+        else if (r < 0)
+                return r;
+        if (why || diag_count(identities_mistakes(g->identities)) > 0)
+                g->conf = conf_free(g->conf);
+        return 0;
 }
 
 int generation_load(struct generation *g)
@@ -398,7 +435,9 @@ int generation_load(struct generation *g)
         if (r < 0)
                 return r;
         r = conf_parse(&g->conf, g->name, g->bytes, g->length, g->diag);
-        return r == -EINVAL ? 0 : r;
+        if (r < 0)
+                return r == -EINVAL ? 0 : r;
+        return load_identities(g);
 }
 
 static struct socket *find_socket(const struct generation *g, const char *listen)
@@ -492,7 +531,7 @@ int generation_start(struct generation *g, const struct generation *previous,
                 g->state = GENERATION_FAILED;
                 release_sockets(g);
                 if (!g->conf)
-                        add_diag(g);
+                        add_diag(g, g->diag);
         }
         return r;
 }

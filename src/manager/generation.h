@@ -23,6 +23,7 @@
 struct conf;
 struct diag;
 struct generation;
+struct identities_source;
 struct inherited;
 struct socket;
 struct tally;
@@ -65,7 +66,8 @@ struct generation {
         char *bytes;
         size_t length;
         struct diag *diag;
-        struct conf *conf;       /* NULL: the file has mistakes; a worker looks for more of them */
+        struct conf *conf; /* NULL: there are mistakes; a worker looks for more of them */
+        struct identities_source *identities; /* NULL: the configuration names none */
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;

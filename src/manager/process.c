@@ -7,6 +7,7 @@
 #include "manager/process.h"
 #include "util/channel.h"
 #include "util/clock.h"
+#include "util/quota.h"
 
 #define DIAGNOSTICS_MAX 64
 #define ABORT_TIME (5 * NSEC_PER_SEC)
@@ -15,6 +16,7 @@ struct processes {
         sd_event *event;
         sd_event_source *sigchld;
         struct process *first;
+        struct quota *quota;
 };
 
 const char *process_state_to_string(enum process_state state)
@@ -170,6 +172,7 @@ static void hear_last_words(struct process *p)
 static void process_exited(struct process *p, const siginfo_t *info)
 {
         hear_last_words(p);
+        quota_forget(p->processes->quota, p->pid);
         p->exit_code = info->si_code;
         p->exit_status = info->si_status;
         p->state = PROCESS_GONE;
@@ -210,6 +213,9 @@ int processes_new(struct processes **ret, sd_event *event)
         if (!processes)
                 return -ENOMEM;
         processes->event = sd_event_ref(event);
+        r = quota_new(&processes->quota);
+        if (r < 0)
+                return r;
         r = sd_event_add_signal(event, &processes->sigchld, SIGCHLD | SD_EVENT_SIGNAL_PROCMASK,
                                 on_sigchld, processes);
         if (r < 0)
@@ -224,6 +230,7 @@ struct processes *processes_free(struct processes *processes)
                 return NULL;
         sd_event_source_disable_unref(processes->sigchld);
         sd_event_unref(processes->event);
+        (void)quota_free(processes->quota);
         free(processes);
         return NULL;
 }
@@ -231,6 +238,11 @@ struct processes *processes_free(struct processes *processes)
 sd_event *processes_event(struct processes *processes)
 {
         return processes->event;
+}
+
+int processes_quota(const struct processes *processes)
+{
+        return quota_fd(processes->quota);
 }
 
 static void processes_remove(struct processes *processes, struct process *p)
@@ -322,6 +334,13 @@ void process_log_level(struct process *p, enum log_level level, const char *bric
         (void)snprintf(text, sizeof text, "%s%s%s", log_level_to_string(level), brick ? " " : "",
                        brick ? brick : "");
         say(p, CHANNEL_LOG_LEVEL, text);
+}
+
+void process_identities(struct process *p, const char *bytes, size_t length)
+{
+        /* The next one gets them: nobody is let in who must not be. */
+        if (channel_send(p->channel, CHANNEL_IDENTITIES, bytes, length) < 0)
+                process_kill(p);
 }
 
 void process_retire(struct process *p, uint64_t limit)

@@ -82,6 +82,9 @@ struct process {
 /* Reaps every process of this process: its workers, and as PID 1 whatever else has been left to it.
  */
 int processes_new(struct processes **ret, sd_event *event);
+
+/* What all of them share to count what identities do; a descriptor of util/quota.h. */
+int processes_quota(const struct processes *processes);
 struct processes *processes_free(struct processes *processes);
 DEFINE_CLEANUP(struct processes *, processes_free);
 sd_event *processes_event(struct processes *processes);
@@ -96,6 +99,7 @@ DEFINE_CLEANUP(struct process *, process_free);
 
 void process_query(struct process *process);
 void process_log_level(struct process *process, enum log_level level, const char *brick);
+void process_identities(struct process *process, const char *bytes, size_t length);
 void process_retire(struct process *process, uint64_t limit);
 void process_stop(struct process *process, uint64_t grace, uint64_t limit);
 void process_cancel(struct process *process, uint64_t limit);

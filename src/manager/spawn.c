@@ -42,7 +42,7 @@ static int fds_lift(struct fds *fds, int fd, int lowest)
         return 0;
 }
 
-static int fds_collect(struct fds *fds, int channel, int config, int counters,
+static int fds_collect(struct fds *fds, int channel, int config, int counters, int identities,
                        const struct spawn *spawn)
 {
         int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
@@ -56,6 +56,10 @@ static int fds_collect(struct fds *fds, int channel, int config, int counters,
                 r = fds_lift(fds, config, lowest);
         if (r == 0)
                 r = fds_lift(fds, counters, lowest);
+        if (r == 0)
+                r = fds_lift(fds, identities, lowest);
+        if (r == 0)
+                r = fds_lift(fds, spawn->quota, lowest);
         for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
                 r = fds_lift(fds, spawn->sockets[i], lowest);
         return r;
@@ -126,6 +130,7 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                  struct stats **ret_stats)
 {
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF, counters = -EBADF;
+        _cleanup_close_ int identities = -EBADF;
         _cleanup_(stats_freep) struct stats *stats = NULL;
         _cleanup_(fds_done) struct fds fds = {};
         int pair[2];
@@ -145,7 +150,10 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
         r = stats_open(&stats, counters, spawn->n_bricks, spawn->n_sockets);
         if (r < 0)
                 return r;
-        r = fds_collect(&fds, theirs, config, counters, spawn);
+        identities = memfd_new("brickd-identities", spawn->identities, spawn->identities_length);
+        if (identities < 0)
+                return identities;
+        r = fds_collect(&fds, theirs, config, counters, identities, spawn);
         if (r < 0)
                 return r;
         r = execute(spawn, &fds, ret_pid);

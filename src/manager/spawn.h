@@ -15,7 +15,10 @@ struct spawn {
         size_t length;
         unsigned generation;
         unsigned worker;
-        bool check;         /* build everything, say how it went, exit */
+        bool check;             /* build everything, say how it went, exit */
+        const char *identities; /* the file's text; NULL: there is none */
+        size_t identities_length;
+        int quota;
         const int *sockets; /* one per entry of `ports:` */
         size_t n_sockets;
         size_t n_bricks;

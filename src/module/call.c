@@ -57,6 +57,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->timed = false;
         call->given_at = 0;
         call->settled_at = 0;
+        call->identity = brick_str("");
         call->data = NULL;
         call->destroy = NULL;
         call->next = NULL;
@@ -465,6 +466,11 @@ struct brick_str call_abi_metadata(struct brick_call *call, const char *key)
 struct brick_str call_abi_peer(struct brick_call *call)
 {
         return call->transport->peer(call);
+}
+
+struct brick_str call_abi_identity(struct brick_call *call)
+{
+        return call->identity;
 }
 
 uint64_t call_abi_deadline(struct brick_call *call)

@@ -130,11 +130,12 @@ struct brick_call {
         struct brick_child *children; /* calls made on behalf of this one; child.c's */
 
         struct brick_bytes request;
-        uint64_t started;    /* CLOCK_MONOTONIC ns */
-        uint64_t deadline;   /* the same clock; UINT64_MAX: none */
-        bool timed;          /* the transport's: note the next two */
-        uint64_t given_at;   /* to the brick; 0: not yet */
-        uint64_t settled_at; /* 0: not yet */
+        struct brick_str identity; /* who calls; the transport's, as long as the call */
+        uint64_t started;          /* CLOCK_MONOTONIC ns */
+        uint64_t deadline;         /* the same clock; UINT64_MAX: none */
+        bool timed;                /* the transport's: note the next two */
+        uint64_t given_at;         /* to the brick; 0: not yet */
+        uint64_t settled_at;       /* 0: not yet */
         struct arena arena;
         void *data;
         void (*destroy)(void *data);
@@ -229,6 +230,7 @@ struct brick_str call_abi_metadata(struct brick_call *call, const char *key);
 int call_abi_metadata_at(struct brick_call *call, size_t index, struct brick_str *ret_key,
                          struct brick_str *ret_value);
 struct brick_str call_abi_peer(struct brick_call *call);
+struct brick_str call_abi_identity(struct brick_call *call);
 uint64_t call_abi_deadline(struct brick_call *call);
 int call_abi_cancelled(struct brick_call *call);
 void *call_abi_alloc(struct brick_call *call, size_t size, size_t align);

@@ -312,6 +312,7 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
         call_reset(call, callee, method, (size_t)callee->limits.arena);
         call->window = CHILD_WINDOW;
         call->max_reply = SIZE_MAX / 2;
+        call->identity = parent->identity; /* which lives as long as the parent */
         call->started = parent->started;
         call->deadline = parent->deadline;
         call->request = (struct brick_bytes){ child->request, request.len };

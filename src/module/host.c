@@ -283,4 +283,5 @@ const struct brick_host host_table = {
         .child_free = child_abi_free,
         .set_health = host_set_health,
         .log_wanted = host_log_wanted,
+        .call_identity = call_abi_identity,
 };

@@ -12,6 +12,7 @@
 
 #include "conf/nearest.h"
 #include "module/verify.h"
+#include "util/trust.h"
 
 /* Majors that may come one day, so that a brickd of today can name them. */
 #define MAJOR_PROBED 9
@@ -64,50 +65,6 @@ static int not_found(const char *dir, const char *name, char **ret_why)
                 return verdict(ret_why, -ENOENT, dir, "no module '%s', did you mean '%s'?", name,
                                nearest);
         return verdict(ret_why, -ENOENT, dir, "no module '%s'", name);
-}
-
-/* ---- who may write it ------------------------------------------------------------------- */
-
-/* What is wrong with who may change a file or a directory; NULL: nothing. */
-static const char *trust_fault(const struct stat *st)
-{
-        if (st->st_uid != 0 && st->st_uid != geteuid())
-                return "belongs to somebody who is neither root nor the user brickd runs as";
-        /* In a sticky directory nobody else can replace what is there. */
-        if (S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX))
-                return NULL;
-        if (st->st_mode & (S_IWGRP | S_IWOTH))
-                return "may be written by others than its owner: chmod go-w";
-        return NULL;
-}
-
-static int check_directory(const char *file, char **ret_why)
-{
-        const char *slash = strrchr(file, '/');
-        _cleanup_free_ char *dir = strndup(file, slash > file ? (size_t)(slash - file) : 1);
-        const char *fault;
-        struct stat st;
-
-        if (!dir)
-                return -ENOMEM;
-        if (stat(dir, &st) < 0)
-                return verdict(ret_why, -errno, dir, "%s", strerror(errno));
-        fault = trust_fault(&st);
-        return fault ? verdict(ret_why, -EPERM, file, "its directory %s", fault) : 0;
-}
-
-/* A symbolic link is as good as the worse of the two directories. */
-static int check_trust(const char *given, const char *path, const struct stat *st, char **ret_why)
-{
-        const char *fault = trust_fault(st);
-        int r;
-
-        if (fault)
-                return verdict(ret_why, -EPERM, path, "%s", fault);
-        r = check_directory(given, ret_why);
-        if (r < 0 || strcmp(given, path) == 0)
-                return r;
-        return check_directory(path, ret_why);
 }
 
 /* ---- ELF -------------------------------------------------------------------------------- */
@@ -180,7 +137,7 @@ static int check_file(const char *given, const char *path, char **ret_why)
                 return verdict(ret_why, -errno, path, "%s", strerror(errno));
         if (!S_ISREG(st.st_mode))
                 return verdict(ret_why, -ENOEXEC, path, "is not a regular file");
-        r = check_trust(given, path, &st, ret_why);
+        r = trust_file(&st, given, path, ret_why);
         if (r < 0)
                 return r;
         return check_elf(fd, path, ret_why);

@@ -25,9 +25,10 @@ struct subject {
         const struct service *service;   /* whose fields `request` has */
         struct brick_bytes request;      /* empty: none that could be read */
         const grpc_metadata_array *metadata;
-        const char *path;   /* NULL: no method of ours */
-        const char *method; /* its short name */
-        const char *peer;   /* NULL: not known */
+        struct brick_str identity; /* empty: nobody has asked */
+        const char *path;          /* NULL: no method of ours */
+        const char *method;        /* its short name */
+        const char *peer;          /* NULL: not known */
 };
 
 /* A line is made by hand, at each end of a call: printf() would cost as much as all the rest. */
@@ -188,6 +189,7 @@ static void add_fields(struct line *line, const struct subject *subject, const s
         }
         add_ids(line, subject);
         add_usec(line, "DURATION_USEC", end->duration);
+        add(line, "IDENTITY", subject->identity.ptr, subject->identity.len);
         add_string(line, "PEER", subject->peer);
 }
 
@@ -278,6 +280,7 @@ static struct subject subject_of(const struct rpc_call *call)
                 .instance = call->base.instance,
                 .service = method ? method->route->service : NULL,
                 .request = call->base.request,
+                .identity = call->base.identity,
                 .metadata = &call->metadata,
                 .path = method ? method->path : NULL,
                 .method = method ? brick_method_to_string(method->method) : "unknown method",

@@ -8,6 +8,7 @@
 
 #include "module/instance.h"
 #include "rpc/access.h"
+#include "rpc/auth.h"
 #include "rpc/builtin.h"
 #include "rpc/descriptors.h"
 #include "rpc/reflection.h"
@@ -272,6 +273,22 @@ static void end_if_stopping(struct builtin_call *call)
                 builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
 }
 
+/* Who asks, if it matters here; their rate is for calls of bricks. */
+static void identify(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+        const struct auth_identity *who;
+        const char *refusal;
+
+        if (!call->slot->authenticate)
+                return;
+        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, call->call, &call->metadata, &who);
+        if (!refusal)
+                return;
+        stats_reject(call->slot->port->stats, STATS_REJECTED_IDENTITY);
+        builtin_finish(call, GRPC_STATUS_UNAUTHENTICATED, refusal);
+}
+
 static int post(struct builtin_slot *slot);
 
 static void on_new(void *owner, bool ok)
@@ -289,6 +306,7 @@ static void on_new(void *owner, bool ok)
         call->started = clock_now();
         link_call(builtin, call);
         count_open(builtin, slot->method, 1);
+        identify(call);
         if (++slot->open > slot->max) {
                 stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
                 builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
@@ -401,7 +419,8 @@ static void make_bell(struct builtin *builtin)
         grpc_channel_destroy(channel);
 }
 
-int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats)
+int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats,
+                struct auth *auth)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -416,6 +435,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
                 return -ENOMEM;
         builtin->conf = conf;
         builtin->stats = stats->head;
+        builtin->auth = auth;
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
         make_bell(builtin);
@@ -426,13 +446,15 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         return 0;
 }
 
-static void add_method(struct builtin_port *port, const struct builtin_method *method, unsigned max)
+static void add_method(struct builtin_port *port, const struct builtin_method *method, unsigned max,
+                       bool authenticate)
 {
         struct builtin_slot *slot = &port->slots[port->n_slots++];
 
         slot->method = method;
         slot->port = port;
         slot->max = max;
+        slot->authenticate = authenticate;
         if (port->server)
                 slot->handle = grpc_server_register_method(
                         port->server, method->path, NULL,
@@ -444,20 +466,22 @@ static void add_method(struct builtin_port *port, const struct builtin_method *m
 static void add_services(struct builtin_port *port, const struct rpc_port *rpc_port)
 {
         const struct conf_port *conf = rpc_port->conf;
+        bool all = conf->authenticate == AUTHENTICATE_ALL;
+        bool calls = conf->authenticate != AUTHENTICATE_OFF;
 
         for (size_t i = 0; i < RPC_SERVICES; i++)
                 if (rpc_port->routes[i].n_bricks > 0)
                         port->services[port->n_services++] = rpc_port->routes[i].service->name;
         if (conf->health) {
                 port->services[port->n_services++] = HEALTH_SERVICE;
-                add_method(port, &health_check, UINT_MAX);
-                add_method(port, &health_watch, (unsigned)conf->max_watches);
+                add_method(port, &health_check, UINT_MAX, all);
+                add_method(port, &health_watch, (unsigned)conf->max_watches, all);
         }
         if (conf->reflection) {
                 port->services[port->n_services++] = REFLECTION_SERVICE;
                 port->services[port->n_services++] = REFLECTION_ALPHA_SERVICE;
-                add_method(port, &reflection_v1, REFLECTION_STREAMS_MAX);
-                add_method(port, &reflection_v1alpha, REFLECTION_STREAMS_MAX);
+                add_method(port, &reflection_v1, REFLECTION_STREAMS_MAX, calls);
+                add_method(port, &reflection_v1alpha, REFLECTION_STREAMS_MAX, calls);
         }
 }
 

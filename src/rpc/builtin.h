@@ -32,6 +32,7 @@
 /* Larger requests are refused: names are shorter. */
 #define BUILTIN_REQUEST_MAX 4096
 
+struct auth;
 struct builtin;
 struct builtin_call;
 struct conf;
@@ -61,6 +62,7 @@ struct builtin_slot {
         void *handle;  /* the core's */
         unsigned open; /* streams */
         unsigned max;
+        bool authenticate;
 };
 
 struct builtin_port {
@@ -116,6 +118,7 @@ struct builtin_call {
 struct builtin {
         const struct conf *conf;
         struct stats_head *stats;
+        struct auth *auth; /* NULL: no port authenticates */
         struct descriptors *descriptors;
         struct builtin_port *ports;
         grpc_completion_queue *queue;
@@ -135,8 +138,9 @@ struct builtin {
         atomic_uint calls; /* open, or posted */
 };
 
-/* All for the main thread. conf and stats must outlive the builtin. */
-int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats);
+/* All for the main thread. conf, stats and auth must outlive the builtin. */
+int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats,
+                struct auth *auth);
 
 /* builtin_idle(), or builtin_start() has never been called. */
 struct builtin *builtin_free(struct builtin *builtin);

@@ -9,6 +9,7 @@
 
 #include "module/instance.h"
 #include "rpc/access.h"
+#include "rpc/admission.h"
 #include "rpc/call.h"
 #include "rpc/errors.h"
 #include "rpc/merge.h"
@@ -18,9 +19,6 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/utf8.h"
-
-/* What a refused client is asked to wait before it tries again. */
-#define PUSHBACK_MS "1000"
 
 /* A gRPC message travels as a header, three bytes for each that is not ASCII, and clients accept 8
  * KiB. */
@@ -644,9 +642,13 @@ static int trailer(struct brick_call *base, struct brick_str key, struct brick_s
 
 /* --- the life of a call ----------------------------------------------------------------------- */
 
-static void add_pushback(struct rpc_call *call)
+void rpc_call_push_back(struct rpc_call *call, uint64_t ms)
 {
-        add_own_trailer(call, "grpc-retry-pushback-ms", grpc_slice_from_static_string(PUSHBACK_MS));
+        char text[24];
+
+        (void)snprintf(text, sizeof text, "%" PRIu64, ms);
+        /* So short a copy is in the slice itself. */
+        add_own_trailer(call, "grpc-retry-pushback-ms", grpc_slice_from_copied_string(text));
 }
 
 static void refuse(struct rpc_call *call, unsigned status, const char *message)
@@ -708,6 +710,10 @@ static void dispatch(struct rpc_call *call)
         }
         instance = route_find(call->method->route, call_abi_metadata(base, "x-brick"),
                               base->request);
+        if (!admission_permit(call, instance, &outcome)) {
+                call_refuse(base, &outcome);
+                return;
+        }
         if (!instance) {
                 stats_reject(call->port->stats, STATS_REJECTED_BRICK);
                 refuse(call, GRPC_STATUS_NOT_FOUND,
@@ -733,7 +739,7 @@ static void dispatch(struct rpc_call *call)
                 break;
         case ADMIT_FULL:
                 stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
-                add_pushback(call);
+                rpc_call_push_back(call, RPC_PUSHBACK_MS);
                 outcome = outcome_busy();
                 call_refuse(base, &outcome);
                 break;
@@ -744,6 +750,7 @@ static void on_new(struct rpc_call *call, bool ok)
 {
         struct rpc *rpc = call->port->rpc;
         struct brick_call *base = &call->base;
+        struct outcome outcome;
 
         if (!ok) {
                 rpc_give_call(rpc, call);
@@ -765,7 +772,9 @@ static void on_new(struct rpc_call *call, bool ok)
         base->timed = rpc->conf->log_slow > 0;
         if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
-        if (call->method) {
+        if (!admission_identify(call, &outcome)) {
+                call_refuse(base, &outcome);
+        } else if (call->method) {
                 dispatch(call);
         } else {
                 stats_reject(call->port->stats, STATS_REJECTED_METHOD);
@@ -780,6 +789,7 @@ static void call_free(struct brick_call *base)
         struct rpc_call *call = call_of(base);
         struct rpc *rpc = call->port->rpc;
 
+        admission_leave(call);
         grpc_call_unref(call->call);
         grpc_byte_buffer_destroy(call->payload);
         grpc_slice_unref(call->payload_slice);
@@ -860,6 +870,8 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->timeout_index = 0;
         call->stats = NULL;
         call->last_sent = 0;
+        call->who = NULL;
+        call->counted = false;
 
         if (!method)
                 error = grpc_server_request_call(port->server, &call->call, &call->details,

@@ -29,9 +29,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "conf/identities.h"
 #include "module/call.h"
 #include "rpc/route.h"
 
+struct auth_identity;
 struct rpc;
 struct rpc_call;
 struct rpc_port;
@@ -118,8 +120,12 @@ struct rpc_call {
         size_t n_trailers;
         size_t trailer_bytes;
 
-        struct stats_method *stats; /* of its brick; NULL: it has none */
-        uint64_t last_sent;         /* of a stream: when the last message left; 0: none has */
+        struct stats_method *stats;       /* of its brick; NULL: it has none */
+        uint64_t last_sent;               /* of a stream: when the last message left; 0: none has */
+        const struct auth_identity *who;  /* while on_new() runs; NULL: nobody has asked */
+        char identity[IDENTITY_NAME_MAX]; /* its name, for base.identity */
+        uint32_t quota_slot;              /* its concurrency is counted there, if `counted` */
+        bool counted;
 
         size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
         struct rpc_call *next_free;
@@ -142,6 +148,12 @@ struct rpc_end {
 /* Posts a request for a method of a port (NULL: for all that are not registered). Polling thread,
  * or before it runs. */
 int rpc_call_post(struct rpc_port *port, const struct rpc_method *method);
+
+/* What a client is asked to wait before it tries again, where nothing better is known. */
+#define RPC_PUSHBACK_MS 1000
+
+/* Tells the client of a call that is to be refused when to try again. Before it is refused. */
+void rpc_call_push_back(struct rpc_call *call, uint64_t ms);
 
 /* The brick's time is over. Polling thread. */
 void rpc_call_expire(struct rpc_call *call);

@@ -246,7 +246,8 @@ static void *poll_run(void *arg)
 /* --- building ------------------------------------------------------------------------------------
  */
 
-int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, bool first)
+int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, struct auth *auth,
+            bool first)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -261,6 +262,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 return -ENOMEM;
         rpc->conf = conf;
         rpc->stats = stats;
+        rpc->auth = auth;
         rpc->first = first;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
@@ -277,7 +279,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports)
                 return -ENOMEM;
-        r = builtin_new(&rpc->builtin, conf, stats);
+        r = builtin_new(&rpc->builtin, conf, stats, auth);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(rpc);

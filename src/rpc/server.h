@@ -14,6 +14,7 @@
 #define RPC_METHODS_MAX 22
 #define RPC_SERVICES 8
 
+struct auth;
 struct builtin;
 struct tls;
 
@@ -38,6 +39,7 @@ struct rpc {
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
         struct builtin *builtin;
+        struct auth *auth; /* NULL: no port authenticates */
         pthread_t thread;
         bool running; /* the thread is */
         atomic_bool stopping;

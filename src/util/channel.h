@@ -16,6 +16,8 @@ enum {
         CHANNEL_FD_CONTROL = 3, /* this socket */
         CHANNEL_FD_CONFIG,      /* a sealed memfd: the bytes of the configuration file */
         CHANNEL_FD_STATS,       /* a memfd to count in: conf/stats.h */
+        CHANNEL_FD_IDENTITIES,  /* as CHANNEL_FD_CONFIG, of the file of identities; empty: none */
+        CHANNEL_FD_QUOTA,       /* of util/quota.h, shared by all workers */
         CHANNEL_FD_LISTEN,      /* the first listening socket */
 };
 
@@ -42,7 +44,8 @@ enum channel_kind {
                            have gone */
         CHANNEL_STOP,   /* text: grace in milliseconds: stop as SIGTERM asks */
         CHANNEL_CANCEL, /* cancel what still runs, now */
-        CHANNEL_LOG_LEVEL, /* text: new level, or "LEVEL BRICK": that of one brick's lines */
+        CHANNEL_LOG_LEVEL,  /* text: new level, or "LEVEL BRICK": that of one brick's lines */
+        CHANNEL_IDENTITIES, /* text: the file of identities, which has changed */
 };
 
 #define CHANNEL_PACKET_MAX 65000

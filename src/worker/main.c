@@ -15,10 +15,13 @@
 #include "conf/stats.h"
 #include "config.h"
 #include "module/load.h"
+#include "rpc/auth.h"
 #include "rpc/rpc.h"
 #include "util/channel.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/memfd.h"
+#include "util/quota.h"
 #include "worker/build.h"
 #include "worker/worker.h"
 
@@ -110,6 +113,23 @@ static int add_ports(struct rpc *rpc, const struct conf *conf, struct build *bui
         return result;
 }
 
+static int open_identities(const struct conf *conf, struct stats *stats, struct quota **ret_quota,
+                           struct auth **ret_auth)
+{
+        _cleanup_free_ char *bytes = NULL;
+        size_t length;
+        int r;
+
+        r = quota_open(ret_quota, CHANNEL_FD_QUOTA);
+        if (r < 0)
+                return r;
+        r = memfd_read(CHANNEL_FD_IDENTITIES, CHANNEL_TEXT_MAX, &bytes, &length);
+        if (r < 0)
+                return r;
+        r = auth_new(ret_auth, conf, stats, *ret_quota);
+        return r < 0 ? r : auth_set(*ret_auth, bytes, length);
+}
+
 static void say_ready(const struct conf *conf)
 {
         char text[128];
@@ -138,6 +158,8 @@ static int serve(struct conf *conf, struct diag *diag)
         /* For ever: descriptors may be closed, and counted, after gRPC is down. */
         static struct stats *stats;
         _cleanup_(build_freep) struct build *build = NULL;
+        _cleanup_(quota_freep) struct quota *quota = NULL;
+        _cleanup_(auth_freep) struct auth *auth = NULL;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         int r;
 
@@ -151,7 +173,12 @@ static int serve(struct conf *conf, struct diag *diag)
         }
         if (r < 0)
                 return fail(r, "The bricks cannot be made");
-        r = rpc_new(&rpc, conf, stats, arg_worker == 0);
+        if (conf->identities && !arg_check) {
+                r = open_identities(conf, stats, &quota, &auth);
+                if (r < 0)
+                        return fail(r, "The identities cannot be taken");
+        }
+        r = rpc_new(&rpc, conf, stats, auth, arg_worker == 0);
         if (r < 0)
                 return fail(r, "gRPC cannot be started");
         r = add_ports(rpc, conf, build, diag);
@@ -166,7 +193,7 @@ static int serve(struct conf *conf, struct diag *diag)
                 if (r < 0) /* half of it may run: nothing is left that could end that in order */
                         _exit(fail(r, "gRPC cannot be started"));
                 say_ready(conf);
-                r = worker_serve(conf, build, rpc, stats);
+                r = worker_serve(conf, build, rpc, stats, auth);
                 if (r < 0) /* calls run, and nothing is left that could end them in order */
                         _exit(fail(r, "The event loop failed"));
         } else {

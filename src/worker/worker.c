@@ -13,6 +13,7 @@
 #include "conf/stats.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "rpc/auth.h"
 #include "rpc/rpc.h"
 #include "util/channel.h"
 #include "util/clock.h"
@@ -51,6 +52,7 @@ struct worker {
         struct build *build;
         struct rpc *rpc;
         const struct stats *stats;
+        struct auth *auth; /* NULL: there are no identities */
         sd_event *event;
 
         enum stage stage;
@@ -161,6 +163,17 @@ static void set_log_level(struct worker *w, const char *text)
                         atomic_store(&w->build->made[i]->log_level, level);
 }
 
+static void change_identities(struct worker *w, const struct channel_message *message)
+{
+        int r = w->auth ? auth_set(w->auth, message->text, message->length) : 0;
+
+        /* Those before must not stay in force: somebody may have lost their rights. */
+        if (r < 0) {
+                (void)log_errno(r, "The new identities cannot be taken: %m");
+                (void)sd_event_exit(w->event, r);
+        }
+}
+
 static void handle(struct worker *w, const struct channel_message *message)
 {
         const char *text = message->text;
@@ -182,6 +195,9 @@ static void handle(struct worker *w, const struct channel_message *message)
                 break;
         case CHANNEL_LOG_LEVEL:
                 set_log_level(w, text);
+                break;
+        case CHANNEL_IDENTITIES:
+                change_identities(w, message);
                 break;
         default:
                 break;
@@ -286,7 +302,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
-                 const struct stats *stats)
+                 const struct stats *stats, struct auth *auth)
 {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         struct worker w = {
@@ -294,6 +310,7 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
                 .build = build,
                 .rpc = rpc,
                 .stats = stats,
+                .auth = auth,
                 .grace = (uint64_t)conf->drain_grace,
         };
         int r;

@@ -71,7 +71,7 @@ AT(brick_module, message, 96);
 AT(brick_module, writable, 104);
 AT(brick_module, cancel, 112);
 
-SIZE(brick_host, 320);
+SIZE(brick_host, 328);
 AT(brick_host, struct_size, 0);
 AT(brick_host, abi_major, 4);
 AT(brick_host, abi_minor, 6);
@@ -114,6 +114,7 @@ AT(brick_host, child_cancel, 288);
 AT(brick_host, child_free, 296);
 AT(brick_host, set_health, 304);
 AT(brick_host, log_wanted, 312);
+AT(brick_host, call_identity, 320);
 
 #define VALUE(name, value) _Static_assert((name) == (value), #name " has another value")
 

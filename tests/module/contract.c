@@ -255,6 +255,18 @@ static int do_metadata(struct brick_instance *self, struct brick_call *call, uin
         return do_ok(self, call, method);
 }
 
+/* Who calls, and by what they say to have proven it: that is not for bricks. */
+static int do_identity(struct brick_instance *self, struct brick_call *call, uint32_t method)
+{
+        const struct brick_host *host = self->host;
+        struct brick_str identity = host->call_identity(call);
+
+        (void)host->call_trailer(call, brick_str("identity"), identity);
+        if (host->call_metadata(call, "authorization").ptr)
+                (void)host->call_trailer(call, brick_str("proof"), brick_str("seen"));
+        return do_ok(self, call, method);
+}
+
 /* The zero-copy way, with less committed than was reserved. */
 static int do_reserve(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
@@ -386,6 +398,7 @@ static const struct {
         { "case:errno", do_errno },
         { "case:status", do_status },
         { "case:metadata", do_metadata },
+        { "case:identity", do_identity },
         { "case:reserve", do_reserve },
         { "case:wait", do_wait },
         { "case:late", do_late },

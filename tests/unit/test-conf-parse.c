@@ -280,11 +280,13 @@ static void test_listen(void)
                   "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
                   "its unit" },
                 { "0.0.0.0:50051", NULL, NULL,
-                  "other machines can reach 0.0.0.0:50051, and this port is plain text; give it "
-                  "tls, listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach 0.0.0.0:50051, and this port is open to all of them in "
+                  "plain text; give it tls or identities, listen on 127.0.0.1, or say "
+                  "allow_insecure: true here" },
                 { "[::]:50051", NULL, NULL,
-                  "other machines can reach [::]:50051, and this port is plain text; give it tls, "
-                  "listen on 127.0.0.1, or say allow_insecure: true here" },
+                  "other machines can reach [::]:50051, and this port is open to all of them in "
+                  "plain text; give it tls or identities, listen on 127.0.0.1, or say "
+                  "allow_insecure: true here" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -401,8 +403,10 @@ static void test_tls(void)
                   "1:34: ports[0].tls.certificate: required\n1:34: ports[0].tls.key: required\n" },
                 { "a.pem", "1:34: ports[0].tls: expected a map, got \"a.pem\"\n" },
                 { "null",
-                  "1:19: ports[0].listen: other machines can reach [::]:1, and this port is plain "
-                  "text; give it tls, listen on 127.0.0.1, or say allow_insecure: true here\n" },
+                  "1:19: ports[0].listen: other machines can reach [::]:1, and this port is open "
+                  "to "
+                  "all of them in plain text; give it tls or identities, listen on 127.0.0.1, or "
+                  "say allow_insecure: true here\n" },
                 { "{ certificate: a, key: { env: k }, client_certificate: optional }",
                   "1:69: ports[0].tls.client_certificate: needs client_ca, by which to know the "
                   "certificates of clients\n" },
@@ -786,6 +790,38 @@ static void test_read(void)
         assert(length == 7);
 }
 
+/* Where there are identities, a port asks for them unless it says otherwise. */
+static void test_authenticate(void)
+{
+        static const char good[] =
+                "identities: ids.yaml\n"
+                "ports:\n"
+                "  - { listen: \"[::]:1\" }\n"
+                "  - { listen: \"127.0.0.1:2\", authenticate: off }\n"
+                "  - { listen: \"[::]:3\", authenticate: all }\n"
+                "  - { listen: \"[::]:4\", authenticate: off, allow_insecure: true }\n";
+        static const char bad[] = "ports:\n"
+                                  "  - { listen: \"127.0.0.1:2\", authenticate: calls }\n"
+                                  "  - { listen: \"127.0.0.1:3\", authenticate: off }\n";
+        static const char open[] = "identities: ids.yaml\n"
+                                   "ports: [ { listen: \"[::]:1\", authenticate: off } ]\n";
+        _cleanup_(conf_freep) struct conf *conf = parse_good(good);
+        _cleanup_(conf_freep) struct conf *none = parse_good("ports: [{ listen: \"[::1]:1\" }]\n");
+
+        assert(conf->identities[0] == '/' && strstr(conf->identities, "/ids.yaml"));
+        assert(conf->ports[0].authenticate == AUTHENTICATE_CALLS);
+        assert(conf->ports[1].authenticate == AUTHENTICATE_OFF);
+        assert(conf->ports[2].authenticate == AUTHENTICATE_ALL);
+        assert(!none->identities && none->ports[0].authenticate == AUTHENTICATE_OFF);
+        expect(bad, strlen(bad),
+               "2:44: ports[0].authenticate: needs the top-level key identities, the file that "
+               "says who may call\n");
+        expect(open, strlen(open),
+               "2:20: ports[0].listen: other machines can reach [::]:1, and this port is open to "
+               "all of them in plain text; give it tls or identities, listen on 127.0.0.1, or say "
+               "allow_insecure: true here\n");
+}
+
 int main(void)
 {
         assert(setenv("BRICKD_MODULES", "/from/environment", 1) == 0);
@@ -801,6 +837,7 @@ int main(void)
         test_access();
         test_clash();
         test_tls();
+        test_authenticate();
         test_values();
         test_variables();
         test_aliases();

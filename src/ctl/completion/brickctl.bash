@@ -19,7 +19,7 @@ _brickctl_parse() {
 	command='' arguments=0
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-[acimnt] | --address | --brick | --config | --control | --count | --interval | --metadata | --module | --timeout | --type | --tls-*) ((i++)) ;;
+		-[acimnt] | --address | --allow | --brick | --config | --control | --count | --expires | --file | --interval | --metadata | --module | --timeout | --token-file | --type | --tls-*) ((i++)) ;;
 		-*) ;;
 		*) if [[ $command ]]; then ((arguments++)); else command=${COMP_WORDS[i]}; fi ;;
 		esac
@@ -31,14 +31,15 @@ _brickctl_options() {
 	local tls='--tls --tls-ca --tls-cert --tls-key --tls-name'
 	case $1 in
 	'') echo "$show --address --config --control --version" ;;
-	call) echo "$show --address --config --control --metadata --stream --type $tls" ;;
-	info) echo "$show --address --config --control --metadata --type $tls" ;;
-	health) echo "$show --address --config --control $tls" ;;
+	call) echo "$show --address --config --control --metadata --stream --token-file --type $tls" ;;
+	info) echo "$show --address --config --control --metadata --token-file --type $tls" ;;
+	health) echo "$show --address --config --control --token-file $tls" ;;
 	reload) echo "$show --config --control --quiet --wait" ;;
 	log-level) echo "$show --brick --config --control --module" ;;
 	top) echo "$show --config --control --count --interval" ;;
 	list | status | stop) echo "$show --config --control" ;;
 	check) echo '--config --help' ;;
+	token) echo '--allow --config --expires --file --help' ;;
 	help) echo '--help' ;;
 	esac
 }
@@ -51,18 +52,19 @@ _brickctl() {
 	_brickctl_parse
 	COMPREPLY=()
 	case $previous in
-	-c | --config | --control | --tls-ca | --tls-cert | --tls-key) compopt -o default && return ;;
-	-a | --address | -i | --interval | -m | --metadata | -n | --count | -t | --timeout | --tls-name) return ;;
+	-c | --config | --control | --file | --tls-ca | --tls-cert | --tls-key | --token-file) compopt -o default && return ;;
+	-a | --address | --expires | -i | --interval | -m | --metadata | -n | --count | -t | --timeout | --tls-name) return ;;
 	--type) words=$services ;;
-	--brick) words=$(_brickctl_bricks) ;;
+	--allow | --brick) words=$(_brickctl_bricks) ;;
 	--module) return ;;
 	*) case $current:$command:$arguments in
 		-*) words=$(_brickctl_options "$command") ;;
-		*::*) words='call info health list status top reload stop log-level check index help' ;;
+		*::*) words='call info health list status top reload stop log-level check token index help' ;;
 		*:call:0 | *:info:0 | *:health:0) words="$services $(_brickctl_bricks)" ;;
 		*:call:1) words='GetServiceInfo Unary OutputStreaming InputStreaming BidiStreaming' ;;
+		*:token:0) words='new' ;;
 		*:log-level:0) words='error warning notice info debug' ;;
-		*:help:0) words='call info health list status top reload stop log-level check index' ;;
+		*:help:0) words='call info health list status top reload stop log-level check token index' ;;
 		*:check:0 | *:index:*) compopt -o default && return ;;
 		esac ;;
 	esac

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/identities.h"
+#include "conf/node.h"
+#include "conf/value.h"
+#include "ctl/ctl.h"
+#include "ctl/file.h"
+#include "util/cleanup.h"
+
+/* What it begins with tells people, and programs that look for leaked secrets, what it is. */
+#define TOKEN_PREFIX "brickd_"
+#define TOKEN_BITS 256
+
+/* 6 bits a character, none of which needs quoting in a shell, a header or YAML. */
+#define TOKEN_CHARACTERS ((TOKEN_BITS + 5) / 6)
+
+struct token {
+        char text[sizeof TOKEN_PREFIX + TOKEN_CHARACTERS];
+        char digest[sizeof IDENTITY_DIGEST_PREFIX + 2 * (size_t)IDENTITY_DIGEST_SIZE];
+};
+
+static int make_token(struct token *ret)
+{
+        static const char characters[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        uint8_t random[TOKEN_CHARACTERS], digest[IDENTITY_DIGEST_SIZE];
+        char *p = stpcpy(ret->text, TOKEN_PREFIX);
+
+        if (getentropy(random, sizeof random) < 0)
+                return -errno;
+        for (size_t i = 0; i < sizeof random; i++)
+                *p++ = characters[random[i] & 63];
+        *p = '\0';
+        if (EVP_Digest(ret->text, strlen(ret->text), digest, NULL, EVP_sha256(), NULL) != 1)
+                return -EIO;
+        p = stpcpy(ret->digest, IDENTITY_DIGEST_PREFIX);
+        for (size_t i = 0; i < sizeof digest; i++)
+                p += sprintf(p, "%02x", digest[i]);
+        return 0;
+}
+
+/* --- the entry ---------------------------------------------------------------------------------
+ */
+
+/* A duration from now on, or what the file itself takes. */
+static int format_expiry(const char *given, char *buffer, size_t size)
+{
+        int64_t duration, seconds;
+        time_t end;
+
+        if (value_parse_duration(given, &duration) == 0 && duration > 0) {
+                end = time(NULL) + (time_t)(duration / INT64_C(1000000000));
+                (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end));
+                return 0;
+        }
+        if (identities_parse_time(given, &seconds) < 0)
+                return -EINVAL;
+        (void)snprintf(buffer, size, "%s", given);
+        return 0;
+}
+
+static int make_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        char expires[64];
+        size_t size;
+
+        if (ctl->expires && format_expiry(ctl->expires, expires, sizeof expires) < 0)
+                return ctl_error(EX_USAGE,
+                                 "--expires: not a time such as 90d, 2027-01-31 or "
+                                 "2027-01-31T18:00:00Z: '%s'",
+                                 ctl->expires);
+        f = open_memstream(ret, &size);
+        if (!f)
+                return ctl_error(EX_OSERR, "Out of memory");
+        fprintf(f, "%*s- name: %s\n", (int)indent, "", ctl->arguments[1]);
+        fprintf(f, "%*s  token: %s\n", (int)indent, "", digest);
+        if (ctl->expires)
+                fprintf(f, "%*s  expires: %s\n", (int)indent, "", expires);
+        fprintf(f, "%*s  allow: [", (int)indent, "");
+        for (size_t i = 0; i < ctl->n_allow; i++)
+                fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", ctl->allow[i]);
+        fputs("]\n", f);
+        return CTL_OK;
+}
+
+/* --- the file ----------------------------------------------------------------------------------
+ */
+
+struct edit {
+        const char *path; /* of the file itself, past symbolic links */
+        char *bytes;      /* as it is */
+        size_t length;
+        struct stat st;
+        bool exists;
+        struct identities *identities;
+};
+
+static void edit_done(struct edit *edit)
+{
+        (void)identities_free(edit->identities);
+        free(edit->bytes);
+}
+
+/* What brickd would say of it. */
+static int parse(const char *path, const char *bytes, size_t length, struct identities **ret)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        int r;
+
+        r = diag_new(&diag, path, bytes, length);
+        if (r == 0)
+                r = identities_parse(ret, bytes, length, diag);
+        if (r == -EINVAL)
+                diag_print(diag, stderr);
+        if (r < 0)
+                return r == -EINVAL ? EX_CONFIG : ctl_error(EX_OSERR, "Out of memory");
+        return CTL_OK;
+}
+
+static int open_file(const char *path, struct edit *edit)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        int r;
+
+        edit->path = path;
+        if (fd < 0 && errno == ENOENT)
+                return CTL_OK;
+        if (fd < 0 || fstat(fd, &edit->st) < 0)
+                return ctl_error(EX_NOINPUT, "Failed to open %s: %s", path, strerror(errno));
+        if (!S_ISREG(edit->st.st_mode))
+                return ctl_error(EX_NOINPUT, "%s is not a regular file", path);
+        edit->exists = true;
+        r = conf_read_fd(fd, &edit->bytes, &edit->length);
+        if (r < 0)
+                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, strerror(-r));
+        return parse(path, edit->bytes, edit->length, &edit->identities);
+}
+
+/* Where the entries of the file begin, if it has any. */
+static unsigned indent_of(const struct edit *edit)
+{
+        if (!edit->identities || edit->identities->n == 0)
+                return 2;
+        return edit->identities->list[0].node->parent->column - 1;
+}
+
+static int check_name(const struct edit *edit, const char *name)
+{
+        for (size_t i = 0; edit->identities && i < edit->identities->n; i++)
+                if (strcmp(edit->identities->list[i].name, name) == 0)
+                        return ctl_error(CTL_FAILED,
+                                         "%s has an identity '%s' already, on line %u; for one "
+                                         "more token of it, add what `brickctl token new %s "
+                                         "--file -` prints",
+                                         edit->path, name, edit->identities->list[i].node->line,
+                                         name);
+        return CTL_OK;
+}
+
+static int join(const struct edit *edit, const char *entry, char **ret)
+{
+        bool empty = !edit->identities || edit->identities->n == 0;
+        bool ends = edit->length == 0 || edit->bytes[edit->length - 1] == '\n';
+
+        if (asprintf(ret, "%.*s%s%s%s", (int)edit->length, edit->bytes ?: "", ends ? "" : "\n",
+                     empty ? "identities:\n" : "", entry) < 0)
+                return ctl_error(EX_OSERR, "Out of memory");
+        return CTL_OK;
+}
+
+/* The bytes, owner and mode of the file change all at once, or not at all. */
+static int replace(const struct edit *edit, const char *text)
+{
+        _cleanup_free_ char *temporary = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t length = strlen(text);
+        int r;
+
+        if (asprintf(&temporary, "%s.XXXXXX", edit->path) < 0) {
+                temporary = NULL;
+                return -ENOMEM;
+        }
+        fd = mkostemp(temporary, O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        /* Digests are no secret: whoever runs brickd must be able to read them. */
+        errno = 0;
+        if ((!edit->exists || fchown(fd, edit->st.st_uid, edit->st.st_gid) == 0) &&
+            fchmod(fd, edit->exists ? edit->st.st_mode & 07777 : 0644) == 0 &&
+            write(fd, text, length) == (ssize_t)length && fsync(fd) == 0 &&
+            rename(temporary, edit->path) == 0)
+                return 0;
+        r = errno > 0 ? -errno : -EIO;
+        (void)unlink(temporary);
+        return r;
+}
+
+static int add_entry(const struct ctl *ctl, struct edit *edit, const struct token *token)
+{
+        _cleanup_(identities_freep) struct identities *after = NULL;
+        _cleanup_free_ char *entry = NULL, *text = NULL;
+        int r;
+
+        r = check_name(edit, ctl->arguments[1]);
+        if (r == CTL_OK)
+                r = make_entry(ctl, token->digest, indent_of(edit), &entry);
+        if (r == CTL_OK)
+                r = join(edit, entry, &text);
+        if (r == CTL_OK)
+                r = parse(edit->path, text, strlen(text), &after);
+        if (r != CTL_OK)
+                return r == EX_CONFIG ? ctl_error(r, "Nothing has been changed") : r;
+        r = replace(edit, text);
+        if (r < 0)
+                return ctl_error(EX_CANTCREAT, "Failed to write %s: %s", edit->path, strerror(-r));
+        return CTL_OK;
+}
+
+/* Of two that run at once, the second must see what the first has added. */
+static int lock_directory(const char *path, int *ret)
+{
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *directory = slash ? strndup(path,
+                                                         slash > path ? (size_t)(slash - path) : 1)
+                                               : strdup(".");
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!directory)
+                return ctl_error(EX_OSERR, "Out of memory");
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || flock(fd, LOCK_EX) < 0)
+                return ctl_error(EX_CANTCREAT, "Failed to lock %s: %s", directory, strerror(errno));
+        *ret = TAKE_FD(fd);
+        return CTL_OK;
+}
+
+static int add_to_file(const struct ctl *ctl, const char *path, const struct token *token)
+{
+        _cleanup_free_ char *real = realpath(path, NULL);
+        _cleanup_(edit_done) struct edit edit = {};
+        _cleanup_close_ int lock = -EBADF;
+        int r;
+
+        path = real ? real : path;
+        r = lock_directory(path, &lock);
+        if (r == CTL_OK)
+                r = open_file(path, &edit);
+        if (r == CTL_OK)
+                r = add_entry(ctl, &edit, token);
+        if (r != CTL_OK)
+                return r;
+        puts(token->text);
+        if (isatty(STDERR_FILENO))
+                fprintf(stderr, "'%s' is in %s now. The token is kept nowhere: copy it.\n",
+                        ctl->arguments[1], path);
+        return CTL_OK;
+}
+
+/* For whoever keeps the file elsewhere: the entry on standard output, the token apart from it. */
+static int print_entry(const struct ctl *ctl, const struct token *token)
+{
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        _cleanup_free_ char *entry = NULL, *text = NULL;
+        const struct edit none = {};
+        int r;
+
+        r = make_entry(ctl, token->digest, 2, &entry);
+        if (r == CTL_OK)
+                r = join(&none, entry, &text);
+        if (r == CTL_OK)
+                r = parse("(new)", text, strlen(text), &identities);
+        if (r != CTL_OK)
+                return r;
+        fputs(entry, stdout);
+        fprintf(stderr, "%s\n", token->text);
+        return CTL_OK;
+}
+
+/* --- using one ----------------------------------------------------------------------------------
+ */
+
+#define TOKEN_MAX 512
+
+/* In the form of a header, which it will be part of. */
+static int check_token(const char *token, const char *where)
+{
+        size_t n = strlen(token);
+
+        if (n == 0 || n > TOKEN_MAX)
+                return ctl_error(EX_NOINPUT, "%s: a token has 1 to %d characters", where,
+                                 TOKEN_MAX);
+        for (size_t i = 0; i < n; i++)
+                if (token[i] <= ' ' || token[i] > '~')
+                        return ctl_error(EX_NOINPUT, "%s: a token has no spaces, and is ASCII",
+                                         where);
+        return CTL_OK;
+}
+
+static int read_token(const char *path, char buffer[TOKEN_MAX + 3])
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        struct stat st;
+        size_t length = 0;
+        ssize_t n;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return ctl_error(EX_NOINPUT, "Failed to open %s: %s", path, strerror(errno));
+        if (S_ISREG(st.st_mode) && (st.st_mode & S_IROTH))
+                return ctl_error(EX_NOINPUT,
+                                 "%s: every user of this machine can read it; chmod o-r", path);
+        do {
+                n = read(fd, buffer + length, TOKEN_MAX + 2 - length);
+                if (n > 0)
+                        length += (size_t)n;
+        } while (n > 0 && length < TOKEN_MAX + 2);
+        if (n < 0)
+                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, strerror(errno));
+        buffer[length] = '\0';
+        buffer[strcspn(buffer, "\r\n")] = '\0';
+        return check_token(buffer, path);
+}
+
+int ctl_authorization(const struct ctl *ctl, char **ret)
+{
+        const char *token = getenv("BRICKD_TOKEN");
+        char buffer[TOKEN_MAX + 3];
+        int r;
+
+        *ret = NULL;
+        if (ctl->token_file) {
+                r = read_token(ctl->token_file, buffer);
+                token = buffer;
+        } else if (token && *token) {
+                r = check_token(token, "$BRICKD_TOKEN");
+        } else {
+                return CTL_OK;
+        }
+        if (r != CTL_OK)
+                return r;
+        if (asprintf(ret, "Bearer %s", token) < 0)
+                return ctl_error(EX_OSERR, "Out of memory");
+        return CTL_OK;
+}
+
+int command_token(struct ctl *ctl)
+{
+        _cleanup_(file_done) struct file file = {};
+        const char *path = ctl->file;
+        struct token token;
+        int r;
+
+        if (strcmp(ctl->arguments[0], "new") != 0)
+                return ctl_error(EX_USAGE,
+                                 "No command 'token %s'; there is: brickctl token new NAME",
+                                 ctl->arguments[0]);
+        if (!path) {
+                r = file_open(ctl, FILE_MAY_BE_WRONG, &file);
+                if (r != CTL_OK)
+                        return r;
+                path = file.conf ? file.conf->identities : NULL;
+        }
+        if (!path)
+                return ctl_error(EX_USAGE, "%s names no file of identities; say --file FILE",
+                                 ctl->config);
+        r = make_token(&token);
+        if (r < 0)
+                return ctl_error(EX_OSERR, "Failed to make a token: %s", strerror(-r));
+        return strcmp(path, "-") == 0 ? print_entry(ctl, &token) : add_to_file(ctl, path, &token);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/identities.h"
+#include "manager/identities.h"
+#include "manager/report.h"
+#include "util/log.h"
+#include "util/watch.h"
+
+struct identities_source {
+        const struct conf *conf;
+        char *path;
+        sd_event_source *timer;
+        struct watch watch;
+        void (*changed)(struct identities_source *source, void *user);
+        void *user;
+
+        char *bytes; /* in force */
+        size_t length;
+        struct diag *mistakes;
+        bool announced;
+};
+
+/* A file that has been read. */
+struct reading {
+        char *bytes;
+        size_t length;
+        struct diag *diag;
+        struct identities *identities; /* NULL: there are mistakes */
+};
+
+static void reading_done(struct reading *reading)
+{
+        (void)identities_free(reading->identities);
+        (void)diag_free(reading->diag);
+        free(reading->bytes);
+}
+
+static int parse(const char *path, const char *bytes, size_t length, struct reading *reading)
+{
+        int r;
+
+        r = diag_new(&reading->diag, path, bytes, length);
+        if (r < 0)
+                return r;
+        r = identities_parse(&reading->identities, bytes, length, reading->diag);
+        return r == -EINVAL ? 0 : r;
+}
+
+static int read_file(const char *path, struct reading *reading, char **ret_why)
+{
+        int r;
+
+        r = identities_read(path, &reading->bytes, &reading->length, ret_why);
+        if (r < 0)
+                return r;
+        return parse(path, reading->bytes, reading->length, reading);
+}
+
+/* --- what is said ------------------------------------------------------------------------------
+ */
+
+static void say(enum log_level level, const char *path, const char *what)
+{
+        const struct log_field fields[] = {
+                { "MESSAGE_ID", LOG_ID_IDENTITIES, strlen(LOG_ID_IDENTITIES) },
+                { "CONFIG_FILE", path, strlen(path) },
+        };
+
+        log_fields(level, fields, ELEMENTSOF(fields), "%s", what);
+}
+
+static void say_broken(const char *path, const char *why, const struct diag *diag)
+{
+        char *text;
+
+        for (size_t i = 0; diag && diag_text(diag, i); i++) {
+                text = (char *)diag_text(diag, i);
+                report_mistakes(path, &text, 1);
+        }
+        if (why)
+                say(LOG_LEVEL_ERROR, path, why);
+        say(LOG_LEVEL_ERROR, path,
+            "The identities cannot be read; those read before stay in force");
+}
+
+/* A name that no brick has allows nothing: not wrong, for the brick may be about to come. */
+static void warn_of_names(const struct conf *conf, const struct reading *reading)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+
+        if (diag_new(&diag, conf->identities, NULL, 0) < 0)
+                return;
+        identities_check_bricks(reading->identities, conf, diag);
+        for (size_t i = 0; diag_text(diag, i); i++)
+                say(LOG_LEVEL_WARNING, conf->identities, diag_text(diag, i));
+}
+
+/* --- changes -----------------------------------------------------------------------------------
+ */
+
+static void take(struct identities_source *source, struct reading *reading)
+{
+        char text[64];
+
+        (void)snprintf(text, sizeof text, "The identities have changed: %zu now",
+                       reading->identities->n);
+        say(LOG_LEVEL_NOTICE, source->path, text);
+        warn_of_names(source->conf, reading);
+        free(source->bytes);
+        source->bytes = TAKE_PTR(reading->bytes);
+        source->length = reading->length;
+        source->changed(source, source->user);
+}
+
+static void read_again(struct identities_source *source)
+{
+        _cleanup_(reading_done) struct reading reading = {};
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        r = read_file(source->path, &reading, &why);
+        if (r == 0 && reading.identities)
+                take(source, &reading);
+        else if (r == -ENOMEM)
+                say_broken(source->path, "Out of memory", NULL);
+        else
+                say_broken(source->path, why, reading.diag);
+}
+
+/* Once there is a log. */
+static void announce(struct identities_source *source)
+{
+        _cleanup_(reading_done) struct reading reading = {};
+
+        source->announced = true;
+        if (parse(source->path, source->bytes, source->length, &reading) == 0)
+                warn_of_names(source->conf, &reading);
+}
+
+static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
+{
+        struct identities_source *source = user;
+
+        if (!source->announced)
+                announce(source);
+        if (watch_changed(&source->watch))
+                read_again(source);
+        (void)sd_event_source_set_time_relative(timer, WATCH_INTERVAL * 1000);
+        return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+}
+
+/* --- making ------------------------------------------------------------------------------------
+ */
+
+int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
+                          void (*changed)(struct identities_source *source, void *user), void *user,
+                          char **ret_why)
+{
+        _cleanup_(identities_source_freep) struct identities_source *source = calloc(
+                1, sizeof *source);
+        _cleanup_(reading_done) struct reading reading = {};
+        int r;
+
+        if (!source)
+                return -ENOMEM;
+        source->conf = conf;
+        source->changed = changed;
+        source->user = user;
+        source->path = strdup(conf->identities);
+        if (!source->path)
+                return -ENOMEM;
+        watch_init(&source->watch, source->path);
+        r = read_file(source->path, &reading, ret_why);
+        if (r < 0)
+                return r;
+        if (reading.identities)
+                r = sd_event_add_time_relative(event, &source->timer, CLOCK_MONOTONIC, 0, 0,
+                                               on_timer, source);
+        if (r < 0)
+                return r;
+        source->bytes = TAKE_PTR(reading.bytes);
+        source->length = reading.length;
+        source->mistakes = TAKE_PTR(reading.diag);
+        *ret = TAKE_PTR(source);
+        return 0;
+}
+
+struct identities_source *identities_source_free(struct identities_source *source)
+{
+        if (!source)
+                return NULL;
+        sd_event_source_disable_unref(source->timer);
+        (void)diag_free(source->mistakes);
+        free(source->bytes);
+        free(source->path);
+        free(source);
+        return NULL;
+}
+
+const struct diag *identities_mistakes(const struct identities_source *source)
+{
+        return source->mistakes;
+}
+
+const char *identities_bytes(const struct identities_source *source, size_t *ret_length)
+{
+        bool good = source && source->timer;
+
+        *ret_length = good ? source->length : 0;
+        return good ? source->bytes : NULL;
+}

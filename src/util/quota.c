@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util/clock.h"
+#include "util/quota.h"
+
+/*
+ * All zero at first. Most of it is never touched, and then takes no memory: the keys and times are
+ * beside each other, and the counts of an identity on a page of their own.
+ */
+struct shared {
+        _Atomic uint32_t rows;                    /* of `pids` that have been in use */
+        _Atomic pid_t pids[QUOTA_WORKERS];        /* 0: free */
+        _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: never used */
+        _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate: see quota_request() */
+        _Atomic uint32_t calls[QUOTA_IDENTITIES][QUOTA_WORKERS];
+};
+
+struct quota {
+        struct shared *shared;
+        uint32_t row; /* of this worker */
+        int fd;
+};
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these atomics");
+
+/* FNV-1a: names are the administrator's choice, nobody makes them collide. */
+uint64_t quota_key(const char *name)
+{
+        uint64_t key = UINT64_C(0xcbf29ce484222325);
+
+        for (; *name; name++)
+                key = (key ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+        return key != 0 ? key : 1;
+}
+
+struct quota_limit quota_limit(const char *name, double rate, unsigned burst, unsigned concurrency)
+{
+        uint64_t interval = rate > 0 ? (uint64_t)((double)NSEC_PER_SEC / rate) : 0;
+
+        return (struct quota_limit){
+                .key = quota_key(name),
+                .interval = interval,
+                .burst = burst > 1 ? (burst - 1) * interval : 0,
+                .concurrency = concurrency,
+        };
+}
+
+static int map(struct quota **ret, int fd)
+{
+        struct quota *quota = calloc(1, sizeof *quota);
+        void *p;
+
+        if (!quota)
+                return -ENOMEM;
+        p = mmap(NULL, sizeof *quota->shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) {
+                free(quota);
+                return -errno;
+        }
+        quota->shared = p;
+        quota->fd = -EBADF;
+        *ret = quota;
+        return 0;
+}
+
+int quota_new(struct quota **ret)
+{
+        _cleanup_close_ int fd = memfd_create("brickd-quota", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        struct quota *quota;
+        int r;
+
+        if (fd < 0 || ftruncate(fd, sizeof(struct shared)) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+                return -errno;
+        r = map(&quota, fd);
+        if (r < 0)
+                return r;
+        quota->fd = TAKE_FD(fd);
+        *ret = quota;
+        return 0;
+}
+
+int quota_fd(const struct quota *quota)
+{
+        return quota->fd;
+}
+
+int quota_open(struct quota **ret, int fd)
+{
+        _cleanup_(quota_freep) struct quota *quota = NULL;
+        uint32_t row, rows;
+        pid_t none;
+        int r;
+
+        r = map(&quota, fd);
+        if (r < 0)
+                return r;
+        for (row = 0; row < QUOTA_WORKERS; row++) {
+                none = 0;
+                if (atomic_compare_exchange_strong(&quota->shared->pids[row], &none, getpid()))
+                        break;
+        }
+        if (row == QUOTA_WORKERS)
+                return -EUSERS;
+        quota->row = row;
+        rows = atomic_load(&quota->shared->rows);
+        while (rows <= row && !atomic_compare_exchange_weak(&quota->shared->rows, &rows, row + 1))
+                ;
+        *ret = TAKE_PTR(quota);
+        return 0;
+}
+
+struct quota *quota_free(struct quota *quota)
+{
+        if (!quota)
+                return NULL;
+        (void)munmap(quota->shared, sizeof *quota->shared);
+        (void)close_fd(quota->fd);
+        free(quota);
+        return NULL;
+}
+
+static void clear_row(struct shared *shared, uint32_t row)
+{
+        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
+                if (atomic_load(&shared->keys[slot]) != 0)
+                        atomic_store(&shared->calls[slot][row], 0);
+        atomic_store(&shared->pids[row], 0);
+}
+
+void quota_forget(struct quota *quota, pid_t pid)
+{
+        uint32_t rows = atomic_load(&quota->shared->rows);
+
+        for (uint32_t row = 0; row < rows; row++)
+                if (atomic_load(&quota->shared->pids[row]) == pid)
+                        clear_row(quota->shared, row);
+}
+
+/* Calls in flight, of all workers. */
+static uint64_t count(struct shared *shared, uint32_t slot)
+{
+        uint32_t rows = atomic_load(&shared->rows);
+        uint64_t n = 0;
+
+        for (uint32_t row = 0; row < rows; row++)
+                n += atomic_load_explicit(&shared->calls[slot][row], memory_order_seq_cst);
+        return n;
+}
+
+/* Takes over a slot that holds nothing which a new one would not hold as well. */
+static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
+{
+        uint64_t owner = atomic_load(&shared->keys[slot]);
+
+        if (owner != key &&
+            (atomic_load(&shared->times[slot]) > clock_now() || count(shared, slot) > 0))
+                return false;
+        return owner == key || atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) ||
+               owner == key;
+}
+
+/* Usually the first one looked at. QUOTA_IDENTITIES: all are taken. */
+static uint32_t find(struct shared *shared, uint64_t key)
+{
+        uint32_t slot = 0, i;
+        uint64_t found;
+
+        for (i = 0; i < QUOTA_IDENTITIES; i++) {
+                slot = (uint32_t)((key + i) % QUOTA_IDENTITIES);
+                found = atomic_load_explicit(&shared->keys[slot], memory_order_relaxed);
+                if (found == 0 && atomic_compare_exchange_strong(&shared->keys[slot], &found, key))
+                        return slot;
+                if (found == key)
+                        return slot;
+        }
+        for (i = 0; i < QUOTA_IDENTITIES; i++) {
+                slot = (uint32_t)((key + i) % QUOTA_IDENTITIES);
+                if (take_over(shared, slot, key))
+                        return slot;
+        }
+        return QUOTA_IDENTITIES;
+}
+
+/*
+ * The generic cell rate algorithm: `times` is when the requests that have come would all have been
+ * due at the rate. It may be ahead of now by the burst.
+ */
+uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uint64_t now)
+{
+        const uint64_t last = now + limit->burst;
+        uint64_t due, from, next;
+        _Atomic uint64_t *time;
+        uint32_t slot;
+
+        if (limit->interval == 0)
+                return 0;
+        slot = find(quota->shared, limit->key);
+        if (slot == QUOTA_IDENTITIES)
+                return NSEC_PER_SEC;
+        time = &quota->shared->times[slot];
+        due = atomic_load_explicit(time, memory_order_relaxed);
+        do {
+                from = due > now ? due : now;
+                /* The limit may have been stricter when this was counted. */
+                if (from > last + limit->interval)
+                        from = last + limit->interval;
+                next = from > last ? from : from + limit->interval;
+        } while (next != due &&
+                 !atomic_compare_exchange_weak_explicit(time, &due, next, memory_order_relaxed,
+                                                        memory_order_relaxed));
+        return from > last ? from - last : 0;
+}
+
+bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot)
+{
+        uint32_t slot = find(quota->shared, limit->key);
+
+        if (slot == QUOTA_IDENTITIES)
+                return false;
+        /* Counted first and looked at then: of two at the same moment, at least one sees both. */
+        (void)atomic_fetch_add(&quota->shared->calls[slot][quota->row], 1);
+        if (count(quota->shared, slot) > limit->concurrency) {
+                quota_leave(quota, slot);
+                return false;
+        }
+        *ret_slot = slot;
+        return true;
+}
+
+void quota_leave(struct quota *quota, uint32_t slot)
+{
+        (void)atomic_fetch_sub(&quota->shared->calls[slot][quota->row], 1);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "util/cleanup.h"
+#include "util/trust.h"
+
+/* What is wrong with who may change a file or a directory; NULL: nothing. */
+static const char *fault_of(const struct stat *st)
+{
+        if (st->st_uid != 0 && st->st_uid != geteuid())
+                return "belongs to somebody who is neither root nor the user brickd runs as";
+        /* In a sticky directory nobody else can replace what is there. */
+        if (S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX))
+                return NULL;
+        if (st->st_mode & (S_IWGRP | S_IWOTH))
+                return "may be written by others than its owner: chmod go-w";
+        return NULL;
+}
+
+static int verdict(int r, const char *path, const char *what, const char *fault, char **ret_why)
+{
+        return asprintf(ret_why, "%s: %s%s", path, what, fault) < 0 ? -ENOMEM : r;
+}
+
+static int judge_directory(const char *file, char **ret_why)
+{
+        const char *slash = strrchr(file, '/');
+        _cleanup_free_ char *dir = NULL;
+        const char *fault;
+        struct stat st;
+        int r;
+
+        if (slash)
+                dir = strndup(file, slash > file ? (size_t)(slash - file) : 1);
+        else
+                dir = strdup(".");
+        if (!dir)
+                return -ENOMEM;
+        if (stat(dir, &st) < 0) {
+                r = -errno;
+                return verdict(r, dir, "", strerror(-r), ret_why);
+        }
+        fault = fault_of(&st);
+        return fault ? verdict(-EPERM, file, "its directory ", fault, ret_why) : 0;
+}
+
+int trust_file(const struct stat *st, const char *given, const char *real, char **ret_why)
+{
+        const char *fault = fault_of(st);
+        int r;
+
+        if (fault)
+                return verdict(-EPERM, real, "", fault, ret_why);
+        r = judge_directory(given, ret_why);
+        if (r < 0 || strcmp(given, real) == 0)
+                return r;
+        return judge_directory(real, ret_why);
+}

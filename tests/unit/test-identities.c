@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/conf.h"
+#include "conf/diag.h"
+#include "conf/identities.h"
+
+/* Arguments: the sample file, the manual page of the configuration. */
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789ABCDEF0123456789abcdef"
+#define OTHER "sha256:1123456789abcdef0123456789abcdef0123456789ABCDEF0123456789abcdef"
+
+/* The mistakes of a text, a line each, without what is quoted. */
+static struct identities *parse(const char *text, char *mistakes, size_t size)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        struct identities *identities = NULL;
+        const char *line;
+        int r;
+
+        mistakes[0] = '\0';
+        assert(diag_new(&diag, "f", text, strlen(text)) == 0);
+        r = identities_parse(&identities, text, strlen(text), diag);
+        assert(r == 0 || r == -EINVAL);
+        assert((r == 0) == (diag_count(diag) == 0));
+        for (size_t i = 0; (line = diag_text(diag, i)); i++) {
+                size_t used = strlen(mistakes);
+
+                (void)snprintf(mistakes + used, size - used, "%.*s\n", (int)strcspn(line, "\n"),
+                               line);
+        }
+        return identities;
+}
+
+static struct identities *parse_good(const char *text)
+{
+        char mistakes[1024];
+        struct identities *identities = parse(text, mistakes, sizeof mistakes);
+
+        if (!identities)
+                (void)fprintf(stderr, "%s", mistakes);
+        assert(identities);
+        return identities;
+}
+
+static void expect(const char *text, const char *expected)
+{
+        char mistakes[4096];
+        struct identities *identities = parse(text, mistakes, sizeof mistakes);
+
+        if (strcmp(mistakes, expected) != 0)
+                (void)fprintf(stderr, "%s\ngot:\n%s\nexpected:\n%s", text, mistakes, expected);
+        assert(!identities && strcmp(mistakes, expected) == 0);
+}
+
+static void test_good(void)
+{
+        _cleanup_(identities_freep) struct identities *identities = parse_good(
+                "identities:\n"
+                "  - name: a\n"
+                "    token: " DIGEST "\n"
+                "    allow: \"*\"\n"
+                "    rate: 2.5\n"
+                "  - name: b@example.org\n"
+                "    token: [" OTHER "]\n"
+                "    certificate: [$HOME, \"spiffe://x/y\"]\n"
+                "    expires: 2027-01-31T12:00:00+01:30\n"
+                "    allow: [chat, chat/Unary, \"*/Unary\", \"chat/*\"]\n"
+                "    rate: 0.5\n"
+                "    concurrency: 7\n"
+                "  - { name: c, certificate: c, allow: [], rate: 10, burst: 99 }\n");
+        const struct identity *a = &identities->list[0], *b = &identities->list[1];
+
+        assert(identities->n == 3);
+        assert(strcmp(a->name, "a") == 0 && a->n_digests == 1 && a->digests[0][0] == 0x01 &&
+               a->digests[0][31] == 0xef && a->expires == INT64_MAX && a->n_allow == 1);
+        assert(a->rate == 2.5 && a->burst == 2 && a->concurrency == 0);
+        assert(b->n_certificates == 2 && strcmp(b->certificates[0], "$HOME") == 0);
+        assert(b->expires == 1801391400 && b->n_allow == 4);
+        assert(b->burst == 1 && b->concurrency == 7);
+        assert(identities->list[2].n_allow == 0 && identities->list[2].burst == 99);
+}
+
+static void test_empty(void)
+{
+        static const char *const texts[] = { "", "# none\n", "identities:\n", "identities: []\n" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_(identities_freep) struct identities *identities = parse_good(texts[i]);
+
+                assert(identities->n == 0);
+        }
+}
+
+static void test_mistakes(void)
+{
+        static const struct {
+                const char *entry;
+                const char *mistake;
+        } cases[] = {
+                { "{ certificate: a, allow: [] }", "1:15: identities[0].name: required" },
+                { "{ name: a, certificate: a }", "1:15: identities[0].allow: required" },
+                { "{ name: a, allow: [] }",
+                  "1:15: identities[0]: needs a token or a certificate, else nobody can be it" },
+                { "{ name: a b, certificate: a, allow: [] }",
+                  "1:23: identities[0].name: expected a name of up to 63 characters from A-Z a-z "
+                  "0-9 . _ @ - that begins with a letter or a digit, got \"a b\"" },
+                { "{ name: a, certificate: a, allow: Not/This }",
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
+                  "may be *, got \"Not/This\"" },
+                { "{ name: a, certificate: a, allow: x/y/z }",
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
+                  "may be *, got \"x/y/z\"" },
+                { "{ name: a, certificate: a, allow: [], expires: soon }",
+                  "1:62: identities[0].expires: expected a date or a time, such as 2027-01-31 or "
+                  "2027-01-31T18:00:00Z, got \"soon\"" },
+                { "{ name: a, certificate: a, allow: [], rate: 0 }",
+                  "1:59: identities[0].rate: must be from 0.001 to 1000000 requests per second" },
+                { "{ name: a, certificate: a, allow: [], rate: .nan }",
+                  "1:59: identities[0].rate: expected a number, got \".nan\"" },
+                { "{ name: a, certificate: a, allow: [], burst: 5 }",
+                  "1:53: identities[0].burst: means nothing without a rate" },
+                { "{ name: a, certificate: a, allow: [], tokn: x }",
+                  "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[512], expected[512];
+
+                (void)snprintf(text, sizeof text, "identities: [ %s ]\n", cases[i].entry);
+                (void)snprintf(expected, sizeof expected, "f:%s\n", cases[i].mistake);
+                expect(text, expected);
+        }
+}
+
+static void test_twins(void)
+{
+        expect("identities:\n"
+               "  - { name: a, token: " DIGEST ", certificate: x, allow: [] }\n"
+               "  - { name: b, token: " OTHER ", allow: [] }\n"
+               "  - { name: a, token: " DIGEST ", certificate: y, allow: [] }\n"
+               "  - { name: d, certificate: [z, x], allow: [] }\n",
+               "f:4:13: identities[2].name: another identity has this name; see line 2\n"
+               "f:4:23: identities[2].token: another identity has this token; see line 2\n"
+               "f:5:29: identities[3].certificate: another identity has this certificate; see "
+               "line 2\n");
+}
+
+/* A token where its digest should be is not shown, on whatever occasion. */
+static void test_secrecy(void)
+{
+        static const char text[] = "identities:\n"
+                                   "  - { name: a, token: my-secret, allow: [], rait: 5 }\n"
+                                   "  - { name: b, token: sha256:my-secret, allow: [] }\n";
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        struct identities *identities;
+        size_t i;
+
+        assert(diag_new(&diag, "f", text, strlen(text)) == 0);
+        assert(identities_parse(&identities, text, strlen(text), diag) == -EINVAL);
+        for (i = 0; diag_text(diag, i); i++)
+                assert(!strstr(diag_text(diag, i), "my-secret"));
+        assert(i == 3);
+}
+
+static void test_times(void)
+{
+        static const struct {
+                const char *text;
+                int64_t seconds;
+        } good[] = {
+                { "1970-01-01", 0 },
+                { "2024-02-29", 1709164800 },
+                { "2027-01-31T00:00:00Z", 1801353600 },
+                { "2027-01-31T00:00:00.999z", 1801353600 },
+                { "2027-01-31T01:00:00+01:00", 1801353600 },
+                { "2027-01-30T20:30:00-03:30", 1801353600 },
+        };
+        static const char *const bad[] = {
+                "",
+                "2027",
+                "2027-1-31",
+                "2027-02-29",
+                "2027-13-01",
+                "2027-00-10",
+                "2027-01-31T",
+                "2027-01-31T10:00:00",
+                "2027-01-31 10:00:00Z",
+                "2027-01-31T24:01:00Z",
+                "2027-01-31T10:60:00Z",
+                "2027-01-31T10:00:00+1:00",
+                "2027-01-31T10:00:00+24:00",
+                "2027-01-31T10:00:00Zx",
+                "2027-01-31T10:00:00.Z",
+                "+027-01-31",
+                "2027-01-31x",
+                " 2027-01-31",
+        };
+        int64_t seconds = -1;
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                assert(identities_parse_time(good[i].text, &seconds) == 0);
+                assert(seconds == good[i].seconds);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                if (identities_parse_time(bad[i], &seconds) != -EINVAL) {
+                        (void)fprintf(stderr, "taken for a time: %s\n", bad[i]);
+                        abort();
+                }
+}
+
+static void test_file(const char *sample)
+{
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        char path[] = "/tmp/brickd-identities-XXXXXX", *why = NULL, *bytes = NULL;
+        int fd = mkstemp(path);
+        size_t length;
+
+        assert(fd >= 0 && write(fd, "identities: []", 14) == 14);
+        assert(identities_read(path, &bytes, &length, &why) == 0 && length == 14);
+        free(bytes);
+        assert(fchmod(fd, 0664) == 0);
+        assert(identities_read(path, &bytes, &length, &why) == -EPERM);
+        assert(strstr(why, "may be written by others than its owner"));
+        free(why);
+        assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+        assert(identities_read(path, &bytes, &length, &why) == -EINVAL);
+        assert(strstr(why, "is not a regular file"));
+        free(why);
+        assert(unlink(path) == 0);
+        assert(identities_read(path, &bytes, &length, &why) == -ENOENT);
+        free(why);
+        (void)close(fd);
+
+        assert(conf_read(sample, &bytes, &length) == 0);
+        bytes[length - 1] = '\0';
+        identities = parse_good(bytes);
+        assert(identities->n == 3);
+        free(bytes);
+}
+
+/* The manual tells of every key. */
+static void test_manual(const char *page)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+        char heading[64];
+
+        assert(conf_read(page, &text, &length) == 0);
+        for (const struct option_spec *o = identities_options[0].table; o->name; o++) {
+                (void)snprintf(heading, sizeof heading, "\n*%s* (", o->name);
+                if (!memmem(text, length, heading, strlen(heading))) {
+                        (void)fprintf(stderr, "%s does not tell of %s\n", page, o->name);
+                        abort();
+                }
+        }
+}
+
+int main(int argc, char **argv)
+{
+        assert(argc == 3);
+        test_good();
+        test_empty();
+        test_mistakes();
+        test_twins();
+        test_secrecy();
+        test_times();
+        test_file(argv[1]);
+        test_manual(argv[2]);
+        return 0;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#undef NDEBUG
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "util/clock.h"
+#include "util/quota.h"
+
+static struct quota *main_process;
+
+static struct quota *worker(void)
+{
+        struct quota *quota = NULL;
+
+        assert(quota_open(&quota, quota_fd(main_process)) == 0);
+        return quota;
+}
+
+static void test_rate(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_limit free = quota_limit("free", 0, 1, 0);
+        const struct quota_limit limit = quota_limit("rate", 10, 3, 0);
+        const uint64_t interval = NSEC_PER_SEC / 10;
+        uint64_t now = clock_now();
+
+        for (int i = 0; i < 1000; i++)
+                assert(quota_request(quota, &free, now) == 0);
+
+        /* A burst, then one at a time. */
+        for (int i = 0; i < 3; i++)
+                assert(quota_request(quota, &limit, now) == 0);
+        assert(quota_request(quota, &limit, now) == interval);
+        assert(quota_request(quota, &limit, now + interval - 1) == 1);
+        assert(quota_request(quota, &limit, now + interval) == 0);
+        assert(quota_request(quota, &limit, now + interval) == interval);
+
+        /* After a pause there is one burst, not more. */
+        now += 100 * NSEC_PER_SEC;
+        for (int i = 0; i < 3; i++)
+                assert(quota_request(quota, &limit, now) == 0);
+        assert(quota_request(quota, &limit, now) > 0);
+}
+
+/* What has been counted at a stricter rate is no burden for longer than the new one would make it.
+ */
+static void test_rate_that_changes(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_limit slow = quota_limit("changes", 0.001, 5, 0);
+        const struct quota_limit fast = quota_limit("changes", 100, 1, 0);
+        uint64_t now = clock_now();
+
+        for (int i = 0; i < 5; i++)
+                assert(quota_request(quota, &slow, now) == 0);
+        assert(quota_request(quota, &slow, now) == 1000 * NSEC_PER_SEC);
+        assert(quota_request(quota, &fast, now) == NSEC_PER_SEC / 100);
+        assert(quota_request(quota, &fast, now + NSEC_PER_SEC / 100) == 0);
+}
+
+static void test_concurrency(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_limit limit = quota_limit("calls", 0, 1, 2);
+        const struct quota_limit other = quota_limit("other", 0, 1, 1);
+        uint32_t a, b, c;
+
+        for (int i = 0; i < 3; i++) {
+                assert(quota_enter(quota, &limit, &a) && quota_enter(quota, &limit, &b));
+                assert(!quota_enter(quota, &limit, &c));
+                assert(quota_enter(quota, &other, &c));
+                quota_leave(quota, c);
+                quota_leave(quota, a);
+                assert(quota_enter(quota, &limit, &c) && !quota_enter(quota, &limit, &a));
+                quota_leave(quota, b);
+                quota_leave(quota, c);
+        }
+}
+
+/* Another process that takes what there is and dies. */
+static pid_t run_worker(const struct quota_limit *limit, unsigned expected)
+{
+        pid_t pid = fork();
+        uint32_t slot;
+        unsigned n = 0;
+
+        assert(pid >= 0);
+        if (pid == 0) {
+                struct quota *quota = worker();
+
+                while (quota_enter(quota, limit, &slot))
+                        n++;
+                _exit(n == expected ? 0 : 1);
+        }
+        return pid;
+}
+
+static void wait_for(pid_t pid)
+{
+        int status;
+
+        assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_death(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_limit limit = quota_limit("death", 0, 1, 5);
+        uint32_t mine, slot;
+        pid_t pid;
+
+        assert(quota_enter(quota, &limit, &mine));
+        for (int i = 0; i < 3; i++) {
+                pid = run_worker(&limit, 4);
+                wait_for(pid);
+                assert(!quota_enter(quota, &limit, &slot));
+                quota_forget(main_process, pid);
+        }
+        for (int i = 0; i < 4; i++)
+                assert(quota_enter(quota, &limit, &slot));
+        assert(!quota_enter(quota, &limit, &slot));
+        for (int i = 0; i < 5; i++)
+                quota_leave(quota, mine);
+}
+
+/* Names come and go for years: those with nothing to remember make room. */
+static void test_many_names(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_limit kept = quota_limit("kept", 0, 1, 1);
+        uint32_t slot, other;
+        char name[32];
+
+        assert(quota_enter(quota, &kept, &slot));
+        for (int i = 0; i < 3 * QUOTA_IDENTITIES; i++) {
+                (void)snprintf(name, sizeof name, "name-%d", i);
+                const struct quota_limit limit = quota_limit(name, 1000000, 1, 1);
+
+                assert(quota_request(quota, &limit, clock_now()) == 0);
+                assert(quota_enter(quota, &limit, &other));
+                quota_leave(quota, other);
+        }
+        assert(!quota_enter(quota, &kept, &other));
+        quota_leave(quota, slot);
+        assert(quota_enter(quota, &kept, &slot));
+        quota_leave(quota, slot);
+}
+
+/* All slots are in use: nobody gets in uncounted. */
+static void test_full(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        static uint32_t slots[QUOTA_IDENTITIES];
+        const struct quota_limit late = quota_limit("late", 1, 1, 1);
+        uint32_t slot;
+        char name[32];
+
+        for (int i = 0; i < QUOTA_IDENTITIES; i++) {
+                (void)snprintf(name, sizeof name, "full-%d", i);
+                const struct quota_limit limit = quota_limit(name, 0, 1, 1);
+
+                assert(quota_enter(quota, &limit, &slots[i]));
+        }
+        assert(!quota_enter(quota, &late, &slot));
+        assert(quota_request(quota, &late, clock_now()) > 0);
+        for (int i = 0; i < QUOTA_IDENTITIES; i++)
+                quota_leave(quota, slots[i]);
+        assert(quota_enter(quota, &late, &slot));
+        quota_leave(quota, slot);
+}
+
+#define THREADS 4
+#define ROUNDS 20000
+
+static atomic_uint inside, most, passed;
+static uint64_t stands_still; /* so the burst is all there is */
+static struct quota *threads_quota[THREADS];
+
+static void *run_thread(void *arg)
+{
+        struct quota *quota = *(struct quota **)arg;
+        const struct quota_limit limit = quota_limit("threads", 1000, 100, 2);
+        uint32_t slot;
+
+        for (int i = 0; i < ROUNDS; i++) {
+                if (quota_request(quota, &limit, stands_still) == 0)
+                        atomic_fetch_add(&passed, 1);
+                if (quota_enter(quota, &limit, &slot)) {
+                        unsigned n = atomic_fetch_add(&inside, 1) + 1, seen = atomic_load(&most);
+
+                        while (n > seen && !atomic_compare_exchange_weak(&most, &seen, n))
+                                ;
+                        atomic_fetch_sub(&inside, 1);
+                        quota_leave(quota, slot);
+                }
+        }
+        return NULL;
+}
+
+static void test_threads(void)
+{
+        pthread_t threads[THREADS];
+
+        stands_still = clock_now();
+        for (int i = 0; i < THREADS; i++) {
+                threads_quota[i] = worker();
+                assert(pthread_create(&threads[i], NULL, run_thread, &threads_quota[i]) == 0);
+        }
+        for (int i = 0; i < THREADS; i++) {
+                assert(pthread_join(threads[i], NULL) == 0);
+                (void)quota_free(threads_quota[i]);
+        }
+        assert(atomic_load(&passed) == 100);
+        assert(atomic_load(&most) >= 1 && atomic_load(&most) <= 2);
+}
+
+int main(void)
+{
+        assert(quota_new(&main_process) == 0);
+        assert(quota_key("a") != quota_key("b") && quota_key("web") == quota_key("web"));
+        /* The first two need nearly all slots: nothing may be left in them of the others. */
+        test_full();
+        test_many_names();
+        test_threads();
+        test_rate();
+        test_rate_that_changes();
+        test_concurrency();
+        test_death();
+        main_process = quota_free(main_process);
+        return 0;
+}
