@@ -74,11 +74,21 @@ static void unpacker_free_heap(void *data, void *p)
 
 static bool utf8_valid(const char *string)
 {
-        const unsigned char *p = (const unsigned char *)string;
+        const unsigned char *p = (const unsigned char *)string, *end = p + strlen(string);
+        uint64_t word;
 
-        while (*p) {
-                unsigned n, min, c = *p++;
+        while (p < end) {
+                unsigned n, min, c;
 
+                /* most text is ASCII: eight bytes at a time */
+                if (end - p >= (ptrdiff_t)sizeof word) {
+                        memcpy(&word, p, sizeof word);
+                        if (!(word & UINT64_C(0x8080808080808080))) {
+                                p += sizeof word;
+                                continue;
+                        }
+                }
+                c = *p++;
                 if (c < 0x80)
                         continue;
                 if (c >= 0xc2 && c < 0xe0) {

@@ -330,6 +330,8 @@ static void test_unpack_utf8(void)
                 { "\xed\xa0\x80", false },     /* surrogate */
                 { "\xf4\x90\x80\x80", false }, /* past the end of Unicode */
                 { "\xff", false },
+                { "eight, sixteen, and then \xc3\xa9 and more", true },
+                { "eight, sixteen, and then \xff and more", false },
         };
         _cleanup_(fake_host_freep) struct fake_host *host = common_host(NULL);
         _cleanup_(fake_call_freep) struct fake_call *call = fake_call_new(host, BRICK_METHOD_UNARY,
