@@ -8,9 +8,11 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 enum frame_type {
         FRAME_HEADERS = 1,
         FRAME_RST_STREAM = 3,
+        FRAME_SETTINGS = 4,
         FRAME_CONTINUATION = 9,
 };
 
+#define FLAG_ACK 1
 #define FLAG_END_HEADERS 4
 
 static size_t min_size(size_t a, size_t b)
@@ -47,6 +49,9 @@ static bool pass_head(struct frames *frames, uint64_t max_block, unsigned *reset
                 break;
         case FRAME_RST_STREAM:
                 ++*resets;
+                break;
+        case FRAME_SETTINGS:
+                frames->greeted = frames->greeted || head[4] & FLAG_ACK;
                 break;
         default:
                 break;

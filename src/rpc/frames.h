@@ -16,6 +16,7 @@
 /* All zeros is the beginning of a connection. */
 struct frames {
         uint8_t preface; /* bytes of the client's first words that have passed */
+        bool greeted;    /* the client has acknowledged SETTINGS */
         bool opaque;     /* it does not begin as HTTP/2 in plain text does: nothing is seen */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];

@@ -54,10 +54,9 @@ struct gather {
         int error;           /* of a late write, for the core's next; 0: none */
         bool shut, closed;   /* by the core; to be done when the bytes have gone */
 
-        bool begun; /* the core has written */
-        bool plain; /* it speaks HTTP/2 itself, not TLS */
-        bool whole; /* its last write has ended, and with it a frame */
-        bool told;  /* GOAWAY */
+        bool whole;   /* the core's last write has ended, and with it a frame */
+        bool greeted; /* in plain text */
+        bool told;    /* GOAWAY */
 };
 
 static _Atomic(struct gather *) table[FD_MAX]; /* zero pages until touched */
@@ -215,10 +214,11 @@ static bool enlist(struct gather *g)
 
 /* --- saying goodbye -------------------------------------------------------------------------- */
 
-/* A frame must not come between the halves of another, nor before the server's SETTINGS. */
+/* A frame must not come between the halves of another; and a client that has yet to see the
+ * SETTINGS would take it for a failure to connect. */
 static bool may_tell(const struct gather *g)
 {
-        return atomic_load_explicit(&g->open, memory_order_relaxed) && g->plain && g->whole &&
+        return atomic_load_explicit(&g->open, memory_order_relaxed) && g->greeted && g->whole &&
                !g->told && !g->error && !g->shut && !g->closed;
 }
 
@@ -311,11 +311,6 @@ static ssize_t write_message(struct gather *g, const struct msghdr *message, int
 
 static void note_write(struct gather *g, const struct msghdr *message, ssize_t written)
 {
-        if (!g->begun && written > 0) {
-                /* TLS begins with a record of type 22, HTTP/2 with the length of a SETTINGS. */
-                g->plain = *(const unsigned char *)message->msg_iov[0].iov_base == 0;
-                g->begun = true;
-        }
         g->whole = written >= 0 && (size_t)written == message_size(message) &&
                    message->msg_iovlen < CORE_IOVEC_MAX;
         if (atomic_load_explicit(&retiring, memory_order_relaxed))
@@ -515,8 +510,20 @@ void gather_open(int fd)
                 return; /* as every other descriptor */
         (void)pthread_mutex_lock(&g->lock);
         atomic_store_explicit(&g->open, true, memory_order_relaxed);
-        g->begun = g->plain = g->whole = g->told = false;
+        g->whole = g->greeted = g->told = false;
         g->error = 0;
+        (void)pthread_mutex_unlock(&g->lock);
+}
+
+/* A client that has just connected has a call to send: it hears of GOAWAY with the next write. */
+void gather_greeted(int fd)
+{
+        struct gather *g = gather_of(fd);
+
+        if (!g)
+                return;
+        (void)pthread_mutex_lock(&g->lock);
+        g->greeted = true;
         (void)pthread_mutex_unlock(&g->lock);
 }
 

@@ -64,3 +64,6 @@ bool gather_close(int fd);
  * that epoll_wait() knows whose it is, and puts back there what the core wants to see. [any]
  */
 void gather_mark(int fd, struct epoll_event *event);
+
+/* For receive.c: the peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
+void gather_greeted(int fd);

@@ -106,8 +106,10 @@ static ssize_t receive_in_turn(struct connection *connection, int fd, struct msg
 }
 
 /* What has been read may go on to the core. */
-static bool inspect(struct connection *connection, const struct msghdr *message, size_t length)
+static bool inspect(struct connection *connection, int fd, const struct msghdr *message,
+                    size_t length)
 {
+        bool greeted = connection->frames.greeted;
         uint64_t max_block = BLOCK_FACTOR * (uint64_t)connection->listener->conf->max_metadata;
         unsigned resets = 0;
 
@@ -121,6 +123,8 @@ static bool inspect(struct connection *connection, const struct msghdr *message,
                 }
                 length -= n;
         }
+        if (connection->frames.greeted && !greeted)
+                gather_greeted(fd);
         if (resets > 0 && !resets_allowed(connection, resets)) {
                 connection_reject(connection, STATS_REJECTED_RESETS);
                 return false;
@@ -140,7 +144,7 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *me
                 return -1;
         }
         n = receive_in_turn(connection, fd, message, flags);
-        if (n > 0 && !inspect(connection, message, (size_t)n)) {
+        if (n > 0 && !inspect(connection, fd, message, (size_t)n)) {
                 errno = ECONNRESET;
                 return -1;
         }

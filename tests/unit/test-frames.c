@@ -11,7 +11,9 @@ enum {
         DATA = 0,
         HEADERS = 1,
         RST_STREAM = 3,
+        SETTINGS = 4,
         CONTINUATION = 9,
+        ACK = 1,
         END_HEADERS = 4,
 };
 
@@ -73,8 +75,24 @@ static bool pass(unsigned expected_resets)
         return passes;
 }
 
+/* SETTINGS, and the acknowledgement of the other side's. */
+static void test_greeting(void)
+{
+        struct frames frames = { 0 };
+        unsigned resets = 0;
+
+        begin();
+        add(SETTINGS, 0, 6);
+        assert(frames_pass(&frames, bytes, length, MAX_BLOCK, &resets) && !frames.greeted);
+        length = 0;
+        add(SETTINGS, ACK, 0);
+        add(SETTINGS, 0, 0);
+        assert(frames_pass(&frames, bytes, length, MAX_BLOCK, &resets) && frames.greeted);
+}
+
 int main(void)
 {
+        test_greeting();
         begin();
         assert(pass(0));
         add(HEADERS, END_HEADERS, 91); /* 100 with its head */
