@@ -12,7 +12,8 @@ import time
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, free_port, main, path, stream, test, wait_for
+from harness import BUILD, Brickd, call, eq, free_port, main, path, stream, temp_dir, test, wait_for
+from pki import Authority
 from standard import standard
 
 UNARY, STREAM, BIDI = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "BidiStreaming")
@@ -255,6 +256,40 @@ def concurrency_of_all_workers_and_of_dead_ones():
         wait_for("all places", lambda: d.status("web") == "OK", 5)
         held, n = places()
         eq(n, 6, "after all were cancelled")
+
+
+@test
+def certificates():
+    folder = temp_dir()
+    authority = Authority(os.path.join(folder, "ca"))
+    server = authority.issue("server")
+    batch = authority.issue("batch", san="URI:spiffe://corp/batch", usage="clientAuth")
+    other = authority.issue("other", san="URI:spiffe://corp/other", usage="clientAuth")
+    ca = authority.path("ca.pem")
+
+    def channel_of(daemon, pair=None):
+        files = [ca] + ([pair[1], pair[0]] if pair else [])
+        credentials = grpc.ssl_channel_credentials(*(open(name, "rb").read() for name in files))
+        channel = grpc.secure_channel(daemon.address, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
+        daemon.channels.append(channel)
+        return channel
+
+    tls = f"tls: {{ certificate: {server[0]}, key: {{ file: {server[1]} }}, client_ca: {ca}, client_certificate: optional }}"
+    with Guarded("  - { name: batch, certificate: 'spiffe://corp/batch', allow: [chat] }\n"
+                 + entry("web", EVERYTHING) + entry("odd", EVERYTHING, token="spiffe://corp/other"),
+                 port_extra="    " + tls) as d:
+        ch = channel_of(d, batch)
+        _, status, _, trailers = call(ch, UNARY, case("identity"))
+        eq((status, trailers), ("OK", {"identity": "batch"}))
+        eq(call(ch, GUARD)[1], "PERMISSION_DENIED")
+        # A token says more than the connection that it comes over.
+        eq(call(ch, GUARD, case("identity"), [bearer("web")])[3], {"identity": "web"})
+        eq(call(ch, UNARY, b"", [bearer("wrong")])[1], "UNAUTHENTICATED")
+        eq(call(channel_of(d, other), UNARY)[1], "UNAUTHENTICATED")
+        eq(call(channel_of(d), UNARY)[1], "UNAUTHENTICATED")
+        eq(call(channel_of(d), UNARY, b"", [bearer("web")])[1], "OK")
+        d.put(entry("web", EVERYTHING))
+        wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED", 5)
 
 
 @test

@@ -153,6 +153,7 @@ static struct wire *parent_new(void)
 
         assert(instance_admit(&caller, &wire->call) == ADMIT_START);
         call_start(&wire->call);
+        wire->call.identity = brick_str("web");
         return wire;
 }
 
@@ -192,8 +193,10 @@ static int start_answer(struct brick_call *call)
 {
         struct brick_bytes request = call_abi_request(call);
         struct brick_str value = call_abi_metadata(call, "key");
+        struct brick_str identity = call_abi_identity(call);
 
         assert(strcmp(entry_current(), "callee") == 0);
+        assert(identity.len == 3 && memcmp(identity.ptr, "web", 3) == 0);
         assert(request.len == 5 && memcmp(request.ptr, "hello", 5) == 0);
         assert(value.len == 5 && call_abi_peer(call).len == 4);
         assert(call_abi_send(call, hello) == 0);
