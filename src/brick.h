@@ -289,6 +289,14 @@ struct brick_host {
          * Valid as the request.
          */
         struct brick_str (*call_identity)(struct brick_call *call);
+
+        /*
+         * [any] What to send to others on behalf of the call as the headers of W3C Trace Context,
+         * `traceparent` and `tracestate`, so that they join its trace. Empty: send none. Valid as
+         * the request.
+         */
+        struct brick_str (*call_traceparent)(struct brick_call *call);
+        struct brick_str (*call_tracestate)(struct brick_call *call);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */

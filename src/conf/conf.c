@@ -480,6 +480,29 @@ static unsigned n_cores(void)
         return n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
 }
 
+static int read_traces(struct conf *conf)
+{
+        const struct node *traces = good(conf->root, "traces");
+        const struct node *sample = good(traces, "sample"), *headers = good(traces, "headers");
+
+        conf->traces_endpoint = get_string(traces, "endpoint");
+        conf->traces_service = get_string(traces, "service");
+        if (sample)
+                (void)option_float(sample, &conf->traces_sample, NULL);
+        if (!headers)
+                return 0;
+        conf->traces_headers = document_alloc(conf->document,
+                                              headers->n_children * sizeof(struct conf_header));
+        if (!conf->traces_headers)
+                return -ENOMEM;
+        for (size_t i = 0; i < headers->n_children; i++)
+                conf->traces_headers[conf->n_traces_headers++] = (struct conf_header){
+                        .name = get_string(headers->children[i], "name"),
+                        .value = good(headers->children[i], "value"),
+                };
+        return 0;
+}
+
 static void read_rest(struct conf *conf)
 {
         static const enum log_target targets[] = { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL,
@@ -560,6 +583,9 @@ static int parse(struct conf **ret, const char *name, const char *bytes, size_t 
         if (r < 0)
                 return r;
         r = read_metrics(conf, diag);
+        if (r < 0)
+                return r;
+        r = read_traces(conf);
         if (r < 0)
                 return r;
         read_rest(conf);

@@ -104,6 +104,11 @@ struct conf_brick {
         int log_level; /* enum log_level; 0: that of the log */
 };
 
+struct conf_header {
+        const char *name;
+        const struct node *value; /* a secret */
+};
+
 struct conf {
         const char *name; /* of the file, as the user gave it */
         const char *base; /* the directory of the file, absolute: relative paths start there */
@@ -132,6 +137,12 @@ struct conf {
         enum log_target log_target;
         enum { ACCESS_OFF, ACCESS_ERRORS, ACCESS_ALL } log_access;
         int64_t log_slow; /* ns; 0: no call is slow */
+
+        const char *traces_endpoint; /* URL; NULL: no traces */
+        double traces_sample;        /* the share of traces recorded that begin here, 0 to 1 */
+        const char *traces_service;
+        struct conf_header *traces_headers;
+        size_t n_traces_headers;
 };
 
 /*

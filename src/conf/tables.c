@@ -367,6 +367,49 @@ static const struct option_spec metrics[] = {
         {},
 };
 
+static const struct option_spec trace_headers[] = {
+        { .name = "name",
+          .type = OPTION_STRING,
+          .flags = OPTION_REQUIRED,
+          .pattern = "^[A-Za-z0-9_-]{1,64}$",
+          .expected = "the name of a header",
+          .help = "its name" },
+        { .name = "value",
+          .type = OPTION_SECRET,
+          .flags = OPTION_REQUIRED,
+          .help = "its value, from where only brickd can read it" },
+        {},
+};
+
+static const struct option_spec traces[] = {
+        { .name = "endpoint",
+          .type = OPTION_STRING,
+          .pattern = "^https?://[^@[:space:]]+$",
+          .expected = "an http or https URL, without a password",
+          .help = "where to send spans: a URL that takes OTLP over HTTP; default: nowhere" },
+        { .name = "sample",
+          .type = OPTION_FLOAT,
+          .fallback = "1",
+          .min = 0,
+          .max = 1,
+          .help = "share of the calls recorded whose callers have not decided it" },
+        { .name = "service",
+          .type = OPTION_STRING,
+          .fallback = "brickd",
+          .pattern = "^.{1,128}$",
+          .expected = "a name of 1 to 128 characters",
+          .help = "name of this brickd in traces" },
+        { .name = "headers",
+          .type = OPTION_MAP,
+          .flags = OPTION_REPEATED,
+          .fallback = "[]",
+          .min = 0,
+          .max = 16,
+          .table = trace_headers,
+          .help = "headers of the requests to the endpoint, such as a token" },
+        {},
+};
+
 const struct option_spec conf_options[] = {
         { .name = "ports",
           .type = OPTION_MAP,
@@ -435,5 +478,10 @@ const struct option_spec conf_options[] = {
           .fallback = "{}",
           .table = metrics,
           .help = "what brickd tells of itself over HTTP" },
+        { .name = "traces",
+          .type = OPTION_MAP,
+          .fallback = "{}",
+          .table = traces,
+          .help = "whom to tell of calls as spans of traces" },
         {},
 };

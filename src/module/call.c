@@ -58,6 +58,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->given_at = 0;
         call->settled_at = 0;
         call->identity = brick_str("");
+        call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
         call->next = NULL;
@@ -452,15 +453,72 @@ int call_abi_metadata_at(struct brick_call *call, size_t index, struct brick_str
         return call->transport->metadata(call, index, ret_key, ret_value);
 }
 
+static bool is_key(struct brick_str key, const char *wanted, size_t length)
+{
+        return key.len == length && memcmp(key.ptr, wanted, length) == 0;
+}
+
 struct brick_str call_abi_metadata(struct brick_call *call, const char *key)
 {
         size_t length = strlen(key);
         struct brick_str k, v;
 
         for (size_t i = 0; call->transport->metadata(call, i, &k, &v); i++)
-                if (k.len == length && memcmp(k.ptr, key, length) == 0)
+                if (is_key(k, key, length))
                         return v;
         return (struct brick_str){};
+}
+
+/* Of two, nobody can tell which is right: then there is none. */
+bool call_caller_trace(struct brick_call *call, struct trace_context *ret)
+{
+        struct brick_str key, value, found = {};
+
+        for (size_t i = 0; call->transport->metadata(call, i, &key, &value); i++)
+                if (is_key(key, "traceparent", 11)) {
+                        if (found.ptr)
+                                return false;
+                        found = value;
+                }
+        return found.ptr && trace_parse(found.ptr, found.len, ret);
+}
+
+bool call_trace(struct brick_call *call, struct trace_context *ret)
+{
+        if (!call->span.tracer)
+                return call_caller_trace(call, ret);
+        *ret = call->span.context;
+        return true;
+}
+
+struct brick_str call_abi_traceparent(struct brick_call *call)
+{
+        struct trace_context context;
+        char *text;
+
+        if (!call_trace(call, &context))
+                return (struct brick_str){};
+        text = arena_alloc(&call->arena, TRACE_PARENT_LENGTH, 1);
+        if (!text)
+                return (struct brick_str){};
+        trace_put_parent(&context, text);
+        return (struct brick_str){ text, TRACE_PARENT_LENGTH };
+}
+
+struct brick_str call_abi_tracestate(struct brick_call *call)
+{
+        struct brick_str key, value;
+        struct trace_context context;
+        size_t used = 0;
+        char *state;
+
+        if (!call_caller_trace(call, &context))
+                return (struct brick_str){};
+        state = arena_alloc(&call->arena, TRACE_STATE_MAX, 1);
+        for (size_t i = 0; state && call->transport->metadata(call, i, &key, &value); i++)
+                if (is_key(key, "tracestate", 10))
+                        used = trace_add_state(state, used, value.ptr, value.len);
+        return used > 0 ? (struct brick_str){ state, used } : (struct brick_str){};
 }
 
 struct brick_str call_abi_peer(struct brick_call *call)

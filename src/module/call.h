@@ -32,6 +32,7 @@
 
 #include "brick.h"
 #include "module/outcome.h"
+#include "module/span.h"
 #include "util/arena.h"
 
 struct brick_child;
@@ -136,6 +137,7 @@ struct brick_call {
         bool timed;                /* the transport's: note the next two */
         uint64_t given_at;         /* to the brick; 0: not yet */
         uint64_t settled_at;       /* 0: not yet */
+        struct span span;          /* the transport's */
         struct arena arena;
         void *data;
         void (*destroy)(void *data);
@@ -224,6 +226,13 @@ static inline bool call_has_request_stream(const struct brick_call *call)
                call->method == BRICK_METHOD_BIDI_STREAMING;
 }
 
+/* The place in a trace that a sound `traceparent` of its metadata gives a call. False: none does.
+ */
+bool call_caller_trace(struct brick_call *call, struct trace_context *ret);
+
+/* A call's own place in a trace: its span's, or, where nobody traces, its caller's. False: none. */
+bool call_trace(struct brick_call *call, struct trace_context *ret);
+
 /* The functions of the ABI that take a call: rows of the host's table. */
 struct brick_bytes call_abi_request(struct brick_call *call);
 struct brick_str call_abi_metadata(struct brick_call *call, const char *key);
@@ -245,3 +254,5 @@ int call_abi_trailer(struct brick_call *call, struct brick_str key, struct brick
 void call_abi_finish(struct brick_call *call, uint32_t status, struct brick_str reason);
 void call_abi_fail(struct brick_call *call, int32_t code, struct brick_str message,
                    struct brick_str detail);
+struct brick_str call_abi_traceparent(struct brick_call *call);
+struct brick_str call_abi_tracestate(struct brick_call *call);

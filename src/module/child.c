@@ -7,6 +7,7 @@
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "util/clock.h"
 
 /* Replies of one child that wait for child_recv(). */
 #define CHILD_WINDOW (64 * 1024)
@@ -149,6 +150,24 @@ static void count(struct instance *callee, const struct outcome *outcome)
                 stats_count_shared(&counters->inner_failed);
 }
 
+static void end_span(const struct brick_child *child)
+{
+        const struct brick_call *call = &child->call;
+        const struct span_record record = {
+                .span = call->span,
+                .ended = clock_now(),
+                .brick = call->instance->conf->name,
+                .type = call->instance->type,
+                .method = call->method,
+                .internal = true,
+                .status = call->outcome.in_band ? 0 : call->outcome.status,
+                .in_band = call->outcome.in_band,
+                .code = call->outcome.code,
+        };
+
+        span_end(&record);
+}
+
 static void tell_done(struct brick_child *child)
 {
         const struct outcome *o = &child->call.outcome;
@@ -162,6 +181,8 @@ static void tell_done(struct brick_child *child)
         struct entry entry;
 
         count(child->call.instance, o);
+        if (span_is_recorded(&child->call.span))
+                end_span(child);
         child->told = true;
         child_unlink(child);
         tell_begin(child, &entry);
@@ -314,6 +335,8 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
         call->max_reply = SIZE_MAX / 2;
         call->identity = parent->identity; /* which lives as long as the parent */
         call->started = parent->started;
+        if (parent->span.tracer)
+                span_begin(&call->span, parent->span.tracer, &parent->span.context, clock_now());
         call->deadline = parent->deadline;
         call->request = (struct brick_bytes){ child->request, request.len };
         atomic_init(&child->owners, 2);

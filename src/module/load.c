@@ -169,15 +169,23 @@ static int no_entry(void *handle, const char *path, char **ret_why)
                        "is not a brick: it exports no " BRICK_ENTRY_NAME "()");
 }
 
+/* Never unloaded: threads and destructors of libraries do not survive a dlclose(). */
+static int open_library(const char *path, void **ret, char **ret_why)
+{
+        *ret = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        return *ret ? 0
+                    : verdict(ret_why, -ENOEXEC, path, "cannot be loaded: %s", load_error(path));
+}
+
 static int load(const char *path, const struct brick_module **ret, char **ret_why)
 {
         const struct brick_module *(*entry)(void);
         void *handle;
+        int r;
 
-        /* Never unloaded: threads and destructors of libraries do not survive a dlclose(). */
-        handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        if (!handle)
-                return verdict(ret_why, -ENOEXEC, path, "cannot be loaded: %s", load_error(path));
+        r = open_library(path, &handle, ret_why);
+        if (r < 0)
+                return r;
         *(void **)&entry = dlsym(handle, BRICK_ENTRY_NAME);
         if (!entry)
                 return no_entry(handle, path, ret_why);
@@ -244,6 +252,20 @@ int module_open(struct module **ret, const char *dir, const char *name, char **r
         if (access(path, F_OK) < 0 && errno == ENOENT)
                 return not_found(dir, name, ret_why);
         return open_path(ret, path, ret_why);
+}
+
+const void *module_symbol(const char *path, const char *name, char **ret_why)
+{
+        const void *symbol;
+        void *handle;
+
+        *ret_why = NULL;
+        if (check_file(path, path, ret_why) < 0 || open_library(path, &handle, ret_why) < 0)
+                return NULL;
+        symbol = dlsym(handle, name);
+        if (!symbol)
+                (void)verdict(ret_why, -ENOEXEC, path, "is not of this brickd: it lacks %s", name);
+        return symbol;
 }
 
 struct module *module_free(struct module *module)

@@ -28,6 +28,10 @@ int module_open(struct module **ret, const char *dir, const char *name, char **r
 struct module *module_free(struct module *module);
 DEFINE_CLEANUP(struct module *, module_free);
 
+/* A symbol of a library of brickd's own that is loaded only where it is needed; never unloaded.
+ * NULL: *ret_why as above. */
+const void *module_symbol(const char *path, const char *name, char **ret_why);
+
 /* For `brickd --inspect FILE.so` and `brickd --describe NAME`. */
 void module_inspect(const struct module *module, FILE *f);
 void module_describe(const struct module *module, FILE *f);

@@ -11,16 +11,18 @@
 #include "util/grpc-status.h"
 #include "util/log.h"
 #include "util/random.h"
+#include "util/trace.h"
 #include "util/utf8.h"
 
 #define FIELDS_MAX 18
 #define ID_MAX 128
 /* The message, and the numbers among the fields. */
-#define TEXT_MAX 640
+#define TEXT_MAX 768
 
 /* What the lines about a call say of it. */
 struct subject {
         const struct conf *conf;
+        struct brick_call *call;         /* NULL: it is brickd's own */
         const struct instance *instance; /* NULL: no brick has had it */
         const struct service *service;   /* whose fields `request` has */
         struct brick_bytes request;      /* empty: none that could be read */
@@ -139,15 +141,25 @@ static struct brick_str metadata_request_id(const grpc_metadata_array *metadata)
         return (struct brick_str){};
 }
 
+struct brick_str access_request_id(const struct rpc_call *call)
+{
+        struct brick_str id = {};
+
+        if (call->method)
+                validate_find_strings(call->base.request.ptr, call->base.request.len,
+                                      &call->method->route->service->request_id, 1, &id);
+        return id.len > 0 ? id : metadata_request_id(&call->metadata);
+}
+
 /* An id of brickd's own, so that the lines about one call can be told from those about others. */
 static struct brick_str make_request_id(struct line *line)
 {
-        uint64_t random = random_u64();
-        const char *id = line->next;
+        char id[TRACE_SPAN_LENGTH];
+        const char *p = line->next;
 
-        for (int shift = 60; shift >= 0; shift -= 4)
-                put(line, &"0123456789abcdef"[random >> shift & 0xf], 1);
-        return (struct brick_str){ id, (size_t)(line->next - id) };
+        trace_put_span(random_u64(), id);
+        put(line, id, sizeof id);
+        return (struct brick_str){ p, (size_t)(line->next - p) };
 }
 
 static void add_ids(struct line *line, const struct subject *subject)
@@ -173,6 +185,23 @@ static void add_ids(struct line *line, const struct subject *subject)
         add_id(line, "CLIENT_ID", ids[CLIENT]);
 }
 
+static void add_trace(struct line *line, struct brick_call *call)
+{
+        struct trace_context context;
+        char id[TRACE_ID_LENGTH], span[TRACE_SPAN_LENGTH];
+        const char *p = line->next;
+
+        if (!call_trace(call, &context))
+                return;
+        trace_put_id(&context, id);
+        put(line, id, sizeof id);
+        add_put(line, "TRACE_ID", p);
+        p = line->next;
+        trace_put_span(context.span, span);
+        put(line, span, sizeof span);
+        add_put(line, "SPAN_ID", p);
+}
+
 static void add_fields(struct line *line, const struct subject *subject, const struct rpc_end *end)
 {
         const char *code = line->next;
@@ -188,6 +217,8 @@ static void add_fields(struct line *line, const struct subject *subject, const s
                 add_put(line, "BRICK_ERROR_CODE", code);
         }
         add_ids(line, subject);
+        if (subject->call)
+                add_trace(line, subject->call);
         add_usec(line, "DURATION_USEC", end->duration);
         add(line, "IDENTITY", subject->identity.ptr, subject->identity.len);
         add_string(line, "PEER", subject->peer);
@@ -271,12 +302,13 @@ static void log_end(const struct subject *subject, const struct rpc_end *end)
                 write_slow_line(&line, end, message);
 }
 
-static struct subject subject_of(const struct rpc_call *call)
+static struct subject subject_of(struct rpc_call *call)
 {
         const struct rpc_method *method = call->method;
 
         return (struct subject){
                 .conf = call->port->rpc->conf,
+                .call = &call->base,
                 .instance = call->base.instance,
                 .service = method ? method->route->service : NULL,
                 .request = call->base.request,

@@ -4,6 +4,8 @@
 #include <grpc/grpc.h>
 #include <stdint.h>
 
+#include "brick.h"
+
 struct conf;
 struct rpc_call;
 struct rpc_end;
@@ -11,6 +13,10 @@ struct rpc_end;
 /* The lines about a call that has ended: that it has, if `log: access:` wants it; that it was slow,
  * if it was longer than `log: slow:`. Polling thread. */
 void access_log(struct rpc_call *call, const struct rpc_end *end);
+
+/* The id that the client has given its request, in the message or else in the metadata; empty:
+ * none. It lives as long as the call. */
+struct brick_str access_request_id(const struct rpc_call *call);
 
 /* The same for a call that brickd has answered itself: label stands for brick and method. */
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,

@@ -15,6 +15,7 @@
 #include "rpc/merge.h"
 #include "rpc/server.h"
 #include "rpc/stats.h"
+#include "rpc/trace.h"
 #include "rpc/validate.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -448,6 +449,8 @@ static void end_call(struct rpc_call *call)
         rpc_timeout_remove(call->port->rpc, call);
         stats_end(call, &end);
         access_log(call, &end);
+        if (call->base.span.tracer)
+                trace_end(call, &end);
         call_unref(&call->base);
 }
 
@@ -770,6 +773,8 @@ static void on_new(struct rpc_call *call, bool ok)
         base->deadline = deadline_ns(call->method ? call->deadline : call->details.deadline);
         call_ref(base);
         base->timed = rpc->conf->log_slow > 0;
+        if (rpc->tracer)
+                trace_begin(call);
         if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
         if (!admission_identify(call, &outcome)) {

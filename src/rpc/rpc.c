@@ -247,7 +247,7 @@ static void *poll_run(void *arg)
  */
 
 int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, struct auth *auth,
-            bool first)
+            struct tracer *tracer, bool first)
 {
         const grpc_completion_queue_attributes attributes = {
                 GRPC_CQ_CURRENT_VERSION,
@@ -263,6 +263,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->conf = conf;
         rpc->stats = stats;
         rpc->auth = auth;
+        rpc->tracer = tracer;
         rpc->first = first;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);

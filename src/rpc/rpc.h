@@ -18,14 +18,15 @@ struct diag;
 struct instance;
 struct rpc;
 struct stats;
+struct tracer;
 
 /*
- * Starts gRPC core, which starts threads: block signals before. conf, stats and auth must outlive
- * the rpc. auth: NULL if no port authenticates. `first`: of several workers, this is the one that
- * says in the log what all of them find.
+ * Starts gRPC core, which starts threads: block signals before. conf, stats, auth and tracer must
+ * outlive the rpc. auth: NULL if no port authenticates; tracer: NULL if nobody traces. `first`: of
+ * several workers, this is the one that says in the log what all of them find.
  */
 int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, struct auth *auth,
-            bool first);
+            struct tracer *tracer, bool first);
 
 /* rpc_step() must have said that all is over, or rpc_start() have failed or never been called. */
 struct rpc *rpc_free(struct rpc *rpc);

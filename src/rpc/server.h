@@ -33,7 +33,8 @@ struct rpc_port {
 struct rpc {
         const struct conf *conf;
         const struct stats *stats;
-        bool first; /* of the workers */
+        bool first;            /* of the workers */
+        struct tracer *tracer; /* NULL: no traces */
         struct rpc_port **ports;
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */

@@ -23,6 +23,7 @@
 #include "util/memfd.h"
 #include "util/quota.h"
 #include "worker/build.h"
+#include "worker/otlp.h"
 #include "worker/worker.h"
 
 /*
@@ -157,6 +158,7 @@ static int serve(struct conf *conf, struct diag *diag)
 {
         /* For ever: descriptors may be closed, and counted, after gRPC is down. */
         static struct stats *stats;
+        _cleanup_(otlp_freep) struct otlp *otlp = NULL; /* its last spans are those of the others */
         _cleanup_(build_freep) struct build *build = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
         _cleanup_(auth_freep) struct auth *auth = NULL;
@@ -166,7 +168,10 @@ static int serve(struct conf *conf, struct diag *diag)
         r = attach_stats(&stats, conf);
         if (r < 0)
                 return fail(r, "The memory for counters cannot be had");
-        r = build_new(&build, conf, stats, say_creating, diag);
+        r = otlp_new(&otlp, conf, diag);
+        if (r < 0 && r != -EINVAL)
+                return fail(r, "Traces cannot be exported");
+        r = build_new(&build, conf, stats, say_creating, diag); /* fails, should diag know why */
         if (r == -EINVAL) {
                 rpc_look_for_mistakes(conf, diag);
                 return fail_config(diag);
@@ -178,7 +183,7 @@ static int serve(struct conf *conf, struct diag *diag)
                 if (r < 0)
                         return fail(r, "The identities cannot be taken");
         }
-        r = rpc_new(&rpc, conf, stats, auth, arg_worker == 0);
+        r = rpc_new(&rpc, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
                 return fail(r, "gRPC cannot be started");
         r = add_ports(rpc, conf, build, diag);
@@ -189,6 +194,9 @@ static int serve(struct conf *conf, struct diag *diag)
 
         (void)prctl(PR_SET_PDEATHSIG, 0); /* from here on worker_serve() sees that it is gone */
         if (!arg_check) {
+                r = otlp_start(otlp);
+                if (r < 0)
+                        return fail(r, "Traces cannot be exported");
                 r = rpc_start(rpc);
                 if (r < 0) /* half of it may run: nothing is left that could end that in order */
                         _exit(fail(r, "gRPC cannot be started"));
@@ -201,6 +209,7 @@ static int serve(struct conf *conf, struct diag *diag)
         }
         rpc = rpc_free(rpc);
         build_destroy_bricks(build, say_destroying);
+        otlp = otlp_free(otlp);
         channel_say(CHANNEL_DRAINED, "");
         return EXIT_SUCCESS;
 }

@@ -39,7 +39,7 @@ LIBRARIES = {
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],
-    "curl/": ["bricks/"],
+    "curl/": ["bricks/", "worker/otlp-http.c"],
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
 }

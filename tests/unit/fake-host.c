@@ -433,6 +433,16 @@ static struct brick_str host_call_metadata(struct brick_call *c, const char *key
         return (struct brick_str){ NULL, 0 };
 }
 
+static struct brick_str host_call_traceparent(struct brick_call *c)
+{
+        return host_call_metadata(c, "traceparent");
+}
+
+static struct brick_str host_call_tracestate(struct brick_call *c)
+{
+        return host_call_metadata(c, "tracestate");
+}
+
 static struct brick_str host_call_peer(struct brick_call *c)
 {
         return brick_str("ipv4:127.0.0.1:1");
@@ -676,6 +686,8 @@ static const struct brick_host table = {
         .call_finish = host_call_finish,
         .call_fail = host_call_fail,
         .set_health = host_set_health,
+        .call_traceparent = host_call_traceparent,
+        .call_tracestate = host_call_tracestate,
 };
 
 /* ---- what tests use --------------------------------------------------------------------- */

@@ -21,6 +21,9 @@
  */
 #define RECEIVE_BUFFER (64 * 1024)
 
+/* Longer values of headers are not passed on. */
+#define HEADER_MAX 512
+
 /* gRPC's */
 #define STATUS_CANCELLED 1
 
@@ -30,12 +33,12 @@
 static int add_header(struct job *job, const char *name, const char *value, size_t n)
 {
         struct curl_slist *longer;
-        char line[256];
+        char line[HEADER_MAX + 64];
 
-        if (n == 0 || n > 200)
+        if (n == 0 || n > HEADER_MAX)
                 return 0;
         for (size_t i = 0; i < n; i++)
-                if (!isgraph((unsigned char)value[i]))
+                if (!isprint((unsigned char)value[i]))
                         return 0;
         (void)snprintf(line, sizeof line, "%s: %.*s", name, (int)n, value);
         longer = curl_slist_append(job->headers, line);
@@ -48,7 +51,9 @@ static int add_header(struct job *job, const char *name, const char *value, size
 static int build_headers(struct job *job, const LLMRequest *request)
 {
         const struct curl_slist *header = engine_config(job->engine)->headers;
-        struct brick_str trace = brick_host->call_metadata(job->call, "traceparent");
+        struct brick_str parent = brick_host->call_traceparent(job->call);
+        struct brick_str state = brick_host->call_tracestate(job->call);
+        struct brick_str id = brick_str(request->request_id);
 
         for (; header; header = header->next) {
                 struct curl_slist *longer = curl_slist_append(job->headers, header->data);
@@ -57,9 +62,12 @@ static int build_headers(struct job *job, const LLMRequest *request)
                         return -ENOMEM;
                 job->headers = longer;
         }
-        if (add_header(job, "traceparent", trace.ptr, trace.len) < 0)
+        if (id.len == 0)
+                id = brick_host->call_metadata(job->call, "x-request-id");
+        if (add_header(job, "traceparent", parent.ptr, parent.len) < 0 ||
+            add_header(job, "tracestate", state.ptr, state.len) < 0)
                 return -ENOMEM;
-        return add_header(job, "x-request-id", request->request_id, strlen(request->request_id));
+        return add_header(job, "x-request-id", id.ptr, id.len);
 }
 
 static uint64_t add_time(uint64_t a, uint64_t b)

@@ -134,7 +134,7 @@ class Mapping(Case):
             temperature=0.7,
             max_tokens=9,
             request_id="r-1",
-            metadata={"traceparent": "00-ab-cd-01", "other": "x"},
+            metadata={"traceparent": "00-ab-cd-01", "tracestate": "a=1, b=2", "other": "x"},
             options={"api_key": "sk-secret\n", "organization": "org", "project": "pro"},
         )
         self.assertEqual(result["code"], 200, result)
@@ -171,6 +171,7 @@ class Mapping(Case):
             "openai-organization": "org",
             "openai-project": "pro",
             "traceparent": "00-ab-cd-01",
+            "tracestate": "a=1, b=2",
             "x-request-id": "r-1",
         }.items():
             self.assertEqual(request.headers.get(name), value)
@@ -241,7 +242,7 @@ class Mapping(Case):
         self.assertEqual(self.server.requests[0].json["messages"][0]["content"], 'é"\n' * 400000)
 
     def test_hostile_ids(self):
-        for hostile in ("a\r\nX-Evil: 1", "é", "x" * 300, "a b"):
+        for hostile in ("a\r\nX-Evil: 1", "é", "x" * 600, "a\tb"):
             self.run_call(hello, request_id=hostile)
         for request in self.server.requests:
             self.assertNotIn("x-request-id", request.headers)
