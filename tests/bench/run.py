@@ -75,7 +75,7 @@ def parse_arguments():
     parser.add_argument("--loads", default="", metavar="WORD", help="of the loads, those with this in their names")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of one measurement")
-    parser.add_argument("--idle", type=int, default=1000, metavar="N", help="connections and streams that do nothing")
+    parser.add_argument("--idle", type=int, default=500, metavar="N", help="connections and streams that do nothing")
     parser.add_argument("--scale", default="1,100,1000,10000", metavar="N,...", help="connections and open streams")
     parser.add_argument("--streams", type=int, default=2000, help="token streams")
     parser.add_argument("--token-rate", type=int, default=20, help="tokens a second of each")

@@ -49,10 +49,13 @@ LOADS = [
 # brickd alone: the first port is the peers', the second has all the rest
 BRICKS_CONFIG = """
 ports:
-  - {{ listen: "127.0.0.1:{port}", bricks: [echo] }}
-  - {{ listen: "127.0.0.1:{port_bricks}", bricks: [common, chain, block, guard, docs, chat] }}
+  - listen: "127.0.0.1:{port}"
+    bricks: [echo]
+    limits: {{ connections: 100000, connections_per_address: 100000 }}
+  - listen: "127.0.0.1:{port_bricks}"
+    bricks: [common, chain, block, guard, docs, chat]
 bricks:
-  - {{ name: echo, module: echo }}
+  - {{ name: echo, module: echo, limits: {{ concurrency: 100000 }} }}
   - {{ name: common, module: echo, options: {{ type: Common }}, default: true }}
   - {{ name: chain, module: "{build}/tests/module/pipeline.so", options: {{ target: echo }}, match: {{ x-brick: chain }} }}
   - {{ name: block, module: "{build}/tests/bench/block.so" }}

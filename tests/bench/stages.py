@@ -177,7 +177,7 @@ def cost_with_connections(server, n, opt):
     """us of processor for a call, with so many connections that all call."""
     h2load = H2load(opt.kit.folder)
     load = Load("", UNARY, n, 1, framed(SMALL))
-    warm_up = 0.2 + n / 2000  # until all of them are there
+    warm_up = 0.5 + n / 1000  # until all of them are there
     process = subprocess.Popen(h2load.command(server, load, opt.seconds, warm_up=warm_up), stdout=subprocess.PIPE,
                                text=True)
     time.sleep(warm_up + 0.05)
@@ -185,7 +185,9 @@ def cost_with_connections(server, n, opt):
     time.sleep(max(opt.seconds - 0.1, 0.1))
     cpu, took = server.cpu() - cpu, time.monotonic() - began
     run = h2load.parse(process.communicate(timeout=RUN_LIMIT)[0])
-    return {"cpu_us": cpu / took / max(run["calls"] / opt.seconds, 1) * 1e6, "failed": run["failed"]}
+    if run["calls"] == 0:
+        raise RuntimeError(f"{server.name} has answered no call on {n} connections")
+    return {"cpu_us": cpu / took / run["calls"] * opt.seconds * 1e6, "failed": run["failed"]}
 
 
 @contextlib.contextmanager
@@ -198,6 +200,8 @@ def stalled_streams(server, n):
             connection.settle()
             mine = [connection.call(STREAM, ENDLESS) for _ in range(min(n, PER_CONNECTION))]
             connection.wait(lambda: connection.answered.issuperset(mine))
+            if connection.ended:
+                raise RuntimeError(f"{server.name} has ended streams that should be open")
             connections.append(connection)
             n -= len(mine)
         yield connections
