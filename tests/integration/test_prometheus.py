@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A real Prometheus scrapes brickd, and every query of the Grafana dashboard finds something there."""
+import hashlib
 import json
 import math
 import os
@@ -21,6 +22,9 @@ BRICKS = """\
   - { name: front, module: pipeline, options: { target: chat }, default: true }
   - { name: slow, module: blocking, options: { delay: 5ms }, limits: { threads: 1 }, match: { x-brick: slow } }"""
 UNARY, OUTPUT, COMMON = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "Unary")
+WHO = ("authorization", "Bearer tester's")
+IDENTITIES = "identities:\n  - { name: tester, token: 'sha256:%s', allow: ['*'] }\n" % (
+    hashlib.sha256(b"tester's").hexdigest())
 # What Grafana puts in place of the dashboard's variables.
 VARIABLES = {"instance": ".*", "brick": ".*", "job": ".*", "__rate_interval": "5s"}
 
@@ -69,12 +73,13 @@ def calls_of_every_kind(channel):
     question = common_pb2.CommonRequest()
     question.data.update({"prompt": "case:ok"})
     for case in "ok", "fail-code":
-        call(channel, UNARY, request(case), [("x-code", "4001")])
-    stream(channel, OUTPUT, request("three"))
-    call(channel, COMMON, question.SerializeToString())
-    call(channel, COMMON, b"", [("x-brick", "slow")])
-    call(channel, "/no.such/Method")
+        call(channel, UNARY, request(case), [("x-code", "4001"), WHO])
+    stream(channel, OUTPUT, request("three"), [WHO])
+    call(channel, COMMON, question.SerializeToString(), [WHO])
+    call(channel, COMMON, b"", [("x-brick", "slow"), WHO])
+    call(channel, "/no.such/Method", b"", [WHO])
     call(channel, "/grpc.health.v1.Health/Check")
+    call(channel, UNARY)
 
 
 def expressions():
@@ -92,7 +97,11 @@ def expressions():
 @test
 def the_dashboard_finds_what_it_asks_for():
     metrics = f"127.0.0.1:{free_port()}"
-    with Brickd(BRICKS, extra=f"metrics: {{ listen: '{metrics}' }}") as daemon, Prometheus(metrics) as prometheus:
+    identities = os.path.join(temp_dir(), "identities.yaml")
+    with open(identities, "w") as f:
+        f.write(IDENTITIES)
+    extra = f"identities: {identities}\nmetrics: {{ listen: '{metrics}' }}"
+    with Brickd(BRICKS, extra=extra) as daemon, Prometheus(metrics) as prometheus:
         stop = threading.Event()
 
         def load():
