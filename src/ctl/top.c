@@ -14,7 +14,6 @@
 
 #define SECOND INT64_C(1000000000)
 #define ANSWER_TIMEOUT (2 * SECOND)
-#define COLUMNS 10
 
 /* --- from counters to rates ------------------------------------------------------------------- */
 
@@ -112,6 +111,7 @@ struct top_row *top_rows(const json_t *before, const json_t *now, size_t *ret_n)
                 struct top_row *row = &rows[index];
 
                 *row = (struct top_row){
+                        .place = index,
                         .name = json_string_value(json_object_get(brick, "name")) ?: "-",
                         .type = json_string_value(json_object_get(brick, "type")) ?: "-",
                         .state = json_string_value(json_object_get(brick, "state")) ?: "-",
@@ -151,10 +151,11 @@ static int compare(const void *a, const void *b, void *by)
 {
         double x = weight(a, *(enum top_sort *)by), y = weight(b, *(enum top_sort *)by);
 
-        return (x < y) - (x > y);
+        if (x != y)
+                return x < y ? 1 : -1;
+        return ((const struct top_row *)a)->place > ((const struct top_row *)b)->place ? 1 : -1;
 }
 
-/* qsort_r() of glibc keeps the order of equals, as it sorts by merging what fits into memory. */
 void top_sort(struct top_row *rows, size_t n, enum top_sort by)
 {
         if (by != TOP_BY_NAME)

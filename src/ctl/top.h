@@ -6,8 +6,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct top_row {
+        size_t place;     /* in brickd's list */
         const char *name; /* of the later look */
         const char *type;
         const char *state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "conf/conf.h"
@@ -16,6 +17,7 @@
 
 struct worker {
         const struct slot *slot; /* has a process */
+        bool known;              /* what /proc tells of it */
         struct proc proc;
 };
 
@@ -438,6 +440,8 @@ static void put_start(struct page *p)
 static void put_worker_resident(struct page *p)
 {
         for (size_t i = 0; i < p->n_workers; i++) {
+                if (!p->workers[i].known)
+                        continue;
                 begin_worker(p, &p->workers[i]);
                 end(p, p->workers[i].proc.resident);
         }
@@ -446,6 +450,8 @@ static void put_worker_resident(struct page *p)
 static void put_worker_cpu(struct page *p)
 {
         for (size_t i = 0; i < p->n_workers; i++) {
+                if (!p->workers[i].known)
+                        continue;
                 begin_worker(p, &p->workers[i]);
                 end_double(p, p->workers[i].proc.cpu);
         }
@@ -454,6 +460,8 @@ static void put_worker_cpu(struct page *p)
 static void put_worker_fds(struct page *p)
 {
         for (size_t i = 0; i < p->n_workers; i++) {
+                if (!p->workers[i].known)
+                        continue;
                 begin_worker(p, &p->workers[i]);
                 end(p, p->workers[i].proc.fds);
         }
@@ -522,7 +530,10 @@ static void put_fds(struct page *p)
 
 static void put_max_fds(struct page *p)
 {
-        value(p, p->self.max_fds);
+        struct rlimit files;
+
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+                value(p, files.rlim_cur);
 }
 
 static void put_start_time(struct page *p)
@@ -609,12 +620,14 @@ static const struct {
 static void add_workers(struct page *p, const struct generation *g)
 {
         for (size_t i = 0; g && i < g->n_slots; i++) {
+                const struct slot *slot = &g->slots[i];
                 struct worker *worker = &p->workers[p->n_workers];
 
-                worker->slot = &g->slots[i];
-                if (worker->slot->process &&
-                    proc_read(&worker->proc, worker->slot->process->pid) == 0)
-                        p->n_workers++;
+                if (!slot->process)
+                        continue;
+                worker->slot = slot;
+                worker->known = proc_read(&worker->proc, slot->process->pid) == 0;
+                p->n_workers++;
         }
 }
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "manager/proc.h"
 #include "util/cleanup.h"
@@ -56,7 +55,6 @@ static int read_stat(pid_t pid, struct proc *ret)
 int proc_read(struct proc *ret, pid_t pid)
 {
         struct proc proc = {};
-        struct rlimit files;
         int r;
 
         r = read_stat(pid, &proc);
@@ -65,9 +63,6 @@ int proc_read(struct proc *ret, pid_t pid)
         r = count_fds(pid, &proc.fds);
         if (r < 0)
                 return r;
-        if (prlimit(pid, RLIMIT_NOFILE, NULL, &files) < 0)
-                return -errno;
-        proc.max_fds = files.rlim_cur;
         *ret = proc;
         return 0;
 }

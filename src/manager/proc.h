@@ -11,7 +11,6 @@ struct proc {
         uint64_t virtual;
         double cpu; /* seconds, user and system */
         unsigned fds;
-        uint64_t max_fds;
 };
 
 /* -ESRCH or the like: it is gone. */

@@ -335,6 +335,24 @@ def probes():
 
 
 @test
+def it_lives_before_it_serves():
+    daemon = Watched("  - { name: hangs, module: create-hangs }")
+    daemon.start(ready=False)
+    wait_for("an answer", lambda: reachable(daemon.metrics), 10)
+    time.sleep(0.5)
+    eq(daemon.get("/livez")[0], 200)
+    eq(daemon.get("/readyz"), (503, "not ready: starting\n"))
+    eq(daemon.scrape().sum("brickd_workers", state="starting"), 1)
+    daemon.stop()
+
+
+def reachable(address):
+    host, port = address.split(":")
+    with socket.socket() as s:
+        return s.connect_ex((host, int(port))) == 0
+
+
+@test
 def slow_clients_hurt_nobody():
     with Watched(CHAT) as daemon:
         host, port = daemon.metrics.split(":")

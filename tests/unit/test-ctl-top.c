@@ -86,9 +86,9 @@ static void test_nonsense(void)
 static void test_sort(void)
 {
         struct top_row rows[] = {
-                { .name = "a", .rate = 1, .p99 = NAN },
-                { .name = "b", .rate = 5, .p99 = 2 },
-                { .name = "c", .rate = 5, .p99 = 3 },
+                { .place = 0, .name = "a", .rate = 1, .p99 = NAN },
+                { .place = 1, .name = "b", .rate = 5, .p99 = 2 },
+                { .place = 2, .name = "c", .rate = 5, .p99 = 3 },
         };
 
         top_sort(rows, 3, TOP_BY_RATE);
