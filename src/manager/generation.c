@@ -310,6 +310,8 @@ static void slot_restart(struct slot *slot, const struct process *dead)
                 slot->failures = 0;
         for (size_t i = 0; i < dead->n_diagnostics; i++)
                 log_error("%s", dead->diagnostics[i]);
+        if (!process_was_silent(dead))
+                slot->generation->silent = false;
         log_death(slot, dead, true);
         slot_start_later(slot);
         slot->generation->ops->changed(slot->generation, slot->generation->user);

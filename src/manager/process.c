@@ -400,13 +400,19 @@ static const char *known(const char *text)
         return text && *text ? text : NULL;
 }
 
+bool process_was_silent(const struct process *p)
+{
+        return p->aborted && p->exit_code != CLD_EXITED &&
+               (p->exit_status == SIGABRT || p->exit_status == SIGKILL);
+}
+
 const char *process_blames(const struct process *p)
 {
         if (known(p->crashed))
                 return p->crashed;
         if (known(p->creating))
                 return p->creating;
-        return p->aborted ? known(p->stuck) : NULL;
+        return process_was_silent(p) ? known(p->stuck) : NULL;
 }
 
 static int describe_overdue(const struct process *p, char **ret)
@@ -443,7 +449,7 @@ int process_epitaph(const struct process *p, char **ret)
 {
         int n;
 
-        if (p->aborted)
+        if (process_was_silent(p))
                 n = asprintf(ret, "was killed: it did not answer");
         else if (p->overdue)
                 n = describe_overdue(p, ret);

@@ -108,6 +108,9 @@ void process_cancel(struct process *process, uint64_t limit);
 void process_abort(struct process *process);
 void process_kill(struct process *process);
 
+/* It is gone because it did not answer: not when it was writing the core dump of a crash. */
+bool process_was_silent(const struct process *process);
+
 /* The brick that the end is to be blamed on, or NULL. */
 const char *process_blames(const struct process *process);
 
