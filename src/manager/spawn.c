@@ -100,9 +100,11 @@ static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_
 {
         _cleanup_(posix_spawn_file_actions_destroy) posix_spawn_file_actions_t actions;
         _cleanup_(posix_spawnattr_destroy) posix_spawnattr_t attributes;
-        char generation[16], worker[16];
+        char channel[16], generation[16], worker[16];
         char *argv[] = {
                 (char *)"brickd-worker",
+                (char *)"--channel",
+                channel,
                 (char *)"--name",
                 (char *)spawn->name,
                 (char *)"--generation",
@@ -114,6 +116,7 @@ static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_
         };
         int r;
 
+        (void)snprintf(channel, sizeof channel, "%d", CHANNEL_VERSION);
         (void)snprintf(generation, sizeof generation, "%u", spawn->generation);
         (void)snprintf(worker, sizeof worker, "%u", spawn->worker);
         (void)posix_spawn_file_actions_init(&actions);

@@ -11,6 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * A reload may start workers of another version of brickd. Whatever changes below, other than by
+ * new kinds that may be ignored, takes another number here: such workers then refuse, and brickd
+ * says that it wants to be restarted. CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of a short
+ * message stay for ever.
+ */
+#define CHANNEL_VERSION 1
+
 /* The descriptors a worker is born with; listening sockets follow, in the order of `ports:`. */
 enum {
         CHANNEL_FD_CONTROL = 3, /* this socket */

@@ -36,6 +36,7 @@ static const char *arg_name = BRICKD_CONFIG_FILE;
 static const char *arg_inspect;
 static const char *arg_describe;
 static unsigned long arg_worker;
+static int arg_channel;
 static bool arg_check;
 
 static void say_creating(const char *brick)
@@ -249,6 +250,12 @@ static int run_worker(void)
         int r;
 
         prepare_process();
+        if (arg_channel != CHANNEL_VERSION) {
+                channel_say(CHANNEL_FAILED,
+                            "brickd-worker is version " BRICKD_VERSION ", which does "
+                            "not go with the brickd that runs: restart brickd");
+                return EXIT_FAILURE;
+        }
         r = read_config(&bytes, &length);
         if (r < 0)
                 return fail(r, "The configuration did not arrive");
@@ -314,8 +321,17 @@ static int describe(const char *name)
 
 static int parse_argv(int argc, char **argv)
 {
-        enum { ARG_NAME = 256, ARG_GENERATION, ARG_WORKER, ARG_CHECK, ARG_INSPECT, ARG_DESCRIBE };
+        enum {
+                ARG_CHANNEL = 256,
+                ARG_NAME,
+                ARG_GENERATION,
+                ARG_WORKER,
+                ARG_CHECK,
+                ARG_INSPECT,
+                ARG_DESCRIBE
+        };
         static const struct option options[] = {
+                { "channel", required_argument, NULL, ARG_CHANNEL },
                 { "name", required_argument, NULL, ARG_NAME },
                 { "generation", required_argument, NULL,
                   ARG_GENERATION }, /* for whoever reads ps(1) */
@@ -329,6 +345,9 @@ static int parse_argv(int argc, char **argv)
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
                 switch (c) {
+                case ARG_CHANNEL:
+                        arg_channel = (int)strtol(optarg, NULL, 10);
+                        break;
                 case ARG_NAME:
                         arg_name = optarg;
                         break;

@@ -96,7 +96,9 @@ static void apply_once(void)
 static void parse_arguments(int argc, char **argv)
 {
         for (int i = 1; i < argc; i++)
-                if (strcmp(argv[i], "--name") == 0)
+                if (strcmp(argv[i], "--channel") == 0)
+                        i++;
+                else if (strcmp(argv[i], "--name") == 0)
                         self.name = argv[++i];
                 else if (strcmp(argv[i], "--generation") == 0)
                         self.generation = argv[++i];
