@@ -372,7 +372,9 @@ static void on_bell(void *owner, bool ok)
                 if (method->changed && !call->writing && !call->finished)
                         method->changed(call);
                 if (method->changed && replaced)
-                        builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is reloaded");
+                        builtin_finish(call, GRPC_STATUS_UNAVAILABLE,
+                                       atomic_load(&builtin->leaving) ? "The server is stopping"
+                                                                      : "The server is reloaded");
                 end_if_stopping(call);
                 settle(call);
         }

@@ -24,7 +24,8 @@
 
 /*
  *   SERVING      until the main process says STOP or RETIRE, or is gone
- *   LEAVING      it still serves: after STOP for `lame_duck`, after RETIRE until its connections
+ *   LEAVING      after STOP, for `lame_duck`: health says NOT_SERVING, all is served
+ *   PARTING      no new connections, clients are told to go; all is served until the connections
  *                have gone or their time is over
  *   DRAINING     no new calls; those in flight have `grace`
  *   CANCELLING   what was left has been cancelled
@@ -33,6 +34,7 @@
 enum stage {
         STAGE_SERVING,
         STAGE_LEAVING,
+        STAGE_PARTING,
         STAGE_DRAINING,
         STAGE_CANCELLING,
         STAGE_GONE,
@@ -40,6 +42,11 @@ enum stage {
 
 /* How often a stage other than SERVING is looked at: what a stop is late at most. */
 #define STEP_USEC 5000
+/*
+ * The time of PARTING after STOP. The core refuses calls that reach it once its shutdown has begun;
+ * clients that have been told to go send no more of them.
+ */
+#define PARTING_NS (250 * NSEC_PER_MSEC)
 /* How often a worker looks whether a brick holds the polling thread, and says what is still held.
  */
 #define LOOK_USEC 1000000
@@ -56,7 +63,6 @@ struct worker {
         sd_event *event;
 
         enum stage stage;
-        bool retiring;      /* LEAVING ends early with the last connection */
         uint64_t stage_end; /* CLOCK_MONOTONIC ns */
         uint64_t grace;
         const char *stuck; /* the brick that has been reported */
@@ -84,25 +90,33 @@ static void cancel(struct worker *w)
         rpc_cancel(w->rpc);
 }
 
-static void leave(struct worker *w, bool retiring, uint64_t time)
+static void part(struct worker *w, uint64_t time)
 {
-        if (w->stage > STAGE_LEAVING)
+        if (w->stage > STAGE_PARTING)
                 return;
-        w->stage = STAGE_LEAVING;
-        w->retiring = retiring;
+        w->stage = STAGE_PARTING;
         w->stage_end = clock_now() + time;
-        if (retiring)
-                rpc_retire(w->rpc);
-        else
-                rpc_leave(w->rpc);
+        rpc_retire(w->rpc);
+}
+
+static void stop(struct worker *w)
+{
+        rpc_leave(w->rpc);
+        if (w->stage > STAGE_SERVING) {
+                part(w, PARTING_NS);
+                return;
+        }
+        w->stage = STAGE_LEAVING;
+        w->stage_end = clock_now() + (uint64_t)w->conf->drain_lame_duck;
 }
 
 static void step(struct worker *w)
 {
         uint64_t now = clock_now();
 
-        if (w->stage == STAGE_LEAVING &&
-            (now >= w->stage_end || (w->retiring && rpc_connections(w->rpc) == 0)))
+        if (w->stage == STAGE_LEAVING && now >= w->stage_end)
+                part(w, PARTING_NS);
+        if (w->stage == STAGE_PARTING && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
@@ -184,11 +198,11 @@ static void handle(struct worker *w, const struct channel_message *message)
                 answer_query(w);
                 break;
         case CHANNEL_RETIRE:
-                leave(w, true, (uint64_t)w->conf->drain_retire);
+                part(w, (uint64_t)w->conf->drain_retire);
                 break;
         case CHANNEL_STOP:
                 w->grace = strtoull(text, NULL, 10) * NSEC_PER_MSEC;
-                leave(w, false, (uint64_t)w->conf->drain_lame_duck);
+                stop(w);
                 break;
         case CHANNEL_CANCEL:
                 cancel(w);
@@ -235,7 +249,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         limit_orphan(w);
         if (w->stage == STAGE_SERVING)
                 (void)start_steps(w);
-        drain(w);
+        part(w, PARTING_NS);
         return 0;
 }
 
