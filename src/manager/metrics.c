@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -42,15 +43,15 @@ static void begin(struct page *p, const char *suffix)
 
 static void label(struct page *p, const char *key, const char *value)
 {
+        size_t plain;
+
         (void)fprintf(p->f, "%c%s=\"", p->labelled ? ',' : '{', key);
-        for (; *value; value++)
-                if (*value == '\n')
-                        (void)fputs("\\n", p->f);
-                else if (*value == '"' || *value == '\\')
-                        (void)fprintf(p->f, "\\%c", *value);
-                else
-                        (void)fputc(*value, p->f);
-        (void)fputc('"', p->f);
+        while (value[plain = strcspn(value, "\n\"\\")]) {
+                (void)fwrite(value, 1, plain, p->f);
+                (void)fprintf(p->f, "\\%c", value[plain] == '\n' ? 'n' : value[plain]);
+                value += plain + 1;
+        }
+        (void)fprintf(p->f, "%s\"", value);
         p->labelled = true;
 }
 
@@ -704,6 +705,7 @@ int manager_metrics(const struct manager *m, char **ret, size_t *ret_length)
         p.f = open_memstream(ret, ret_length);
         if (!p.f)
                 return -ENOMEM;
+        (void)__fsetlocking(p.f, FSETLOCKING_BYCALLER); /* nobody else has it */
         for (size_t i = 0; i < ELEMENTSOF(families); i++) {
                 p.name = families[i].name;
                 (void)fprintf(p.f, "# HELP %s %s\n# TYPE %s %s\n", p.name, families[i].help, p.name,

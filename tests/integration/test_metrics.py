@@ -288,13 +288,15 @@ def the_manual_lists_them_all():
               for name, kind, labels in re.findall(r"^\*((?:brickd|process)_\w+)\* \((\w+)(?:; ([\w, ]+))?\)$",
                                                    text, re.MULTILINE)}
     reasons = set(re.findall(r"_(\w+)_(?=[\s,.])", re.search(r"^_reason_\n(.*?)\n\n", text, re.M | re.S)[1]))
-    with Watched(CHAT + "\n" + SLOW % "10ms") as daemon:
+    odd = temp_dir() + '/a"b\\c'
+    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"  - listen: 'unix:{odd}'") as daemon:
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)
         call(channel, "/no.such/Method")
         daemon.ctl("reload")
         page = settled(daemon, lambda page: page.requests(brick="slow") and page.find("brickd_unrouted_requests_total"))
+        eq(len(page.find("brickd_connections", port="unix:" + odd.replace("\\", "\\\\").replace('"', '\\"'))), 1)
         kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page.text, re.MULTILINE))
         eq(set(re.findall(r"^# HELP (\w+) ", page.text, re.MULTILINE)), set(kinds))
         shown = set()
