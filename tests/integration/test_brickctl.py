@@ -672,11 +672,13 @@ def make_stats(seconds, calls, failures, buckets, total):
 def test_top_as_lines():
     for options, first in ([], "TIME"), (["--json"], None):
         with Control(Stats=make_stats(10, 100, 5, [50, 50, 0], 3)) as control:
-            command = [BRICKCTL, "-c", control.config, "top", "-i", "400ms", "--count=2", *options]
+            command = [BRICKCTL, "-c", control.config, "top", "-i", "1s", "--count=2", *options]
             top = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
             if first:
                 assert top.stdout.readline().split()[0] == first
             else:
+                while not (control.folder / "Stats.arguments").exists():
+                    time.sleep(0.01)
                 time.sleep(0.2)
             # 20 calls in 2 s, one of which has failed; half of them took up to 10 ms, half up to 100 ms
             (control.folder / "new").write_text(make_stats(12, 120, 6, [60, 60, 0], 3.5))

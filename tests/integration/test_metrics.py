@@ -121,11 +121,12 @@ def counters_are_what_clients_saw():
 
         page = settled(daemon, ended(15))
         unary = page.requests(brick="chat", type="LLM", method="Unary")
+        # The client that gives up says so, which may come before the deadline of the call is over here, too.
+        eq(unary.pop(("CANCELLED", "")) + unary.pop(("DEADLINE_EXCEEDED", ""), 0), 2)
         eq(unary, {("OK", ""): 5, ("OK", "validation"): 2, ("OK", "model"): 1, ("OK", "unimplemented"): 1,
-                   ("OK", "other"): 1, ("INVALID_ARGUMENT", "validation"): 1,
-                   ("CANCELLED", ""): 1, ("DEADLINE_EXCEEDED", ""): 1})
+                   ("OK", "other"): 1, ("INVALID_ARGUMENT", "validation"): 1})
         eq(page.requests(brick="chat", method="OutputStreaming"), {("OK", ""): 1, ("OK", "internal"): 1})
-        eq(page.requests(), {**unary, ("OK", ""): 6, ("OK", "internal"): 1})
+        eq(sum(page.requests().values()), 15)
         eq(page.sum("brickd_unrouted_requests_total", code="UNKNOWN"), 1)
         eq(page.sum("brickd_unrouted_requests_total", code="NOT_FOUND"), 1)
         eq(page.sum("brickd_unrouted_requests_total", code="UNIMPLEMENTED"), 2)

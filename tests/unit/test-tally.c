@@ -89,7 +89,8 @@ static void test_workers(void)
 static void test_bounds(void)
 {
         _cleanup_(tally_freep) struct tally *tally = NULL;
-        char names[3][32], listen[32], identity[32];
+        static char names[3][32], listen[32]; /* the configuration keeps them */
+        char identity[32];
 
         assert(tally_new(&tally) == 0);
         for (int i = 0; i < 3000; i++) {
