@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/grpc-status.h"
 #include "util/log.h"
+#include "util/out.h"
 #include "util/random.h"
 #include "util/trace.h"
 #include "util/utf8.h"
@@ -37,39 +38,9 @@ struct subject {
 struct line {
         struct log_field fields[FIELDS_MAX];
         size_t n;
-        char *next; /* in text */
+        struct out out; /* into text */
         char text[TEXT_MAX];
 };
-
-static void put(struct line *line, const char *s, size_t length)
-{
-        size_t room = (size_t)(line->text + TEXT_MAX - line->next);
-
-        line->next = mempcpy(line->next, s, length < room ? length : room);
-}
-
-static void put_string(struct line *line, const char *s)
-{
-        put(line, s, strlen(s));
-}
-
-static void put_number(struct line *line, uint64_t number)
-{
-        char digits[20], *p = digits + sizeof digits;
-
-        do {
-                *--p = (char)('0' + number % 10);
-                number /= 10;
-        } while (number > 0);
-        put(line, p, (size_t)(digits + sizeof digits - p));
-}
-
-static void put_code(struct line *line, int32_t code)
-{
-        if (code < 0)
-                put(line, "-", 1);
-        put_number(line, (uint64_t)(code < 0 ? -(int64_t)code : code));
-}
 
 /* "12.345 ms" */
 static void put_ms(struct line *line, uint64_t ns)
@@ -78,9 +49,9 @@ static void put_ms(struct line *line, uint64_t ns)
         const char fraction[] = { '.', (char)('0' + usec / 100 % 10), (char)('0' + usec / 10 % 10),
                                   (char)('0' + usec % 10) };
 
-        put_number(line, usec / 1000);
-        put(line, fraction, sizeof fraction);
-        put_string(line, " ms");
+        out_number(&line->out, usec / 1000);
+        out_put(&line->out, fraction, sizeof fraction);
+        out_string(&line->out, " ms");
 }
 
 static void add(struct line *line, const char *name, const char *value, size_t length)
@@ -98,14 +69,14 @@ static void add_string(struct line *line, const char *name, const char *value)
 /* The field whose value has just been put, from `value` on. */
 static void add_put(struct line *line, const char *name, const char *value)
 {
-        add(line, name, value, (size_t)(line->next - value));
+        add(line, name, value, (size_t)(line->out.next - value));
 }
 
 static void add_usec(struct line *line, const char *name, uint64_t ns)
 {
-        const char *value = line->next;
+        const char *value = line->out.next;
 
-        put_number(line, ns / NSEC_PER_USEC);
+        out_number(&line->out, ns / NSEC_PER_USEC);
         add_put(line, name, value);
 }
 
@@ -155,11 +126,11 @@ struct brick_str access_request_id(const struct rpc_call *call)
 static struct brick_str make_request_id(struct line *line)
 {
         char id[TRACE_SPAN_LENGTH];
-        const char *p = line->next;
+        const char *p = line->out.next;
 
         trace_put_span(random_u64(), id);
-        put(line, id, sizeof id);
-        return (struct brick_str){ p, (size_t)(line->next - p) };
+        out_put(&line->out, id, sizeof id);
+        return (struct brick_str){ p, (size_t)(line->out.next - p) };
 }
 
 static void add_ids(struct line *line, const struct subject *subject)
@@ -189,22 +160,22 @@ static void add_trace(struct line *line, struct brick_call *call)
 {
         struct trace_context context;
         char id[TRACE_ID_LENGTH], span[TRACE_SPAN_LENGTH];
-        const char *p = line->next;
+        const char *p = line->out.next;
 
         if (!call_trace(call, &context))
                 return;
         trace_put_id(&context, id);
-        put(line, id, sizeof id);
+        out_put(&line->out, id, sizeof id);
         add_put(line, "TRACE_ID", p);
-        p = line->next;
+        p = line->out.next;
         trace_put_span(context.span, span);
-        put(line, span, sizeof span);
+        out_put(&line->out, span, sizeof span);
         add_put(line, "SPAN_ID", p);
 }
 
 static void add_fields(struct line *line, const struct subject *subject, const struct rpc_end *end)
 {
-        const char *code = line->next;
+        const char *code = line->out.next;
 
         add_string(line, "RPC_METHOD", subject->path);
         add_string(line, "RPC_STATUS", grpc_status_to_string(end->status));
@@ -213,7 +184,7 @@ static void add_fields(struct line *line, const struct subject *subject, const s
                 add_string(line, "BRICK_TYPE", brick_type_to_string(subject->instance->type));
         }
         if (subject->service && (end->status == GRPC_STATUS_OK || end->in_band)) {
-                put_code(line, end->code);
+                out_signed(&line->out, end->code);
                 add_put(line, "BRICK_ERROR_CODE", code);
         }
         add_ids(line, subject);
@@ -227,43 +198,43 @@ static void add_fields(struct line *line, const struct subject *subject, const s
 /* "chat Unary OK error 4001 in 12.345 ms" */
 static void put_message(struct line *line, const struct subject *subject, const struct rpc_end *end)
 {
-        put_string(line, subject->instance ? subject->instance->conf->name : "-");
-        put(line, " ", 1);
-        put_string(line, subject->method);
-        put(line, " ", 1);
-        put_string(line, grpc_status_to_string(end->status));
+        out_string(&line->out, subject->instance ? subject->instance->conf->name : "-");
+        out_put(&line->out, " ", 1);
+        out_string(&line->out, subject->method);
+        out_put(&line->out, " ", 1);
+        out_string(&line->out, grpc_status_to_string(end->status));
         if (end->in_band) {
-                put_string(line, " error ");
-                put_code(line, end->code);
+                out_string(&line->out, " error ");
+                out_signed(&line->out, end->code);
         }
-        put_string(line, " in ");
+        out_string(&line->out, " in ");
         put_ms(line, end->duration);
 }
 
 static void write_line(struct line *line, enum log_level level, const char *id, const char *message)
 {
         add_string(line, "MESSAGE_ID", id);
-        log_line(level, line->fields, line->n, message, (size_t)(line->next - message));
+        log_line(level, line->fields, line->n, message, (size_t)(line->out.next - message));
         line->n--;
 }
 
 static void put_stage(struct line *line, const char *before, uint64_t ns)
 {
-        put_string(line, before);
+        out_string(&line->out, before);
         put_ms(line, ns);
 }
 
 /* After the other line, whose fields and message it has, too. */
 static void write_slow_line(struct line *line, const struct rpc_end *end, const char *message)
 {
-        size_t length = (size_t)(line->next - message);
+        size_t length = (size_t)(line->out.next - message);
         const char *slow;
 
         add_usec(line, "QUEUED_USEC", end->queued);
         add_usec(line, "BRICK_USEC", end->brick);
         add_usec(line, "WRITING_USEC", end->writing);
-        slow = line->next;
-        put(line, message, length);
+        slow = line->out.next;
+        out_put(&line->out, message, length);
         put_stage(line, ", slow: queued ", end->queued);
         put_stage(line, ", in the brick ", end->brick);
         put_stage(line, ", writing ", end->writing);
@@ -292,9 +263,9 @@ static void log_end(const struct subject *subject, const struct rpc_end *end)
                 return;
 
         line.n = 0;
-        line.next = line.text;
+        line.out = (struct out){ line.text, line.text + TEXT_MAX };
         add_fields(&line, subject, end);
-        message = line.next;
+        message = line.out.next;
         put_message(&line, subject, end);
         if (wanted)
                 write_line(&line, LOG_LEVEL_INFO, LOG_ID_ACCESS, message);

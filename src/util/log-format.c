@@ -6,25 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/out.h"
 #include "util/utf8.h"
-
-struct out {
-        char *next;
-        char *end;
-};
-
-static void put(struct out *out, const char *s, size_t n)
-{
-        if (n > (size_t)(out->end - out->next))
-                return;
-        memcpy(out->next, s, n);
-        out->next += n;
-}
-
-static void put_string(struct out *out, const char *s)
-{
-        put(out, s, strlen(s));
-}
 
 /* Most lines are of the same second as the one before. */
 static void put_time(struct out *out, uint64_t time)
@@ -42,8 +25,8 @@ static void put_time(struct out *out, uint64_t time)
                 (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
                 last = seconds;
         }
-        put_string(out, text);
-        put(out, fraction, sizeof fraction);
+        out_string(out, text);
+        out_put(out, fraction, sizeof fraction);
 }
 
 /* C0, DEL, and C1, which some terminals obey. */
@@ -57,7 +40,7 @@ static void put_escaped(struct out *out, const char *prefix, unsigned char c)
         char escape[8];
 
         snprintf(escape, sizeof escape, "%s%02x", prefix, c);
-        put_string(out, escape);
+        out_string(out, escape);
 }
 
 /* ASCII that stands for itself: nearly all of every line, so it is not looked at one by one. */
@@ -91,48 +74,23 @@ static void put_text(struct out *out, const char *s, size_t n, bool quoted)
                 uint32_t c;
 
                 if (length > 0) {
-                        put(out, s, length);
+                        out_put(out, s, length);
                 } else if ((length = utf8_decode(s, n, &c)) > 0 && !is_control(c)) {
                         if (quoted && (c == '"' || c == '\\'))
-                                put(out, "\\", 1);
-                        put(out, s, length);
+                                out_put(out, "\\", 1);
+                        out_put(out, s, length);
                 } else {
                         length = 1;
                         if (*s == '\n')
-                                put_string(out, "\\n");
+                                out_string(out, "\\n");
                         else if (*s == '\t')
-                                put_string(out, "\\t");
+                                out_string(out, "\\t");
                         else
                                 put_escaped(out, "\\x", (unsigned char)*s);
                 }
                 s += length;
                 n -= length;
         }
-}
-
-static void put_json(struct out *out, const char *s, size_t n)
-{
-        put(out, "\"", 1);
-        while (n > 0) {
-                size_t length = class_prefix(s, n, CLASS_PLAIN);
-                uint32_t c;
-
-                if (length > 0) {
-                        put(out, s, length);
-                } else if ((length = utf8_decode(s, n, &c)) == 0) {
-                        put_string(out, "\\ufffd");
-                        length = 1;
-                } else if (is_control(c)) {
-                        put_escaped(out, "\\u00", (unsigned char)c);
-                } else {
-                        if (c == '"' || c == '\\')
-                                put(out, "\\", 1);
-                        put(out, s, length);
-                }
-                s += length;
-                n -= length;
-        }
-        put(out, "\"", 1);
 }
 
 /* Names are upper case in the journal only. */
@@ -168,18 +126,18 @@ static void put_text_field(struct out *out, const struct iovec *item)
         bool quoted;
 
         value = item_value(item, &length);
-        put(out, " ", 1);
+        out_put(out, " ", 1);
         put_name(out, name, (size_t)(value - name)); /* with the "=" */
         if (length > 0 && class_prefix(value, length, CLASS_BARE) == length) {
-                put(out, value, length);
+                out_put(out, value, length);
                 return;
         }
         quoted = needs_quotes(value, length);
         if (quoted)
-                put(out, "\"", 1);
+                out_put(out, "\"", 1);
         put_text(out, value, length, quoted);
         if (quoted)
-                put(out, "\"", 1);
+                out_put(out, "\"", 1);
 }
 
 /* For programs that read the journal; people see the message beside it. */
@@ -198,9 +156,9 @@ size_t log_format_text(const struct log_record *record, char *ret)
         size_t length;
 
         put_time(&out, record->time);
-        put(&out, " ", 1);
-        put_string(&out, log_level_to_string(record->level));
-        put(&out, " ", 1);
+        out_put(&out, " ", 1);
+        out_string(&out, log_level_to_string(record->level));
+        out_put(&out, " ", 1);
         message = item_value(&record->items[LOG_ITEM_MESSAGE], &length);
         put_text(&out, message, length, false);
         for (size_t i = LOG_ITEM_FIELDS; i < record->n_items; i++)
@@ -216,25 +174,25 @@ static void put_json_field(struct out *out, const struct iovec *item)
         size_t length;
 
         value = item_value(item, &length);
-        put_string(out, ",\"");
+        out_string(out, ",\"");
         put_name(out, name, (size_t)(value - 1 - name));
-        put_string(out, "\":");
-        put_json(out, value, length);
+        out_string(out, "\":");
+        out_json(out, value, length);
 }
 
 size_t log_format_json(const struct log_record *record, char *ret)
 {
         struct out out = { .next = ret, .end = ret + LOG_FORMATTED_MAX - 1 };
 
-        put_string(&out, "{\"time\":\"");
+        out_string(&out, "{\"time\":\"");
         put_time(&out, record->time);
-        put_string(&out, "\",\"level\":\"");
-        put_string(&out, log_level_to_string(record->level));
-        put(&out, "\"", 1);
+        out_string(&out, "\",\"level\":\"");
+        out_string(&out, log_level_to_string(record->level));
+        out_put(&out, "\"", 1);
         put_json_field(&out, &record->items[LOG_ITEM_MESSAGE]);
         for (size_t i = LOG_ITEM_FIELDS; i < record->n_items; i++)
                 put_json_field(&out, &record->items[i]);
-        put(&out, "}", 1);
+        out_put(&out, "}", 1);
         *out.next++ = '\n';
         return (size_t)(out.next - ret);
 }

@@ -19,7 +19,7 @@
 #include "util/utf8.h"
 
 /* Two of them: callers fill one while the writer empties the other. */
-#define QUEUE_SIZE (512U * 1024)
+#define QUEUE_SIZE (1024U * 1024)
 /* For warnings and errors only, so that a flood of lesser lines does not drown them. */
 #define QUEUE_RESERVE (QUEUE_SIZE / 8)
 #define TEXT_MAX 8192U

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,47 +7,57 @@
 #include "module/span.h"
 #include "rpc/service.h"
 #include "util/grpc-status.h"
-#include "util/json.h"
+#include "util/out.h"
 #include "worker/otlp.h"
 
 /* Numbers of opentelemetry/proto/trace/v1/trace.proto. */
 enum { KIND_INTERNAL = 1, KIND_SERVER = 2 };
 enum { STATUS_ERROR = 2 };
 
-static void put_string(FILE *f, const char *s)
+static void put_text(struct out *out, const char *key, const char *value, size_t length)
 {
-        json_put_string(f, s, strlen(s));
+        out_string(out, "{\"key\":\"");
+        out_string(out, key);
+        out_string(out, "\",\"value\":{\"stringValue\":");
+        out_json(out, value, length);
+        out_string(out, "}},");
 }
 
-static void put_text(FILE *f, const char *key, const char *value, size_t length)
+/* 64-bit numbers are strings in protobuf's JSON. */
+static void put_number(struct out *out, const char *key, int64_t value)
 {
-        (void)fprintf(f, "{\"key\":\"%s\",\"value\":{\"stringValue\":", key);
-        json_put_string(f, value, length);
-        (void)fputs("}}", f);
+        out_string(out, "{\"key\":\"");
+        out_string(out, key);
+        out_string(out, "\",\"value\":{\"intValue\":\"");
+        out_signed(out, value);
+        out_string(out, "\"}},");
 }
 
-static void put_number(FILE *f, const char *key, int64_t value)
+/* Instead of the comma that is last. */
+static void end_list(struct out *out)
 {
-        (void)fprintf(f, "{\"key\":\"%s\",\"value\":{\"intValue\":\"%" PRId64 "\"}}", key, value);
+        out->next[-1] = ']';
 }
 
-static void put_id(FILE *f, const char *name, uint64_t id)
+static void put_id(struct out *out, const char *name, uint64_t id)
 {
         char digits[TRACE_SPAN_LENGTH];
 
         trace_put_span(id, digits);
-        (void)fprintf(f, ",\"%s\":\"%.*s\"", name, TRACE_SPAN_LENGTH, digits);
+        out_string(out, name);
+        out_put(out, digits, sizeof digits);
 }
 
-static void put_ids(FILE *f, const struct span *span)
+static void put_ids(struct out *out, const struct span *span)
 {
         char digits[TRACE_ID_LENGTH];
 
         trace_put_id(&span->context, digits);
-        (void)fprintf(f, "\"traceId\":\"%.*s\"", TRACE_ID_LENGTH, digits);
-        put_id(f, "spanId", span->context.span);
+        out_string(out, "{\"traceId\":\"");
+        out_put(out, digits, sizeof digits);
+        put_id(out, "\",\"spanId\":\"", span->context.span);
         if (span->parent)
-                put_id(f, "parentSpanId", span->parent);
+                put_id(out, "\",\"parentSpanId\":\"", span->parent);
 }
 
 /* Of a server, these statuses are its own fault; the others are its client's. */
@@ -59,98 +68,100 @@ static bool is_server_error(unsigned status)
         return status < 32 && errors >> status & 1;
 }
 
-static void put_error(FILE *f, const struct span_record *r)
+static void put_error(struct out *out, const struct span_record *r)
 {
         char code[16];
+        struct out digits = { code, code + sizeof code };
 
         if (r->in_band) {
-                (void)snprintf(code, sizeof code, "%" PRId32, r->code);
-                (void)fputc(',', f);
-                put_number(f, "brickd.error_code", r->code);
-                (void)fputc(',', f);
-                put_text(f, "error.type", code, strlen(code));
+                out_signed(&digits, r->code);
+                put_number(out, "brickd.error_code", r->code);
+                put_text(out, "error.type", code, (size_t)(digits.next - code));
         } else if (r->status != 0) {
                 const char *name = grpc_status_to_string(r->status);
 
-                (void)fputc(',', f);
-                put_text(f, "error.type", name, strlen(name));
+                put_text(out, "error.type", name, strlen(name));
         }
 }
 
-static void put_attributes(FILE *f, const struct span_record *r, const char *service)
+static void put_attributes(struct out *out, const struct span_record *r, const char *service)
 {
         const char *method = brick_method_to_string(r->method);
 
-        (void)fputs(",\"attributes\":[", f);
-        put_text(f, "rpc.system", "grpc", 4);
+        out_string(out, ",\"attributes\":[");
+        put_text(out, "rpc.system", "grpc", 4);
         if (service) {
-                (void)fputc(',', f);
-                put_text(f, "rpc.service", service, strlen(service));
-                (void)fputc(',', f);
-                put_text(f, "rpc.method", method, strlen(method));
+                put_text(out, "rpc.service", service, strlen(service));
+                put_text(out, "rpc.method", method, strlen(method));
         }
-        (void)fputc(',', f);
-        put_number(f, "rpc.grpc.status_code", r->status);
-        if (r->brick) {
-                (void)fputc(',', f);
-                put_text(f, "brickd.brick", r->brick, strlen(r->brick));
-        }
-        if (r->request_id_length > 0) {
-                (void)fputc(',', f);
-                put_text(f, "brickd.request_id", r->request_id, r->request_id_length);
-        }
-        put_error(f, r);
-        (void)fputc(']', f);
+        put_number(out, "rpc.grpc.status_code", r->status);
+        if (r->brick)
+                put_text(out, "brickd.brick", r->brick, strlen(r->brick));
+        if (r->request_id_length > 0)
+                put_text(out, "brickd.request_id", r->request_id, r->request_id_length);
+        put_error(out, r);
+        end_list(out);
 }
 
-static void put_span(FILE *f, const struct span_record *r, uint64_t to_unix)
+static void put_name(struct out *out, const char *service, uint32_t method)
+{
+        out_string(out, "\",\"name\":\"");
+        if (service) {
+                out_string(out, service);
+                out_string(out, "/");
+        }
+        out_string(out, service ? brick_method_to_string(method) : "unknown method");
+}
+
+static void put_span(struct out *out, const struct span_record *r, uint64_t to_unix)
 {
         const char *service = r->type ? service_of_type(r->type)->name : NULL;
 
-        (void)fputc('{', f);
-        put_ids(f, &r->span);
-        (void)fprintf(f,
-                      ",\"name\":\"%s%s%s\",\"kind\":%d,\"startTimeUnixNano\":\"%" PRIu64
-                      "\",\"endTimeUnixNano\":\"%" PRIu64 "\"",
-                      service ? service : "unknown method", service ? "/" : "",
-                      service ? brick_method_to_string(r->method) : "",
-                      r->internal ? KIND_INTERNAL : KIND_SERVER, r->span.began + to_unix,
-                      r->ended + to_unix);
-        put_attributes(f, r, service);
-        (void)fputs(",\"status\":{", f);
-        if (r->in_band || is_server_error(r->status))
-                (void)fprintf(f, "\"code\":%d", STATUS_ERROR);
-        (void)fputs("}}", f);
+        put_ids(out, &r->span);
+        put_name(out, service, r->method);
+        out_string(out, "\",\"kind\":");
+        out_number(out, r->internal ? KIND_INTERNAL : KIND_SERVER);
+        out_string(out, ",\"startTimeUnixNano\":\"");
+        out_number(out, r->span.began + to_unix);
+        out_string(out, "\",\"endTimeUnixNano\":\"");
+        out_number(out, r->ended + to_unix);
+        out_string(out, "\"");
+        put_attributes(out, r, service);
+        out_string(out, ",\"status\":{");
+        if (r->in_band || is_server_error(r->status)) {
+                out_string(out, "\"code\":");
+                out_number(out, STATUS_ERROR);
+        }
+        out_string(out, "}},");
 }
 
-static void put_resource(FILE *f, const char *service)
+static void put_resource(struct out *out, const char *service)
 {
         char host[256] = "";
 
         (void)gethostname(host, sizeof host - 1);
-        (void)fputs("\"resource\":{\"attributes\":[", f);
-        put_text(f, "service.name", service, strlen(service));
-        (void)fputc(',', f);
-        put_text(f, "service.version", BRICKD_VERSION, strlen(BRICKD_VERSION));
-        (void)fputc(',', f);
-        put_text(f, "host.name", host, strlen(host));
-        (void)fputc(',', f);
-        put_number(f, "process.pid", getpid());
-        (void)fputs("]}", f);
+        out_string(out, "\"resource\":{\"attributes\":[");
+        put_text(out, "service.name", service, strlen(service));
+        put_text(out, "service.version", BRICKD_VERSION, strlen(BRICKD_VERSION));
+        put_text(out, "host.name", host, strlen(host));
+        put_number(out, "process.pid", getpid());
+        end_list(out);
+        out_string(out, "}");
 }
 
-void otlp_put_request(FILE *f, const char *service, const struct span_record *records, size_t n,
-                      uint64_t to_unix)
+size_t otlp_write_request(char *ret, const char *service, const struct span_record *records,
+                          size_t n, uint64_t to_unix)
 {
-        (void)fputs("{\"resourceSpans\":[{", f);
-        put_resource(f, service);
-        (void)fputs(",\"scopeSpans\":[{\"scope\":{\"name\":\"brickd\",\"version\":", f);
-        put_string(f, BRICKD_VERSION);
-        (void)fputs("},\"spans\":[", f);
-        for (size_t i = 0; i < n; i++) {
-                if (i > 0)
-                        (void)fputc(',', f);
-                put_span(f, &records[i], to_unix);
-        }
-        (void)fputs("]}]}]}", f);
+        struct out out = { ret, ret + OTLP_REQUEST_MAX(n) };
+
+        out_string(&out, "{\"resourceSpans\":[{");
+        put_resource(&out, service);
+        out_string(&out,
+                   ",\"scopeSpans\":[{\"scope\":{\"name\":\"brickd\",\"version\":\"" BRICKD_VERSION
+                   "\"},\"spans\":[");
+        for (size_t i = 0; i < n; i++)
+                put_span(&out, &records[i], to_unix);
+        end_list(&out);
+        out_string(&out, "}]}]}");
+        return (size_t)(out.next - ret);
 }

@@ -50,6 +50,7 @@ struct otlp {
         /* The thread's. */
         struct span_record batch[BATCH_MAX];
         size_t n_batch;
+        char body[OTLP_REQUEST_MAX(BATCH_MAX)];
         bool failing;     /* the collector did not take the last batch */
         char reason[256]; /* why it did not take all of it; "": it did */
         uint64_t lost;    /* spans, after they were taken from the tracer */
@@ -133,12 +134,13 @@ static bool may_try_again(const struct otlp_answer *answer)
                answer->status == 503 || answer->status == 504;
 }
 
-static void deliver(struct otlp *otlp, const char *body, size_t length)
+static void deliver(struct otlp *otlp, size_t length)
 {
         struct otlp_answer answer;
 
         for (unsigned attempt = 0; go_on(otlp); attempt++) {
-                otlp->library->post(otlp->http, body, length, POST_TIMEOUT, go_on, otlp, &answer);
+                otlp->library->post(otlp->http, otlp->body, length, POST_TIMEOUT, go_on, otlp,
+                                    &answer);
                 if (answer.status / 100 == 2) {
                         tell_success(otlp, &answer);
                         return;
@@ -162,17 +164,10 @@ static uint64_t to_unix(void)
 
 static void send_batch(struct otlp *otlp)
 {
-        _cleanup_free_ char *body = NULL;
-        size_t length = 0;
-        FILE *f = open_memstream(&body, &length);
+        size_t length = otlp_write_request(otlp->body, otlp->conf->traces_service, otlp->batch,
+                                           otlp->n_batch, to_unix());
 
-        if (f)
-                otlp_put_request(f, otlp->conf->traces_service, otlp->batch, otlp->n_batch,
-                                 to_unix());
-        if (f && fclose(f) == 0)
-                deliver(otlp, body, length);
-        else
-                otlp->lost += otlp->n_batch;
+        deliver(otlp, length);
 }
 
 static bool take_batch(struct otlp *otlp)

@@ -6,7 +6,8 @@
  * be sent in time is dropped, counted and told in the log. All functions are for the main thread.
  */
 
-#include <stdio.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "conf/conf.h"
 #include "util/cleanup.h"
@@ -28,7 +29,10 @@ struct tracer *otlp_tracer(const struct otlp *otlp);
 struct otlp *otlp_free(struct otlp *otlp);
 DEFINE_CLEANUP(struct otlp *, otlp_free);
 
-/* The body of one request: an ExportTraceServiceRequest. to_unix: what to add to CLOCK_MONOTONIC.
- */
-void otlp_put_request(FILE *f, const char *service, const struct span_record *records, size_t n,
-                      uint64_t to_unix);
+/* Room for a request with n spans. */
+#define OTLP_REQUEST_MAX(n) (2048 * ((n) + 1))
+
+/* The body of one request, an ExportTraceServiceRequest with n > 0 spans; gives its length.
+ * to_unix: what to add to CLOCK_MONOTONIC. */
+size_t otlp_write_request(char *ret, const char *service, const struct span_record *records,
+                          size_t n, uint64_t to_unix);

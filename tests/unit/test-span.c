@@ -196,13 +196,10 @@ static void test_json(void)
                   .request_id_length = 3 },
                 { .span = { .context = { { 0, 1 }, 2, 1 }, .began = 5 }, .ended = 6, .status = 12 },
         };
-        char *text = NULL, *spans;
-        size_t length;
-        FILE *f = open_memstream(&text, &length);
+        static char text[OTLP_REQUEST_MAX(2) + 1];
+        const char *spans;
 
-        assert(f);
-        otlp_put_request(f, "gate \"1\"", records, 2, 1000);
-        assert(fclose(f) == 0);
+        text[otlp_write_request(text, "gate \"1\"", records, 2, 1000)] = '\0';
         assert(strstr(text,
                       "{\"key\":\"service.name\",\"value\":{\"stringValue\":\"gate \\\"1\\\"\"}}"));
         spans = strstr(text, "\"spans\":");
@@ -232,7 +229,35 @@ static void test_json(void)
                 printf("%s\n", spans);
                 abort();
         }
-        free(text);
+}
+
+/* The longest of all. */
+static void test_json_limit(void)
+{
+        static struct span_record records[512];
+        static char text[OTLP_REQUEST_MAX(512) + 1], name[65], service[129];
+        static const char end[] = "\"status\":{\"code\":2}}]}]}]}";
+
+        memset(name, 'n', sizeof name - 1);
+        memset(service, 1, sizeof service - 1);
+        for (size_t i = 0; i < ELEMENTSOF(records); i++) {
+                records[i] = (struct span_record){
+                        .span = { .context = { { UINT64_MAX, UINT64_MAX }, UINT64_MAX, 0xff },
+                                  .parent = UINT64_MAX },
+                        .brick = name,
+                        .type = BRICK_TYPE_RETRIEVAL,
+                        .method = BRICK_METHOD_OUTPUT_STREAMING,
+                        .internal = true,
+                        .status = 4,
+                        .in_band = true,
+                        .code = INT32_MIN,
+                        .request_id_length = SPAN_REQUEST_ID_MAX,
+                };
+                memset(records[i].request_id, 0xff, SPAN_REQUEST_ID_MAX);
+        }
+        text[otlp_write_request(text, service, records, ELEMENTSOF(records), UINT64_MAX)] = '\0';
+        assert(strcmp(text + strlen(text) - strlen(end), end) == 0);
+        assert(strlen(text) < sizeof text - 1024);
 }
 
 int main(void)
@@ -243,5 +268,6 @@ int main(void)
         test_sampling();
         test_ring();
         test_json();
+        test_json_limit();
         return 0;
 }
