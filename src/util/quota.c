@@ -158,11 +158,12 @@ static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
 {
         uint64_t owner = atomic_load(&shared->keys[slot]);
 
-        if (owner != key &&
-            (atomic_load(&shared->times[slot]) > clock_now() || count(shared, slot) > 0))
-                return false;
-        return owner == key || atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) ||
-               owner == key;
+        if (owner == key)
+                return true;
+        /* It may hold what has been counted for this very identity, by somebody who was faster. */
+        if (atomic_load(&shared->times[slot]) > clock_now() || count(shared, slot) > 0)
+                return atomic_load(&shared->keys[slot]) == key;
+        return atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) || owner == key;
 }
 
 /* Usually the first one looked at. QUOTA_IDENTITIES: all are taken. */
