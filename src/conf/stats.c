@@ -61,6 +61,7 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_DESCRIPTORS] = "no_descriptors",
                 [STATS_REJECTED_HEADERS] = "header_flood",
                 [STATS_REJECTED_RESETS] = "reset_flood",
+                [STATS_REJECTED_EARLY] = "early_streams",
         };
 
         return names[reason];

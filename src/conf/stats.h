@@ -64,6 +64,7 @@ enum stats_reason {
         STATS_REJECTED_DESCRIPTORS, /* the process has no descriptor left for the connection */
         STATS_REJECTED_HEADERS,     /* larger than a connection may send */
         STATS_REJECTED_RESETS,      /* more calls cancelled than a connection may */
+        STATS_REJECTED_EARLY,       /* calls without regard to the settings */
         STATS_REASONS,
 };
 

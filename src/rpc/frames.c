@@ -31,8 +31,19 @@ static size_t pass_preface(struct frames *frames, const uint8_t *p, size_t lengt
         return n;
 }
 
-/* A head is complete. False: its header block is too large. */
-static bool pass_head(struct frames *frames, uint64_t max_block, unsigned *resets)
+static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, uint64_t max_block)
+{
+        frames->block += FRAME_HEAD + frames->payload;
+        if (frames->block > max_block)
+                return FRAMES_BLOCK;
+        if (!(flags & FLAG_END_HEADERS))
+                return FRAMES_GOOD;
+        frames->block = 0;
+        return frames->greeted || ++frames->early <= FRAMES_EARLY_MAX ? FRAMES_GOOD : FRAMES_EARLY;
+}
+
+/* A head is complete. */
+static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, unsigned *resets)
 {
         const uint8_t *head = frames->head;
 
@@ -41,12 +52,7 @@ static bool pass_head(struct frames *frames, uint64_t max_block, unsigned *reset
         switch (head[3]) {
         case FRAME_HEADERS:
         case FRAME_CONTINUATION:
-                frames->block += FRAME_HEAD + frames->payload;
-                if (frames->block > max_block)
-                        return false;
-                if (head[4] & FLAG_END_HEADERS)
-                        frames->block = 0;
-                break;
+                return pass_headers(frames, head[4], max_block);
         case FRAME_RST_STREAM:
                 ++*resets;
                 break;
@@ -56,19 +62,20 @@ static bool pass_head(struct frames *frames, uint64_t max_block, unsigned *reset
         default:
                 break;
         }
-        return true;
+        return FRAMES_GOOD;
 }
 
-bool frames_pass(struct frames *frames, const void *bytes, size_t length, uint64_t max_block,
-                 unsigned *resets)
+enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
+                                uint64_t max_block, unsigned *resets)
 {
         const uint8_t *p = bytes, *end = p + length;
+        enum frames_verdict verdict = FRAMES_GOOD;
 
         if (frames->preface < sizeof preface - 1)
                 p += pass_preface(frames, p, length);
         if (frames->opaque)
-                return true;
-        while (p < end) {
+                return FRAMES_GOOD;
+        while (p < end && verdict == FRAMES_GOOD) {
                 size_t n = min_size((size_t)(end - p), frames->payload);
 
                 frames->payload -= (uint32_t)n;
@@ -77,8 +84,8 @@ bool frames_pass(struct frames *frames, const void *bytes, size_t length, uint64
                 memcpy(frames->head + frames->n_head, p, n);
                 frames->n_head += (uint8_t)n;
                 p += n;
-                if (frames->n_head == FRAME_HEAD && !pass_head(frames, max_block, resets))
-                        return false;
+                if (frames->n_head == FRAME_HEAD)
+                        verdict = pass_head(frames, max_block, resets);
         }
-        return true;
+        return verdict;
 }

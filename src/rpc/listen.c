@@ -20,6 +20,9 @@
 /* Data that a peer does not acknowledge for so long: it is gone. */
 #define USER_TIMEOUT_MS 20000
 
+/* Connections that the core may accept before others have their turn: it takes all that come. */
+#define TURN 16
+
 enum fd_kind {
         FD_OTHER,
         FD_CONNECTION, /* accepted on an adopted socket */
@@ -75,7 +78,17 @@ static void set_kind(int fd, unsigned kind)
 void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats)
 {
         adopt_next = fd;
-        adopt_as = (struct listener){ .conf = conf, .stats = stats };
+        adopt_as = (struct listener){ .conf = conf, .stats = stats, .epoll = -1 };
+}
+
+void listen_wait(int fd, int epoll, const struct epoll_event *event)
+{
+        unsigned kind = kind_of(fd);
+
+        if (kind < FD_LISTENER)
+                return;
+        listeners[kind - FD_LISTENER].epoll = epoll;
+        listeners[kind - FD_LISTENER].event = *event;
 }
 
 void listen_pause(void)
@@ -179,12 +192,21 @@ static void keep_reserve(void)
         (void)pthread_mutex_unlock(&reserve_lock);
 }
 
+/* The core waits for edges: set anew, the edge comes again if there is more to accept. */
+static bool turn_is_over(int fd, struct listener *listener)
+{
+        if (listener->turn++ < TURN)
+                return false;
+        listener->turn = 0;
+        return epoll_ctl(listener->epoll, EPOLL_CTL_MOD, fd, &listener->event) == 0;
+}
+
 /* The next connection that may be served; those above a limit are closed, which their clients see
  * at once. */
 static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
                            int flags)
 {
-        for (;;) {
+        while (!turn_is_over(fd, listener)) {
                 socklen_t length = sizeof *address;
                 int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
 
@@ -197,8 +219,9 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                 if (connection >= 0)
                         (void)sys_close(connection);
                 else if (!is_gone(errno) && !(is_full(errno) && shed_connection(fd, listener)))
-                        return -1;
+                        break;
         }
+        return -1;
 }
 
 __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 struct conf_port;
+struct epoll_event;
 struct stats_port;
 
 /*
@@ -30,3 +31,7 @@ void listen_pause(void);
 
 /* Connections accepted and not yet closed. [any] */
 unsigned listen_connections(void);
+
+/* For receive.c: the core is about to wait for a descriptor, which may be an adopted socket.
+ * [any] */
+void listen_wait(int fd, int epoll, const struct epoll_event *event);

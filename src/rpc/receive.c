@@ -6,14 +6,11 @@
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/listen.h"
 #include "rpc/receive.h"
-#include "util/clock.h"
 
 /* Bytes that the core may read from a connection before others have their turn. */
-#define TURN ((size_t)64 * 1024)
-
-/* A header block takes no more bytes on the wire than the metadata in it, unless it is made to. */
-#define BLOCK_FACTOR 2
+#define TURN ((size_t)16 * 1024)
 
 static ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
@@ -48,18 +45,6 @@ static bool pause_reading(struct connection *connection, int fd)
                 connection->turn = 0;
         connection->filled = true;
         return true;
-}
-
-static bool resets_allowed(struct connection *connection, unsigned resets)
-{
-        uint64_t second = clock_now() / NSEC_PER_SEC;
-
-        if (connection->second != second) {
-                connection->second = second;
-                connection->resets = 0;
-        }
-        connection->resets += resets;
-        return connection->resets <= connection->listener->conf->max_resets;
 }
 
 static size_t room_of(const struct msghdr *message)
@@ -106,29 +91,20 @@ static ssize_t receive_in_turn(struct connection *connection, int fd, struct msg
 }
 
 /* What has been read may go on to the core. */
-static bool inspect(struct connection *connection, int fd, const struct msghdr *message,
-                    size_t length)
+static bool inspect_message(struct connection *connection, int fd, const struct msghdr *message,
+                            size_t length)
 {
-        bool greeted = connection->frames.greeted;
-        uint64_t max_block = BLOCK_FACTOR * (uint64_t)connection->listener->conf->max_metadata;
-        unsigned resets = 0;
+        bool greeted = connection->inspect.frames.greeted;
 
-        for (size_t i = 0; length > 0; i++) {
-                const struct iovec *piece = &message->msg_iov[i];
+        for (const struct iovec *piece = message->msg_iov; length > 0; piece++) {
                 size_t n = length < piece->iov_len ? length : piece->iov_len;
 
-                if (!frames_pass(&connection->frames, piece->iov_base, n, max_block, &resets)) {
-                        connection_reject(connection, STATS_REJECTED_HEADERS);
+                if (!inspect_bytes(&connection->inspect, piece->iov_base, n))
                         return false;
-                }
                 length -= n;
         }
-        if (connection->frames.greeted && !greeted)
+        if (connection->inspect.frames.greeted && !greeted)
                 gather_greeted(fd);
-        if (resets > 0 && !resets_allowed(connection, resets)) {
-                connection_reject(connection, STATS_REJECTED_RESETS);
-                return false;
-        }
         return true;
 }
 
@@ -144,7 +120,7 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *me
                 return -1;
         }
         n = receive_in_turn(connection, fd, message, flags);
-        if (n > 0 && !inspect(connection, fd, message, (size_t)n)) {
+        if (n > 0 && !inspect_message(connection, fd, message, (size_t)n)) {
                 errno = ECONNRESET;
                 return -1;
         }
@@ -156,6 +132,8 @@ __attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
 {
         struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
 
+        if (op == EPOLL_CTL_ADD && !connection)
+                listen_wait(fd, epoll, event);
         if (!connection)
                 return sys_epoll_ctl(epoll, op, fd, event);
         connection->epoll = epoll;

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct frames whole = { 0 }, pieces = { 0 };
         unsigned whole_resets = 0, piece_resets = 0;
-        bool passes, ok = true;
+        enum frames_verdict verdict, piecewise = FRAMES_GOOD;
         size_t piece;
 
         if (size == 0)
@@ -24,11 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         piece = data[0] + 1u;
         data++;
         size--;
-        passes = frames_pass(&whole, data, size, MAX_BLOCK, &whole_resets);
-        for (size_t at = 0; ok && at < size; at += piece)
-                ok = frames_pass(&pieces, data + at, size - at < piece ? size - at : piece,
-                                 MAX_BLOCK, &piece_resets);
-        if (ok != passes || whole_resets != piece_resets)
+        verdict = frames_pass(&whole, data, size, MAX_BLOCK, &whole_resets);
+        for (size_t at = 0; piecewise == FRAMES_GOOD && at < size; at += piece)
+                piecewise = frames_pass(&pieces, data + at, size - at < piece ? size - at : piece,
+                                        MAX_BLOCK, &piece_resets);
+        if (piecewise != verdict || whole_resets != piece_resets)
                 abort();
         return 0;
 }

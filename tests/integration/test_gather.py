@@ -60,6 +60,7 @@ class Raw:
                             frame(WINDOW, 0, 0, struct.pack(">I", WIDE_OPEN - 65535)))
         self.rest = b""
         self.goaways, self.replies, self.ended, self.stream = [], {}, set(), -1
+        assert self.read()  # the settings: who has not acknowledged them may begin few calls
 
     def call(self, method, message, count=1):
         """Begins calls, all in one write; their stream numbers."""

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/listen.h"
+#include "util/cleanup.h"
 
 static const struct conf_port port = {
         .listen = "127.0.0.1:0",
@@ -38,22 +40,27 @@ static int listener_new(void)
 
         assert(fd >= 0);
         assert(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
-        assert(listen(fd, 16) == 0);
+        assert(listen(fd, 64) == 0);
         return fd;
 }
 
 static struct stats_port stats;
 
 /* As the core does: a socket of its own, bound to the placeholder. */
-static int adopt(int fd)
+static int adopt_as(int fd, const struct conf_port *conf)
 {
         struct sockaddr_in address = loopback();
         int own = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert(own >= 0);
-        listen_adopt(fd, &port, &stats);
+        listen_adopt(fd, conf, &stats);
         assert(bind(own, (struct sockaddr *)&address, sizeof address) == 0);
         return own;
+}
+
+static int adopt(int fd)
+{
+        return adopt_as(fd, &port);
 }
 
 static int client_new(int listener)
@@ -183,6 +190,42 @@ static void test_limits(int listener)
         (void)close(c);
 }
 
+/* However many come, those that are connected have their turn. */
+static void test_turns(int shared)
+{
+        static const struct conf_port many = { .listen = "many",
+                                               .max_connections = 100,
+                                               .max_connections_per_address = 100 };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+        int listener = adopt_as(dup(shared), &many), epoll = epoll_create1(EPOLL_CLOEXEC);
+        int clients[40], connections[41], n = 0, turns = 0;
+
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                struct sockaddr_in address;
+                socklen_t length = sizeof address;
+
+                clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                assert(getsockname(shared, (struct sockaddr *)&address, &length) == 0);
+                (void)connect(clients[i], (struct sockaddr *)&address, length);
+        }
+        for (; n < (int)ELEMENTSOF(clients); turns++) {
+                int before = n;
+
+                assert(epoll_wait(epoll, &event, 1, 5000) == 1);
+                while ((connections[n] = take(listener)) >= 0)
+                        n++;
+                assert(errno == EAGAIN && n - before <= 16);
+        }
+        assert(turns >= 3);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                (void)close(connections[i]);
+                (void)close(clients[i]);
+        }
+        (void)close(epoll);
+        (void)close(listener);
+}
+
 /* What counts as one address. */
 static void test_addresses(void)
 {
@@ -210,7 +253,7 @@ static void test_addresses(void)
         assert(connection_add(fd + 4, &a, &local));
         assert(!connection_add(fd + 5, &a, &local)); /* the port is full */
         assert(!connection_add(FD_MAX, &b, &local));
-        assert(connection_of(fd + 4)->peer == NULL && connection_of(fd + 5) == NULL);
+        assert(connection_of(fd + 4) && !connection_of(fd + 5));
         assert(connection_count() == 5 && stats.connections == 5);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_CONNECTIONS]) == 1);
@@ -226,6 +269,7 @@ int main(void)
         test_connections(listener);
         test_limits(listener);
         test_addresses();
+        test_turns(shared);
         test_shutdown(shared);
         test_full(listener);
         test_any_error(listener);

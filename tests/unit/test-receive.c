@@ -14,7 +14,7 @@
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
 
 #define TOTAL (1 << 20)
-#define TURN_MAX (64 * 1024)
+#define TURN_MAX (16 * 1024)
 
 static const struct conf_port port = {
         .listen = "test",

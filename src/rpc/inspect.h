@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The limits of a port that gRPC core does not keep, held against what the client of a connection
+ * sends. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "conf/conf.h"
+#include "conf/stats.h"
+#include "rpc/frames.h"
+
+/* An adopted socket. */
+struct listener {
+        const struct conf_port *conf;
+        struct stats_port *stats;
+        unsigned connections; /* under the lock of connection.c */
+
+        /* For the thread that accepts, and the core lets one at a time. */
+        int epoll; /* where the core waits for it, and how; -1: not yet known */
+        struct epoll_event event;
+        unsigned turn; /* connections accepted since others had their turn */
+};
+
+/* Of whom a connection is. */
+struct peer_key {
+        struct listener *listener;
+        unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d; of IPv6 the network of 64 bits; zeros:
+                                      it has none */
+};
+
+/* One connection; for the thread that reads from it, and the core lets one at a time. */
+struct inspect {
+        struct peer_key peer;
+        struct frames frames;
+        uint64_t second; /* in which the resets were counted */
+        unsigned resets;
+};
+
+/* The next bytes that the client has sent, in plain text. False: they must not reach the core, and
+ * the connection is to be closed; that has been counted and logged. */
+bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length);
+
+/* Counts a connection that is refused, and logs it, though not more often than once in ten seconds.
+ * [any] */
+void inspect_reject(const struct peer_key *peer, enum stats_reason why);
