@@ -102,8 +102,8 @@ static bool go_on(void *user)
         return !atomic_load(&otlp->stopping) || clock_now() < atomic_load(&otlp->stop_by);
 }
 
-/* False: it stops, and there is no time to wait. */
-static bool pause_for(struct otlp *otlp, uint64_t ns)
+/* Ends early when it is to stop: what waits is then tried once more at once. */
+static void pause_for(struct otlp *otlp, uint64_t ns)
 {
         uint64_t end = clock_now() + ns;
         struct timespec limit = { .tv_sec = (time_t)(end / NSEC_PER_SEC),
@@ -114,7 +114,6 @@ static bool pause_for(struct otlp *otlp, uint64_t ns)
         while (!atomic_load(&otlp->stopping) && r != ETIMEDOUT)
                 r = pthread_cond_timedwait(&otlp->stop, &otlp->lock, &limit);
         (void)pthread_mutex_unlock(&otlp->lock);
-        return r == ETIMEDOUT;
 }
 
 /* Half of it is left to chance, so that workers do not come back together. */
@@ -147,9 +146,10 @@ static void deliver(struct otlp *otlp, size_t length)
                 }
                 tell_failure(otlp, answer.reason);
                 if (!may_try_again(&answer) || attempt + 1 == ATTEMPTS_MAX ||
-                    !pause_for(otlp, backoff(attempt, answer.wait)))
+                    atomic_load(&otlp->stopping))
                         break;
                 tell_losses(otlp, false);
+                pause_for(otlp, backoff(attempt, answer.wait));
         }
         otlp->lost += otlp->n_batch;
 }

@@ -253,7 +253,7 @@ def calls_are_unaffected(d, count=300):
         start = time.monotonic()
         eq(call(channel, UNARY, request())[1], "OK")
         slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 0.5, slowest
+    assert slowest < 2, slowest
 
 
 @test
@@ -266,6 +266,17 @@ def a_collector_that_wants_time_gets_it():
         log = wait_for("the end of the failure", lambda: "again" in d.log() and d.log(), 5)
         eq(log.count("Traces cannot be sent to"), 1)
         assert "HTTP 503" in log and "dropped" not in log, log
+
+
+@test
+def a_stop_sends_what_waits():
+    with Collector(503) as c, Brickd(CONTRACT, traces(c.url)) as d:
+        calls_are_unaffected(d, 10)
+        wait_for("a refusal", lambda: c.times, 5)
+        calls_are_unaffected(d, 10)
+        status, took = d.stop()
+        assert status == 0 and took < 1.5, took
+        eq(len({s["spanId"] for s in c.spans()}), 20)
 
 
 @test
@@ -299,13 +310,13 @@ def nobody_waits_for_a_collector():
             with Brickd(CONTRACT, traces(url)) as d:
                 calls_are_unaffected(d)
                 before = rss(d)
-                out = load(d, 20000)
-                assert "20000 succeeded" in out, out
+                out = load(d, 10000)
+                assert "10000 succeeded" in out, out
                 assert rss(d) - before < 4096, (before, rss(d))
                 status, took = d.stop()
                 assert status == 0 and took < limit, (url, took)
                 lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
-                eq(lost, 20300, "every span is accounted for")
+                eq(lost, 10300, "every span is accounted for")
 
 
 def load(d, count):
