@@ -266,7 +266,7 @@ static struct connection *connection_free(struct connection *c)
                 link = &(*link)->next;
         *link = c->next;
         bus->n_connections--;
-        sd_bus_flush_close_unref(c->peer);
+        sd_bus_close_unref(c->peer); /* not flush: the peer may have stopped reading */
         free(c);
         return NULL;
 }

@@ -10,6 +10,7 @@
 #include "util/quota.h"
 
 #define DIAGNOSTICS_MAX 64
+#define MESSAGES_MAX 1000 /* a second */
 #define ABORT_TIME (5 * NSEC_PER_SEC)
 
 struct processes {
@@ -281,8 +282,8 @@ int process_new(struct process **ret, struct processes *processes, const struct 
         r = sd_event_add_io(processes->event, &p->io, p->channel, EPOLLIN, on_channel, p);
         if (r < 0)
                 return r;
-        /* What it has said counts before its exit, when both are there. */
-        (void)sd_event_source_set_priority(p->io, SD_EVENT_PRIORITY_IMPORTANT);
+        /* One that talks without pause keeps nobody else from being heard. */
+        (void)sd_event_source_set_ratelimit(p->io, NSEC_PER_SEC / NSEC_PER_USEC, MESSAGES_MAX);
         arm(p, start_timeout);
         p->next = processes->first;
         processes->first = p;

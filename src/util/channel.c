@@ -40,6 +40,8 @@ int channel_send(int fd, enum channel_kind kind, const char *text, size_t length
         if (length > CHANNEL_PACKET_MAX) {
                 memory = length <= CHANNEL_TEXT_MAX ? memfd_new("brickd-text", text, length)
                                                     : -EFBIG;
+                if (memory < 0 && kind >= CHANNEL_QUERY)
+                        return memory;
                 iov[1].iov_len = CHANNEL_PACKET_MAX; /* a part of it is better than silence */
         }
         if (memory >= 0) {
@@ -72,9 +74,13 @@ static int take_text(const char *packet, size_t length, int memory, struct chann
 {
         if (memory >= 0)
                 return memfd_read(memory, CHANNEL_TEXT_MAX, &ret->text, &ret->length);
-        ret->text = strndup(packet, length);
+        ret->text = malloc(length + 1); /* of strndup() a NUL would make less than the length */
+        if (!ret->text)
+                return -ENOMEM;
+        memcpy(ret->text, packet, length);
+        ret->text[length] = '\0';
         ret->length = length;
-        return ret->text ? 0 : -ENOMEM;
+        return 0;
 }
 
 int channel_receive(int fd, struct channel_message *ret)
@@ -91,7 +97,8 @@ int channel_receive(int fd, struct channel_message *ret)
                 .msg_iov = iov,
                 .msg_iovlen = 2,
                 .msg_control = control.bytes,
-                .msg_controllen = sizeof control.bytes,
+                /* Less than the room: the padding is enough for a second one, which would stay. */
+                .msg_controllen = CMSG_LEN(sizeof(int)),
         };
         ssize_t n;
         int r;

@@ -66,7 +66,8 @@ struct channel_message {
 };
 
 /* Any thread; async-signal-safe. Never blocks. 0 or a negative errno (-EAGAIN: the other side does
- * not read). A text for which there is no memory, or that is too long, arrives cut. */
+ * not read). A text for which there is no memory, or that is too long, arrives cut; of the main
+ * process it is not sent, and that is the error. */
 int channel_send(int fd, enum channel_kind kind, const char *text, size_t length);
 
 /* The same from a worker to its main process. Nobody waits for it: a main process that is gone

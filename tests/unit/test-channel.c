@@ -75,6 +75,57 @@ static void test_no_descriptor_left(const int pair[2])
         channel_message_done(&message);
 }
 
+/* What a worker must know whole is not said in part. */
+static void test_nothing_cut_to_workers(const int pair[2])
+{
+        _cleanup_free_ char *text = text_of(CHANNEL_TEXT_MAX + 1);
+        struct channel_message message;
+
+        assert(channel_send(pair[0], CHANNEL_IDENTITIES, text, CHANNEL_TEXT_MAX + 1) == -EFBIG);
+        assert(channel_receive(pair[1], &message) == -EAGAIN);
+}
+
+/* The length is that of the memory, whatever the text holds. */
+static void test_nul(const int pair[2])
+{
+        static const char text[] = "{\0 and more, up to here }";
+        struct channel_message message;
+
+        assert(channel_send(pair[0], CHANNEL_STATUS, text, sizeof text - 1) == 0);
+        assert(channel_receive(pair[1], &message) == 1);
+        assert(message.length == sizeof text - 1);
+        assert(memcmp(message.text, text, sizeof text) == 0);
+        channel_message_done(&message);
+}
+
+/* More than one descriptor with a message: none of them stays. */
+static void test_many_descriptors(const int pair[2])
+{
+        union {
+                char bytes[CMSG_SPACE(8 * sizeof(int))];
+                struct cmsghdr head;
+        } control = { .head = { .cmsg_len = CMSG_LEN(8 * sizeof(int)),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS } };
+        uint32_t kind = CHANNEL_STATUS;
+        struct iovec iov = { &kind, sizeof kind };
+        struct msghdr head = { .msg_iov = &iov,
+                               .msg_iovlen = 1,
+                               .msg_control = control.bytes,
+                               .msg_controllen = sizeof control.bytes };
+        struct channel_message message;
+        int before = dup(0), after;
+
+        (void)close(before);
+        for (size_t i = 0; i < 8; i++)
+                memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &pair[0], sizeof(int));
+        assert(sendmsg(pair[0], &head, 0) == sizeof kind);
+        assert(channel_receive(pair[1], &message) == -EBADF);
+        after = dup(0);
+        assert(after == before);
+        (void)close(after);
+}
+
 /* What is no sealed memory is not read: it could block, or change. */
 static void test_other_descriptors(void)
 {
@@ -106,6 +157,9 @@ int main(void)
         assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
         test_lengths(pair);
         test_no_descriptor_left(pair);
+        test_nothing_cut_to_workers(pair);
+        test_nul(pair);
+        test_many_descriptors(pair);
         test_other_descriptors();
         (void)close(pair[0]);
         assert(channel_receive(pair[1], &message) == 0);
