@@ -404,8 +404,7 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
 
         if (!port->listen)
                 return;
-        if (!listen_is_local(port) && !node_get(port->node, "tls") &&
-            port->authenticate == AUTHENTICATE_OFF && !port->allow_insecure &&
+        if (!listen_is_local(port) && !listen_is_guarded(port) && !node_get(port->node, "tls") &&
             good(port->node, "allow_insecure"))
                 diag_add(diag, listen,
                          "other machines can reach %s, and this port is open to all of them in "
@@ -458,7 +457,7 @@ static int read_metrics(struct conf *conf, struct diag *diag)
                 return r == -EINVAL ? 0 : r;
         listen_parse_access(good(node, "mode"), good(node, "owner"), good(node, "group"), port,
                             diag);
-        if (!listen_is_local(port) && !port->allow_insecure && good(node, "allow_insecure"))
+        if (!listen_is_local(port) && !listen_is_guarded(port) && good(node, "allow_insecure"))
                 diag_add(diag, listen,
                          "other machines could read the metrics at %s; listen on 127.0.0.1, or say "
                          "allow_insecure: true here",

@@ -144,6 +144,11 @@ bool listen_is_local(const struct conf_port *port)
         return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
 }
 
+bool listen_is_guarded(const struct conf_port *port)
+{
+        return port->tls.node || port->authenticate != AUTHENTICATE_OFF || port->allow_insecure;
+}
+
 bool listen_clash(const struct conf_port *a, const struct conf_port *b)
 {
         if (a->kind != b->kind)

@@ -20,5 +20,8 @@ void listen_parse_access(const struct node *mode, const struct node *owner,
 /* Only this machine can reach it. */
 bool listen_is_local(const struct conf_port *port);
 
+/* It is encrypted, asks who calls, or shall be open. */
+bool listen_is_guarded(const struct conf_port *port);
+
 /* Both cannot be open at a time. */
 bool listen_clash(const struct conf_port *a, const struct conf_port *b);

@@ -85,18 +85,21 @@ static void add_epitaph(struct generation *g, const struct process *dead)
 
 static void generation_fail(struct generation *g, struct process *dead)
 {
+        bool told = dead->n_diagnostics > 0;
+
         g->state = GENERATION_FAILED;
         g->exit_status = EX_CONFIG;
-        if (dead->n_diagnostics > 0)
+        if (told)
                 take_diagnostics(g, dead);
-        else if (!g->conf)
+        /* Those that the worker has found as well are said once. */
+        if (!told || g->parsed)
                 add_diag(g, g->diag);
-        else {
+        if (g->identities)
+                add_diag(g, identities_mistakes(g->identities));
+        if (g->conf && !told) {
                 g->exit_status = verdict_of(dead);
                 add_epitaph(g, dead);
         }
-        if (g->identities)
-                add_diag(g, identities_mistakes(g->identities));
         kill_all(g);
 }
 
@@ -439,14 +442,26 @@ int generation_load(struct generation *g)
         r = conf_parse(&g->conf, g->name, g->bytes, g->length, g->diag);
         if (r < 0)
                 return r == -EINVAL ? 0 : r;
+        g->parsed = true;
         return load_identities(g);
 }
 
-static struct socket *find_socket(const struct generation *g, const char *listen)
+static bool has_socket(const struct generation *g, const struct socket *socket)
 {
-        for (size_t i = 0; g && i < g->n_sockets; i++)
-                if (strcmp(g->sockets[i]->listen, listen) == 0)
-                        return g->sockets[i];
+        for (size_t i = 0; i < g->n_sockets; i++)
+                if (g->sockets[i] == socket)
+                        return true;
+        return false;
+}
+
+/* Of the previous generation, to be kept. Several ports may be "any free port". */
+static struct socket *find_socket(const struct generation *g, const struct generation *previous,
+                                  const char *listen)
+{
+        for (size_t i = 0; previous && i < previous->n_sockets; i++)
+                if (strcmp(previous->sockets[i]->listen, listen) == 0 &&
+                    !has_socket(g, previous->sockets[i]))
+                        return previous->sockets[i];
         return NULL;
 }
 
@@ -458,17 +473,23 @@ static struct socket *find_metrics(const struct generation *g, const char *liste
 static int open_socket(struct generation *g, const struct conf_port *port, struct socket *kept,
                        const struct inherited *inherited, struct socket **ret)
 {
+        _cleanup_(socket_unrefp) struct socket *socket = NULL;
         _cleanup_free_ char *why = NULL;
         char *text = NULL;
         int r;
 
         if (kept) {
-                *ret = socket_ref(kept);
+                socket = socket_ref(kept);
+                r = 0;
+        } else {
+                r = socket_open(&socket, port, inherited, &why);
+        }
+        if (r == 0)
+                r = socket_check(socket, port, &why);
+        if (r == 0) {
+                *ret = TAKE_PTR(socket);
                 return 0;
         }
-        r = socket_open(ret, port, inherited, &why);
-        if (r == 0)
-                return 0;
         g->exit_status = EX_UNAVAILABLE;
         if (asprintf(&text, "Cannot listen on %s: %s", port->listen, why ? why : strerror(-r)) > 0)
                 add_reason(g, text);
@@ -486,7 +507,7 @@ static int open_ports(struct generation *g, const struct generation *previous,
         for (size_t i = 0; r == 0 && i < g->conf->n_ports; i++) {
                 const struct conf_port *port = &g->conf->ports[i];
 
-                r = open_socket(g, port, find_socket(previous, port->listen), inherited,
+                r = open_socket(g, port, find_socket(g, previous, port->listen), inherited,
                                 &g->sockets[i]);
                 if (r == 0)
                         g->n_sockets++;

@@ -66,6 +66,7 @@ struct generation {
         char *bytes;
         size_t length;
         struct diag *diag;
+        bool parsed;       /* what is in diag is not in the file itself */
         struct conf *conf; /* NULL: there are mistakes; a worker looks for more of them */
         struct identities_source *identities; /* NULL: the configuration names none */
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */

@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "conf/conf.h"
+#include "conf/listen.h"
 #include "manager/holder.h"
 #include "manager/socket.h"
 
@@ -230,6 +231,33 @@ static int open_inherited(struct socket *s, const char *name, const struct inher
         else
                 (void)inet_format(fd, &s->address);
         return s->address ? 0 : -ENOMEM;
+}
+
+static bool is_reachable(int fd)
+{
+        union inet_address address = {};
+        const struct in6_addr *v6 = &address.v6.sin6_addr;
+        socklen_t length = sizeof address;
+
+        if (getsockname(fd, &address.any, &length) < 0)
+                return true;
+        if (address.any.sa_family == AF_INET)
+                return ntohl(address.v4.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+        return address.any.sa_family == AF_INET6 && !IN6_IS_ADDR_LOOPBACK(v6) &&
+               !(IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+int socket_check(const struct socket *s, const struct conf_port *port, char **ret_why)
+{
+        if (!s->inherited || listen_is_guarded(port) || !is_reachable(s->fd))
+                return 0;
+        return asprintf(ret_why,
+                        "other machines can reach %s, where systemd listens, and it is open to all "
+                        "of them in plain text; a port needs tls or identities there, or "
+                        "allow_insecure: true",
+                        s->address) < 0
+                       ? -ENOMEM
+                       : -EPERM;
 }
 
 static struct unix_access access_of(const struct conf_port *port)

@@ -39,6 +39,9 @@ int socket_open(struct socket **ret, const struct conf_port *port,
                 const struct inherited *inherited, char **ret_why);
 int socket_open_unix(struct socket **ret, const char *path, mode_t mode, char **ret_why);
 
+/* Whether a socket that systemd has opened may be what it is, which shows only now. -EPERM: no. */
+int socket_check(const struct socket *socket, const struct conf_port *port, char **ret_why);
+
 /* A socket that is kept gets the mode, owner and group that its port has now. */
 int socket_set_access(struct socket *socket, const struct conf_port *port, char **ret_why);
 

@@ -370,6 +370,12 @@ def at_the_start():
                  "identities.yaml:7:12: identities[1].allow[0]: expected BRICK or BRICK/METHOD",
                  "bricks[2].options.tipe: unknown key"):
         assert text in check.stderr, (text, check.stderr)
+    os.rename(d.identities, d.identities + ".away")
+    check = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", d.config], env=d.env,
+                           capture_output=True, text=True, timeout=30)
+    eq(check.returncode, 78)
+    for text in ("identities.yaml: No such file or directory", "bricks[2].options.tipe: unknown key"):
+        assert check.stderr.count(text) == 1, (text, check.stderr)
     d.write(BRICKS)
     d.put(entry("web", "allow: [chta, chat]"))
     with d:

@@ -618,15 +618,28 @@ def a_file_that_is_no_socket_is_left_alone():
         assert path.read_text() == "data"
 
 
+def start_with_socket(d, listener):
+    d.configure(ports=["systemd:grpc"])
+    with open(d.log, "wb") as log:
+        d.process = subprocess.Popen(
+            ["/bin/sh", "-c", f"LISTEN_PID=$$ exec {BRICKD} -c {d.file}"], stderr=log,
+            env={**d.environment(), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "grpc"},
+            pass_fds=(3,), preexec_fn=lambda: os.dup2(listener.fileno(), 3))
+
+
+@test
+def a_socket_of_systemd_is_not_open_to_everybody_by_mistake():
+    with socket.create_server(("0.0.0.0", 0)) as listener, Brickd(starts=False) as d:
+        start_with_socket(d, listener)
+        assert d.exit_status() == 69
+        address = f"0.0.0.0:{listener.getsockname()[1]}"
+        d.wait_log(f"Cannot listen on systemd:grpc: other machines can reach {address}")
+
+
 @test
 def sockets_of_systemd():
     with socket.create_server(("127.0.0.1", 0)) as listener, Brickd(starts=False) as d:
-        d.configure(ports=["systemd:grpc"])
-        with open(d.log, "wb") as log:
-            d.process = subprocess.Popen(
-                ["/bin/sh", "-c", f"LISTEN_PID=$$ exec {BRICKD} -c {d.file}"], stderr=log,
-                env={**d.environment(), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "grpc"},
-                pass_fds=(3,), preexec_fn=lambda: os.dup2(listener.fileno(), 3))
+        start_with_socket(d, listener)
         d.wait_notified("READY=1")
         assert d.ask(listener.getsockname()[1])[:3] == [1, 0, 0]
         d.configure()
@@ -1024,6 +1037,14 @@ def status_does_not_wait_for_the_silent():
 def a_long_status_arrives_whole():
     with Brickd("long-status 1000000") as d:
         assert len(d.status()["workers"][0]["status"]["padding"]) == 1000000
+
+
+@test
+def any_free_port_stays_the_same():
+    with Brickd(ports=("127.0.0.1:0", "127.0.0.1:0")) as d:
+        before = [p["address"] for p in d.status()["ports"]]
+        d.reload()
+        assert [p["address"] for p in d.status()["ports"]] == before and len(set(before)) == 2
 
 
 @test
