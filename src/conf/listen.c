@@ -149,12 +149,26 @@ bool listen_is_guarded(const struct conf_port *port)
         return port->tls.node || port->authenticate != AUTHENTICATE_OFF || port->allow_insecure;
 }
 
+static const char *address_of(const struct conf_port *port)
+{
+        return strcmp(port->host, "localhost") == 0 ? "127.0.0.1" : port->host;
+}
+
+/* "::" is every address of both families. */
+static bool covers(const char *all, const char *address)
+{
+        return strcmp(all, address) == 0 || strcmp(all, "::") == 0 ||
+               (strcmp(all, "0.0.0.0") == 0 && !strchr(address, ':'));
+}
+
 bool listen_clash(const struct conf_port *a, const struct conf_port *b)
 {
         if (a->kind != b->kind)
                 return false;
         if (a->kind == LISTEN_INET)
-                return a->port == b->port && a->port != 0 && strcmp(a->host, b->host) == 0;
+                return a->port == b->port && a->port != 0 &&
+                       (covers(address_of(a), address_of(b)) ||
+                        covers(address_of(b), address_of(a)));
         return strcmp(a->path, b->path) == 0;
 }
 

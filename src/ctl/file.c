@@ -37,7 +37,7 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
         r = yaml_parse(doc, bytes, length, diag, &root);
         if (r < 0) {
                 diag_print(diag, stderr);
-                ctl_error(0, "so it does not say where brickd's control socket is; say --control");
+                ctl_error(0, "Where brickd's control socket is cannot be read; say --control");
                 return r;
         }
         control = node_get(root, "control");

@@ -49,8 +49,7 @@ static int make_token(struct token *ret)
         return 0;
 }
 
-/* --- the entry ---------------------------------------------------------------------------------
- */
+/* --- the entry -------------------------------------------------------------------------------- */
 
 /* A duration from now on, or what the file itself takes. */
 static int format_expiry(const char *given, char *buffer, size_t size)
@@ -69,7 +68,7 @@ static int format_expiry(const char *given, char *buffer, size_t size)
         return 0;
 }
 
-static int make_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
+static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
         char expires[64];
@@ -94,24 +93,6 @@ static int make_entry(const struct ctl *ctl, const char *digest, unsigned indent
         return CTL_OK;
 }
 
-/* --- the file ----------------------------------------------------------------------------------
- */
-
-struct edit {
-        const char *path; /* of the file itself, past symbolic links */
-        char *bytes;      /* as it is */
-        size_t length;
-        struct stat st;
-        bool exists;
-        struct identities *identities;
-};
-
-static void edit_done(struct edit *edit)
-{
-        (void)identities_free(edit->identities);
-        free(edit->bytes);
-}
-
 /* What brickd would say of it. */
 static int parse(const char *path, const char *bytes, size_t length, struct identities **ret)
 {
@@ -126,6 +107,41 @@ static int parse(const char *path, const char *bytes, size_t length, struct iden
         if (r < 0)
                 return r == -EINVAL ? EX_CONFIG : ctl_error(EX_OSERR, "Out of memory");
         return CTL_OK;
+}
+
+/* Alone: what is wrong with it is not to be blamed on a line that the file does not have. */
+static int check_entry(const char *entry)
+{
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (asprintf(&text, "identities:\n%s", entry) < 0)
+                return ctl_error(EX_OSERR, "Out of memory");
+        return parse("(new)", text, strlen(text), &identities);
+}
+
+static int make_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
+{
+        int r = write_entry(ctl, digest, indent, ret);
+
+        return r == CTL_OK ? check_entry(*ret) : r;
+}
+
+/* --- the file --------------------------------------------------------------------------------- */
+
+struct edit {
+        const char *path; /* of the file itself, past symbolic links */
+        char *bytes;      /* as it is */
+        size_t length;
+        struct stat st;
+        bool exists;
+        struct identities *identities;
+};
+
+static void edit_done(struct edit *edit)
+{
+        (void)identities_free(edit->identities);
+        free(edit->bytes);
 }
 
 static int open_file(const char *path, struct edit *edit)
@@ -168,11 +184,25 @@ static int check_name(const struct edit *edit, const char *name)
         return CTL_OK;
 }
 
+/* With nothing in it. */
+static bool has_list(const struct edit *edit)
+{
+        static const char key[] = "\nidentities";
+        const size_t n = strlen(key);
+
+        return (edit->length >= n && memcmp(edit->bytes, key + 1, n - 1) == 0) ||
+               (edit->bytes && memmem(edit->bytes, edit->length, key, n));
+}
+
 static int join(const struct edit *edit, const char *entry, char **ret)
 {
         bool empty = !edit->identities || edit->identities->n == 0;
         bool ends = edit->length == 0 || edit->bytes[edit->length - 1] == '\n';
 
+        if (empty && has_list(edit))
+                return ctl_error(CTL_FAILED,
+                                 "%s has an empty list; take the key identities away first",
+                                 edit->path);
         if (asprintf(ret, "%.*s%s%s%s", (int)edit->length, edit->bytes ?: "", ends ? "" : "\n",
                      empty ? "identities:\n" : "", entry) < 0)
                 return ctl_error(EX_OSERR, "Out of memory");
@@ -270,16 +300,10 @@ static int add_to_file(const struct ctl *ctl, const char *path, const struct tok
 /* For whoever keeps the file elsewhere: the entry on standard output, the token apart from it. */
 static int print_entry(const struct ctl *ctl, const struct token *token)
 {
-        _cleanup_(identities_freep) struct identities *identities = NULL;
-        _cleanup_free_ char *entry = NULL, *text = NULL;
-        const struct edit none = {};
+        _cleanup_free_ char *entry = NULL;
         int r;
 
         r = make_entry(ctl, token->digest, 2, &entry);
-        if (r == CTL_OK)
-                r = join(&none, entry, &text);
-        if (r == CTL_OK)
-                r = parse("(new)", text, strlen(text), &identities);
         if (r != CTL_OK)
                 return r;
         fputs(entry, stdout);
@@ -287,8 +311,7 @@ static int print_entry(const struct ctl *ctl, const struct token *token)
         return CTL_OK;
 }
 
-/* --- using one ----------------------------------------------------------------------------------
- */
+/* --- using one -------------------------------------------------------------------------------- */
 
 #define TOKEN_MAX 512
 

@@ -59,8 +59,7 @@ static int read_file(const char *path, struct reading *reading, char **ret_why)
         return parse(path, reading->bytes, reading->length, reading);
 }
 
-/* --- what is said ------------------------------------------------------------------------------
- */
+/* --- what is said ----------------------------------------------------------------------------- */
 
 static void say(enum log_level level, const char *path, const char *what)
 {
@@ -98,8 +97,7 @@ static void warn_of_names(const struct conf *conf, const struct reading *reading
                 say(LOG_LEVEL_WARNING, conf->identities, diag_text(diag, i));
 }
 
-/* --- changes -----------------------------------------------------------------------------------
- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static void take(struct identities_source *source, struct reading *reading)
 {
@@ -152,8 +150,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
         return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
-/* --- making ------------------------------------------------------------------------------------
- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
                           void (*changed)(struct identities_source *source, void *user), void *user,

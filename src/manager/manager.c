@@ -29,7 +29,7 @@ static const char *plural(size_t n)
         return n == 1 ? "" : "s";
 }
 
-/* "2 bricks on 127.0.0.1:50051, unix:/run/x (generation 3, 1 worker, 35 ms)" */
+/* "2 bricks on 127.0.0.1:50051, metrics on unix:/run/x (generation 3, 1 worker, 35 ms)" */
 static int describe_ready(const struct generation *g, uint64_t since, char **ret)
 {
         size_t size;
@@ -40,6 +40,8 @@ static int describe_ready(const struct generation *g, uint64_t since, char **ret
         (void)fprintf(f, "%zu brick%s on ", g->conf->n_bricks, plural(g->conf->n_bricks));
         for (size_t i = 0; i < g->n_sockets; i++)
                 (void)fprintf(f, "%s%s", i > 0 ? ", " : "", g->sockets[i]->address);
+        if (g->metrics)
+                (void)fprintf(f, ", metrics on %s", g->metrics->address);
         (void)fprintf(f, " (generation %u, %zu worker%s, %" PRIu64 " ms)", g->number, g->n_slots,
                       plural(g->n_slots), (uint64_t)((clock_now() - since) / NSEC_PER_MSEC));
         return fclose(f) == 0 ? 0 : -ENOMEM;

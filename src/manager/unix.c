@@ -62,8 +62,7 @@ static int look_at(const char *path, struct unix_file *ret)
         return 0;
 }
 
-/* --- a path that exists ------------------------------------------------------------------------
- */
+/* --- a path that exists ----------------------------------------------------------------------- */
 
 static bool is_dead(const struct address *a, char **ret_holder)
 {
@@ -133,8 +132,7 @@ static int bind_over_dead(int fd, const struct address *a, const char *path, cha
         return bind_address(fd, a);
 }
 
-/* --- the file ----------------------------------------------------------------------------------
- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* Others could put a socket of theirs in its place. In /tmp, where the sticky bit is set, they
  * cannot. */
@@ -200,8 +198,7 @@ int unix_remove(const char *path, const struct unix_file *file)
         return unlink(path) < 0 ? -errno : 0;
 }
 
-/* --- listening ---------------------------------------------------------------------------------
- */
+/* --- listening -------------------------------------------------------------------------------- */
 
 static int prepare_file(const char *path, const struct unix_access *access,
                         struct unix_file *ret_file)

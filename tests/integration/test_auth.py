@@ -466,6 +466,10 @@ def brickctl():
             t.join()
         with open(fresh) as f:
             eq(len(re.findall("- name: n", f.read())), 8)
+        with open(fresh, "w") as f:
+            f.write("# nobody yet\nidentities: []\n")
+        refused = d.ctl("token", "new", "x", "--file", fresh, check=False)
+        assert refused.returncode == 1 and "has an empty list; take the key" in refused.stderr, refused.stderr
         for arguments, message in ((("no name",), "identities[0].name: expected a name"),
                                    (("x", "--allow", "Not/This"), "expected BRICK or BRICK/METHOD"),
                                    (("x", "--expires", "soon"), "--expires: not a time")):

@@ -375,16 +375,22 @@ static void test_clash(void)
                 { "127.0.0.1:0", "127.0.0.1:0", false }, { "127.0.0.1:5", "127.0.0.1:6", false },
                 { "127.0.0.1:5", "127.0.0.2:5", false }, { "unix:/a", "systemd:/a", false },
                 { "unix:@a", "unix:@a", true },          { "unix:@a", "unix:/a", false },
+                { "localhost:5", "127.0.0.1:5", true },  { "0.0.0.0:5", "127.0.0.2:5", true },
+                { "127.0.0.1:5", "[::]:5", true },       { "[::]:5", "[::1]:5", true },
+                { "0.0.0.0:5", "[::]:5", true },         { "0.0.0.0:5", "[::1]:5", false },
+                { "[::]:5", "[::1]:6", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char text[256];
 
-                snprintf(text, sizeof text, "ports:\n  - listen: \"%s\"\n  - listen: \"%s\"\n",
+                snprintf(text, sizeof text,
+                         "ports:\n  - { listen: \"%s\", allow_insecure: true }\n"
+                         "  - { listen: \"%s\", allow_insecure: true }\n",
                          cases[i].a, cases[i].b);
                 expect(text, strlen(text),
                        cases[i].clash
-                               ? "3:13: ports[1].listen: the port on line 2 listens there already\n"
+                               ? "3:15: ports[1].listen: the port on line 2 listens there already\n"
                                : "");
         }
         expect("ports: [{ listen: \"[::]:1\", allow_insecure: true }]\n", 52, "");
