@@ -384,7 +384,8 @@ void bus_listen(struct bus *bus, const char *path)
         _cleanup_free_ char *why = NULL;
         int r;
 
-        if (bus->socket && path && strcmp(bus->socket->path, path) == 0)
+        if (bus->socket && path && strcmp(bus->socket->path, path) == 0 &&
+            !socket_is_lost(bus->socket))
                 return;
         bus->io = sd_event_source_disable_unref(bus->io);
         bus->socket = socket_unref(bus->socket);

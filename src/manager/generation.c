@@ -460,14 +460,16 @@ static struct socket *find_socket(const struct generation *g, const struct gener
 {
         for (size_t i = 0; previous && i < previous->n_sockets; i++)
                 if (strcmp(previous->sockets[i]->listen, listen) == 0 &&
-                    !has_socket(g, previous->sockets[i]))
+                    !socket_is_lost(previous->sockets[i]) && !has_socket(g, previous->sockets[i]))
                         return previous->sockets[i];
         return NULL;
 }
 
 static struct socket *find_metrics(const struct generation *g, const char *listen)
 {
-        return g && g->metrics && strcmp(g->metrics->listen, listen) == 0 ? g->metrics : NULL;
+        if (!g || !g->metrics || strcmp(g->metrics->listen, listen) != 0)
+                return NULL;
+        return socket_is_lost(g->metrics) ? NULL : g->metrics;
 }
 
 static int open_socket(struct generation *g, const struct conf_port *port, struct socket *kept,

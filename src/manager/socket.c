@@ -292,6 +292,12 @@ int socket_open(struct socket **ret, const struct conf_port *port,
         return 0;
 }
 
+bool socket_is_lost(const struct socket *s)
+{
+        return s->path && s->file.inode != 0 &&
+               faccessat(AT_FDCWD, s->path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 int socket_set_access(struct socket *s, const struct conf_port *port, char **ret_why)
 {
         const struct unix_access access = access_of(port);

@@ -42,6 +42,9 @@ int socket_open_unix(struct socket **ret, const char *path, mode_t mode, char **
 /* Whether a socket that systemd has opened may be what it is, which shows only now. -EPERM: no. */
 int socket_check(const struct socket *socket, const struct conf_port *port, char **ret_why);
 
+/* The file of a unix socket has been removed: nobody can connect any more. */
+bool socket_is_lost(const struct socket *socket);
+
 /* A socket that is kept gets the mode, owner and group that its port has now. */
 int socket_set_access(struct socket *socket, const struct conf_port *port, char **ret_why);
 

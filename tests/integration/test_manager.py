@@ -532,6 +532,23 @@ def a_file_that_is_not_ours_keeps_its_mode():
 
 
 @test
+def a_reload_makes_a_removed_file_anew():
+    with Brickd(starts=False) as d:
+        path = d.path / "bricks.sock"
+        configure_port(d, f"listen: unix:{path}")
+        d.start()
+        d.wait_notified("READY=1")
+        path.unlink()
+        d.control.unlink()
+        d.signal(signal.SIGHUP)
+        d.wait_log("Reloaded")
+        assert d.ask(str(path))[0] == 2
+        assert d.status()["generation"] == 2
+        d.stop()
+        assert not path.exists() and not d.control.exists()
+
+
+@test
 def who_may_not_give_the_socket_away_says_so():
     if os.geteuid() != 0:
         return
