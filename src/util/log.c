@@ -138,25 +138,29 @@ static struct log_record *record_make(void *to, enum log_level level, const char
  * than PIPE_BUF is sure not to be mixed with what another writes. */
 static size_t write_at_once(const char *lines, size_t length)
 {
-        const char *end;
+        size_t n = PIPE_BUF;
         struct stat st;
 
         if (length <= PIPE_BUF || (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)))
                 return length;
-        end = memrchr(lines, '\n', PIPE_BUF);
-        if (!end)
-                end = memchr(lines, '\n', length);
-        return end ? (size_t)(end + 1 - lines) : length;
+        while (n > 0 && lines[n - 1] != '\n')
+                n--;
+        if (n == 0) /* one line that is longer */
+                while (n < length && lines[n++] != '\n')
+                        ;
+        return n;
 }
 
 static void write_all(const char *bytes, size_t length)
 {
-        while (length > 0) {
-                ssize_t n = write(STDERR_FILENO, bytes, write_at_once(bytes, length));
+        size_t done = 0;
+
+        while (done < length) {
+                const char *rest = &bytes[done];
+                ssize_t n = write(STDERR_FILENO, rest, write_at_once(rest, length - done));
 
                 if (n >= 0) {
-                        bytes += n;
-                        length -= (size_t)n;
+                        done += (size_t)n;
                 } else if (errno == EAGAIN) {
                         struct pollfd pollfd = { .fd = STDERR_FILENO, .events = POLLOUT };
 

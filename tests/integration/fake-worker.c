@@ -206,7 +206,7 @@ static void answer_at_length(size_t length)
 
 static void answer(void)
 {
-        char text[128];
+        char text[sizeof self.levels + 64];
         long number;
 
         if (told("silent\n", NULL) ||
