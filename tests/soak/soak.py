@@ -84,7 +84,8 @@ class Client:
             request.SerializeToString(), timeout=20))
 
     def stream(self, name="echo", pause=0.0, cancel=False):
-        request = llm_pb2.LLMRequest(prompt="x", max_tokens=self.random.randint(1, 200))
+        # one that is to be cancelled must not end first
+        request = llm_pb2.LLMRequest(prompt="x", max_tokens=self.random.randint(100 if cancel else 1, 200))
 
         def run():
             rpc = self.channel.unary_stream(STREAM)(request.SerializeToString(), timeout=60, metadata=brick(name))
@@ -178,7 +179,10 @@ class Disturbance(threading.Thread):
             self.reloads += 1
             workers = self.daemon_.workers()
             if time.monotonic() >= next_kill and workers:
-                os.kill(random.choice(workers), random.choice((signal.SIGKILL, signal.SIGSEGV)))
+                try:
+                    os.kill(random.choice(workers), random.choice((signal.SIGKILL, signal.SIGSEGV)))
+                except ProcessLookupError:
+                    continue  # a retired one, which has gone meanwhile
                 self.kills += 1
                 next_kill = time.monotonic() + KILL_EVERY
 
