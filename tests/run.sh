@@ -36,7 +36,8 @@ build() {
 		tail -n 30 "$dir.log"
 		return
 	}
-	meson test -C "$dir" --no-rebuild --num-processes "$jobs" "$@"
+	# most tests wait more than they work
+	meson test -C "$dir" --no-rebuild --num-processes $((jobs * 2)) "$@"
 }
 
 mkdir -p build
