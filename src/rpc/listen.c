@@ -38,6 +38,8 @@ static atomic_bool paused;
 static _Thread_local int adopt_next = -1;
 static _Thread_local struct listener adopt_as;
 
+static _Thread_local struct peer_key accepted;
+
 /* A descriptor kept to be given up when the table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1;
@@ -89,6 +91,11 @@ void listen_wait(int fd, int epoll, const struct epoll_event *event)
                 return;
         listeners[kind - FD_LISTENER].epoll = epoll;
         listeners[kind - FD_LISTENER].event = *event;
+}
+
+const struct peer_key *listen_accepted(void)
+{
+        return accepted.listener ? &accepted : NULL;
 }
 
 void listen_pause(void)
@@ -214,6 +221,7 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                     connection_add(connection, listener, (struct sockaddr *)address)) {
                         set_kind(connection, FD_CONNECTION);
                         gather_open(connection);
+                        accepted = connection_of(connection)->inspect.peer;
                         return connection;
                 }
                 if (connection >= 0)

@@ -13,6 +13,7 @@
 
 struct conf_port;
 struct epoll_event;
+struct peer_key;
 struct stats_port;
 
 /*
@@ -35,3 +36,6 @@ unsigned listen_connections(void);
 /* For receive.c: the core is about to wait for a descriptor, which may be an adopted socket.
  * [any] */
 void listen_wait(int fd, int epoll, const struct epoll_event *event);
+
+/* For decrypt.c: of whom the connection is that this thread has accepted last; NULL: none. */
+const struct peer_key *listen_accepted(void);

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+
+/*
+ * What the connections of listen.h receive. gRPC core reads from a connection for as long as
+ * something comes, and does nothing else meanwhile: one client that sends calls faster than they
+ * can be begun holds up all others, while memory fills with calls that nobody has been told of.
+ * This file defines recvmsg() and epoll_ctl() in the executable, in front of libc's: connections
+ * take turns, and one whose client breaks the limits is closed.
+ */
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -7,7 +16,6 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
-#include "rpc/receive.h"
 
 /* Bytes that the core may read from a connection before others have their turn. */
 #define TURN ((size_t)16 * 1024)
@@ -20,10 +28,6 @@ static ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 static int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
         return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
-}
-
-void receive_init(void)
-{
 }
 
 /*

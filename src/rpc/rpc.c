@@ -13,9 +13,9 @@
 #include "module/instance.h"
 #include "rpc/builtin.h"
 #include "rpc/certificate.h"
+#include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
-#include "rpc/receive.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
 #include "util/clock.h"
@@ -272,13 +272,12 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
                 log_warning("libgrpc is version %s; brickd is made for %s", grpc_version_string(),
                             CORE_VERSION);
-        receive_init();
         grpc_init();
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
-        if (!rpc->ports)
+        if (!rpc->ports || !decrypt_init())
                 return -ENOMEM;
         r = builtin_new(&rpc->builtin, conf, stats, auth);
         if (r < 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """HTTP/2 as an attacker speaks it: frames made by hand, on a bare socket, with nobody to object."""
 import socket
+import ssl
 import struct
 import threading
 
@@ -47,15 +48,19 @@ CANCEL = struct.pack(">I", 8)
 
 
 class Connection:
-    """A socket that has said its preface; `source`: the address that it comes from."""
+    """A socket that has said its preface; `source`: the address that it comes from; `tls`: it is encrypted."""
 
-    def __init__(self, port, source="127.0.0.1", preface=PREFACE + SETTINGS_FRAME, receive_buffer=None):
+    def __init__(self, port, source="127.0.0.1", preface=PREFACE + SETTINGS_FRAME, receive_buffer=None, tls=False):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.bind((source, 0))
         self.socket.settimeout(10)
         self.socket.connect(("127.0.0.1", port))
+        if tls:
+            context = ssl._create_unverified_context()
+            context.set_alpn_protocols(["h2"])
+            self.socket = context.wrap_socket(self.socket)
         self.send(preface)
 
     def send(self, data):

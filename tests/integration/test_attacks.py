@@ -16,9 +16,10 @@ import zlib
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for
+from harness import BUILD, Brickd, call, eq, free_port, generate_stubs, main, path, temp_dir, test, wait_for
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
                    SETTINGS, SETTINGS_FRAME, WINDOW_UPDATE, Connection, frame, header, message, request)
+from pki import Authority
 
 generate_stubs()
 from protocols.grpc.llm import llm_pb2  # noqa: E402
@@ -67,8 +68,12 @@ class Stage:
 
     def __init__(self):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-        self.daemon = Brickd(BRICKS, extra="log: { access: off }",
-                             port_extra=f"    limits: {{ connections: {max(10000, CONNECTIONS)} }}").start()
+        authority, self.tls_port = Authority(temp_dir() + "/ca"), free_port()
+        authority.issue("server")
+        self.daemon = Brickd(BRICKS, extra="log: { access: off }", port_extra=f"""\
+    limits: {{ connections: {max(10000, CONNECTIONS)} }}
+  - listen: "127.0.0.1:{self.tls_port}"
+    tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}""").start()
         self.port = self.daemon.port
         self.bystander = Bystander(self.daemon)
         self.worker = self.daemon.workers()[0]
@@ -142,20 +147,23 @@ def together(count, function):
 ACKNOWLEDGED = PREFACE + SETTINGS_FRAME + frame(SETTINGS, ACK)
 
 
-def flood(s, make, count=4, preface=ACKNOWLEDGED):
-    """So many connections that send, for a while, what make(n) gives for the n-th time, and read what comes; a connection
-    that is closed is made again. How many were."""
+def flood(s, make, count=4, preface=ACKNOWLEDGED, tls=False):
+    """So many connections that send, for a while, what make(n) gives for the n-th time, and read what comes, but not through
+    TLS; a connection that is closed is made again. How many were."""
     closed = []
 
+    def connect():
+        return Connection(s.tls_port, preface=preface, tls=True) if tls else Connection(s.port, preface=preface).read_all()
+
     def run(i):
-        connection, serial = Connection(s.port, preface=preface).read_all(), 0
+        connection, serial = connect(), 0
 
         def step():
             nonlocal connection, serial
             if not connection.send(make(serial)):
                 closed.append(i)
                 connection.close()
-                connection, serial = Connection(s.port, preface=preface).read_all(), -1
+                connection, serial = connect(), -1
             serial += 1
             return True
         for_a_while(step)
@@ -237,6 +245,11 @@ def huge_headers(s):
 
 
 @attack(40 * MIB)
+def huge_headers_through_tls(s):
+    return flood(s, lambda n: frame(CONTINUATION if n else HEADERS, 0, 1, header(b"x-%d" % n, b"v" * 16000)), tls=True)
+
+
+@attack(40 * MIB)
 def headers_in_a_frame_of_many_megabytes(s):
     head = frame(HEADERS, 0, 1)
     return flood(s, lambda n: b"\xff\xff\xff" + head[3:] if n == 0 else header(b"x", b"v" * 16000))
@@ -262,6 +275,13 @@ def rapid_reset(s):
     def one(stream):
         return frame(HEADERS, END_HEADERS, stream, REQUEST) + frame(RST_STREAM, 0, stream, CANCEL)
     return flood(s, lambda n: streams(n, one))
+
+
+@attack(40 * MIB)
+def rapid_reset_through_tls(s):
+    def one(stream):
+        return frame(HEADERS, END_HEADERS, stream, REQUEST) + frame(RST_STREAM, 0, stream, CANCEL)
+    return flood(s, lambda n: streams(n, one), tls=True)
 
 
 @attack(40 * MIB)

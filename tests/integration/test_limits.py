@@ -7,7 +7,11 @@ import time
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for
+from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
+
+from http2 import (ACK, CANCEL, CONTINUATION, END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, SETTINGS_FRAME,
+                   Connection, frame, header, request)
+from pki import Authority
 
 generate_stubs()
 from protocols.grpc.llm import llm_pb2  # noqa: E402
@@ -154,6 +158,50 @@ def a_dead_connection_is_found():
         while s.recv(1000):
             pass
         assert 1.5 < time.monotonic() - start < 6, time.monotonic() - start
+
+
+def headers_without_end(c):
+    c.send(frame(HEADERS, 0, 1, request(UNARY)))
+    while c.send(frame(CONTINUATION, 0, 1, header(b"x", b"v" * 1000))):
+        pass
+
+
+def one_by_one(c, what):
+    for i in range(300):
+        c.send(what(1 + 2 * i))
+
+
+def calls_and_resets(c):
+    c.send(frame(SETTINGS, ACK))
+    one_by_one(c, lambda stream: frame(HEADERS, END_HEADERS, stream, request(UNARY)) + frame(RST_STREAM, 0, stream, CANCEL))
+
+
+def calls_without_settings(c):
+    one_by_one(c, lambda stream: frame(HEADERS, END_HEADERS, stream, request(UNARY)))
+
+
+def what_is_sent_has_limits(more, tls):
+    for attack, why in ((headers_without_end, "headers far above limits.metadata"),
+                        (calls_and_resets, "faster than limits.resets"),
+                        (calls_without_settings, "without regard to the settings")):
+        with daemon("{ resets: 100 }", more) as d:
+            c = Connection(d.port, preface=PREFACE + SETTINGS_FRAME, tls=tls)
+            attack(c)
+            assert c.is_closed(5), why
+            wait_for(f"'{why}' in the log", lambda: "Closed a connection of 127.0.0.1" in d.log() and why in d.log(), 5)
+
+
+@test
+def what_is_sent_in_plain_text_has_limits():
+    what_is_sent_has_limits("", False)
+
+
+@test
+def what_is_sent_through_tls_has_limits():
+    authority = Authority(temp_dir() + "/ca")
+    authority.issue("server")
+    what_is_sent_has_limits(f"    tls: {{ certificate: {authority.path('server.pem')}, "
+                            f"key: {{ file: {authority.path('server.key')} }} }}", True)
 
 
 main()

@@ -35,7 +35,7 @@ FILES = {
 LIBRARIES = {
     "yaml.h": ["conf/yaml.c"],
     "grpc/": ["rpc/", "ctl/"],
-    "openssl/": ["rpc/certificate.c", "rpc/auth.c", "ctl/token.c"],
+    "openssl/": ["rpc/certificate.c", "rpc/auth.c", "rpc/decrypt.c", "ctl/token.c"],
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],

@@ -20,7 +20,6 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
-#include "rpc/receive.h"
 #include "util/clock.h"
 
 /* The functions of libc that rpc/gather.c stands in front of, called as gRPC core calls them. */
@@ -634,7 +633,6 @@ static void test_goaway(void)
 
 int main(void)
 {
-        receive_init();
         listener_new();
         epoll = epoll_create1(EPOLL_CLOEXEC);
         assert(epoll >= 0);

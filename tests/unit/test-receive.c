@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
-#include "rpc/receive.h"
 
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
 
@@ -149,7 +148,6 @@ static void test_refused(void)
 
 int main(void)
 {
-        receive_init();
         for (size_t i = 0; i < TOTAL; i++)
                 sent[i] = (char)(i * 7 + i / 251);
         test_turns(8192);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the clients of TLS send, inspected once it is plain text. This file defines SSL_read() in
+ * the executable, in front of OpenSSL's.
+ */
+
+#include <stdbool.h>
+
+/* Once, before the core makes its first connection. False: out of memory. */
+bool decrypt_init(void);
