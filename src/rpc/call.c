@@ -28,8 +28,10 @@
 /* The same for the error that a status stands for. */
 #define STATUS_DETAILS_MAX 3072
 
-/* Most messages that become one. */
+/* Most messages that become one, and the largest of them: what they make together must not be more
+ * than a client takes, each of whose messages it would have taken. */
 #define MERGE_MAX 64
+#define MERGE_SIZE_MAX 4096
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -286,7 +288,7 @@ static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool
 
 static bool can_merge(const struct reply *reply)
 {
-        return reply && ((const struct rpc_reply *)reply)->good;
+        return reply && reply->size <= MERGE_SIZE_MAX && ((const struct rpc_reply *)reply)->good;
 }
 
 /* Lock held. The reply that `first` and those behind it make together. */

@@ -317,19 +317,6 @@ static void note_write(struct gather *g, const struct msghdr *message, ssize_t w
                 tell_goaway(g);
 }
 
-static void flush_if_late(void)
-{
-        uint64_t now;
-
-        if (!mine.list)
-                return;
-        now = clock_now();
-        if (now - mine.since < longest)
-                return;
-        gather_flush();
-        mine.since = now;
-}
-
 __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
                                                        int flags)
 {
@@ -342,8 +329,6 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
         n = write_message(g, message, flags);
         note_write(g, message, n);
         (void)pthread_mutex_unlock(&g->lock);
-        if (n >= 0)
-                flush_if_late();
         return n;
 }
 
@@ -435,9 +420,24 @@ void gather_begin(void)
                 mine.since = clock_now();
 }
 
+/* Also after work that has written nothing: there may be much of it before the next wait. */
+static void flush_if_late(void)
+{
+        uint64_t now;
+
+        if (!mine.list)
+                return;
+        now = clock_now();
+        if (now - mine.since < longest)
+                return;
+        gather_flush();
+        mine.since = now;
+}
+
 void gather_end(void)
 {
         mine.holding = false;
+        flush_if_late();
 }
 
 bool gather_held(void)

@@ -23,8 +23,8 @@ struct epoll_event;
 
 /*
  * Holds back from now on; without, every write goes straight to the kernel. When the polling thread
- * has worked through one burst for so many ns, each further write sends what is held. [main, before
- * the polling thread runs]
+ * has worked through one burst for so many ns, what is held leaves at each gather_end(). [main,
+ * before the polling thread runs]
  */
 void gather_enable(uint64_t longest);
 

@@ -231,6 +231,16 @@ static void test_late(void)
         gather_end();
         must_read(pair.peer, "earlylate");
         assert(!gather_held());
+
+        be_busy(); /* nor does what it holds wait for another write */
+        gather_begin();
+        must_write(pair.fd, "alone");
+        gather_end();
+        (void)usleep(2000);
+        gather_begin();
+        gather_end();
+        must_read(pair.peer, "alone");
+        assert(!gather_held());
         gather_enable(60 * NSEC_PER_SEC);
         pair_done(&pair);
 }
