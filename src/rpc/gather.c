@@ -23,7 +23,8 @@
 /* The core hands the kernel at most so many pieces at once: after so many, a write may go on. */
 #define CORE_IOVEC_MAX 260
 
-/* Marks an event of a connection: the rest is its descriptor. No pointer has this bit. */
+/* Marks an event of a connection: the rest is its descriptor. No pointer has this bit; but a
+ * brick's event loop may put anything in the events of an epoll of its own. */
 #define EVENT_MARK (UINT64_C(1) << 63)
 
 /* Length 8, type 7, stream 0; no stream is refused, NO_ERROR. */
@@ -42,6 +43,7 @@ struct buffer {
  */
 struct gather {
         int fd;
+        atomic_int epoll;      /* where the core waits for it */
         _Atomic uint64_t data; /* what the core wants to see in its events */
         atomic_bool open;      /* the number is a connection's */
         atomic_bool held;      /* bytes are; changes with the lock held */
@@ -343,14 +345,23 @@ static bool take_over(struct gather *g)
         return over;
 }
 
-void gather_mark(int fd, struct epoll_event *event)
+void gather_mark(int fd, int epoll, struct epoll_event *event)
 {
         struct gather *g = gather_of(fd);
 
         if (!g)
                 return;
+        atomic_store_explicit(&g->epoll, epoll, memory_order_relaxed);
         atomic_store_explicit(&g->data, event->data.u64, memory_order_relaxed);
         event->data.u64 = EVENT_MARK | (uint64_t)fd;
+}
+
+/* The connection whose event this is; NULL: it is of something else. */
+static struct gather *marked(int epoll, uint64_t data)
+{
+        struct gather *g = data & EVENT_MARK ? record_of((int)(data & ~EVENT_MARK)) : NULL;
+
+        return g && atomic_load_explicit(&g->epoll, memory_order_relaxed) == epoll ? g : NULL;
 }
 
 /* True: the event is for the core, too. */
@@ -371,20 +382,18 @@ static bool on_event(struct gather *g)
         return !closed;
 }
 
-static int give_events(struct epoll_event *events, int n)
+static int give_events(int epoll, struct epoll_event *events, int n)
 {
         int given = 0;
 
         for (int i = 0; i < n; i++) {
                 struct epoll_event event = events[i];
+                struct gather *g = marked(epoll, event.data.u64);
 
-                if (event.data.u64 & EVENT_MARK) {
-                        struct gather *g = record_of((int)(event.data.u64 & ~EVENT_MARK));
-
-                        if (!on_event(g))
-                                continue;
+                if (g && !on_event(g))
+                        continue;
+                if (g)
                         event.data.u64 = atomic_load_explicit(&g->data, memory_order_relaxed);
-                }
                 events[given++] = event;
         }
         return given;
@@ -403,7 +412,7 @@ __attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_ev
         n = epoll_pwait(epoll, events, max, timeout, NULL); /* epoll_wait() by another name */
         if (mine.since)
                 mine.since = clock_now();
-        return n > 0 ? give_events(events, n) : n;
+        return n > 0 ? give_events(epoll, events, n) : n;
 }
 
 /* --- the polling thread ---------------------------------------------------------------------- */

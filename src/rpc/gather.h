@@ -60,10 +60,11 @@ bool gather_shutdown(int fd);
 bool gather_close(int fd);
 
 /*
- * For receive.c: the core is about to wait for this event of a connection. It is marked as one, so
- * that epoll_wait() knows whose it is, and puts back there what the core wants to see. [any]
+ * For receive.c: the core is about to wait, at epoll, for this event of a connection. It is marked
+ * as one, so that epoll_wait() knows whose it is, and puts back there what the core wants to see.
+ * [any]
  */
-void gather_mark(int fd, struct epoll_event *event);
+void gather_mark(int fd, int epoll, struct epoll_event *event);
 
 /* For receive.c: the peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
 void gather_greeted(int fd);

@@ -142,6 +142,6 @@ __attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
                 return sys_epoll_ctl(epoll, op, fd, event);
         connection->epoll = epoll;
         connection->event = *event;
-        gather_mark(fd, &connection->event);
+        gather_mark(fd, epoll, &connection->event);
         return sys_epoll_ctl(epoll, op, fd, &connection->event);
 }

@@ -288,6 +288,30 @@ static void test_others(void)
         (void)close(fds[1]);
 }
 
+/* Nor is an epoll of a brick's: what it puts in its events comes back, whatever it is. */
+static void test_other_epoll(void)
+{
+        struct epoll_event event = { .events = EPOLLIN }, got;
+        int own = epoll_create1(EPOLL_CLOEXEC), fds[2];
+        struct pair pair = pair_new();
+        const uint64_t marks[] = { UINT64_MAX, UINT64_C(1) << 63,
+                                   UINT64_C(1) << 63 | (uint64_t)pair.fd };
+
+        assert(own >= 0 && pipe(fds) == 0 && write(fds[1], "x", 1) == 1);
+        event.data.u64 = 0;
+        assert(epoll_ctl(own, EPOLL_CTL_ADD, fds[0], &event) == 0);
+        for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+                event.data.u64 = marks[i];
+                assert(epoll_ctl(own, EPOLL_CTL_MOD, fds[0], &event) == 0);
+                assert(epoll_wait(own, &got, 1, 1000) == 1);
+                assert(got.data.u64 == marks[i]);
+        }
+        (void)close(own);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        pair_done(&pair);
+}
+
 /* --- a peer that does not read ------------------------------------------------------------------
  */
 
@@ -653,6 +677,7 @@ int main(void)
         test_late();
         test_large();
         test_others();
+        test_other_epoll();
         test_full();
         test_other_waits();
         test_last_bytes(false);
