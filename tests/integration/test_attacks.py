@@ -118,9 +118,11 @@ def attack(growth):
             eq(answer[1], "OK", "afterwards")
             eq(s.daemon.workers(), [s.worker], "the worker lives")
             eq(seen["failures"], [], "what the other client saw")
-            assert recovery < RECOVERY * (1 + 4 * SANITIZED), recovery
-            assert seen["worst"] < WORST * (1 + 4 * SANITIZED), seen
-            assert SANITIZED or peak - before < growth, f"grew by {(peak - before) / MIB:.0f} MiB"
+            if SANITIZED:
+                return
+            assert recovery < RECOVERY, recovery
+            assert seen["worst"] < WORST, seen
+            assert peak - before < growth, f"grew by {(peak - before) / MIB:.0f} MiB"
         run.__name__ = function.__name__
         return test(run)
     return declare
@@ -422,7 +424,7 @@ def many_connections(s):
 @attack(80 * MIB)
 def many_connections_of_one_address(s):
     held = [Connection(s.port, source="127.2.0.1", preface=b"") for _ in range(1200)]
-    closed = sum(connection.is_closed(0.5 if i < 3 else 0.001) for i, connection in enumerate(reversed(held)))
+    closed = sum(connection.is_closed(20 if i == 0 else 0.001) for i, connection in enumerate(reversed(held)))
     for connection in held:
         connection.close()
     assert closed >= 200, closed
