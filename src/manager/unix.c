@@ -54,6 +54,7 @@ static int look_at(const char *path, struct unix_file *ret)
 {
         struct stat st;
 
+        *ret = (struct unix_file){};
         if (lstat(path, &st) < 0)
                 return -errno;
         if (!S_ISSOCK(st.st_mode))
