@@ -440,11 +440,11 @@ def stop_when_the_grace_is_over():
 
 @test
 def stop_when_idle_is_at_once():
-    with Brickd(brick_list("contract")) as idle:
+    with Brickd(brick_list("contract"), extra="drain: { grace: 15s }") as idle:
         eq(call(idle.channel(), path("LLM", "Unary"), b"")[1], "OK")
         status, took = idle.stop()
         eq(status, 0)
-        assert took < 1.5, took
+        assert took < 7, took  # a sanitizer looks for leaks at the end
 
 
 @test
