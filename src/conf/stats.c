@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "conf/stats.h"
+#include "util/memfd.h"
 #include "util/utf8.h"
 
 #define MSEC UINT64_C(1000000)
@@ -105,15 +106,10 @@ int stats_create(size_t n_bricks, size_t n_ports)
         static const uint64_t layout = STATS_LAYOUT;
         _cleanup_close_ int fd = -EBADF;
 
-        fd = memfd_create("brickd-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        fd = memfd_share("brickd-stats", size_of(n_bricks, n_ports));
         if (fd < 0)
-                return -errno;
-        if (ftruncate(fd, (off_t)size_of(n_bricks, n_ports)) < 0)
-                return -errno;
+                return fd;
         if (pwrite(fd, &layout, sizeof layout, offsetof(struct stats_head, layout)) < 0)
-                return -errno;
-        /* Who could make it smaller could make the main process fault. */
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }

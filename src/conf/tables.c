@@ -10,6 +10,22 @@
 #define GIB (INT64_C(1) << 30)
 #define LOG_LEVELS "error|warning|notice|info|debug"
 
+/* Of whatever may listen on a unix socket. */
+#define UNIX_SOCKET_OPTIONS                                                                       \
+        { .name = "mode",                                                                         \
+          .type = OPTION_STRING,                                                                  \
+          .pattern = "^0?[0-7]{3}$",                                                              \
+          .expected = "an octal mode such as 0660",                                               \
+          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, " \
+                  "else 0600" },                                                                  \
+                { .name = "owner",                                                                \
+                  .type = OPTION_STRING,                                                          \
+                  .help = "owner of the file of a unix socket: a user's name or number" },        \
+        {                                                                                         \
+                .name = "group", .type = OPTION_STRING,                                           \
+                .help = "group of the file of a unix socket: a group's name or number"            \
+        }
+
 static const struct option_spec port_keepalive[] = {
         { .name = "time",
           .type = OPTION_DURATION,
@@ -146,18 +162,7 @@ static const struct option_spec ports[] = {
           .flags = OPTION_REQUIRED,
           .help = "host:port, unix:/path, unix:@name, or systemd:NAME for a socket that systemd "
                   "passes; port 0 is any free port" },
-        { .name = "mode",
-          .type = OPTION_STRING,
-          .pattern = "^0?[0-7]{3}$",
-          .expected = "an octal mode such as 0660",
-          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, "
-                  "else 0600" },
-        { .name = "owner",
-          .type = OPTION_STRING,
-          .help = "owner of the file of a unix socket: a user's name or number" },
-        { .name = "group",
-          .type = OPTION_STRING,
-          .help = "group of the file of a unix socket: a group's name or number" },
+        UNIX_SOCKET_OPTIONS,
         { .name = "bricks",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
@@ -348,18 +353,7 @@ static const struct option_spec metrics[] = {
           .help = "host:port, unix:/path, unix:@name or systemd:NAME to answer HTTP at: /metrics "
                   "for "
                   "Prometheus, /livez, /readyz; null: nowhere" },
-        { .name = "mode",
-          .type = OPTION_STRING,
-          .pattern = "^0?[0-7]{3}$",
-          .expected = "an octal mode such as 0660",
-          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, "
-                  "else 0600" },
-        { .name = "owner",
-          .type = OPTION_STRING,
-          .help = "owner of the file of a unix socket: a user's name or number" },
-        { .name = "group",
-          .type = OPTION_STRING,
-          .help = "group of the file of a unix socket: a group's name or number" },
+        UNIX_SOCKET_OPTIONS,
         { .name = "allow_insecure",
           .type = OPTION_BOOL,
           .fallback = "false",

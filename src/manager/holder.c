@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
@@ -9,12 +8,6 @@
 #include "util/cleanup.h"
 
 #define TCP_STATE_LISTEN 0x0A
-
-static void closedirp(DIR **dir)
-{
-        if (*dir)
-                (void)closedir(*dir);
-}
 
 int holder_by_pid(pid_t pid, char **ret)
 {
@@ -36,7 +29,7 @@ int holder_by_pid(pid_t pid, char **ret)
 
 static bool process_has(const char *pid, const char *link)
 {
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         const struct dirent *entry;
         char path[300], target[64];
 
@@ -58,7 +51,7 @@ static bool process_has(const char *pid, const char *link)
 
 static int holder_of_inode(unsigned long inode, char **ret)
 {
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         const struct dirent *entry;
         char link[64];
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,15 +6,9 @@
 #include "manager/proc.h"
 #include "util/cleanup.h"
 
-static void closedirp(DIR **dir)
-{
-        if (*dir)
-                (void)closedir(*dir);
-}
-
 static int count_fds(pid_t pid, unsigned *ret)
 {
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         unsigned n = 0;
         char path[64];
 

@@ -3,17 +3,11 @@
 #include <string.h>
 
 #include "rpc/errors.h"
+#include "rpc/wire.h"
 #include "util/cleanup.h"
 
 /* --- protobuf ----------------------------------------------------------------------------------
  */
-
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
-
-static uint64_t tag_of(uint32_t field, unsigned wire_type)
-{
-        return (uint64_t)field << 3 | wire_type;
-}
 
 static size_t varint_size(uint64_t value)
 {
@@ -24,19 +18,11 @@ static size_t varint_size(uint64_t value)
         return n;
 }
 
-static char *put_varint(char *p, uint64_t value)
-{
-        for (; value > 0x7f; value >>= 7)
-                *p++ = (char)((value & 0x7f) | 0x80);
-        *p++ = (char)value;
-        return p;
-}
-
 /* int32 of protobuf: a negative one has ten bytes. */
 static size_t int32_size(uint32_t field, int32_t value)
 {
         return value == 0 ? 0
-                          : varint_size(tag_of(field, WIRE_VARINT)) +
+                          : varint_size(wire_tag(field, WIRE_PUT_VARINT)) +
                                     varint_size((uint64_t)(int64_t)value);
 }
 
@@ -44,19 +30,13 @@ static char *put_int32(char *p, uint32_t field, int32_t value)
 {
         if (value == 0)
                 return p;
-        p = put_varint(p, tag_of(field, WIRE_VARINT));
-        return put_varint(p, (uint64_t)(int64_t)value);
+        p = wire_put_varint(p, wire_tag(field, WIRE_PUT_VARINT));
+        return wire_put_varint(p, (uint64_t)(int64_t)value);
 }
 
 static size_t head_size(uint32_t field, size_t length)
 {
-        return varint_size(tag_of(field, WIRE_BYTES)) + varint_size(length);
-}
-
-static char *put_head(char *p, uint32_t field, size_t length)
-{
-        p = put_varint(p, tag_of(field, WIRE_BYTES));
-        return put_varint(p, length);
+        return varint_size(wire_tag(field, WIRE_PUT_BYTES)) + varint_size(length);
 }
 
 static size_t string_size(uint32_t field, struct brick_str s)
@@ -68,7 +48,7 @@ static char *put_string(char *p, uint32_t field, struct brick_str s)
 {
         if (s.len == 0)
                 return p;
-        p = put_head(p, field, s.len);
+        p = wire_put_head(p, field, s.len);
         memcpy(p, s.ptr, s.len);
         return p + s.len;
 }
@@ -98,7 +78,7 @@ size_t errors_field_size(uint32_t error_field, const struct outcome *outcome)
 
 void errors_put_field(char *p, uint32_t error_field, const struct outcome *outcome)
 {
-        p = put_head(p, error_field, detail_size(outcome));
+        p = wire_put_head(p, error_field, detail_size(outcome));
         (void)put_detail(p, outcome);
 }
 
@@ -126,9 +106,9 @@ void errors_put_details(char *p, unsigned status, const struct outcome *outcome)
 {
         p = put_int32(p, 1, (int32_t)status);
         p = put_string(p, 2, outcome->message);
-        p = put_head(p, 3, any_size(outcome));
+        p = wire_put_head(p, 3, any_size(outcome));
         p = put_string(p, 1, brick_str(type_url));
-        p = put_head(p, 2, detail_size(outcome));
+        p = wire_put_head(p, 2, detail_size(outcome));
         (void)put_detail(p, outcome);
 }
 

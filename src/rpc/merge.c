@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdint.h>
 #include <string.h>
 
 #include "rpc/merge.h"
 #include "rpc/validate.h"
+#include "rpc/wire.h"
 
 #define TEXT_FIELD 1
 
@@ -13,18 +13,6 @@ static struct brick_str text_of(const struct brick_bytes *piece)
 
         text.ptr = validate_find_string(piece->ptr, piece->len, TEXT_FIELD, &text.len);
         return text;
-}
-
-/* The tag and the length of the text; nothing for an empty one. */
-static char *put_head(char *to, size_t length)
-{
-        if (length == 0)
-                return to;
-        *to++ = TEXT_FIELD << 3 | 2;
-        for (; length > 0x7f; length >>= 7)
-                *to++ = (char)((length & 0x7f) | 0x80);
-        *to++ = (char)length;
-        return to;
 }
 
 static char *put(char *to, const void *bytes, size_t length)
@@ -51,7 +39,8 @@ size_t merge_replies(char *to, const struct brick_bytes *pieces, size_t n)
 
         for (size_t i = 0; i < n; i++)
                 length += text_of(&pieces[i]).len;
-        to = put_head(to, length);
+        if (length > 0)
+                to = wire_put_head(to, TEXT_FIELD, length);
         for (size_t i = 0; i < n; i++) {
                 struct brick_str text = text_of(&pieces[i]);
 

@@ -3,6 +3,7 @@
 
 /* Ownership by scope: what a variable holds is released when the variable goes out of scope. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,8 +67,15 @@ static inline void fclosep(FILE **f)
                 (void)fclose(*f);
 }
 
+static inline void closedirp(DIR **dir)
+{
+        if (*dir)
+                (void)closedir(*dir);
+}
+
 #define _cleanup_free_ _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(close_fdp)
 #define _cleanup_fclose_ _cleanup_(fclosep)
+#define _cleanup_closedir_ _cleanup_(closedirp)
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))

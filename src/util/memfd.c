@@ -6,7 +6,8 @@
 #include "util/cleanup.h"
 #include "util/memfd.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS (SIZE_SEALS | F_SEAL_WRITE)
 
 static int write_all(int fd, const char *bytes, size_t length)
 {
@@ -37,6 +38,20 @@ int memfd_new(const char *name, const char *bytes, size_t length)
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return -errno;
         if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+int memfd_share(const char *name, size_t size)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return -errno;
+        if (ftruncate(fd, (off_t)size) < 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }

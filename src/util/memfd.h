@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Bytes in a descriptor that never change any more: a sealed memfd. Async-signal-safe, but for
- * memfd_read(). */
+/* Memory in a descriptor, for other processes. Async-signal-safe, but for memfd_read(). */
 
 #include <stddef.h>
 
-/* The descriptor, at its beginning; negative errno. */
+/* Bytes that never change any more. The descriptor, at its beginning; negative errno. */
 int memfd_new(const char *name, const char *bytes, size_t length);
+
+/* Zeros for all who have it to write: of a size that nobody can change, for who made it smaller
+ * could make the others fault. The descriptor, or a negative errno. */
+int memfd_share(const char *name, size_t size);
 
 /*
  * What another process has put into one, NUL-terminated; free() it. -EBADF: it is something else,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "util/clock.h"
+#include "util/memfd.h"
 #include "util/quota.h"
 
 /*
@@ -70,13 +70,12 @@ static int map(struct quota **ret, int fd)
 
 int quota_new(struct quota **ret)
 {
-        _cleanup_close_ int fd = memfd_create("brickd-quota", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        _cleanup_close_ int fd = memfd_share("brickd-quota", sizeof(struct shared));
         struct quota *quota;
         int r;
 
-        if (fd < 0 || ftruncate(fd, sizeof(struct shared)) < 0 ||
-            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-                return -errno;
+        if (fd < 0)
+                return fd;
         r = map(&quota, fd);
         if (r < 0)
                 return r;
