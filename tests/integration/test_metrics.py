@@ -208,9 +208,12 @@ def counters_outlive_workers():
             own = {}
             while not stop.is_set():
                 with grpc.insecure_channel(daemon.address, [("grpc.use_local_subchannel_pool", 1),
+                                                            ("grpc.initial_reconnect_backoff_ms", 100),
                                                             ("grpc.enable_retries", 0)]) as channel:
+                    method = channel.unary_unary(UNARY)
                     for _ in range(20):
-                        status = call(channel, UNARY, request("ok"))[1]
+                        # It waits for a connection, so that each failure is that of a call which had one.
+                        status = method.future(request("ok"), timeout=20, wait_for_ready=True).code().name
                         own[status] = own.get(status, 0) + 1
             return own
 
@@ -236,9 +239,11 @@ def counters_outlive_workers():
         eq(scrapes, sorted(scrapes), "a counter went backwards")
         eq(page.sum("brickd_worker_restarts_total"), 6)
         print(f"# {seen} of clients; {counted} counted, {lost:.0f} lost, {len(scrapes)} scrapes")
-        # What a client has seen is counted, unless its worker died before it could be.
-        assert counted <= seen["OK"] + lost, (counted, seen)
-        assert seen["OK"] <= counted + lost, (counted, lost, seen)
+        # What a client has seen is counted, unless its worker died before it could be. What is counted and no client
+        # has seen is a reply that died on its way: its client has seen a failure instead.
+        failed = sum(seen.values()) - seen["OK"]
+        assert failed <= 3 * 6, "a kill has cost a load more than the one call that it had in flight"
+        assert seen["OK"] <= counted + lost <= seen["OK"] + failed, (counted, lost, seen)
 
 
 @test
