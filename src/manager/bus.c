@@ -375,8 +375,11 @@ static int open_listener(struct bus *bus, const char *path, char **ret_why)
         r = socket_open_unix(&bus->socket, path, 0600, ret_why);
         if (r < 0)
                 return r;
-        return sd_event_add_io(bus->manager->event, &bus->io, bus->socket->fd, EPOLLIN, on_connect,
-                               bus);
+        r = sd_event_add_io(bus->manager->event, &bus->io, bus->socket->fd, EPOLLIN, on_connect,
+                            bus);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_ratelimit(bus->io, RATE_USEC, RATE_BURST);
 }
 
 void bus_listen(struct bus *bus, const char *path)

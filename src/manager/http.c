@@ -279,6 +279,9 @@ static int watch_daemon(struct http *http)
         r = sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
         if (r < 0)
                 return r;
+        r = sd_event_source_set_ratelimit(http->io, RATE_USEC, RATE_BURST);
+        if (r < 0)
+                return r;
         r = sd_event_add_time(event, &http->time, CLOCK_MONOTONIC, 0, 1, on_time, http);
         if (r < 0)
                 return r;

@@ -29,6 +29,13 @@ struct bus;
 struct http;
 struct tally;
 
+/*
+ * So often, in so long, the event loop turns to what peers want of a listening socket: with no
+ * descriptor free, they can want in vain without end.
+ */
+#define RATE_USEC (UINT64_C(100) * 1000)
+#define RATE_BURST 50
+
 enum stage {
         STAGE_STARTING,
         STAGE_SERVING,

@@ -7,6 +7,7 @@ The workers are fake-worker.c's; comments of the configuration tell them what to
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -664,6 +665,34 @@ def sockets_of_systemd():
         assert not refused(listener.getsockname()[1]), "systemd's socket was shut down"
         d.configure(ports=["systemd:other"])
         assert "FileDescriptorName=" in d.reload()[1]
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@test
+def a_full_table_of_descriptors_is_waited_for():
+    metrics = free_port()
+    with Brickd(metrics=f"{{ listen: '127.0.0.1:{metrics}' }}") as d:
+        pid = d.process.pid
+        saved = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        free = next(fd for fd in range(1024) if fd not in used)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, saved[1]))
+        status = subprocess.Popen([CONTROL_CLIENT, d.control, "Status"], stdout=subprocess.DEVNULL)
+        with socket.create_connection(("127.0.0.1", metrics), LIMIT) as client:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.2)
+            before = cpu_seconds(pid)
+            time.sleep(1)
+            busy = cpu_seconds(pid) - before
+            assert status.poll() is None
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, saved)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        assert status.wait(LIMIT) == 0
+        assert busy < 0.3, f"{busy} s of processor time in 1 s of waiting"
 
 
 # Crashes
