@@ -125,6 +125,9 @@ struct stats_port_counters { /* counters only */
 struct stats_port {
         _Alignas(64) struct stats_port_counters counters;
         atomic_uint connections; /* any thread */
+        /* In seconds since 1970, the end of the certificate that new connections get; 0: there is
+         * none. The main thread writes it. */
+        _Atomic uint64_t certificate_ends;
 };
 
 struct stats_builtin { /* counters only; the thread of the built-in methods writes them */

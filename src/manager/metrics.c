@@ -375,6 +375,16 @@ static void put_accepted(struct page *p)
         }
 }
 
+static void put_certificates(struct page *p)
+{
+        for (size_t i = 0; i < p->tally->n_ports; i++)
+                if (p->tally->ports[i]->certificate_ends > 0) {
+                        begin(p, "");
+                        label(p, "port", p->tally->ports[i]->listen);
+                        end(p, p->tally->ports[i]->certificate_ends);
+                }
+}
+
 static void put_builtin(struct page *p)
 {
         for (unsigned m = 0; m < STATS_BUILTIN_METHODS; m++)
@@ -582,6 +592,8 @@ static const struct {
           put_rejected },
         { "brickd_connections", "gauge", "Open connections.", put_connections },
         { "brickd_connections_accepted_total", "counter", "Connections accepted.", put_accepted },
+        { "brickd_certificate_expiry_timestamp_seconds", "gauge",
+          "When the certificate that new connections get expires.", put_certificates },
         { "brickd_builtin_requests_total", "counter",
           "Health checks and reflection calls that have ended.", put_builtin },
         { "brickd_builtin_open", "gauge", "Health watches and reflection streams that are open.",

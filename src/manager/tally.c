@@ -198,6 +198,13 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         return 0;
 }
 
+/* While the files change, one worker may have the new ones and another not yet. */
+static void add_certificate(struct tally_port *port, uint64_t ends)
+{
+        if (ends > 0 && (port->certificate_ends == 0 || ends < port->certificate_ends))
+                port->certificate_ends = ends;
+}
+
 static int add_port(struct tally *tally, const char *listen, const struct stats_port *from,
                     enum tally_kind kind)
 {
@@ -213,6 +220,8 @@ static int add_port(struct tally *tally, const char *listen, const struct stats_
                 port->live = true;
                 port->connections += atomic_load(&from->connections);
         }
+        if (kind == TALLY_SERVES)
+                add_certificate(port, atomic_load(&from->certificate_ends));
         return 0;
 }
 

@@ -38,8 +38,11 @@ struct tally_port {
         char *listen;
         uint64_t touched;
         struct stats_port_counters counters;
+
+        /* Of a copy: what is now. */
         bool live;
         unsigned connections;
+        uint64_t certificate_ends; /* the first of any worker that serves; 0: none has one */
 };
 
 struct tally_identity {

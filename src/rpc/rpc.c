@@ -426,7 +426,7 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         }
         r = add_services(port, instances, diag);
         if (conf->tls.node) {
-                int e = tls_new(&port->tls, rpc->conf, &conf->tls, rpc->first, diag);
+                int e = tls_new(&port->tls, rpc->conf, &conf->tls, port->stats, rpc->first, diag);
 
                 r = r < 0 ? r : e;
         }

@@ -7,6 +7,7 @@
 #include "conf/diag.h"
 #include "conf/node.h"
 #include "conf/option.h"
+#include "conf/stats.h"
 #include "rpc/certificate.h"
 #include "rpc/tls.h"
 #include "util/log.h"
@@ -32,6 +33,7 @@ struct validity_watch {
 struct tls {
         const struct conf *conf;
         const struct conf_tls *port;
+        struct stats_port *stats;
         char *key_path; /* NULL: the key is in no file */
         bool speaks;
 
@@ -131,6 +133,7 @@ static int read_files(struct tls *tls, struct diag *diag)
                 return r;
         tls->chain = (struct validity_watch){ .validity = certificate->chain_validity };
         tls->roots = (struct validity_watch){ .validity = certificate->roots_validity };
+        atomic_store(&tls->stats->certificate_ends, (uint64_t)certificate->chain_validity.ends);
         (void)certificate_free(atomic_exchange(&tls->fresh, certificate));
         return 0;
 }
@@ -228,8 +231,8 @@ grpc_server_credentials *tls_credentials(struct tls *tls)
                         request_type(tls->port), fetch, tls));
 }
 
-int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port, bool speaks,
-            struct diag *diag)
+int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port,
+            struct stats_port *stats, bool speaks, struct diag *diag)
 {
         _cleanup_(tls_freep) struct tls *tls = calloc(1, sizeof *tls);
         int r;
@@ -238,6 +241,7 @@ int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *po
                 return -ENOMEM;
         tls->conf = conf;
         tls->port = port;
+        tls->stats = stats;
         tls->speaks = speaks;
         tls->key_path = option_secret_path(port->key, conf->base);
         /* Before they are read: what changes meanwhile is then seen. */

@@ -13,15 +13,16 @@
 #include "util/cleanup.h"
 
 struct diag;
+struct stats_port;
 struct tls;
 
 /*
  * Reads the files. Mistakes go to diag; -EINVAL then. `speaks`: says in the log what all workers
- * find in the same files; the others say it at debug level. conf and its port must outlive the tls.
- * [main]
+ * find in the same files; the others say it at debug level. conf, its port and the port's stats
+ * must outlive the tls. [main]
  */
-int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port, bool speaks,
-            struct diag *diag);
+int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port,
+            struct stats_port *stats, bool speaks, struct diag *diag);
 
 /* Once the server is gone that has its credentials. [main] */
 struct tls *tls_free(struct tls *tls);

@@ -15,6 +15,7 @@ import urllib.request
 import grpc
 
 from harness import BUILD, SOURCE, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir, test, wait_for
+from pki import Authority
 
 generate_stubs()
 from protocols.grpc.llm import llm_pb2  # noqa: E402
@@ -295,7 +296,9 @@ def the_manual_lists_them_all():
                                                    text, re.MULTILINE)}
     reasons = set(re.findall(r"_(\w+)_(?=[\s,.])", re.search(r"^_reason_\n(.*?)\n\n", text, re.M | re.S)[1]))
     odd = temp_dir() + '/a"b\\c'
-    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"  - listen: 'unix:{odd}'") as daemon:
+    certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
+    secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
+    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 from harness import SOURCE, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir, test, wait_for
+from pki import Authority
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -101,7 +102,10 @@ def the_dashboard_finds_what_it_asks_for():
     with open(identities, "w") as f:
         f.write(IDENTITIES)
     extra = f"identities: {identities}\nmetrics: {{ listen: '{metrics}' }}"
-    with Brickd(BRICKS, extra=extra) as daemon, Prometheus(metrics) as prometheus:
+    certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
+    secure = (f"  - listen: '127.0.0.1:{free_port()}'\n"
+              f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}")
+    with Brickd(BRICKS, extra=extra, port_extra=secure) as daemon, Prometheus(metrics) as prometheus:
         stop = threading.Event()
 
         def load():
@@ -131,7 +135,7 @@ def the_dashboard_finds_what_it_asks_for():
                  if name.startswith("brickd_")}
         eq(types["brickd_requests_total"], "counter")
         eq(types["brickd_request_duration_seconds"], "histogram")
-        eq(len(types), 33)
+        eq(len(types), 34)
 
         # Prometheus has in the end what brickd has.
         def total():

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.request
 
 import grpc
 
@@ -103,6 +104,12 @@ def first(pair):
     """The certificate in a file, as served() gives it."""
     with open(pair[0]) as f:
         return ssl.PEM_cert_to_DER_cert(f.read())
+
+
+def expiry(pair):
+    """Seconds since 1970."""
+    return round(ssl.cert_time_to_seconds(
+        openssl("x509", "-in", pair[0], "-noout", "-enddate").stdout.strip().partition("=")[2]))
 
 
 def wait_served(daemon, pair, connections=1):
@@ -233,27 +240,35 @@ class Load:
 
 @test
 def certificates_change_while_calls_go_on():
-    port = Port()
-    with daemon_of(port, extra="workers: 2") as d:
+    port, metrics = Port(), f"127.0.0.1:{free_port()}"
+    with daemon_of(port, extra=f"workers: 2\nmetrics: {{ listen: '{metrics}' }}") as d:
         def replacements():
             return len(re.findall(r"ports\[0\]\.tls: the new files are in use, the certificate until 2", d.log()))
 
+        def shown(end):
+            with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
+                return re.findall(r"^brickd_certificate_expiry_timestamp_seconds(.*)$", reply.read().decode(), re.M) == [
+                    f'{{port="{d.address}"}} {end}']
+
         workers = sorted(d.workers())
         load = Load(d)
+        assert shown(expiry(SERVER))
 
-        renamed = CA.issue("renamed")
+        renamed = CA.issue("renamed", end=50)
         port.put(renamed)
         wait_served(d, renamed, 8)
+        assert shown(expiry(renamed)), "of two workers, the one whose certificate ends first"
         wait_for("the first line", lambda: replacements() == 1, 5)
         load.round_trip()
 
         # written in place, one file a moment after the other: no half of it is taken or complained of
-        written = CA.issue("written")
+        written = CA.issue("written", end=80)
         shutil.copyfile(written[0], port.certificate)
         time.sleep(0.2)
         shutil.copyfile(written[1], port.key)
         wait_served(d, written, 8)
         wait_for("the second line", lambda: replacements() == 2, 5)
+        wait_for("the second date", lambda: shown(expiry(written)), 5)
         load.round_trip()
         load.stop()
         eq(sorted(d.workers()), workers)

@@ -56,6 +56,7 @@ static void test_workers(void)
         stats_set_health(&stats->bricks[1].health, false, "too hot");
         stats_reject(&stats->ports[0], STATS_REJECTED_RATE);
         atomic_store(&stats->ports[0].connections, 4);
+        atomic_store(&stats->ports[0].certificate_ends, 1000);
         stats_count(&stats->head->identities[stats_identity(stats, "ann")].requests, 3);
 
         /* two that died, one that lives, one that does not serve yet */
@@ -81,6 +82,7 @@ static void test_workers(void)
         assert(find(copy, "one")->healthy == 1 && find(copy, "one")->sick == 0);
         assert(stats_get(&copy->ports[0]->counters.rejected[STATS_REJECTED_RATE]) == 4);
         assert(copy->ports[0]->connections == 8);
+        assert(tally->ports[0]->certificate_ends == 0 && copy->ports[0]->certificate_ends == 1000);
         assert(copy->n_identities == 2 && strcmp(copy->identities[1].name, "ann") == 0);
         assert(copy->identities[1].requests == 12);
 }
@@ -137,9 +139,33 @@ static void test_scribbled(void)
                                strcmp(tally->bricks[i]->name, tally->bricks[k]->name) != 0);
 }
 
+/* What new connections get: the one that ends first, of the workers that take connections. */
+static void test_certificates(void)
+{
+        _cleanup_(tally_freep) struct tally *tally = NULL;
+        const struct {
+                uint64_t ends;
+                enum tally_kind kind;
+                uint64_t shown;
+        } workers[] = {
+                { 100, TALLY_DEAD, 0 },     { 200, TALLY_LIVE, 0 },     { 0, TALLY_SERVES, 0 },
+                { 900, TALLY_SERVES, 900 }, { 500, TALLY_SERVES, 500 }, { 700, TALLY_SERVES, 500 },
+        };
+
+        assert(tally_new(&tally) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(workers); i++) {
+                _cleanup_(stats_freep) struct stats *stats = worker();
+
+                atomic_store(&stats->ports[0].certificate_ends, workers[i].ends);
+                assert(tally_add(tally, &conf, stats, workers[i].kind) == 0);
+                assert(tally->ports[0]->certificate_ends == workers[i].shown);
+        }
+}
+
 int main(void)
 {
         test_workers();
+        test_certificates();
         test_bounds();
         test_scribbled();
         return 0;
