@@ -492,6 +492,13 @@ static int open_socket(struct generation *g, const struct conf_port *port, struc
                 *ret = TAKE_PTR(socket);
                 return 0;
         }
+        if (port->kind == LISTEN_SYSTEMD && why) {
+                /* The next start would get the same from systemd. */
+                g->exit_status = EX_CONFIG;
+                diag_add(g->diag, node_get(port->node, "listen"), "%s", why);
+                add_diag(g, g->diag);
+                return r;
+        }
         g->exit_status = EX_UNAVAILABLE;
         if (asprintf(&text, "Cannot listen on %s: %s", port->listen, why ? why : strerror(-r)) > 0)
                 add_reason(g, text);

@@ -649,9 +649,17 @@ def start_with_socket(d, listener):
 def a_socket_of_systemd_is_not_open_to_everybody_by_mistake():
     with socket.create_server(("0.0.0.0", 0)) as listener, Brickd(starts=False) as d:
         start_with_socket(d, listener)
-        assert d.exit_status() == 69
+        assert d.exit_status() == 78
         address = f"0.0.0.0:{listener.getsockname()[1]}"
-        d.wait_log(f"Cannot listen on systemd:grpc: other machines can reach {address}")
+        d.wait_log(f"brickd.yaml:2:13: ports[0].listen: other machines can reach {address}")
+
+
+@test
+def a_socket_of_systemd_that_is_of_no_use_is_a_mistake():
+    with socket.socket() as deaf, Brickd(starts=False) as d:
+        start_with_socket(d, deaf)
+        assert d.exit_status() == 78
+        d.wait_log("brickd.yaml:2:13: ports[0].listen: systemd has passed no listening stream socket of that name")
 
 
 @test
@@ -664,7 +672,8 @@ def sockets_of_systemd():
         assert d.reload()[0] == 0
         assert not refused(listener.getsockname()[1]), "systemd's socket was shut down"
         d.configure(ports=["systemd:other"])
-        assert "FileDescriptorName=" in d.reload()[1]
+        code, text = d.reload()
+        assert code != 0 and "org.brickd.Error.Config" in text and "FileDescriptorName=" in text, text
 
 
 def cpu_seconds(pid):
