@@ -701,6 +701,7 @@ static void test_quotes(void)
                 _cleanup_free_ char *found = NULL;
                 struct conf *conf = NULL;
                 size_t length;
+                bool same;
                 FILE *f;
 
                 assert(diag_new(&diag, "t", cases[i].text, strlen(cases[i].text)) == 0);
@@ -709,12 +710,13 @@ static void test_quotes(void)
                 f = open_memstream(&found, &length);
                 assert(f);
                 diag_print(diag, f);
-                assert(fclose(f) == 0 && found);
-                if (strncmp(found, cases[i].expected, length - 1) != 0)
-                        fprintf(stderr, "--- expected\n%s\n--- found\n%s", cases[i].expected,
+                assert(fclose(f) == 0 && found && length > 0 && found[length - 1] == '\n');
+                found[length - 1] = '\0';
+                same = strcmp(found, cases[i].expected) == 0;
+                if (!same)
+                        fprintf(stderr, "--- expected\n%s\n--- found\n%s\n", cases[i].expected,
                                 found);
-                assert(length == strlen(cases[i].expected) + 1);
-                assert(strncmp(found, cases[i].expected, length - 1) == 0);
+                assert(same);
         }
 }
 
