@@ -23,8 +23,10 @@ struct connection {
         /* Of receive.c, for the thread that reads from it. */
         int epoll; /* where the core waits for it, and how; -1: not yet known */
         struct epoll_event event;
-        size_t turn; /* bytes read since others had theirs */
-        bool filled; /* the last read had no room for more */
+        size_t turn;   /* bytes that it may read before others have theirs; 0: it has none yet */
+        size_t left;   /* of them */
+        uint64_t data; /* what it had sent of messages when the turn began */
+        bool paused;   /* the turn is over: an event begins the next */
 };
 
 /*

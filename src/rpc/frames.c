@@ -6,6 +6,7 @@
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 enum frame_type {
+        FRAME_DATA = 0,
         FRAME_HEADERS = 1,
         FRAME_RST_STREAM = 3,
         FRAME_SETTINGS = 4,
@@ -79,6 +80,8 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
                 size_t n = min_size((size_t)(end - p), frames->payload);
 
                 frames->payload -= (uint32_t)n;
+                if (frames->head[3] == FRAME_DATA)
+                        frames->data += n;
                 p += n;
                 n = min_size((size_t)(end - p), FRAME_HEAD - frames->n_head);
                 memcpy(frames->head + frames->n_head, p, n);

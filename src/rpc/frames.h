@@ -28,6 +28,7 @@ struct frames {
         uint32_t payload; /* bytes of the frame that are still to come */
         uint32_t early;   /* header blocks before the settings were acknowledged */
         uint64_t block;   /* bytes of the header block under way, heads included */
+        uint64_t data;    /* bytes of messages so far: what DATA frames carry */
 };
 
 enum frames_verdict {

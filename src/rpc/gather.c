@@ -45,6 +45,7 @@ struct gather {
         int fd;
         atomic_int epoll;      /* where the core waits for it */
         _Atomic uint64_t data; /* what the core wants to see in its events */
+        atomic_bool event;     /* one has come */
         atomic_bool open;      /* the number is a connection's */
         atomic_bool held;      /* bytes are; changes with the lock held */
 
@@ -278,17 +279,9 @@ static bool may_hold(const struct msghdr *message, size_t size, int flags)
         return size <= WRITE_MAX && flags == MSG_NOSIGNAL && message->msg_controllen == 0;
 }
 
-/* An error that the core has not been told of, or that stands in the way of more. */
-static int make_way(struct gather *g, size_t size, bool hold)
+static bool has_room(const struct gather *g, size_t size)
 {
-        int r = -g->error;
-
-        g->error = 0;
-        if (r < 0)
-                return r;
-        if (g->begin == g->end || (hold && g->listed && g->end + size <= GATHER_SIZE))
-                return 0;
-        return push(g);
+        return g->begin == g->end || (g->listed && g->end + size <= GATHER_SIZE);
 }
 
 static ssize_t hold_back(struct gather *g, const struct msghdr *message, size_t size)
@@ -298,17 +291,46 @@ static ssize_t hold_back(struct gather *g, const struct msghdr *message, size_t 
         return (ssize_t)size;
 }
 
+/* What is held, and the message behind it, in one system call. */
+static ssize_t write_behind(struct gather *g, const struct msghdr *message, int flags)
+{
+        size_t held = g->end - g->begin, count = message->msg_iovlen;
+        struct iovec pieces[1 + CORE_IOVEC_MAX];
+        struct msghdr both = *message;
+        ssize_t n;
+
+        if (count > CORE_IOVEC_MAX)
+                count = CORE_IOVEC_MAX;
+        pieces[0] = (struct iovec){ g->buffer->bytes + g->begin, held };
+        memcpy(pieces + 1, message->msg_iov, count * sizeof *pieces);
+        both.msg_iov = pieces;
+        both.msg_iovlen = 1 + count;
+        n = sys_sendmsg(g->fd, &both, flags);
+        if (n < 0)
+                return -1;
+        if ((size_t)n < held)
+                g->begin += (size_t)n;
+        else
+                settle(g);
+        if ((size_t)n > held)
+                return n - (ssize_t)held;
+        errno = EAGAIN; /* of the message, nothing */
+        return -1;
+}
+
 static ssize_t write_message(struct gather *g, const struct msghdr *message, int flags)
 {
         size_t size = message_size(message);
-        bool hold = may_hold(message, size, flags);
-        int r = make_way(g, size, hold);
 
-        if (r < 0) {
-                errno = -r;
+        if (g->error) { /* of bytes that the core believes written */
+                errno = g->error;
+                g->error = 0;
                 return -1;
         }
-        return hold && enlist(g) ? hold_back(g, message, size) : sys_sendmsg(g->fd, message, flags);
+        if (may_hold(message, size, flags) && has_room(g, size) && enlist(g))
+                return hold_back(g, message, size);
+        return g->begin == g->end ? sys_sendmsg(g->fd, message, flags)
+                                  : write_behind(g, message, flags);
 }
 
 static void note_write(struct gather *g, const struct msghdr *message, ssize_t written)
@@ -356,6 +378,18 @@ void gather_mark(int fd, int epoll, struct epoll_event *event)
         event->data.u64 = EVENT_MARK | (uint64_t)fd;
 }
 
+bool gather_event_came(int fd)
+{
+        struct gather *g = gather_of(fd);
+
+        if (!g)
+                return true;
+        if (!atomic_load_explicit(&g->event, memory_order_acquire))
+                return false;
+        atomic_store_explicit(&g->event, false, memory_order_relaxed);
+        return true;
+}
+
 /* The connection whose event this is; NULL: it is of something else. */
 static struct gather *marked(int epoll, uint64_t data)
 {
@@ -369,6 +403,7 @@ static bool on_event(struct gather *g)
 {
         bool closed, over;
 
+        atomic_store_explicit(&g->event, true, memory_order_release);
         if (!atomic_load_explicit(&g->held, memory_order_acquire))
                 return true;
         (void)pthread_mutex_lock(&g->lock);
@@ -519,6 +554,7 @@ void gather_open(int fd)
                 return; /* as every other descriptor */
         (void)pthread_mutex_lock(&g->lock);
         atomic_store_explicit(&g->open, true, memory_order_relaxed);
+        atomic_store_explicit(&g->event, false, memory_order_relaxed);
         g->whole = g->greeted = g->told = false;
         g->error = 0;
         (void)pthread_mutex_unlock(&g->lock);

@@ -66,5 +66,9 @@ bool gather_close(int fd);
  */
 void gather_mark(int fd, int epoll, struct epoll_event *event);
 
+/* For receive.c: whether an event of the connection has come since this was last asked. Of a
+ * descriptor that events cannot be told of it is always true. [the thread that reads] */
+bool gather_event_came(int fd);
+
 /* For receive.c: the peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
 void gather_greeted(int fd);

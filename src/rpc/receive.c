@@ -17,8 +17,10 @@
 #include "rpc/gather.h"
 #include "rpc/listen.h"
 
-/* Bytes that the core may read from a connection before others have their turn. */
+/* Bytes that the core may read from a connection before others have their turn: few may begin many
+ * calls, unless it is seen to send large messages. */
 #define TURN ((size_t)16 * 1024)
+#define TURN_LARGE (4 * TURN)
 
 static ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
@@ -30,24 +32,35 @@ static int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
         return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
 }
 
-/*
- * The connection's turn is over: the core is told that nothing has come. It waits for edges, so the
- * edge is made anew. A read of the core's that has got something, but not all it has room for, goes
- * on at once: it is told once to end, and once more to wait.
- */
-static bool pause_reading(struct connection *connection, int fd)
+static void begin_turn(struct connection *connection)
 {
-        bool last = connection->filled;
+        const struct frames *frames = &connection->inspect.frames;
+        size_t taken = connection->turn - connection->left;
+        bool large = frames->data - connection->data > taken / 8 * 7;
 
-        if (connection->turn < TURN)
+        if (taken > 0 || connection->turn == 0)
+                connection->turn = large ? TURN_LARGE : TURN;
+        connection->left = connection->turn;
+        connection->data = frames->data;
+        connection->paused = false;
+}
+
+/*
+ * False: the turn is over, and the core is told that nothing has come. It waits for edges, so the
+ * edge is made anew, once: an event then comes at once, when others have had theirs.
+ */
+static bool may_read(struct connection *connection, int fd)
+{
+        if (gather_event_came(fd) || connection->turn == 0)
+                begin_turn(connection);
+        if (connection->left > 0)
+                return true;
+        if (connection->paused)
                 return false;
-        if (sys_epoll_ctl(connection->epoll, EPOLL_CTL_MOD, fd, &connection->event) < 0) {
-                connection->turn = 0; /* the core does not wait for it in this way */
+        connection->paused = true;
+        if (sys_epoll_ctl(connection->epoll, EPOLL_CTL_MOD, fd, &connection->event) == 0)
                 return false;
-        }
-        if (last)
-                connection->turn = 0;
-        connection->filled = true;
+        begin_turn(connection); /* the core does not wait for it in this way */
         return true;
 }
 
@@ -83,14 +96,12 @@ static ssize_t receive(int fd, struct msghdr *message, int flags, size_t most)
 static ssize_t receive_in_turn(struct connection *connection, int fd, struct msghdr *message,
                                int flags)
 {
-        size_t room = room_of(message), left = TURN - connection->turn;
         ssize_t n;
 
-        n = room <= left ? sys_recvmsg(fd, message, flags) : receive(fd, message, flags, left);
-        if (n > 0) {
-                connection->turn += (size_t)n;
-                connection->filled = (size_t)n == room;
-        }
+        n = room_of(message) <= connection->left ? sys_recvmsg(fd, message, flags)
+                                                 : receive(fd, message, flags, connection->left);
+        if (n > 0)
+                connection->left -= (size_t)n;
         return n;
 }
 
@@ -119,7 +130,7 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *me
 
         if (!connection)
                 return sys_recvmsg(fd, message, flags);
-        if (pause_reading(connection, fd)) {
+        if (!may_read(connection, fd)) {
                 errno = EAGAIN;
                 return -1;
         }

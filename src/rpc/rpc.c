@@ -217,16 +217,16 @@ static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
            when another thread polls in its place. */
         if (gather_held())
                 timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
+        gather_begin();
         event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
         if (event.type == GRPC_OP_COMPLETE) {
                 struct rpc_tag *tag = event.tag;
 
-                gather_begin();
                 tag->done(tag->call, event.success);
-                gather_end();
         } else {
                 gather_flush();
         }
+        gather_end();
         return event.type != GRPC_QUEUE_SHUTDOWN;
 }
 

@@ -72,21 +72,32 @@ static void unpacker_free_heap(void *data, void *p)
         free(p);
 }
 
+/* Whether 8 * n bytes are ASCII: most text is, and many at a time are looked at. */
+static bool is_ascii(const unsigned char *p, size_t n)
+{
+        uint64_t all = 0, word;
+
+        for (size_t i = 0; i < n; i++) {
+                memcpy(&word, p + 8 * i, sizeof word);
+                all |= word;
+        }
+        return !(all & UINT64_C(0x8080808080808080));
+}
+
 static bool utf8_valid(const char *string)
 {
         const unsigned char *p = (const unsigned char *)string, *end = p + strlen(string);
-        uint64_t word;
 
         while (p < end) {
                 unsigned n, min, c;
 
-                /* most text is ASCII: eight bytes at a time */
-                if (end - p >= (ptrdiff_t)sizeof word) {
-                        memcpy(&word, p, sizeof word);
-                        if (!(word & UINT64_C(0x8080808080808080))) {
-                                p += sizeof word;
-                                continue;
-                        }
+                if (end - p >= 32 && is_ascii(p, 4)) {
+                        p += 32;
+                        continue;
+                }
+                if (end - p >= 8 && is_ascii(p, 1)) {
+                        p += 8;
+                        continue;
                 }
                 c = *p++;
                 if (c < 0x80)

@@ -39,17 +39,27 @@ size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
         return n;
 }
 
-/* How many bytes s begins with that are ASCII: most text is, and eight at a time are looked at. */
-static size_t ascii_prefix(const char *s, size_t length)
+static uint64_t word_at(const char *s)
 {
         uint64_t word;
+
+        memcpy(&word, s, sizeof word);
+        return word;
+}
+
+/* How many bytes s begins with that are ASCII: most text is, and many at a time are looked at. */
+static size_t ascii_prefix(const char *s, size_t length)
+{
         size_t n;
 
-        for (n = 0; length - n >= sizeof word; n += sizeof word) {
-                memcpy(&word, s + n, sizeof word);
-                if (word & HIGH_BITS)
+        for (n = 0; length - n >= 32; n += 32)
+                if ((word_at(s + n) | word_at(s + n + 8) | word_at(s + n + 16) |
+                     word_at(s + n + 24)) &
+                    HIGH_BITS)
                         break;
-        }
+        for (; length - n >= 8; n += 8)
+                if (word_at(s + n) & HIGH_BITS)
+                        break;
         while (n < length && (unsigned char)s[n] < 0x80)
                 n++;
         return n;

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
+#include "rpc/gather.h"
 
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
 
 #define TOTAL (1 << 20)
-#define TURN_MAX (16 * 1024)
+#define TURN_MAX ((size_t)16 * 1024)
+#define TURN_LARGE (4 * TURN_MAX)
 
 static const struct conf_port port = {
         .listen = "test",
@@ -38,6 +40,7 @@ static int pair_new(int ret_pair[2])
         assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ret_pair) == 0);
         (void)setsockopt(ret_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
         assert(connection_add(ret_pair[1], &listener, &local));
+        gather_open(ret_pair[1]);
         event.data.fd = ret_pair[1];
         assert(epoll_ctl(epoll, EPOLL_CTL_ADD, ret_pair[1], &event) == 0);
         return epoll;
@@ -107,6 +110,39 @@ static void test_turns(size_t room)
         pair_done(epoll, pair);
 }
 
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define RST_STREAM "\0\0\4\3\0\0\0\0\1\0\0\0\x8"
+#define DATA_HEAD "\0\x40\0\0\0\0\0\0\1" /* of 16 KiB */
+
+/* The bytes of the next turn, when there is more to read than a turn may take. */
+static size_t next_turn(int epoll, int fd)
+{
+        struct epoll_event event;
+
+        assert(epoll_wait(epoll, &event, 1, 2000) == 1);
+        return read_turn(fd, received, 300000);
+}
+
+/* Who sends large messages has longer turns, until something else comes. */
+static void test_large_turns(void)
+{
+        char *p = sent + strlen(PREFACE);
+        int pair[2], epoll = pair_new(pair);
+
+        memcpy(sent, PREFACE, strlen(PREFACE));
+        for (size_t i = 0; i < 10; i++, p += 9 + TURN_MAX)
+                memcpy(p, DATA_HEAD, 9);
+        for (; p + 13 <= sent + 15 * TURN_MAX; p += 13)
+                memcpy(p, "\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13); /* WINDOW_UPDATE */
+        assert(write(pair[0], sent, (size_t)(p - sent)) == p - sent);
+        assert(next_turn(epoll, pair[1]) == TURN_MAX);
+        assert(next_turn(epoll, pair[1]) == TURN_LARGE);
+        assert(next_turn(epoll, pair[1]) == TURN_LARGE);
+        assert(next_turn(epoll, pair[1]) == TURN_LARGE); /* which is mostly something else */
+        assert(next_turn(epoll, pair[1]) == TURN_MAX);
+        pair_done(epoll, pair);
+}
+
 static ssize_t send_and_read(const int pair[2], const char *bytes, size_t length)
 {
         char buffer[1024];
@@ -116,9 +152,6 @@ static ssize_t send_and_read(const int pair[2], const char *bytes, size_t length
         assert(write(pair[0], bytes, length) == (ssize_t)length);
         return recvmsg(pair[1], &message, 0);
 }
-
-#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-#define RST_STREAM "\0\0\4\3\0\0\0\0\1\0\0\0\x8"
 
 static void test_refused(void)
 {
@@ -154,6 +187,7 @@ int main(void)
         test_turns(1000);
         test_turns(65536);
         test_turns(300000);
+        test_large_turns();
         test_refused();
         return 0;
 }
