@@ -273,6 +273,17 @@ static void end_if_stopping(struct builtin_call *call)
                 builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
 }
 
+/* Whether there is room for it; one that has been refused will not stay. */
+static void take_place(struct builtin_call *call)
+{
+        struct builtin_slot *slot = call->slot;
+
+        if (++slot->open <= slot->max || call->finished)
+                return;
+        stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
+        builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
+}
+
 /* Who asks, if it matters here; their rate is for calls of bricks. */
 static void identify(struct builtin_call *call)
 {
@@ -307,12 +318,9 @@ static void on_new(void *owner, bool ok)
         link_call(builtin, call);
         count_open(builtin, slot->method, 1);
         identify(call);
-        if (++slot->open > slot->max) {
-                stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
-                builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
-        } else if (slot->method->stream) {
+        take_place(call);
+        if (!call->finished && slot->method->stream)
                 arm_close(call);
-        }
         if (!call->finished && !call->closed) {
                 if (slot->method->request_stream)
                         read_message(call);

@@ -23,6 +23,10 @@
 /* The core hands the kernel at most so many pieces at once: after so many, a write may go on. */
 #define CORE_IOVEC_MAX 260
 
+/* So long a peer may take for the last bytes of a connection that the core has closed: as long as
+ * TCP has to acknowledge them. A unix socket knows no such time. */
+#define LAST_BYTES_NS (20 * NSEC_PER_SEC)
+
 /* Marks an event of a connection: the rest is its descriptor. No pointer has this bit; but a
  * brick's event loop may put anything in the events of an epoll of its own. */
 #define EVENT_MARK (UINT64_C(1) << 63)
@@ -56,6 +60,7 @@ struct gather {
         struct gather *next; /* on the list */
         int error;           /* of a late write, for the core's next; 0: none */
         bool shut, closed;   /* by the core; to be done when the bytes have gone */
+        uint64_t closed_at;
 
         bool whole;   /* the core's last write has ended, and with it a frame */
         bool greeted; /* in plain text */
@@ -527,6 +532,23 @@ unsigned gather_stalled(void)
         return atomic_load_explicit(&stalled, memory_order_relaxed);
 }
 
+/* The next event of a connection that is down finds the bytes lost, and closes it. */
+void gather_look(uint64_t now)
+{
+        if (gather_stalled() == 0)
+                return;
+        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
+                struct gather *g = gather_of(fd);
+
+                if (!g || !atomic_load_explicit(&g->held, memory_order_relaxed))
+                        continue;
+                (void)pthread_mutex_lock(&g->lock);
+                if (g->closed && now >= g->closed_at + LAST_BYTES_NS)
+                        (void)sys_shutdown(fd, SHUT_RDWR);
+                (void)pthread_mutex_unlock(&g->lock);
+        }
+}
+
 /* --- the life of a connection ---------------------------------------------------------------- */
 
 static struct gather *gather_new(int fd)
@@ -596,6 +618,7 @@ bool gather_close(int fd)
         (void)pthread_mutex_lock(&g->lock);
         later = push(g) == -EAGAIN;
         g->closed = later;
+        g->closed_at = clock_now();
         atomic_store_explicit(&g->open, later, memory_order_relaxed);
         (void)pthread_mutex_unlock(&g->lock);
         return later;

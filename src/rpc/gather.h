@@ -51,6 +51,10 @@ void gather_goaway(void);
 /* Connections whose peers have yet to make room for bytes that the core has written. [any] */
 unsigned gather_stalled(void);
 
+/* Now and then, at `now` of clock_now(): ends connections that the core closed long ago and whose
+ * peers still do not read. [any] */
+void gather_look(uint64_t now);
+
 /*
  * For listen.c: a connection has been accepted; the core shuts it down, or closes it. True: not
  * yet, as bytes wait for the peer; it is then done when they have gone. [any]

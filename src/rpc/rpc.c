@@ -488,6 +488,7 @@ int rpc_start(struct rpc *rpc)
 
 void rpc_look(struct rpc *rpc)
 {
+        gather_look(clock_now());
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)
                         tls_look(rpc->ports[i]->tls);

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import threading
 import time
+import urllib.request
 
 import grpc
 
@@ -18,7 +19,7 @@ from standard import standard
 
 UNARY, STREAM, BIDI = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "BidiStreaming")
 GUARD = path("Guard", "Unary")
-HEALTH = "/grpc.health.v1.Health/Check"
+HEALTH, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 LIST_SERVICES = standard("grpc.reflection.v1.ServerReflectionRequest")(list_services="").SerializeToString()
 
@@ -158,6 +159,27 @@ def ports():
             eq(call(ch, HEALTH)[1], "UNAUTHENTICATED")
             eq(call(ch, HEALTH, metadata=[bearer("web")])[1], "OK")
             eq(call(ch, UNARY)[1], "UNAUTHENTICATED")
+
+
+@test
+def a_refusal_counts_once():
+    """Also that of a health watch without an identity when there is no room for one either."""
+    metrics = f"127.0.0.1:{free_port()}"
+    with Guarded(entry("web", EVERYTHING), extra=f"metrics: {{ listen: '{metrics}' }}",
+                 port_extra="    authenticate: all\n    limits: { watches: 1 }") as d:
+        def rejected():
+            with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
+                return {reason: int(n) for reason, n in re.findall(
+                    r'^brickd_rejected_total\{.*reason="(\w+)"\} (\d+)$', reply.read().decode(), re.M) if n != "0"}
+
+        ch = d.shared()
+        first = ch.unary_stream(WATCH)(b"", metadata=[bearer("web")], timeout=20)
+        next(first)
+        eq(stream(ch, WATCH)[1], "UNAUTHENTICATED")
+        eq(rejected(), {"unauthenticated": 1})
+        eq(stream(ch, WATCH, metadata=[bearer("web")])[1], "RESOURCE_EXHAUSTED")
+        eq(rejected(), {"unauthenticated": 1, "too_many_streams": 1})
+        first.cancel()
 
 
 @test

@@ -492,6 +492,27 @@ static void test_close_lost(void)
         assert(gather_stalled() == 0 && listen_connections() == 0);
 }
 
+/* Or it neither reads nor goes, for too long. */
+static void test_close_unread(void)
+{
+        struct pair pair = pair_new();
+        struct epoll_event events[16];
+
+        be_busy();
+        wait_once();
+        (void)fill(pair.fd);
+        assert(close(pair.fd) == 0);
+        gather_flush();
+        gather_look(clock_now() + 10 * NSEC_PER_SEC);
+        assert(wait_events(events, 16, 50) == 0);
+        assert(gather_stalled() == 1 && listen_connections() == 1);
+        gather_look(clock_now() + 20 * NSEC_PER_SEC);
+        for (int i = 0; i < 100 && listen_connections() > 0; i++)
+                assert(wait_events(events, 16, 50) == 0);
+        assert(gather_stalled() == 0 && listen_connections() == 0);
+        (void)close(pair.peer);
+}
+
 /* The peer has gone: the write that is held is lost, and the next says so. */
 static void test_error(void)
 {
@@ -685,6 +706,7 @@ int main(void)
         test_close_full(false);
         test_close_full(true);
         test_close_lost();
+        test_close_unread();
         test_error();
         test_threads();
         test_goaway();
