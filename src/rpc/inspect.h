@@ -4,6 +4,7 @@
 /* The limits of a port that gRPC core does not keep, held against what the client of a connection
  * sends. */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +19,10 @@ struct listener {
         const struct conf_port *conf;
         struct stats_port *stats;
         unsigned connections; /* under the lock of connection.c */
+        atomic_bool missed;   /* a connection may wait that could not be accepted */
 
         /* For the thread that accepts, and the core lets one at a time. */
+        int fd;
         int epoll; /* where the core waits for it, and how; -1: not yet known */
         struct epoll_event event;
         unsigned turn; /* connections accepted since others had their turn */

@@ -152,6 +152,7 @@ __attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *a
             dup3(adopted, fd, O_CLOEXEC) < 0)
                 return -1;
         listeners[n_listeners] = adopt_as;
+        listeners[n_listeners].fd = fd;
         set_kind(fd, FD_LISTENER + n_listeners++);
         set_options(fd);
         (void)sys_close(adopted);
@@ -200,12 +201,24 @@ static void keep_reserve(void)
 }
 
 /* The core waits for edges: set anew, the edge comes again if there is more to accept. */
-static bool turn_is_over(int fd, struct listener *listener)
+static bool ask_again(struct listener *listener)
+{
+        return epoll_ctl(listener->epoll, EPOLL_CTL_MOD, listener->fd, &listener->event) == 0;
+}
+
+static bool turn_is_over(struct listener *listener)
 {
         if (listener->turn++ < TURN)
                 return false;
         listener->turn = 0;
-        return epoll_ctl(listener->epoll, EPOLL_CTL_MOD, fd, &listener->event) == 0;
+        return ask_again(listener);
+}
+
+void listen_look(void)
+{
+        for (unsigned i = 0; i < n_listeners; i++)
+                if (atomic_exchange(&listeners[i].missed, false))
+                        (void)ask_again(&listeners[i]);
 }
 
 /* The next connection that may be served; those above a limit are closed, which their clients see
@@ -213,7 +226,7 @@ static bool turn_is_over(int fd, struct listener *listener)
 static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
                            int flags)
 {
-        while (!turn_is_over(fd, listener)) {
+        while (!turn_is_over(listener)) {
                 socklen_t length = sizeof *address;
                 int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
 
@@ -224,10 +237,14 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                         accepted = connection_of(connection)->inspect.peer;
                         return connection;
                 }
-                if (connection >= 0)
+                if (connection >= 0) {
                         (void)sys_close(connection);
-                else if (!is_gone(errno) && !(is_full(errno) && shed_connection(fd, listener)))
+                } else if (errno == EAGAIN) {
                         break;
+                } else if (!is_gone(errno) && !(is_full(errno) && shed_connection(fd, listener))) {
+                        atomic_store(&listener->missed, true);
+                        break;
+                }
         }
         return -1;
 }

@@ -30,6 +30,10 @@ void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats
  * [any] */
 void listen_pause(void);
 
+/* Now and then, while the servers have not been shut down: tries again to accept what could not be
+ * accepted, for want of memory for example. [main] */
+void listen_look(void);
+
 /* Connections accepted and not yet closed. [any] */
 unsigned listen_connections(void);
 

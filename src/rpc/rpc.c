@@ -488,6 +488,7 @@ int rpc_start(struct rpc *rpc)
 
 void rpc_look(struct rpc *rpc)
 {
+        listen_look();
         gather_look(clock_now());
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)

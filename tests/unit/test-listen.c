@@ -144,15 +144,31 @@ static void test_full(int listener)
         (void)close(client);
 }
 
-/* Whatever accept4() says, the core must not take it for the end of the listener. */
-static void test_any_error(int listener)
+/* Whatever accept4() says, the core must not take it for the end of the listener, nor must the
+ * connection be forgotten: the core hears of it again. */
+static void test_any_error(int shared)
 {
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+        int listener = adopt(dup(shared)), epoll = epoll_create1(EPOLL_CLOEXEC);
         int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int saved = dup(listener);
+        int saved = dup(listener), client, connection;
 
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0);
+        client = client_new(shared);
+        assert(epoll_wait(epoll, &event, 1, 5000) == 1);
         assert(dup2(other, listener) == listener); /* not a listening socket: EINVAL */
         assert(take(listener) < 0 && errno == EAGAIN);
         assert(dup2(saved, listener) == listener);
+        assert(epoll_wait(epoll, &event, 1, 0) == 0);
+        listen_look();
+        assert(epoll_wait(epoll, &event, 1, 5000) == 1);
+        assert((connection = take(listener)) >= 0);
+        listen_look();
+        assert(epoll_wait(epoll, &event, 1, 0) == 0);
+        (void)close(connection);
+        (void)close(client);
+        (void)close(listener);
+        (void)close(epoll);
         (void)close(saved);
         (void)close(other);
 }
@@ -272,7 +288,7 @@ int main(void)
         test_turns(shared);
         test_shutdown(shared);
         test_full(listener);
-        test_any_error(listener);
+        test_any_error(shared);
         test_pause(listener, shared);
         assert(listen_connections() == 0);
         (void)close(listener);
