@@ -288,6 +288,10 @@ static int connection_start(struct connection *c, int fd)
         r = sd_bus_set_server(c->peer, 1, id);
         if (r < 0)
                 return r;
+        /* That would be with a flush, which waits for the peer. */
+        r = sd_bus_set_close_on_exit(c->peer, false);
+        if (r < 0)
+                return r;
         r = sd_bus_start(c->peer);
         if (r < 0)
                 return r;

@@ -1023,6 +1023,16 @@ def control_takes_so_many_connections():
 
 
 @test
+def control_does_not_hold_the_stop():
+    with Brickd() as d, socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(d.control))
+        assert d.call("Status")[0] == 0
+        start = time.monotonic()
+        d.stop()
+        assert time.monotonic() - start < 5, "brickd has waited for somebody who says nothing"
+
+
+@test
 def control_that_cannot_be_is_only_a_warning():
     with Brickd(starts=False) as d:
         d.control = "/proc/nothing/here/control"
