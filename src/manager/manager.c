@@ -500,6 +500,7 @@ static int manager_new(struct manager **ret, const char *file)
                 return -ENOMEM;
         m->file = file;
         m->started = clock_now();
+        m->start_time = time(NULL);
         r = inherited_init(&m->inherited);
         if (r < 0)
                 return r;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "manager/generation.h"
 #include "manager/socket.h"
@@ -74,6 +75,7 @@ struct manager {
         unsigned reloads_failed;
 
         uint64_t started;  /* clock_now() */
+        time_t start_time; /* the same moment, of the calendar */
         uint64_t begun;    /* clock_now() of the last reload */
         uint64_t interval; /* ns in which a worker must answer */
         bool watchdog;     /* systemd wants to be told */

@@ -3,7 +3,6 @@
 #include <stdio_ext.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "conf/conf.h"
 #include "conf/names.h"
@@ -549,9 +548,7 @@ static void put_max_fds(struct page *p)
 
 static void put_start_time(struct page *p)
 {
-        begin(p, "");
-        end_double(p, (double)time(NULL) -
-                              (double)(clock_now() - p->m->started) / (double)NSEC_PER_SEC);
+        value(p, (uint64_t)p->m->start_time);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

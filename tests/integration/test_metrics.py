@@ -321,6 +321,21 @@ def the_manual_lists_them_all():
 
 
 @test
+def the_start_time_stays():
+    """Who wants to know of restarts asks whether it has changed."""
+    begin = time.time()
+    with Watched(CHAT) as daemon:
+        def started():
+            return daemon.scrape().sum("process_start_time_seconds")
+
+        first = started()
+        assert begin - 1 <= first <= time.time(), (begin, first)
+        for _ in range(4):
+            time.sleep(0.3)
+            eq(started(), first)
+
+
+@test
 def probes():
     with Watched(CHAT) as daemon:
         eq(daemon.get("/livez"), (200, "alive\n"))
