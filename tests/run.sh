@@ -45,6 +45,7 @@ build gcc gcc -- --timeout-multiplier 2
 build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
 	--timeout-multiplier 4 --suite unit --suite module --suite fuzz --suite integration
 # by the other compiler, which has warnings of its own
+export CC_LD=gold # links faster, which is a third of the work
 build tsan clang -Db_sanitize=thread -Db_lundef=false -- \
 	--timeout-multiplier 8 --suite unit --suite module
 

@@ -17,6 +17,7 @@ from protocols.grpc.llm import llm_pb2  # noqa: E402
 MODULES = os.path.join(BUILD, "src", "bricks")
 ZOO = os.path.join(BUILD, "tests", "module")
 ECHO = "  - { name: echo, module: " + MODULES + "/echo.so, options: { type: LLM } }\n"
+PAUSE = 0.01  # between two calls of a client, seconds: the load is to be lost, not to starve who serves it
 HELLO = llm_pb2.LLMRequest(prompt="hello").SerializeToString()
 UNARY = path("LLM", "Unary")
 
@@ -33,7 +34,7 @@ def in_flight(daemon):
 
 
 class Clients:
-    """Threads that call without pause, on a new connection every few calls; they count what they see."""
+    """Threads that call again and again, on a new connection every few calls; they count what they see."""
 
     def __init__(self, daemon, count=8, calls_per_connection=5):
         self.daemon, self.per = daemon, calls_per_connection
@@ -67,6 +68,9 @@ class Clients:
                         self.failures.append(failure)
                     else:
                         self.ok += 1
+                # A channel whose connection broke may fail more calls without trying: those say nothing.
+                if failure or self.stopping.wait(PAUSE):
+                    break
             channel.close()
 
     def __enter__(self):
@@ -81,9 +85,9 @@ class Clients:
 
 
 # More by hand: RELOADS=50 KILLS=50 STALL_SECONDS=60 python3 tests/integration/test_faults.py BUILD_DIR
-RELOADS = int(os.environ.get("RELOADS", "20"))
-KILLS = int(os.environ.get("KILLS", "10"))
-STALL_SECONDS = float(os.environ.get("STALL_SECONDS", "5"))
+RELOADS = int(os.environ.get("RELOADS", "8"))
+KILLS = int(os.environ.get("KILLS", "5"))
+STALL_SECONDS = float(os.environ.get("STALL_SECONDS", "2"))
 
 
 @test
@@ -97,7 +101,7 @@ def reloads_lose_nothing():
             assert not first & set(daemon.workers()) or len(daemon.workers()) > 1
         print(f"# {RELOADS} reloads: {clients.ok} calls, {len(clients.failures)} lost, slowest {clients.slowest * 1000:.0f} ms")
         eq(clients.failures, [])
-        assert clients.ok > 500, clients.ok
+        assert clients.ok > 25 * RELOADS, clients.ok
         wait_for("old workers to go", lambda: len(daemon.workers()) == 1)
 
 
@@ -119,8 +123,8 @@ def kills_lose_only_what_the_killed_worker_had():
         print(f"# {KILLS} kills: {clients.ok} calls, {len(clients.failures)} lost, slowest {clients.slowest * 1000:.0f} ms")
         refused = [f for f in clients.failures if "refused" in f.lower()]
         eq(refused, [], "refused connections")
-        # A killed worker has at most one call of each client, in the call or on its way.
-        assert len(clients.failures) <= KILLS * 8, clients.failures
+        # A killed worker has at most one connection of each client, with one call on it.
+        assert len(clients.failures) <= KILLS * len(clients.threads), clients.failures
         for failure in clients.failures:
             assert failure.startswith("UNAVAILABLE"), failure
 

@@ -9,7 +9,7 @@
 
 #include "conf/value.h"
 
-#define WAIT_SECONDS 10
+#define WAIT_SECONDS 30
 
 _Noreturn void fake_die(const char *format, ...)
 {

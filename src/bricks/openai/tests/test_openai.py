@@ -21,6 +21,7 @@ from fault_server import FaultServer, answer, delta
 DRIVE = None
 SANITIZED = False
 FINAL = ["", True]
+AT_ONCE = 0.9  # seconds on a loaded machine: any wait that could come before is a second or more
 ENVIRONMENT = ["OPENAI_API_KEY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"]
 
 
@@ -399,7 +400,7 @@ class Streams(Case):
 
         result = self.run_call(scenario)
         self.assert_ok(result, "a")
-        self.assertLess(result["ms"], 500)
+        self.assertLess(result["ms"], AT_ONCE * 1000)
 
     def test_reuse(self):
         """The answer and its transfer end in one piece: the next call finds the connection free."""
@@ -527,18 +528,21 @@ class Failures(Case):
         self.assertEqual(self.server.connections, 1)
 
     def test_retry_after(self):
-        for date in (False, True):
-            self.server.requests.clear()
+        times = {"seconds": [], "date": []}
 
-            async def scenario(request):
-                if len(self.server.requests) > 1:
-                    return await hello(request)
-                after = email.utils.formatdate(time.time() + 2, usegmt=True) if date else "1"
-                await request.whole({}, status=503, Retry_After=after)
+        async def scenario(request):
+            model = request.json["model"]
+            times[model].append(request.time)
+            if len(times[model]) > 1:
+                return await hello(request)
+            date = email.utils.formatdate(time.time() + 2, usegmt=True)
+            await request.whole({}, status=503, Retry_After=date if model == "date" else "1")
 
-            self.assert_ok(self.run_call(scenario), "Hello", " world")
-            first, second = self.server.requests
-            self.assertGreater(second.time - first.time, 0.9)
+        self.server.scenarios.update(seconds=scenario, date=scenario)
+        for result in self.run_calls(*({"method": "stream", "model": model} for model in times)):
+            self.assert_ok(result, "Hello", " world")
+        for first, second in times.values():
+            self.assertGreater(second - first, 0.9)
 
     def test_retry_after_too_long(self):
         async def scenario(request):
@@ -710,8 +714,7 @@ class Timeouts(Case):
 class Cancelling(Case):
     def cancelled(self, result, *texts):
         self.assertEqual((result["status"], result["replies"]), (1, [[t, False] for t in texts]))
-        # "At once", on a loaded machine: any wait that could come before is a second or more.
-        self.assertLess(result["ms"], 500)
+        self.assertLess(result["ms"], AT_ONCE * 1000)
 
     def test_in_the_stream(self):
         async def scenario(request):
@@ -725,7 +728,7 @@ class Cancelling(Case):
         self.cancelled(result, "a")
         (request,) = self.server.requests
         self.wait_until(lambda: request.closed)
-        self.assertLess(request.closed - request.sent, 0.1 + (0.4 if SANITIZED else 0))
+        self.assertLess(request.closed - request.sent, AT_ONCE)
 
     def test_before_the_answer(self):
         for method in ("unary", "stream"):
@@ -739,7 +742,7 @@ class Cancelling(Case):
             await request.head()
             while True:
                 await request.say("a")
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.1)
 
         self.server.scenarios["m"] = drip
         results = self.run_calls(
@@ -846,12 +849,12 @@ class Pressure(Case):
                 sent += len(text)
 
         self.server.scenarios["m"] = scenario
-        process = self.start({"method": "stream", "model": "m", "window": 2, "take_ms": 4000},
-                             options={"timeout": ("3s",)})
-        time.sleep(1)
+        process = self.start({"method": "stream", "model": "m", "window": 2, "take_ms": 3000},
+                             options={"timeout": ("2500ms",)})
+        self.wait_until(lambda: sent > 0)
+        time.sleep(0.5)
         before, memory, cpu = sent, memory_kb(process.pid), cpu_seconds(process.pid)
-        time.sleep(1.5)
-        self.assertGreater(before, 0)
+        time.sleep(1)
         self.assertLess(before, 1000000)
         self.assertEqual(sent, before)
         self.assertLess(memory_kb(process.pid) - memory, 512)
