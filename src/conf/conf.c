@@ -60,8 +60,10 @@ int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
 {
         _cleanup_close_ int fd = -EBADF;
 
-        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
+        /* It may be a pipe, from <(...) in a shell; but a FIFO that nobody writes to is not waited
+         * for. */
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0)
                 return -errno;
         return conf_read_fd(fd, ret_bytes, ret_length);
 }

@@ -825,6 +825,8 @@ def a_failed_reload_changes_nothing():
         assert "org.brickd.Error.Config: " in d.reload()[1]
         d.file.unlink()
         assert "No such file" in d.reload()[1]
+        os.mkfifo(d.file)
+        assert "org.brickd.Error.Config: " in d.reload()[1], "nobody writes to it, and nobody waits for that"
         for word in ("fail", "crash-in-create"):
             d.configure(word)
             assert "org.brickd.Error.Failed: " in d.reload()[1]
