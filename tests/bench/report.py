@@ -109,7 +109,8 @@ def as_markdown(result):
     return "\n".join(out) + "\n"
 
 
-COLOURS = ["#1b6ca8", "#f28e2b", "#9aa5b1", "#59a14f", "#b07aa1", "#e15759", "#76b7b2", "#edc948", "#9c755f"]
+COLOURS = ["#1b6ca8", "#f28e2b", "#9aa5b1", "#59a14f", "#b07aa1", "#e15759", "#76b7b2", "#edc948", "#9c755f",
+           "#ff9da7"]
 BAR, GAP, LEFT, WIDTH = 14, 16, 190, 860
 
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """brickd's benchmark: brickd beside other servers of the same service, in interleaved rounds. See README.md."""
 import argparse
+import contextlib
 import json
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,25 +28,36 @@ class Peer:
         return self.only in load.name and (self.streams_tokens or not load.brick)
 
 
-def peer_of_command(name, command, kit, cwd):
-    return Peer(name, lambda **_: Server(name, command, kit.folder, cwd=cwd))
+def peer_of_command(name, command, kit, cwd=SOURCE, only=""):
+    return Peer(name, lambda **_: Server(name, command, kit.folder, cwd=cwd), only)
 
 
 def peer_of_brickd(name, kit, only="", **options):
     return Peer(name, lambda **more: Brickd(name, kit, **options, **more), only, is_brickd=True)
 
 
-def all_peers(kit, commands):
+def built_peers(folder, kit):
+    """The programs that peers/build.sh has left there."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_file() and os.access(entry, os.X_OK):
+                yield peer_of_command(entry.name, f"{shlex.quote(entry.path)} {{port}}", kit)
+
+
+def all_peers(kit, folder, commands):
+    core = f"{kit.build}/tests/bench/peer-core {{port}}"
     peers = [
         peer_of_brickd("brickd", kit),
         peer_of_brickd("brickd-2-workers", kit, "16x16", workers=2),
         peer_of_brickd("brickd-access-log", kit, "49 B, 1x64", access="all"),
-        peer_of_command("core", f"{kit.build}/tests/bench/peer-core {{port}}", kit, SOURCE),
-        peer_of_command("python", f"{servers.HERE}/peer_python.py {{port}} {kit.stubs}", kit, SOURCE),
+        peer_of_command("core", core, kit),
+        peer_of_command("core-2", core + " 2", kit, only="16x16"),
+        peer_of_command("python", f"{servers.HERE}/peers/python.py {{port}} {kit.stubs}", kit),
+        *built_peers(folder, kit),
     ]
     for command in commands:
         name, _, command = command.partition("=")
-        peers.append(peer_of_command(name, command, kit, os.getcwd()))
+        peers.append(peer_of_command(name, command, kit, cwd=os.getcwd()))
     return peers
 
 
@@ -68,6 +81,8 @@ def parse_arguments():
     parser.add_argument("--build", default=os.path.join(SOURCE, "build", "release"), metavar="DIR",
                         help="a build directory; made if it is not there (default: build/release)")
     parser.add_argument("--no-build", action="store_true", help="use it as it is")
+    parser.add_argument("--peers", default=os.path.join(SOURCE, "build", "peers"), metavar="DIR",
+                        help="what peers/build.sh has built takes part, too (default: build/peers)")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
                         help="one more server; {port} in the command is where it has to listen. Repeatable")
     parser.add_argument("--only", metavar="NAMES", help="of the servers, only these, separated by commas")
@@ -82,7 +97,7 @@ def parse_arguments():
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.svg")
     parser.add_argument("--readme", metavar="FILE", help="measure nothing: print a FILE.json as Markdown")
     opt = parser.parse_args()
-    opt.build = os.path.abspath(opt.build)
+    opt.build, opt.peers = os.path.abspath(opt.build), os.path.abspath(opt.peers)
     opt.scale = [int(n) for n in opt.scale.split(",")]
     opt.stages = opt.stages.split(",")
     opt.loads = [load for load in LOADS if opt.loads in load.name]
@@ -97,7 +112,7 @@ def measure(opt):
     result = {"machine": machine(), "rounds": opt.rounds, "seconds": opt.seconds}
     with tempfile.TemporaryDirectory(prefix="brickd-bench-") as folder:
         opt.kit = Kit(opt.build, folder)
-        peers = all_peers(opt.kit, opt.peer)
+        peers = all_peers(opt.kit, opt.peers, opt.peer)
         if opt.only:
             names = opt.only.split(",")
             unknown = set(names) - {peer.name for peer in peers}

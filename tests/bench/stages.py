@@ -17,7 +17,7 @@ from servers import Brickd, Upstream, cpu_seconds, resident_bytes
 from wire import Connection, framed
 
 RUN_LIMIT = 60
-WARM_UP = 0.1
+WARM_UP = 1  # of a server whose code is compiled as it runs
 LOGGED = 0.5  # seconds of a run that logs every call, for percentiles
 SUCCESS = b"\x08\xc8\x01"  # the end of every good reply: error { code: 200 }
 PER_CONNECTION = 100  # streams
@@ -160,7 +160,7 @@ def stage_latency(peers, opt):
     for _ in range(opt.rounds):
         for peer in peers:
             with peer.start() as server:
-                h2load.run(server, FIXED, WARM_UP)
+                h2load.run(server, FIXED, min(WARM_UP, opt.seconds))
                 full = h2load.run(server, FIXED, opt.seconds)
                 capacity = full["calls"] / full["seconds"]
                 for share in SHARES:
@@ -212,7 +212,7 @@ def cost_with_streams(server, n, opt):
     load = Load("", UNARY, 4, 16, framed(SMALL))
     h2load = H2load(opt.kit.folder)
     with stalled_streams(server, n):
-        h2load.run(server, load, WARM_UP)
+        h2load.run(server, load, min(WARM_UP, opt.seconds))
         cpu = server.cpu()
         run = h2load.run(server, load, opt.seconds)
         return {"cpu_us": (server.cpu() - cpu) / max(run["done"], 1) * 1e6, "failed": run["failed"]}

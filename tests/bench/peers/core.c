@@ -2,7 +2,8 @@
 
 /*
  * LLMService on libgrpc's C core and nothing else, with brickd's channel arguments and one polling
- * thread: what a server on this library can do at best. Answers as the brick `echo` does.
+ * thread: what a server on this library can do at best. Answers as the brick `echo` does. Further
+ * processes share its port.
  */
 
 #include <grpc/byte_buffer_reader.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "llm.pb-c.h"
 
@@ -215,10 +217,10 @@ static grpc_arg int_arg(const char *key, int value)
         return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
 }
 
-static void serve(const char *port)
+static _Noreturn void serve(const char *port, bool shared)
 {
         grpc_arg args[] = {
-                int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
+                int_arg(GRPC_ARG_ALLOW_REUSEPORT, shared),
                 int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000),
                 int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
                 int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
@@ -260,9 +262,21 @@ static void serve(const char *port)
 
 int main(int argc, char **argv)
 {
-        if (argc != 2) {
-                (void)fprintf(stderr, "usage: peer-core PORT\n");
+        int processes = argc == 3 ? atoi(argv[2]) : 1;
+
+        if (argc < 2 || argc > 3 || processes < 1) {
+                (void)fprintf(stderr, "usage: peer-core PORT [PROCESSES]\n");
                 return EXIT_FAILURE;
         }
-        serve(argv[1]);
+        /* Before there is anything of gRPC, which does not outlive a fork. */
+        for (int i = 1; i < processes; i++) {
+                switch (fork()) {
+                case -1:
+                        perror("peer-core: fork");
+                        return EXIT_FAILURE;
+                case 0:
+                        serve(argv[1], true);
+                }
+        }
+        serve(argv[1], processes > 1);
 }

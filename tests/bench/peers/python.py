@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """LLMService on Debian's python3-grpcio, with asyncio: what brickd is an alternative to.
 
-Usage: peer_python.py PORT FOLDER, with protoc's messages in the folder."""
+Usage: python.py PORT FOLDER, with protoc's messages in the folder."""
 import asyncio
 import sys
 
@@ -39,7 +39,7 @@ async def main(port):
         "OutputStreaming": grpc.unary_stream_rpc_method_handler(output_streaming, **codec),
     }),))
     if not server.add_insecure_port(f"127.0.0.1:{port}"):
-        sys.exit("peer_python.py: cannot listen")
+        sys.exit("python.py: cannot listen")
     await server.start()
     await server.wait_for_termination()
 
