@@ -109,6 +109,17 @@ def as_markdown(result):
     return "\n".join(out) + "\n"
 
 
+def as_summary(result):
+    """Markdown: the rate of each server in each load that others have, too."""
+    loads = {what: peers for what, peers in result.get("load", {}).items() if len(peers) > 1}
+    names = list(dict.fromkeys(peer for peers in loads.values() for peer in peers))
+    out = ["| per second | " + " | ".join(loads) + " |", "|---|" + "--:|" * len(loads)]
+    for name in names:
+        rates = [rate(peers[name]["rate"]) if name in peers else "" for peers in loads.values()]
+        out.append(f"| {name} | " + " | ".join(rates) + " |")
+    return "\n".join(out) + "\n\n" + machine(result) + ".\n"
+
+
 COLOURS = ["#1b6ca8", "#f28e2b", "#9aa5b1", "#59a14f", "#b07aa1", "#e15759", "#76b7b2", "#edc948", "#9c755f",
            "#ff9da7"]
 BAR, GAP, LEFT, WIDTH = 14, 16, 190, 860

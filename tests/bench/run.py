@@ -95,7 +95,8 @@ def parse_arguments():
     parser.add_argument("--streams", type=int, default=2000, help="token streams")
     parser.add_argument("--token-rate", type=int, default=20, help="tokens a second of each")
     parser.add_argument("--output", metavar="NAME", help="write NAME.json and NAME.svg")
-    parser.add_argument("--readme", metavar="FILE", help="measure nothing: print a FILE.json as Markdown")
+    parser.add_argument("--markdown", metavar="FILE", help="measure nothing: print a FILE.json as Markdown")
+    parser.add_argument("--summary", metavar="FILE", help="measure nothing: print the rates of a FILE.json as Markdown")
     opt = parser.parse_args()
     opt.build, opt.peers = os.path.abspath(opt.build), os.path.abspath(opt.peers)
     opt.scale = [int(n) for n in opt.scale.split(",")]
@@ -142,9 +143,10 @@ def failures(result):
 
 def main():
     opt = parse_arguments()
-    if opt.readme:
-        with open(opt.readme) as f:
-            print(report.as_markdown(json.load(f)), end="")
+    if opt.markdown or opt.summary:
+        with open(opt.markdown or opt.summary) as f:
+            form = report.as_markdown if opt.markdown else report.as_summary
+            print(form(json.load(f)), end="")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rise_limits()

@@ -103,7 +103,8 @@ def every_stage_runs():
     for title in report.TITLES.values():
         assert title in text, title
     xml.dom.minidom.parse(output + ".svg")
-    assert "| unary 49 B, 1x1 | brickd |" in run("--readme", output + ".json")
+    assert "| unary 49 B, 1x1 | brickd |" in run("--markdown", output + ".json")
+    assert "| per second | unary 49 B, 1x1 |" in run("--summary", output + ".json")
 
 
 @test

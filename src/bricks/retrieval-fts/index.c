@@ -165,8 +165,7 @@ static int find_id(struct index *index, int which, sqlite3_int64 *ret)
         int r;
 
         r = sqlite3_step(index->sql[which]);
-        if (r == SQLITE_ROW)
-                *ret = sqlite3_column_int64(index->sql[which], 0);
+        *ret = r == SQLITE_ROW ? sqlite3_column_int64(index->sql[which], 0) : 0;
         sqlite3_reset(index->sql[which]);
         if (r == SQLITE_ROW)
                 return 1;
@@ -189,6 +188,7 @@ static int pragma_int(struct index *index, const char *sql, int *ret)
 {
         sqlite3_stmt *statement;
 
+        *ret = 0;
         if (sqlite3_prepare_v2(index->db, sql, -1, &statement, NULL) != SQLITE_OK)
                 return index_failed(index);
         if (sqlite3_step(statement) == SQLITE_ROW)
