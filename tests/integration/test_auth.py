@@ -444,7 +444,7 @@ def guessing():
         over.set()
         thread.join()
         print(f"# {results[0]} guesses; a call takes {alone * 1e6:.0f} us alone, {beside * 1e6:.0f} us beside them")
-        assert results[0] > 1000, results
+        assert results[0] > 100, results
         assert beside < alone * 10 + 0.01, (alone, beside)
 
 

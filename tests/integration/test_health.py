@@ -355,7 +355,7 @@ def an_index_that_is_missing():
 @test
 def watchers_come_and_go_during_a_stop():
     """Nothing is left behind, and nothing crashes, when streams begin and end while all ends."""
-    for _ in range(5):
+    for _ in range(3):
         with Brickd(TWO, extra="log: { access: off }") as d:
             ending = threading.Event()
 
