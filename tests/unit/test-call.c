@@ -364,7 +364,7 @@ static void test_overruled(void)
 /* --- many threads
  * --------------------------------------------------------------------------------------- */
 
-enum { RACES = 2000 };
+enum { RACES = 1000 };
 
 static void *race_finish(void *arg)
 {

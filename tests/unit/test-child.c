@@ -422,7 +422,7 @@ static void test_cancel_in_queue(void)
 
 /* --- many threads ---------------------------------------------------------------------------- */
 
-enum { RACES = 2000 };
+enum { RACES = 1000 };
 
 static void *race_cancel(void *arg)
 {
