@@ -20,11 +20,15 @@
  */
 #define OPENING_MAX 64
 
+/* Sockets with something to read that are looked after in one turn of the loop. */
+#define SOCKETS_MAX 256
+
 struct engine {
         const struct config *config;
         pthread_t thread;
         bool running;
         int wake_fd;
+        int sockets_fd; /* an epoll of libcurl's sockets */
 
         pthread_mutex_t lock;
         STAILQ_HEAD(, job) inbox;
@@ -145,17 +149,26 @@ static void run_multi(struct engine *engine, curl_socket_t fd, int events)
         }
 }
 
-static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *user)
+static int curl_events(uint32_t events)
 {
-        int events = 0;
+        return (events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+               (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+               (events & EPOLLERR ? CURL_CSELECT_ERR : 0);
+}
 
-        if (revents & (EPOLLIN | EPOLLHUP))
-                events |= CURL_CSELECT_IN;
-        if (revents & EPOLLOUT)
-                events |= CURL_CSELECT_OUT;
-        if (revents & EPOLLERR)
-                events |= CURL_CSELECT_ERR;
-        run_multi(user, fd, events);
+/*
+ * The sockets have an epoll of their own, since the event loop asks the kernel anew for each source
+ * that it serves: with a thousand tokens waiting, it would look at a thousand sockets for each. One
+ * that is closed on behalf of another in the same turn does no harm: libcurl does not know it any
+ * more, or tries to read and finds nothing.
+ */
+static int on_sockets(sd_event_source *source, int fd, uint32_t revents, void *user)
+{
+        struct epoll_event events[SOCKETS_MAX];
+        int n = epoll_wait(fd, events, SOCKETS_MAX, 0);
+
+        for (int i = 0; i < n; i++)
+                run_multi(user, events[i].data.fd, curl_events(events[i].events));
         return 0;
 }
 
@@ -165,24 +178,22 @@ static int on_curl_timer(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
-/* libcurl wants a socket watched. */
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *data)
+/* libcurl wants a socket watched. `known` is what was assigned to it: whether it already is. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
         struct engine *engine = user;
-        sd_event_source *source = data;
-        uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) |
-                          (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+        struct epoll_event event = { .events = (what & CURL_POLL_IN ? EPOLLIN : 0) |
+                                               (what & CURL_POLL_OUT ? EPOLLOUT : 0),
+                                     .data.fd = fd };
 
         if (what == CURL_POLL_REMOVE) {
-                (void)sd_event_source_disable_unref(source);
+                (void)epoll_ctl(engine->sockets_fd, EPOLL_CTL_DEL, fd, NULL);
                 (void)curl_multi_assign(engine->multi, fd, NULL);
                 return 0;
         }
-        if (source)
-                return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
-        if (sd_event_add_io(engine->event, &source, fd, events, on_socket, engine) < 0)
+        if (epoll_ctl(engine->sockets_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0)
                 return -1;
-        (void)curl_multi_assign(engine->multi, fd, source);
+        (void)curl_multi_assign(engine->multi, fd, engine);
         return 0;
 }
 
@@ -298,6 +309,12 @@ static int open_loop(struct engine *engine)
         r = sd_event_add_io(engine->event, NULL, engine->wake_fd, EPOLLIN, on_wake, engine);
         if (r < 0)
                 return r;
+        engine->sockets_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (engine->sockets_fd < 0)
+                return -errno;
+        r = sd_event_add_io(engine->event, NULL, engine->sockets_fd, EPOLLIN, on_sockets, engine);
+        if (r < 0)
+                return r;
         r = sd_event_add_post(engine->event, NULL, on_turn, engine);
         if (r < 0)
                 return r;
@@ -338,6 +355,7 @@ int engine_new(struct engine **ret, const struct config *config)
         STAILQ_INIT(&engine->inbox);
         TAILQ_INIT(&engine->queue);
         LIST_INIT(&engine->jobs);
+        engine->sockets_fd = -1;
         engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         r = engine->wake_fd < 0 ? -errno : open_loop(engine);
         if (r >= 0)
@@ -371,6 +389,8 @@ struct engine *engine_free(struct engine *engine)
                 (void)curl_multi_cleanup(engine->multi);
         (void)sd_event_source_disable_unref(engine->timer);
         (void)sd_event_unref(engine->event);
+        if (engine->sockets_fd >= 0)
+                (void)close(engine->sockets_fd);
         if (engine->wake_fd >= 0)
                 (void)close(engine->wake_fd);
         (void)pthread_mutex_destroy(&engine->lock);
