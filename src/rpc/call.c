@@ -348,6 +348,22 @@ static void abandon_write(struct rpc_call *call)
                 arm_close(call);
 }
 
+/*
+ * A brick with an event loop of its own has replies for many calls at once, which leave together if
+ * the polling thread writes them. A blocking brick's thread has one call, and writes it itself.
+ */
+static bool needs_turn(const struct brick_call *base)
+{
+        return !rpc_is_polling() && !base->instance->blocking;
+}
+
+/* Lock held. A write that is under way goes on by itself. */
+static void ask_for_turn(struct rpc_call *call)
+{
+        if (!call->turning && !call->writing)
+                call->turning = start_batch(call, NULL, 0, &call->on_turn);
+}
+
 /* Lock held. */
 static void pump(struct brick_call *base)
 {
@@ -358,6 +374,10 @@ static void pump(struct brick_call *base)
 
         if (call->closed || call->ending)
                 return;
+        if (needs_turn(base)) {
+                ask_for_turn(call);
+                return;
+        }
         if (finished && !call->outcome_queued)
                 queue_outcome(call);
         if (!finished && !call->close_armed)
@@ -478,6 +498,15 @@ static void on_write(struct rpc_call *call, bool ok)
         else if (!call_gathers(base))
                 pump(base);
         call_enter_due(base);
+        unlock_and_end(call);
+}
+
+static void on_turn(struct rpc_call *call, bool ok)
+{
+        (void)pthread_mutex_lock(&call->base.lock);
+        call->tags--;
+        call->turning = false;
+        pump(&call->base);
         unlock_and_end(call);
 }
 
@@ -828,6 +857,7 @@ static struct rpc_call *rpc_call_new(void)
         call->on_close = (struct rpc_tag){ on_close, call };
         call->on_write = (struct rpc_tag){ on_write, call };
         call->on_read = (struct rpc_tag){ on_read, call };
+        call->on_turn = (struct rpc_tag){ on_turn, call };
         return call;
 }
 
@@ -862,6 +892,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->cancelled = 0;
         call->close_armed = false;
         call->headers_sent = false;
+        call->turning = false;
         call->writing = false;
         call->ending = false;
         call->closed = false;

@@ -42,6 +42,11 @@
 /* This thread handles the events. */
 static _Thread_local bool polling;
 
+bool rpc_is_polling(void)
+{
+        return polling;
+}
+
 /* --- the core's own lines ----------------------------------------------------------------------
  */
 

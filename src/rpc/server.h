@@ -61,6 +61,9 @@ struct rpc {
         size_t timeouts_size;
 };
 
+/* Whether the thread that asks is the polling one. */
+bool rpc_is_polling(void);
+
 /* Polling thread only. */
 void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);
 void rpc_timeout_remove(struct rpc *rpc, struct rpc_call *call);
