@@ -17,6 +17,8 @@ import threading
 import time
 import traceback
 
+from ports import free_port
+
 BRICKD, FAKE_WORKER, CONTROL_CLIENT = (os.path.abspath(a) for a in sys.argv[1:4])
 LIMIT = 20  # seconds that anything here may take
 TESTS = []
@@ -157,12 +159,6 @@ class Brickd:
             client.settimeout(limit)
             client.connect(target)
             return [int(n) for n in client.makefile().readline().split()]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def refused(port):
