@@ -20,9 +20,8 @@ static _Atomic(struct instance *) watched_instance;
 static atomic_uint_fast64_t watched_since;
 
 /* From now on the watched thread's time is this brick's. The time that it was the last one's. */
-static uint64_t hand_over(struct instance *instance)
+static uint64_t hand_over(struct instance *instance, uint64_t now)
 {
-        uint64_t now = clock_now();
         uint64_t since = atomic_exchange_explicit(&watched_since, now, memory_order_relaxed);
 
         atomic_store_explicit(&watched_instance, instance, memory_order_release);
@@ -34,7 +33,7 @@ void entry_begin(struct entry *entry, struct instance *instance)
         entry->previous = current;
         current = instance;
         if (watched)
-                (void)hand_over(instance);
+                (void)hand_over(instance, clock_recent());
 }
 
 void entry_end(struct entry *entry, struct instance *instance)
@@ -44,7 +43,7 @@ void entry_end(struct entry *entry, struct instance *instance)
         current = entry->previous;
         if (!watched)
                 return;
-        held = hand_over(current);
+        held = hand_over(current, clock_now());
         if (held > SLOW_NS) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },

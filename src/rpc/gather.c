@@ -476,7 +476,7 @@ static void flush_if_late(void)
 
         if (!mine.list)
                 return;
-        now = clock_now();
+        now = clock_recent();
         if (now - mine.since < longest)
                 return;
         gather_flush();
