@@ -10,6 +10,7 @@
 #include "manager/identities.h"
 #include "manager/socket.h"
 #include "manager/tally.h"
+#include "util/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -223,6 +224,7 @@ static int slot_start(struct slot *slot)
                 .worker = slot->index,
                 .check = g->check,
                 .quota = processes_quota(g->processes),
+                .balance = balance_fd(g->balance),
                 .sockets = fds,
                 .n_sockets = g->n_sockets,
                 .n_bricks = g->conf ? g->conf->n_bricks : 0,
@@ -326,6 +328,7 @@ static void on_gone(struct process *process, void *user)
         struct generation *g = slot->generation;
         _cleanup_(process_freep) struct process *dead = TAKE_PTR(slot->process);
 
+        balance_forget(g->balance, slot->index);
         if (g->tally && g->conf)
                 (void)tally_add(g->tally, g->conf, dead->stats, TALLY_DEAD);
         switch (g->state) {
@@ -380,6 +383,7 @@ struct generation *generation_free(struct generation *g)
                 (void)process_free(g->slots[i].process);
         }
         free(g->slots);
+        (void)balance_free(g->balance);
         release_sockets(g);
         for (size_t i = 0; i < g->n_reasons; i++)
                 free(g->reasons[i]);
@@ -532,12 +536,13 @@ static int start_workers(struct generation *g)
 {
         size_t n = g->check ? 1 : g->conf->workers;
         char *text = NULL;
-        int r = 0;
+        int r;
 
         g->slots = calloc(n, sizeof *g->slots);
         if (!g->slots)
                 return -ENOMEM;
         g->n_slots = n;
+        r = balance_new(&g->balance, (unsigned)n);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 g->slots[i] = (struct slot){ .generation = g, .index = (unsigned)i };
                 r = slot_start(&g->slots[i]);

@@ -20,6 +20,7 @@
 #include "manager/process.h"
 #include "util/cleanup.h"
 
+struct balance;
 struct conf;
 struct diag;
 struct generation;
@@ -72,7 +73,8 @@ struct generation {
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;
-        struct socket *metrics; /* NULL: the configuration wants none */
+        struct socket *metrics;  /* NULL: the configuration wants none */
+        struct balance *balance; /* of its workers' connections */
         struct slot *slots;
         size_t n_slots;
         bool silent; /* a worker had to be killed for its silence; none has answered since */

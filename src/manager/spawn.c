@@ -60,6 +60,8 @@ static int fds_collect(struct fds *fds, int channel, int config, int counters, i
                 r = fds_lift(fds, identities, lowest);
         if (r == 0)
                 r = fds_lift(fds, spawn->quota, lowest);
+        if (r == 0)
+                r = fds_lift(fds, spawn->balance, lowest);
         for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
                 r = fds_lift(fds, spawn->sockets[i], lowest);
         return r;

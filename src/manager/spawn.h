@@ -19,6 +19,7 @@ struct spawn {
         const char *identities; /* the file's text; NULL: there is none */
         size_t identities_length;
         int quota;
+        int balance;
         const int *sockets; /* one per entry of `ports:` */
         size_t n_sockets;
         size_t n_bricks;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rpc/connection.h"
+#include "util/balance.h"
 #include "util/cleanup.h"
 
 /* An address that has connections. */
@@ -16,7 +17,8 @@ struct peer {
 };
 
 static _Atomic(struct connection *) table[FD_MAX]; /* zero pages until touched */
-static atomic_uint n_connections;
+static atomic_uint n_connections;                  /* written under the lock */
+static struct balance *shared;                     /* NULL: there are no other workers */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *peers; /* of tsearch() */
@@ -48,6 +50,32 @@ static bool has_address(const struct peer_key *key)
         static const unsigned char none[sizeof key->address];
 
         return memcmp(key->address, none, sizeof none) != 0;
+}
+
+void connection_share(struct balance *balance)
+{
+        shared = balance;
+}
+
+bool connection_is_ahead(void)
+{
+        return shared && balance_is_ahead(shared, connection_count());
+}
+
+void connection_refuse(void)
+{
+        (void)pthread_mutex_lock(&lock);
+        if (shared)
+                balance_count(shared, UINT32_MAX);
+        (void)pthread_mutex_unlock(&lock);
+}
+
+/* Lock held. */
+static void set_count(unsigned n)
+{
+        atomic_store(&n_connections, n);
+        if (shared)
+                balance_count(shared, n);
 }
 
 /* Lock held. The peer of this key, new or known; NULL: out of memory. */
@@ -93,6 +121,7 @@ static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
                 peer->connections++;
         }
         listener->connections++;
+        set_count(connection_count() + 1);
         return true;
 }
 
@@ -116,7 +145,6 @@ bool connection_add(int fd, struct listener *listener, const struct sockaddr *ad
         }
         connection->inspect.peer = key;
         connection->epoll = -1;
-        (void)atomic_fetch_add(&n_connections, 1);
         (void)atomic_fetch_add(&listener->stats->connections, 1);
         stats_count_shared(&listener->stats->counters.accepted);
         atomic_store(&table[fd], TAKE_PTR(connection));
@@ -132,8 +160,8 @@ void connection_remove(int fd)
         key->listener->connections--;
         if (has_address(key))
                 peer_leave(key);
+        set_count(connection_count() - 1);
         (void)pthread_mutex_unlock(&lock);
-        (void)atomic_fetch_sub(&n_connections, 1);
         (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
         free(connection);
 }

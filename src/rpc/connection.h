@@ -14,6 +14,8 @@
 
 #include "rpc/inspect.h"
 
+struct balance;
+
 /* Descriptors from here on are not served. */
 #define FD_MAX (1 << 20)
 
@@ -28,6 +30,16 @@ struct connection {
         uint64_t data; /* what it had sent of messages when the turn began */
         bool paused;   /* the turn is over: an event begins the next */
 };
+
+/* Before the first one: balance, which outlives them, is told how many there are. [main] */
+void connection_share(struct balance *balance);
+
+/* This worker has more of them than another, which shall have the next one. [any] */
+bool connection_is_ahead(void);
+
+/* This worker can serve no more, few as it has: until their number changes, others shall not leave
+ * it any. [any] */
+void connection_refuse(void);
 
 /*
  * A connection that the listener, which must outlive it, has accepted: in the table from now on.

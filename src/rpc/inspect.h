@@ -26,6 +26,11 @@ struct listener {
         int epoll; /* where the core waits for it, and how; -1: not yet known */
         struct epoll_event event;
         unsigned turn; /* connections accepted since others had their turn */
+
+        /* For connections that are left to other workers. */
+        int timer;      /* in the same epoll, with the same event; -1: not yet made */
+        uint64_t until; /* CLOCK_MONOTONIC ns: when that ends; 0: none is */
+        unsigned few;   /* so many may then be taken */
 };
 
 /* Of whom a connection is. */

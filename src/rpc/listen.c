@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,18 +11,28 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
+#include "util/clock.h"
 
 /* Data that a peer does not acknowledge for so long: it is gone. */
 #define USER_TIMEOUT_MS 20000
 
 /* Connections that the core may accept before others have their turn: it takes all that come. */
 #define TURN 16
+
+/*
+ * A connection that is left to another worker is looked for again after LOOK_NS. After PATIENCE_NS
+ * some are taken at every look: a worker that is well may lack the processor for that long, but one
+ * that is stuck shall not cost more.
+ */
+#define LOOK_NS NSEC_PER_MSEC
+#define PATIENCE_NS (4 * NSEC_PER_MSEC)
 
 enum fd_kind {
         FD_OTHER,
@@ -66,6 +77,13 @@ static int sys_close(int fd)
         return (int)syscall(SYS_close, fd);
 }
 
+static void drop_timer(struct listener *listener)
+{
+        if (listener->timer >= 0)
+                (void)sys_close(listener->timer);
+        listener->timer = -1;
+}
+
 static unsigned kind_of(int fd)
 {
         return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&kinds[fd], memory_order_relaxed)
@@ -80,7 +98,7 @@ static void set_kind(int fd, unsigned kind)
 void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats)
 {
         adopt_next = fd;
-        adopt_as = (struct listener){ .conf = conf, .stats = stats, .epoll = -1 };
+        adopt_as = (struct listener){ .conf = conf, .stats = stats, .epoll = -1, .timer = -1 };
 }
 
 void listen_wait(int fd, int epoll, const struct epoll_event *event)
@@ -176,6 +194,7 @@ static bool shed_connection(int fd, struct listener *listener)
                 reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         }
         (void)pthread_mutex_unlock(&reserve_lock);
+        connection_refuse();
         if (connection >= 0)
                 stats_reject(listener->stats, STATS_REJECTED_DESCRIPTORS);
         return connection >= 0;
@@ -214,6 +233,55 @@ static bool turn_is_over(struct listener *listener)
         return ask_again(listener);
 }
 
+static bool is_waiting(int fd)
+{
+        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+        return poll(&pollfd, 1, 0) > 0;
+}
+
+/* The timer goes off as an event of the listener, on which the core calls accept4() once more. */
+static void make_timer(struct listener *listener)
+{
+        listener->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (listener->timer >= 0 &&
+            epoll_ctl(listener->epoll, EPOLL_CTL_ADD, listener->timer, &listener->event) < 0)
+                drop_timer(listener);
+}
+
+static bool look_again(struct listener *listener)
+{
+        static const struct itimerspec soon = { .it_value.tv_nsec = LOOK_NS };
+
+        if (listener->timer < 0)
+                make_timer(listener);
+        return timerfd_settime(listener->timer, 0, &soon, NULL) == 0;
+}
+
+/*
+ * True: none is to be accepted now. If one waits, another worker has fewer connections, and the
+ * kernel has woken it for this one, too.
+ */
+static bool leave_to_others(struct listener *listener)
+{
+        bool ahead = connection_is_ahead();
+        uint64_t now;
+
+        if (!ahead || !is_waiting(listener->fd)) {
+                listener->until = 0;
+                return ahead;
+        }
+        now = clock_now();
+        if (listener->until == 0 || listener->few == 0) {
+                listener->until = now + (listener->until == 0 ? PATIENCE_NS : LOOK_NS);
+                listener->few = 1 + connection_count() / 16;
+        }
+        if (now < listener->until && look_again(listener))
+                return true;
+        listener->few--;
+        return false;
+}
+
 void listen_look(void)
 {
         for (unsigned i = 0; i < n_listeners; i++)
@@ -226,7 +294,7 @@ void listen_look(void)
 static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
                            int flags)
 {
-        while (!turn_is_over(listener)) {
+        while (!leave_to_others(listener) && !turn_is_over(listener)) {
                 socklen_t length = sizeof *address;
                 int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
 
@@ -294,6 +362,8 @@ __attribute__((visibility("default"))) int close(int fd)
                 return 0;
         if (kind != FD_OTHER)
                 set_kind(fd, FD_OTHER);
+        if (kind >= FD_LISTENER)
+                drop_timer(&listeners[kind - FD_LISTENER]);
         if (kind == FD_CONNECTION)
                 connection_remove(fd);
         return sys_close(fd);

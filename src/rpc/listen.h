@@ -6,7 +6,8 @@
  * itself, so this file defines bind(), accept4(), shutdown() and close() in the executable, in
  * front of libc's: the core then takes the sockets that the main process has given us, cannot lose
  * a listener to a full descriptor table, cannot shut down a socket that other processes share,
- * keeps to the port's limits of connections, and can be told to stop accepting.
+ * keeps to the port's limits of connections, leaves to other workers what is theirs
+ * (util/balance.h), and can be told to stop accepting.
  */
 
 #include <stdbool.h>

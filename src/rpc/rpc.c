@@ -13,11 +13,13 @@
 #include "module/instance.h"
 #include "rpc/builtin.h"
 #include "rpc/certificate.h"
+#include "rpc/connection.h"
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
+#include "util/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -485,10 +487,12 @@ static int post_requests(struct rpc_port *port)
         return r;
 }
 
-int rpc_start(struct rpc *rpc)
+int rpc_start(struct rpc *rpc, struct balance *balance)
 {
         int r;
 
+        rpc->balance = balance;
+        connection_share(balance);
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
                 r = post_requests(rpc->ports[i]);
@@ -499,8 +503,11 @@ int rpc_start(struct rpc *rpc)
         if (r < 0)
                 return r;
         r = -pthread_create(&rpc->thread, NULL, poll_run, rpc);
-        rpc->running = r == 0;
-        return r;
+        if (r < 0)
+                return r;
+        rpc->running = true;
+        balance_join(balance);
+        return 0;
 }
 
 void rpc_look(struct rpc *rpc)
@@ -518,6 +525,7 @@ void rpc_look(struct rpc *rpc)
 void rpc_retire(struct rpc *rpc)
 {
         listen_pause();
+        balance_leave(rpc->balance);
         gather_goaway();
         builtin_retire(rpc->builtin);
 }

@@ -14,6 +14,7 @@
 #include "util/cleanup.h"
 
 struct auth;
+struct balance;
 struct diag;
 struct instance;
 struct rpc;
@@ -42,8 +43,9 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *port, int fd, struct i
 /* Of a conf that cannot be served anyway: what is wrong with the files of its ports. */
 void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag);
 
-/* Accepts calls from now on. */
-int rpc_start(struct rpc *rpc);
+/* Accepts calls from now on, and of the connections of all workers its share. balance must live as
+ * long as any descriptor is open. */
+int rpc_start(struct rpc *rpc, struct balance *balance);
 
 /* About every second while it serves: takes certificates that have changed. */
 void rpc_look(struct rpc *rpc);

@@ -15,6 +15,7 @@
 #define RPC_SERVICES 8
 
 struct auth;
+struct balance;
 struct builtin;
 struct tls;
 
@@ -40,7 +41,8 @@ struct rpc {
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
         struct builtin *builtin;
-        struct auth *auth; /* NULL: no port authenticates */
+        struct auth *auth;       /* NULL: no port authenticates */
+        struct balance *balance; /* once it has been started */
         pthread_t thread;
         bool running; /* the thread is */
         atomic_bool stopping;

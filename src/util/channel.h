@@ -17,7 +17,7 @@
  * says that it wants to be restarted. CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of a short
  * message stay for ever.
  */
-#define CHANNEL_VERSION 1
+#define CHANNEL_VERSION 2
 
 /* The descriptors a worker is born with; listening sockets follow, in the order of `ports:`. */
 enum {
@@ -26,6 +26,7 @@ enum {
         CHANNEL_FD_STATS,       /* a memfd to count in: conf/stats.h */
         CHANNEL_FD_IDENTITIES,  /* as CHANNEL_FD_CONFIG, of the file of identities; empty: none */
         CHANNEL_FD_QUOTA,       /* of util/quota.h, shared by all workers */
+        CHANNEL_FD_BALANCE,     /* of util/balance.h, shared by those of one generation */
         CHANNEL_FD_LISTEN,      /* the first listening socket */
 };
 

@@ -18,6 +18,7 @@
 #include "module/load.h"
 #include "rpc/auth.h"
 #include "rpc/rpc.h"
+#include "util/balance.h"
 #include "util/channel.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -160,6 +161,7 @@ static int serve(struct conf *conf, struct diag *diag)
 {
         /* For ever: descriptors may be closed, and counted, after gRPC is down. */
         static struct stats *stats;
+        static struct balance *balance;
         _cleanup_(otlp_freep) struct otlp *otlp = NULL; /* its last spans are those of the others */
         _cleanup_(build_freep) struct build *build = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
@@ -199,7 +201,10 @@ static int serve(struct conf *conf, struct diag *diag)
                 r = otlp_start(otlp);
                 if (r < 0)
                         return fail(r, "Traces cannot be exported");
-                r = rpc_start(rpc);
+                r = balance_open(&balance, CHANNEL_FD_BALANCE, (unsigned)arg_worker);
+                if (r < 0)
+                        return fail(r, "The memory for connections cannot be had");
+                r = rpc_start(rpc, balance);
                 if (r < 0) /* half of it may run: nothing is left that could end that in order */
                         _exit(fail(r, "gRPC cannot be started"));
                 say_ready(conf);

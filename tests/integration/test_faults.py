@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -127,6 +128,76 @@ def kills_lose_only_what_the_killed_worker_had():
         assert len(clients.failures) <= KILLS * len(clients.threads), clients.failures
         for failure in clients.failures:
             assert failure.startswith("UNAVAILABLE"), failure
+
+
+def connect(daemon, count):
+    """So many connections, opened at once, and the seconds until the last was greeted by the worker that took it."""
+    connections, start = [socket.socket() for _ in range(count)], time.monotonic()
+    for connection in connections:
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", daemon.port))
+    for connection in connections:
+        connection.settimeout(10)
+        assert connection.recv(1), "a connection was closed"
+    return connections, time.monotonic() - start
+
+
+def hang_up(daemon, connections):
+    for connection in connections:
+        connection.close()
+    wait_for("no connections", lambda: sum(shares(daemon).values()) == 0)
+
+
+def shares(daemon):
+    """Connections by worker: its process id."""
+    status = json.loads(daemon.ctl("status", "--json").stdout)
+    return {w["pid"]: w["status"]["connections"] for w in status["workers"] if w["status"]}
+
+
+def even(daemon, workers, count):
+    """Whether each worker gets its share; one that lacks the processor for milliseconds rightly gets less."""
+    connections, _ = connect(daemon, count)
+    by_worker = sorted(shares(daemon).values())
+    hang_up(daemon, connections)
+    eq((len(by_worker), sum(by_worker)), (workers, count))
+    return by_worker[-1] - by_worker[0] <= 1
+
+
+@test
+def workers_share_connections_evenly():
+    for workers in 2, 3:
+        with Brickd(ECHO, extra=f"log: {{ access: off }}\nworkers: {workers}") as daemon:
+            for count in workers, 16:
+                assert any(even(daemon, workers, count) for _ in range(10)), (workers, count)
+
+
+@test
+def a_stopped_worker_delays_nobody():
+    with Brickd(ECHO, extra="log: { access: off }\nworkers: 2") as daemon:
+        stopped = daemon.workers()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        connections, seconds = connect(daemon, 16)
+        os.kill(stopped, signal.SIGCONT)
+        print(f"# greeted within {seconds * 1000:.0f} ms")
+        assert seconds < 0.5, seconds
+        eq(shares(daemon)[stopped], 0)
+        wait_for("the share of who is back", lambda: connections.extend(connect(daemon, 1)[0]) or shares(daemon)[stopped] > 0)
+        hang_up(daemon, connections)
+
+
+@test
+def a_new_worker_gets_the_next_connections():
+    with Brickd(ECHO, extra="log: { access: off }\nworkers: 2") as daemon:
+        connections, _ = connect(daemon, 16)
+        killed, other = daemon.workers()
+        os.kill(killed, signal.SIGKILL)
+        wait_for("a new worker", lambda: len(shares(daemon)) == 2 and killed not in shares(daemon))
+        had = shares(daemon)[other]
+        more, _ = connect(daemon, had)
+        now = shares(daemon)
+        # All, but for what it may have been too slow to take.
+        assert now[other] - had < had / 2, (had, now)
+        hang_up(daemon, connections + more)
 
 
 @test

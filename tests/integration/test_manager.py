@@ -232,7 +232,7 @@ def workers_inherit_nothing_else():
     with Brickd() as d:
         pid = d.status()["workers"][0]["pid"]
         fds = {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
-        assert fds == set(range(9)), fds
+        assert fds == set(range(10)), fds
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert "SigBlk:\t0000000000000000" in status, status
         assert os.getpgid(pid) == pid

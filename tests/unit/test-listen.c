@@ -14,7 +14,9 @@
 #include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/listen.h"
+#include "util/balance.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 static const struct conf_port port = {
         .listen = "127.0.0.1:0",
@@ -87,6 +89,21 @@ static bool is_closed(int client)
         return poll(&pollfd, 1, 5000) == 1 && recv(client, &byte, 1, 0) <= 0;
 }
 
+/* As this worker and as another see it. */
+static struct balance *own, *sibling;
+
+static void begin_sharing(void)
+{
+        struct balance *shared = NULL;
+
+        assert(balance_new(&shared, 2) == 0);
+        assert(balance_open(&own, balance_fd(shared), 0) == 0);
+        assert(balance_open(&sibling, balance_fd(shared), 1) == 0);
+        (void)balance_free(shared);
+        connection_share(own);
+        balance_join(own);
+}
+
 static void test_connections(int listener)
 {
         int a, b, client_a = client_new(listener), client_b = client_new(listener);
@@ -134,12 +151,14 @@ static void test_full(int listener)
         assert(setrlimit(RLIMIT_NOFILE, &full) == 0);
         assert(take(listener) < 0 && errno == EAGAIN);
         assert(setrlimit(RLIMIT_NOFILE, &saved) == 0);
+        assert(!balance_is_ahead(sibling, UINT32_MAX)); /* nobody leaves us any now */
         assert(is_closed(client) && is_closed(other));
         (void)close(client);
         (void)close(other);
 
         client = client_new(listener);
         assert((connection = take(listener)) >= 0);
+        assert(balance_is_ahead(sibling, 2));
         (void)close(connection);
         (void)close(client);
 }
@@ -242,6 +261,61 @@ static void test_turns(int shared)
         (void)close(listener);
 }
 
+/* The core's wait, and what it does then. The connection, or negative: none is to be had yet. */
+static int wait_and_take(int epoll, int listener)
+{
+        struct epoll_event event;
+
+        assert(epoll_wait(epoll, &event, 1, 5000) == 1);
+        assert(event.data.u64 == 7);
+        return take(listener);
+}
+
+/* Who has more leaves a connection to who has fewer; for a moment, should that one not come. */
+static void test_share(int shared)
+{
+        static const struct conf_port many = { .listen = "many",
+                                               .max_connections = 100,
+                                               .max_connections_per_address = 100 };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = 7 };
+        int listener = adopt_as(dup(shared), &many), epoll = epoll_create1(EPOLL_CLOEXEC);
+        int clients[4], connections[4];
+        uint64_t start;
+
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0);
+        for (int i = 0; i < 4; i++)
+                clients[i] = client_new(shared);
+        assert((connections[0] = wait_and_take(epoll, listener)) >= 0);
+        assert((connections[1] = take(listener)) >= 0); /* nobody else serves */
+        balance_join(sibling);
+        balance_count(sibling, 2);
+        assert((connections[2] = take(listener)) >= 0);
+        start = clock_now();
+        assert(take(listener) < 0 && errno == EAGAIN);
+        while ((connections[3] = wait_and_take(epoll, listener)) < 0)
+                assert(errno == EAGAIN);
+        assert(clock_now() - start >= 4 * NSEC_PER_MSEC && clock_now() - start < NSEC_PER_SEC);
+
+        /* The sibling comes. */
+        (void)close(clients[3]);
+        (void)close(connections[3]);
+        clients[3] = client_new(shared);
+        assert(wait_and_take(epoll, listener) < 0 && errno == EAGAIN);
+        assert((connections[3] = take(shared)) >= 0);
+        balance_count(sibling, 3);
+        assert(wait_and_take(epoll, listener) < 0 && errno == EAGAIN);
+        assert(epoll_wait(epoll, &event, 1, 20) == 0); /* nothing more to look for */
+
+        (void)close(listener);
+        assert(epoll_wait(epoll, &event, 1, 20) == 0);
+        for (int i = 0; i < 4; i++) {
+                (void)close(clients[i]);
+                (void)close(connections[i]);
+        }
+        balance_leave(sibling);
+        (void)close(epoll);
+}
+
 /* What counts as one address. */
 static void test_addresses(void)
 {
@@ -282,16 +356,20 @@ int main(void)
 {
         int shared = listener_new(), listener = adopt(dup(shared));
 
+        begin_sharing();
         test_connections(listener);
         test_limits(listener);
         test_addresses();
         test_turns(shared);
         test_shutdown(shared);
+        test_share(shared);
         test_full(listener);
         test_any_error(shared);
         test_pause(listener, shared);
         assert(listen_connections() == 0);
         (void)close(listener);
         (void)close(shared);
+        own = balance_free(own);
+        sibling = balance_free(sibling);
         return 0;
 }
