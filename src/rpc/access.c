@@ -15,35 +15,44 @@
 #include "util/trace.h"
 #include "util/utf8.h"
 
-#define FIELDS_MAX 18
-#define ID_MAX 128
-/* The message, and the numbers among the fields. */
-#define TEXT_MAX 768
+/* A text is cut there, so that what a client chooses cannot fill the log. */
+#define TEXT_MAX 128
 
-/* What the lines about a call say of it. */
-struct subject {
-        const struct conf *conf;
-        struct brick_call *call;         /* NULL: it is brickd's own */
-        const struct instance *instance; /* NULL: no brick has had it */
-        const struct service *service;   /* whose fields `request` has */
-        struct brick_bytes request;      /* empty: none that could be read */
-        const grpc_metadata_array *metadata;
-        struct brick_str identity; /* empty: nobody has asked */
-        const char *path;          /* NULL: no method of ours */
-        const char *method;        /* its short name */
-        const char *peer;          /* NULL: not known */
+enum text {
+        TEXT_BRICK,
+        TEXT_REQUEST,
+        TEXT_SESSION,
+        TEXT_CLIENT,
+        TEXT_IDENTITY,
+        TEXT_PEER,
+        TEXTS,
 };
 
-/* A line is made by hand, at each end of a call: printf() would cost as much as all the rest. */
-struct line {
-        struct log_field fields[FIELDS_MAX];
-        size_t n;
-        struct out out; /* into text */
-        char text[TEXT_MAX];
+/*
+ * What the lines about a call say of it, as the thread that writes the log gets it: a line is made
+ * there, since it would cost the polling thread a tenth of a small call. The texts follow. What
+ * this points to is there for ever.
+ */
+struct entry {
+        struct rpc_end end;
+        bool slow;                     /* it is the line that says so */
+        const struct service *service; /* NULL: no method of ours */
+        uint32_t method;               /* of the service */
+        const char *path, *label;      /* NULL, or brickd's own method */
+        uint64_t request_id;           /* brickd's own, if the client has given none */
+        bool traced;
+        struct trace_context trace;
+        uint8_t lengths[TEXTS];
 };
+
+_Static_assert(sizeof(struct entry) + TEXTS * TEXT_MAX <= LOG_LATER_MAX, "no line is left out");
+_Static_assert(TEXT_MAX <= UINT8_MAX, "lengths are bytes");
+
+/* --- on the log's thread ----------------------------------------------------------------------
+ */
 
 /* "12.345 ms" */
-static void put_ms(struct line *line, uint64_t ns)
+static void put_ms(struct log_line *line, uint64_t ns)
 {
         uint64_t usec = ns / NSEC_PER_USEC;
         const char fraction[] = { '.', (char)('0' + usec / 100 % 10), (char)('0' + usec / 10 % 10),
@@ -54,25 +63,24 @@ static void put_ms(struct line *line, uint64_t ns)
         out_string(&line->out, " ms");
 }
 
-static void add(struct line *line, const char *name, const char *value, size_t length)
+static void add(struct log_line *line, const char *name, const char *value, size_t length)
 {
-        if (value && length > 0 && line->n < FIELDS_MAX)
+        if (length > 0 && line->n < ELEMENTSOF(line->fields))
                 line->fields[line->n++] = (struct log_field){ name, value, length };
 }
 
-static void add_string(struct line *line, const char *name, const char *value)
+static void add_string(struct log_line *line, const char *name, const char *value)
 {
-        if (value)
-                add(line, name, value, strlen(value));
+        add(line, name, value, strlen(value));
 }
 
 /* The field whose value has just been put, from `value` on. */
-static void add_put(struct line *line, const char *name, const char *value)
+static void add_put(struct log_line *line, const char *name, const char *value)
 {
         add(line, name, value, (size_t)(line->out.next - value));
 }
 
-static void add_usec(struct line *line, const char *name, uint64_t ns)
+static void add_usec(struct log_line *line, const char *name, uint64_t ns)
 {
         const char *value = line->out.next;
 
@@ -80,11 +88,143 @@ static void add_usec(struct line *line, const char *name, uint64_t ns)
         add_put(line, name, value);
 }
 
-/* An identifier of the client's own choice: cut, so that it cannot fill the log. */
-static void add_id(struct line *line, const char *name, struct brick_str id)
+static void add_text(struct log_line *line, const char *name, struct brick_str text)
 {
-        add(line, name, id.ptr, utf8_prefix(id.ptr, id.len, ID_MAX));
+        add(line, name, text.ptr, text.len);
 }
+
+static void add_id(struct log_line *line, const char *name, uint64_t id)
+{
+        char digits[TRACE_SPAN_LENGTH];
+        const char *value = line->out.next;
+
+        trace_put_span(id, digits);
+        out_put(&line->out, digits, sizeof digits);
+        add_put(line, name, value);
+}
+
+static void add_trace(struct log_line *line, const struct trace_context *trace)
+{
+        char id[TRACE_ID_LENGTH];
+        const char *value = line->out.next;
+
+        trace_put_id(trace, id);
+        out_put(&line->out, id, sizeof id);
+        add_put(line, "TRACE_ID", value);
+        add_id(line, "SPAN_ID", trace->span);
+}
+
+static void add_path(struct log_line *line, const struct entry *entry)
+{
+        const char *value = line->out.next;
+
+        if (entry->path) {
+                add_string(line, "RPC_METHOD", entry->path);
+        } else if (entry->service) {
+                out_put(&line->out, "/", 1);
+                out_string(&line->out, entry->service->name);
+                out_put(&line->out, "/", 1);
+                out_string(&line->out, brick_method_to_string(entry->method));
+                add_put(line, "RPC_METHOD", value);
+        }
+}
+
+static void add_code(struct log_line *line, int32_t code)
+{
+        const char *value = line->out.next;
+
+        out_signed(&line->out, code);
+        add_put(line, "BRICK_ERROR_CODE", value);
+}
+
+static void add_fields(struct log_line *line, const struct entry *entry,
+                       const struct brick_str texts[static TEXTS])
+{
+        const struct rpc_end *end = &entry->end;
+
+        add_path(line, entry);
+        add_string(line, "RPC_STATUS", grpc_status_to_string(end->status));
+        if (texts[TEXT_BRICK].len > 0) {
+                add_text(line, "BRICK", texts[TEXT_BRICK]);
+                add_string(line, "BRICK_TYPE", brick_type_to_string(entry->service->type));
+        }
+        if (entry->service && (end->status == GRPC_STATUS_OK || end->in_band))
+                add_code(line, end->code);
+        if (texts[TEXT_REQUEST].len > 0)
+                add_text(line, "REQUEST_ID", texts[TEXT_REQUEST]);
+        else
+                add_id(line, "REQUEST_ID", entry->request_id);
+        add_text(line, "SESSION_ID", texts[TEXT_SESSION]);
+        add_text(line, "CLIENT_ID", texts[TEXT_CLIENT]);
+        if (entry->traced)
+                add_trace(line, &entry->trace);
+        add_usec(line, "DURATION_USEC", end->duration);
+        add_text(line, "IDENTITY", texts[TEXT_IDENTITY]);
+        add_text(line, "PEER", texts[TEXT_PEER]);
+        if (entry->slow) {
+                add_usec(line, "QUEUED_USEC", end->queued);
+                add_usec(line, "BRICK_USEC", end->brick);
+                add_usec(line, "WRITING_USEC", end->writing);
+        }
+        add_string(line, "MESSAGE_ID", entry->slow ? LOG_ID_CALL_SLOW : LOG_ID_ACCESS);
+}
+
+static void put_stage(struct log_line *line, const char *before, uint64_t ns)
+{
+        out_string(&line->out, before);
+        put_ms(line, ns);
+}
+
+static const char *label_of(const struct entry *entry)
+{
+        if (entry->label)
+                return entry->label;
+        return entry->service ? brick_method_to_string(entry->method) : "unknown method";
+}
+
+/* "chat Unary OK error 4001 in 12.345 ms" */
+static void put_message(struct log_line *line, const struct entry *entry, struct brick_str brick)
+{
+        const struct rpc_end *end = &entry->end;
+
+        line->message = line->out.next;
+        if (brick.len > 0)
+                out_put(&line->out, brick.ptr, brick.len);
+        else
+                out_put(&line->out, "-", 1);
+        out_put(&line->out, " ", 1);
+        out_string(&line->out, label_of(entry));
+        out_put(&line->out, " ", 1);
+        out_string(&line->out, grpc_status_to_string(end->status));
+        if (end->in_band) {
+                out_string(&line->out, " error ");
+                out_signed(&line->out, end->code);
+        }
+        put_stage(line, " in ", end->duration);
+        if (entry->slow) {
+                put_stage(line, ", slow: queued ", end->queued);
+                put_stage(line, ", in the brick ", end->brick);
+                put_stage(line, ", writing ", end->writing);
+        }
+        line->length = (size_t)(line->out.next - line->message);
+}
+
+static void render(const void *parts, struct log_line *line)
+{
+        const struct entry *entry = parts;
+        const char *next = (const char *)(entry + 1);
+        struct brick_str texts[TEXTS];
+
+        for (size_t i = 0; i < TEXTS; i++) {
+                texts[i] = (struct brick_str){ next, entry->lengths[i] };
+                next += entry->lengths[i];
+        }
+        add_fields(line, entry, texts);
+        put_message(line, entry, texts[TEXT_BRICK]);
+}
+
+/* --- when a call ends --------------------------------------------------------------------------
+ */
 
 static bool is_graphic(struct brick_str s)
 {
@@ -122,199 +262,110 @@ struct brick_str access_request_id(const struct rpc_call *call)
         return id.len > 0 ? id : metadata_request_id(&call->metadata);
 }
 
-/* An id of brickd's own, so that the lines about one call can be told from those about others. */
-static struct brick_str make_request_id(struct line *line)
-{
-        char id[TRACE_SPAN_LENGTH];
-        const char *p = line->out.next;
-
-        trace_put_span(random_u64(), id);
-        out_put(&line->out, id, sizeof id);
-        return (struct brick_str){ p, (size_t)(line->out.next - p) };
-}
-
-static void add_ids(struct line *line, const struct subject *subject)
+static void find_ids(const struct rpc_call *call, struct brick_str texts[static TEXTS])
 {
         enum { REQUEST, SESSION, CLIENT, IDS };
+        const struct service *service = call->method->route->service;
+        const uint32_t fields[IDS] = {
+                [REQUEST] = service->request_id,
+                [SESSION] = service->session_id,
+                [CLIENT] = service->client_id,
+        };
         struct brick_str ids[IDS] = {};
 
-        if (subject->service) {
-                const uint32_t fields[IDS] = {
-                        [REQUEST] = subject->service->request_id,
-                        [SESSION] = subject->service->session_id,
-                        [CLIENT] = subject->service->client_id,
-                };
+        validate_find_strings(call->base.request.ptr, call->base.request.len, fields, IDS, ids);
+        texts[TEXT_REQUEST] = ids[REQUEST];
+        texts[TEXT_SESSION] = ids[SESSION];
+        texts[TEXT_CLIENT] = ids[CLIENT];
+}
 
-                validate_find_strings(subject->request.ptr, subject->request.len, fields, IDS, ids);
+static void write_line(struct entry *entry, enum log_level level,
+                       const struct brick_str texts[static TEXTS])
+{
+        struct iovec parts[1 + TEXTS] = { { entry, sizeof *entry } };
+
+        for (size_t i = 0; i < TEXTS; i++) {
+                entry->lengths[i] = (uint8_t)utf8_prefix(texts[i].ptr, texts[i].len, TEXT_MAX);
+                parts[1 + i] = (struct iovec){ (void *)texts[i].ptr, entry->lengths[i] };
         }
-        if (ids[REQUEST].len == 0)
-                ids[REQUEST] = metadata_request_id(subject->metadata);
-        if (ids[REQUEST].len == 0)
-                ids[REQUEST] = make_request_id(line);
-        add_id(line, "REQUEST_ID", ids[REQUEST]);
-        add_id(line, "SESSION_ID", ids[SESSION]);
-        add_id(line, "CLIENT_ID", ids[CLIENT]);
+        log_later(level, render, parts, ELEMENTSOF(parts));
 }
 
-static void add_trace(struct line *line, struct brick_call *call)
+static bool is_wanted(const struct conf *conf, const struct rpc_end *end)
 {
-        struct trace_context context;
-        char id[TRACE_ID_LENGTH], span[TRACE_SPAN_LENGTH];
-        const char *p = line->out.next;
-
-        if (!call_trace(call, &context))
-                return;
-        trace_put_id(&context, id);
-        out_put(&line->out, id, sizeof id);
-        add_put(line, "TRACE_ID", p);
-        p = line->out.next;
-        trace_put_span(context.span, span);
-        out_put(&line->out, span, sizeof span);
-        add_put(line, "SPAN_ID", p);
-}
-
-static void add_fields(struct line *line, const struct subject *subject, const struct rpc_end *end)
-{
-        const char *code = line->out.next;
-
-        add_string(line, "RPC_METHOD", subject->path);
-        add_string(line, "RPC_STATUS", grpc_status_to_string(end->status));
-        if (subject->instance) {
-                add_string(line, "BRICK", subject->instance->conf->name);
-                add_string(line, "BRICK_TYPE", brick_type_to_string(subject->instance->type));
-        }
-        if (subject->service && (end->status == GRPC_STATUS_OK || end->in_band)) {
-                out_signed(&line->out, end->code);
-                add_put(line, "BRICK_ERROR_CODE", code);
-        }
-        add_ids(line, subject);
-        if (subject->call)
-                add_trace(line, subject->call);
-        add_usec(line, "DURATION_USEC", end->duration);
-        add(line, "IDENTITY", subject->identity.ptr, subject->identity.len);
-        add_string(line, "PEER", subject->peer);
-}
-
-/* "chat Unary OK error 4001 in 12.345 ms" */
-static void put_message(struct line *line, const struct subject *subject, const struct rpc_end *end)
-{
-        out_string(&line->out, subject->instance ? subject->instance->conf->name : "-");
-        out_put(&line->out, " ", 1);
-        out_string(&line->out, subject->method);
-        out_put(&line->out, " ", 1);
-        out_string(&line->out, grpc_status_to_string(end->status));
-        if (end->in_band) {
-                out_string(&line->out, " error ");
-                out_signed(&line->out, end->code);
-        }
-        out_string(&line->out, " in ");
-        put_ms(line, end->duration);
-}
-
-static void write_line(struct line *line, enum log_level level, const char *id, const char *message)
-{
-        add_string(line, "MESSAGE_ID", id);
-        log_line(level, line->fields, line->n, message, (size_t)(line->out.next - message));
-        line->n--;
-}
-
-static void put_stage(struct line *line, const char *before, uint64_t ns)
-{
-        out_string(&line->out, before);
-        put_ms(line, ns);
-}
-
-/* After the other line, whose fields and message it has, too. */
-static void write_slow_line(struct line *line, const struct rpc_end *end, const char *message)
-{
-        size_t length = (size_t)(line->out.next - message);
-        const char *slow;
-
-        add_usec(line, "QUEUED_USEC", end->queued);
-        add_usec(line, "BRICK_USEC", end->brick);
-        add_usec(line, "WRITING_USEC", end->writing);
-        slow = line->out.next;
-        out_put(&line->out, message, length);
-        put_stage(line, ", slow: queued ", end->queued);
-        put_stage(line, ", in the brick ", end->brick);
-        put_stage(line, ", writing ", end->writing);
-        write_line(line, LOG_LEVEL_WARNING, LOG_ID_CALL_SLOW, slow);
-}
-
-static bool logs(const struct subject *subject, enum log_level level)
-{
-        return subject->instance ? instance_logs(subject->instance, level) : log_enabled(level);
-}
-
-static void log_end(const struct subject *subject, const struct rpc_end *end)
-{
-        const struct conf *conf = subject->conf;
         bool failed = end->status != GRPC_STATUS_OK || end->in_band;
-        bool wanted = conf->log_access == ACCESS_ALL ||
-                      (conf->log_access == ACCESS_ERRORS && failed);
-        bool slow = subject->instance && conf->log_slow > 0 &&
-                    end->duration > (uint64_t)conf->log_slow;
-        const char *message;
-        struct line line;
 
-        wanted = wanted && logs(subject, LOG_LEVEL_INFO);
-        slow = slow && logs(subject, LOG_LEVEL_WARNING);
-        if (!wanted && !slow)
-                return;
-
-        line.n = 0;
-        line.out = (struct out){ line.text, line.text + TEXT_MAX };
-        add_fields(&line, subject, end);
-        message = line.out.next;
-        put_message(&line, subject, end);
-        if (wanted)
-                write_line(&line, LOG_LEVEL_INFO, LOG_ID_ACCESS, message);
-        if (slow)
-                write_slow_line(&line, end, message);
+        return conf->log_access == ACCESS_ALL || (conf->log_access == ACCESS_ERRORS && failed);
 }
 
-static struct subject subject_of(struct rpc_call *call)
+static bool is_slow(const struct conf *conf, const struct rpc_end *end)
 {
-        const struct rpc_method *method = call->method;
+        return conf->log_slow > 0 && end->duration > (uint64_t)conf->log_slow;
+}
 
-        return (struct subject){
-                .conf = call->port->rpc->conf,
-                .call = &call->base,
-                .instance = call->base.instance,
-                .service = method ? method->route->service : NULL,
-                .request = call->base.request,
-                .identity = call->base.identity,
-                .metadata = &call->metadata,
-                .path = method ? method->path : NULL,
-                .method = method ? brick_method_to_string(method->method) : "unknown method",
-                .peer = call->peer,
+static bool logs(const struct instance *instance, enum log_level level)
+{
+        return instance ? instance_logs(instance, level) : log_enabled(level);
+}
+
+/* The client's id of the request comes from the metadata, or is made up, so that the lines about
+ * one call can be told from those about others. */
+static void set_request_id(struct entry *entry, struct brick_str texts[static TEXTS],
+                           const grpc_metadata_array *metadata)
+{
+        if (texts[TEXT_REQUEST].len == 0)
+                texts[TEXT_REQUEST] = metadata_request_id(metadata);
+        if (texts[TEXT_REQUEST].len == 0)
+                entry->request_id = random_u64();
+}
+
+static void log_end(struct rpc_call *call, const struct rpc_end *end, bool wanted, bool slow)
+{
+        const struct brick_call *base = &call->base;
+        struct brick_str texts[TEXTS] = {
+                [TEXT_BRICK] = brick_str(base->instance ? base->instance->conf->name : NULL),
+                [TEXT_IDENTITY] = base->identity,
+                [TEXT_PEER] = brick_str(call->peer),
         };
+        struct entry entry = { .end = *end };
+
+        if (call->method) {
+                entry.service = call->method->route->service;
+                entry.method = call->method->method;
+                find_ids(call, texts);
+        }
+        set_request_id(&entry, texts, &call->metadata);
+        entry.traced = call_trace(&call->base, &entry.trace);
+        if (wanted)
+                write_line(&entry, LOG_LEVEL_INFO, texts);
+        entry.slow = true;
+        if (slow)
+                write_line(&entry, LOG_LEVEL_WARNING, texts);
 }
 
 void access_log(struct rpc_call *call, const struct rpc_end *end)
 {
         const struct conf *conf = call->port->rpc->conf;
-        struct subject subject;
+        const struct instance *instance = call->base.instance;
+        bool wanted = is_wanted(conf, end) && logs(instance, LOG_LEVEL_INFO);
+        bool slow = instance && is_slow(conf, end) && logs(instance, LOG_LEVEL_WARNING);
 
-        if (conf->log_access == ACCESS_OFF && conf->log_slow == 0)
-                return;
-        subject = subject_of(call);
-        log_end(&subject, end);
+        if (wanted || slow)
+                log_end(call, end, wanted, slow);
 }
 
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
                         const grpc_metadata_array *metadata, unsigned status, uint64_t started)
 {
-        const struct subject subject = {
-                .conf = conf,
-                .metadata = metadata,
+        struct entry entry = {
+                .end = { .status = status, .duration = clock_now() - started },
                 .path = path,
-                .method = label,
+                .label = label,
         };
-        const struct rpc_end end = {
-                .status = status,
-                .duration = clock_now() - started,
-        };
+        struct brick_str texts[TEXTS] = {};
 
-        log_end(&subject, &end);
+        if (!is_wanted(conf, &entry.end) || !log_enabled(LOG_LEVEL_INFO))
+                return;
+        set_request_id(&entry, texts, metadata);
+        write_line(&entry, LOG_LEVEL_INFO, texts);
 }

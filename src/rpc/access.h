@@ -18,6 +18,7 @@ void access_log(struct rpc_call *call, const struct rpc_end *end);
  * none. It lives as long as the call. */
 struct brick_str access_request_id(const struct rpc_call *call);
 
-/* The same for a call that brickd has answered itself: label stands for brick and method. */
+/* The same for a call that brickd has answered itself: label stands for brick and method; both
+ * texts are there for ever. */
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
                         const grpc_metadata_array *metadata, unsigned status, uint64_t started);

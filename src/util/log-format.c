@@ -94,20 +94,14 @@ static void put_text(struct out *out, const char *s, size_t n, bool quoted)
 }
 
 /* Names are upper case in the journal only. */
-static void put_name(struct out *out, const char *name, size_t n)
+static void put_name(struct out *out, const char *name)
 {
+        size_t n = strlen(name);
+
         if (n > (size_t)(out->end - out->next))
                 return;
         for (size_t i = 0; i < n; i++)
                 *out->next++ = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
-}
-
-static const char *item_value(const struct iovec *item, size_t *ret_length)
-{
-        const char *text = item->iov_base, *equals = memchr(text, '=', item->iov_len);
-
-        *ret_length = item->iov_len - (size_t)(equals + 1 - text);
-        return equals + 1;
 }
 
 static bool needs_quotes(const char *value, size_t n)
@@ -119,80 +113,96 @@ static bool needs_quotes(const char *value, size_t n)
         return n == 0;
 }
 
-static void put_text_field(struct out *out, const struct iovec *item)
+static void put_text_field(struct out *out, const struct log_field *field)
 {
-        const char *name = item->iov_base, *value;
-        size_t length;
+        size_t length = field->length;
         bool quoted;
 
-        value = item_value(item, &length);
         out_put(out, " ", 1);
-        put_name(out, name, (size_t)(value - name)); /* with the "=" */
-        if (length > 0 && class_prefix(value, length, CLASS_BARE) == length) {
-                out_put(out, value, length);
+        put_name(out, field->name);
+        out_put(out, "=", 1);
+        if (length > 0 && class_prefix(field->value, length, CLASS_BARE) == length) {
+                out_put(out, field->value, length);
                 return;
         }
-        quoted = needs_quotes(value, length);
+        quoted = needs_quotes(field->value, length);
         if (quoted)
                 out_put(out, "\"", 1);
-        put_text(out, value, length, quoted);
+        put_text(out, field->value, length, quoted);
         if (quoted)
                 out_put(out, "\"", 1);
 }
 
 /* For programs that read the journal; people see the message beside it. */
-static bool is_message_id(const struct iovec *item)
+static bool is_message_id(const struct log_field *field)
 {
-        static const char name[] = "MESSAGE_ID=";
-
-        return item->iov_len >= sizeof name - 1 &&
-               memcmp(item->iov_base, name, sizeof name - 1) == 0;
+        return strcmp(field->name, "MESSAGE_ID") == 0;
 }
 
-size_t log_format_text(const struct log_record *record, char *ret)
+size_t log_format_text(uint64_t time, enum log_level level, const struct log_line *line, char *ret)
 {
         struct out out = { .next = ret, .end = ret + LOG_FORMATTED_MAX - 1 };
-        const char *message;
-        size_t length;
 
-        put_time(&out, record->time);
+        put_time(&out, time);
         out_put(&out, " ", 1);
-        out_string(&out, log_level_to_string(record->level));
+        out_string(&out, log_level_to_string(level));
         out_put(&out, " ", 1);
-        message = item_value(&record->items[LOG_ITEM_MESSAGE], &length);
-        put_text(&out, message, length, false);
-        for (size_t i = LOG_ITEM_FIELDS; i < record->n_items; i++)
-                if (!is_message_id(&record->items[i]))
-                        put_text_field(&out, &record->items[i]);
+        put_text(&out, line->message, line->length, false);
+        for (size_t i = 0; i < line->n; i++)
+                if (!is_message_id(&line->fields[i]))
+                        put_text_field(&out, &line->fields[i]);
         *out.next++ = '\n';
         return (size_t)(out.next - ret);
 }
 
-static void put_json_field(struct out *out, const struct iovec *item)
+static void put_json_field(struct out *out, const struct log_field *field)
 {
-        const char *name = item->iov_base, *value;
-        size_t length;
-
-        value = item_value(item, &length);
         out_string(out, ",\"");
-        put_name(out, name, (size_t)(value - 1 - name));
+        put_name(out, field->name);
         out_string(out, "\":");
-        out_json(out, value, length);
+        out_json(out, field->value, field->length);
 }
 
-size_t log_format_json(const struct log_record *record, char *ret)
+size_t log_format_json(uint64_t time, enum log_level level, const struct log_line *line, char *ret)
 {
+        const struct log_field message = { "MESSAGE", line->message, line->length };
         struct out out = { .next = ret, .end = ret + LOG_FORMATTED_MAX - 1 };
 
         out_string(&out, "{\"time\":\"");
-        put_time(&out, record->time);
+        put_time(&out, time);
         out_string(&out, "\",\"level\":\"");
-        out_string(&out, log_level_to_string(record->level));
+        out_string(&out, log_level_to_string(level));
         out_put(&out, "\"", 1);
-        put_json_field(&out, &record->items[LOG_ITEM_MESSAGE]);
-        for (size_t i = LOG_ITEM_FIELDS; i < record->n_items; i++)
-                put_json_field(&out, &record->items[i]);
+        put_json_field(&out, &message);
+        for (size_t i = 0; i < line->n; i++)
+                put_json_field(&out, &line->fields[i]);
         out_put(&out, "}", 1);
         *out.next++ = '\n';
         return (size_t)(out.next - ret);
+}
+
+static struct iovec put_item(struct out *out, const char *name, const char *value, size_t length)
+{
+        char *item = out->next;
+
+        out_string(out, name);
+        out_put(out, "=", 1);
+        out_put(out, value, length);
+        return (struct iovec){ item, (size_t)(out->next - item) };
+}
+
+size_t log_format_items(enum log_level level, const struct log_line *line,
+                        struct iovec items[static LOG_ITEMS_MAX], char *texts)
+{
+        struct out out = { .next = texts, .end = texts + LOG_FORMATTED_MAX };
+        const char priority = (char)('0' + level);
+        size_t n = 0;
+
+        items[n++] = put_item(&out, "MESSAGE", line->message, line->length);
+        items[n++] = put_item(&out, "PRIORITY", &priority, 1);
+        items[n++] = put_item(&out, "SYSLOG_IDENTIFIER", "brickd", strlen("brickd"));
+        for (size_t i = 0; i < line->n; i++)
+                items[n++] = put_item(&out, line->fields[i].name, line->fields[i].value,
+                                      line->fields[i].length);
+        return n;
 }

@@ -22,12 +22,6 @@
 #define QUEUE_SIZE (1024U * 1024)
 /* For warnings and errors only, so that a flood of lesser lines does not drown them. */
 #define QUEUE_RESERVE (QUEUE_SIZE / 8)
-#define TEXT_MAX 8192U
-#define FIELDS_MAX 32U
-#define RECORD_MAX                                                                           \
-        (sizeof(struct log_record) + (LOG_ITEM_FIELDS + FIELDS_MAX) * sizeof(struct iovec) + \
-         TEXT_MAX + sizeof(max_align_t))
-_Static_assert(TEXT_MAX * 6 + FIELDS_MAX * 8 + 256 < LOG_FORMATTED_MAX, "\\u00xx takes six bytes");
 
 /* Lines that come within a millisecond of the first share one wake-up and one write. */
 #define GATHER_NSEC 1000000
@@ -47,7 +41,10 @@ enum state {
 };
 
 static struct queue queues[2];
-static char output[2 * LOG_FORMATTED_MAX]; /* the thread's, or the lock holder's while closed */
+
+/* The thread's, or the lock holder's while closed. */
+static char output[2 * LOG_FORMATTED_MAX];
+static struct log_line rendered;
 
 static struct {
         pthread_mutex_t lock;
@@ -70,12 +67,6 @@ static const char *const level_names[] = {
         [LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
 };
 
-static const char *const level_items[] = {
-        [LOG_LEVEL_ERROR] = "PRIORITY=3",  [LOG_LEVEL_WARNING] = "PRIORITY=4",
-        [LOG_LEVEL_NOTICE] = "PRIORITY=5", [LOG_LEVEL_INFO] = "PRIORITY=6",
-        [LOG_LEVEL_DEBUG] = "PRIORITY=7",
-};
-
 /* Records */
 
 static uint64_t now_usec(void)
@@ -86,50 +77,89 @@ static uint64_t now_usec(void)
         return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void add_constant(struct log_record *record, const char *item)
+/* A line in the queue. */
+struct record {
+        uint64_t time; /* microseconds since 1970 */
+        size_t size;
+        enum log_level level;
+        log_render *render;
+        _Alignas(max_align_t) char parts[];
+};
+
+static void record_make(struct record *record, enum log_level level, log_render *render,
+                        const struct iovec *parts, size_t n)
 {
-        record->items[record->n_items++] = (struct iovec){ .iov_base = (void *)item,
-                                                           .iov_len = strlen(item) };
-}
+        char *end = record->parts;
 
-/* Appends "NAME=value" at *text, or as much of the value as there is room for. */
-static void add_item(struct log_record *record, const char *name, const char *value, size_t length,
-                     char **text, const char *end)
-{
-        size_t n_name = strlen(name), room = (size_t)(end - *text);
-
-        if (n_name + 1 >= room)
-                return;
-        room -= n_name + 1;
-        length = utf8_prefix(value, length, room);
-        record->items[record->n_items++] = (struct iovec){ .iov_base = *text,
-                                                           .iov_len = n_name + 1 + length };
-        *text = mempcpy(*text, name, n_name);
-        *(*text)++ = '=';
-        if (length > 0)
-                *text = mempcpy(*text, value, length);
-}
-
-/* Makes a record in the RECORD_MAX bytes at `to`. */
-static struct log_record *record_make(void *to, enum log_level level, const char *message,
-                                      size_t length, const struct log_field *fields, size_t n)
-{
-        struct log_record *record = to;
-        char *text, *end;
-
-        if (n > FIELDS_MAX)
-                n = FIELDS_MAX;
-        *record = (struct log_record){ .time = now_usec(), .level = level };
-        text = (char *)&record->items[LOG_ITEM_FIELDS + n];
-        end = text + TEXT_MAX;
-        add_item(record, "MESSAGE", message, length, &text, end);
-        add_constant(record, level_items[level]);
-        add_constant(record, "SYSLOG_IDENTIFIER=brickd");
+        record->time = now_usec();
+        record->level = level;
+        record->render = render;
         for (size_t i = 0; i < n; i++)
-                add_item(record, fields[i].name, fields[i].value, fields[i].length, &text, end);
-        record->size = (size_t)(text - (char *)record);
+                end = mempcpy(end, parts[i].iov_base, parts[i].iov_len);
+        record->size = (size_t)(end - (char *)record);
         record->size += -record->size % sizeof(max_align_t);
-        return record;
+}
+
+/* What a complete line is made of. Its texts, the message and the values, are behind the last field
+ * that it has. */
+struct complete {
+        size_t length;
+        size_t n;
+        struct {
+                const char *name;
+                size_t length;
+        } fields[LOG_FIELDS_MAX];
+};
+
+#define RECORD_MAX \
+        (sizeof(struct record) + sizeof(struct complete) + LOG_TEXT_MAX + sizeof(max_align_t))
+_Static_assert(LOG_TEXT_MAX * 6 + LOG_FIELDS_MAX * 8 + 256 < LOG_FORMATTED_MAX,
+               "\\u00xx takes six bytes");
+_Static_assert(LOG_LATER_MAX < LOG_TEXT_MAX, "or RECORD_MAX is too little");
+
+static void render_complete(const void *parts, struct log_line *line)
+{
+        const struct complete *complete = parts;
+        const char *next = (const char *)&complete->fields[complete->n];
+
+        line->message = next;
+        line->length = complete->length;
+        next += complete->length;
+        for (; line->n < complete->n; line->n++) {
+                line->fields[line->n] = (struct log_field){
+                        complete->fields[line->n].name,
+                        next,
+                        complete->fields[line->n].length,
+                };
+                next += complete->fields[line->n].length;
+        }
+}
+
+/* Message and fields together are cut at LOG_TEXT_MAX. */
+static void record_make_complete(struct record *record, enum log_level level, const char *message,
+                                 size_t length, const struct log_field *fields, size_t n)
+{
+        struct complete complete = { .length = length };
+        struct iovec parts[2 + LOG_FIELDS_MAX] = {
+                { &complete },
+                { (void *)message, length },
+        };
+        size_t room = LOG_TEXT_MAX - length;
+
+        for (size_t i = 0; i < n && complete.n < LOG_FIELDS_MAX; i++) {
+                size_t name = strlen(fields[i].name) + 1, cut;
+
+                if (name >= room)
+                        break;
+                room -= name;
+                cut = utf8_prefix(fields[i].value, fields[i].length, room);
+                room -= cut;
+                complete.fields[complete.n].name = fields[i].name;
+                complete.fields[complete.n].length = cut;
+                parts[2 + complete.n++] = (struct iovec){ (void *)fields[i].value, cut };
+        }
+        parts[0].iov_len = (size_t)((char *)&complete.fields[complete.n] - (char *)&complete);
+        record_make(record, level, render_complete, parts, 2 + complete.n);
 }
 
 /* Writing: by the thread, or under the lock while there is none */
@@ -187,19 +217,47 @@ static enum log_target resolve(enum log_target target)
         return stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_TEXT;
 }
 
-/* Appends the record to the `used` bytes of output; gives how many there are then. */
-static size_t write_record(const struct log_record *record, enum log_target target, size_t used)
+static bool write_to_journal(enum log_level level)
 {
-        if (target == LOG_TARGET_JOURNAL &&
-            sd_journal_sendv(record->items, (int)record->n_items) >= 0)
-                return used;
-        if (used > sizeof output - LOG_FORMATTED_MAX) {
+        struct iovec items[LOG_ITEMS_MAX];
+        size_t n = log_format_items(level, &rendered, items, output);
+
+        return sd_journal_sendv(items, (int)n) >= 0;
+}
+
+/* Appends the record to the `used` bytes of output; gives how many there are then. */
+static size_t write_record(const struct record *record, enum log_target target, size_t used)
+{
+        rendered.n = rendered.length = 0;
+        rendered.out = (struct out){ rendered.text, rendered.text + sizeof rendered.text };
+        record->render(record->parts, &rendered);
+        if (used > sizeof output - LOG_FORMATTED_MAX ||
+            (used > 0 && target == LOG_TARGET_JOURNAL)) {
                 write_all(output, used);
                 used = 0;
         }
+        if (target == LOG_TARGET_JOURNAL && write_to_journal(record->level))
+                return 0;
         if (target == LOG_TARGET_JSON)
-                return used + log_format_json(record, output + used);
-        return used + log_format_text(record, output + used);
+                return used +
+                       log_format_json(record->time, record->level, &rendered, output + used);
+        return used + log_format_text(record->time, record->level, &rendered, output + used);
+}
+
+/* The queue is empty but for the number of those that it did not hold. */
+static size_t write_dropped(struct queue *queue, enum log_target target, size_t used)
+{
+        struct record *record = (void *)queue->records;
+        char message[64];
+        int n;
+
+        if (queue->dropped == 0)
+                return used;
+        n = snprintf(message, sizeof message, "%llu lines dropped: the log was written too slowly",
+                     (unsigned long long)queue->dropped);
+        record_make_complete(record, LOG_LEVEL_WARNING, message, (size_t)n, NULL, 0);
+        queue->dropped = 0;
+        return write_record(record, target, used);
 }
 
 /* Writes what a queue holds, says what it could not hold, and leaves it empty. */
@@ -208,24 +266,14 @@ static void write_queue(struct queue *queue, enum log_target target)
         size_t used = 0;
 
         for (size_t i = 0; i < queue->used;) {
-                const struct log_record *record = (void *)(queue->records + i);
+                const struct record *record = (void *)(queue->records + i);
 
                 used = write_record(record, target, used);
                 i += record->size;
         }
-        if (queue->dropped > 0) {
-                char message[64];
-                int n = snprintf(message, sizeof message,
-                                 "%llu lines dropped: the log was written too slowly",
-                                 (unsigned long long)queue->dropped);
-
-                used = write_record(
-                        record_make(queue->records, LOG_LEVEL_WARNING, message, (size_t)n, NULL, 0),
-                        target, used);
-        }
+        used = write_dropped(queue, target, used);
         write_all(output, used);
         queue->used = 0;
-        queue->dropped = 0;
 }
 
 static struct queue *swap_queues(void)
@@ -275,8 +323,8 @@ static void *writer(void *unused)
 
 /* Logging */
 
-static void enqueue(enum log_level level, const char *message, size_t length,
-                    const struct log_field *fields, size_t n)
+/* Lock held. Where the next record goes, of at most RECORD_MAX bytes; NULL: it is dropped. */
+static struct record *queue_room(enum log_level level)
 {
         struct queue *queue = logger.queue;
         size_t reserve = RECORD_MAX + (level > LOG_LEVEL_WARNING ? QUEUE_RESERVE : 0);
@@ -284,21 +332,57 @@ static void enqueue(enum log_level level, const char *message, size_t length,
         if (logger.state == STATE_STUCK || queue->used > sizeof queue->records - reserve) {
                 queue->dropped++;
                 total_dropped++;
-                return;
+                return NULL;
         }
         if (queue->used == 0)
                 pthread_cond_signal(&logger.filled);
-        queue->used +=
-                record_make(queue->records + queue->used, level, message, length, fields, n)->size;
+        return (void *)(queue->records + queue->used);
+}
+
+/* Lock held. */
+static void queue_add(const struct record *record)
+{
+        logger.queue->used += record->size;
+        if (logger.state == STATE_CLOSED)
+                write_queue(logger.queue, resolve(logger.target));
 }
 
 void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
               size_t length)
 {
+        struct record *record;
+
+        length = utf8_prefix(message, length, LOG_MESSAGE_MAX);
         pthread_mutex_lock(&logger.lock);
-        enqueue(level, message, utf8_prefix(message, length, LOG_MESSAGE_MAX), fields, n);
-        if (logger.state == STATE_CLOSED)
-                write_queue(logger.queue, resolve(logger.target));
+        record = queue_room(level);
+        if (record) {
+                record_make_complete(record, level, message, length, fields, n);
+                queue_add(record);
+        }
+        pthread_mutex_unlock(&logger.lock);
+}
+
+static size_t size_of(const struct iovec *parts, size_t n)
+{
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++)
+                size += parts[i].iov_len;
+        return size;
+}
+
+void log_later(enum log_level level, log_render *render, const struct iovec *parts, size_t n)
+{
+        struct record *record;
+
+        if (size_of(parts, n) > LOG_LATER_MAX)
+                return;
+        pthread_mutex_lock(&logger.lock);
+        record = queue_room(level);
+        if (record) {
+                record_make(record, level, render, parts, n);
+                queue_add(record);
+        }
         pthread_mutex_unlock(&logger.lock);
 }
 

@@ -14,6 +14,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/out.h"
 
 enum log_level { /* syslog's numbers */
                  LOG_LEVEL_ERROR = 3,
@@ -30,7 +33,7 @@ enum log_target {
         LOG_TARGET_JSON, /* one JSON object a line on stderr */
 };
 
-/* One journal field. Names are upper case, as journald wants them ("BRICK"). */
+/* One journal field. Names are upper case, as journald wants them ("BRICK"), and there for ever. */
 struct log_field {
         const char *name;
         const char *value;
@@ -59,6 +62,25 @@ void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n,
  * own. */
 void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
               size_t length);
+
+/*
+ * A line that the writer thread puts together, so that its caller only pays for copying what it is
+ * made of: `render` gets those parts one behind the other, at an address for any type. It must not
+ * follow pointers to what can be gone by then, nor log. There is no line of parts that have more
+ * than LOG_LATER_MAX bytes together.
+ */
+#define LOG_LATER_MAX 2048
+#define LOG_FIELDS_MAX 32
+struct log_line {
+        struct log_field fields[LOG_FIELDS_MAX];
+        size_t n;
+        const char *message;
+        size_t length;
+        struct out out; /* into text, for the message and for values that have no other place */
+        char text[768];
+};
+typedef void log_render(const void *parts, struct log_line *line);
+void log_later(enum log_level level, log_render *render, const struct iovec *parts, size_t n);
 
 #define log_error(...) log_fields(LOG_LEVEL_ERROR, NULL, 0, __VA_ARGS__)
 #define log_warning(...) log_fields(LOG_LEVEL_WARNING, NULL, 0, __VA_ARGS__)

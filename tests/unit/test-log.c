@@ -231,6 +231,64 @@ static void test_limits(void)
         free(capture.text);
 }
 
+struct sum {
+        double a, b;
+        pthread_t caller;
+};
+
+static void render_sum(const void *parts, struct log_line *line)
+{
+        const struct sum *sum = parts;
+        const char *name = (const char *)(sum + 1), *value = line->out.next;
+
+        assert((uintptr_t)parts % _Alignof(max_align_t) == 0);
+        assert((pthread_equal(sum->caller, pthread_self()) != 0) == (name[0] == 'c'));
+        out_number(&line->out, (uint64_t)(sum->a + sum->b));
+        line->fields[line->n++] = (struct log_field){ "SUM", value,
+                                                      (size_t)(line->out.next - value) };
+        line->fields[line->n++] = field("OF", name);
+        line->message = name;
+        line->length = strlen(name);
+}
+
+static void log_sum(double a, double b, const char *name)
+{
+        struct sum sum = { a, b, pthread_self() };
+        const struct iovec parts[] = {
+                { &sum, sizeof sum },
+                { (void *)name, 3 },
+                { (void *)(name + 3), strlen(name + 3) + 1 },
+        };
+
+        log_later(LOG_LEVEL_INFO, render_sum, parts, ELEMENTSOF(parts));
+}
+
+/* The parts are copied at once, the line is made by the thread, or by the caller while there is
+ * none. */
+static void test_later(void)
+{
+        static char large[LOG_LATER_MAX];
+        char name[] = "thread";
+        struct capture capture;
+
+        capture_start(&capture);
+        log_sum(1, 2, "caller");
+        memset(large, 'c', sizeof large - 1);
+        log_sum(0, 0, large); /* too much */
+        capture_end(&capture);
+        assert_text(capture.text, "info caller sum=3 of=caller\n");
+        free(capture.text);
+
+        capture_start(&capture);
+        assert(log_open(LOG_TARGET_TEXT, LOG_LEVEL_INFO) == 0);
+        log_sum(40, 2, name);
+        memset(name, 'x', sizeof name - 1);
+        log_close();
+        capture_end(&capture);
+        assert_text(capture.text, "info thread sum=42 of=thread\n");
+        free(capture.text);
+}
+
 static void *log_lines(void *user)
 {
         const char *name = user;
@@ -342,6 +400,7 @@ int main(void)
         test_text();
         test_json();
         test_limits();
+        test_later();
         for (int i = 0; i < ROUNDS; i++)
                 test_threads();
         test_dropped();
