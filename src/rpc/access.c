@@ -29,26 +29,44 @@ enum text {
 };
 
 /*
- * What the lines about a call say of it, as the thread that writes the log gets it: a line is made
- * there, since it would cost the polling thread a tenth of a small call. The texts follow. What
- * this points to is there for ever.
+ * What a line about a call says of it, as the thread that writes the log gets it: a line is made
+ * there, since it would cost the polling thread a tenth of a small call. What this points to is
+ * there for ever. Behind it are the parts that it says it has, and the texts.
  */
 struct entry {
-        struct rpc_end end;
-        bool slow;                     /* it is the line that says so */
         const struct service *service; /* NULL: no method of ours */
-        uint32_t method;               /* of the service */
         const char *path, *label;      /* NULL, or brickd's own method */
         uint64_t request_id;           /* brickd's own, if the client has given none */
-        bool traced;
-        struct trace_context trace;
+        uint64_t duration;             /* ns */
+        uint32_t status;               /* gRPC's */
+        int32_t code;
+        uint8_t method; /* BRICK_METHOD_* */
+        bool in_band;
+        bool slow;   /* it is the line that says so, and has a struct stages */
+        bool traced; /* it has a struct trace_context */
         uint8_t lengths[TEXTS];
 };
 
-_Static_assert(sizeof(struct entry) + TEXTS * TEXT_MAX <= LOG_LATER_MAX, "no line is left out");
+struct stages {
+        uint64_t queued, brick, writing; /* ns */
+};
+
+/* The same taken apart. */
+struct subject {
+        const struct entry *entry;
+        const struct stages *stages;       /* NULL: it is not the slow line */
+        const struct trace_context *trace; /* NULL: none */
+        struct brick_str texts[TEXTS];
+};
+
+_Static_assert(sizeof(struct entry) + sizeof(struct stages) + sizeof(struct trace_context) +
+                               TEXTS * TEXT_MAX <=
+                       LOG_LATER_MAX,
+               "no line is left out");
+_Static_assert(sizeof(struct entry) % 8 == 0 && sizeof(struct stages) % 8 == 0, "alignment");
 _Static_assert(TEXT_MAX <= UINT8_MAX, "lengths are bytes");
 
-/* --- on the log's thread ----------------------------------------------------------------------
+/* --- on the log's thread -----------------------------------------------------------------------
  */
 
 /* "12.345 ms" */
@@ -137,34 +155,34 @@ static void add_code(struct log_line *line, int32_t code)
         add_put(line, "BRICK_ERROR_CODE", value);
 }
 
-static void add_fields(struct log_line *line, const struct entry *entry,
-                       const struct brick_str texts[static TEXTS])
+static void add_fields(struct log_line *line, const struct subject *subject)
 {
-        const struct rpc_end *end = &entry->end;
+        const struct entry *entry = subject->entry;
+        const struct brick_str *texts = subject->texts;
 
         add_path(line, entry);
-        add_string(line, "RPC_STATUS", grpc_status_to_string(end->status));
+        add_string(line, "RPC_STATUS", grpc_status_to_string(entry->status));
         if (texts[TEXT_BRICK].len > 0) {
                 add_text(line, "BRICK", texts[TEXT_BRICK]);
                 add_string(line, "BRICK_TYPE", brick_type_to_string(entry->service->type));
         }
-        if (entry->service && (end->status == GRPC_STATUS_OK || end->in_band))
-                add_code(line, end->code);
+        if (entry->service && (entry->status == GRPC_STATUS_OK || entry->in_band))
+                add_code(line, entry->code);
         if (texts[TEXT_REQUEST].len > 0)
                 add_text(line, "REQUEST_ID", texts[TEXT_REQUEST]);
         else
                 add_id(line, "REQUEST_ID", entry->request_id);
         add_text(line, "SESSION_ID", texts[TEXT_SESSION]);
         add_text(line, "CLIENT_ID", texts[TEXT_CLIENT]);
-        if (entry->traced)
-                add_trace(line, &entry->trace);
-        add_usec(line, "DURATION_USEC", end->duration);
+        if (subject->trace)
+                add_trace(line, subject->trace);
+        add_usec(line, "DURATION_USEC", entry->duration);
         add_text(line, "IDENTITY", texts[TEXT_IDENTITY]);
         add_text(line, "PEER", texts[TEXT_PEER]);
-        if (entry->slow) {
-                add_usec(line, "QUEUED_USEC", end->queued);
-                add_usec(line, "BRICK_USEC", end->brick);
-                add_usec(line, "WRITING_USEC", end->writing);
+        if (subject->stages) {
+                add_usec(line, "QUEUED_USEC", subject->stages->queued);
+                add_usec(line, "BRICK_USEC", subject->stages->brick);
+                add_usec(line, "WRITING_USEC", subject->stages->writing);
         }
         add_string(line, "MESSAGE_ID", entry->slow ? LOG_ID_CALL_SLOW : LOG_ID_ACCESS);
 }
@@ -183,9 +201,10 @@ static const char *label_of(const struct entry *entry)
 }
 
 /* "chat Unary OK error 4001 in 12.345 ms" */
-static void put_message(struct log_line *line, const struct entry *entry, struct brick_str brick)
+static void put_message(struct log_line *line, const struct subject *subject)
 {
-        const struct rpc_end *end = &entry->end;
+        const struct entry *entry = subject->entry;
+        struct brick_str brick = subject->texts[TEXT_BRICK];
 
         line->message = line->out.next;
         if (brick.len > 0)
@@ -195,32 +214,44 @@ static void put_message(struct log_line *line, const struct entry *entry, struct
         out_put(&line->out, " ", 1);
         out_string(&line->out, label_of(entry));
         out_put(&line->out, " ", 1);
-        out_string(&line->out, grpc_status_to_string(end->status));
-        if (end->in_band) {
+        out_string(&line->out, grpc_status_to_string(entry->status));
+        if (entry->in_band) {
                 out_string(&line->out, " error ");
-                out_signed(&line->out, end->code);
+                out_signed(&line->out, entry->code);
         }
-        put_stage(line, " in ", end->duration);
-        if (entry->slow) {
-                put_stage(line, ", slow: queued ", end->queued);
-                put_stage(line, ", in the brick ", end->brick);
-                put_stage(line, ", writing ", end->writing);
+        put_stage(line, " in ", entry->duration);
+        if (subject->stages) {
+                put_stage(line, ", slow: queued ", subject->stages->queued);
+                put_stage(line, ", in the brick ", subject->stages->brick);
+                put_stage(line, ", writing ", subject->stages->writing);
         }
         line->length = (size_t)(line->out.next - line->message);
 }
 
+static const void *take(const char **next, size_t size)
+{
+        const char *p = *next;
+
+        *next += size;
+        return p;
+}
+
 static void render(const void *parts, struct log_line *line)
 {
-        const struct entry *entry = parts;
-        const char *next = (const char *)(entry + 1);
-        struct brick_str texts[TEXTS];
+        const char *next = parts;
+        struct subject subject = { .entry = take(&next, sizeof(struct entry)) };
 
+        if (subject.entry->slow)
+                subject.stages = take(&next, sizeof(struct stages));
+        if (subject.entry->traced)
+                subject.trace = take(&next, sizeof(struct trace_context));
         for (size_t i = 0; i < TEXTS; i++) {
-                texts[i] = (struct brick_str){ next, entry->lengths[i] };
-                next += entry->lengths[i];
+                size_t length = subject.entry->lengths[i];
+
+                subject.texts[i] = (struct brick_str){ take(&next, length), length };
         }
-        add_fields(line, entry, texts);
-        put_message(line, entry, texts[TEXT_BRICK]);
+        add_fields(line, &subject);
+        put_message(line, &subject);
 }
 
 /* --- when a call ends --------------------------------------------------------------------------
@@ -279,16 +310,27 @@ static void find_ids(const struct rpc_call *call, struct brick_str texts[static 
         texts[TEXT_CLIENT] = ids[CLIENT];
 }
 
-static void write_line(struct entry *entry, enum log_level level,
+static void write_line(struct entry *entry, const struct stages *stages,
+                       const struct trace_context *trace,
                        const struct brick_str texts[static TEXTS])
 {
-        struct iovec parts[1 + TEXTS] = { { entry, sizeof *entry } };
+        struct iovec parts[3 + TEXTS];
+        size_t n = 0;
 
+        entry->slow = stages;
+        entry->traced = trace;
+        parts[n++] = (struct iovec){ entry, sizeof *entry };
+        if (stages)
+                parts[n++] = (struct iovec){ (void *)stages, sizeof *stages };
+        if (trace)
+                parts[n++] = (struct iovec){ (void *)trace, sizeof *trace };
         for (size_t i = 0; i < TEXTS; i++) {
+                if (texts[i].len == 0)
+                        continue;
                 entry->lengths[i] = (uint8_t)utf8_prefix(texts[i].ptr, texts[i].len, TEXT_MAX);
-                parts[1 + i] = (struct iovec){ (void *)texts[i].ptr, entry->lengths[i] };
+                parts[n++] = (struct iovec){ (void *)texts[i].ptr, entry->lengths[i] };
         }
-        log_later(level, render, parts, ELEMENTSOF(parts));
+        log_later(stages ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, render, parts, n);
 }
 
 static bool is_wanted(const struct conf *conf, const struct rpc_end *end)
@@ -322,25 +364,31 @@ static void set_request_id(struct entry *entry, struct brick_str texts[static TE
 static void log_end(struct rpc_call *call, const struct rpc_end *end, bool wanted, bool slow)
 {
         const struct brick_call *base = &call->base;
+        const struct stages stages = { end->queued, end->brick, end->writing };
         struct brick_str texts[TEXTS] = {
                 [TEXT_BRICK] = brick_str(base->instance ? base->instance->conf->name : NULL),
                 [TEXT_IDENTITY] = base->identity,
                 [TEXT_PEER] = brick_str(call->peer),
         };
-        struct entry entry = { .end = *end };
+        struct entry entry = {
+                .status = end->status,
+                .in_band = end->in_band,
+                .code = end->code,
+                .duration = end->duration,
+        };
+        struct trace_context context, *trace;
 
         if (call->method) {
                 entry.service = call->method->route->service;
-                entry.method = call->method->method;
+                entry.method = (uint8_t)call->method->method;
                 find_ids(call, texts);
         }
         set_request_id(&entry, texts, &call->metadata);
-        entry.traced = call_trace(&call->base, &entry.trace);
+        trace = call_trace(&call->base, &context) ? &context : NULL;
         if (wanted)
-                write_line(&entry, LOG_LEVEL_INFO, texts);
-        entry.slow = true;
+                write_line(&entry, NULL, trace, texts);
         if (slow)
-                write_line(&entry, LOG_LEVEL_WARNING, texts);
+                write_line(&entry, &stages, trace, texts);
 }
 
 void access_log(struct rpc_call *call, const struct rpc_end *end)
@@ -357,15 +405,17 @@ void access_log(struct rpc_call *call, const struct rpc_end *end)
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
                         const grpc_metadata_array *metadata, unsigned status, uint64_t started)
 {
+        const struct rpc_end end = { .status = status, .duration = clock_now() - started };
+        struct brick_str texts[TEXTS] = {};
         struct entry entry = {
-                .end = { .status = status, .duration = clock_now() - started },
+                .status = status,
+                .duration = end.duration,
                 .path = path,
                 .label = label,
         };
-        struct brick_str texts[TEXTS] = {};
 
-        if (!is_wanted(conf, &entry.end) || !log_enabled(LOG_LEVEL_INFO))
+        if (!is_wanted(conf, &end) || !log_enabled(LOG_LEVEL_INFO))
                 return;
         set_request_id(&entry, texts, metadata);
-        write_line(&entry, LOG_LEVEL_INFO, texts);
+        write_line(&entry, NULL, NULL, texts);
 }
