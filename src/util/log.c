@@ -15,6 +15,7 @@
 #include <systemd/sd-journal.h>
 #include <time.h>
 
+#include "util/clock.h"
 #include "util/log-format.h"
 #include "util/utf8.h"
 
@@ -47,6 +48,7 @@ static struct queue queues[2];
 /* The thread's, or the lock holder's while closed. */
 static char output[2 * LOG_FORMATTED_MAX];
 static struct log_line rendered;
+static uint64_t epoch; /* when clock_now() was 0, in ns since 1970 */
 
 static struct {
         pthread_mutex_t lock;
@@ -71,29 +73,21 @@ static const char *const level_names[] = {
 
 /* Records */
 
-static uint64_t now_usec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* A line in the queue. */
 struct record {
-        uint64_t time; /* microseconds since 1970 */
+        uint64_t time; /* of clock_now() */
         size_t size;
         enum log_level level;
         log_render *render;
         _Alignas(max_align_t) char parts[];
 };
 
-static void record_make(struct record *record, enum log_level level, log_render *render,
-                        const struct iovec *parts, size_t n)
+static void record_make(struct record *record, uint64_t time, enum log_level level,
+                        log_render *render, const struct iovec *parts, size_t n)
 {
         char *end = record->parts;
 
-        record->time = now_usec();
+        record->time = time;
         record->level = level;
         record->render = render;
         for (size_t i = 0; i < n; i++)
@@ -161,7 +155,7 @@ static void record_make_complete(struct record *record, enum log_level level, co
                 parts[2 + complete.n++] = (struct iovec){ (void *)fields[i].value, cut };
         }
         parts[0].iov_len = (size_t)((char *)&complete.fields[complete.n] - (char *)&complete);
-        record_make(record, level, render_complete, parts, 2 + complete.n);
+        record_make(record, clock_now(), level, render_complete, parts, 2 + complete.n);
 }
 
 /* Writing: by the thread, or under the lock while there is none */
@@ -227,9 +221,19 @@ static bool write_to_journal(enum log_level level)
         return sd_journal_sendv(items, (int)n) >= 0;
 }
 
+static void set_epoch(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        epoch = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec - clock_now();
+}
+
 /* Appends the record to the `used` bytes of output; gives how many there are then. */
 static size_t write_record(const struct record *record, enum log_target target, size_t used)
 {
+        uint64_t usec = (epoch + record->time) / NSEC_PER_USEC;
+
         rendered.n = rendered.length = 0;
         rendered.out = (struct out){ rendered.text, rendered.text + sizeof rendered.text };
         record->render(record->parts, &rendered);
@@ -241,9 +245,8 @@ static size_t write_record(const struct record *record, enum log_target target, 
         if (target == LOG_TARGET_JOURNAL && write_to_journal(record->level))
                 return 0;
         if (target == LOG_TARGET_JSON)
-                return used +
-                       log_format_json(record->time, record->level, &rendered, output + used);
-        return used + log_format_text(record->time, record->level, &rendered, output + used);
+                return used + log_format_json(usec, record->level, &rendered, output + used);
+        return used + log_format_text(usec, record->level, &rendered, output + used);
 }
 
 /* The queue is empty but for the number of those that it did not hold. */
@@ -267,6 +270,7 @@ static void write_queue(struct queue *queue, enum log_target target)
 {
         size_t used = 0;
 
+        set_epoch();
         for (size_t i = 0; i < queue->used;) {
                 const struct record *record = (void *)(queue->records + i);
 
@@ -354,7 +358,7 @@ queue_add(const struct record *record)
 {
         const char *next = (const char *)record + record->size;
 
-        for (size_t i = 0; i < record->size; i += CACHE_LINE)
+        for (size_t i = 0; i < record->size + CACHE_LINE; i += CACHE_LINE)
                 __builtin_prefetch(next + i, 1);
         logger.queue->used += record->size;
         if (logger.state == STATE_CLOSED)
@@ -394,7 +398,7 @@ void log_later(enum log_level level, log_render *render, const struct iovec *par
         pthread_mutex_lock(&logger.lock);
         record = queue_room(level);
         if (record) {
-                record_make(record, level, render, parts, n);
+                record_make(record, clock_recent(), level, render, parts, n);
                 queue_add(record);
         }
         pthread_mutex_unlock(&logger.lock);

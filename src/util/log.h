@@ -66,8 +66,8 @@ void log_line(enum log_level level, const struct log_field *fields, size_t n, co
 /*
  * A line that the writer thread puts together, so that its caller only pays for copying what it is
  * made of: `render` gets those parts one behind the other, at an address for any type. It must not
- * follow pointers to what can be gone by then, nor log. There is no line of parts that have more
- * than LOG_LATER_MAX bytes together.
+ * follow pointers to what can be gone by then, nor log. Its time is clock_recent(). There is no
+ * line of parts that have more than LOG_LATER_MAX bytes together.
  */
 #define LOG_LATER_MAX 2048
 #define LOG_FIELDS_MAX 32
