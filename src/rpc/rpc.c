@@ -510,10 +510,12 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         return 0;
 }
 
-void rpc_look(struct rpc *rpc)
+void rpc_look(struct rpc *rpc, bool accepts)
 {
-        listen_look();
         gather_look(clock_now());
+        if (!accepts)
+                return;
+        listen_look();
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)
                         tls_look(rpc->ports[i]->tls);

@@ -307,8 +307,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 
         count_dropped_lines(w);
         look_for_stuck(w);
-        if (w->stage == STAGE_SERVING)
-                rpc_look(w->rpc);
+        rpc_look(w->rpc, w->stage <= STAGE_LEAVING);
         if (w->stage >= STAGE_CANCELLING)
                 say_what_is_held(w);
         (void)sd_event_source_set_time_relative(source, LOOK_USEC);

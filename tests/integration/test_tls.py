@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -274,6 +275,19 @@ def certificates_change_while_calls_go_on():
         eq(sorted(d.workers()), workers)
         eq(replacements(), 2, "said by one worker")
         assert " error " not in d.log(), d.log()
+
+
+@test
+def certificates_change_while_a_stop_still_serves():
+    port = Port()
+    with daemon_of(port, extra="drain: { lame_duck: 20s }") as d:
+        d.send(signal.SIGTERM)
+        time.sleep(0.2)
+        renamed = CA.issue("leaving", end=50)
+        port.put(renamed)
+        wait_served(d, renamed)
+        d.send(signal.SIGTERM)  # the second does not wait
+        eq(d.process.wait(10), 0)
 
 
 @test
