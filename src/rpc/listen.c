@@ -28,11 +28,12 @@
 
 /*
  * A connection that is left to another worker is looked for again after LOOK_NS. After PATIENCE_NS
- * some are taken at every look: a worker that is well may lack the processor for that long, but one
- * that is stuck shall not cost more.
+ * some are taken, and more every STUCK_NS: a worker that is well may lack the processor for that
+ * long, but one that is stuck shall not cost more.
  */
-#define LOOK_NS NSEC_PER_MSEC
+#define LOOK_NS (250 * NSEC_PER_USEC)
 #define PATIENCE_NS (4 * NSEC_PER_MSEC)
+#define STUCK_NS NSEC_PER_MSEC
 
 enum fd_kind {
         FD_OTHER,
@@ -273,7 +274,7 @@ static bool leave_to_others(struct listener *listener)
         }
         now = clock_now();
         if (listener->until == 0 || listener->few == 0) {
-                listener->until = now + (listener->until == 0 ? PATIENCE_NS : LOOK_NS);
+                listener->until = now + (listener->until == 0 ? PATIENCE_NS : STUCK_NS);
                 listener->few = 1 + connection_count() / 16;
         }
         if (now < listener->until && look_again(listener))
