@@ -532,6 +532,20 @@ unsigned gather_stalled(void)
         return atomic_load_explicit(&stalled, memory_order_relaxed);
 }
 
+void gather_disconnect(void)
+{
+        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
+                struct gather *g = gather_of(fd);
+
+                if (!g)
+                        continue;
+                (void)pthread_mutex_lock(&g->lock);
+                if (atomic_load_explicit(&g->open, memory_order_relaxed))
+                        (void)sys_shutdown(fd, SHUT_RDWR);
+                (void)pthread_mutex_unlock(&g->lock);
+        }
+}
+
 /* The next event of a connection that is down finds the bytes lost, and closes it. */
 void gather_look(uint64_t now)
 {

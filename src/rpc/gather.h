@@ -48,6 +48,9 @@ void gather_leave(void);
  */
 void gather_goaway(void);
 
+/* Ends every connection, though its peer may not read what the core would still write. [any] */
+void gather_disconnect(void);
+
 /* Connections whose peers have yet to make room for bytes that the core has written. [any] */
 unsigned gather_stalled(void);
 

@@ -32,6 +32,11 @@ static int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
         return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
 }
 
+static int sys_shutdown(int fd, int how)
+{
+        return (int)syscall(SYS_shutdown, fd, how);
+}
+
 static void begin_turn(struct connection *connection)
 {
         const struct frames *frames = &connection->inspect.frames;
@@ -136,6 +141,8 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *me
         }
         n = receive_in_turn(connection, fd, message, flags);
         if (n > 0 && !inspect_message(connection, fd, message, (size_t)n)) {
+                /* The core would wait for its write to end, and the client may never read. */
+                (void)sys_shutdown(fd, SHUT_RDWR);
                 errno = ECONNRESET;
                 return -1;
         }

@@ -566,6 +566,8 @@ void rpc_cancel(struct rpc *rpc)
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);
+        /* The core does not close a connection while it has something to write. */
+        gather_disconnect();
 }
 
 /* The core waits seconds for peers that are idle or silent; brickd waits only for calls, and for

@@ -204,4 +204,22 @@ def what_is_sent_through_tls_has_limits():
                             f"key: {{ file: {authority.path('server.key')} }} }}", True)
 
 
+@test
+def a_client_that_does_not_read_holds_up_no_stop():
+    address = temp_dir() + "/socket"
+    with daemon("{}", f"  - listen: unix:{address}\n") as d:
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(address)
+        s.settimeout(0.5)
+        try:
+            s.sendall(PREFACE + SETTINGS_FRAME + frame(SETTINGS) * 100000)  # until brickd cannot acknowledge more
+            raise AssertionError("brickd takes whatever comes")
+        except TimeoutError:
+            pass
+        status, seconds = d.stop()
+        eq(status, 0)
+        assert seconds < 5, seconds
+        assert "killed" not in d.log(), d.log()
+
+
 main()
