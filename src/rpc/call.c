@@ -493,10 +493,14 @@ static void on_write(struct rpc_call *call, bool ok)
         }
         if (call->ending && !call->close_armed)
                 call->closed = true; /* the batch asked for the close as well */
-        if (!ok)
+        if (!ok) {
                 call_drop_replies(base);
-        else if (!call_gathers(base))
+                /* A stream whose brick was done before its first reply left has not asked yet. */
+                if (!call->ending && !call->close_armed)
+                        arm_close(call);
+        } else if (!call_gathers(base)) {
                 pump(base);
+        }
         call_enter_due(base);
         unlock_and_end(call);
 }
