@@ -24,18 +24,17 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_BOOL_LOCK_FREE == 2,
 
 static int map(struct balance **ret, int fd, uint32_t workers)
 {
-        struct balance *balance = calloc(1, sizeof *balance);
+        _cleanup_free_ struct balance *balance = calloc(1, sizeof *balance);
         void *p;
+        int r;
 
         if (!balance)
                 return -ENOMEM;
-        p = mmap(NULL, workers * sizeof *balance->slots, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-                free(balance);
-                return -errno;
-        }
+        r = memfd_map(&p, fd, workers * sizeof *balance->slots);
+        if (r < 0)
+                return r;
         *balance = (struct balance){ .slots = p, .n_slots = workers, .fd = -EBADF };
-        *ret = balance;
+        *ret = TAKE_PTR(balance);
         return 0;
 }
 

@@ -56,6 +56,16 @@ int memfd_share(const char *name, size_t size)
         return TAKE_FD(fd);
 }
 
+int memfd_map(void **ret, int fd, size_t size)
+{
+        void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+        if (p == MAP_FAILED)
+                return -errno;
+        *ret = p;
+        return 0;
+}
+
 int memfd_read(int fd, size_t max, char **ret, size_t *ret_length)
 {
         _cleanup_free_ char *bytes = NULL;

@@ -12,6 +12,9 @@ int memfd_new(const char *name, const char *bytes, size_t length);
  * could make the others fault. The descriptor, or a negative errno. */
 int memfd_share(const char *name, size_t size);
 
+/* What memfd_share() has made, to read and write; munmap() it. Negative errno. */
+int memfd_map(void **ret, int fd, size_t size);
+
 /*
  * What another process has put into one, NUL-terminated; free() it. -EBADF: it is something else,
  * or could still change; -EFBIG: it holds more than max bytes.

@@ -52,19 +52,17 @@ struct quota_limit quota_limit(const char *name, double rate, unsigned burst, un
 
 static int map(struct quota **ret, int fd)
 {
-        struct quota *quota = calloc(1, sizeof *quota);
+        _cleanup_free_ struct quota *quota = calloc(1, sizeof *quota);
         void *p;
+        int r;
 
         if (!quota)
                 return -ENOMEM;
-        p = mmap(NULL, sizeof *quota->shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED) {
-                free(quota);
-                return -errno;
-        }
-        quota->shared = p;
-        quota->fd = -EBADF;
-        *ret = quota;
+        r = memfd_map(&p, fd, sizeof *quota->shared);
+        if (r < 0)
+                return r;
+        *quota = (struct quota){ .shared = p, .fd = -EBADF };
+        *ret = TAKE_PTR(quota);
         return 0;
 }
 
