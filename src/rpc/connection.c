@@ -18,7 +18,7 @@ struct peer {
 
 static _Atomic(struct connection *) table[FD_MAX]; /* zero pages until touched */
 static atomic_uint n_connections;                  /* written under the lock */
-static struct balance *shared;                     /* NULL: there are no other workers */
+static struct balance *shared;                     /* NULL: not yet */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *peers; /* of tsearch() */
@@ -55,6 +55,12 @@ static bool has_address(const struct peer_key *key)
 void connection_share(struct balance *balance)
 {
         shared = balance;
+}
+
+void connection_leave(void)
+{
+        if (shared)
+                balance_leave(shared);
 }
 
 bool connection_is_ahead(void)

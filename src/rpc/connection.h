@@ -34,6 +34,9 @@ struct connection {
 /* Before the first one: balance, which outlives them, is told how many there are. [main] */
 void connection_share(struct balance *balance);
 
+/* This worker takes no more of them: the others are not to wait for it. [any] */
+void connection_leave(void);
+
 /* This worker has more of them than another, which shall have the next one. [any] */
 bool connection_is_ahead(void);
 

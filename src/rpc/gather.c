@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/syscall.h"
 #include "util/clock.h"
 
 /* A larger write costs more to copy than its system call. */
@@ -83,18 +83,6 @@ static _Thread_local struct {
         unsigned n_spare;
 } mine;
 
-/* --- system calls: libc's functions of these names are what we hide -------------------------- */
-
-static ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags)
-{
-        return syscall(SYS_sendmsg, fd, message, flags);
-}
-
-static int sys_shutdown(int fd, int how)
-{
-        return (int)syscall(SYS_shutdown, fd, how);
-}
-
 /* --- buffers --------------------------------------------------------------------------------- */
 
 static struct buffer *buffer_take(void)
@@ -133,6 +121,23 @@ static struct gather *gather_of(int fd)
         struct gather *g = record_of(fd);
 
         return g && atomic_load_explicit(&g->open, memory_order_relaxed) ? g : NULL;
+}
+
+/* The next connection below *fd, which becomes its number; locked. NULL: there is none. */
+static struct gather *lock_below(int *fd)
+{
+        struct gather *g;
+
+        while (--*fd >= 0) {
+                g = gather_of(*fd);
+                if (!g)
+                        continue;
+                (void)pthread_mutex_lock(&g->lock);
+                if (atomic_load_explicit(&g->open, memory_order_relaxed))
+                        return g;
+                (void)pthread_mutex_unlock(&g->lock);
+        }
+        return NULL;
 }
 
 static void set_held(struct gather *g, bool held)
@@ -250,13 +255,12 @@ static void tell_goaway(struct gather *g)
 
 void gather_goaway(void)
 {
-        atomic_store(&retiring, true);
-        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
-                struct gather *g = gather_of(fd);
+        struct gather *g;
+        int fd;
 
-                if (!g)
-                        continue;
-                (void)pthread_mutex_lock(&g->lock);
+        atomic_store(&retiring, true);
+        fd = atomic_load(&highest) + 1; /* later ones find that they are retiring */
+        while ((g = lock_below(&fd))) {
                 tell_goaway(g);
                 (void)pthread_mutex_unlock(&g->lock);
         }
@@ -534,14 +538,11 @@ unsigned gather_stalled(void)
 
 void gather_disconnect(void)
 {
-        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
-                struct gather *g = gather_of(fd);
+        int fd = atomic_load(&highest) + 1;
+        struct gather *g;
 
-                if (!g)
-                        continue;
-                (void)pthread_mutex_lock(&g->lock);
-                if (atomic_load_explicit(&g->open, memory_order_relaxed))
-                        (void)sys_shutdown(fd, SHUT_RDWR);
+        while ((g = lock_below(&fd))) {
+                (void)sys_shutdown(fd, SHUT_RDWR);
                 (void)pthread_mutex_unlock(&g->lock);
         }
 }
@@ -549,14 +550,12 @@ void gather_disconnect(void)
 /* The next event of a connection that is down finds the bytes lost, and closes it. */
 void gather_look(uint64_t now)
 {
+        int fd = atomic_load(&highest) + 1;
+        struct gather *g;
+
         if (gather_stalled() == 0)
                 return;
-        for (int fd = atomic_load(&highest); fd >= 0; fd--) {
-                struct gather *g = gather_of(fd);
-
-                if (!g || !atomic_load_explicit(&g->held, memory_order_relaxed))
-                        continue;
-                (void)pthread_mutex_lock(&g->lock);
+        while ((g = lock_below(&fd))) {
                 if (g->closed && now >= g->closed_at + LAST_BYTES_NS)
                         (void)sys_shutdown(fd, SHUT_RDWR);
                 (void)pthread_mutex_unlock(&g->lock);

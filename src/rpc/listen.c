@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
+#include "rpc/syscall.h"
 #include "util/clock.h"
 
 /* Data that a peer does not acknowledge for so long: it is gone. */
@@ -55,28 +55,6 @@ static _Thread_local struct peer_key accepted;
 /* A descriptor kept to be given up when the table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1;
-
-/* libc's own functions of these names are what we hide, so these are the system calls themselves.
- */
-static int sys_bind(int fd, const struct sockaddr *address, socklen_t length)
-{
-        return (int)syscall(SYS_bind, fd, address, length);
-}
-
-static int sys_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
-{
-        return (int)syscall(SYS_accept4, fd, address, length, flags);
-}
-
-static int sys_shutdown(int fd, int how)
-{
-        return (int)syscall(SYS_shutdown, fd, how);
-}
-
-static int sys_close(int fd)
-{
-        return (int)syscall(SYS_close, fd);
-}
 
 static void drop_timer(struct listener *listener)
 {
@@ -120,6 +98,7 @@ const struct peer_key *listen_accepted(void)
 void listen_pause(void)
 {
         atomic_store(&paused, true);
+        connection_leave();
 }
 
 unsigned listen_connections(void)

@@ -10,32 +10,17 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
+#include "rpc/syscall.h"
 
 /* Bytes that the core may read from a connection before others have their turn: few may begin many
  * calls, unless it is seen to send large messages. */
 #define TURN ((size_t)16 * 1024)
 #define TURN_LARGE (4 * TURN)
-
-static ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
-{
-        return syscall(SYS_recvmsg, fd, message, flags);
-}
-
-static int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
-{
-        return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
-}
-
-static int sys_shutdown(int fd, int how)
-{
-        return (int)syscall(SYS_shutdown, fd, how);
-}
 
 static void begin_turn(struct connection *connection)
 {

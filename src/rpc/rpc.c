@@ -491,7 +491,6 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
 {
         int r;
 
-        rpc->balance = balance;
         connection_share(balance);
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
@@ -527,7 +526,6 @@ void rpc_look(struct rpc *rpc, bool accepts)
 void rpc_retire(struct rpc *rpc)
 {
         listen_pause();
-        balance_leave(rpc->balance);
         gather_goaway();
         builtin_retire(rpc->builtin);
 }

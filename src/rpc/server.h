@@ -15,7 +15,6 @@
 #define RPC_SERVICES 8
 
 struct auth;
-struct balance;
 struct builtin;
 struct tls;
 
@@ -41,8 +40,7 @@ struct rpc {
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
         struct builtin *builtin;
-        struct auth *auth;       /* NULL: no port authenticates */
-        struct balance *balance; /* once it has been started */
+        struct auth *auth; /* NULL: no port authenticates */
         pthread_t thread;
         bool running; /* the thread is */
         atomic_bool stopping;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The system calls behind the functions of libc that brickd defines itself, for those who must not
+ * get brickd's. */
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static inline int sys_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+        return (int)syscall(SYS_bind, fd, address, length);
+}
+
+static inline int sys_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+        return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+static inline ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
+{
+        return syscall(SYS_recvmsg, fd, message, flags);
+}
+
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+        return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+static inline int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+        return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+}
+
+static inline int sys_shutdown(int fd, int how)
+{
+        return (int)syscall(SYS_shutdown, fd, how);
+}
+
+static inline int sys_close(int fd)
+{
+        return (int)syscall(SYS_close, fd);
+}
