@@ -131,18 +131,20 @@ static void render_complete(const void *parts, struct log_line *line)
         }
 }
 
-/* Message and fields together are cut at LOG_TEXT_MAX. */
-static void record_make_complete(struct record *record, enum log_level level, const char *message,
-                                 size_t length, const struct log_field *fields, size_t n)
+#define COMPLETE_PARTS (2 + LOG_FIELDS_MAX)
+
+/* The parts of a complete line, of which `complete` is the first; how many there are. Message and
+ * fields together are cut at LOG_TEXT_MAX. */
+static size_t complete_parts(struct complete *complete, struct iovec parts[static COMPLETE_PARTS],
+                             const char *message, size_t length, const struct log_field *fields,
+                             size_t n)
 {
-        struct complete complete = { .length = length };
-        struct iovec parts[2 + LOG_FIELDS_MAX] = {
-                { &complete },
-                { (void *)message, length },
-        };
         size_t room = LOG_TEXT_MAX - length;
 
-        for (size_t i = 0; i < n && complete.n < LOG_FIELDS_MAX; i++) {
+        complete->length = length;
+        complete->n = 0;
+        parts[1] = (struct iovec){ (void *)message, length };
+        for (size_t i = 0; i < n && complete->n < LOG_FIELDS_MAX; i++) {
                 size_t name = strlen(fields[i].name) + 1, cut;
 
                 if (name >= room)
@@ -150,12 +152,13 @@ static void record_make_complete(struct record *record, enum log_level level, co
                 room -= name;
                 cut = utf8_prefix(fields[i].value, fields[i].length, room);
                 room -= cut;
-                complete.fields[complete.n].name = fields[i].name;
-                complete.fields[complete.n].length = cut;
-                parts[2 + complete.n++] = (struct iovec){ (void *)fields[i].value, cut };
+                complete->fields[complete->n].name = fields[i].name;
+                complete->fields[complete->n].length = cut;
+                parts[2 + complete->n++] = (struct iovec){ (void *)fields[i].value, cut };
         }
-        parts[0].iov_len = (size_t)((char *)&complete.fields[complete.n] - (char *)&complete);
-        record_make(record, clock_now(), level, render_complete, parts, 2 + complete.n);
+        parts[0].iov_base = complete;
+        parts[0].iov_len = (size_t)((char *)&complete->fields[complete->n] - (char *)complete);
+        return 2 + complete->n;
 }
 
 /* Writing: by the thread, or under the lock while there is none */
@@ -229,40 +232,45 @@ static void set_epoch(void)
         epoch = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec - clock_now();
 }
 
-/* Appends the record to the `used` bytes of output; gives how many there are then. */
-static size_t write_record(const struct record *record, enum log_target target, size_t used)
+static void clear_rendered(void)
 {
-        uint64_t usec = (epoch + record->time) / NSEC_PER_USEC;
-
         rendered.n = rendered.length = 0;
         rendered.out = (struct out){ rendered.text, rendered.text + sizeof rendered.text };
-        record->render(record->parts, &rendered);
+}
+
+/* Appends the rendered line to the `used` bytes of output; gives how many there are then. */
+static size_t write_rendered(uint64_t time, enum log_level level, enum log_target target,
+                             size_t used)
+{
+        uint64_t usec = (epoch + time) / NSEC_PER_USEC;
+
         if (used > sizeof output - LOG_FORMATTED_MAX ||
             (used > 0 && target == LOG_TARGET_JOURNAL)) {
                 write_all(output, used);
                 used = 0;
         }
-        if (target == LOG_TARGET_JOURNAL && write_to_journal(record->level))
+        if (target == LOG_TARGET_JOURNAL && write_to_journal(level))
                 return 0;
         if (target == LOG_TARGET_JSON)
-                return used + log_format_json(usec, record->level, &rendered, output + used);
-        return used + log_format_text(usec, record->level, &rendered, output + used);
+                return used + log_format_json(usec, level, &rendered, output + used);
+        return used + log_format_text(usec, level, &rendered, output + used);
 }
 
-/* The queue is empty but for the number of those that it did not hold. */
-static size_t write_dropped(struct queue *queue, enum log_target target, size_t used)
+static size_t write_record(const struct record *record, enum log_target target, size_t used)
 {
-        struct record *record = (void *)queue->records;
-        char message[64];
-        int n;
+        clear_rendered();
+        record->render(record->parts, &rendered);
+        return write_rendered(record->time, record->level, target, used);
+}
 
-        if (queue->dropped == 0)
-                return used;
-        n = snprintf(message, sizeof message, "%llu lines dropped: the log was written too slowly",
-                     (unsigned long long)queue->dropped);
-        record_make_complete(record, LOG_LEVEL_WARNING, message, (size_t)n, NULL, 0);
-        queue->dropped = 0;
-        return write_record(record, target, used);
+static size_t write_dropped(uint64_t dropped, enum log_target target, size_t used)
+{
+        clear_rendered();
+        rendered.message = rendered.text;
+        out_number(&rendered.out, dropped);
+        out_string(&rendered.out, " lines dropped: the log was written too slowly");
+        rendered.length = (size_t)(rendered.out.next - rendered.text);
+        return write_rendered(clock_now(), LOG_LEVEL_WARNING, target, used);
 }
 
 /* Writes what a queue holds, says what it could not hold, and leaves it empty. */
@@ -277,9 +285,11 @@ static void write_queue(struct queue *queue, enum log_target target)
                 used = write_record(record, target, used);
                 i += record->size;
         }
-        used = write_dropped(queue, target, used);
+        if (queue->dropped > 0)
+                used = write_dropped(queue->dropped, target, used);
         write_all(output, used);
         queue->used = 0;
+        queue->dropped = 0;
 }
 
 static struct queue *swap_queues(void)
@@ -365,19 +375,29 @@ queue_add(const struct record *record)
                 write_queue(logger.queue, resolve(logger.target));
 }
 
-void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
-              size_t length)
+static void enqueue(uint64_t time, enum log_level level, log_render *render,
+                    const struct iovec *parts, size_t n)
 {
         struct record *record;
 
-        length = utf8_prefix(message, length, LOG_MESSAGE_MAX);
         pthread_mutex_lock(&logger.lock);
         record = queue_room(level);
         if (record) {
-                record_make_complete(record, level, message, length, fields, n);
+                record_make(record, time, level, render, parts, n);
                 queue_add(record);
         }
         pthread_mutex_unlock(&logger.lock);
+}
+
+void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
+              size_t length)
+{
+        struct iovec parts[COMPLETE_PARTS];
+        struct complete complete;
+
+        length = utf8_prefix(message, length, LOG_MESSAGE_MAX);
+        n = complete_parts(&complete, parts, message, length, fields, n);
+        enqueue(clock_now(), level, render_complete, parts, n);
 }
 
 static size_t size_of(const struct iovec *parts, size_t n)
@@ -391,17 +411,8 @@ static size_t size_of(const struct iovec *parts, size_t n)
 
 void log_later(enum log_level level, log_render *render, const struct iovec *parts, size_t n)
 {
-        struct record *record;
-
-        if (size_of(parts, n) > LOG_LATER_MAX)
-                return;
-        pthread_mutex_lock(&logger.lock);
-        record = queue_room(level);
-        if (record) {
-                record_make(record, clock_recent(), level, render, parts, n);
-                queue_add(record);
-        }
-        pthread_mutex_unlock(&logger.lock);
+        if (size_of(parts, n) <= LOG_LATER_MAX)
+                enqueue(clock_recent(), level, render, parts, n);
 }
 
 void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
