@@ -715,7 +715,7 @@ class Terminal:
         pid, self.fd = pty.fork()
         if pid == 0:
             os.execve(command[0], [str(c) for c in command], environment())
-        self.pid, self.drawn = pid, ""
+        self.pid, self.drawn, self.seen = pid, "", ""
         self.resize(columns, lines)
 
     def resize(self, columns, lines):
@@ -726,7 +726,9 @@ class Terminal:
         end = time.monotonic() + LIMIT
         while text not in self.drawn:
             assert select.select([self.fd], [], [], end - time.monotonic())[0], (text, self.drawn)
-            self.drawn += os.read(self.fd, 65536).decode()
+            new = os.read(self.fd, 65536).decode()
+            self.drawn += new
+            self.seen += new
         drawn, self.drawn = self.drawn, ""
         return drawn
 
@@ -755,7 +757,8 @@ def test_top_on_a_terminal():
         top.wait_for("idle")
         control.process.kill()
         control.process.wait()
-        top.wait_for("fused")  # "No answer from brickd: Connection refused", of which only what changes is drawn
+        top.wait_for("fused")  # of "Connection refused": only what changes is drawn
+        assert "No answer from brickd" in top.seen, top.seen
         top.press("q")
         assert top.exit_status() == 0
 

@@ -10,8 +10,8 @@ import grpc
 
 from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
 
-from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, SETTINGS_FRAME,
-                   Connection, frame, header, request)
+from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+                   SETTINGS_FRAME, Connection, frame, header, request)
 from pki import Authority
 
 generate_stubs()
@@ -207,14 +207,14 @@ def what_is_sent_through_tls_has_limits():
 
 @test
 def streams_that_are_cancelled_at_once_leave_nothing():
-    body = frame(DATA, END_STREAM, 0, bytes(1) + struct.pack(">I", len(HELLO)) + HELLO)
+    headers, message = request(path("LLM", "OutputStreaming")), bytes(1) + struct.pack(">I", len(HELLO)) + HELLO
     with daemon("{ resets: 1000 }") as d:
-        c = Connection(d.port, preface=PREFACE + SETTINGS_FRAME)
+        c = Connection(d.port)
         c.read_all()
         c.send(frame(SETTINGS, ACK))
         for stream in range(1, 401, 2):
-            c.send(frame(HEADERS, END_HEADERS, stream, request(path("LLM", "OutputStreaming")))
-                   + body[:5] + struct.pack(">I", stream) + body[9:] + frame(RST_STREAM, 0, stream, CANCEL))
+            c.send(frame(HEADERS, END_HEADERS, stream, headers) + frame(DATA, END_STREAM, stream, message)
+                   + frame(RST_STREAM, 0, stream, CANCEL))
         eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another client")
         status, seconds = d.stop()
         eq(status, 0)
