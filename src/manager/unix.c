@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -63,6 +64,13 @@ static int look_at(const char *path, struct unix_file *ret)
         return 0;
 }
 
+static int bind_address(int fd, const struct address *a)
+{
+        if (bind(fd, (const struct sockaddr *)&a->un, a->length) < 0)
+                return errno == EADDRINUSE ? UNIX_E_TAKEN : -errno;
+        return 0;
+}
+
 /* --- a path that exists ----------------------------------------------------------------------- */
 
 static bool is_dead(const struct address *a, char **ret_holder)
@@ -81,54 +89,19 @@ static bool is_dead(const struct address *a, char **ret_holder)
         return false;
 }
 
-/*
- * Another program may be replacing the same dead file now: what is at the path may be a living
- * socket since we looked. So it is moved aside first, looked at again, and moved back if it is not
- * the dead one.
- */
-static int remove_dead(const char *path, const struct unix_file *dead)
-{
-        _cleanup_free_ char *aside = NULL;
-        struct unix_file file = {};
-
-        if (asprintf(&aside, "%s.%d", path, getpid()) < 0)
-                return -ENOMEM;
-        if (rename(path, aside) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (look_at(aside, &file) == 0 && is_same(&file, dead))
-                return unlink(aside) < 0 ? -errno : 0;
-        (void)renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
-        return UNIX_E_TAKEN;
-}
-
-static int bind_address(int fd, const struct address *a)
-{
-        if (bind(fd, (const struct sockaddr *)&a->un, a->length) < 0)
-                return errno == EADDRINUSE ? UNIX_E_TAKEN : -errno;
-        return 0;
-}
-
 static int bind_over_dead(int fd, const struct address *a, const char *path, char **ret_holder)
 {
         struct unix_file file;
         int r;
 
-        r = bind_address(fd, a);
-        if (r != UNIX_E_TAKEN)
-                return r;
-        if (is_abstract(path)) {
-                (void)is_dead(a, ret_holder);
-                return r;
-        }
         r = look_at(path, &file);
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r == 0) {
                 if (!is_dead(a, ret_holder))
                         return UNIX_E_TAKEN;
-                r = remove_dead(path, &file);
-                if (r != 0)
-                        return r;
+                if (unlink(path) < 0 && errno != ENOENT)
+                        return -errno;
         }
         return bind_address(fd, a);
 }
@@ -210,17 +183,77 @@ static int prepare_file(const char *path, const struct unix_access *access,
         return fd < 0 ? fd : give(fd, access);
 }
 
-/* Until it listens, a bound socket looks dead to another program, which may have removed its file.
- */
-static int listen_and_look(int fd, const char *path, const struct unix_file *file)
+static int listen_at_path(int fd, const struct address *a, const char *path,
+                          const struct unix_access *access, struct unix_file *ret_file,
+                          char **ret_holder)
 {
-        struct unix_file now;
+        int r;
 
-        if (listen(fd, SOMAXCONN) < 0)
+        /* bind() gives the file the socket's own mode, and nobody can connect before listen(). */
+        if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
                 return -errno;
-        if (is_abstract(path))
-                return 0;
-        return look_at(path, &now) == 0 && is_same(&now, file) ? 0 : UNIX_E_TAKEN;
+        r = bind_over_dead(fd, a, path, ret_holder);
+        if (r != 0)
+                return r;
+        r = prepare_file(path, access, ret_file);
+        if (r == 0 && listen(fd, SOMAXCONN) < 0)
+                r = -errno;
+        if (r != 0)
+                (void)unix_remove(path, ret_file);
+        return r;
+}
+
+/*
+ * A socket that is bound and does not listen yet looks dead, so of all who want a path one at a
+ * time may look at what is there. The others need not wait for it: the path is taken.
+ */
+static int lock_path(const char *path, char **ret_lock)
+{
+        _cleanup_free_ char *lock = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (asprintf(&lock, "%s.lock", path) < 0)
+                return -ENOMEM;
+        fd = open(lock, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_nlink == 0) /* who has had it is done with it just now */
+                return -EBUSY;
+        *ret_lock = TAKE_PTR(lock);
+        return TAKE_FD(fd);
+}
+
+static int listen_locked(int fd, const struct address *a, const char *path,
+                         const struct unix_access *access, struct unix_file *ret_file,
+                         char **ret_holder)
+{
+        _cleanup_free_ char *name = NULL;
+        _cleanup_close_ int lock = -EBADF;
+        int r;
+
+        lock = lock_path(path, &name);
+        if (lock < 0)
+                return lock == -EBUSY ? UNIX_E_TAKEN : lock;
+        r = listen_at_path(fd, a, path, access, ret_file, ret_holder);
+        (void)unlink(name);
+        return r;
+}
+
+static int listen_abstract(int fd, const struct address *a, char **ret_holder)
+{
+        int r;
+
+        r = bind_address(fd, a);
+        if (r == UNIX_E_TAKEN)
+                (void)is_dead(a, ret_holder);
+        if (r != 0)
+                return r;
+        return listen(fd, SOMAXCONN) < 0 ? -errno : 0;
 }
 
 int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
@@ -239,18 +272,10 @@ int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        /* bind() gives the file the socket's own mode, and nobody can connect before listen(). */
-        if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
-                return -errno;
-        r = bind_over_dead(fd, &a, path, ret_holder);
-        if (r == 0 && !is_abstract(path))
-                r = prepare_file(path, access, &file);
-        if (r == 0)
-                r = listen_and_look(fd, path, &file);
-        if (r != 0) {
-                (void)unix_remove(path, &file);
+        r = is_abstract(path) ? listen_abstract(fd, &a, ret_holder)
+                              : listen_locked(fd, &a, path, access, &file, ret_holder);
+        if (r != 0)
                 return r;
-        }
         *ret_file = file;
         *ret_fd = TAKE_FD(fd);
         return 0;

@@ -28,8 +28,8 @@ enum {
 };
 
 /*
- * A file that a program without life has left is replaced, and nothing else. The file is never
- * wider than asked for to anybody who connects.
+ * A file that a program without life has left is replaced, and nothing else; of many who want the
+ * same path at once, one gets it. The file is never wider than asked for to anybody who connects.
  */
 int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
                 const struct unix_access *access, char **ret_holder);

@@ -4,6 +4,7 @@
 
 The workers are fake-worker.c's; comments of the configuration tell them what to do."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -588,23 +589,33 @@ def a_symlink_is_not_followed():
         assert path.is_symlink() and target.is_socket()
 
 
+@contextlib.contextmanager
+def rivals_for(d, n):
+    programs = [subprocess.Popen([BRICKD, "-c", str(d.file)], stderr=subprocess.DEVNULL,
+                                 env=d.environment()) for _ in range(n)]
+    try:
+        yield programs
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
 @test
 def one_of_many_gets_a_dead_unix_socket():
     with Brickd(starts=False) as d:
         path = d.path / "bricks.sock"
-        for _ in range(3):
-            with socket.socket(socket.AF_UNIX) as dead:
-                dead.bind(str(path))
-            d.configure(text=f'ports: [{{ listen: "unix:{path}" }}]\ncontrol: null\n')
-            rivals = [subprocess.Popen([BRICKD, "-c", str(d.file)], stderr=subprocess.DEVNULL,
-                                       env=d.environment()) for _ in range(6)]
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        d.configure(text=f'ports: [{{ listen: "unix:{path}" }}]\ncontrol: null\n')
+        with rivals_for(d, 6) as rivals:
             wait_for(lambda: sum(r.poll() is None for r in rivals) <= 1, "one brickd that is left")
             (winner,) = [r for r in rivals if r.returncode is None]
             assert {r.returncode for r in rivals} == {None, 69}
             assert d.ask(path)[:3] == [1, 0, 0], "the one that is left is the one to be reached"
             winner.terminate()
             assert winner.wait(LIMIT) == 0
-            assert [p for p in d.path.iterdir() if p.is_socket()] == [d.path / "notify"]
+            assert [p for p in d.path.iterdir() if "sock" in p.name] == []
 
 
 @test
