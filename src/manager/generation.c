@@ -652,7 +652,7 @@ static void log_stuck(const struct slot *slot, uint64_t interval)
                    brick ? "' holds its polling thread" : "");
 }
 
-bool generation_reap_silent(struct generation *g, uint64_t interval)
+bool generation_reap_silent(struct generation *g, uint64_t interval, uint64_t late)
 {
         uint64_t now = clock_now();
         bool starting = false;
@@ -664,7 +664,7 @@ bool generation_reap_silent(struct generation *g, uint64_t interval)
                         continue;
                 starting = starting || process->state == PROCESS_STARTING;
                 if (process->state != PROCESS_READY || !process->asked ||
-                    now - process->asked <= interval)
+                    now - process->asked <= interval + late)
                         continue;
                 log_stuck(&g->slots[i], interval);
                 process_abort(process);

@@ -120,11 +120,11 @@ void generation_query(struct generation *g);
 bool generation_awaits_answer(const struct generation *g);
 
 /*
- * Kills serving workers that have left a question open for so long. False: no worker answers, and
- * none is on its way. Workers that crash are no reason: they are started again, and a main process
- * that is started again can do no more.
+ * Kills serving workers that have left a question open for so long, `late` not counted (both
+ * nanoseconds). False: no worker answers, and none is on its way. Workers that crash are no reason:
+ * they are started again, and a main process that is started again can do no more.
  */
-bool generation_reap_silent(struct generation *g, uint64_t interval);
+bool generation_reap_silent(struct generation *g, uint64_t interval, uint64_t late);
 size_t generation_count_ready(const struct generation *g);
 
 /*

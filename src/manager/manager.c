@@ -346,13 +346,21 @@ int manager_reload(struct manager *m, unsigned *ret_generation)
 
 /* Workers' health */
 
+/* After the machine, or this process, has stood still, no worker is blamed for the time. */
+static uint64_t lateness(uint64_t due_usec)
+{
+        uint64_t now = clock_now(), due = due_usec * NSEC_PER_USEC;
+
+        return now > due ? now - due : 0;
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
         struct manager *m = user;
         bool well = true;
 
         if (m->current && m->stage == STAGE_SERVING) {
-                well = generation_reap_silent(m->current, m->interval);
+                well = generation_reap_silent(m->current, m->interval, lateness(usec));
                 generation_query(m->current);
         }
         if (m->watchdog && well)

@@ -8,6 +8,8 @@ import time
 
 import grpc
 
+from stopwatch import Stopwatch
+
 lock, seen, failures = threading.Lock(), [], []
 
 
@@ -15,14 +17,14 @@ def run():
     channel = grpc.insecure_channel(sys.argv[1])
     unary = channel.unary_unary(sys.argv[2])
     while True:
-        start = time.monotonic()
+        watch = Stopwatch()
         try:
             unary(b"", timeout=20)
             failure = None
         except grpc.RpcError as e:
             failure = f"{e.code().name} {e.details()}"
         with lock:
-            seen.append(time.monotonic() - start)
+            seen.append(watch.elapsed().running)
             if failure:
                 failures.append(failure)
         time.sleep(0.01)

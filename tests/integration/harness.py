@@ -17,6 +17,7 @@ import traceback
 import grpc
 
 from ports import free_port
+from stopwatch import Stopwatch
 
 BUILD = os.path.abspath(sys.argv[1])
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -126,8 +127,8 @@ class Brickd:
         self.process.send_signal(number)
 
     def stop(self, number=signal.SIGTERM):
-        """Exit status, and how long it took."""
-        start = time.monotonic()
+        """Exit status, and how long it took (stopwatch.Elapsed)."""
+        watch = Stopwatch()
         if self.process.poll() is None:
             self.send(number)
         try:
@@ -135,7 +136,7 @@ class Brickd:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError("brickd did not stop: " + self.log()[-2000:])
-        return status, time.monotonic() - start
+        return status, watch.elapsed()
 
 
 def path(service, method):

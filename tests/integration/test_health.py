@@ -143,7 +143,7 @@ def a_brick_that_is_not_healthy():
         tell(ch, "well", "big")
         eq(watches["big"].next(), SERVING)
         assert all(watch.is_silent(0.1) for watch in watches.values())
-        wait_for("the line of the log", lambda: d.log().count("Brick 'small' is healthy again") == 1, 5)
+        wait_for("the line of the log", lambda: d.log().count("Brick 'small' is healthy again") == 1)
         eq(d.log().count("Brick 'small' is not healthy"), 1)
         assert "unhealthy" not in d.ctl("status", "--json").stdout
 
@@ -186,11 +186,11 @@ def a_probe_while_the_bricks_are_busy():
             slowest = max(slowest, time.monotonic() - start)
         print(f"# slowest of 50 probes: {slowest * 1000:.1f} ms")
         waiting.cancel()
-        wait_for("the call to end", lambda: "CANCELLED" in d.log(), 5)
+        wait_for("the call to end", lambda: "CANCELLED" in d.log())
         # they are no calls of a brick, and stand in the log
         status = json.loads(d.ctl("status", "--json").stdout)
         eq((status["bricks"][0]["calls"], status["workers"][0]["status"]["in_flight"]), (2, 0))
-        wait_for("the log", lambda: d.log().count("health Check OK in") == 100, 5)
+        wait_for("the log", lambda: d.log().count("health Check OK in") == 100)
         eq(d.log().count("rpc_method=/grpc.health.v1.Health/Check rpc_status=OK"), 100)
 
 
@@ -259,10 +259,10 @@ def two_thousand_watchers_cost_other_calls_nothing():
                 eq((e.code().name, e.details()), STOPPING, i)
             eq(rest, [] if i % 4 == 2 else [NOT_SERVING], i)
         stopper.join()
-        status, seconds = stopped[0]
-        print(f"# stopped in {seconds:.2f} s")
+        status, took = stopped[0]
+        print(f"# stopped in {took.seconds:.2f} s")
         eq(status, 0)
-        assert seconds < 2.5, seconds
+        assert took.running < 2.5, took
 
 
 @test
@@ -275,21 +275,21 @@ def watches_are_bounded():
         eq(stream(other, WATCH)[1:], ("RESOURCE_EXHAUSTED", "Too many streams are open"))
         eq(check(ch), SERVING)
         watches[0].cancel()
-        wait_for("a free place", lambda: Watch(other).next() == SERVING, 5)
+        wait_for("a free place", lambda: Watch(other).next() == SERVING)
 
 
 @test
 def a_stop_begins_with_not_serving():
-    with Brickd(TWO, extra="drain: { lame_duck: 1500ms, grace: 1s }") as d:
+    with Brickd(TWO, extra="drain: { lame_duck: 3s, grace: 1s }") as d:
         ch = d.channel()
         watch, unknown = Watch(ch), Watch(ch, "nobody")
         eq((watch.next(), unknown.next()), (SERVING, SERVICE_UNKNOWN))
-        start = time.monotonic()
+        stop = Stopwatch()
         d.send(signal.SIGTERM)
         eq(watch.next(), NOT_SERVING)
-        assert time.monotonic() - start < 0.5
+        assert stop.elapsed().running < 0.5
         served = 0
-        while time.monotonic() - start < 1.2:
+        while stop.elapsed().seconds < 1:
             fresh = d.channel()
             eq(call(fresh, path("LLM", "Unary"), prompt("case:ok"))[1], "OK")
             eq([check(fresh, name) for name in ("", LLM, "big", "nobody")],
@@ -299,7 +299,8 @@ def a_stop_begins_with_not_serving():
         print(f"# served {served} calls on new connections as a lame duck")
         eq((watch.next(), unknown.next()), (STOPPING, STOPPING))
         eq(d.process.wait(10), 0)
-        assert 1.4 < time.monotonic() - start < 3
+        took = stop.elapsed()
+        assert 2.9 < took.seconds and took.running < 5, took
 
 
 @test
@@ -329,10 +330,10 @@ def a_reload():
                [SERVING, SERVING, SERVING, "NOT_FOUND", "NOT_FOUND"])
         # the watch ends so that it can be made again, and the channel finds the new worker by itself
         eq(watch.next(), ("UNAVAILABLE", "The server is reloaded"))
-        wait_for("the new worker", lambda: check(ch, "other") == SERVING, 10)
+        wait_for("the new worker", lambda: check(ch, "other") == SERVING)
         eq(check(ch, "small"), "NOT_FOUND")
         eq(Watch(ch, "other").next(), SERVING)
-        wait_for("the old worker to go", lambda: len(d.workers()) == 1, 10)
+        wait_for("the old worker to go", lambda: len(d.workers()) == 1)
 
 
 @test
@@ -349,7 +350,7 @@ def an_index_that_is_missing():
                                os.path.join(SOURCE, "README.md")], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
         eq(watch.next(), SERVING)  # without a call
-        wait_for("the line of the log", lambda: "Brick 'docs' is healthy again" in d.log(), 5)
+        wait_for("the line of the log", lambda: "Brick 'docs' is healthy again" in d.log())
 
 
 @test
@@ -371,12 +372,12 @@ def watchers_come_and_go_during_a_stop():
             for thread in threads:
                 thread.start()
             time.sleep(0.3)
-            status, seconds = d.stop()
+            status, took = d.stop()
             ending.set()
             for thread in threads:
                 thread.join()
             eq(status, 0)
-            assert seconds < 4, seconds
+            assert took.running < 4, took
             assert "killed" not in d.log() and "died" not in d.log(), d.log()
 
 

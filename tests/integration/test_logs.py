@@ -39,7 +39,7 @@ def wait_lines(daemon, count, **fields):
     def matching():
         complete = daemon.log().rpartition("\n")[0]
         return [l for l in lines(complete) if all(l.get(k) == v for k, v in fields.items())]
-    wait_for(f"{count} lines with {fields}", lambda: len(matching()) >= count, 5)
+    wait_for(f"{count} lines with {fields}", lambda: len(matching()) >= count)
     time.sleep(0.05)  # were there more, they would come now
     found = matching()
     eq(len(found), count, f"lines with {fields}")
@@ -113,7 +113,7 @@ def said(daemon, channel, brick):
     before = len(daemon.log())
     call(channel, UNARY, request("case:log"), [("x-brick", brick)])
     call(channel, CHECK)  # the log is in order: its line comes after those of the other
-    wait_for("the lines", lambda: "health Check" in daemon.log()[before:], 5)
+    wait_for("the lines", lambda: "health Check" in daemon.log()[before:])
     found = [l for l in lines(daemon.log()[before:]) if l.get("brick") == brick]
     return [l["level"] for l in found if "said at" in l["message"]], \
         [l["level"] for l in found if l.get("message_id") == ACCESS]
@@ -150,8 +150,10 @@ def levels_of_bricks():
 def slow_calls():
     with Brickd(ECHO, json_log(", slow: 100ms, access: off"), modules=os.path.join(BUILD, "src", "bricks")) as d:
         channel = d.channel()
+        begin = time.monotonic()
         both = [channel.unary_unary(UNARY).future(request("hello", request_id=f"r{i}"), timeout=20) for i in range(2)]
         assert all(f.result() for f in both)
+        took = (time.monotonic() - begin) * 1_000_000
         first, second = sorted(wait_lines(d, 2, message_id=SLOW), key=lambda l: int(l["queued_usec"]))
         eq([first["level"], first["brick"], first["rpc_method"]], ["warning", "chat", UNARY])
         eq({first["request_id"], second["request_id"]}, {"r0", "r1"})
@@ -160,14 +162,16 @@ def slow_calls():
         for line, queued in (first, 0), (second, 300_000):
             parts = [int(line[k]) for k in ("queued_usec", "brick_usec", "writing_usec")]
             assert abs(sum(parts) - int(line["duration_usec"])) < 5, line
-            assert queued <= parts[0] + 5000 < queued + 200_000 and 295_000 < parts[1] < 500_000, line
+            assert queued <= parts[0] + 5000 and 295_000 < parts[1] and sum(parts) < took, line
+        assert int(first["queued_usec"]) < 200_000, first
 
         # Given up while it waits, and while it runs.
-        rpcs = [channel.unary_unary(UNARY).future(request("x", request_id=f"g{i}"), timeout=0.2) for i in range(2)]
+        rpcs = [channel.unary_unary(UNARY).future(request("x", request_id=f"g{i}"), timeout=t)
+                for i, t in enumerate((0.25, 0.15))]
         eq([r.code().name for r in rpcs], ["DEADLINE_EXCEEDED"] * 2)
         found = {l["request_id"]: l for l in wait_lines(d, 4, message_id=SLOW)[2:]}
         eq(set(found), {"g0", "g1"})
-        eq(sorted(int(l["brick_usec"]) > 100_000 for l in found.values()), [False, True])
+        eq([int(found[f"g{i}"]["brick_usec"]) > 100_000 for i in range(2)], [True, False])
         eq(wait_lines(d, 0, message_id=ACCESS), [])
 
 
@@ -186,9 +190,9 @@ def nobody_waits_for_a_full_pipe():
             eq(call(channel, UNARY, request("case:log-flood"))[1], "OK")
         took = 0
         for _ in range(200):
-            before = time.monotonic()
+            watch = Stopwatch()
             eq(call(channel, UNARY, request())[1], "OK")
-            took = max(took, time.monotonic() - before)
+            took = max(took, watch.elapsed().running)
         assert took < 1, took
         d.ctl("log-level", "info")  # the main process writes to the same pipe, and answers
         d.ctl("reload")

@@ -276,8 +276,8 @@ test_stop() {
 		bricks:
 		  - name: parrot
 		    module: echo
-		    options: { type: LLM, delay: 1s }
-		drain: { grace: 5s }
+		    options: { type: LLM, delay: 2s }
+		drain: { grace: 10s }
 	EOF
 	systemctl reload brickd
 	call >/run/answer 2>&1 &
