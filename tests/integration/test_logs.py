@@ -137,7 +137,7 @@ def levels_of_bricks():
         eq(said(d, channel, "chat"), (from_error[:2], []))
         os.kill(d.workers()[0], signal.SIGKILL)  # the next worker is told as well
         wait_for("the next worker", lambda: call(channel, UNARY, request())[1] == "OK")
-        eq(said(d, channel, "quiet"), (from_error[:2], []))
+        wait_for("its levels", lambda: said(d, channel, "quiet") == (from_error[:2], []))
         eq(d.ctl("log-level", "--brick", "cha", "info", check=False).returncode, 1)
         channel.close()
         d.ctl("reload", "--wait")
