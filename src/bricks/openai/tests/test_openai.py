@@ -704,7 +704,7 @@ class Timeouts(Case):
             options={
                 "max_connections": 1,
                 "connect_timeout": ("200ms",),
-                "timeout": ("1s",),
+                "timeout": ("3s",),
                 "retries": 0,
             },
         )
