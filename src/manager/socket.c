@@ -39,13 +39,12 @@ struct socket *socket_unref(struct socket *s)
         if (!s || --s->n_ref > 0)
                 return NULL;
 
-        /* While it lives, nobody else puts a file of theirs in the place of this one. */
-        if (s->path)
-                (void)unix_remove(s->path, &s->file);
         /* A retired worker may hold a copy for long; nobody shall wait in its queue. */
         if (s->fd >= 0 && !s->inherited)
                 (void)shutdown(s->fd, SHUT_RDWR);
         socket_close(s);
+        if (s->path)
+                (void)unix_remove(s->path, &s->file);
         free(s->listen);
         free(s->address);
         free(s->path);

@@ -11,6 +11,9 @@
 #include "manager/holder.h"
 #include "manager/unix.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+
+#define LOCK_LIMIT (500 * NSEC_PER_MSEC)
 
 struct address {
         struct sockaddr_un un;
@@ -106,6 +109,59 @@ static int bind_over_dead(int fd, const struct address *a, const char *path, cha
         return bind_address(fd, a);
 }
 
+/* --- one at a time ---------------------------------------------------------------------------- */
+
+/*
+ * A socket that is bound and does not listen yet looks dead, and what was dead when it was looked
+ * at may be another's by now. So who looks at what is there has the lock until it is done with the
+ * path. That takes no time, so nobody waits long for it.
+ */
+struct path_lock {
+        char *name;
+        int fd; /* -EBADF: it is not ours */
+};
+
+static void path_unlock(struct path_lock *lock)
+{
+        if (lock->fd >= 0)
+                (void)unlink(lock->name);
+        lock->fd = close_fd(lock->fd);
+        free(lock->name);
+}
+
+static int try_to_lock(struct path_lock *lock)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        fd = open(lock->name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_nlink == 0) /* who had it has removed it just now */
+                return -EBUSY;
+        lock->fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int path_lock(struct path_lock *lock, const char *path)
+{
+        const struct timespec nap = { .tv_nsec = NSEC_PER_MSEC };
+        uint64_t end = clock_now() + LOCK_LIMIT;
+        int r;
+
+        if (asprintf(&lock->name, "%s.lock", path) < 0) {
+                lock->name = NULL;
+                return -ENOMEM;
+        }
+        while ((r = try_to_lock(lock)) == -EBUSY && clock_now() < end)
+                (void)nanosleep(&nap, NULL);
+        return r;
+}
+
 /* --- the file --------------------------------------------------------------------------------- */
 
 /* Others could put a socket of theirs in its place. In /tmp, where the sticky bit is set, they
@@ -159,7 +215,7 @@ int unix_set_access(const char *path, const struct unix_file *file,
         return fd < 0 ? fd : give(fd, access);
 }
 
-int unix_remove(const char *path, const struct unix_file *file)
+static int remove_file(const char *path, const struct unix_file *file)
 {
         struct unix_file now;
         int r;
@@ -167,9 +223,20 @@ int unix_remove(const char *path, const struct unix_file *file)
         r = look_at(path, &now);
         if (r < 0)
                 return r;
-        if (file->inode == 0 || !is_same(&now, file))
+        if (!is_same(&now, file))
                 return -ENOENT;
         return unlink(path) < 0 ? -errno : 0;
+}
+
+int unix_remove(const char *path, const struct unix_file *file)
+{
+        _cleanup_(path_unlock) struct path_lock lock = { .fd = -EBADF };
+        int r;
+
+        if (file->inode == 0)
+                return -ENOENT;
+        r = path_lock(&lock, path);
+        return r < 0 ? r : remove_file(path, file);
 }
 
 /* --- listening -------------------------------------------------------------------------------- */
@@ -198,50 +265,22 @@ static int listen_at_path(int fd, const struct address *a, const char *path,
         r = prepare_file(path, access, ret_file);
         if (r == 0 && listen(fd, SOMAXCONN) < 0)
                 r = -errno;
-        if (r != 0)
-                (void)unix_remove(path, ret_file);
+        if (r != 0 && ret_file->inode != 0)
+                (void)remove_file(path, ret_file);
         return r;
-}
-
-/*
- * A socket that is bound and does not listen yet looks dead, so of all who want a path one at a
- * time may look at what is there. The others need not wait for it: the path is taken.
- */
-static int lock_path(const char *path, char **ret_lock)
-{
-        _cleanup_free_ char *lock = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        struct stat st;
-
-        if (asprintf(&lock, "%s.lock", path) < 0)
-                return -ENOMEM;
-        fd = open(lock, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-        if (fd < 0)
-                return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? -EBUSY : -errno;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (st.st_nlink == 0) /* who has had it is done with it just now */
-                return -EBUSY;
-        *ret_lock = TAKE_PTR(lock);
-        return TAKE_FD(fd);
 }
 
 static int listen_locked(int fd, const struct address *a, const char *path,
                          const struct unix_access *access, struct unix_file *ret_file,
                          char **ret_holder)
 {
-        _cleanup_free_ char *name = NULL;
-        _cleanup_close_ int lock = -EBADF;
+        _cleanup_(path_unlock) struct path_lock lock = { .fd = -EBADF };
         int r;
 
-        lock = lock_path(path, &name);
-        if (lock < 0)
-                return lock == -EBUSY ? UNIX_E_TAKEN : lock;
-        r = listen_at_path(fd, a, path, access, ret_file, ret_holder);
-        (void)unlink(name);
-        return r;
+        r = path_lock(&lock, path);
+        if (r < 0)
+                return r == -EBUSY ? UNIX_E_TAKEN : r;
+        return listen_at_path(fd, a, path, access, ret_file, ret_holder);
 }
 
 static int listen_abstract(int fd, const struct address *a, char **ret_holder)

@@ -19,7 +19,7 @@
 #include "manager/unix.h"
 #include "util/cleanup.h"
 
-enum { N_RIVALS = 6, N_ROUNDS = 100, LIMIT_MS = 30000 };
+enum { N_RIVALS = 6, N_ROUNDS = 50, LIMIT_MS = 30000 };
 
 static const struct unix_access private = { 0600, (uid_t)-1, (gid_t)-1 };
 
@@ -112,7 +112,8 @@ static int collect(int answers, int n)
         return n_winners;
 }
 
-static void race(void)
+/* previous: who had the path, and is about to remove its file; NULL: nobody. */
+static void race(const struct unix_file *previous)
 {
         int start[2], answers[2], stop[2], n_winners, status;
         pid_t rivals[N_RIVALS], winner;
@@ -129,6 +130,8 @@ static void race(void)
                 }
         }
         (void)close(start[1]);
+        if (previous)
+                (void)unix_remove(path, previous);
         n_winners = collect(answers[0], N_RIVALS);
         winner = who_answers();
         for (int i = 0; i < N_RIVALS; i++)
@@ -150,9 +153,21 @@ static void race(void)
 static void test_one_of_many_gets_it(void)
 {
         for (int i = 0; i < N_ROUNDS; i++) {
-                if (i % 2 == 0)
-                        leave_a_dead_socket();
-                race();
+                race(NULL);
+                leave_a_dead_socket();
+                race(NULL);
+        }
+}
+
+static void test_who_stops_removes_nobody_elses_file(void)
+{
+        for (int i = 0; i < N_ROUNDS; i++) {
+                struct unix_file file;
+                int fd;
+
+                assert(try_to_listen(&fd, &file) == 0);
+                assert(close(fd) == 0);
+                race(&file);
         }
 }
 
@@ -188,6 +203,7 @@ int main(void)
         (void)snprintf(path, sizeof path, "%s/s", directory);
         test_only_a_held_lock_counts();
         test_one_of_many_gets_it();
+        test_who_stops_removes_nobody_elses_file();
         assert(rmdir(directory) == 0);
         return 0;
 }
