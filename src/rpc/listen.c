@@ -269,6 +269,18 @@ void listen_look(void)
                         (void)ask_again(&listeners[i]);
 }
 
+/*
+ * Its client has closed it while it waited. The core would make a transport of it, only to take
+ * that down again: when thousands of such are in the queue, who comes after them would wait for a
+ * second.
+ */
+static bool is_abandoned(int connection)
+{
+        struct pollfd pollfd = { .fd = connection, .events = POLLRDHUP };
+
+        return poll(&pollfd, 1, 0) > 0;
+}
+
 /* The next connection that may be served; those above a limit are closed, which their clients see
  * at once. */
 static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
@@ -278,7 +290,7 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                 socklen_t length = sizeof *address;
                 int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
 
-                if (connection >= 0 &&
+                if (connection >= 0 && !is_abandoned(connection) &&
                     connection_add(connection, listener, (struct sockaddr *)address)) {
                         set_kind(connection, FD_CONNECTION);
                         gather_open(connection);

@@ -82,6 +82,14 @@ class Connection:
         threading.Thread(target=run, daemon=True).start()
         return self
 
+    def taken(self):
+        """Waits for its first byte: a connection that is closed before it is accepted is not looked at."""
+        try:
+            self.socket.recv(1)
+        except OSError:
+            pass
+        return self
+
     def is_closed(self, limit=5):
         """Whether the other end closes it within the limit."""
         self.socket.settimeout(limit)

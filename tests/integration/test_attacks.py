@@ -465,7 +465,7 @@ def what_is_not_http_2(s):
 
     def step():
         connection = Connection(s.port, source="127.5.0.1", preface=rng.choice(words + [rng.randbytes(300)]))
-        connection.close()
+        connection.taken().close()
         return True
     return f"{for_a_while(step)} connections"
 
@@ -500,7 +500,7 @@ def frames_at_random(s):
             connection = Connection(s.port, source="127.6.0.1", preface=random_frames(rng))
             if rng.random() < 0.1:
                 connection.is_closed(0.01)
-            connection.close()
+            connection.taken().close()
             return True
         for_a_while(step)
     together(2, run)
@@ -518,7 +518,7 @@ def bad_headers(s):
         for block in blocks:
             connection = Connection(s.port, source="127.7.0.1")
             connection.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block))
-            connection.close()
+            connection.taken().close()
         return True
     for_a_while(step)
 

@@ -121,6 +121,28 @@ static void test_connections(int listener)
         assert(listen_connections() == 0);
 }
 
+/* Who left while nobody had come to the connection, whatever is still to be read of it. */
+static void test_abandoned(int listener)
+{
+        uint64_t before = stats.counters.accepted;
+        int gone = client_new(listener), reset = client_new(listener), stays;
+        int connection;
+
+        assert(send(gone, "PRI", 3, 0) == 3);
+        assert(setsockopt(reset, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
+                          sizeof(struct linger)) == 0);
+        (void)close(gone);
+        (void)close(reset);
+        stays = client_new(listener);
+        assert((connection = take(listener)) >= 0);
+        assert(send(stays, "x", 1, 0) == 1);
+        assert(recv(connection, &(char){ 0 }, 1, 0) == 1);
+        assert(take(listener) < 0 && errno == EAGAIN);
+        assert(listen_connections() == 1 && stats.counters.accepted == before + 1);
+        (void)close(connection);
+        (void)close(stays);
+}
+
 /* The core shuts a listener down before it closes it; other processes go on with theirs. */
 static void test_shutdown(int shared)
 {
@@ -294,7 +316,7 @@ static void test_share(int shared)
         assert(take(listener) < 0 && errno == EAGAIN);
         while ((connections[3] = wait_and_take(epoll, listener)) < 0)
                 assert(errno == EAGAIN);
-        assert(clock_now() - start >= 4 * NSEC_PER_MSEC && clock_now() - start < NSEC_PER_SEC);
+        assert(clock_now() - start >= 4 * NSEC_PER_MSEC && clock_now() - start < 5 * NSEC_PER_SEC);
 
         /* The sibling comes. */
         (void)close(clients[3]);
@@ -358,6 +380,7 @@ int main(void)
 
         begin_sharing();
         test_connections(listener);
+        test_abandoned(listener);
         test_limits(listener);
         test_addresses();
         test_turns(shared);
