@@ -138,11 +138,11 @@ static int try_to_lock(struct path_lock *lock)
         if (fd < 0)
                 return -errno;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+                return errno == EWOULDBLOCK ? UNIX_E_TAKEN : -errno;
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (st.st_nlink == 0) /* who had it has removed it just now */
-                return -EBUSY;
+                return UNIX_E_TAKEN;
         lock->fd = TAKE_FD(fd);
         return 0;
 }
@@ -157,7 +157,7 @@ static int path_lock(struct path_lock *lock, const char *path)
                 lock->name = NULL;
                 return -ENOMEM;
         }
-        while ((r = try_to_lock(lock)) == -EBUSY && clock_now() < end)
+        while ((r = try_to_lock(lock)) == UNIX_E_TAKEN && clock_now() < end)
                 (void)nanosleep(&nap, NULL);
         return r;
 }
@@ -236,7 +236,7 @@ int unix_remove(const char *path, const struct unix_file *file)
         if (file->inode == 0)
                 return -ENOENT;
         r = path_lock(&lock, path);
-        return r < 0 ? r : remove_file(path, file);
+        return r != 0 ? r : remove_file(path, file);
 }
 
 /* --- listening -------------------------------------------------------------------------------- */
@@ -254,33 +254,23 @@ static int listen_at_path(int fd, const struct address *a, const char *path,
                           const struct unix_access *access, struct unix_file *ret_file,
                           char **ret_holder)
 {
+        _cleanup_(path_unlock) struct path_lock lock = { .fd = -EBADF };
         int r;
 
         /* bind() gives the file the socket's own mode, and nobody can connect before listen(). */
         if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
                 return -errno;
-        r = bind_over_dead(fd, a, path, ret_holder);
+        r = path_lock(&lock, path);
+        if (r == 0)
+                r = bind_over_dead(fd, a, path, ret_holder);
         if (r != 0)
                 return r;
         r = prepare_file(path, access, ret_file);
         if (r == 0 && listen(fd, SOMAXCONN) < 0)
                 r = -errno;
-        if (r != 0 && ret_file->inode != 0)
+        if (r != 0)
                 (void)remove_file(path, ret_file);
         return r;
-}
-
-static int listen_locked(int fd, const struct address *a, const char *path,
-                         const struct unix_access *access, struct unix_file *ret_file,
-                         char **ret_holder)
-{
-        _cleanup_(path_unlock) struct path_lock lock = { .fd = -EBADF };
-        int r;
-
-        r = path_lock(&lock, path);
-        if (r < 0)
-                return r == -EBUSY ? UNIX_E_TAKEN : r;
-        return listen_at_path(fd, a, path, access, ret_file, ret_holder);
 }
 
 static int listen_abstract(int fd, const struct address *a, char **ret_holder)
@@ -312,7 +302,7 @@ int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
         if (fd < 0)
                 return -errno;
         r = is_abstract(path) ? listen_abstract(fd, &a, ret_holder)
-                              : listen_locked(fd, &a, path, access, &file, ret_holder);
+                              : listen_at_path(fd, &a, path, access, &file, ret_holder);
         if (r != 0)
                 return r;
         *ret_file = file;

@@ -4,6 +4,9 @@
 /*
  * Listening unix sockets and their files. A path of "@name" is an abstract socket, which has no
  * file. Silent.
+ *
+ * Who makes or removes a file holds PATH.lock meanwhile. Another who has it is waited for, half a
+ * second at the most; after that the path is UNIX_E_TAKEN.
  */
 
 #include <sys/stat.h>
