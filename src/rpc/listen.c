@@ -213,9 +213,9 @@ static bool turn_is_over(struct listener *listener)
         return ask_again(listener);
 }
 
-static bool is_waiting(int fd)
+static bool is_now(int fd, short events)
 {
-        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+        struct pollfd pollfd = { .fd = fd, .events = events };
 
         return poll(&pollfd, 1, 0) > 0;
 }
@@ -247,7 +247,7 @@ static bool leave_to_others(struct listener *listener)
         bool ahead = connection_is_ahead();
         uint64_t now;
 
-        if (!ahead || !is_waiting(listener->fd)) {
+        if (!ahead || !is_now(listener->fd, POLLIN)) {
                 listener->until = 0;
                 return ahead;
         }
@@ -276,9 +276,7 @@ void listen_look(void)
  */
 static bool is_abandoned(int connection)
 {
-        struct pollfd pollfd = { .fd = connection, .events = POLLRDHUP };
-
-        return poll(&pollfd, 1, 0) > 0;
+        return is_now(connection, POLLRDHUP);
 }
 
 /* The next connection that may be served; those above a limit are closed, which their clients see
