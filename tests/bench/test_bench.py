@@ -16,7 +16,7 @@ import callgrind  # noqa: E402
 import report  # noqa: E402
 import stages  # noqa: E402
 import wire  # noqa: E402
-from harness import BUILD, eq, main, temp_dir, test  # noqa: E402
+from harness import BUILD, Stopwatch, eq, main, temp_dir, test  # noqa: E402
 from scenarios import LOADS  # noqa: E402
 
 RUN_LIMIT = 100
@@ -88,8 +88,9 @@ def rounds_have_medians():
 
 @test
 def every_stage_runs():
-    output = os.path.join(temp_dir(), "result")
+    output, watch = os.path.join(temp_dir(), "result"), Stopwatch()
     text = run("--only", "brickd,core", "--output", output, *TINY)
+    took = watch.elapsed()
     with open(output + ".json") as f:
         result = json.load(f)
     eq(set(result["load"]), {load.name for load in LOADS})
@@ -99,7 +100,8 @@ def every_stage_runs():
         assert all(figures["rate"] + figures["p99"] > 0 for figures in peers.values()), peers
     eq(set(result["scale"]), {"1 connections", "20 connections", "1 open streams", "20 open streams"})
     tokens = result["tokens"]["20 streams of 20 tokens/s"]["brickd"]
-    assert 0 < tokens["rate"] < 1000, tokens  # 400 if the machine keeps time
+    if took.running == took.seconds:  # a stall is longer than the load
+        assert 200 < tokens["rate"] < 600, tokens
     for title in report.TITLES.values():
         assert title in text, title
     xml.dom.minidom.parse(output + ".svg")

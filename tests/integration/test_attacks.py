@@ -535,7 +535,7 @@ def fields_that_grow_when_unpacked(s):
 @test
 def nothing_is_left_of_it_all():
     s = stage()
-    wait_for("the connections to go", lambda: len(os.listdir(f"/proc/{s.worker}/fd")) < 60)
+    wait_for("the connections to go", lambda: len(os.listdir(f"/proc/{s.worker}/fd")) < 60, 10)
     eq(s.bystander.seen()["failures"], [])
     left = memory(s.worker, "VmRSS") - s.first
     print("#\n# | attack | peak memory | new client answered after | other client: calls, failed, worst |\n# |---|---|---|---|")

@@ -134,9 +134,9 @@ def permissions():
 def what_bricks_and_the_log_learn():
     with Guarded(entry("web", EVERYTHING)) as d:
         eq(d.ask("web", UNARY, case("identity"))[3], {"identity": "web"})
-        wait_for("the access line", lambda: "identity=web" in d.log())
+        wait_for("the access line", lambda: "identity=web" in d.log(), 5)
         d.status(None)
-        wait_for("the access line", lambda: "UNAUTHENTICATED" in d.log())
+        wait_for("the access line", lambda: "UNAUTHENTICATED" in d.log(), 5)
         eq(len(re.findall("identity=", d.log())), 1)
 
 
@@ -228,24 +228,24 @@ def concurrency():
             return d.log().count("waits, deadline") - d.log().count("was told to give up")
 
         held = [Held(d, "web") for _ in range(2)]
-        wait_for("two calls", lambda: run_in_brick() == 2)
+        wait_for("two calls", lambda: run_in_brick() == 2, 5)
         _, status, text, trailers = d.ask("web")
         eq((status, text, trailers["grpc-retry-pushback-ms"]), ("RESOURCE_EXHAUSTED", "Too many calls at a time", "1000"))
         eq(d.status("other"), "OK")
         held[0].rpc.cancel()
-        wait_for("a place", lambda: d.status("web") == "OK")
+        wait_for("a place", lambda: d.status("web") == "OK", 5)
         # Streams that end by their deadline, by their client's death, or in good order, give theirs back, too.
         eq(call(d.shared(), UNARY, case("wait"), [bearer("web")], timeout=0.3)[1], "DEADLINE_EXCEEDED")
-        wait_for("a place", lambda: d.status("web") == "OK")
+        wait_for("a place", lambda: d.status("web") == "OK", 5)
         with grpc.insecure_channel(d.address, options=[("grpc.use_local_subchannel_pool", 1)]) as ch:
             dead = Held(d, "web", ch)
-            wait_for("no place", lambda: d.status("web") == "RESOURCE_EXHAUSTED")
-        wait_for("a place", lambda: d.status("web") == "OK")
+            wait_for("no place", lambda: d.status("web") == "RESOURCE_EXHAUSTED", 5)
+        wait_for("a place", lambda: d.status("web") == "OK", 5)
         assert dead.rpc.done()
         talk = d.shared().stream_stream(BIDI)(iter([b"", case("stop")]), metadata=[bearer("web")], timeout=20)
         eq(error_of(talk)[0], "OK")
         held[1].rpc.cancel()
-        wait_for("none left", lambda: run_in_brick() == 0)
+        wait_for("none left", lambda: run_in_brick() == 0, 5)
         for _ in range(20):
             eq([d.status("web"), d.status("web", GUARD)], ["OK", "OK"])
 
@@ -270,13 +270,13 @@ def concurrency_of_all_workers_and_of_dead_ones():
         eq(n, 6)
         for pid in d.workers():
             os.kill(pid, signal.SIGKILL)
-        wait_for("the end of all", lambda: all(rpc.done() for rpc in held))
-        wait_for("a new worker", lambda: d.status("web") == "OK")
+        wait_for("the end of all", lambda: all(rpc.done() for rpc in held), 10)
+        wait_for("a new worker", lambda: d.status("web") == "OK", 10)
         held, n = places()
         eq(n, 6, "after a crash")
         for rpc in held:
             rpc.cancel()
-        wait_for("all places", lambda: d.status("web") == "OK")
+        wait_for("all places", lambda: d.status("web") == "OK", 5)
         held, n = places()
         eq(n, 6, "after all were cancelled")
 
@@ -312,21 +312,21 @@ def certificates():
         eq(call(channel_of(d), UNARY)[1], "UNAUTHENTICATED")
         eq(call(channel_of(d), UNARY, b"", [bearer("web")])[1], "OK")
         d.put(entry("web", EVERYTHING))
-        wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED")
+        wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED", 5)
 
 
 @test
 def a_file_that_changes():
     with Guarded(entry("web", EVERYTHING) + entry("gone", EVERYTHING)) as d:
         running = Held(d, "gone").rpc
-        wait_for("the call", lambda: "waits, deadline" in d.log())
+        wait_for("the call", lambda: "waits, deadline" in d.log(), 5)
         d.put(entry("web", EVERYTHING, token="fresh") + entry("late", EVERYTHING))
-        wait_for("the new token", lambda: d.status("fresh") == "OK")
+        wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
         eq([d.status(t) for t in ("web", "gone", "late", "fresh")], ["UNAUTHENTICATED"] * 2 + ["OK"] * 2)
         assert not running.done(), "a call that runs goes on"
         assert "The identities have changed: 2 now" in d.log()
         d.put(entry("web", "allow: shield", token="fresh"), in_place=True)
-        wait_for("fewer rights", lambda: d.status("fresh") == "PERMISSION_DENIED")
+        wait_for("fewer rights", lambda: d.status("fresh") == "PERMISSION_DENIED", 5)
         eq((d.status("fresh", GUARD), d.status("late")), ("OK", "UNAUTHENTICATED"))
         eq(len(d.workers()), 1)
         assert "Reloaded" not in d.log()
@@ -346,7 +346,7 @@ def a_file_that_is_swapped_by_links():
         eq((d.status("one"), d.status("two")), ("OK", "UNAUTHENTICATED"))
         os.symlink("two", os.path.join(d.dir, "next"))
         os.rename(os.path.join(d.dir, "next"), os.path.join(d.dir, "data"))
-        wait_for("the other file", lambda: d.status("two") == "OK")
+        wait_for("the other file", lambda: d.status("two") == "OK", 5)
         eq(d.status("one"), "UNAUTHENTICATED")
 
 
@@ -354,7 +354,7 @@ def a_file_that_is_swapped_by_links():
 def a_file_that_breaks():
     with Guarded(entry("web", EVERYTHING), extra="workers: 2") as d:
         def says(text):
-            wait_for(text, lambda: text in d.log())
+            wait_for(text, lambda: text in d.log(), 5)
 
         d.put(entry("web", EVERYTHING, "rait: 5", token="fresh") + "  - name: bad\n    token: plain-secret\n    allow: []\n")
         says('identities.yaml:5:5: identities[0].rait: unknown key; did you mean "rate"?')
@@ -366,7 +366,7 @@ def a_file_that_breaks():
         # A worker that is started again gets what was good.
         for pid in d.workers():
             os.kill(pid, signal.SIGKILL)
-        wait_for("a new worker", lambda: d.status("web") == "OK")
+        wait_for("a new worker", lambda: d.status("web") == "OK", 10)
         # A reload is for the file as it is.
         reload = d.ctl("reload", check=False)
         eq(reload.returncode, 78)
@@ -374,7 +374,7 @@ def a_file_that_breaks():
         os.chmod(d.identities, 0o666)
         says("identities.yaml: may be written by others than its owner: chmod go-w")
         d.put(entry("web", EVERYTHING, token="fresh"))
-        wait_for("the new token", lambda: d.status("fresh") == "OK")
+        wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
         os.unlink(d.identities)
         says("identities.yaml: No such file or directory")
         eq(d.status("fresh"), "OK")
@@ -411,7 +411,7 @@ def at_the_start():
 def a_reload_keeps_the_counts():
     with Guarded(entry("web", EVERYTHING, "concurrency: 1", "rate: 0.01", "burst: 2")) as d:
         held = Held(d, "web").rpc
-        wait_for("the call", lambda: "waits, deadline" in d.log())
+        wait_for("the call", lambda: "waits, deadline" in d.log(), 5)
         d.ctl("reload")
         with grpc.insecure_channel(d.address, options=[("grpc.use_local_subchannel_pool", 1)]) as ch:
             eq(call(ch, UNARY, b"", [bearer("web")])[1:3], ("RESOURCE_EXHAUSTED", "Too many calls at a time"))
@@ -454,7 +454,7 @@ def brickctl():
     with Guarded(entry("web", EVERYTHING)) as d:
         token = d.ctl("token", "new", "ci", "--allow", "chat/Unary", "--allow", "shield", "--expires", "90d").stdout.strip()
         assert re.fullmatch(r"brickd_[A-Za-z0-9_-]{43}", token), token
-        wait_for("the token", lambda: d.status(token) == "OK")
+        wait_for("the token", lambda: d.status(token) == "OK", 5)
         eq((d.status(token, GUARD), d.status(token, STREAM)), ("OK", "PERMISSION_DENIED"))
         with open(d.identities) as f:
             text = f.read()

@@ -321,18 +321,18 @@ def deadlines_and_cancellation_reach_the_brick():
     watch = Stopwatch()
     eq(call(channel, path("LLM", "Unary"), wait, timeout=0.3)[1], "DEADLINE_EXCEEDED")
     assert watch.elapsed().running < 2
-    wait_for("cancel() after the deadline", lambda: daemon.log().count("was told to give up") == before + 1)
+    wait_for("cancel() after the deadline", lambda: daemon.log().count("was told to give up") == before + 1, 5)
     assert "waits, deadline set" in daemon.log()
     future = channel.unary_unary(path("LLM", "Unary")).future(wait)
-    wait_for("a call without deadline", lambda: "waits, deadline none" in daemon.log())
+    wait_for("a call without deadline", lambda: "waits, deadline none" in daemon.log(), 5)
     future.cancel()
-    wait_for("cancel() after the client's", lambda: daemon.log().count("was told to give up") == before + 2)
+    wait_for("cancel() after the client's", lambda: daemon.log().count("was told to give up") == before + 2, 5)
     # Also before the brick has had a message, and when the client is simply gone.
     rpc = channel.stream_stream(path("Common", "BidiStreaming"))(iter(threading.Event().wait, True),
                                                                 metadata=[("x-case", "case:wait")])
-    wait_for("a stream", lambda: daemon.log().count("common: waits") == 1)
+    wait_for("a stream", lambda: daemon.log().count("common: waits") == 1, 5)
     rpc.cancel()
-    wait_for("cancel() of a stream", lambda: daemon.log().count("was told to give up") == before + 3)
+    wait_for("cancel() of a stream", lambda: daemon.log().count("was told to give up") == before + 3, 5)
 
 
 @test
@@ -408,7 +408,7 @@ def a_brick_has_a_timeout_of_its_own():
            ("DEADLINE_EXCEEDED", "Deadline Exceeded"))
         took = watch.elapsed()
         assert 0.15 < took.seconds and took.running < 3, took
-        wait_for("cancel()", lambda: "was told to give up" in timed.log())
+        wait_for("cancel()", lambda: "was told to give up" in timed.log(), 5)
 
 
 @test
@@ -432,7 +432,7 @@ def stop_when_the_grace_is_over():
         ch = stopping.channel()
         wait = llm_pb2.LLMRequest(prompt="case:wait").SerializeToString()
         future = ch.unary_unary(path("LLM", "Unary")).future(wait, timeout=20)
-        wait_for("the call", lambda: "llm: waits" in stopping.log())
+        wait_for("the call", lambda: "llm: waits" in stopping.log(), 5)
         status, took = stopping.stop(signal.SIGINT)
         eq((future.code().name, future.details()), ("UNAVAILABLE", "Cancelling all calls"))
         eq(status, 0)

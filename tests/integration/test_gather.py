@@ -296,7 +296,7 @@ def an_idle_client_is_told_and_a_deaf_one_is_served():
         for _ in range(5):
             eq(unary_texts(deaf.finish(deaf.call(UNARY, message, 20))), ["Echo: x"] * 20)
         assert set(old) & set(daemon.workers())
-        wait_for("the old worker to go", lambda: not set(old) & set(daemon.workers()))
+        wait_for("the old worker to go", lambda: not set(old) & set(daemon.workers()), 10)
 
 
 main()

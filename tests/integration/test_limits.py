@@ -45,9 +45,9 @@ def connections_of_a_port_are_bounded():
         held = [connect(("127.0.0.1", d.port), f"127.0.0.{i + 1}") for i in range(4)]
         assert not any(is_closed(s) for s in held)
         assert is_closed(connect(("127.0.0.1", d.port)))
-        wait_for("a line in the log", lambda: "limits.connections allows" in d.log())
+        wait_for("a line in the log", lambda: "limits.connections allows" in d.log(), 5)
         held.pop().close()
-        wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))))
+        wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))), 5)
 
 
 @test
@@ -56,7 +56,7 @@ def connections_of_an_address_are_bounded():
         held = [connect(("127.0.0.1", d.port), "127.0.0.2") for _ in range(2)]
         assert not any(is_closed(s) for s in held)
         assert is_closed(connect(("127.0.0.1", d.port), "127.0.0.2"))
-        wait_for("a line in the log", lambda: "connections_per_address" in d.log())
+        wait_for("a line in the log", lambda: "connections_per_address" in d.log(), 5)
         assert "of 127.0.0.2 to 127.0.0.1" in d.log(), d.log()
         eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another address")
 
@@ -135,7 +135,7 @@ def an_idle_connection_is_closed():
         for _ in range(2):
             eq(call(channel, UNARY, HELLO)[1], "OK")
             del states[:]
-            wait_for("the end of the connection", lambda: grpc.ChannelConnectivity.IDLE in states)
+            wait_for("the end of the connection", lambda: grpc.ChannelConnectivity.IDLE in states, 5)
 
 
 @test
@@ -191,7 +191,7 @@ def what_is_sent_has_limits(more, tls):
             c = Connection(d.port, preface=PREFACE + SETTINGS_FRAME, tls=tls)
             attack(c)
             assert c.is_closed(5), why
-            wait_for(f"'{why}' in the log", lambda: "Closed a connection of 127.0.0.1" in d.log() and why in d.log())
+            wait_for(f"'{why}' in the log", lambda: "Closed a connection of 127.0.0.1" in d.log() and why in d.log(), 5)
 
 
 @test

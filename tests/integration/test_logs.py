@@ -39,7 +39,7 @@ def wait_lines(daemon, count, **fields):
     def matching():
         complete = daemon.log().rpartition("\n")[0]
         return [l for l in lines(complete) if all(l.get(k) == v for k, v in fields.items())]
-    wait_for(f"{count} lines with {fields}", lambda: len(matching()) >= count)
+    wait_for(f"{count} lines with {fields}", lambda: len(matching()) >= count, 5)
     time.sleep(0.05)  # were there more, they would come now
     found = matching()
     eq(len(found), count, f"lines with {fields}")
@@ -113,7 +113,7 @@ def said(daemon, channel, brick):
     before = len(daemon.log())
     call(channel, UNARY, request("case:log"), [("x-brick", brick)])
     call(channel, CHECK)  # the log is in order: its line comes after those of the other
-    wait_for("the lines", lambda: "health Check" in daemon.log()[before:])
+    wait_for("the lines", lambda: "health Check" in daemon.log()[before:], 5)
     found = [l for l in lines(daemon.log()[before:]) if l.get("brick") == brick]
     return [l["level"] for l in found if "said at" in l["message"]], \
         [l["level"] for l in found if l.get("message_id") == ACCESS]

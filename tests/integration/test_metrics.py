@@ -90,7 +90,7 @@ def settled(daemon, condition):
     def look():
         page = daemon.scrape()
         return page if condition(page) else None
-    return wait_for("the numbers", look)
+    return wait_for("the numbers", look, 5)
 
 
 def ended(number, **labels):
@@ -347,11 +347,11 @@ def probes():
         eq(daemon.get("/")[0], 404)
         eq(daemon.get("/metrics", method="POST")[0], 405)
         call(daemon.channel(), UNARY, request("sick"))
-        wait_for("the reason", lambda: "brick 'chat' is not healthy" in daemon.get("/readyz")[1])
+        wait_for("the reason", lambda: "brick 'chat' is not healthy" in daemon.get("/readyz")[1], 5)
         eq(daemon.get("/readyz")[0], 200)
         eq(daemon.scrape().sum("brickd_brick_healthy", brick="chat"), 0)
         call(daemon.channel(), UNARY, request("well"))
-        wait_for("health", lambda: daemon.get("/readyz") == (200, "ready\n"))
+        wait_for("health", lambda: daemon.get("/readyz") == (200, "ready\n"), 5)
 
         # a call in flight holds the stop
         waiting = daemon.channel().unary_unary(UNARY).future(request("wait"), timeout=20)
@@ -367,7 +367,7 @@ def probes():
 def it_lives_before_it_serves():
     daemon = Watched("  - { name: hangs, module: create-hangs }")
     daemon.start(ready=False)
-    wait_for("an answer", lambda: reachable(daemon.metrics))
+    wait_for("an answer", lambda: reachable(daemon.metrics), 10)
     time.sleep(0.5)
     eq(daemon.get("/livez")[0], 200)
     eq(daemon.get("/readyz"), (503, "not ready: starting\n"))

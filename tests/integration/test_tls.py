@@ -147,7 +147,7 @@ def nothing_older_than_tls_1_2_is_spoken():
         for version in "-tls1", "-tls1_1":
             text = s_client(d, version, "-cipher", "ALL:@SECLEVEL=0")
             assert "Cipher is (NONE)" in text and "written 0 bytes" not in text, text
-        wait_for("two lines in the log", lambda: d.log().count("SSL routines::unsupported protocol") == 2)
+        wait_for("two lines in the log", lambda: d.log().count("SSL routines::unsupported protocol") == 2, 5)
 
 
 @test
@@ -259,7 +259,7 @@ def certificates_change_while_calls_go_on():
         port.put(renamed)
         wait_served(d, renamed, 8)
         assert shown(expiry(renamed)), "of two workers, the one whose certificate ends first"
-        wait_for("the first line", lambda: replacements() == 1)
+        wait_for("the first line", lambda: replacements() == 1, 5)
         load.round_trip()
 
         # written in place, one file a moment after the other: no half of it is taken or complained of
@@ -268,8 +268,8 @@ def certificates_change_while_calls_go_on():
         time.sleep(0.2)
         shutil.copyfile(written[1], port.key)
         wait_served(d, written, 8)
-        wait_for("the second line", lambda: replacements() == 2)
-        wait_for("the second date", lambda: shown(expiry(written)))
+        wait_for("the second line", lambda: replacements() == 2, 5)
+        wait_for("the second date", lambda: shown(expiry(written)), 5)
         load.round_trip()
         load.stop()
         eq(sorted(d.workers()), workers)
@@ -317,7 +317,7 @@ def what_is_wrong_does_not_replace_what_is_right():
             return [line for line in d.log().splitlines() if " error " in line]
 
         copy(other[0], port.certificate)
-        wait_for("the complaint", errors)
+        wait_for("the complaint", errors, 10)
         time.sleep(1.2)
         line, = errors()
         assert re.search(r"brickd\.yaml:3:\d+: ports\[0\]\.tls\.key: the key does not belong to the certificate in "
@@ -325,13 +325,13 @@ def what_is_wrong_does_not_replace_what_is_right():
         eq(served(d), first(SERVER))
 
         os.unlink(port.key)
-        wait_for("the second complaint", lambda: len(errors()) == 2)
+        wait_for("the second complaint", lambda: len(errors()) == 2, 10)
         assert "tls.key: No such file or directory" in errors()[1], errors()
         eq(served(d), first(SERVER))
 
         copy(other[1], port.key)
         wait_served(d, other, 6)
-        wait_for("the good news", lambda: "right again: the new files are in use" in d.log())
+        wait_for("the good news", lambda: "right again: the new files are in use" in d.log(), 5)
         time.sleep(1.2)
         eq(d.log().count("right again: the new files are in use"), 1, d.log())
         eq(len(errors()), 2)
@@ -345,7 +345,7 @@ def the_authority_of_clients_changes_too():
         eq(call(old, UNARY, HELLO)[1], "OK")
         eq(status(d, stranger), "UNAVAILABLE")
         copy(OTHER.path("ca.pem"), port.path("ca.pem"))
-        wait_for("the new authority", lambda: status(d, stranger) == "OK")
+        wait_for("the new authority", lambda: status(d, stranger) == "OK", 10)
         eq(status(d, CLIENT), "UNAVAILABLE")
         eq(call(old, UNARY, HELLO)[1], "OK", "a connection from before")
 

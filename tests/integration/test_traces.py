@@ -83,7 +83,7 @@ class Collector(Server):
         return [s for r in self.resources() for scope in r["scopeSpans"] for s in scope["spans"]]
 
     def wait(self, count):
-        wait_for(f"{count} spans", lambda: len(self.spans()) >= count)
+        wait_for(f"{count} spans", lambda: len(self.spans()) >= count, 10)
         eq(len(self.spans()), count, "spans")
         return self.spans()
 
@@ -263,7 +263,7 @@ def a_collector_that_wants_time_gets_it():
         found = c.wait(50)
         eq(len({s["spanId"] for s in found}), 50, "none twice")
         assert c.times[2] - c.times[1] >= 0.99, "Retry-After is obeyed"
-        log = wait_for("the end of the failure", lambda: "again" in d.log() and d.log())
+        log = wait_for("the end of the failure", lambda: "again" in d.log() and d.log(), 5)
         eq(log.count("Traces cannot be sent to"), 1)
         assert "HTTP 503" in log and "dropped" not in log, log
 
@@ -272,7 +272,7 @@ def a_collector_that_wants_time_gets_it():
 def a_stop_sends_what_waits():
     with Collector(503) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
-        wait_for("a refusal", lambda: c.times)
+        wait_for("a refusal", lambda: c.times, 5)
         calls_are_unaffected(d, 10)
         status, took = d.stop()
         assert status == 0 and took.running < 1.5, took
@@ -283,7 +283,7 @@ def a_stop_sends_what_waits():
 def a_collector_that_refuses_gets_no_repetition():
     with Collector(400) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
-        wait_for("the loss in the log", lambda: re.search(r"warning \d+ spans dropped: HTTP 400", d.log()))
+        wait_for("the loss in the log", lambda: re.search(r"warning \d+ spans dropped: HTTP 400", d.log()), 5)
         calls_are_unaffected(d, 10)
         d.stop()
         lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
