@@ -10,7 +10,7 @@
 #include "manager/identities.h"
 #include "manager/socket.h"
 #include "manager/tally.h"
-#include "util/balance.h"
+#include "shared/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
 

@@ -3,11 +3,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "conf/stats.h"
 #include "manager/process.h"
-#include "util/channel.h"
+#include "shared/channel.h"
+#include "shared/quota.h"
+#include "shared/stats.h"
 #include "util/clock.h"
-#include "util/quota.h"
 
 #define DIAGNOSTICS_MAX 64
 #define MESSAGES_MAX 1000 /* a second */

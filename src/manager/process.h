@@ -83,7 +83,7 @@ struct process {
  */
 int processes_new(struct processes **ret, sd_event *event);
 
-/* What all of them share to count what identities do; a descriptor of util/quota.h. */
+/* What all of them share to count what identities do; a descriptor of shared/quota.h. */
 int processes_quota(const struct processes *processes);
 struct processes *processes_free(struct processes *processes);
 DEFINE_CLEANUP(struct processes *, processes_free);

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "conf/stats.h"
 #include "config.h"
 #include "manager/spawn.h"
-#include "util/channel.h"
+#include "shared/channel.h"
+#include "shared/memfd.h"
+#include "shared/stats.h"
 #include "util/cleanup.h"
-#include "util/memfd.h"
 
 struct fds { /* ours, to be closed */
         int *fd;

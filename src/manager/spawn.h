@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Starting brickd-worker with the descriptors that util/channel.h promises it. */
+/* Starting brickd-worker with the descriptors that shared/channel.h promises it. */
 
 #include <stdbool.h>
 #include <stddef.h>

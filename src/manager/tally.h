@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "conf/stats.h"
+#include "shared/stats.h"
 #include "util/cleanup.h"
 
 struct conf;

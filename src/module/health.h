@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "brick.h"
-#include "conf/stats.h"
+#include "shared/stats.h"
 
 /* Longer reasons are cut. */
 #define HEALTH_REASON_MAX STATS_TEXT_MAX

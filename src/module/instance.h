@@ -14,9 +14,9 @@
 
 #include "brick.h"
 #include "conf/conf.h"
-#include "conf/stats.h"
 #include "module/health.h"
 #include "module/load.h"
+#include "shared/stats.h"
 #include "util/log.h"
 
 struct brick_call;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "conf/stats.h"
 #include "module/instance.h"
 #include "rpc/admission.h"
 #include "rpc/auth.h"
 #include "rpc/server.h"
+#include "shared/stats.h"
 #include "util/clock.h"
 
 static bool refuse(struct rpc_call *call, enum stats_reason reason, unsigned status,

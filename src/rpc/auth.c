@@ -15,9 +15,9 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/identities.h"
-#include "conf/stats.h"
 #include "rpc/auth.h"
 #include "rpc/tls-names.h"
+#include "shared/stats.h"
 
 #define TOKEN_MAX 512
 #define METHODS_ALL ((1u << (BRICK_METHOD_BIDI_STREAMING + 1)) - 1)

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/quota.h"
 #include "util/cleanup.h"
-#include "util/quota.h"
 
 struct auth;
 struct conf;

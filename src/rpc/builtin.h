@@ -22,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "conf/stats.h"
 #include "rpc/health.h"
+#include "shared/stats.h"
 #include "util/cleanup.h"
 
 #define BUILTIN_METHODS_MAX 4

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "rpc/connection.h"
-#include "util/balance.h"
+#include "shared/balance.h"
 #include "util/cleanup.h"
 
 /* An address that has connections. */

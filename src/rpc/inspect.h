@@ -11,8 +11,8 @@
 #include <sys/epoll.h>
 
 #include "conf/conf.h"
-#include "conf/stats.h"
 #include "rpc/frames.h"
+#include "shared/stats.h"
 
 /* An adopted socket. */
 struct listener {

@@ -13,11 +13,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/syscall.h"
+#include "shared/stats.h"
 #include "util/clock.h"
 
 /* Data that a peer does not acknowledge for so long: it is gone. */

@@ -7,7 +7,7 @@
  * front of libc's: the core then takes the sockets that the main process has given us, cannot lose
  * a listener to a full descriptor table, cannot shut down a socket that other processes share,
  * keeps to the port's limits of connections, leaves to other workers what is theirs
- * (util/balance.h), and can be told to stop accepting.
+ * (shared/balance.h), and can be told to stop accepting.
  */
 
 #include <stdbool.h>

@@ -19,7 +19,7 @@
 #include "rpc/listen.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
-#include "util/balance.h"
+#include "shared/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
 

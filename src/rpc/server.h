@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "conf/stats.h"
 #include "rpc/call.h"
 #include "rpc/rpc.h"
+#include "shared/stats.h"
 
 #define RPC_METHODS_MAX 22
 #define RPC_SERVICES 8

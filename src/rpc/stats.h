@@ -6,10 +6,10 @@
  * a brick counts for its port.
  */
 
-#include "conf/stats.h"
 #include "module/instance.h"
 #include "rpc/call.h"
 #include "rpc/server.h"
+#include "shared/stats.h"
 #include "util/clock.h"
 
 static inline void stats_received(struct rpc_call *call, size_t size)

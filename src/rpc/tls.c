@@ -7,9 +7,9 @@
 #include "conf/diag.h"
 #include "conf/node.h"
 #include "conf/option.h"
-#include "conf/stats.h"
 #include "rpc/certificate.h"
 #include "rpc/tls.h"
+#include "shared/stats.h"
 #include "util/log.h"
 #include "util/watch.h"
 

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
-#include "conf/stats.h"
 #include "module/entry.h"
 #include "module/instance.h"
 #include "rpc/auth.h"
 #include "rpc/rpc.h"
-#include "util/channel.h"
+#include "shared/channel.h"
+#include "shared/stats.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "worker/build.h"

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "util/channel.h"
+#include "shared/channel.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 

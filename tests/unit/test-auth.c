@@ -9,8 +9,8 @@
 #include "brick.h"
 #include "conf/conf.h"
 #include "conf/diag.h"
-#include "conf/stats.h"
 #include "rpc/auth.h"
+#include "shared/stats.h"
 
 static const char config[] = "ports: [{ listen: \"127.0.0.1:0\" }]\n"
                              "bricks:\n"

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 
-#include "util/balance.h"
+#include "shared/balance.h"
 
 #define WORKERS 3
 

@@ -11,9 +11,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "util/channel.h"
+#include "shared/channel.h"
+#include "shared/memfd.h"
 #include "util/cleanup.h"
-#include "util/memfd.h"
 
 static char *text_of(size_t length)
 {

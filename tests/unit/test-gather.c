@@ -16,10 +16,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/listen.h"
+#include "shared/stats.h"
 #include "util/clock.h"
 
 /* The functions of libc that rpc/gather.c stands in front of, called as gRPC core calls them. */

@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conf/stats.h"
 #include "rpc/connection.h"
 #include "rpc/listen.h"
-#include "util/balance.h"
+#include "shared/balance.h"
+#include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "shared/quota.h"
 #include "util/clock.h"
-#include "util/quota.h"
 
 static struct quota *main_process;
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conf/stats.h"
+#include "shared/stats.h"
 
 #define BRICKS 3
 #define PORTS 2

@@ -3,9 +3,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "util/channel.h"
+#include "shared/channel.h"
+#include "shared/memfd.h"
 #include "util/cleanup.h"
-#include "util/memfd.h"
 
 union fd_control { /* room for one descriptor */
         char bytes[CMSG_SPACE(sizeof(int))];

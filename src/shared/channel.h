@@ -23,10 +23,10 @@
 enum {
         CHANNEL_FD_CONTROL = 3, /* this socket */
         CHANNEL_FD_CONFIG,      /* a sealed memfd: the bytes of the configuration file */
-        CHANNEL_FD_STATS,       /* a memfd to count in: conf/stats.h */
+        CHANNEL_FD_STATS,       /* a memfd to count in: shared/stats.h */
         CHANNEL_FD_IDENTITIES,  /* as CHANNEL_FD_CONFIG, of the file of identities; empty: none */
-        CHANNEL_FD_QUOTA,       /* of util/quota.h, shared by all workers */
-        CHANNEL_FD_BALANCE,     /* of util/balance.h, shared by those of one generation */
+        CHANNEL_FD_QUOTA,       /* of shared/quota.h, shared by all workers */
+        CHANNEL_FD_BALANCE,     /* of shared/balance.h, shared by those of one generation */
         CHANNEL_FD_LISTEN,      /* the first listening socket */
 };
 

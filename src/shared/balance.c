@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "util/balance.h"
-#include "util/memfd.h"
+#include "shared/balance.h"
+#include "shared/memfd.h"
 
 struct slot {
         _Atomic uint32_t connections;

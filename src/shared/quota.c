@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "shared/memfd.h"
+#include "shared/quota.h"
 #include "util/clock.h"
-#include "util/memfd.h"
-#include "util/quota.h"
 
 /*
  * All zero at first. Most of it is never touched, and then takes no memory: the keys and times are

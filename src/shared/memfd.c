@@ -3,8 +3,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "shared/memfd.h"
 #include "util/cleanup.h"
-#include "util/memfd.h"
 
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 #define SEALS (SIZE_SEALS | F_SEAL_WRITE)

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "conf/stats.h"
-#include "util/memfd.h"
+#include "shared/memfd.h"
+#include "shared/stats.h"
 #include "util/utf8.h"
 
 #define MSEC UINT64_C(1000000)
