@@ -27,6 +27,7 @@ enum {
         STATUS_CANCELLED = 1,
         STATUS_UNKNOWN = 2,
         STATUS_RESOURCE_EXHAUSTED = 8,
+        STATUS_UNAVAILABLE = 14,
         STATUS_MAX = 16,
 };
 
@@ -40,6 +41,9 @@ struct outcome outcome_cancelled(void);
 
 /* The brick has all the calls it may have, and its queue is full. */
 struct outcome outcome_busy(void);
+
+/* The brick takes no call in any more, as its server stops. */
+struct outcome outcome_stopping(void);
 
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);

@@ -8,7 +8,7 @@
 #include "module/call.h"
 
 struct wire {
-        struct brick_call call;
+        struct call call;
         unsigned sent;     /* replies that have left */
         bool hold;         /* nothing leaves: the peer does not read */
         bool silent;       /* no request message arrives: the peer does not write */
@@ -17,13 +17,17 @@ struct wire {
         atomic_uint freed;
 };
 
-static inline struct wire *wire_of(struct brick_call *call)
+static inline struct wire *wire_of(struct call *call)
 {
         return (struct wire *)call;
 }
 
 /* A WAITING call; the caller has the transport's reference. "bad" is no reply of any type. */
 struct wire *wire_new(struct instance *instance, uint32_t method);
+
+/* Runs what is queued for the polling thread, which the calling thread has become with
+ * runner_enter(), until nothing is. */
+void wire_run(void);
 
 /* The peer reads again. */
 void wire_release(struct wire *wire);
