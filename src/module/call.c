@@ -58,6 +58,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
         call->side = SIDE_UNSEEN;
         call->due = 0;
+        call->runner = &runner_polling;
         call->posted = false;
         call->entries.run = run_entries;
         call->receive_due = false;
@@ -94,7 +95,7 @@ static void destroy_data(struct call *call)
 
         entry_begin(&entry, call->instance);
         call->destroy(call->data);
-        entry_end(&entry, call->instance);
+        (void)entry_end(&entry, call->instance);
 }
 
 static void call_free(struct call *call)
@@ -124,7 +125,7 @@ void call_drop(struct call *call)
                 return;
         /* Without a reference nobody else has the item queued. */
         call->entries.run = run_free;
-        runner_post(instance_runner(call->instance), &call->entries);
+        runner_post(call->runner, &call->entries);
 }
 
 static void run_free(struct run_item *item)
@@ -300,7 +301,19 @@ void call_post(struct call *call, unsigned due)
                 return;
         call->posted = true;
         call_ref(call);
-        runner_post(instance_runner(call->instance), &call->entries);
+        runner_post(call->runner, &call->entries);
+}
+
+void call_choose_runner(struct call *call)
+{
+        call->runner = instance_runner_for(call->instance, call->request.len);
+}
+
+/* An entry has come back, `held` ns after it began, if that was on the polling thread. */
+static void note_time(struct call *call, uint64_t held)
+{
+        if (held >= INSTANCE_LONG_NS && !call->instance->blocking)
+                instance_took_long(call->instance, call->request.len, held);
 }
 
 void call_post_start(struct call *call)
@@ -385,7 +398,7 @@ void call_start(struct call *call)
         call_ref(call); /* for this function */
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call->handle, call->method);
-        entry_end(&entry, instance);
+        note_time(call, entry_end(&entry, instance));
         if (r != 0)
                 finish_refused(call, r);
 
@@ -418,7 +431,7 @@ static void enter_cancel(struct call *call)
         unlock(call);
         entry_begin(&entry, instance);
         instance->brick->cancel(instance->self, call->handle);
-        entry_end(&entry, instance);
+        note_time(call, entry_end(&entry, instance));
         lock(call);
 }
 
@@ -434,7 +447,7 @@ static void enter_message(struct call *call)
         unlock(call);
         entry_begin(&entry, instance);
         instance->brick->message(instance->self, call->handle, end ? NULL : &message);
-        entry_end(&entry, instance);
+        note_time(call, entry_end(&entry, instance));
         lock(call);
         if (end)
                 return;
@@ -457,7 +470,7 @@ static void enter_writable(struct call *call)
         unlock(call);
         entry_begin(&entry, instance);
         instance->brick->writable(instance->self, call->handle);
-        entry_end(&entry, instance);
+        note_time(call, entry_end(&entry, instance));
         lock(call);
 }
 

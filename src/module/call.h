@@ -22,8 +22,8 @@
  *
  * A call that is refused or withdrawn before start() stays UNSEEN.
  *
- * Nothing that a brick calls enters a brick. It sets a bit of `due` and queues the call for the
- * instance's runner, which enters the brick while it is IDLE. What becomes due while the brick is
+ * Nothing that a brick calls enters a brick. It sets a bit of `due` and queues the call for its
+ * `runner`, which enters the brick while it is IDLE. What becomes due while the brick is
  * STARTING or ENTERED is made when that has returned. start() itself runs on the runner, too; for
  * blocking bricks on a thread of the instance. So entries for one call never overlap, and a brick
  * that has not finished a call is told that it is over, whoever has settled it.
@@ -136,7 +136,8 @@ struct call {
 
         enum call_side side;
         unsigned due; /* DUE_* */
-        bool posted;  /* `entries` is in the runner's queue */
+        struct runner *runner;
+        bool posted; /* `entries` is in the runner's queue */
         struct run_item entries;
         bool receive_due; /* call_recv() came while the last message was held */
 
@@ -195,11 +196,15 @@ void call_unref(struct call *call);
 /* The same where a brick may be on the stack: if it is the last, the runner frees the call. */
 void call_drop(struct call *call);
 
+/* Chooses the call's runner, by its instance and its request, which are known from now on. Before
+ * it is admitted. */
+void call_choose_runner(struct call *call);
+
 /* Hands an UNSEEN call, for which its instance has room, to its brick: start(), on this thread,
  * which no brick is on the stack of. Lock not held. */
 void call_start(struct call *call);
 
-/* The same by the instance's runner, soon. The queue takes a reference of its own. Lock not held.
+/* The same by the call's runner, soon. The queue takes a reference of its own. Lock not held.
  * [any] */
 void call_post_start(struct call *call);
 

@@ -115,7 +115,7 @@ static void tell_begin(struct brick_child *child, struct entry *entry)
 
 static void tell_end(struct brick_child *child, struct entry *entry)
 {
-        entry_end(entry, child->parent->instance);
+        (void)entry_end(entry, child->parent->instance);
         lock(child);
 }
 
@@ -229,7 +229,7 @@ static void post_tells(struct brick_child *child)
                 return;
         child->posted = true;
         call_ref(&child->call);
-        runner_post(instance_runner(child->parent->instance), &child->tells);
+        runner_post(child->parent->runner, &child->tells);
 }
 
 /* On the caller's runner. */
@@ -372,6 +372,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
                 span_begin(&call->span, parent->span.tracer, &parent->span.context, clock_now());
         call->deadline = parent->deadline;
         call->request = (struct brick_bytes){ child->request, request.len };
+        call_choose_runner(call);
         atomic_init(&child->owners, 2);
         *ret = TAKE_PTR(child);
         return 0;

@@ -58,6 +58,46 @@ void instance_blame(const struct instance *instance, const char *what)
                 log_fields(LOG_LEVEL_ERROR, fields, 1, "A brick %s: a fault of its module", what);
 }
 
+/* --- entries that take long --------------------------------------------------------------------
+ */
+
+/* Twice within this time: once may be the machine's doing. */
+#define LONG_AGAIN_NS (10 * NSEC_PER_SEC)
+
+static void log_runner(const struct instance *instance, size_t size, uint64_t held)
+{
+        const char *name = instance->conf->name;
+        const struct log_field fields[] = {
+                { "BRICK", name, strlen(name) },
+                { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },
+        };
+
+        log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                   "Brick '%s' held the polling thread for %u ms, again: its calls with requests "
+                   "of %zu bytes and more run on a thread of their own from now on",
+                   name, (unsigned)(held / NSEC_PER_MSEC), size);
+}
+
+void instance_took_long(struct instance *instance, size_t size, uint64_t held)
+{
+        uint64_t now = clock_now();
+        bool again = instance->long_seen > 0 && now - instance->long_seen < LONG_AGAIN_NS;
+        size_t seen = instance->long_seen_size;
+        struct runner *runner = atomic_load(&instance->runner);
+
+        instance->long_seen = now;
+        instance->long_seen_size = size;
+        if (!again)
+                return;
+        /* Half of the smaller: what is nearly as large takes nearly as long. */
+        size = (seen < size ? seen : size) / 2;
+        atomic_store(&instance->long_size, size);
+        if (!runner && runner_new(&runner) < 0)
+                return;
+        atomic_store_explicit(&instance->runner, runner, memory_order_release);
+        log_runner(instance, size, held);
+}
+
 /* --- places and the queue ----------------------------------------------------------------------
  */
 
@@ -173,7 +213,7 @@ static int create(struct instance *instance, struct diag *diag)
 
         entry_begin(&entry, instance);
         r = host_create(&instance->ctx, instance->brick, &instance->self);
-        entry_end(&entry, instance);
+        (void)entry_end(&entry, instance);
 
         if (r < 0 && diag_count(diag) == mistakes)
                 diag_add(diag, instance->conf->node, "module %s refused to make this brick: %s",
@@ -276,12 +316,12 @@ static bool callers_are_done(const struct instance *instance)
 static void pass_barrier(struct run_item *item)
 {
         struct instance *instance = CONTAINER_OF(item, struct instance, barrier);
-        struct runner *runner = instance_runner(instance);
+        struct runner *runner = atomic_load(&instance->runner);
 
-        if (runner_is_here(runner))
-                atomic_store(&instance->started, true);
-        else
+        if (runner && !runner_is_here(runner))
                 runner_post(runner, item);
+        else
+                atomic_store(&instance->started, true);
 }
 
 /* Closes it, unless a call waits. */
@@ -314,7 +354,7 @@ bool instance_drain(struct instance *instance, bool now)
         if (instance->brick->drain) {
                 entry_begin(&entry, instance);
                 instance->brick->drain(instance->self);
-                entry_end(&entry, instance);
+                (void)entry_end(&entry, instance);
         }
         return true;
 }
@@ -339,7 +379,7 @@ struct instance *instance_free(struct instance *instance)
         if (instance->self) {
                 entry_begin(&entry, instance);
                 instance->brick->destroy(instance->self);
-                entry_end(&entry, instance);
+                (void)entry_end(&entry, instance);
         }
         give_number_back(instance);
         health_done(&instance->health);

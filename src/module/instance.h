@@ -18,6 +18,7 @@
 #include "module/load.h"
 #include "module/runner.h"
 #include "shared/stats.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 struct call;
@@ -57,8 +58,12 @@ struct instance {
 
         struct stats_brick *stats; /* calls it holds, calls that wait for it, and what has been */
 
-        /* Of a brick that has been seen to take long: what enters it. NULL: the polling thread. */
+        /* Of a brick that has been seen to hold the polling thread for long: what enters it for
+         * calls with requests of long_size bytes or more. NULL: the polling thread does. */
         _Atomic(struct runner *) runner;
+        atomic_size_t long_size;
+        uint64_t long_seen; /* [polling thread] when it has held it, and with what size; 0: never */
+        size_t long_seen_size;
 
         /* Calls that wait for room, and the threads of a blocking brick that take them. */
         pthread_mutex_t lock;
@@ -104,13 +109,24 @@ int instance_add_caller(struct instance *callee, struct instance *caller);
 struct instance *instance_free(struct instance *instance);
 DEFINE_CLEANUP(struct instance *, instance_free);
 
-/* The thread that enters the brick, but for start() of a blocking one. [any] */
-static inline struct runner *instance_runner(const struct instance *instance)
+/* The thread that enters the brick for a call with a request of so many bytes, but for start() of a
+ * blocking brick. [any] */
+static inline struct runner *instance_runner_for(const struct instance *instance, size_t size)
 {
         struct runner *runner = atomic_load_explicit(&instance->runner, memory_order_acquire);
 
-        return runner ? runner : &runner_polling;
+        return runner && size >= atomic_load_explicit(&instance->long_size, memory_order_relaxed)
+                       ? runner
+                       : &runner_polling;
 }
+
+/*
+ * An entry for a call with such a request has held the polling thread for `held` ns, at least
+ * INSTANCE_LONG_NS. When that happens again soon, calls of this size get a thread of their own.
+ * [polling thread]
+ */
+void instance_took_long(struct instance *instance, size_t size, uint64_t held);
+#define INSTANCE_LONG_NS (20 * NSEC_PER_MSEC)
 
 /* The instance of a number; NULL: there is none any more. [any] */
 const struct instance *instance_of_number(unsigned number);

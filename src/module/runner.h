@@ -6,7 +6,7 @@
  * runner, which is one thread: no function of the ABI enters a brick on the stack of its caller.
  *
  * One runner is the polling thread, which runs its queue between two events. A brick that takes
- * long has a runner with a thread of its own: see instance_runner().
+ * long has a runner with a thread of its own: see instance_runner_for().
  */
 
 #include <pthread.h>

@@ -738,10 +738,11 @@ static void set_deadline(struct rpc_call *call, const struct instance *instance)
         }
 }
 
-/* The polling thread may enter the brick right here, unless the brick has a runner of its own. */
+/* The polling thread may enter the brick right here, unless such calls have a runner of their own.
+ */
 static void start(struct call *base)
 {
-        if (runner_is_here(instance_runner(base->instance))) {
+        if (runner_is_here(base->runner)) {
                 call_start(base);
         } else {
                 call_watch(base);
@@ -780,6 +781,7 @@ static void dispatch(struct rpc_call *call)
         }
 
         set_deadline(call, instance);
+        call_choose_runner(base);
         switch (instance_admit(instance, base)) {
         case ADMIT_START:
                 start(base);
