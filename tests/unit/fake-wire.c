@@ -115,11 +115,28 @@ void wire_run(void)
                 runner_run(&runner_polling);
 }
 
+void wire_hold(struct wire *wire)
+{
+        (void)pthread_mutex_lock(&wire->call.lock);
+        wire->hold = true;
+        (void)pthread_mutex_unlock(&wire->call.lock);
+}
+
 void wire_release(struct wire *wire)
 {
         (void)pthread_mutex_lock(&wire->call.lock);
         wire->hold = false;
-        pump(&wire->call);
+        if (!call_gathers(&wire->call))
+                pump(&wire->call);
+        (void)pthread_mutex_unlock(&wire->call.lock);
+}
+
+void wire_deliver(struct wire *wire, bool message)
+{
+        static const struct brick_bytes bytes = { "m", 1 };
+
+        (void)pthread_mutex_lock(&wire->call.lock);
+        call_deliver(&wire->call, message ? &bytes : NULL);
         (void)pthread_mutex_unlock(&wire->call.lock);
 }
 

@@ -15,6 +15,7 @@ struct wire {
         bool ended;        /* the outcome has left */
         unsigned incoming; /* request messages still to deliver */
         atomic_uint freed;
+        void *user; /* the test's */
 };
 
 static inline struct wire *wire_of(struct call *call)
@@ -29,8 +30,12 @@ struct wire *wire_new(struct instance *instance, uint32_t method);
  * runner_enter(), until nothing is. */
 void wire_run(void);
 
-/* The peer reads again. */
+/* The peer does not read any more; it reads again. */
+void wire_hold(struct wire *wire);
 void wire_release(struct wire *wire);
+
+/* A silent peer writes a message, or its last. Nothing happens if the brick wants none. */
+void wire_deliver(struct wire *wire, bool message);
 
 /* Waits, not for long, until all others have let go of the call. Then it is gone. */
 void wire_free(struct wire *wire);
