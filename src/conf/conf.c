@@ -171,6 +171,7 @@ static int read_brick(struct conf *conf, const struct node *node, struct conf_br
                 .threads = (unsigned)get_number(limits, "threads"),
                 .timeout = get_number(limits, "timeout"),
                 .arena = get_number(limits, "memory"),
+                .hold = get_number(limits, "hold"),
         };
         brick->merge = get_bool(node, "merge");
         brick->is_default = get_bool(node, "default");

@@ -85,6 +85,7 @@ struct conf_limits {
         int64_t timeout;      /* ns of one call; 0: only the client's deadline */
         int64_t arena;        /* bytes one call may use for its unpacked request and the brick's
                                  call_alloc() */
+        int64_t hold;         /* ns for which a call may hold the polling thread; 0: for ever */
 };
 
 struct conf_brick {

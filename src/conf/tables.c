@@ -233,6 +233,14 @@ static const struct option_spec brick_limits[] = {
           .min = 0,
           .max = 24 * HOUR,
           .help = "longest time of one call; 0s: as long as the client waits" },
+        { .name = "hold",
+          .type = OPTION_DURATION,
+          .fallback = "20ms",
+          .min = 0,
+          .max = HOUR,
+          .help = "calls that hold the worker's polling thread for so long, twice within 10 s, "
+                  "move "
+                  "to a thread of their own; 0s: never" },
         { .name = "memory",
           .type = OPTION_SIZE,
           .fallback = "32MiB",

@@ -312,7 +312,9 @@ void call_choose_runner(struct call *call)
 /* An entry has come back, `held` ns after it began, if that was on the polling thread. */
 static void note_time(struct call *call, uint64_t held)
 {
-        if (held >= INSTANCE_LONG_NS && !call->instance->blocking)
+        int64_t limit = call->instance->limits.hold;
+
+        if (limit > 0 && held >= (uint64_t)limit && !call->instance->blocking)
                 instance_took_long(call->instance, call->request.len, held);
 }
 

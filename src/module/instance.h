@@ -18,7 +18,6 @@
 #include "module/load.h"
 #include "module/runner.h"
 #include "shared/stats.h"
-#include "util/clock.h"
 #include "util/log.h"
 
 struct call;
@@ -121,12 +120,11 @@ static inline struct runner *instance_runner_for(const struct instance *instance
 }
 
 /*
- * An entry for a call with such a request has held the polling thread for `held` ns, at least
- * INSTANCE_LONG_NS. When that happens again soon, calls of this size get a thread of their own.
+ * An entry for a call with such a request has held the polling thread for `held` ns, longer than
+ * limits.hold. When that happens again soon, calls of this size get a thread of their own.
  * [polling thread]
  */
 void instance_took_long(struct instance *instance, size_t size, uint64_t held);
-#define INSTANCE_LONG_NS (20 * NSEC_PER_MSEC)
 
 /* The instance of a number; NULL: there is none any more. [any] */
 const struct instance *instance_of_number(unsigned number);

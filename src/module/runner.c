@@ -5,12 +5,20 @@
 #include "module/entry.h"
 #include "module/runner.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+
+/* What one turn takes on before the caller serves others. The clock is read when a brick comes
+ * back.
+ */
+#define TURN_ITEMS 64
+#define TURN_NS (1 * NSEC_PER_MSEC)
 
 /* The code of a brick may be deep. */
 #define THREAD_STACK (1024 * 1024)
 
 struct runner runner_polling = {
         .own.end = &runner_polling.own.first,
+        .last.end = &runner_polling.last.first,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
         .others.end = &runner_polling.others.first,
@@ -26,13 +34,27 @@ static void append(struct run_list *list, struct run_item *item)
         list->end = &item->next;
 }
 
-static struct run_item *take_all(struct run_list *list)
+static struct run_item *take(struct run_list *list)
 {
-        struct run_item *first = list->first;
+        struct run_item *item = list->first;
 
-        list->first = NULL;
-        list->end = &list->first;
-        return first;
+        if (item) {
+                list->first = item->next;
+                if (!list->first)
+                        list->end = &list->first;
+        }
+        return item;
+}
+
+/* Moves all of a list to the end of another. */
+static void join(struct run_list *list, struct run_list *tail)
+{
+        if (!tail->first)
+                return;
+        *list->end = tail->first;
+        list->end = tail->end;
+        tail->first = NULL;
+        tail->end = &tail->first;
 }
 
 bool runner_is_here(const struct runner *runner)
@@ -83,35 +105,35 @@ void runner_post(struct runner *runner, struct run_item *item)
         (void)pthread_mutex_unlock(&runner->lock);
 }
 
-static void run_all(struct run_item *item)
+void runner_post_last(struct runner *runner, struct run_item *item)
 {
-        while (item) {
-                struct run_item *next = item->next; /* running may post or free the item */
-
-                item->run(item);
-                item = next;
-        }
+        append(&runner->last, item);
 }
 
-static struct run_item *take_others(struct runner *runner)
+static void take_others(struct runner *runner)
 {
-        struct run_item *first;
-
         if (!atomic_load_explicit(&runner->posted, memory_order_relaxed))
-                return NULL;
+                return;
         (void)pthread_mutex_lock(&runner->lock);
         atomic_store_explicit(&runner->posted, false, memory_order_relaxed);
-        first = take_all(&runner->others);
+        join(&runner->own, &runner->others);
         (void)pthread_mutex_unlock(&runner->lock);
-        return first;
 }
 
 void runner_run(struct runner *runner)
 {
-        struct run_item *own = take_all(&runner->own);
+        uint64_t began = clock_recent();
+        struct run_item *item;
 
-        run_all(take_others(runner));
-        run_all(own);
+        take_others(runner);
+        for (unsigned n = 0; n < TURN_ITEMS && clock_recent() - began < TURN_NS; n++) {
+                item = take(&runner->own);
+                if (!item)
+                        item = take(&runner->last);
+                if (!item)
+                        return;
+                item->run(item);
+        }
 }
 
 /* Whether there is something to run; waits for it. False: never again. */
@@ -159,6 +181,7 @@ int runner_new(struct runner **ret)
         if (!runner)
                 return -ENOMEM;
         runner->own.end = &runner->own.first;
+        runner->last.end = &runner->last.first;
         runner->others.end = &runner->others.first;
         (void)pthread_mutex_init(&runner->lock, NULL);
         (void)pthread_cond_init(&runner->work, NULL);

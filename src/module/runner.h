@@ -24,7 +24,8 @@ struct run_list {
 };
 
 struct runner {
-        struct run_list own; /* posted by the runner's thread, which alone sees them */
+        struct run_list own;  /* to be run next; only the runner's thread sees these two */
+        struct run_list last; /* to be run once nothing else is queued */
 
         pthread_mutex_t lock;
         pthread_cond_t work;
@@ -55,16 +56,18 @@ bool runner_is_here(const struct runner *runner);
 /* Queues an item, which must not be queued already; its owner keeps it until it has run. [any] */
 void runner_post(struct runner *runner, struct run_item *item);
 
+/* The same, behind everything else, also what comes later. The runner's thread only. */
+void runner_post_last(struct runner *runner, struct run_item *item);
+
 /* Whether something is queued. The runner's thread only. */
 static inline bool runner_has_work(const struct runner *runner)
 {
-        return runner->own.first || atomic_load_explicit(&runner->posted, memory_order_relaxed);
+        return runner->own.first || runner->last.first ||
+               atomic_load_explicit(&runner->posted, memory_order_relaxed);
 }
 
-/*
- * Runs what is queued now, each item once; what these items post waits for the next time, so that
- * the caller can serve others between. The runner's thread only.
- */
+/* Runs what is queued, in its order, but not for long: others are to be served as well. The
+ * runner's thread only. */
 void runner_run(struct runner *runner);
 
 /* Makes a runner with a thread. Negative errno. */

@@ -367,6 +367,20 @@ static void ask_for_turn(struct rpc_call *call)
         runner_post(&runner_polling, &call->turn);
 }
 
+/* Lock held. A call that was not answered in start() may be all the same before the polling thread
+ * waits, when the brick has asked another: then its one batch asks for the close as well. */
+static bool arm_close_later(struct rpc_call *call)
+{
+        if (!rpc_is_polling() || (call->base.outbox && !call_is_single(&call->base)))
+                return false;
+        if (!call->turning) {
+                call->turning = true;
+                call_ref(&call->base);
+                runner_post_last(&runner_polling, &call->turn);
+        }
+        return true;
+}
+
 /* Lock held. */
 static void pump(struct call *base)
 {
@@ -383,8 +397,11 @@ static void pump(struct call *base)
         }
         if (finished && !call->outcome_queued)
                 queue_outcome(call);
-        if (!finished && !call->close_armed)
+        if (!finished && !call->close_armed) {
+                if (arm_close_later(call))
+                        return;
                 arm_close(call);
+        }
         if (call->writing || (call_is_single(base) && !finished))
                 return;
 
@@ -513,6 +530,8 @@ static void run_turn(struct run_item *item)
 
         (void)pthread_mutex_lock(&call->base.lock);
         call->turning = false;
+        if (!call->base.settled && !call->close_armed && !call->closed)
+                arm_close(call);
         pump(&call->base);
         unlock_and_end(call);
         call_unref(&call->base);
