@@ -77,27 +77,36 @@ static int pending_add(struct bus *bus, sd_bus_message *message, struct pending 
         return 0;
 }
 
+/* Whatever happens, there is a reply: the client waits for it. r: what has become of the text. */
+static void answer(struct bus *bus, struct pending *p, int r, const char *text)
+{
+        if (r >= 0)
+                r = sd_bus_reply_method_return(p->message, "s", text);
+        if (r < 0)
+                (void)sd_bus_reply_method_errno(p->message, r, NULL);
+        (void)pending_free(bus, p);
+}
+
 static void answer_status(struct bus *bus, struct pending *p)
 {
         _cleanup_free_ char *json = NULL;
+        int r = manager_status(bus->manager, &json);
 
-        if (manager_status(bus->manager, &json) == 0)
-                (void)sd_bus_reply_method_return(p->message, "s", json);
-        else
-                (void)sd_bus_reply_method_errno(p->message, -ENOMEM, NULL);
-        (void)pending_free(bus, p);
+        answer(bus, p, r, json);
 }
 
 static void answer_reload(struct bus *bus, struct pending *p)
 {
         const struct verdict *v = &bus->manager->verdict;
         const char *text = v->text ? v->text : "";
+        sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(v->config ? ERROR_CONFIG : ERROR_FAILED, text);
 
-        if (v->ok)
-                (void)sd_bus_reply_method_return(p->message, "s", text);
-        else
-                (void)sd_bus_reply_method_errorf(
-                        p->message, v->config ? ERROR_CONFIG : ERROR_FAILED, "%s", text);
+        if (v->ok) {
+                answer(bus, p, 0, text);
+                return;
+        }
+        if (sd_bus_reply_method_error(p->message, &error) < 0)
+                (void)sd_bus_reply_method_errno(p->message, -ENOMEM, NULL);
         (void)pending_free(bus, p);
 }
 
@@ -127,12 +136,8 @@ void bus_drained(struct bus *bus)
 {
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_DRAIN &&
-                    !manager_drains_before(bus->manager, p->generation)) {
-                        (void)sd_bus_reply_method_return(p->message, "s",
-                                                         bus->manager->verdict.text);
-                        (void)pending_free(bus, p);
-                }
+                if (p->what == PENDING_DRAIN && !manager_drains_before(bus->manager, p->generation))
+                        answer(bus, p, 0, bus->manager->verdict.text);
         }
 }
 

@@ -25,6 +25,7 @@ struct conf;
 struct diag;
 struct generation;
 struct identities_source;
+struct identity_text;
 struct inherited;
 struct socket;
 struct tally;
@@ -70,6 +71,7 @@ struct generation {
         bool parsed;       /* what is in diag is not in the file itself */
         struct conf *conf; /* NULL: there are mistakes; a worker looks for more of them */
         struct identities_source *identities; /* NULL: the configuration names none */
+        struct identity_text *identity_text;  /* what its workers read of them */
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;

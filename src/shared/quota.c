@@ -13,8 +13,7 @@
  * beside each other, and the counts of an identity on a page of their own.
  */
 struct shared {
-        _Atomic uint32_t rows;                    /* of `pids` that have been in use */
-        _Atomic pid_t pids[QUOTA_WORKERS];        /* 0: free */
+        _Atomic uint32_t rows;                    /* as in struct quota: see count_rows() */
         _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: never used */
         _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate: see quota_request() */
         _Atomic uint32_t calls[QUOTA_IDENTITIES][QUOTA_WORKERS];
@@ -24,6 +23,10 @@ struct quota {
         struct shared *shared;
         uint32_t row; /* of this worker */
         int fd;
+
+        /* [main process] */
+        bool taken[QUOTA_WORKERS]; /* rows of workers that are not gone */
+        uint32_t rows;             /* that have ever been taken */
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these atomics");
@@ -87,29 +90,16 @@ int quota_fd(const struct quota *quota)
         return quota->fd;
 }
 
-int quota_open(struct quota **ret, int fd)
+int quota_open(struct quota **ret, int fd, uint32_t row)
 {
-        _cleanup_(quota_freep) struct quota *quota = NULL;
-        uint32_t row, rows;
-        pid_t none;
         int r;
 
-        r = map(&quota, fd);
-        if (r < 0)
-                return r;
-        for (row = 0; row < QUOTA_WORKERS; row++) {
-                none = 0;
-                if (atomic_compare_exchange_strong(&quota->shared->pids[row], &none, getpid()))
-                        break;
-        }
-        if (row == QUOTA_WORKERS)
-                return -EUSERS;
-        quota->row = row;
-        rows = atomic_load(&quota->shared->rows);
-        while (rows <= row && !atomic_compare_exchange_weak(&quota->shared->rows, &rows, row + 1))
-                ;
-        *ret = TAKE_PTR(quota);
-        return 0;
+        if (row >= QUOTA_WORKERS)
+                return -EINVAL;
+        r = map(ret, fd);
+        if (r == 0)
+                (*ret)->row = row;
+        return r;
 }
 
 struct quota *quota_free(struct quota *quota)
@@ -122,27 +112,52 @@ struct quota *quota_free(struct quota *quota)
         return NULL;
 }
 
+/* Anybody may have written there. */
+static uint32_t count_rows(const struct shared *shared)
+{
+        uint32_t rows = atomic_load(&shared->rows);
+
+        return rows < QUOTA_WORKERS ? rows : QUOTA_WORKERS;
+}
+
+/* Slots that were never used stay untouched: each is a page. */
 static void clear_row(struct shared *shared, uint32_t row)
 {
         for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
                 if (atomic_load(&shared->keys[slot]) != 0)
                         atomic_store(&shared->calls[slot][row], 0);
-        atomic_store(&shared->pids[row], 0);
 }
 
-void quota_forget(struct quota *quota, pid_t pid)
+int quota_take_row(struct quota *quota, uint32_t *ret_row)
 {
-        uint32_t rows = atomic_load(&quota->shared->rows);
+        uint32_t row = 0;
 
-        for (uint32_t row = 0; row < rows; row++)
-                if (atomic_load(&quota->shared->pids[row]) == pid)
+        while (row < QUOTA_WORKERS && quota->taken[row])
+                row++;
+        if (row == QUOTA_WORKERS)
+                return -EUSERS;
+        quota->taken[row] = true;
+        if (quota->rows <= row)
+                quota->rows = row + 1;
+        atomic_store(&quota->shared->rows, quota->rows);
+        *ret_row = row;
+        return 0;
+}
+
+/* All rows that nobody has: the worker may have written into others than its own. */
+void quota_release_row(struct quota *quota, uint32_t row)
+{
+        quota->taken[row] = false;
+        atomic_store(&quota->shared->rows, quota->rows);
+        for (row = 0; row < quota->rows; row++)
+                if (!quota->taken[row])
                         clear_row(quota->shared, row);
 }
 
 /* Calls in flight, of all workers. */
 static uint64_t count(struct shared *shared, uint32_t slot)
 {
-        uint32_t rows = atomic_load(&shared->rows);
+        uint32_t rows = count_rows(shared);
         uint64_t n = 0;
 
         for (uint32_t row = 0; row < rows; row++)
