@@ -59,16 +59,12 @@ static void add_diag(struct generation *g, const struct diag *diag)
  */
 static void add_diagnostic(struct generation *g, const char *diagnostic)
 {
-        _cleanup_free_ char *name = strdup(g->name);
-        size_t length = strlen(g->name);
+        size_t length = strlen(g->label);
         char *text = NULL;
 
-        if (!name)
-                return;
-        utf8_clean(name, length);
-        if (strncmp(diagnostic, name, length) == 0 && diagnostic[length] == ':')
+        if (strncmp(diagnostic, g->label, length) == 0 && diagnostic[length] == ':')
                 add_reason(g, strdup(diagnostic));
-        else if (asprintf(&text, "%s: %s", name, diagnostic) > 0)
+        else if (asprintf(&text, "%s: %s", g->label, diagnostic) > 0)
                 add_reason(g, text);
 }
 
@@ -388,9 +384,11 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
                 .ops = ops,
                 .user = user,
                 .name = strdup(name),
+                .label = strdup(name),
         };
-        if (!g->name)
+        if (!g->name || !g->label)
                 return -ENOMEM;
+        utf8_clean(g->label, strlen(g->label));
         *ret = TAKE_PTR(g);
         return 0;
 }
@@ -415,6 +413,7 @@ struct generation *generation_free(struct generation *g)
         (void)diag_free(g->diag);
         free(g->brick_log_levels);
         free(g->bytes);
+        free(g->label);
         free(g->name);
         free(g);
         return NULL;

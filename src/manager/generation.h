@@ -65,6 +65,7 @@ struct generation {
         struct generation *next; /* the owner's */
 
         char *name;
+        char *label; /* the same, for people: made harmless */
         char *bytes;
         size_t length;
         struct diag *diag;

@@ -191,7 +191,7 @@ static void on_gone(struct generation *g, void *user)
 static void report_failure(const struct generation *g, const char *what)
 {
         if (g->exit_status == EX_CONFIG)
-                report_mistakes(g->name, g->reasons, g->n_reasons);
+                report_mistakes(g->label, g->reasons, g->n_reasons);
         else
                 for (size_t i = 0; i < g->n_reasons; i++)
                         log_error("%s: %s", what, g->reasons[i]);

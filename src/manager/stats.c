@@ -70,8 +70,8 @@ static void put_brick(FILE *f, const char *name, const char *module, const char 
         (void)fputc(',', f);
         put_string(f, "module", module);
         (void)fprintf(f,
-                      ",\"state\":\"%s\",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIu64
-                      ",\"failures\":%" PRIu64,
+                      ",\"state\":\"%s\",\"in_flight\":%" PRIu64 ",\"queued\":%" PRIu64
+                      ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64,
                       state, brick ? brick->in_flight : 0, brick ? brick->queued : 0, calls,
                       failures);
         if (brick && brick->sick > 0) {

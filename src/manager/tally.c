@@ -146,15 +146,15 @@ static void add_method(struct tally_brick *brick, const struct stats_brick *from
         const struct stats_method *method = &from->counters.methods[m];
         uint64_t ended, begun;
 
-        if (stats_get(&method->begun) == 0)
+        if (stats_read(&method->begun) == 0)
                 return;
         stats_add(&brick->counters.methods[m], method, sizeof *method);
         if (kind != TALLY_DEAD)
                 return;
         ended = stats_ended(method);
-        begun = stats_get(&method->begun);
+        begun = stats_read(&method->begun);
         if (begun > ended)
-                stats_count(&brick->lost[m], begun - ended);
+                brick->lost[m] = stats_sum(brick->lost[m], begun - ended);
 }
 
 static void add_gauges(struct tally_brick *brick, const struct stats_brick *from, bool serves)
@@ -187,7 +187,7 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         if (r < 0)
                 return r;
         brick->touched = tally->additions;
-        brick->methods |= atomic_load(&from->methods);
+        brick->methods |= atomic_load(&from->methods) & ((1u << STATS_METHODS) - 1);
         for (size_t m = 0; m < STATS_METHODS; m++)
                 add_method(brick, from, m, kind);
         stats_add(&brick->counters.queue_wait, &from->counters.queue_wait,
@@ -241,13 +241,16 @@ static struct tally_identity *find_identity(struct tally *tally, const char *nam
 
 static void add_identities(struct tally *tally, const struct stats_head *head)
 {
+        struct tally_identity *identity;
         char name[STATS_NAME_MAX + 1];
 
         for (size_t i = 0; i < STATS_IDENTITIES; i++) {
                 stats_identity_name(&head->identities[i], name);
-                if (*name)
-                        find_identity(tally, name)->requests += stats_get(
-                                &head->identities[i].requests);
+                if (!*name)
+                        continue;
+                identity = find_identity(tally, name);
+                identity->requests = stats_sum(identity->requests,
+                                               stats_read(&head->identities[i].requests));
         }
 }
 
@@ -264,7 +267,7 @@ int tally_add(struct tally *tally, const struct conf *conf, const struct stats *
                 r = add_port(tally, conf->ports[i].listen, &stats->ports[i], kind);
         add_identities(tally, stats->head);
         stats_add(&tally->builtin, &stats->head->builtin, sizeof tally->builtin);
-        tally->log_dropped += stats_get(&stats->head->log_dropped);
+        tally->log_dropped = stats_sum(tally->log_dropped, stats_read(&stats->head->log_dropped));
         for (size_t i = 0; kind != TALLY_DEAD && i < STATS_BUILTIN_METHODS; i++)
                 tally->open[i] += atomic_load(&stats->head->open[i]);
         return r;

@@ -4,5 +4,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Writes text, which is UTF-8, as a JSON string. */
+/* Writes a JSON string. Controls (utf8_is_control()) are escaped; each byte that is no UTF-8
+ * becomes U+FFFD. */
 void json_put_string(FILE *f, const char *s, size_t length);

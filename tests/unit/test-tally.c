@@ -132,6 +132,13 @@ static void test_scribbled(void)
                 atomic_store(&stats->bricks[0].type, TYPE);
                 assert(tally_add(tally, &conf, stats, byte % 2 ? TALLY_DEAD : TALLY_SERVES) == 0);
         }
+        for (size_t i = 0; i < tally->n_bricks; i++) {
+                uint64_t calls, failures;
+
+                stats_totals(&tally->bricks[i]->counters, &calls, &failures);
+                assert(calls <= STATS_MAX && failures <= calls);
+                assert(tally->bricks[i]->methods < 1 << STATS_METHODS);
+        }
         for (size_t i = 0; i < tally->n_identities; i++)
                 for (size_t k = 0; k < i; k++)
                         assert(strcmp(tally->identities[i].name, tally->identities[k].name) != 0);
