@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,8 +22,13 @@ struct shared {
 
 struct quota {
         struct shared *shared;
-        uint32_t row; /* of this worker */
         int fd;
+
+        /* [worker] Its row, and what is in it: only written there, lest it be what a brick of
+         * another worker has written. */
+        uint32_t row;
+        uint32_t calls[QUOTA_IDENTITIES];
+        pthread_mutex_t lock; /* of the calls and the row */
 
         /* [main process] */
         bool taken[QUOTA_WORKERS]; /* rows of workers that are not gone */
@@ -64,7 +70,9 @@ static int map(struct quota **ret, int fd)
         r = memfd_map(&p, fd, sizeof *quota->shared);
         if (r < 0)
                 return r;
-        *quota = (struct quota){ .shared = p, .fd = -EBADF };
+        quota->shared = p;
+        quota->fd = -EBADF;
+        (void)pthread_mutex_init(&quota->lock, NULL);
         *ret = TAKE_PTR(quota);
         return 0;
 }
@@ -108,6 +116,7 @@ struct quota *quota_free(struct quota *quota)
                 return NULL;
         (void)munmap(quota->shared, sizeof *quota->shared);
         (void)close_fd(quota->fd);
+        (void)pthread_mutex_destroy(&quota->lock);
         free(quota);
         return NULL;
 }
@@ -230,6 +239,14 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
         return from > last ? from - last : 0;
 }
 
+static void change(struct quota *quota, uint32_t slot, int by)
+{
+        (void)pthread_mutex_lock(&quota->lock);
+        quota->calls[slot] += (uint32_t)by;
+        atomic_store(&quota->shared->calls[slot][quota->row], quota->calls[slot]);
+        (void)pthread_mutex_unlock(&quota->lock);
+}
+
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot)
 {
         uint32_t slot = find(quota->shared, limit->key);
@@ -237,9 +254,9 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
         if (slot == QUOTA_IDENTITIES)
                 return false;
         /* Counted first and looked at then: of two at the same moment, at least one sees both. */
-        (void)atomic_fetch_add(&quota->shared->calls[slot][quota->row], 1);
+        change(quota, slot, 1);
         if (count(quota->shared, slot) > limit->concurrency) {
-                quota_leave(quota, slot);
+                change(quota, slot, -1);
                 return false;
         }
         *ret_slot = slot;
@@ -248,5 +265,5 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
 
 void quota_leave(struct quota *quota, uint32_t slot)
 {
-        (void)atomic_fetch_sub(&quota->shared->calls[slot][quota->row], 1);
+        change(quota, slot, -1);
 }

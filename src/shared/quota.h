@@ -7,8 +7,8 @@
  * its rate limit, and how many calls each worker has in flight for it. Each worker counts in a row
  * of its own, which the main process gives out, and clears when the worker is gone.
  *
- * A brick may write anything there. Then identities may be refused, or do more than they may, until
- * its worker is gone; but no number there is ever an index.
+ * A brick may write anything there: identities may then be refused, or do more than they may, for a
+ * while. But no number there is an index, and each worker writes what it has counted itself.
  *
  * A slot is found by the identity's key; one that holds nothing any more (no calls, its rate is
  * fresh) is anybody's when all are taken, so that identities may come and go for years. Two

@@ -166,6 +166,12 @@ static uint32_t *map_all(struct quota *quota, size_t *ret_size)
         return p;
 }
 
+/* The last part of the memory: of each identity, the calls in each worker's row. */
+static uint32_t *counts_of(uint32_t *p, size_t size, uint32_t slot)
+{
+        return p + size / sizeof *p - (size_t)(QUOTA_IDENTITIES - slot) * QUOTA_WORKERS;
+}
+
 /* A brick writes whatever it likes: nothing is done outside of the memory, nor without an end. */
 static void test_scribbled(void)
 {
@@ -214,6 +220,12 @@ static void test_healed(void)
         assert(p[0] == ELEMENTSOF(rows));
         assert(!quota_enter(quota, &limit, &slot));
         quota_leave(quota, slot);
+        assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
+
+        /* its own counts, with its next call */
+        counts_of(p, size, slot)[rows[0]] = 0x80000000;
+        quota_leave(quota, slot);
+        assert(counts_of(p, size, slot)[rows[0]] == 1);
         assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
         (void)munmap(p, size);
 }
