@@ -77,11 +77,9 @@ static int pending_add(struct bus *bus, sd_bus_message *message, struct pending 
         return 0;
 }
 
-/* Whatever happens, there is a reply: the client waits for it. r: what has become of the text. */
-static void answer(struct bus *bus, struct pending *p, int r, const char *text)
+/* r: what has become of the reply. Whatever it is, the client gets one: it waits. */
+static void answer_done(struct bus *bus, struct pending *p, int r)
 {
-        if (r >= 0)
-                r = sd_bus_reply_method_return(p->message, "s", text);
         if (r < 0)
                 (void)sd_bus_reply_method_errno(p->message, r, NULL);
         (void)pending_free(bus, p);
@@ -92,22 +90,23 @@ static void answer_status(struct bus *bus, struct pending *p)
         _cleanup_free_ char *json = NULL;
         int r = manager_status(bus->manager, &json);
 
-        answer(bus, p, r, json);
+        if (r == 0)
+                r = sd_bus_reply_method_return(p->message, "s", json);
+        answer_done(bus, p, r);
 }
 
 static void answer_reload(struct bus *bus, struct pending *p)
 {
         const struct verdict *v = &bus->manager->verdict;
         const char *text = v->text ? v->text : "";
-        sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(v->config ? ERROR_CONFIG : ERROR_FAILED, text);
+        int r;
 
-        if (v->ok) {
-                answer(bus, p, 0, text);
-                return;
-        }
-        if (sd_bus_reply_method_error(p->message, &error) < 0)
-                (void)sd_bus_reply_method_errno(p->message, -ENOMEM, NULL);
-        (void)pending_free(bus, p);
+        if (v->ok)
+                r = sd_bus_reply_method_return(p->message, "s", text);
+        else
+                r = sd_bus_reply_method_errorf(p->message, v->config ? ERROR_CONFIG : ERROR_FAILED,
+                                               "%s", text);
+        answer_done(bus, p, r);
 }
 
 static void answer_all_status(struct bus *bus)
@@ -137,7 +136,7 @@ void bus_drained(struct bus *bus)
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
                 if (p->what == PENDING_DRAIN && !manager_drains_before(bus->manager, p->generation))
-                        answer(bus, p, 0, bus->manager->verdict.text);
+                        answer_reload(bus, p);
         }
 }
 

@@ -79,7 +79,7 @@ static void notify_status(const struct manager *m, const char *state)
 {
         _cleanup_free_ char *serving = NULL;
         const char *failed = "", *why = "";
-        size_t length;
+        size_t full, length;
 
         if (!m->current || describe_serving(m, &serving) < 0)
                 return;
@@ -87,9 +87,10 @@ static void notify_status(const struct manager *m, const char *state)
                 failed = "; the last reload failed: ";
                 why = m->verdict.text;
         }
-        length = utf8_prefix(why, strcspn(why, "\n"), STATUS_MAX);
+        full = strcspn(why, "\n");
+        length = utf8_prefix(why, full, STATUS_MAX);
         (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s%s", state, serving, failed, (int)length, why,
-                         length == STATUS_MAX ? "..." : "");
+                         length < full ? "..." : "");
 }
 
 /* Going */

@@ -160,7 +160,7 @@ static const struct conf_brick *find_stuck(const struct worker *w, uint64_t *ret
 }
 
 /* Silence is the answer while a brick holds the polling thread: calls are not served then. */
-static void answer(struct worker *w)
+static void answer_question(struct worker *w)
 {
         uint32_t question = state_get_question(w->state);
         uint64_t held;
@@ -205,30 +205,32 @@ static void change_identities(struct worker *w)
         }
 }
 
+/* Each order once, in the order in which they can be given. */
 static void obey(struct worker *w)
 {
-        unsigned orders = state_get_orders(w->state), new = orders & ~w->orders;
+        unsigned orders = state_get_orders(w->state), given = orders & ~w->orders;
         bool served = w->stage == STAGE_SERVING;
 
         w->orders |= orders;
-        if (new &STATE_RETIRE)
+        if (given & STATE_RETIRE)
                 part(w, (uint64_t)w->conf->drain_retire);
-        if (new &STATE_STOP) {
+        if (given & STATE_STOP) {
                 w->grace = state_get_grace(w->state);
                 stop(w);
         }
-        if (new &STATE_CANCEL)
+        if (given & STATE_CANCEL)
                 cancel(w);
         if (served && w->stage != STAGE_SERVING)
                 (void)start_steps(w);
 }
 
-static void look_at_wishes(struct worker *w)
+/* There is no telling what has changed. */
+static void look_at_memory(struct worker *w)
 {
         change_identities(w);
         set_log_levels(w);
         obey(w);
-        answer(w);
+        answer_question(w);
 }
 
 /* Nobody is left to kill this process, should a brick not let go: the kernel shall do it. */
@@ -251,7 +253,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         do
                 r = channel_receive(fd, &message);
         while (r > 0);
-        look_at_wishes(w);
+        look_at_memory(w);
         if (r == -EAGAIN)
                 return 0;
 

