@@ -1,31 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/json.h"
 
+#include "util/out.h"
 #include "util/utf8.h"
 
-static void put_character(FILE *f, uint32_t c, const char *bytes, size_t length)
-{
-        if (c == '"' || c == '\\')
-                (void)fprintf(f, "\\%c", (char)c);
-        else if (utf8_is_control(c))
-                (void)fprintf(f, "\\u%04x", c);
-        else
-                (void)fwrite(bytes, 1, length, f);
-}
+#define PIECE 256
 
 void json_put_string(FILE *f, const char *s, size_t length)
 {
-        (void)fputc('"', f);
-        while (length > 0) {
-                uint32_t c = 0xfffd; /* what is no UTF-8 */
-                size_t n = utf8_decode(s, length, &c);
+        char buffer[6 * PIECE + 2];
+        size_t n;
 
-                if (n > 0)
-                        put_character(f, c, s, n);
-                else
-                        put_character(f, c, "\xef\xbf\xbd", 3);
-                s += n > 0 ? n : 1;
-                length -= n > 0 ? n : 1;
+        (void)fputc('"', f);
+        for (; length > 0; s += n, length -= n) {
+                struct out out = { buffer, buffer + sizeof buffer };
+
+                n = utf8_prefix(s, length, PIECE);
+                if (n == 0) /* not UTF-8: PIECE continuation bytes in a row */
+                        n = PIECE;
+                out_json(&out, s, n);
+                (void)fwrite(buffer + 1, 1, (size_t)(out.next - buffer) - 2, f);
         }
         (void)fputc('"', f);
 }
