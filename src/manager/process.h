@@ -13,9 +13,9 @@
  *              process_abort()
  *   GONE       exit                   process_free()
  *
- * Silent: what happened is in the struct, and process_epitaph() says it in a line. A worker says
- * numbers (shared/state.h), of which the words are made here: it cannot name a brick that is not
- * its own. Text comes only from a worker that fails to start, and is bounded.
+ * Nothing is logged here: process_epitaph() describes the end in one line. A worker says numbers
+ * (shared/state.h); the words are made here, so that it cannot name a brick that is not its own.
+ * Only a worker that fails to start sends text, and that is bounded.
  */
 
 #include <stdbool.h>

@@ -174,6 +174,14 @@ static uint64_t count(struct shared *shared, uint32_t slot)
         return n;
 }
 
+/* Of the largest burst at the lowest rate it is 32 years: more than this has not been counted. */
+#define AHEAD_MAX (UINT64_C(1) << 62)
+
+static bool is_fresh(uint64_t time, uint64_t now)
+{
+        return time <= now || time - now > AHEAD_MAX;
+}
+
 /* Takes over a slot that holds nothing which a new one would not hold as well. */
 static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
 {
@@ -182,7 +190,7 @@ static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
         if (owner == key)
                 return true;
         /* It may hold what has been counted for this very identity, by somebody who was faster. */
-        if (atomic_load(&shared->times[slot]) > clock_now() || count(shared, slot) > 0)
+        if (!is_fresh(atomic_load(&shared->times[slot]), clock_now()) || count(shared, slot) > 0)
                 return atomic_load(&shared->keys[slot]) == key;
         return atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) || owner == key;
 }
@@ -209,6 +217,28 @@ static uint32_t find(struct shared *shared, uint64_t key)
         return QUOTA_IDENTITIES;
 }
 
+/* Its whole row as it has counted. */
+static void write_row(struct quota *quota)
+{
+        (void)pthread_mutex_lock(&quota->lock);
+        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
+                if (atomic_load(&quota->shared->keys[slot]) != 0)
+                        atomic_store(&quota->shared->calls[slot][quota->row], quota->calls[slot]);
+        (void)pthread_mutex_unlock(&quota->lock);
+}
+
+/* When all are taken, some may be so only because a brick has written there. */
+static uint32_t find_slot(struct quota *quota, uint64_t key)
+{
+        uint32_t slot = find(quota->shared, key);
+
+        if (slot == QUOTA_IDENTITIES) {
+                write_row(quota);
+                slot = find(quota->shared, key);
+        }
+        return slot;
+}
+
 /*
  * The generic cell rate algorithm: `times` is when the requests that have come would all have been
  * due at the rate. It may be ahead of now by the burst.
@@ -222,7 +252,7 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
 
         if (limit->interval == 0)
                 return 0;
-        slot = find(quota->shared, limit->key);
+        slot = find_slot(quota, limit->key);
         if (slot == QUOTA_IDENTITIES)
                 return NSEC_PER_SEC;
         time = &quota->shared->times[slot];
@@ -249,7 +279,7 @@ static void change(struct quota *quota, uint32_t slot, int by)
 
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot)
 {
-        uint32_t slot = find(quota->shared, limit->key);
+        uint32_t slot = find_slot(quota, limit->key);
 
         if (slot == QUOTA_IDENTITIES)
                 return false;

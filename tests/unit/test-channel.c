@@ -174,6 +174,7 @@ static void test_published(void)
         assert(other != MAP_FAILED && memcmp(other, "hello", 5) == 0);
         assert(mprotect(other, 100, PROT_READ | PROT_WRITE) < 0);
         assert(pwrite(fd, "x", 1, 0) < 0 && ftruncate(fd, 0) < 0);
+        assert(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 100) < 0);
         assert(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0);
         (void)munmap(p, 100);
         (void)munmap(other, 100);

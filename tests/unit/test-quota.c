@@ -195,6 +195,40 @@ static void test_scribbled(void)
         (void)munmap(p, size);
 }
 
+/* All of it: once its worker is gone and each of the others has had a call, all is as before. */
+static void test_overwritten(void)
+{
+        const struct quota_limit limit = quota_limit("overwritten", 10, 5, 3);
+        _cleanup_(quota_freep) struct quota *own = NULL, *a = NULL, *b = NULL;
+        uint32_t rows[3], slot, *p;
+        size_t size;
+
+        assert(quota_new(&own) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert(quota_take_row(own, &rows[i]) == 0);
+        assert(quota_open(&a, quota_fd(own), rows[0]) == 0);
+        assert(quota_open(&b, quota_fd(own), rows[1]) == 0);
+        p = map_all(own, &size);
+        for (int byte = 0x80; byte < 256; byte += 0x7f) { /* times that no rate can come to */
+                memset(p, byte, size);
+                quota_release_row(own, rows[2]);
+                for (int i = 0; i < 2; i++) {
+                        if (quota_enter(a, &limit, &slot))
+                                quota_leave(a, slot);
+                        if (quota_enter(b, &limit, &slot))
+                                quota_leave(b, slot);
+                }
+                assert(quota_enter(a, &limit, &slot) && quota_enter(b, &limit, &slot));
+                assert(quota_enter(b, &limit, &slot) && !quota_enter(a, &limit, &slot));
+                quota_leave(a, slot);
+                quota_leave(b, slot);
+                quota_leave(b, slot);
+                (void)quota_request(a, &limit, clock_now());
+                assert(quota_request(a, &limit, clock_now() + NSEC_PER_SEC) == 0);
+        }
+        (void)munmap(p, size);
+}
+
 /* What it has written outside of its own row is undone when its worker is gone, unless the row is
  * one that another worker has. */
 static void test_healed(void)
@@ -336,6 +370,7 @@ int main(void)
         test_rows();
         test_scribbled();
         test_healed();
+        test_overwritten();
         main_process = quota_free(main_process);
         return 0;
 }
