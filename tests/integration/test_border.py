@@ -16,14 +16,19 @@ import sys
 import time
 import urllib.request
 
-from test_manager import (BRICKD, FAKE_WORKER, LIMIT, TESTS, Brickd, Stopwatch, free_port, main, test,
-                          wait_for)
+from ports import free_port
+from stopwatch import Stopwatch
+from test_manager import BRICKD, FAKE_WORKER, LIMIT, Brickd, main, wait_for
 
-TESTS.clear()  # those of test_manager.py run for themselves
-
+TESTS = []
 NOTIFY_MAX = 4096  # bytes that systemd reads of one notification
 SECONDS = float(os.environ.get("LIES_SECONDS", "12"))
 SEED = int(os.environ.get("LIES_SEED", "1"))
+
+
+def test(function):
+    TESTS.append(function)
+    return function
 
 
 def resident(d):
@@ -286,4 +291,4 @@ control: {d.control}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(TESTS))

@@ -1158,9 +1158,9 @@ def clients_that_go_are_forgotten():
         d.stop()
 
 
-def main():
+def main(every=tuple(TESTS)):
     only = sys.argv[4:]
-    tests = [t for t in TESTS if not only or t.__name__ in only]
+    tests = [t for t in every if not only or t.__name__ in only]
     failures = 0
     print(f"1..{len(tests)}")
     for number, function in enumerate(tests, 1):
