@@ -139,6 +139,12 @@ static int find_port(struct tally *tally, const char *listen, struct tally_port 
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
+/*
+ * A call begins before it ends, and the worker counts it so; the processor may show us some ends
+ * before their beginnings. With more, a brick has written there, and nothing of it is believed.
+ */
+#define ENDS_EARLY 64
+
 /* Untouched methods stay untouched: most bricks have few, and the memory of a worker is sparse. */
 static void add_method(struct tally_brick *brick, const struct stats_brick *from, size_t m,
                        enum tally_kind kind)
@@ -146,14 +152,14 @@ static void add_method(struct tally_brick *brick, const struct stats_brick *from
         const struct stats_method *method = &from->counters.methods[m];
         uint64_t ended, begun;
 
-        if (stats_read(&method->begun) == 0)
-                return;
-        stats_add(&brick->counters.methods[m], method, sizeof *method);
-        if (kind != TALLY_DEAD)
+        if (stats_get(&method->begun) == 0)
                 return;
         ended = stats_ended(method);
-        begun = stats_read(&method->begun);
-        if (begun > ended)
+        begun = stats_read(&method->begun); /* only now: they become more while we read */
+        if (ended > begun + ENDS_EARLY)
+                return;
+        stats_add(&brick->counters.methods[m], method, sizeof *method);
+        if (kind == TALLY_DEAD && begun > ended)
                 brick->lost[m] = stats_sum(brick->lost[m], begun - ended);
 }
 
