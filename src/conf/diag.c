@@ -181,6 +181,16 @@ static void quote(const struct diag *diag, const struct mistake *m, FILE *f)
         fprintf(f, "\n      | %*s^", (int)caret, "");
 }
 
+/* A file's name may be any bytes. */
+static void put_name(const char *name, FILE *f)
+{
+        _cleanup_free_ char *copy = strdup(name);
+
+        if (copy)
+                utf8_clean(copy, strlen(copy));
+        fprintf(f, "%s:", copy ? copy : "");
+}
+
 static char *render(const struct diag *diag, const struct mistake *m)
 {
         char *text = NULL;
@@ -190,7 +200,7 @@ static char *render(const struct diag *diag, const struct mistake *m)
         f = open_memstream(&text, &length);
         if (!f)
                 return NULL;
-        fprintf(f, "%s:", diag->name);
+        put_name(diag->name, f);
         if (m->line > 0)
                 fprintf(f, "%u:%u:", m->line, m->column);
         fprintf(f, " %s", m->reason);

@@ -116,7 +116,7 @@ static void on_reply(void *user, struct brick_bytes message)
 {
         struct told *told = user;
 
-        assert(strcmp(entry_current(), "caller") == 0);
+        assert(strcmp(entry_current()->name, "caller") == 0);
         told->messages++;
         told->bytes += message.len;
 }
@@ -125,7 +125,7 @@ static void on_done(void *user, const struct brick_outcome *outcome)
 {
         struct told *told = user;
 
-        assert(strcmp(entry_current(), "caller") == 0);
+        assert(strcmp(entry_current()->name, "caller") == 0);
         told->status = outcome->status;
         told->code = outcome->code;
         (void)atomic_fetch_add(&told->dones, 1);
@@ -250,7 +250,7 @@ static int start_answer(struct brick_call *call)
         struct brick_str value = call_abi_metadata(call, "key");
         struct brick_str identity = call_abi_identity(call);
 
-        assert(strcmp(entry_current(), "callee") == 0);
+        assert(strcmp(entry_current()->name, "callee") == 0);
         assert(identity.len == 3 && memcmp(identity.ptr, "web", 3) == 0);
         assert(request.len == 5 && memcmp(request.ptr, "hello", 5) == 0);
         assert(value.len == 5 && call_abi_peer(call).len == 4);
