@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/document.h"
+#include "conf/get.h"
 #include "conf/node.h"
 #include "conf/yaml.h"
 #include "util/trust.h"
@@ -73,23 +74,6 @@ const struct option_spec identities_options[] = {
 };
 
 /* --- values ----------------------------------------------------------------------------------- */
-
-static const struct node *good(const struct node *map, const char *key)
-{
-        const struct node *node = node_get(map, key);
-
-        return node && !node->bad ? node : NULL;
-}
-
-static int64_t get_int(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-        int64_t value = 0;
-
-        if (node)
-                (void)option_int(node, &value, NULL);
-        return value;
-}
 
 /* strptime() takes less than two digits and more. */
 static bool has_form(const char *text, const char *form)
@@ -219,37 +203,17 @@ static int read_digests(struct document *doc, const struct node *list, struct id
         return 0;
 }
 
-static int read_strings(struct document *doc, const struct node *list, const char ***ret,
-                        size_t *ret_n)
-{
-        const char **strings;
-        size_t n = 0;
-
-        if (!list)
-                return 0;
-        strings = document_alloc(doc, list->n_children * sizeof strings[0]);
-        if (!strings)
-                return -ENOMEM;
-        for (size_t i = 0; i < list->n_children; i++)
-                if (!list->children[i]->bad)
-                        strings[n++] = list->children[i]->text;
-        *ret = strings;
-        *ret_n = n;
-        return 0;
-}
-
 static int read_identity(struct document *doc, const struct node *node, struct identity *identity,
                          struct diag *diag)
 {
-        const struct node *name = good(node, "name");
         int r;
 
         identity->node = node;
-        identity->name = name ? name->text : NULL;
-        read_expires(good(node, "expires"), &identity->expires, diag);
-        identity->rate = read_rate(good(node, "rate"), diag);
-        identity->burst = (unsigned)get_int(node, "burst");
-        identity->concurrency = (unsigned)get_int(node, "concurrency");
+        identity->name = get_string(node, "name");
+        read_expires(get_node(node, "expires"), &identity->expires, diag);
+        identity->rate = read_rate(get_node(node, "rate"), diag);
+        identity->burst = (unsigned)get_number(node, "burst");
+        identity->concurrency = (unsigned)get_number(node, "concurrency");
         if (identity->burst > 0 && !node_get(node, "rate"))
                 diag_add_key(diag, node_get(node, "burst"), "means nothing without a rate");
         if (identity->burst == 0)
@@ -258,14 +222,14 @@ static int read_identity(struct document *doc, const struct node *node, struct i
                 identity->burst = 1;
         if (!node_get(node, "token") && !node_get(node, "certificate") && node->kind == NODE_MAP)
                 diag_add(diag, node, "needs a token or a certificate, else nobody can be it");
-        r = read_digests(doc, good(node, "token"), identity, diag);
+        r = read_digests(doc, get_node(node, "token"), identity, diag);
         if (r < 0)
                 return r;
-        r = read_strings(doc, good(node, "certificate"), &identity->certificates,
-                         &identity->n_certificates);
+        r = get_strings(doc, node, "certificate", &identity->certificates,
+                        &identity->n_certificates);
         if (r < 0)
                 return r;
-        return read_strings(doc, good(node, "allow"), &identity->allow, &identity->n_allow);
+        return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
 }
 
 /* --- what only one may have ------------------------------------------------------------------- */
@@ -354,7 +318,7 @@ static int parse(struct identities *identities, const char *bytes, size_t length
         root = option_check(identities->document, identities_options, root, diag);
         if (!root)
                 return -ENOMEM;
-        list = good(root, "identities");
+        list = get_node(root, "identities");
         if (!list)
                 return 0;
         identities->list = document_alloc(identities->document,

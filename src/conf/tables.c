@@ -2,9 +2,9 @@
 #include "config.h"
 
 #include "conf/conf.h"
+#include "util/clock.h"
 
-#define SECOND INT64_C(1000000000)
-#define HOUR (3600 * SECOND)
+#define HOUR (3600 * NSEC_PER_SEC)
 #define KIB (INT64_C(1) << 10)
 #define MIB (INT64_C(1) << 20)
 #define GIB (INT64_C(1) << 30)
@@ -30,13 +30,13 @@ static const struct option_spec port_keepalive[] = {
         { .name = "time",
           .type = OPTION_DURATION,
           .fallback = "2m",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = 24 * HOUR,
           .help = "a connection that has been silent for so long is asked for a sign of life" },
         { .name = "timeout",
           .type = OPTION_DURATION,
           .fallback = "20s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
           .help = "time for the answer, and for acknowledging what was sent" },
         { .name = "client_interval",
@@ -64,7 +64,7 @@ static const struct option_spec port_limits[] = {
         { .name = "handshake",
           .type = OPTION_DURATION,
           .fallback = "10s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
           .help = "time from a connection to its first settings, TLS included" },
         { .name = "idle",
@@ -454,7 +454,7 @@ const struct option_spec conf_options[] = {
         { .name = "start_timeout",
           .type = OPTION_DURATION,
           .fallback = "30s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
           .help = "time until a worker must be ready" },
         { .name = "drain",
