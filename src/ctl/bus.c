@@ -6,20 +6,17 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
 #include "ctl/bus.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 #define OBJECT "/org/brickd"
 #define INTERFACE "org.brickd.Manager"
 
 static uint64_t now_usec(void)
 {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+        return clock_now() / NSEC_PER_USEC;
 }
 
 static uint64_t left_usec(uint64_t deadline)

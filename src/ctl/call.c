@@ -9,10 +9,10 @@
 #include "ctl/lines.h"
 #include "ctl/output.h"
 #include "ctl/target.h"
-#include "util/grpc-status.h"
+#include "util/clock.h"
 
 /* Models may think for minutes. */
-#define CALL_TIMEOUT (INT64_C(300) * 1000000000)
+#define CALL_TIMEOUT (300 * NSEC_PER_SEC)
 
 struct call {
         const struct ctl *ctl;
@@ -207,9 +207,7 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a %s",
                                  call->types->output->short_name);
         if (status != 0) {
-                fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
-                output_text(stderr, text);
-                fputc('\n', stderr);
+                output_status(stderr, status, text);
                 return CTL_UNREACHABLE;
         }
         if (call->n_replies == 0 && !call->method->reply_stream)
@@ -284,7 +282,7 @@ static int run(struct call *call)
             0)
                 return ctl_error(CTL_UNREACHABLE, "Out of memory");
         r = rpc_new(&rpc, call->target.address, &call->target.tls, path, metadata, n,
-                    ctl->timeout >= 0 ? ctl->timeout : CALL_TIMEOUT);
+                    ctl_timeout(ctl, CALL_TIMEOUT));
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", call->target.address,
                                  strerror(-r));

@@ -10,20 +10,14 @@
 #include "ctl/file.h"
 #include "ctl/json.h"
 #include "ctl/output.h"
+#include "util/clock.h"
 #include "util/log.h"
 
-#define SECOND INT64_C(1000000000)
-
 /* brickd asks its workers first, and gives them a moment. */
-#define ANSWER_TIMEOUT (10 * SECOND)
+#define ANSWER_TIMEOUT (10 * NSEC_PER_SEC)
 /* New workers must be ready within the configuration's start_timeout; this is for a stuck brickd.
  */
-#define RELOAD_TIMEOUT (10 * 60 * SECOND)
-
-static int64_t timeout_of(const struct ctl *ctl, int64_t fallback)
-{
-        return ctl->timeout >= 0 ? ctl->timeout : fallback;
-}
+#define RELOAD_TIMEOUT (10 * 60 * NSEC_PER_SEC)
 
 int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const char *method,
                 json_t **ret)
@@ -34,7 +28,7 @@ int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const 
 
         if (!path)
                 return -ENOENT;
-        r = bus_call(path, timeout_of(ctl, timeout), &reply, method, "");
+        r = bus_call(path, ctl_timeout(ctl, timeout), &reply, method, "");
         if (r < 0)
                 return r;
         if (reply.error)
@@ -384,7 +378,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
 
 static int reload(const struct ctl *ctl, const struct file *file)
 {
-        int64_t timeout = timeout_of(ctl, RELOAD_TIMEOUT);
+        int64_t timeout = ctl_timeout(ctl, RELOAD_TIMEOUT);
         _cleanup_(bus_reply_done) struct bus_reply reply = {};
         int r = -ENOENT;
 
@@ -404,7 +398,7 @@ static int stop(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
+                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
         return print_answer(ctl, file->control, r, &reply);
 }
 
@@ -419,7 +413,7 @@ static int log_level(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
+                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
                              "sss", ctl->arguments[0], ctl->brick ?: "", ctl->module ?: "");
         return print_answer(ctl, file->control, r, &reply);
 }

@@ -58,6 +58,12 @@ struct ctl {
         size_t n_arguments;
 };
 
+/* The --timeout that the user gave, else the command's own; ns, 0: none. */
+static inline int64_t ctl_timeout(const struct ctl *ctl, uint64_t fallback)
+{
+        return ctl->timeout >= 0 ? ctl->timeout : (int64_t)fallback;
+}
+
 /* "brickctl: ..." on stderr; returns status, for `return ctl_error(EX_USAGE, ...)`. */
 int ctl_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

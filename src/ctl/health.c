@@ -6,9 +6,9 @@
 #include "ctl/output.h"
 #include "ctl/target.h"
 #include "health.pb-c.h"
-#include "util/grpc-status.h"
+#include "util/clock.h"
 
-#define CHECK_TIMEOUT (INT64_C(10) * 1000000000)
+#define CHECK_TIMEOUT (10 * NSEC_PER_SEC)
 
 typedef Grpc__Health__V1__HealthCheckRequest Request;
 typedef Grpc__Health__V1__HealthCheckResponse Response;
@@ -59,9 +59,7 @@ static int check(const struct ctl *ctl, const struct target *target, struct rpc 
                 return print_answer(ctl, request.service, (const Response *)reply);
         if (r < 0 || status == 0)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a HealthCheckResponse");
-        fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
-        output_text(stderr, text);
-        fputc('\n', stderr);
+        output_status(stderr, status, text);
         return CTL_UNREACHABLE;
 }
 
@@ -81,7 +79,7 @@ int command_health(struct ctl *ctl)
         if (r != CTL_OK)
                 return r;
         r = rpc_new(&rpc, target.address, &target.tls, "/grpc.health.v1.Health/Check", &metadata,
-                    authorization != NULL, ctl->timeout >= 0 ? ctl->timeout : CHECK_TIMEOUT);
+                    authorization != NULL, ctl_timeout(ctl, CHECK_TIMEOUT));
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", target.address,
                                  strerror(-r));

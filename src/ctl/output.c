@@ -7,6 +7,7 @@
 
 #include "ctl/output.h"
 #include "util/cleanup.h"
+#include "util/grpc-status.h"
 
 static bool coloured;
 
@@ -212,6 +213,13 @@ void output_text(FILE *f, const char *text)
                 else
                         fputc(*p, f);
         }
+}
+
+void output_status(FILE *f, int status, const char *text)
+{
+        fprintf(f, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
+        output_text(f, text);
+        fputc('\n', f);
 }
 
 /* Code points: names may be in any script. */

@@ -35,6 +35,9 @@ void output_tree(FILE *f, const json_t *json);
 /* Text from a peer. On a terminal, control characters (which could reprogram it) become visible. */
 void output_text(FILE *f, const char *text);
 
+/* "gRPC error NOT_FOUND: text": a status other than OK. */
+void output_status(FILE *f, int status, const char *text);
+
 #define OUTPUT_COLUMNS_MAX 8
 
 /* Rows of cells, the first of them the heads; columns whose cells are all numbers go right. */

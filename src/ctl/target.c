@@ -11,11 +11,12 @@
 #include "ctl/program.h"
 #include "ctl/target.h"
 #include "ctl/tls.h"
+#include "util/clock.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1:50051"
 
 /* A brickd that is slow to say where a brick is may still serve it. */
-#define ASK_TIMEOUT (INT64_C(2) * 1000000000)
+#define ASK_TIMEOUT (2 * NSEC_PER_SEC)
 
 /* Everything that is known while a target is looked for. */
 struct search {

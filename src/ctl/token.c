@@ -16,6 +16,7 @@
 #include "ctl/ctl.h"
 #include "ctl/file.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 /* What it begins with tells people, and programs that look for leaked secrets, what it is. */
 #define TOKEN_PREFIX "brickd_"
@@ -58,7 +59,7 @@ static int format_expiry(const char *given, char *buffer, size_t size)
         time_t end;
 
         if (value_parse_duration(given, &duration) == 0 && duration > 0) {
-                end = time(NULL) + (time_t)(duration / INT64_C(1000000000));
+                end = time(NULL) + (time_t)((uint64_t)duration / NSEC_PER_SEC);
                 (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end));
                 return 0;
         }

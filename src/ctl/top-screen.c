@@ -4,13 +4,12 @@
 #include <ncurses.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl/ctl.h"
 #include "ctl/json.h"
 #include "ctl/top.h"
+#include "util/clock.h"
 
-#define NSEC_PER_MSEC INT64_C(1000000)
 #define HEAD_LINES 4
 
 enum { PAIR_BAD = 1 };
@@ -109,14 +108,6 @@ static void draw(const struct screen *s)
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-static int64_t now_ns(void)
-{
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 * NSEC_PER_MSEC + t.tv_nsec;
-}
-
 static void press(struct screen *s, int key)
 {
         if (key == 'q' || key == 'Q')
@@ -127,13 +118,13 @@ static void press(struct screen *s, int key)
 }
 
 /* Keys and new sizes of the terminal show at once. */
-static void wait_until(struct screen *s, int64_t end)
+static void wait_until(struct screen *s, uint64_t end)
 {
-        int64_t left;
+        uint64_t now;
         int key;
 
-        while (!s->quit && (left = end - now_ns()) > 0) {
-                timeout((int)(left / NSEC_PER_MSEC) + 1);
+        while (!s->quit && (now = clock_now()) < end) {
+                timeout((int)((end - now) / NSEC_PER_MSEC) + 1);
                 key = getch();
                 if (key == ERR)
                         continue;
@@ -173,12 +164,12 @@ int top_screen(int (*look)(void *user, json_t **ret), void *user, int64_t interv
                 (void)init_pair(PAIR_BAD, COLOR_RED, -1);
         }
         for (unsigned i = 0; !s.quit && (count == 0 || i <= count); i++) {
-                int64_t begin = now_ns();
+                uint64_t begin = clock_now();
 
                 take(&s, look, user);
                 draw(&s);
                 if (count == 0 || i < count)
-                        wait_until(&s, begin + interval);
+                        wait_until(&s, begin + (uint64_t)interval);
         }
         (void)endwin();
         delscreen(terminal);

@@ -11,9 +11,9 @@
 #include "ctl/json.h"
 #include "ctl/output.h"
 #include "ctl/top.h"
+#include "util/clock.h"
 
-#define SECOND INT64_C(1000000000)
-#define ANSWER_TIMEOUT (2 * SECOND)
+#define ANSWER_TIMEOUT (2 * NSEC_PER_SEC)
 
 /* --- from counters to rates ------------------------------------------------------------------- */
 
@@ -56,7 +56,7 @@ static double bucket(const json_t *before, const json_t *now, size_t i)
 static double bound(const json_t *stats, size_t i)
 {
         return (double)json_integer_value(json_array_get(json_object_get(stats, "bounds"), i)) /
-               (double)SECOND;
+               (double)NSEC_PER_SEC;
 }
 
 /* As Prometheus does it: calls are spread evenly over their bucket. */
@@ -91,7 +91,7 @@ static void measure(struct top_row *row, const json_t *stats, const json_t *befo
                 return;
         sum = increase(number(json_object_get(before, "duration"), "sum"),
                        number(json_object_get(now, "duration"), "sum"));
-        row->mean = sum / (double)SECOND / count;
+        row->mean = sum / (double)NSEC_PER_SEC / count;
         row->p50 = quantile(stats, before, now, count, 0.5);
         row->p99 = quantile(stats, before, now, count, 0.99);
 }
@@ -99,7 +99,8 @@ static void measure(struct top_row *row, const json_t *stats, const json_t *befo
 struct top_row *top_rows(const json_t *before, const json_t *now, size_t *ret_n)
 {
         const json_t *bricks = json_object_get(now, "bricks");
-        double seconds = (double)(number(now, "time") - number(before, "time")) / (double)SECOND;
+        double seconds = (double)(number(now, "time") - number(before, "time")) /
+                         (double)NSEC_PER_SEC;
         struct top_row *rows = calloc(json_array_size(bricks) + 1, sizeof *rows);
         size_t index;
         json_t *brick;
@@ -240,7 +241,8 @@ static void print_rows(const struct top_row *rows, size_t n)
 
 static void sleep_for(int64_t ns)
 {
-        struct timespec t = { ns / SECOND, ns % SECOND };
+        struct timespec t = { (time_t)((uint64_t)ns / NSEC_PER_SEC),
+                              (long)((uint64_t)ns % NSEC_PER_SEC) };
 
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
                 ;
