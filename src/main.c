@@ -163,7 +163,7 @@ static int run(const struct arguments *arguments, char **argv)
                 status = print_config(arguments->file);
                 break;
         case ACTION_PRINT_SCHEMA:
-                conf_print_schema(stdout);
+                status = conf_print_schema(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
                 break;
         case ACTION_ASK_WORKER:
                 status = ask_worker(argv);

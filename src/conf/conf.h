@@ -174,8 +174,8 @@ int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
  * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */
 void conf_print(const struct conf *conf, FILE *f);
 
-/* The JSON Schema of the file, from the option tables. */
-void conf_print_schema(FILE *f);
+/* The JSON Schema of the file, from the option tables. 0 or a negative errno. */
+int conf_print_schema(FILE *f);
 
 /* The tables themselves, for the tests that hold the documentation against them. */
 extern const struct option_spec conf_options[];
