@@ -13,18 +13,12 @@
 #define INTERVAL_MIN (100 * NSEC_PER_MSEC)
 #define INTERVAL (2 * NSEC_PER_SEC)
 
-static const struct option_row {
-        const char *name;
-        char letter; /* 0: none */
-        enum option_bit bit;
-        const char *argument; /* NULL: none */
-        const char *help;
-} rows[] = {
+static const struct option_row rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
           "Where to call: HOST:PORT, unix:/PATH or unix:@NAME; default: the configuration's port" },
         { "allow", 0, OPTION_BIT_ALLOW, "BRICK[/METHOD]",
           "What it may call, * for all; may be repeated" },
-        { "brick", 0, OPTION_BIT_BRICK, "NAME", "Only what is logged about this brick" },
+        { "brick", 0, OPTION_BIT_BRICK, "BRICK", "Only what is logged about this brick" },
         { "config", 'c', OPTION_BIT_CONFIG, "FILE",
           "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",
@@ -64,10 +58,10 @@ static const struct option_row {
         { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait until the replaced workers have gone, too" },
 };
 
-/* Those that may stand before any command, even one that has no use for them. */
-#define GLOBAL_OPTIONS                                                                   \
-        (OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BIT_HELP | \
-         OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT | OPTION_BIT_VERSION)
+const struct option_row *options_row(size_t index)
+{
+        return index < ELEMENTSOF(rows) ? &rows[index] : NULL;
+}
 
 int ctl_error(int status, const char *format, ...)
 {
@@ -96,7 +90,7 @@ static void print_options(FILE *f, unsigned options)
         }
 }
 
-void options_print_usage(FILE *f, const struct command *commands)
+void options_print_usage(FILE *f)
 {
         fputs("Usage: brickctl [OPTION...] COMMAND [ARGUMENT...]\n\n"
               "Call the bricks of brickd, and control brickd.\n\n"
@@ -105,7 +99,7 @@ void options_print_usage(FILE *f, const struct command *commands)
         for (const struct command *c = commands; c->name; c++)
                 fprintf(f, "  %-10s  %s\n", c->name, c->help);
         fputs("\nOptions before the command (those of a command: brickctl help COMMAND):\n", f);
-        print_options(f, GLOBAL_OPTIONS);
+        print_options(f, OPTION_BITS_GLOBAL);
         fputs("\nSee brickctl(1).\n", f);
 }
 
@@ -120,7 +114,7 @@ void options_print_command(FILE *f, const struct command *command)
         }
 }
 
-static const struct command *command_find(const struct command *commands, const char *name)
+static const struct command *command_find(const char *name)
 {
         struct nearest nearest = nearest_to(name);
 
@@ -357,8 +351,7 @@ static int parse_arguments(struct ctl *ctl, const struct command *command, int a
         return -1;
 }
 
-int options_parse(struct ctl *ctl, const struct command *commands, int argc, char **argv,
-                  const struct command **ret_command)
+int options_parse(struct ctl *ctl, int argc, char **argv, const struct command **ret_command)
 {
         const char *config = getenv("BRICKD_CONFIG");
         const struct command *command;
@@ -368,15 +361,15 @@ int options_parse(struct ctl *ctl, const struct command *commands, int argc, cha
                              .config_given = config && *config,
                              .timeout = -1,
                              .interval = INTERVAL };
-        r = parse(ctl, GLOBAL_OPTIONS, "+", argc, argv);
+        r = parse(ctl, OPTION_BITS_GLOBAL, "+", argc, argv);
         if (r >= 0)
                 return r;
         if (optind == argc || ctl->help) {
-                options_print_usage(ctl->help ? stdout : stderr, commands);
+                options_print_usage(ctl->help ? stdout : stderr);
                 return ctl->help ? CTL_OK : EX_USAGE;
         }
 
-        command = command_find(commands, argv[optind]);
+        command = command_find(argv[optind]);
         if (!command)
                 return EX_USAGE;
         r = parse_arguments(ctl, command, argc - optind, argv + optind);

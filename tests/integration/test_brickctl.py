@@ -976,6 +976,20 @@ def test_completion_of_arguments():
     assert complete("call", "--timeout", "") == set()
     assert complete("top", "--interval", "") == set()
     assert complete("st") == {"status", "stop"}
+    assert complete("token", "") == {"new"}
+    assert complete("token", "new", "") == set()
+
+
+def test_completion_passes_over_values_of_options():
+    for command in ("call", "log-level", "token"):
+        text, _ = brickctl("help", command, address=False)
+        expected = complete(command, "")
+        assert expected, command
+        for line in text.splitlines():
+            found = re.match(r"  (?:(-[a-z]),|   ) (--[a-z-]+)( [A-Z]\S*)?", line)
+            for option in filter(None, found.groups()[:2]) if found else ():
+                words = [option, "x"] if found[3] else [option]
+                assert complete(command, *words, "") == expected, (command, line)
 
 
 def main():
