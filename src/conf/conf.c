@@ -125,14 +125,14 @@ static int read_bricks(struct conf *conf, struct diag *diag)
                 other = brick->name ? conf_find_brick(conf, brick->name) : -1;
                 if (other >= 0)
                         diag_add(diag, node_get(brick->node, "name"),
-                                 "another brick has this name; it is on line %u",
+                                 "the brick on line %u already has this name",
                                  node_get(conf->bricks[other].node, "name")->line);
                 conf->n_bricks++;
         }
         return 0;
 }
 
-void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag)
+void conf_unknown_brick(const struct conf *conf, const struct node *node, struct diag *diag)
 {
         struct nearest nearest = nearest_to(node->text);
 
@@ -227,7 +227,8 @@ static int set_name(struct conf *conf, const char *name)
         return conf->base && conf->name ? 0 : -ENOMEM;
 }
 
-/* As conf_parse(), but with mistakes, too: what they are about is then left at zero. */
+/* Like conf_parse(), but also returns a configuration with mistakes, in which wrong values are
+ * zero. */
 static int parse(struct conf **ret, const char *name, const char *bytes, size_t length,
                  struct diag *diag)
 {

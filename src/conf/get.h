@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Values of a map that option_check() has completed. A value that is missing or that has been
- * blamed reads as NULL, false or 0: a configuration with mistakes is never used.
+ * Read values of a map that option_check() has completed. A value that is missing or bad reads as
+ * NULL, false or 0: a configuration with mistakes is never used.
  */
 
 #include <stdbool.h>
@@ -25,7 +25,7 @@ int64_t get_number(const struct node *map, const char *key);
 int get_choice(const struct node *map, const char *key);
 
 /*
- * The texts of a list, without those that have been blamed. The array belongs to doc. Leaves *ret
+ * The texts of a list, without the bad ones. The array belongs to doc. Leaves *ret
  * and *ret_n alone if there is no list. 0 or -ENOMEM.
  */
 int get_strings(struct document *doc, const struct node *map, const char *key, const char ***ret,

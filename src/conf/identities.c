@@ -28,36 +28,35 @@ static const struct option_spec identity_options[] = {
           .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",
           .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a "
                       "letter or a digit",
-          .help = "who calls, as logs, metrics and bricks are told" },
+          .help = "name of the caller in logs, in metrics and for bricks" },
         { .name = "token",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "digests of its tokens, as brickctl token new makes them" },
+          .help = "digests of its tokens, from brickctl token new" },
         { .name = "certificate",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "names in its client certificates: a URI, a DNS name, or the common name where "
-                  "there is neither" },
-        { .name = "expires",
-          .type = OPTION_STRING,
-          .help = "a date or a time from which on it may do nothing" },
+          .help = "names in its client certificates: a URI or a DNS name, or the common name if "
+                  "the certificate has neither" },
+        { .name = "expires", .type = OPTION_STRING, .help = "date or time of expiry" },
         { .name = "allow",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED | OPTION_REQUIRED,
           .pattern = "^" BRICK "(/" METHOD ")?$",
-          .expected = "BRICK or BRICK/METHOD, each of the two may be *",
+          .expected = "BRICK or BRICK/METHOD (either may be *)",
           .help = "what it may call" },
         { .name = "rate", .type = OPTION_FLOAT, .help = "requests per second" },
         { .name = "burst",
           .type = OPTION_INT,
           .min = 1,
           .max = 1000000,
-          .help = "requests at once that the rate lets through; default: those of a second" },
+          .help = "requests that may exceed the rate at once; default: the requests of one "
+                  "second" },
         { .name = "concurrency",
           .type = OPTION_INT,
           .min = 1,
           .max = 1000000,
-          .help = "calls at a time" },
+          .help = "concurrent calls" },
         {},
 };
 
@@ -69,13 +68,13 @@ const struct option_spec identities_options[] = {
           .min = 0,
           .max = IDENTITIES_MAX,
           .table = identity_options,
-          .help = "who may call" },
+          .help = "the identities that may call" },
         {},
 };
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* strptime() takes less than two digits and more. */
+/* strptime() is lenient about the number of digits. */
 static bool has_form(const char *text, const char *form)
 {
         for (; *form; form++, text++)
@@ -84,7 +83,7 @@ static bool has_form(const char *text, const char *form)
         return true;
 }
 
-/* "Z", "+01:00", with a fraction of a second before it, which does not count. */
+/* Parses "Z" or "+01:00". Ignores a fraction of a second before it. */
 static int parse_zone(const char *text, int64_t *ret)
 {
         int64_t seconds;
@@ -117,7 +116,7 @@ int identities_parse_time(const char *text, int64_t *ret)
                 return -EINVAL;
         same = tm;
         seconds = timegm(&tm);
-        if (tm.tm_mday != same.tm_mday) /* there is no such day */
+        if (tm.tm_mday != same.tm_mday) /* timegm() has moved a day that does not exist */
                 return -EINVAL;
         *ret = seconds - zone;
         return 0;
@@ -193,11 +192,11 @@ static int read_digests(struct document *doc, const struct node *list, struct id
                         identity->n_digests++;
                         continue;
                 }
-                /* It may be the token itself. */
+                /* The text may be a token: do not quote the line. */
                 diag_hide_line(diag, node->line);
                 diag_add(diag, node,
                          "expected " IDENTITY_DIGEST_PREFIX " and 64 hexadecimal digits, as "
-                         "brickctl token new makes it; the token itself does not belong here");
+                         "brickctl token new prints it; never write the token itself here");
         }
         identity->digests = digests;
         return 0;
@@ -215,13 +214,15 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         identity->burst = (unsigned)get_number(node, "burst");
         identity->concurrency = (unsigned)get_number(node, "concurrency");
         if (identity->burst > 0 && !node_get(node, "rate"))
-                diag_add_key(diag, node_get(node, "burst"), "means nothing without a rate");
+                diag_add_key(diag, node_get(node, "burst"), "has no effect without a rate");
         if (identity->burst == 0)
                 identity->burst = identity->rate < RATE_MAX ? (unsigned)identity->rate : RATE_MAX;
         if (identity->burst == 0)
                 identity->burst = 1;
         if (!node_get(node, "token") && !node_get(node, "certificate") && node->kind == NODE_MAP)
-                diag_add(diag, node, "needs a token or a certificate, else nobody can be it");
+                diag_add(diag, node,
+                         "needs a token or a certificate; otherwise no caller can have this "
+                         "identity");
         r = read_digests(doc, get_node(node, "token"), identity, diag);
         if (r < 0)
                 return r;
@@ -232,7 +233,8 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
 }
 
-/* --- what only one may have ------------------------------------------------------------------- */
+/* --- values that must be unique
+ * ------------------------------------------------------------------- */
 
 struct claim {
         const void *bytes;
@@ -253,14 +255,15 @@ static int compare_claims(const void *left, const void *right)
         return a->node->line < b->node->line ? -1 : a->node->line > b->node->line;
 }
 
-static void blame_twins(struct claim *claims, size_t n, const char *what, struct diag *diag)
+static void report_twins(struct claim *claims, size_t n, const char *what, struct diag *diag)
 {
         qsort(claims, n, sizeof claims[0], compare_claims);
         for (size_t i = 1; i < n; i++)
                 if (claims[i].length == claims[i - 1].length &&
                     memcmp(claims[i].bytes, claims[i - 1].bytes, claims[i].length) == 0)
-                        diag_add(diag, claims[i].node, "another identity has this %s; see line %u",
-                                 what, claims[i - 1].node->line);
+                        diag_add(diag, claims[i].node,
+                                 "the identity on line %u already has this %s",
+                                 claims[i - 1].node->line, what);
 }
 
 static int check_twins(const struct identities *identities, struct diag *diag)
@@ -295,9 +298,9 @@ static int check_twins(const struct identities *identities, struct diag *diag)
                                 node_get(identity->node, "certificate")
                         };
         }
-        blame_twins(names, n_names, "name", diag);
-        blame_twins(tokens, n_tokens, "token", diag);
-        blame_twins(certificates, n_certificates, "certificate", diag);
+        report_twins(names, n_names, "name", diag);
+        report_twins(tokens, n_tokens, "token", diag);
+        report_twins(certificates, n_certificates, "certificate", diag);
         return 0;
 }
 
@@ -379,7 +382,7 @@ int identities_read(const char *path, char **ret_bytes, size_t *ret_length, char
         if (fd < 0 || fstat(fd, &st) < 0)
                 return fail(-errno, path, ret_why);
         if (!S_ISREG(st.st_mode))
-                return asprintf(ret_why, "%s: is not a regular file", path) < 0 ? -ENOMEM : -EINVAL;
+                return asprintf(ret_why, "%s: not a regular file", path) < 0 ? -ENOMEM : -EINVAL;
         r = trust_file(&st, path, real, ret_why);
         if (r < 0)
                 return r;
@@ -399,7 +402,7 @@ void identities_check_bricks(const struct identities *identities, const struct c
 
                         name.text = brick;
                         if (brick && strcmp(brick, "*") != 0 && conf_find_brick(conf, brick) < 0)
-                                conf_blame_name(conf, &name, diag);
+                                conf_unknown_brick(conf, &name, diag);
                 }
         }
 }

@@ -19,18 +19,18 @@ static void read_port_brick(struct conf *conf, const struct node *node, struct c
                 return;
         brick = conf_find_brick(conf, node->text);
         if (brick < 0) {
-                conf_blame_name(conf, node, diag);
+                conf_unknown_brick(conf, node, diag);
                 return;
         }
         for (size_t i = 0; i < port->n_bricks; i++)
                 if (port->bricks[i] == (size_t)brick) {
-                        diag_add(diag, node, "\"%s\" stands here twice", node->text);
+                        diag_add(diag, node, "\"%s\" is listed twice", node->text);
                         return;
                 }
         port->bricks[port->n_bricks++] = (size_t)brick;
 }
 
-/* The list of all bricks, where the file gives none. */
+/* The file does not say which bricks this port serves: it serves all. */
 static int add_all_bricks(struct conf *conf, const struct node *port)
 {
         const struct node place = {
@@ -71,8 +71,9 @@ static int read_tls(struct conf *conf, const struct node *node, struct conf_tls 
         tls->key = get_node(node, "key");
         tls->client_optional = get_choice(node, "client_certificate") > 0;
         if (node_get(node, "client_certificate") && !node_get(node, "client_ca"))
-                diag_add_key(diag, node_get(node, "client_certificate"),
-                             "needs client_ca, by which to know the certificates of clients");
+                diag_add_key(
+                        diag, node_get(node, "client_certificate"),
+                        "needs client_ca, the authorities that issue the certificates of clients");
         r = get_path(conf->document, conf->base, node, "certificate", &tls->certificate);
         if (r < 0)
                 return r;
@@ -95,7 +96,7 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->client_ping_interval = get_number(keepalive, "client_interval");
 }
 
-/* Where there are identities, a port that does not say otherwise asks for them. */
+/* A port authenticates calls by default if the configuration names identities. */
 static int read_authenticate(struct conf *conf, const struct node *map, struct conf_port *port,
                              struct diag *diag)
 {
@@ -110,8 +111,8 @@ static int read_authenticate(struct conf *conf, const struct node *map, struct c
                 port->authenticate = AUTHENTICATE_OFF + get_choice(map, "authenticate");
                 if (port->authenticate != AUTHENTICATE_OFF && !node_get(conf->root, "identities"))
                         diag_add(diag, node_get(map, "authenticate"),
-                                 "needs the top-level key identities, the file that says who may "
-                                 "call");
+                                 "needs the top-level key identities, which names the file of "
+                                 "identities");
         }
         if (map->kind != NODE_MAP || node_get(map, "authenticate"))
                 return 0;
@@ -186,13 +187,13 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
         if (!listen_is_local(port) && !listen_is_guarded(port) && !node_get(port->node, "tls") &&
             get_node(port->node, "allow_insecure"))
                 diag_add(diag, listen,
-                         "other machines can reach %s, and this port is open to all of them in "
-                         "plain text; give it tls or identities, listen on 127.0.0.1, or say "
-                         "allow_insecure: true here",
+                         "other machines can reach %s, which is neither encrypted nor "
+                         "authenticated; set "
+                         "tls or identities, listen on 127.0.0.1, or set allow_insecure: true",
                          port->listen);
         for (size_t i = 0; i < index; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {
-                        diag_add(diag, listen, "the port on line %u listens there already",
+                        diag_add(diag, listen, "the port on line %u already listens there",
                                  node_get(conf->ports[i].node, "listen")->line);
                         return;
                 }
@@ -239,12 +240,12 @@ int port_read_metrics(struct conf *conf, struct diag *diag)
                             get_node(node, "group"), port, diag);
         if (!listen_is_local(port) && !listen_is_guarded(port) && get_node(node, "allow_insecure"))
                 diag_add(diag, listen,
-                         "other machines could read the metrics at %s; listen on 127.0.0.1, or say "
-                         "allow_insecure: true here",
+                         "other machines can read the metrics at %s; listen on 127.0.0.1, or set "
+                         "allow_insecure: true",
                          port->listen);
         for (size_t i = 0; i < conf->n_ports; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port))
-                        diag_add(diag, listen, "the port on line %u listens there already",
+                        diag_add(diag, listen, "the port on line %u already listens there",
                                  node_get(conf->ports[i].node, "listen")->line);
         conf->metrics = port;
         return 0;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The parts of conf.c that read `ports:` and `metrics:`. conf->root has been checked, and the
- * bricks have been read. Mistakes go to diag. 0 or -ENOMEM.
+ * The parts of conf_parse() that read `ports:` and `metrics:`. They need the checked conf->root and
+ * conf->bricks. Mistakes go to diag. 0 or -ENOMEM.
  */
 
 struct conf;
@@ -11,5 +11,5 @@ struct diag;
 
 int port_read_all(struct conf *conf, struct diag *diag);
 
-/* After port_read_all(): no port may listen at the same place. */
+/* Call it after port_read_all(): the metrics must not listen at the address of a port. */
 int port_read_metrics(struct conf *conf, struct diag *diag);

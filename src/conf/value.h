@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Values as text. 0; -EINVAL: not of that form; -ERANGE: too large to be held. */
+/* Parse and format values. 0; -EINVAL: not of that form; -ERANGE: too large for the type. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,5 +18,5 @@ int value_parse_size(const char *s, int64_t *ret);
 /* The index of s in "one|two|three"; -EINVAL. */
 int value_parse_choice(const char *s, const char *choices);
 
-/* A number as an option of this type is best written: "3s", "64KiB", "17". */
+/* Writes a number as an option of this type: "3s", "64KiB", "17". */
 void value_format(enum option_type type, int64_t value, char *buffer, size_t size);

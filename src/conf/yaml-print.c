@@ -8,7 +8,7 @@
 #include "conf/yaml.h"
 #include "util/cleanup.h"
 
-/* Plain text that this parser or another reads as something else than a string. */
+/* True: some YAML parser reads this text, unquoted, as something other than a string. */
 static bool looks_typed(const char *s)
 {
         static const char *const words[] = { "",   "~",    "null", "true",  "false", "yes",
@@ -34,7 +34,7 @@ static bool emit_text(yaml_emitter_t *emitter, const char *text, bool plain)
                yaml_emitter_emit(emitter, &event);
 }
 
-/* Not quoted in the file, and no string in disguise. */
+/* True: write the scalar without quotes, as the number, boolean or null that it is. */
 static bool is_plain(const struct node *node)
 {
         if (!node->plain || !node->spec || node_is_null(node))

@@ -10,17 +10,17 @@
 #include "conf/option.h"
 #include "conf/text.h"
 
-/* Values, counted as if every alias were written out. */
+/* An alias counts as all values of its anchor. */
 #define VALUES_MAX 100000
 #define ANCHORS_MAX 1000
 
-/* A list or a map whose end has not been read yet. */
+/* A list or a map that is still open. */
 struct frame {
         struct node *node;
-        size_t first;   /* its children are the pending ones from here */
-        ssize_t anchor; /* it defines this one; -1: none */
+        size_t first;   /* its children start here in loader.pending */
+        ssize_t anchor; /* the anchor that it defines; -1: none */
 
-        /* of the next child of a map; NULL: the key comes next */
+        /* the key of the next value of a map; NULL: a key comes next */
         const char *key;
         unsigned key_line;
         unsigned key_column;
@@ -28,7 +28,7 @@ struct frame {
 
 struct anchor {
         const char *name;
-        const struct node *node; /* NULL: not read to its end yet */
+        const struct node *node; /* NULL: still open */
 };
 
 struct loader {
@@ -37,7 +37,7 @@ struct loader {
         struct diag *diag;
         const char *bytes;
         size_t length;
-        bool expand; /* variables */
+        bool expand; /* replace variables */
 
         struct frame frames[DOCUMENT_DEPTH_MAX];
         size_t depth;
@@ -69,7 +69,7 @@ static void event_done(yaml_event_t *event)
         yaml_event_delete(event);
 }
 
-/* The byte that mark points to; '\0': the end of the file. libyaml counts characters. */
+/* The byte at a mark, whose index counts characters; "" at the end of the file. */
 static const char *at_mark(const struct loader *loader, const yaml_mark_t *mark)
 {
         const char *s = loader->bytes, *end = s + loader->length;
@@ -81,7 +81,7 @@ static const char *at_mark(const struct loader *loader, const yaml_mark_t *mark)
         return s < end ? s : "";
 }
 
-/* libyaml's own words, where better ones are known. */
+/* The message for libyaml's error: a clearer one if there is one. */
 static const char *explain(const struct loader *loader)
 {
         static const struct {
@@ -94,9 +94,9 @@ static const char *explain(const struct loader *loader)
                   "expected \"- \" or the end of the list: is this line indented like the "
                   "others?" },
                 { "mapping values are not allowed in this context",
-                  "\": \" cannot stand here: quote the value, or mend the indentation" },
+                  "\": \" is not allowed here: quote the value, or correct the indentation" },
                 { "block sequence entries are not allowed in this context",
-                  "\"- \" cannot stand here: a list begins on a line of its own" },
+                  "\"- \" is not allowed here: start a list on a line of its own" },
                 { "could not find expected ':'", "expected \": \" after the key" },
                 { "found unexpected end of stream", "the file ends inside a quoted text" },
                 { "did not find expected ',' or '}'", "expected \",\" or \"}\"" },
@@ -106,18 +106,18 @@ static const char *explain(const struct loader *loader)
         const char *s = at_mark(loader, &loader->parser.problem_mark);
 
         if (loader->expand && s[0] == '{' && s > loader->bytes && s[-1] == '$')
-                return "inside { } and [ ], quote what has a ${...} in it";
+                return "inside { } and [ ], quote a value that contains ${...}";
         if (strcmp(problem, "found character that cannot start any token") == 0)
-                return s[0] == '\t' ? "a tab cannot indent: use spaces"
-                                    : "a value cannot begin with this character: quote it";
+                return s[0] == '\t' ? "indent with spaces, not with tabs"
+                                    : "a value must not start with this character; quote the value";
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (strcmp(problem, table[i].problem) == 0)
                         return table[i].words;
         return problem;
 }
 
-/* Blames the place of a mark. */
-#define blame(loader, mark, ...)                                                              \
+/* Adds a mistake at a mark. */
+#define report(loader, mark, ...)                                                             \
         diag_add_at((loader)->diag, (unsigned)(mark)->line + 1, (unsigned)(mark)->column + 1, \
                     __VA_ARGS__)
 
@@ -128,10 +128,10 @@ static int syntax_error(struct loader *loader)
         if (parser->error == YAML_MEMORY_ERROR)
                 return -ENOMEM;
         if (parser->context && parser->context_mark.line != parser->problem_mark.line)
-                blame(loader, &parser->problem_mark, "%s (%s from line %zu)", explain(loader),
-                      parser->context, parser->context_mark.line + 1);
+                report(loader, &parser->problem_mark, "%s (%s from line %zu)", explain(loader),
+                       parser->context, parser->context_mark.line + 1);
         else
-                blame(loader, &parser->problem_mark, "%s", explain(loader));
+                report(loader, &parser->problem_mark, "%s", explain(loader));
         return -EINVAL;
 }
 
@@ -151,8 +151,8 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
 {
         if (loader->n_values++ < VALUES_MAX)
                 return 0;
-        blame(loader, &event->start_mark, "more than %d values, each use of an alias counted",
-              VALUES_MAX);
+        report(loader, &event->start_mark,
+               "more than %d values; every alias counts as all values of its anchor", VALUES_MAX);
         return -EINVAL;
 }
 
@@ -173,7 +173,7 @@ static int push_pending(struct loader *loader, const struct node *node)
         return 0;
 }
 
-/* Gives a finished or a just begun value its place in the tree. */
+/* Adds a value to the open list or map. A list or a map is added when it begins. */
 static int attach(struct loader *loader, struct node *node)
 {
         struct frame *frame = top(loader);
@@ -193,7 +193,7 @@ static int attach(struct loader *loader, struct node *node)
         frame->key = NULL;
         if (strcmp(node->key, "<<") == 0) {
                 diag_add_key(loader->diag, node,
-                             "merge keys are not supported: write the keys out, or use an alias "
+                             "merge keys are not supported; write the keys out, or use an alias "
                              "for the whole map");
                 return 0;
         }
@@ -217,8 +217,8 @@ static int new_node(struct loader *loader, const yaml_event_t *event, enum node_
 static void check_tag(struct loader *loader, const yaml_event_t *event, const yaml_char_t *tag)
 {
         if (tag)
-                blame(loader, &event->start_mark, "tags such as %s are not supported",
-                      (const char *)tag);
+                report(loader, &event->start_mark, "tags such as %s are not supported",
+                       (const char *)tag);
 }
 
 static int define_anchor(struct loader *loader, const yaml_event_t *event, const yaml_char_t *name,
@@ -229,7 +229,7 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
         if (!name)
                 return 0;
         if (loader->n_anchors == ANCHORS_MAX) {
-                blame(loader, &event->start_mark, "more than %d anchors", ANCHORS_MAX);
+                report(loader, &event->start_mark, "more than %d anchors", ANCHORS_MAX);
                 return -EINVAL;
         }
         anchor = &loader->anchors[loader->n_anchors];
@@ -249,8 +249,8 @@ static int on_key(struct loader *loader, const yaml_event_t *event)
 
         check_tag(loader, event, event->data.scalar.tag);
         if (event->data.scalar.anchor || memchr(text, '\0', length)) {
-                blame(loader, &event->start_mark,
-                      "a key has neither an anchor nor a NUL character");
+                report(loader, &event->start_mark,
+                       "a key must not have an anchor or a NUL character");
                 return -EINVAL;
         }
         frame->key = document_strndup(loader->doc, text, length);
@@ -284,7 +284,7 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
         if (r < 0)
                 return r;
         if (strlen(node->text) != length) {
-                diag_add(loader->diag, node, "holds a NUL character");
+                diag_add(loader->diag, node, "contains a NUL character");
                 node->bad = true;
                 return 0;
         }
@@ -298,12 +298,12 @@ static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_
         int r;
 
         if (wants_key(loader)) {
-                blame(loader, &event->start_mark, "a key must be a word, not a list or a map");
+                report(loader, &event->start_mark, "a key must be a scalar, not a list or a map");
                 return -EINVAL;
         }
         if (loader->depth == DOCUMENT_DEPTH_MAX) {
-                blame(loader, &event->start_mark, "nested deeper than %d levels",
-                      DOCUMENT_DEPTH_MAX);
+                report(loader, &event->start_mark, "nested deeper than %d levels",
+                       DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         check_tag(loader, event, tag);
@@ -377,7 +377,8 @@ static int on_end(struct loader *loader)
         return node->kind == NODE_MAP ? check_duplicates(loader, node) : 0;
 }
 
-/* A copy of all of a subtree for one more place: each has a path of its own. */
+/* A deep copy of an anchor's value for one alias: each node needs a parent and a path of its own.
+ */
 static int copy_tree(struct loader *loader, const yaml_event_t *event, const struct node *node,
                      const struct node *parent, size_t depth, struct node **ret)
 {
@@ -385,8 +386,8 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
         int r;
 
         if (depth > DOCUMENT_DEPTH_MAX) {
-                blame(loader, &event->start_mark, "nested deeper than %d levels",
-                      DOCUMENT_DEPTH_MAX);
+                report(loader, &event->start_mark, "nested deeper than %d levels",
+                       DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         r = count_value(loader, event);
@@ -428,17 +429,17 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
         int r;
 
         if (wants_key(loader)) {
-                blame(loader, &event->start_mark, "a key cannot be an alias");
+                report(loader, &event->start_mark, "a key cannot be an alias");
                 return -EINVAL;
         }
         if (!anchor || !anchor->node) {
                 r = new_node(loader, event, NODE_SCALAR, &node);
                 if (r < 0)
                         return r;
-                blame(loader, &event->start_mark,
-                      anchor ? "*%s stands inside its own anchor"
-                             : "no anchor &%s comes before this alias",
-                      name);
+                report(loader, &event->start_mark,
+                       anchor ? "*%s is inside the value of its own anchor"
+                              : "there is no anchor &%s before this alias",
+                       name);
                 node->text = "";
                 node->bad = true;
                 return attach(loader, node);
@@ -452,15 +453,15 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
         return attach(loader, node);
 }
 
-/* 1: the stream has ended. */
+/* 0; 1: end of the stream; a negative errno. */
 static int on_event(struct loader *loader, const yaml_event_t *event)
 {
         switch (event->type) {
         case YAML_DOCUMENT_START_EVENT:
                 if (!loader->root)
                         return 0;
-                blame(loader, &event->start_mark,
-                      "a second document begins: there can be only one");
+                report(loader, &event->start_mark,
+                       "a second document starts here; only one is allowed");
                 return -EINVAL;
         case YAML_SCALAR_EVENT:
                 return on_scalar(loader, event);

@@ -357,7 +357,7 @@ def a_mistake_is_located_and_nothing_starts():
     os.chmod(port.key, 0o644)
     text = refused(d)
     assert re.search(r"brickd\.yaml:3:\d+: ports\[0\]\.tls\.key\.file: /.*/tls\.key: every user of this machine can "
-                     r"read it; chmod o-rw", text), text
+                     r"read it; run chmod o-rw", text), text
     os.rename(port.key, port.path("real.key"))
     os.symlink("real.key", port.key)
     assert "every user of this machine can read it" in refused(d), "through a link"

@@ -104,17 +104,17 @@ static void test_mistakes(void)
         } cases[] = {
                 { "{ certificate: a, allow: [] }", "1:15: identities[0].name: required" },
                 { "{ name: a, certificate: a }", "1:15: identities[0].allow: required" },
-                { "{ name: a, allow: [] }",
-                  "1:15: identities[0]: needs a token or a certificate, else nobody can be it" },
+                { "{ name: a, allow: [] }", "1:15: identities[0]: needs a token or a certificate; "
+                                            "otherwise no caller can have this identity" },
                 { "{ name: a b, certificate: a, allow: [] }",
                   "1:23: identities[0].name: expected a name of up to 63 characters from A-Z a-z "
                   "0-9 . _ @ - that begins with a letter or a digit, got \"a b\"" },
                 { "{ name: a, certificate: a, allow: Not/This }",
-                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
-                  "may be *, got \"Not/This\"" },
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD (either may be *), "
+                  "got \"Not/This\"" },
                 { "{ name: a, certificate: a, allow: x/y/z }",
-                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
-                  "may be *, got \"x/y/z\"" },
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD (either may be *), "
+                  "got \"x/y/z\"" },
                 { "{ name: a, certificate: a, allow: [], expires: soon }",
                   "1:62: identities[0].expires: expected a date or a time, such as 2027-01-31 or "
                   "2027-01-31T18:00:00Z, got \"soon\"" },
@@ -123,7 +123,7 @@ static void test_mistakes(void)
                 { "{ name: a, certificate: a, allow: [], rate: .nan }",
                   "1:59: identities[0].rate: expected a number, got \".nan\"" },
                 { "{ name: a, certificate: a, allow: [], burst: 5 }",
-                  "1:53: identities[0].burst: means nothing without a rate" },
+                  "1:53: identities[0].burst: has no effect without a rate" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
         };
@@ -144,10 +144,10 @@ static void test_twins(void)
                "  - { name: b, token: " OTHER ", allow: [] }\n"
                "  - { name: a, token: " DIGEST ", certificate: y, allow: [] }\n"
                "  - { name: d, certificate: [z, x], allow: [] }\n",
-               "f:4:13: identities[2].name: another identity has this name; see line 2\n"
-               "f:4:23: identities[2].token: another identity has this token; see line 2\n"
-               "f:5:29: identities[3].certificate: another identity has this certificate; see "
-               "line 2\n");
+               "f:4:13: identities[2].name: the identity on line 2 already has this name\n"
+               "f:4:23: identities[2].token: the identity on line 2 already has this token\n"
+               "f:5:29: identities[3].certificate: the identity on line 2 already has this "
+               "certificate\n");
 }
 
 /* A token where its digest should be is not shown, on whatever occasion. */
@@ -229,7 +229,7 @@ static void test_file(const char *sample)
         free(why);
         assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -EINVAL);
-        assert(strstr(why, "is not a regular file"));
+        assert(strstr(why, "not a regular file"));
         free(why);
         assert(unlink(path) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -ENOENT);
