@@ -208,8 +208,7 @@ static void refuse_access(const struct node *node, const struct conf_port *port,
         if (port->kind == LISTEN_SYSTEMD)
                 diag_add(diag, node,
                          "systemd creates this socket; use SocketMode=, SocketUser= and "
-                         "SocketGroup= of "
-                         "its unit");
+                         "SocketGroup= of its unit");
         else
                 diag_add(diag, node, "only a unix socket with a path has a mode, owner and group");
 }

@@ -188,8 +188,8 @@ static void check_port(const struct conf *conf, size_t index, struct diag *diag)
             get_node(port->node, "allow_insecure"))
                 diag_add(diag, listen,
                          "other machines can reach %s, which is neither encrypted nor "
-                         "authenticated; set "
-                         "tls or identities, listen on 127.0.0.1, or set allow_insecure: true",
+                         "authenticated; set tls or identities, listen on 127.0.0.1, or set "
+                         "allow_insecure: true",
                          port->listen);
         for (size_t i = 0; i < index; i++)
                 if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {
