@@ -15,7 +15,7 @@ typedef Grpc__Health__V1__HealthCheckResponse Response;
 
 #define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 
-/* What a health check calls the target: a brick by its name, a service by its full one. */
+/* The name in a health check: that of a brick, or the full name of a service. */
 static const char *name_of(const struct target *target)
 {
         if (target->brick)
@@ -58,7 +58,7 @@ static int check(const struct ctl *ctl, const struct target *target, struct rpc 
         if (r > 0 && status == 0)
                 return print_answer(ctl, request.service, (const Response *)reply);
         if (r < 0 || status == 0)
-                return ctl_error(CTL_UNREACHABLE, "The reply is not a HealthCheckResponse");
+                return ctl_error(CTL_UNREACHABLE, "The reply is not a valid HealthCheckResponse");
         output_status(stderr, status, text);
         return CTL_UNREACHABLE;
 }

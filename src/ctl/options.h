@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The command line: tables of commands and options, from which parsing and help are made. */
+/* The command line. Parsing, help and completion all work from the tables of commands and options.
+ */
 
 #include <stdio.h>
 
@@ -50,7 +51,7 @@ struct command {
         const char *arguments; /* as the usage line shows them; the completion reads them, too */
         const char *help;
         int (*run)(struct ctl *ctl);
-        unsigned options; /* OPTION_BIT_*; 0: every argument goes to another program, unread */
+        unsigned options; /* OPTION_BIT_*; 0: passes all arguments to another program unread */
         size_t min;       /* of arguments */
         size_t max;
 };
@@ -65,14 +66,14 @@ struct option_row {
         const char *help;
 };
 
-/* Every option has an index below the number of options. NULL: the index is past the last one. */
+/* The option at an index, from 0. NULL: there are no more. */
 const struct option_row *options_row(size_t index);
 
 void options_print_usage(FILE *f);
 void options_print_command(FILE *f, const struct command *command);
 
 /*
- * Reads the options up to the command, and what follows it. -1: *ret_command is to be run; else the
- * exit status, and all is said.
+ * Parses the command line. -1: run *ret_command; otherwise the exit status, after an error message
+ * or help.
  */
 int options_parse(struct ctl *ctl, int argc, char **argv, const struct command **ret_command);

@@ -114,7 +114,7 @@ static bool is_branch(const json_t *json)
         return json_object_size(json) > 0 || json_array_size(json) > 0;
 }
 
-/* Text of several lines starts on a line of its own. */
+/* Prints a text of several lines as an indented block below its key. */
 static void print_block(FILE *f, const char *text, unsigned depth)
 {
         size_t length;
@@ -180,7 +180,7 @@ static void print_tree_list(FILE *f, const json_t *json, unsigned depth, bool in
         }
 }
 
-/* indented: the cursor already stands where the first line of a branch begins. */
+/* indented: the first line of a branch already has its indentation. */
 static void print_tree(FILE *f, const json_t *json, unsigned depth, bool indented)
 {
         if (!is_branch(json))
@@ -203,7 +203,7 @@ void output_text(FILE *f, const char *text)
                 return;
         }
         for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-                /* C1 controls, U+0080 to U+009F, are two bytes in UTF-8. */
+                /* A C1 control character, U+0080 to U+009F, has two bytes in UTF-8. */
                 bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
 
                 if (c1)
@@ -222,7 +222,7 @@ void output_status(FILE *f, int status, const char *text)
         fputc('\n', f);
 }
 
-/* Code points: names may be in any script. */
+/* Counts code points, because a name may use any script. */
 static size_t text_width(const char *text)
 {
         size_t width = 0;

@@ -15,9 +15,9 @@
 enum { PAIR_BAD = 1 };
 
 struct screen {
-        json_t *before; /* the look before the last; NULL: there is none */
+        json_t *before; /* the sample before the last; NULL: none */
         json_t *now;
-        int error; /* of the last look */
+        int error; /* of the last sample */
         enum top_sort sort;
         bool quit;
 };
@@ -32,9 +32,10 @@ static const struct {
         { 'i', TOP_BY_FLIGHT, "in flight" }, { 'u', TOP_BY_QUEUE, "queued" },
 };
 
-/* --- drawing: what does not fit is cut -------------------------------------------------------- */
+/* --- drawing, cut to the size of the screen
+ * -------------------------------------------------------- */
 
-/* What comes from elsewhere must not move the cursor. */
+/* Replaces control characters: text from a peer must not move the cursor. */
 static void put_line(int y, attr_t attributes, const char *text)
 {
         if (y >= LINES)
@@ -117,7 +118,7 @@ static void press(struct screen *s, int key)
                         s->sort = sorts[i].sort;
 }
 
-/* Keys and new sizes of the terminal show at once. */
+/* Handles keys and changes of the terminal's size until `end`. */
 static void wait_until(struct screen *s, uint64_t end)
 {
         uint64_t now;
@@ -152,7 +153,7 @@ int top_screen(int (*look)(void *user, json_t **ret), void *user, int64_t interv
         SCREEN *terminal = newterm(NULL, stdout, stdin);
 
         if (!terminal)
-                return ctl_error(CTL_FAILED, "This terminal is not known: $TERM is '%s'",
+                return ctl_error(CTL_FAILED, "Unknown terminal: $TERM is '%s'",
                                  getenv("TERM") ?: "");
         (void)cbreak();
         (void)noecho();

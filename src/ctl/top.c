@@ -38,7 +38,7 @@ static const json_t *find_brick(const json_t *stats, const char *name, const cha
         return NULL;
 }
 
-/* A counter that is smaller than before has begun anew. */
+/* A counter that is smaller than before has been reset. */
 static double increase(json_int_t before, json_int_t now)
 {
         return (double)(now >= before ? now - before : now);
@@ -59,7 +59,7 @@ static double bound(const json_t *stats, size_t i)
                (double)NSEC_PER_SEC;
 }
 
-/* As Prometheus does it: calls are spread evenly over their bucket. */
+/* Interpolates within a bucket, as Prometheus does. */
 static double quantile(const json_t *stats, const json_t *before, const json_t *now, double count,
                        double q)
 {
@@ -74,7 +74,7 @@ static double quantile(const json_t *stats, const json_t *before, const json_t *
                 }
                 seen += in;
         }
-        return bound(stats, n - 1); /* or more */
+        return bound(stats, n - 1); /* in the last bucket, which has no bound */
 }
 
 static void measure(struct top_row *row, const json_t *stats, const json_t *before,
@@ -274,7 +274,7 @@ static int print_looks(const struct ctl *ctl, struct target *target)
                 json_decref(before);
                 before = now;
                 if (fflush(stdout) != 0)
-                        return CTL_OK; /* who has read has had enough; main() says what is wrong */
+                        return CTL_OK; /* the reader has gone; main() reports the error */
         }
         return r < 0 ? control_no_answer(target->control, r) : CTL_OK;
 }
@@ -287,7 +287,7 @@ static int top(const struct ctl *ctl, const struct file *file)
 
         if (ctl->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
                 return print_looks(ctl, &target);
-        r = look(&target, &stats); /* who may not ask learns it here */
+        r = look(&target, &stats); /* report a missing permission before the screen opens */
         if (r < 0)
                 return control_no_answer(target.control, r);
         json_decref(stats);

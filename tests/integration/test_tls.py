@@ -484,7 +484,7 @@ def brickctl_knows_a_port_of_the_configuration():
         os.unlink(port.certificate)
         done = d.ctl("health", check=False)
         eq(done.returncode, 78)
-        assert "tls.pem: No such file or directory; say --tls-ca" in done.stderr, done.stderr
+        assert "tls.pem: No such file or directory; use --tls-ca" in done.stderr, done.stderr
 
 
 @test
@@ -499,8 +499,8 @@ def brickctl_calls_with_a_certificate():
         eq(d.ctl("health", *address, "--tls-name", "elsewhere", *pair, check=False).returncode, 2)
         eq(d.ctl("health", "-a", d.address, "--tls", *pair, check=False).returncode, 2, "an unknown authority")
         eq(d.ctl("health", "-a", d.address, check=False).returncode, 2, "plain text")
-        for wrong, words in ([], "is for clients with a certificate; say --tls-cert and --tls-key"), \
-                            (pair[:2], "--tls-cert and --tls-key go together"), \
+        for wrong, words in ([], "requires a client certificate; use --tls-cert and --tls-key"), \
+                            (pair[:2], "--tls-cert and --tls-key must be used together"), \
                             (["--tls-cert", "/none", "--tls-key", CLIENT[1]], "--tls-cert: /none: No such file"), \
                             (pair + ["--tls-ca", "/none"], "--tls-ca: /none: No such file or directory"):
             done = d.ctl("health", *wrong, check=False)
