@@ -21,7 +21,7 @@ void out_signed(struct out *out, int64_t number)
         out_number(out, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
-/* How many bytes from here on stand for themselves: ASCII without '"', '\\' and controls. */
+/* The length of the prefix that needs no escape: printable ASCII but '"' and '\\'. */
 static size_t plain_prefix(const char *s, size_t n)
 {
         size_t i = 0;
@@ -31,7 +31,7 @@ static size_t plain_prefix(const char *s, size_t n)
         return i;
 }
 
-/* C1 controls as well: some terminals obey them. */
+/* Also for C1 control characters, which some terminals interpret. */
 static void put_control(struct out *out, uint32_t c)
 {
         static const char digits[] = "0123456789abcdef";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Text put together in memory that is there, where printf() would cost too much. What there is no
- * room for is left out as a whole. */
+/* Builds text in a buffer of the caller, where printf() would be too slow. A piece that does not
+ * fit is left out as a whole. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +30,6 @@ static inline void out_string(struct out *out, const char *s)
 void out_number(struct out *out, uint64_t number);
 void out_signed(struct out *out, int64_t number);
 
-/* A JSON string with its quotes. What is not UTF-8 becomes U+FFFD, which takes most of all: six
- * bytes for one. */
+/* Writes a JSON string with its quotes: at most six bytes for each byte of s. A byte that is not
+ * UTF-8 becomes U+FFFD. */
 void out_json(struct out *out, const char *s, size_t n);

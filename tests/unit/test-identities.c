@@ -225,7 +225,7 @@ static void test_file(const char *sample)
         free(bytes);
         assert(fchmod(fd, 0664) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -EPERM);
-        assert(strstr(why, "may be written by others than its owner"));
+        assert(strstr(why, "is writable by users other than its owner"));
         free(why);
         assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -EINVAL);
