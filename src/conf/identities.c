@@ -50,8 +50,7 @@ static const struct option_spec identity_options[] = {
           .type = OPTION_INT,
           .min = 1,
           .max = 1000000,
-          .help = "requests that may exceed the rate at once; default: the requests of one "
-                  "second" },
+          .help = "requests that may come at once; default: the requests of one second" },
         { .name = "concurrency",
           .type = OPTION_INT,
           .min = 1,

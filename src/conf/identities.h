@@ -35,7 +35,7 @@ struct identity {
         const char **allow; /* "BRICK" or "BRICK/METHOD"; either may be "*" */
         size_t n_allow;
         double rate;          /* requests per second; 0: no limit */
-        unsigned burst;       /* requests that may exceed the rate at once */
+        unsigned burst;       /* requests that may come at once */
         unsigned concurrency; /* concurrent calls; 0: no limit */
 };
 
