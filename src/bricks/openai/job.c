@@ -11,25 +11,26 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* How long a finished call waits for the rest of its transfer, to reuse the connection. */
+/* The time for which a finished call waits for the end of its transfer, so that the connection can
+ * be reused. */
 #define LINGER (1000 * UINT64_C(1000))
 
-/* How late timers may be, in microseconds: many then fire at once. */
+/* The accuracy of timers in microseconds, so that several can fire together. */
 #define TIMER_ACCURACY 5000
 
-/* What the kernel may keep of an answer whose client is slow; by itself it would grow to megabytes.
+/* The kernel's buffer for an answer whose client is slow. The default would grow to megabytes.
  */
 #define RECEIVE_BUFFER (64 * 1024)
 
-/* Longer values of headers are not passed on. */
+/* Longer header values are not forwarded. */
 #define HEADER_MAX 512
 
-/* gRPC's */
+/* of gRPC */
 #define STATUS_CANCELLED 1
 
-/* --- making one ---------------------------------------------------------------------- */
+/* --- creation ---------------------------------------------------------------------- */
 
-/* What a peer chose goes into a header only if it cannot end it. */
+/* Adds a header with a value from a peer, unless the value could end the header. */
 static int add_header(struct job *job, const char *name, const char *value, size_t n)
 {
         struct curl_slist *longer;
@@ -144,7 +145,7 @@ static uint64_t state_limit(const struct job *job)
                 return config->connect_timeout;
         case JOB_WAITING:
                 return job->stream ? config->first_token_timeout : UINT64_MAX;
-        case JOB_STREAMING: /* while the client is slow, the API may be silent */
+        case JOB_STREAMING: /* a slow client stops the API: no limit */
                 return job->blocked ? UINT64_MAX : config->idle_timeout;
         case JOB_BACKOFF:
                 return job->delay;
@@ -200,8 +201,8 @@ static void queue(struct job *job)
 
 /* --- failures ------------------------------------------------------------------------ */
 
-/* Exponential, of which the upper half is left to chance: callers that failed together come back
- * apart. */
+/* Exponential, with a random upper half, so that callers that failed together do not retry
+ * together. */
 static uint64_t backoff(const struct job *job)
 {
         const struct config *config = engine_config(job->engine);
@@ -217,7 +218,7 @@ static uint64_t backoff(const struct job *job)
         return delay / 2 + chance % (delay / 2 + 1);
 }
 
-/* The API may say when it wants to be asked again. */
+/* The delay that the API asks for. */
 static uint64_t retry_after(const struct job *job)
 {
         curl_off_t seconds = 0;
@@ -229,7 +230,7 @@ static uint64_t retry_after(const struct job *job)
         return seconds > 86400 ? UINT64_MAX : (uint64_t)seconds * 1000000;
 }
 
-/* False if it is not worth it, or there is no time left for it. */
+/* Schedules another attempt. False: a retry is useless, or there is no time left. */
 static bool try_again(struct job *job)
 {
         uint64_t deadline = brick_host->call_deadline(job->call) / 1000;
@@ -241,14 +242,14 @@ static bool try_again(struct job *job)
             (deadline < job->expires ? deadline : job->expires))
                 return false;
         brick_logf(brick_host, engine_config(job->engine)->ctx, BRICK_LOG_DEBUG,
-                   "Attempt %u has failed with error %" PRId32 "; the next one follows in %" PRIu64
+                   "Attempt %u failed with error %" PRId32 "; the next one starts in %" PRIu64
                    " ms",
                    job->attempts, job->failure.code, job->delay / 1000);
         enter(job, JOB_BACKOFF);
         return true;
 }
 
-/* An API that repeats the key it was given must not give it to the client. */
+/* Masks the key in a text: an API may repeat it in an error message. */
 static void hide_key(char *text, const char *key)
 {
         size_t n = key ? strlen(key) : 0;
@@ -258,7 +259,7 @@ static void hide_key(char *text, const char *key)
                 memset(p, '*', n);
 }
 
-/* Ends the attempt, for the reason given as an errno; -EBADMSG: as job->failure says. */
+/* Ends the attempt with an errno; -EBADMSG: with job->failure. */
 static void fail(struct job *job, int error)
 {
         struct chat_failure *failure = &job->failure;
@@ -271,7 +272,7 @@ static void fail(struct job *job, int error)
         }
         if (error == -EMSGSIZE)
                 chat_fail(failure, CHAT_E_RESOURCE_EXHAUSTED, false,
-                          "the model's answer is larger than this server may send");
+                          "the model's answer is larger than the reply limit of this server");
         else if (error != -EBADMSG)
                 chat_fail(failure, BRICK_E_INTERNAL, false, "%s", strerror(-error));
         else if (job->state != JOB_STREAMING && try_again(job))
@@ -288,7 +289,7 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
 {
         const char *reason = job->curl_error[0] ? job->curl_error : curl_easy_strerror(result);
         struct chat_failure *failure = &job->failure;
-        const char *what = "the connection to the API broke";
+        const char *what = "the connection to the API was lost";
         int32_t code = CHAT_E_CONNECTION;
         bool retry = true;
 
@@ -298,7 +299,7 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
                 code = CHAT_E_DNS;
-                what = "the API's name cannot be resolved";
+                what = "the host name of the API cannot be resolved";
                 break;
         case CURLE_COULDNT_CONNECT:
                 code = CHAT_E_SERVICE_UNAVAILABLE;
@@ -309,11 +310,11 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
         case CURLE_SSL_ISSUER_ERROR:
                 retry = false;
                 code = CHAT_E_TLS;
-                what = "the API's certificate is not trusted";
+                what = "the certificate of the API is not trusted";
                 break;
         case CURLE_SSL_CONNECT_ERROR:
                 code = CHAT_E_TLS;
-                what = "no TLS connection to the API";
+                what = "the TLS connection to the API failed";
                 break;
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
@@ -339,11 +340,11 @@ static void time_out(struct job *job)
                           config->timeout / 1000);
         else if (job->state == JOB_WAITING)
                 chat_fail(failure, CHAT_E_MODEL_TIMEOUT, false,
-                          "the model did not begin its answer within %" PRIu64 " ms",
+                          "the model did not start its answer within %" PRIu64 " ms",
                           config->first_token_timeout / 1000);
         else if (job->state == JOB_STREAMING)
                 chat_fail(failure, CHAT_E_MODEL_TIMEOUT, false,
-                          "the model fell silent in its answer for %" PRIu64 " ms",
+                          "the model sent nothing for %" PRIu64 " ms in its answer",
                           config->idle_timeout / 1000);
         else
                 chat_fail(failure, CHAT_E_SERVICE_TIMEOUT, true,
@@ -356,7 +357,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 {
         struct job *job = user;
 
-        /* Bytes that came in the meantime have put it off. */
+        /* Bytes that have arrived since may have moved the deadline. */
         if (engine_now(job->engine) < due(job))
                 set_timer(job);
         else if (job->state == JOB_LINGERING)
@@ -368,7 +369,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
-/* --- towards the client -------------------------------------------------------------- */
+/* --- to the client -------------------------------------------------------------- */
 
 static int send_reply(struct job *job, const char *text, bool is_final)
 {
@@ -382,7 +383,7 @@ static int send_reply(struct job *job, const char *text, bool is_final)
         return r;
 }
 
-/* -EAGAIN: the text is kept, and no more may come until job_resume(). */
+/* Sends text to the client. -EAGAIN: it is kept, and no more may be sent until job_resume(). */
 static int say(struct job *job, const char *text)
 {
         int r;
@@ -440,7 +441,7 @@ static int send_last(struct job *job, const char *text)
         return 0;
 }
 
-/* The answer is complete: the last message, unless the client still has to take another one. */
+/* At the end of the answer: sends the last message, unless another still waits for the client. */
 static int conclude(struct job *job)
 {
         int r;
@@ -464,7 +465,7 @@ static long http_status(const struct job *job)
         return status;
 }
 
-/* Some servers answer a request for a stream with a whole answer, and errors come whole as well. */
+/* Errors are not streams, and some servers send a whole answer although a stream was requested. */
 static bool is_event_stream(const struct job *job)
 {
         char *type = NULL;
@@ -538,7 +539,7 @@ static size_t on_bytes(char *bytes, size_t unit, size_t n, void *user)
         struct job *job = user;
         struct incoming *in = &job->in;
 
-        if (in->verdict < 0) /* libcurl may come again after an error */
+        if (in->verdict < 0) /* libcurl may call again after an error */
                 return 0;
         if (!job->call || job->ended)
                 return n;
@@ -558,7 +559,7 @@ static int on_connected(void *user, char *ip, char *local_ip, int port, int loca
         return CURL_PREREQFUNC_OK;
 }
 
-/* A body that ends with its connection may have been cut anywhere. */
+/* False: the body ends with the connection and may be incomplete. */
 static bool knows_its_end(const struct job *job)
 {
         struct curl_header *header;
@@ -577,7 +578,7 @@ static int empty(struct job *job)
         return -EBADMSG;
 }
 
-/* The stream has ended, with or without [DONE]. */
+/* Handles the end of a stream, with or without [DONE]. */
 static int finish_stream(struct job *job)
 {
         int r;
@@ -619,8 +620,8 @@ static int refuse_redirect(struct job *job)
 
         (void)curl_easy_getinfo(job->easy, CURLINFO_REDIRECT_URL, &url);
         chat_fail(&job->failure, CHAT_E_API, false,
-                  "the API redirects with HTTP %ld to %s, which is not followed: base_url should "
-                  "name the right place",
+                  "the API redirects with HTTP %ld to %s, which is not followed; correct "
+                  "base_url",
                   http_status(job), url ? url : "nowhere");
         return -EBADMSG;
 }
@@ -671,7 +672,7 @@ static bool set_options(struct job *job, CURL *easy)
         const struct config *config = engine_config(job->engine);
         bool ok = true;
 
-        /* All it can fail for is want of memory, or a libcurl that lacks what we need. */
+        /* Fails only if out of memory, or if libcurl lacks a feature. */
 #define SET(option, value) ok = curl_easy_setopt(easy, option, value) == CURLE_OK && ok
         SET(CURLOPT_PRIVATE, job);
         SET(CURLOPT_ERRORBUFFER, job->curl_error);
@@ -688,12 +689,12 @@ static bool set_options(struct job *job, CURL *easy)
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_TCP_KEEPALIVE, 1L);
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        /* One connection per answer: the kernel then holds back an API whose client is slow. With
-         * HTTP/2 libcurl would have to keep up to 32 MiB of each paused answer itself. */
+        /* One connection per answer, so that the kernel's flow control stops an API whose client is
+         * slow. With HTTP/2, libcurl would buffer up to 32 MiB of each paused answer. */
         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-        /* Or closing a transfer waits for a name lookup that hangs, and all others with it. */
+        /* Without it, closing a transfer waits for its name lookup, and blocks all others. */
         SET(CURLOPT_QUICK_EXIT, 1L);
-        /* The state's own timer is the shorter one. */
+        /* The timer of the state is shorter and applies first. */
         SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(config->connect_timeout / 1000 + 1000));
         if (config->proxy) {
                 SET(CURLOPT_PROXY, config->proxy);
