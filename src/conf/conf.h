@@ -74,8 +74,8 @@ struct conf_port {
         int64_t max_metadata;
         int64_t max_streams; /* per connection */
         unsigned max_resets; /* calls cancelled on one connection within a second */
-        int64_t max_watches; /* concurrent health watches */
-        int64_t window;      /* bytes of replies queued for one slow client */
+        int64_t max_watches; /* of health, open at a time */
+        int64_t window;      /* bytes of replies that wait for one slow client */
 };
 
 struct conf_limits {
@@ -127,10 +127,10 @@ struct conf {
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
 
-        int64_t drain_grace;     /* ns for running calls to end when brickd stops */
-        int64_t drain_lame_duck; /* ns between health NOT_SERVING and the end of accepting calls */
-        int64_t drain_retire;    /* ns that a replaced worker keeps its connections */
-        int64_t start_timeout;   /* ns for a worker to become ready */
+        int64_t drain_grace;     /* ns that running calls get on a stop */
+        int64_t drain_lame_duck; /* ns of serving on after health says NOT_SERVING */
+        int64_t drain_retire;    /* ns that a replaced worker serves the connections it has */
+        int64_t start_timeout;   /* ns until a worker must be ready */
 
         enum log_level log_level;
         enum log_target log_target;
@@ -162,15 +162,15 @@ struct conf *conf_salvage(const char *name, const char *bytes, size_t length);
 
 DEFINE_CLEANUP(struct conf *, conf_free);
 
-/* Reads a file for conf_parse(). -EFBIG: larger than 16 MiB; otherwise 0 or the errno of open() or
- * read(). The caller frees *ret_bytes. */
+/* The file's bytes, for conf_parse(); at most 16 MiB. -EFBIG: larger; else what open() or read()
+ * said. */
 int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
 
-/* Like conf_read(), for an open file, which it leaves open. */
+/* The same of a file that is open; it stays open. */
 int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
 
-/* Writes the configuration as YAML, with its defaults. The options of a brick have theirs only
- * after conf_brick_options(). Does not read secrets. */
+/* The whole configuration with every default filled in, as YAML that means the same. Options of a
+ * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */
 void conf_print(const struct conf *conf, FILE *f);
 
 /* Writes the JSON Schema of the configuration, made from the option tables. 0 or a negative errno.

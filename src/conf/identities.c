@@ -36,9 +36,11 @@ static const struct option_spec identity_options[] = {
         { .name = "certificate",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "names in its client certificates: a URI or a DNS name, or the common name if "
-                  "the certificate has neither" },
-        { .name = "expires", .type = OPTION_STRING, .help = "date or time of expiry" },
+          .help = "names in its client certificates: a URI, a DNS name, or the common name where "
+                  "there is neither" },
+        { .name = "expires",
+          .type = OPTION_STRING,
+          .help = "date or time of expiry, such as 2027-01-31; default: it does not expire" },
         { .name = "allow",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED | OPTION_REQUIRED,
@@ -213,7 +215,7 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         identity->burst = (unsigned)get_number(node, "burst");
         identity->concurrency = (unsigned)get_number(node, "concurrency");
         if (identity->burst > 0 && !node_get(node, "rate"))
-                diag_add_key(diag, node_get(node, "burst"), "has no effect without a rate");
+                diag_add_key(diag, node_get(node, "burst"), "means nothing without a rate");
         if (identity->burst == 0)
                 identity->burst = identity->rate < RATE_MAX ? (unsigned)identity->rate : RATE_MAX;
         if (identity->burst == 0)
@@ -254,15 +256,14 @@ static int compare_claims(const void *left, const void *right)
         return a->node->line < b->node->line ? -1 : a->node->line > b->node->line;
 }
 
-static void report_twins(struct claim *claims, size_t n, const char *what, struct diag *diag)
+static void blame_twins(struct claim *claims, size_t n, const char *what, struct diag *diag)
 {
         qsort(claims, n, sizeof claims[0], compare_claims);
         for (size_t i = 1; i < n; i++)
                 if (claims[i].length == claims[i - 1].length &&
                     memcmp(claims[i].bytes, claims[i - 1].bytes, claims[i].length) == 0)
-                        diag_add(diag, claims[i].node,
-                                 "the identity on line %u already has this %s",
-                                 claims[i - 1].node->line, what);
+                        diag_add(diag, claims[i].node, "another identity has this %s; see line %u",
+                                 what, claims[i - 1].node->line);
 }
 
 static int check_twins(const struct identities *identities, struct diag *diag)
@@ -297,9 +298,9 @@ static int check_twins(const struct identities *identities, struct diag *diag)
                                 node_get(identity->node, "certificate")
                         };
         }
-        report_twins(names, n_names, "name", diag);
-        report_twins(tokens, n_tokens, "token", diag);
-        report_twins(certificates, n_certificates, "certificate", diag);
+        blame_twins(names, n_names, "name", diag);
+        blame_twins(tokens, n_tokens, "token", diag);
+        blame_twins(certificates, n_certificates, "certificate", diag);
         return 0;
 }
 

@@ -15,7 +15,7 @@
 #include "conf/yaml.h"
 #include "util/utf8.h"
 
-#define QUOTED_MAX 40 /* bytes of a wrong value that a message shows */
+#define QUOTED_MAX 40 /* bytes of a wrong value that a message repeats */
 
 /* The node, for "expected ..., got ...". */
 static const char *describe(const struct node *node, char buffer[QUOTED_MAX + 8])
@@ -239,7 +239,7 @@ static bool check_value(const struct option_spec *spec, const struct node *node,
 static int complete(struct document *doc, const struct option_spec *table, struct node *map,
                     struct diag *diag);
 
-/* Checks and completes a value that is present and not repeated. 0 or -ENOMEM. */
+/* Checks and completes one value, which is neither missing nor a list of such. 0 or -ENOMEM. */
 static int take_one(struct document *doc, const struct option_spec *spec, struct node *value,
                     struct diag *diag)
 {

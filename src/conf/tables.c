@@ -127,7 +127,7 @@ static const struct option_spec port_limits[] = {
           .fallback = "4KiB",
           .min = KIB,
           .max = GIB,
-          .help = "memory for replies that wait for one slow client" },
+          .help = "replies that wait in memory for one slow client" },
         { .name = "watches",
           .type = OPTION_INT,
           .fallback = "5000",
@@ -319,7 +319,7 @@ static const struct option_spec drain[] = {
           .fallback = "30s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "time for which a worker that a reload has replaced keeps its connections" },
+          .help = "time that a worker serves its connections after a reload has replaced it" },
         {},
 };
 

@@ -18,5 +18,5 @@ int value_parse_size(const char *s, int64_t *ret);
 /* The index of s in "one|two|three"; -EINVAL. */
 int value_parse_choice(const char *s, const char *choices);
 
-/* Writes a number as an option of this type: "3s", "64KiB", "17". */
+/* A number as an option of this type is best written: "3s", "64KiB", "17". */
 void value_format(enum option_type type, int64_t value, char *buffer, size_t size);

@@ -210,9 +210,8 @@ static int find_type(struct search *search, const struct conf_brick *brick, stru
 
         if (type) {
                 target->service = service_find(type);
-                return target->service
-                               ? CTL_OK
-                               : ctl_error(EX_USAGE, "--type: there is no service '%s'", type);
+                return target->service ? CTL_OK
+                                       : ctl_error(EX_USAGE, "--type: no service '%s'", type);
         }
         if (brick) {
                 target->service = service_of(search, brick);

@@ -27,7 +27,7 @@ void *arena_alloc(struct arena *arena, size_t size, size_t align);
 /* Changes the limit for further allocations. */
 void arena_limit(struct arena *arena, size_t limit);
 
-/* Frees all allocations. */
+/* Forget everything that was given out. */
 void arena_reset(struct arena *arena, size_t limit);
 void arena_done(struct arena *arena);
 

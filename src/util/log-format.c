@@ -29,7 +29,7 @@ static void put_time(struct out *out, uint64_t time)
         out_put(out, fraction, sizeof fraction);
 }
 
-/* C0, DEL, and C1, which some terminals interpret. */
+/* C0, DEL, and C1, which some terminals obey. */
 static bool is_control(uint32_t c)
 {
         return c < 0x20 || (c >= 0x7f && c < 0xa0);

@@ -44,7 +44,7 @@ struct log_field {
  * the thread inherits the mask. 0 or a negative errno. */
 int log_open(enum log_target target, enum log_level level);
 
-/* Writes the queued lines, for at most one second, and stops the thread. */
+/* Writes what is queued (for at most one second), stops the thread. */
 void log_close(void);
 
 void log_set_level(enum log_level level);
@@ -59,7 +59,8 @@ void log_fields(enum log_level level, const struct log_field *fields, size_t n, 
 void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                  va_list args) __attribute__((format(printf, 4, 0)));
 
-/* Logs a complete message without checking the level, for callers with a level of their own. */
+/* The same of a message that is complete, whatever the level is: for callers with a level of their
+ * own. */
 void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
               size_t length);
 
@@ -76,7 +77,7 @@ struct log_line {
         size_t n;
         const char *message;
         size_t length;
-        struct out out; /* writes to text, for a message and values that render() makes */
+        struct out out; /* into text, for the message and for values that have no other place */
         char text[768];
 };
 typedef void log_render(const void *parts, struct log_line *line);

@@ -31,7 +31,7 @@ static size_t plain_prefix(const char *s, size_t n)
         return i;
 }
 
-/* Also for C1 control characters, which some terminals interpret. */
+/* C1 controls as well: some terminals obey them. */
 static void put_control(struct out *out, uint32_t c)
 {
         static const char digits[] = "0123456789abcdef";

@@ -14,5 +14,5 @@ bool utf8_valid(const char *s, size_t length);
 /* The length of the longest prefix of at most max bytes that does not end inside a character. */
 size_t utf8_prefix(const char *s, size_t length, size_t max);
 
-/* The number of terminal columns of a character: 0, 1 or 2. Approximate, for placing a caret. */
+/* Columns of a terminal: 0, 1 or 2. Good enough to put a caret below a character. */
 unsigned utf8_width(uint32_t c);

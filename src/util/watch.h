@@ -23,17 +23,17 @@ struct watch_mark { /* differs after every change; all zero: the file is missing
 
 struct watch {
         const char *path;
-        struct watch_mark told; /* the state last reported */
-        struct watch_mark seen; /* the state at the last call */
-        bool rests;             /* the last two calls saw the same state */
+        struct watch_mark told; /* what the user knows of */
+        struct watch_mark seen; /* when last looked */
+        bool rests;             /* it was the same then as the time before */
 };
 
 /* Starts to watch a file. Read the file after this call. path must outlive the watch. */
 void watch_init(struct watch *watch, const char *path);
 
 /*
- * True once after every change, when two calls in a row have seen the same state: then the file is
- * no longer being written, and other files that belong to it are complete. The removal of the file
- * is also a change.
+ * True once for every change, as soon as the file has rested for an interval: it is not read while
+ * it is being written, and several files that change together are complete. A file that goes away
+ * has changed, too.
  */
 bool watch_changed(struct watch *watch);

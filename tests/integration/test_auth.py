@@ -388,8 +388,8 @@ def at_the_start():
     check = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", d.config], env=d.env,
                            capture_output=True, text=True, timeout=30)
     eq(check.returncode, 78)
-    for text in ("identities.yaml:5:11: identities[1].name: the identity on line 2 already has this name",
-                 "identities.yaml:6:12: identities[1].token: the identity on line 3 already has this token",
+    for text in ("identities.yaml:5:11: identities[1].name: another identity has this name; see line 2",
+                 "identities.yaml:6:12: identities[1].token: another identity has this token; see line 3",
                  "identities.yaml:7:12: identities[1].allow[0]: expected BRICK or BRICK/METHOD",
                  "bricks[2].options.tipe: unknown key"):
         assert text in check.stderr, (text, check.stderr)

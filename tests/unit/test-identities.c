@@ -123,7 +123,7 @@ static void test_mistakes(void)
                 { "{ name: a, certificate: a, allow: [], rate: .nan }",
                   "1:59: identities[0].rate: expected a number, got \".nan\"" },
                 { "{ name: a, certificate: a, allow: [], burst: 5 }",
-                  "1:53: identities[0].burst: has no effect without a rate" },
+                  "1:53: identities[0].burst: means nothing without a rate" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
         };
@@ -144,10 +144,10 @@ static void test_twins(void)
                "  - { name: b, token: " OTHER ", allow: [] }\n"
                "  - { name: a, token: " DIGEST ", certificate: y, allow: [] }\n"
                "  - { name: d, certificate: [z, x], allow: [] }\n",
-               "f:4:13: identities[2].name: the identity on line 2 already has this name\n"
-               "f:4:23: identities[2].token: the identity on line 2 already has this token\n"
-               "f:5:29: identities[3].certificate: the identity on line 2 already has this "
-               "certificate\n");
+               "f:4:13: identities[2].name: another identity has this name; see line 2\n"
+               "f:4:23: identities[2].token: another identity has this token; see line 2\n"
+               "f:5:29: identities[3].certificate: another identity has this certificate; see line "
+               "2\n");
 }
 
 /* A token where its digest should be is not shown, on whatever occasion. */

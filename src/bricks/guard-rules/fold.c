@@ -268,7 +268,7 @@ static const struct fold *fold_find(uint32_t c)
 {
         size_t low = 0, high = sizeof folds / sizeof folds[0];
 
-        if (c >= 0x3400 && c < 0xfe00) /* only Chinese and Korean */
+        if (c >= 0x3400 && c < 0xfe00) /* Chinese and Korean, and nothing else here */
                 return NULL;
         while (low < high) {
                 size_t middle = (low + high) / 2;
@@ -421,7 +421,7 @@ static void put_wide(struct folding *f, const unsigned char *s, size_t size, uin
         f->n += size;
 }
 
-/* Copies a run of characters that do not change, which is most of most texts. */
+/* Most of most texts: characters that stay what they are, one after the other. */
 static size_t put_plain(struct folding *f, const unsigned char *s, size_t length)
 {
         size_t i = 0;
