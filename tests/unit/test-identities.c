@@ -146,8 +146,8 @@ static void test_twins(void)
                "  - { name: d, certificate: [z, x], allow: [] }\n",
                "f:4:13: identities[2].name: another identity has this name; see line 2\n"
                "f:4:23: identities[2].token: another identity has this token; see line 2\n"
-               "f:5:29: identities[3].certificate: another identity has this certificate; see line "
-               "2\n");
+               "f:5:29: identities[3].certificate: another identity has this certificate; see "
+               "line 2\n");
 }
 
 /* A token where its digest should be is not shown, on whatever occasion. */
