@@ -87,6 +87,9 @@ void job_start(struct job *job);
 void job_cancel(struct job *job);
 void job_resume(struct job *job);
 
+/* Changes the state and restarts its time limit. */
+void job_enter(struct job *job, enum job_state state);
+
 /* The job may connect now: returns the transfer to start, or NULL. */
 CURL *job_connect(struct job *job);
 
