@@ -47,7 +47,8 @@ static void print_help(void)
                 "      --version       print the version\n"
                 "  -h, --help          print this help\n"
                 "\n"
-                "SIGHUP reloads the configuration. SIGTERM stops; a second one cancels running calls.\n"
+                "SIGHUP reloads the configuration. SIGTERM stops; a second one cancels running "
+                "calls.\n"
                 "See brickd(8) and brickd.yaml(5).\n",
                 BRICKD_CONFIG_FILE);
 }
