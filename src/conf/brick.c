@@ -10,7 +10,7 @@ static void check_target(const struct conf *conf, const struct conf_brick *brick
                          struct diag *diag)
 {
         if (conf_find_brick(conf, node->text) < 0) {
-                conf_unknown_brick(conf, node, diag);
+                conf_blame_name(conf, node, diag);
                 node->bad = true;
         } else if (strcmp(node->text, brick->name) == 0) {
                 diag_add(diag, node, "a brick cannot call itself");

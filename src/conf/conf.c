@@ -132,7 +132,7 @@ static int read_bricks(struct conf *conf, struct diag *diag)
         return 0;
 }
 
-void conf_unknown_brick(const struct conf *conf, const struct node *node, struct diag *diag)
+void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag)
 {
         struct nearest nearest = nearest_to(node->text);
 

@@ -193,7 +193,7 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
 ssize_t conf_find_brick(const struct conf *conf, const char *name);
 
 /* Reports that no brick has the name in node, and suggests the nearest name. */
-void conf_unknown_brick(const struct conf *conf, const struct node *node, struct diag *diag);
+void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag);
 
 /*
  * The order in which to create the bricks: each brick comes after those that its OPTION_BRICK

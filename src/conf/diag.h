@@ -45,9 +45,8 @@ void diag_hide_line(struct diag *diag, unsigned line);
 
 size_t diag_count(const struct diag *diag);
 
-/* The text of a mistake, without a final newline. Mistakes are sorted by place; only the first
- * DIAG_SHOWN_MAX have a text. NULL: the index is too large. Valid until the next mistake is added.
- */
+/* The index-th by place of the first 20, without a newline at the end; NULL: past the end. The
+ * diag's own, until the next mistake is added. */
 const char *diag_text(const struct diag *diag, size_t index);
 
 /* For the journal's CONFIG_FILE= and CONFIG_LINE=. Line 0: the whole file. */

@@ -402,7 +402,7 @@ void identities_check_bricks(const struct identities *identities, const struct c
 
                         name.text = brick;
                         if (brick && strcmp(brick, "*") != 0 && conf_find_brick(conf, brick) < 0)
-                                conf_unknown_brick(conf, &name, diag);
+                                conf_blame_name(conf, &name, diag);
                 }
         }
 }

@@ -19,7 +19,7 @@ static void read_port_brick(struct conf *conf, const struct node *node, struct c
                 return;
         brick = conf_find_brick(conf, node->text);
         if (brick < 0) {
-                conf_unknown_brick(conf, node, diag);
+                conf_blame_name(conf, node, diag);
                 return;
         }
         for (size_t i = 0; i < port->n_bricks; i++)

@@ -28,7 +28,7 @@ struct frame {
 
 struct anchor {
         const char *name;
-        const struct node *node; /* NULL: still open */
+        const struct node *node; /* NULL: not read to its end yet */
 };
 
 struct loader {

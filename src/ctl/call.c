@@ -209,7 +209,7 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a valid %s",
                                  call->types->output->short_name);
         if (status != 0) {
-                output_status(stderr, status, text);
+                rpc_print_status(status, text);
                 return CTL_UNREACHABLE;
         }
         if (call->n_replies == 0 && !call->method->reply_stream)

@@ -59,7 +59,7 @@ static int check(const struct ctl *ctl, const struct target *target, struct rpc 
                 return print_answer(ctl, request.service, (const Response *)reply);
         if (r < 0 || status == 0)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a valid HealthCheckResponse");
-        output_status(stderr, status, text);
+        rpc_print_status(status, text);
         return CTL_UNREACHABLE;
 }
 

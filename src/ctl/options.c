@@ -8,10 +8,9 @@
 #include "conf/value.h"
 #include "config.h"
 #include "ctl/options.h"
-#include "util/clock.h"
 
-#define INTERVAL_MIN (100 * NSEC_PER_MSEC)
-#define INTERVAL (2 * NSEC_PER_SEC)
+#define INTERVAL_MIN INT64_C(100000000) /* ns */
+#define INTERVAL INT64_C(2000000000)
 
 static const struct option_row rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
@@ -144,7 +143,7 @@ static int parse_timeout(struct ctl *ctl, const char *text)
 
 static int parse_interval(struct ctl *ctl, const char *text)
 {
-        if (value_parse_duration(text, &ctl->interval) < 0 || ctl->interval < (int64_t)INTERVAL_MIN)
+        if (value_parse_duration(text, &ctl->interval) < 0 || ctl->interval < INTERVAL_MIN)
                 return ctl_error(EX_USAGE,
                                  "--interval: expected a duration of at least 100ms, got '%s'",
                                  text);

@@ -7,7 +7,6 @@
 
 #include "ctl/output.h"
 #include "util/cleanup.h"
-#include "util/grpc-status.h"
 
 static bool coloured;
 
@@ -203,7 +202,7 @@ void output_text(FILE *f, const char *text)
                 return;
         }
         for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-                /* A C1 control character, U+0080 to U+009F, has two bytes in UTF-8. */
+                /* C1 controls, U+0080 to U+009F, are two bytes in UTF-8. */
                 bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
 
                 if (c1)
@@ -213,13 +212,6 @@ void output_text(FILE *f, const char *text)
                 else
                         fputc(*p, f);
         }
-}
-
-void output_status(FILE *f, int status, const char *text)
-{
-        fprintf(f, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
-        output_text(f, text);
-        fputc('\n', f);
 }
 
 /* Counts code points, because a name may use any script. */

@@ -26,18 +26,14 @@ void output_set_colour(bool on);
 /* The escape sequence of a colour; "" if colours are off. COLOUR_NONE ends a colour. */
 const char *output_colour(enum colour colour);
 
-/* Prints JSON on one line. Numbers have the shortest form that reads back as the same number. */
+/* One line, and numbers in the shortest form that reads back the same. */
 void output_json(FILE *f, const json_t *json);
 
 /* Prints lines of "key: value", with nested values indented. */
 void output_tree(FILE *f, const json_t *json);
 
-/* Prints text from a peer. On a terminal, escapes control characters, which could change its state.
- */
+/* Text from a peer. On a terminal, control characters (which could reprogram it) become visible. */
 void output_text(FILE *f, const char *text);
-
-/* Prints "gRPC error NOT_FOUND: text" for a status other than OK. */
-void output_status(FILE *f, int status, const char *text);
 
 #define OUTPUT_COLUMNS_MAX 8
 

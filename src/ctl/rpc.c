@@ -14,7 +14,9 @@
 
 #include "config.h"
 #include "ctl/json.h"
+#include "ctl/output.h"
 #include "ctl/rpc.h"
+#include "util/grpc-status.h"
 
 #define REPLY_MAX (64 << 20)
 
@@ -312,4 +314,11 @@ int rpc_finish(struct rpc *rpc, const char **ret_text)
         *ret_text = rpc->text;
 
         return (int)rpc->status;
+}
+
+void rpc_print_status(int status, const char *text)
+{
+        fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
+        output_text(stderr, text);
+        fputc('\n', stderr);
 }

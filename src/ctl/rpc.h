@@ -61,3 +61,6 @@ void rpc_cancel(struct rpc *rpc);
  * Returns the gRPC status; its message, *ret_text, belongs to the call.
  */
 int rpc_finish(struct rpc *rpc, const char **ret_text);
+
+/* Prints "gRPC error NOT_FOUND: text" to stderr, for a status other than OK. */
+void rpc_print_status(int status, const char *text);

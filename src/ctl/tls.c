@@ -36,7 +36,7 @@ static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_t
         r = read_text(path, &tls->roots);
         if (r < 0)
                 return ctl_error(EX_CONFIG,
-                                 "%s: cannot read the certificate of %s: %s: %s; use --tls-ca",
+                                 "%s: the certificate of %s cannot be read: %s: %s; say --tls-ca",
                                  ctl->config, port->listen, path, strerror(-r));
         end = strstr(tls->roots, last_line);
         if (end)

@@ -484,7 +484,7 @@ def brickctl_knows_a_port_of_the_configuration():
         os.unlink(port.certificate)
         done = d.ctl("health", check=False)
         eq(done.returncode, 78)
-        assert "tls.pem: No such file or directory; use --tls-ca" in done.stderr, done.stderr
+        assert "tls.pem: No such file or directory; say --tls-ca" in done.stderr, done.stderr
 
 
 @test
