@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Accept integers that do not fit, such as a seed. */
+/* A number too large for an integer, say a seed, is no reason to refuse an answer. */
 #define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL)
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
@@ -41,13 +41,13 @@ static json_t *build_messages(const struct chat_options *options, const LLMReque
         return r == 0 ? json_incref(messages) : NULL;
 }
 
-/* The shortest decimal of a float: sends 0.7, not 0.699999988. */
+/* 0.7, which reached us as the float 0.699999988, goes on as 0.7. */
 static double widen(float temperature)
 {
         return round((double)temperature * 1e6) / 1e6;
 }
 
-/* 0 in a request means unset: proto3 cannot tell the two apart. */
+/* In the request 0 means none: an unset float of proto3. */
 static int add_temperature(json_t *body, const struct chat_options *options, float requested)
 {
         if (requested != 0)
@@ -85,7 +85,7 @@ static int64_t to_int(const json_t *number)
 
 /* --- failures ------------------------------------------------------------------------ */
 
-/* Copies text, cut to fit between two characters. */
+/* Cuts between two characters. */
 static void copy_text(char *to, size_t size, const char *from)
 {
         size_t n = strnlen(from, size - 1);
@@ -107,13 +107,13 @@ void chat_fail(struct chat_failure *failure, int32_t code, bool retry, const cha
         va_end(args);
         *failure = (struct chat_failure){ .code = code, .retry = retry };
         copy_text(failure->message, sizeof failure->message, message);
-        /* The text may come from a peer, in an unknown encoding. */
+        /* Some of it may be from a peer, in no encoding that we know. */
         for (char *p = failure->message; *p; p++)
                 if (!isprint((unsigned char)*p))
                         *p = '?';
 }
 
-/* Values of the API's `code` or `type` that are more precise than the HTTP status. */
+/* What the API's `code` or `type` says more precisely than its HTTP status. */
 static const struct {
         const char *word;
         int32_t code;
@@ -143,7 +143,7 @@ static bool classify_word(struct chat_failure *failure, const char *word)
         return false;
 }
 
-/* The HTTP statuses that are also error codes of llmbrick. */
+/* llmbrick has these of HTTP's numbers. */
 static int32_t client_error(long status)
 {
         static const uint16_t known[] = { 400, 401, 403, 404, 405, 406, 408, 409, 410, 411,
@@ -186,8 +186,8 @@ static const char *string_or(const json_t *string, const char *otherwise)
 }
 
 /*
- * Finds the text of an error: {"error": {"message": ..}} from OpenAI, {"error": ".."}, {"message":
- * ..} or {"detail": ".."} from other servers.
+ * The text of an error, wherever the server put it: {"error": {"message": ..}} says OpenAI,
+ * {"error": ".."}, {"message": ..} and {"detail": ".."} say others.
  */
 static const char *error_message(const json_t *root, const json_t *error)
 {
@@ -223,8 +223,8 @@ static void fail_from(struct chat_failure *failure, long status, const json_t *r
         if (*message)
                 copy_text(failure->message, sizeof failure->message, message);
         else
-                (void)snprintf(failure->message, sizeof failure->message, "the API replied with %s",
-                               *http ? http : "an error without explanation");
+                (void)snprintf(failure->message, sizeof failure->message, "the API answered %s",
+                               *http ? http : "with an error that it does not explain");
 }
 
 void chat_fail_http(struct chat_failure *failure, long status, const char *body, size_t size)
@@ -233,7 +233,7 @@ void chat_fail_http(struct chat_failure *failure, long status, const char *body,
 
         if (body)
                 root = json_loadb(body, size, DECODE, NULL);
-        /* Use a body of plain text as the message, but not a page of HTML. */
+        /* A line of plain text is worth as much; a page of HTML is not. */
         if (!root && body && size < sizeof failure->message && body[0] != '<')
                 root = json_pack("{s o*}", "error", json_stringn(body, size));
         fail_from(failure, status, root);
@@ -265,10 +265,10 @@ static bool is_low(unsigned unit)
 }
 
 /*
- * Models send half of a surrogate pair when one character spans two tokens. This is valid JSON, but
- * a parser cannot represent it in UTF-8. So move every half, in its escape, to the private use
- * area: \ud83d becomes \ue83d. add_text() moves it back. True: there are halves; in other
- * documents, private characters stand for themselves.
+ * Half a surrogate pair, as models send them when one character spans two tokens, is valid JSON,
+ * but no parser can put it into a UTF-8 string. So each moves, in its escape, to the private use
+ * area: \ud83d becomes \ue83d, and add_text() moves it back. Tells whether there are any: in a
+ * document without, private characters are what they seem.
  */
 static bool hide_halves(char *json, size_t size)
 {
@@ -295,7 +295,7 @@ static bool hide_halves(char *json, size_t size)
         return found;
 }
 
-/* The half that the three bytes at p stand for, or 0. */
+/* The half that hides in the three bytes at p, or 0. */
 static unsigned hidden_half(const unsigned char *p, const unsigned char *end)
 {
         if (end - p < 3 || p[0] != 0xee || p[1] < 0xa0)
@@ -314,7 +314,7 @@ static char *put_pair(char *to, unsigned high, unsigned low)
         return to;
 }
 
-/* Returns the end of the output, which is at most 3 bytes longer than the input. */
+/* Returns the end of what it wrote: at most as much as it read, and 3 bytes. */
 static char *copy_mending(struct chat_answer *answer, char *to, const char *text, size_t n,
                           bool halves)
 {
@@ -338,7 +338,7 @@ static char *copy_mending(struct chat_answer *answer, char *to, const char *text
                         p += 3;
                         continue;
                 }
-                if (*p != '\0') /* a protobuf-c string cannot contain NUL */
+                if (*p != '\0') /* a protobuf-c string cannot hold it */
                         *to++ = (char)*p;
                 p++;
         }
@@ -362,7 +362,7 @@ static int add_text(struct chat_answer *answer, const json_t *string, bool halve
         return 0;
 }
 
-/* There is no second half to wait for at the end of an answer. */
+/* A half at the end of a whole answer waits for nothing. */
 static int add_rest(struct chat_answer *answer)
 {
         json_auto_t *rest = json_string(chat_rest(answer));
@@ -371,7 +371,7 @@ static int add_rest(struct chat_answer *answer)
         return rest ? add_text(answer, rest, false) : -ENOMEM;
 }
 
-/* Adds the content, or the refusal, which replaces it. The texts of a list of parts are joined. */
+/* A refusal is what the model says instead. A list of parts is read as its texts. */
 static int add_content(struct chat_answer *answer, const json_t *message, bool halves)
 {
         const json_t *content = json_object_get(message, "content"), *part;
@@ -419,7 +419,7 @@ static int take_choice(struct chat_answer *answer, enum chat_kind kind, const js
 
         if (kind == CHAT_WHOLE && !json_is_object(message)) {
                 chat_fail(ret_failure, CHAT_E_API, false,
-                          "the reply of the API has no choices[0].message");
+                          "the API's answer has no choices[0].message");
                 return -EBADMSG;
         }
         take_facts(answer, root, choice);
@@ -431,7 +431,7 @@ static int take_choice(struct chat_answer *answer, enum chat_kind kind, const js
         return 0;
 }
 
-/* Starts a new text; keeps half of a pair from the last one. */
+/* An answer may begin where the last one has ended. */
 static int reset_text(struct chat_answer *answer)
 {
         if (!answer->text)
@@ -455,8 +455,9 @@ int chat_take(struct chat_answer *answer, enum chat_kind kind, char *json, size_
                 return -EBADMSG;
         }
         if (!json_is_object(root)) {
-                chat_fail(ret_failure, CHAT_E_API, false, "the API sent invalid JSON instead of %s",
-                          kind == CHAT_WHOLE ? "a reply" : "a chunk of a reply");
+                chat_fail(ret_failure, CHAT_E_API, false,
+                          "the API sent something that is not JSON where %s was due",
+                          kind == CHAT_WHOLE ? "the answer" : "a chunk of the answer");
                 return -EBADMSG;
         }
         if (kind == CHAT_ERROR || (error && !json_is_null(error))) {
