@@ -56,7 +56,7 @@ struct conf_port {
                 AUTHENTICATE_CALLS,                    /* to bricks and to reflection */
                 AUTHENTICATE_ALL,                      /* to health checks as well */
         } authenticate;                                /* the calls that need an identity */
-        enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* where a reply carries a brick's error */
+        enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients receive a brick's error */
         bool gzip;                                     /* accept compressed requests */
 
         /* limits on what a client may use */
