@@ -106,7 +106,7 @@ static int http_init(struct otlp_http **ret, const char *url, const char *const 
         return 0;
 }
 
-/* protobuf's JSON writes 64-bit numbers as strings, but a reader must accept both. */
+/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. */
 static uint64_t number_of(const json_t *json)
 {
         if (json_is_string(json))

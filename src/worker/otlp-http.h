@@ -17,10 +17,10 @@
 struct otlp_http;
 
 struct otlp_answer {
-        long status;       /* of HTTP; 0: no answer, see reason */
-        uint64_t wait;     /* ns until the collector wants the next request; 0: not given */
-        uint64_t rejected; /* spans that a successful answer rejects */
-        char reason[256];  /* the error, or why spans were rejected; may be empty */
+        long status;       /* HTTP's; 0: there is none, see reason */
+        uint64_t wait;     /* ns that the collector wants to be left alone; 0: it does not say */
+        uint64_t rejected; /* spans that it did not take although all is well */
+        char reason[256];  /* the error, or why it rejected them; may be empty */
 };
 
 /* Not thread-safe. */

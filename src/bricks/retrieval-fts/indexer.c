@@ -213,7 +213,7 @@ static int add_stream(struct indexer *indexer, const struct index_file *file, co
         return add_plain(indexer, file, title, name, stream);
 }
 
-/* path: absolute. title: for a file without a title of its own. */
+/* path is absolute; title is for files that have none of their own. */
 static int add_file(struct indexer *indexer, const char *path, const char *title)
 {
         _cleanup_(gzclosep) gzFile stream = NULL;
