@@ -117,7 +117,7 @@ static const char *explain(const struct loader *loader)
 }
 
 /* Adds a mistake at a mark. */
-#define report(loader, mark, ...)                                                             \
+#define blame(loader, mark, ...)                                                              \
         diag_add_at((loader)->diag, (unsigned)(mark)->line + 1, (unsigned)(mark)->column + 1, \
                     __VA_ARGS__)
 
@@ -128,10 +128,10 @@ static int syntax_error(struct loader *loader)
         if (parser->error == YAML_MEMORY_ERROR)
                 return -ENOMEM;
         if (parser->context && parser->context_mark.line != parser->problem_mark.line)
-                report(loader, &parser->problem_mark, "%s (%s from line %zu)", explain(loader),
-                       parser->context, parser->context_mark.line + 1);
+                blame(loader, &parser->problem_mark, "%s (%s from line %zu)", explain(loader),
+                      parser->context, parser->context_mark.line + 1);
         else
-                report(loader, &parser->problem_mark, "%s", explain(loader));
+                blame(loader, &parser->problem_mark, "%s", explain(loader));
         return -EINVAL;
 }
 
@@ -151,8 +151,8 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
 {
         if (loader->n_values++ < VALUES_MAX)
                 return 0;
-        report(loader, &event->start_mark,
-               "more than %d values; every alias counts as all values of its anchor", VALUES_MAX);
+        blame(loader, &event->start_mark,
+              "more than %d values; every alias counts as all values of its anchor", VALUES_MAX);
         return -EINVAL;
 }
 
@@ -217,8 +217,8 @@ static int new_node(struct loader *loader, const yaml_event_t *event, enum node_
 static void check_tag(struct loader *loader, const yaml_event_t *event, const yaml_char_t *tag)
 {
         if (tag)
-                report(loader, &event->start_mark, "tags such as %s are not supported",
-                       (const char *)tag);
+                blame(loader, &event->start_mark, "tags such as %s are not supported",
+                      (const char *)tag);
 }
 
 static int define_anchor(struct loader *loader, const yaml_event_t *event, const yaml_char_t *name,
@@ -229,7 +229,7 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
         if (!name)
                 return 0;
         if (loader->n_anchors == ANCHORS_MAX) {
-                report(loader, &event->start_mark, "more than %d anchors", ANCHORS_MAX);
+                blame(loader, &event->start_mark, "more than %d anchors", ANCHORS_MAX);
                 return -EINVAL;
         }
         anchor = &loader->anchors[loader->n_anchors];
@@ -249,8 +249,8 @@ static int on_key(struct loader *loader, const yaml_event_t *event)
 
         check_tag(loader, event, event->data.scalar.tag);
         if (event->data.scalar.anchor || memchr(text, '\0', length)) {
-                report(loader, &event->start_mark,
-                       "a key must not have an anchor or a NUL character");
+                blame(loader, &event->start_mark,
+                      "a key must not have an anchor or a NUL character");
                 return -EINVAL;
         }
         frame->key = document_strndup(loader->doc, text, length);
@@ -298,12 +298,12 @@ static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_
         int r;
 
         if (wants_key(loader)) {
-                report(loader, &event->start_mark, "a key must be a scalar, not a list or a map");
+                blame(loader, &event->start_mark, "a key must be a scalar, not a list or a map");
                 return -EINVAL;
         }
         if (loader->depth == DOCUMENT_DEPTH_MAX) {
-                report(loader, &event->start_mark, "nested deeper than %d levels",
-                       DOCUMENT_DEPTH_MAX);
+                blame(loader, &event->start_mark, "nested deeper than %d levels",
+                      DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         check_tag(loader, event, tag);
@@ -386,8 +386,8 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
         int r;
 
         if (depth > DOCUMENT_DEPTH_MAX) {
-                report(loader, &event->start_mark, "nested deeper than %d levels",
-                       DOCUMENT_DEPTH_MAX);
+                blame(loader, &event->start_mark, "nested deeper than %d levels",
+                      DOCUMENT_DEPTH_MAX);
                 return -EINVAL;
         }
         r = count_value(loader, event);
@@ -429,17 +429,17 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
         int r;
 
         if (wants_key(loader)) {
-                report(loader, &event->start_mark, "a key cannot be an alias");
+                blame(loader, &event->start_mark, "a key cannot be an alias");
                 return -EINVAL;
         }
         if (!anchor || !anchor->node) {
                 r = new_node(loader, event, NODE_SCALAR, &node);
                 if (r < 0)
                         return r;
-                report(loader, &event->start_mark,
-                       anchor ? "*%s is inside the value of its own anchor"
-                              : "there is no anchor &%s before this alias",
-                       name);
+                blame(loader, &event->start_mark,
+                      anchor ? "*%s is inside the value of its own anchor"
+                             : "there is no anchor &%s before this alias",
+                      name);
                 node->text = "";
                 node->bad = true;
                 return attach(loader, node);
@@ -460,8 +460,8 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         case YAML_DOCUMENT_START_EVENT:
                 if (!loader->root)
                         return 0;
-                report(loader, &event->start_mark,
-                       "a second document starts here; only one is allowed");
+                blame(loader, &event->start_mark,
+                      "a second document starts here; only one is allowed");
                 return -EINVAL;
         case YAML_SCALAR_EVENT:
                 return on_scalar(loader, event);
