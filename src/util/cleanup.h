@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Ownership by scope: what a variable holds is released when the variable goes out of scope. */
+/* Ownership by scope: a variable releases what it holds when it goes out of scope. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-/* Give what p holds to somebody else. */
+/* Moves ownership out of a variable: returns its value and clears it. */
 #define TAKE_PTR(p)                        \
         ({                                 \
                 __typeof__(p) *_pp = &(p); \
@@ -29,7 +29,7 @@
                 _v;                \
         })
 
-/* Defines x_freep() for _cleanup_ from x_free(), which takes NULL. */
+/* Defines x_freep(), for _cleanup_, from x_free(). */
 #define DEFINE_CLEANUP(type, func)          \
         static inline void func##p(type *p) \
         {                                   \
@@ -46,7 +46,7 @@ static inline void freep(void *p)
         errno = saved_errno;
 }
 
-/* Returns -EBADF, so that `fd = close_fd(fd)` leaves no stale number behind. */
+/* Closes fd unless it is negative; keeps errno. Returns -EBADF, for `fd = close_fd(fd)`. */
 static inline int close_fd(int fd)
 {
         int saved_errno = errno;

@@ -47,7 +47,7 @@ static uint64_t word_at(const char *s)
         return word;
 }
 
-/* How many bytes s begins with that are ASCII: most text is, and many at a time are looked at. */
+/* The length of the ASCII prefix. Most text is ASCII, so this checks many bytes at a time. */
 static size_t ascii_prefix(const char *s, size_t length)
 {
         size_t n;

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first character of s: its length in bytes, 1 to 4; 0: not UTF-8 (overlong and surrogates
- * are not), or length is 0. */
+/* Decodes the first character of s and returns its length, 1 to 4 bytes. 0: length is 0, or not
+ * valid UTF-8; overlong forms and surrogates are not valid. */
 size_t utf8_decode(const char *s, size_t length, uint32_t *ret);
 
 bool utf8_valid(const char *s, size_t length);
 
-/* The longest prefix of at most max bytes that does not cut a character. */
+/* The length of the longest prefix of at most max bytes that does not end inside a character. */
 size_t utf8_prefix(const char *s, size_t length, size_t max);
 
 /*
