@@ -121,14 +121,6 @@ bool call_gathers(const struct brick_call *call)
         return call->in_start && !call->instance->blocking;
 }
 
-/* The strings of an outcome are the brick's, and it may free them. */
-static struct brick_str keep(struct brick_call *call, struct brick_str s)
-{
-        char *copy = s.len > 0 ? arena_strndup(&call->arena, s.ptr, s.len) : NULL;
-
-        return copy ? (struct brick_str){ copy, s.len } : (struct brick_str){ "", 0 };
-}
-
 /* What the peer is told is decided once; what comes later only gives up references. */
 void call_settle(struct brick_call *call, const struct outcome *outcome)
 {
@@ -235,8 +227,8 @@ static void finish(struct brick_call *call, struct outcome outcome)
                         outcome = outcome_no_reply(call->method, call->instance->type);
                 /* The limit was for its work; what it says at the end must not be lost to it. */
                 arena_limit(&call->arena, SIZE_MAX);
-                outcome.message = keep(call, outcome.message);
-                outcome.detail = keep(call, outcome.detail);
+                outcome.message = outcome_text(&call->arena, outcome.message);
+                outcome.detail = outcome_text(&call->arena, outcome.detail);
                 call_settle(call, &outcome);
         }
         children = call->children;
@@ -251,8 +243,11 @@ static void finish(struct brick_call *call, struct outcome outcome)
 /* start() has said no: the call is ours again, and this is what its peer is told. */
 static struct outcome outcome_of_errno(struct brick_call *call, int r)
 {
-        const char *text = strerrordesc_np(-r);
+        const char *text = strerrordesc_np(r < 0 ? -r : EINVAL);
 
+        if (r >= 0)
+                misuse(call, "refused a call with a number that is not a negative errno (to answer "
+                             "with an error code, use brick_fail() or call_fail())");
         return r == -ENOSYS ? outcome_not_implemented("")
                             : outcome_exception(call->method, text ? text : "");
 }
@@ -296,7 +291,7 @@ void call_start(struct brick_call *call)
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call, call->method);
         entry_end(&entry, instance);
-        if (r < 0 && !atomic_load(&call->finish_claimed))
+        if ((r < 0 || r > 1) && !atomic_load(&call->finish_claimed))
                 finish(call, outcome_of_errno(call, r));
 
         lock(call);
@@ -546,6 +541,17 @@ void *call_abi_alloc(struct brick_call *call, size_t size, size_t align)
         return arena_alloc(&call->arena, size, align);
 }
 
+size_t call_abi_mark(struct brick_call *call)
+{
+        return arena_mark(&call->arena);
+}
+
+void call_abi_rewind(struct brick_call *call, size_t mark)
+{
+        if (arena_rewind(&call->arena, mark) < 0)
+                misuse(call, "called call_rewind() with a mark that call_mark() has not given");
+}
+
 void call_abi_set_data(struct brick_call *call, void *data, void (*destroy)(void *data))
 {
         call->data = data;
@@ -667,10 +673,10 @@ static int commit(struct brick_call *call, struct reply *reply)
         r = room_for(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
-        if (r == -EBADMSG) {
+        if (outcome_reply_fault(r)) {
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
-                misuse(call, "sent a reply that is not of its type");
+                misuse(call, outcome_reply_fault(r));
                 atomic_store(&call->cancelled, true);
                 call_settle(call, &outcome);
         }
@@ -749,8 +755,15 @@ void call_abi_fail(struct brick_call *call, int32_t code, struct brick_str messa
                 .in_band = true, .code = code, .message = message, .detail = detail
         };
 
-        /* 200 is success: with it a client would take the empty payload for an answer. */
-        if (code == 200)
+        /* With it a client would take the empty payload for an answer. */
+        if (code == 200) {
+                misuse(call, "failed a call with the code 200, which means success");
                 outcome = outcome_invalid_reply(call->method, call->instance->type);
+        }
         finish(call, outcome);
+}
+
+void call_abi_fail_errno(struct brick_call *call, int r)
+{
+        finish(call, outcome_of_errno(call, r));
 }

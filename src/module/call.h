@@ -68,7 +68,7 @@ struct transport {
         void (*reply_free)(struct brick_call *call, struct reply *reply);
 
         /* A reply is complete. It may add to it (its size is then what the window counts).
-         * -EBADMSG: not a reply. */
+         * Not a reply: see outcome_reply_fault(). */
         int (*reply_seal)(struct brick_call *call, struct reply *reply);
 
         /*
@@ -256,3 +256,6 @@ void call_abi_fail(struct brick_call *call, int32_t code, struct brick_str messa
                    struct brick_str detail);
 struct brick_str call_abi_traceparent(struct brick_call *call);
 struct brick_str call_abi_tracestate(struct brick_call *call);
+size_t call_abi_mark(struct brick_call *call);
+void call_abi_rewind(struct brick_call *call, size_t mark);
+void call_abi_fail_errno(struct brick_call *call, int r);

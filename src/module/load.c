@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <elf.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,11 +12,15 @@
 #include <sys/stat.h>
 
 #include "conf/nearest.h"
+#include "module/host.h"
 #include "module/verify.h"
 #include "util/trust.h"
 
 /* Majors that may come one day, so that a brickd of today can name them. */
 #define MAJOR_PROBED 9
+
+/* How deep module_on_stack() looks. */
+#define FRAMES_MAX 64
 
 static bool is_name(const char *s)
 {
@@ -266,6 +271,26 @@ const void *module_symbol(const char *path, const char *name, char **ret_why)
         if (!symbol)
                 (void)verdict(ret_why, -ENOEXEC, path, "is not of this brickd: it lacks %s", name);
         return symbol;
+}
+
+static const void *object_of(const void *address)
+{
+        Dl_info info;
+
+        return dladdr(address, &info) ? info.dli_fbase : NULL;
+}
+
+const char *module_on_stack(void)
+{
+        const void *own = object_of((const void *)&host_table), *libc = object_of((void *)exit);
+        void *frames[FRAMES_MAX];
+        int n = backtrace(frames, FRAMES_MAX);
+        Dl_info info;
+
+        for (int i = 0; i < n; i++)
+                if (dladdr(frames[i], &info) && info.dli_fbase != own && info.dli_fbase != libc)
+                        return info.dli_fname;
+        return "an unknown file";
 }
 
 struct module *module_free(struct module *module)

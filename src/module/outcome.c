@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "module/outcome.h"
 
+#include <errno.h>
+
+#include "util/utf8.h"
+
 /* Codes that llmbrick's wrapper makes itself: gRPC's numbers, inside the message. */
 enum {
         CODE_UNIMPLEMENTED = 12,
@@ -95,4 +99,32 @@ struct outcome outcome_no_reply(uint32_t method, unsigned type)
                 return in_band(CODE_UNIMPLEMENTED, "Service info not implemented!",
                                "The brick did not implement service info.");
         return outcome_invalid_reply(method, type);
+}
+
+const char *outcome_reply_fault(int r)
+{
+        switch (r) {
+        case -EBADMSG:
+                return "sent a reply that is not of its type";
+        case -EILSEQ:
+                return "sent a reply with a string that is not UTF-8";
+        case -EPROTO:
+                return "sent a reply with its field `error` set, which brickd sets (to answer with "
+                       "an error, use brick_fail() or call_fail())";
+        }
+        return NULL;
+}
+
+struct brick_str outcome_text(struct arena *arena, struct brick_str text)
+{
+        size_t size = text.len;
+        char *copy;
+
+        if (size > OUTCOME_TEXT_MAX)
+                size = OUTCOME_TEXT_MAX;
+        else if (!utf8_valid(text.ptr, text.len))
+                size = size < OUTCOME_TEXT_MAX / 3 ? 3 * size : OUTCOME_TEXT_MAX;
+        copy = size > 0 ? arena_alloc(arena, size, 1) : NULL;
+        return copy ? (struct brick_str){ copy, utf8_repair(copy, size, text.ptr, text.len) }
+                    : brick_str("");
 }

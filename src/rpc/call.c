@@ -12,6 +12,7 @@
 #include "rpc/admission.h"
 #include "rpc/call.h"
 #include "rpc/errors.h"
+#include "rpc/fault.h"
 #include "rpc/merge.h"
 #include "rpc/server.h"
 #include "rpc/stats.h"
@@ -118,7 +119,7 @@ static int reply_seal(struct brick_call *base, struct reply *r)
         const struct service *service = method->route->service;
 
         if (!validate_message(method->reply, bytes, r->size, method->error_field))
-                return -EBADMSG;
+                return fault_of_reply(method->reply, bytes, r->size);
         if (r->size == 0 && service->empty_size > 0 &&
             method->method != BRICK_METHOD_SERVICE_INFO) {
                 memcpy(bytes, service->empty, service->empty_size);
@@ -146,14 +147,17 @@ static void queue_error(struct rpc_call *call)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Few calls have any, and room for the most is 3 KiB. */
+/* Few calls have any, and room for the most is 3 KiB. Takes the slices, whatever comes of it. */
 static int add_trailer(struct rpc_call *call, grpc_slice key, grpc_slice value)
 {
         if (!call->trailers)
                 call->trailers = calloc(RPC_TRAILERS_MAX + RPC_TRAILERS_OWN,
                                         sizeof *call->trailers);
-        if (!call->trailers)
+        if (!call->trailers) {
+                grpc_slice_unref(key);
+                grpc_slice_unref(value);
                 return -ENOMEM;
+        }
         call->trailers[call->n_trailers++] = (grpc_metadata){ .key = key, .value = value };
         return 0;
 }
@@ -657,25 +661,30 @@ static struct brick_str peer(struct brick_call *base)
 static int trailer(struct brick_call *base, struct brick_str key, struct brick_str value)
 {
         struct rpc_call *call = call_of(base);
-        char *k, *v;
-        grpc_slice key_slice, value_slice;
+        grpc_slice key_slice = grpc_slice_from_static_buffer(key.ptr, key.len);
+        grpc_slice value_slice = grpc_slice_from_static_buffer(value.ptr, value.len);
 
         if (call->n_trailers == RPC_TRAILERS_MAX ||
             call->trailer_bytes + key.len + value.len > RPC_TRAILER_BYTES_MAX)
                 return -E2BIG;
-        k = arena_strndup(&base->arena, key.ptr, key.len);
-        v = arena_strndup(&base->arena, value.ptr, value.len);
-        if (!k || !v)
-                return -ENOMEM;
-        key_slice = grpc_slice_from_static_buffer(k, key.len);
-        value_slice = grpc_slice_from_static_buffer(v, value.len);
         if (key.len == 0 || !grpc_header_key_is_legal(key_slice) || key.ptr[0] == ':' ||
             (key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0))
                 return -EINVAL;
         if (!grpc_is_binary_header(key_slice) && !grpc_header_nonbin_value_is_legal(value_slice))
                 return -EINVAL;
         call->trailer_bytes += key.len + value.len;
-        return add_trailer(call, key_slice, value_slice);
+        /* Copies that do not lie in the arena: a brick may rewind that. */
+        return add_trailer(call, grpc_slice_from_copied_buffer(key.ptr, key.len),
+                           grpc_slice_from_copied_buffer(value.ptr, value.len));
+}
+
+static void drop_trailers(struct rpc_call *call)
+{
+        for (size_t i = 0; i < call->n_trailers; i++) {
+                grpc_slice_unref(call->trailers[i].key);
+                grpc_slice_unref(call->trailers[i].value);
+        }
+        call->n_trailers = 0;
 }
 
 /* --- the life of a call ----------------------------------------------------------------------- */
@@ -831,6 +840,7 @@ static void call_free(struct brick_call *base)
 
         admission_leave(call);
         grpc_call_unref(call->call);
+        drop_trailers(call);
         grpc_byte_buffer_destroy(call->payload);
         grpc_slice_unref(call->payload_slice);
         grpc_byte_buffer_destroy(call->incoming);

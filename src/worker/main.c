@@ -25,6 +25,7 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "worker/build.h"
+#include "worker/exit.h"
 #include "worker/otlp.h"
 #include "worker/worker.h"
 
@@ -245,6 +246,7 @@ static void prepare_process(void)
                 (void)setrlimit(RLIMIT_NOFILE, &files);
         }
         worker_catch_crashes();
+        exit_watch();
 }
 
 static int run_worker(void)
@@ -396,5 +398,5 @@ int main(int argc, char **argv)
                 return inspect(arg_inspect);
         if (arg_describe)
                 return describe(arg_describe);
-        return run_worker();
+        return exit_expect(run_worker());
 }

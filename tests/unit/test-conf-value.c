@@ -249,6 +249,48 @@ static void test_utf8(void)
         assert(utf8_width('a') == 1 && utf8_width(0x4e2d) == 2 && utf8_width(0x301) == 0);
 }
 
+static void test_utf8_repair(void)
+{
+        static const struct {
+                const char *text;
+                size_t size;
+                const char *repaired;
+        } cases[] = {
+                { "", 0, "" },
+                { "", 9, "" },
+                { "plain", 5, "plain" },
+                { "gr\xc3\xbc\xc3\x9f"
+                  "e",
+                  7,
+                  "gr\xc3\xbc\xc3\x9f"
+                  "e" },
+                { "a\xff"
+                  "b",
+                  9,
+                  "a\xef\xbf\xbd"
+                  "b" },
+                { "cut \xe2\x82", 18, "cut \xef\xbf\xbd\xef\xbf\xbd" }, /* each byte */
+                { "\xed\xa0\x80", 9, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+                { "too long", 7, "too \xe2\x80\xa6" },
+                { "\xc3\xbc\xc3\xbc\xc3\xbc", 5, "\xc3\xbc\xe2\x80\xa6" },
+                { "abcdefg\xff", 9, "abcdef\xe2\x80\xa6" },
+                { "abc", 2, "" },
+                { "abcd", 3, "\xe2\x80\xa6" },
+        };
+        char text[32];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                size_t n;
+
+                memset(text, '#', sizeof text);
+                n = utf8_repair(text, cases[i].size, cases[i].text, strlen(cases[i].text));
+                assert(n == strlen(cases[i].repaired) && n <= cases[i].size);
+                assert(memcmp(text, cases[i].repaired, n) == 0);
+                assert(text[cases[i].size] == '#' && utf8_valid(text, n));
+        }
+        assert(utf8_repair(text, sizeof text, NULL, 0) == 0);
+}
+
 int main(void)
 {
         test_int();
@@ -260,5 +302,6 @@ int main(void)
         test_format();
         test_nearest();
         test_utf8();
+        test_utf8_repair();
         return 0;
 }

@@ -95,8 +95,12 @@ static void destroy(struct brick_instance *self)
 static size_t put_word(unsigned char *p, const char *word)
 {
         unsigned char n = (unsigned char)strlen(word);
-        const unsigned char head[] = { 0x0a, (unsigned char)(n + 12), 0x0a, (unsigned char)(n + 10),
-                                       0x0a, 4, 'w', 'o', 'r', 'd', 0x12, (unsigned char)(n + 2),
+        const unsigned char head[] = { 0x0a, (unsigned char)(n + 12),
+                                       0x0a, (unsigned char)(n + 10),
+                                       0x0a, 4,
+                                       'w',  'o',
+                                       'r',  'd',
+                                       0x12, (unsigned char)(n + 2),
                                        0x1a, n };
 
         memcpy(p, head, sizeof head);
