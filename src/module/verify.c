@@ -237,7 +237,8 @@ static const char *option_fault(const struct brick_option *option)
         if (option->flags & BRICK_OPTION_REQUIRED)
                 return "it is required and has a fallback";
         if (!fallback_valid(option))
-                return "its fallback is no value for it";
+                return option->type == BRICK_ENUM ? "its fallback is none of its choices"
+                                                  : "its fallback is no value for it";
         return NULL;
 }
 
@@ -274,7 +275,8 @@ static int verify_option(const struct brick_module *brick, size_t index, const c
                         fault = "there are two of this name";
         if (!fault && brick->type == BRICK_TYPE_ANY && strcmp(option->name, "type") == 0 &&
             !type_option_valid(option))
-                fault = "its choices are not all types of bricks";
+                fault = "its choices are not all types of bricks: Common, Rectify, Intention, "
+                        "Guard, LLM, Compose, Retrieval, Translate";
         if (fault)
                 return verdict(ret_why, -ENOEXEC, path, "option '%s': %s", option->name, fault);
         return 0;

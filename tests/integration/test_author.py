@@ -186,6 +186,18 @@ def a_kept_call_ends_like_a_return_value():
 
 
 @test
+def a_choice_in_any_case():
+    bricks = f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type: %s }} }}\n"
+    with Brickd(bricks % "llm", extra="log: { level: Info }") as daemon:
+        reply = call(daemon.channel(), UNARY, llm_pb2.LLMRequest(prompt="x").SerializeToString())[0]
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "Echo: x")
+    daemon = Brickd(bricks % "lmm").start(ready=False)
+    eq(daemon.process.wait(20), 78)
+    assert ("options.type: expected Common, LLM, Guard, Intention, Rectify, Retrieval, Translate or Compose, got \"lmm\""
+            in daemon.log()), daemon.log()
+
+
+@test
 def a_model_with_languages():
     with Brickd("  - { name: tells, module: author }\n") as daemon:
         reply = call(daemon.channel(), path("Common", "GetServiceInfo"))[0]

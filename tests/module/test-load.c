@@ -45,7 +45,7 @@ static const struct {
         { "option-choices", "option 'odd': it has no choices" },
         { "option-fallback", "option 'odd': its fallback is no value for it" },
         { "option-range", "option 'odd': its fallback is no value for it" },
-        { "option-choice", "option 'odd': its fallback is no value for it" },
+        { "option-choice", "option 'odd': its fallback is none of its choices" },
         { "option-required", "option 'odd': it is required and has a fallback" },
         { "missing-dependency", "cannot be loaded: libabsent.so.9: cannot open shared object file: "
                                 "No such file or directory" },

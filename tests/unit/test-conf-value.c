@@ -156,12 +156,18 @@ static void test_size(void)
 
 static void test_choice(void)
 {
+        size_t length;
+
         assert(value_parse_choice("one", "one|two|three") == 0);
         assert(value_parse_choice("three", "one|two|three") == 2);
         assert(value_parse_choice("four", "one|two|three") == -EINVAL);
         assert(value_parse_choice("on", "one|two") == -EINVAL);
         assert(value_parse_choice("one|two", "one|two") == -EINVAL);
         assert(value_parse_choice("", "one|two") == -EINVAL);
+        assert(value_parse_choice("llm", "Common|LLM") == 1);
+        assert(value_parse_choice("a", "A|a|b") == 1 && value_parse_choice("B", "A|a|b") == 2);
+        assert(strncmp(value_choice("one|two|three", 1, &length), "two", 3) == 0 && length == 3);
+        assert(strcmp(value_choice("one|two|three", 2, &length), "three") == 0 && length == 5);
 }
 
 static void test_format(void)
