@@ -12,14 +12,13 @@
 #include <sys/stat.h>
 
 #include "conf/nearest.h"
-#include "module/host.h"
 #include "module/verify.h"
 #include "util/trust.h"
 
 /* Majors that may come one day, so that a brickd of today can name them. */
 #define MAJOR_PROBED 9
 
-/* How deep module_on_stack() looks. */
+/* How deep module_calling_libc() looks. */
 #define FRAMES_MAX 64
 
 static bool is_name(const char *s)
@@ -273,23 +272,23 @@ const void *module_symbol(const char *path, const char *name, char **ret_why)
         return symbol;
 }
 
-static const void *object_of(const void *address)
+const char *module_calling_libc(void)
 {
-        Dl_info info;
-
-        return dladdr(address, &info) ? info.dli_fbase : NULL;
-}
-
-const char *module_on_stack(void)
-{
-        const void *own = object_of((const void *)&host_table), *libc = object_of((void *)exit);
         void *frames[FRAMES_MAX];
         int n = backtrace(frames, FRAMES_MAX);
-        Dl_info info;
+        Dl_info libc, info;
+        bool in_libc = false;
 
-        for (int i = 0; i < n; i++)
-                if (dladdr(frames[i], &info) && info.dli_fbase != own && info.dli_fbase != libc)
+        if (!dladdr((void *)exit, &libc))
+                return "an unknown file";
+        for (int i = 0; i < n; i++) {
+                if (!dladdr(frames[i], &info))
+                        continue;
+                if (info.dli_fbase == libc.dli_fbase)
+                        in_libc = true;
+                else if (in_libc)
                         return info.dli_fname;
+        }
         return "an unknown file";
 }
 

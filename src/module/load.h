@@ -32,9 +32,9 @@ DEFINE_CLEANUP(struct module *, module_free);
  * NULL: *ret_why as above. */
 const void *module_symbol(const char *path, const char *name, char **ret_why);
 
-/* The file of the innermost function on this thread's stack that is neither brickd's nor libc's: a
- * module, or a library that it uses. Any thread. */
-const char *module_on_stack(void);
+/* In a function that libc calls, such as an exit handler: the file of the code that has called
+ * libc, which is a module or a library. Any thread. */
+const char *module_calling_libc(void);
 
 /* For `brickd --inspect FILE.so` and `brickd --describe NAME`. */
 void module_inspect(const struct module *module, FILE *f);

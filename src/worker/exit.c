@@ -12,6 +12,7 @@
 #include "util/log.h"
 
 static atomic_bool expected;
+static pid_t worker; /* a child of a brick may exit as it likes */
 
 static void name_caller(void)
 {
@@ -21,18 +22,18 @@ static void name_caller(void)
                 { "BRICK", brick, brick ? strlen(brick) : 0 },
         };
 
-        if (atomic_exchange(&expected, true))
+        if (getpid() != worker || atomic_exchange(&expected, true))
                 return;
         if (brick)
                 log_fields(LOG_LEVEL_ERROR, fields, 2,
                            "Brick '%s' called exit(), which ends this worker and all its calls: a "
                            "fault of %s",
-                           brick, module_on_stack());
+                           brick, module_calling_libc());
         else
                 log_fields(LOG_LEVEL_ERROR, fields, 1,
                            "A thread called exit(), which ends this worker and all its calls: a "
                            "fault of %s",
-                           module_on_stack());
+                           module_calling_libc());
         log_close();
         /* The brick's own status may be one of those that mean something to the main process. */
         _exit(EXIT_FAILURE);
@@ -40,6 +41,7 @@ static void name_caller(void)
 
 void exit_watch(void)
 {
+        worker = getpid();
         (void)atexit(name_caller);
         (void)at_quick_exit(name_caller);
 }
