@@ -2,9 +2,10 @@
 """What the author of a module is told of his mistakes, and what their clients see: an answer, each time."""
 import json
 import os
-import time
+import subprocess
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, stream, test, wait_for
+from harness import (BUILD, NO_LEAK_CHECK, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir,
+                     test, wait_for)
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -195,6 +196,33 @@ def a_choice_in_any_case():
     eq(daemon.process.wait(20), 78)
     assert ("options.type: expected Common, LLM, Guard, Intention, Rectify, Retrieval, Translate or Compose, got \"lmm\""
             in daemon.log()), daemon.log()
+
+
+@test
+def brickd_runs_from_the_build_tree():
+    """In `meson devenv`, with nothing installed and no paths in the configuration."""
+    folder, port = temp_dir(), free_port()
+    with open(os.path.join(folder, "brickd.yaml"), "w") as f:
+        f.write(f"""ports: [{{ listen: "127.0.0.1:{port}" }}]
+control: {folder}/control
+bricks:
+  - {{ name: parrot, module: echo, options: {{ type: LLM }} }}
+  - {{ name: shield, module: guard-rules }}
+""")
+    script = f"""set -e
+        export BRICKD_CONFIG={folder}/brickd.yaml
+        brickctl check
+        brickd --describe echo >/dev/null
+        brickctl index --help >/dev/null
+        brickd -c "$BRICKD_CONFIG" & pid=$!
+        for i in $(seq 200); do brickctl call parrot hello 2>/dev/null && break; sleep 0.1; done
+        kill $pid
+        wait $pid"""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BRICKD_")}
+    done = subprocess.run(["meson", "devenv", "-C", BUILD, "sh", "-c", script], env=clean | NO_LEAK_CHECK, timeout=60,
+                          capture_output=True, text=True)
+    eq(done.returncode, 0, done.stdout + done.stderr)
+    assert "Echo: hello" in done.stdout, done.stdout + done.stderr
 
 
 @test
