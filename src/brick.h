@@ -346,8 +346,8 @@ struct brick_module {
         const char *summary;
         const struct brick_option *options; /* ends with a NULL name; NULL: takes none */
 
-        /* [main] Make an instance. 0, or a negative errno after node_error() or log(). config is
-         * never NULL. */
+        /* [main] Make an instance. 0, or a negative errno after node_error() or log(): then there
+         * is none, and *ret does not count. config is never NULL. */
         int (*create)(const struct brick_host *host, struct brick_ctx *ctx,
                       const struct brick_node *config, struct brick_instance **ret);
 

@@ -248,15 +248,26 @@ static size_t op_message(struct rpc_call *call, grpc_op *op, uint32_t flags)
         return 1;
 }
 
+/* Freed with the call. */
+static grpc_slice status_message(const struct brick_str *message)
+{
+        grpc_slice slice;
+
+        if (message->len <= STATUS_MESSAGE_MAX)
+                return grpc_slice_from_static_buffer(message->ptr, message->len);
+        slice = grpc_slice_malloc(STATUS_MESSAGE_MAX);
+        slice_shrink(&slice, utf8_repair((char *)GRPC_SLICE_START_PTR(slice), STATUS_MESSAGE_MAX,
+                                         message->ptr, message->len));
+        return slice;
+}
+
 static size_t op_status(struct rpc_call *call, grpc_op *op)
 {
         const struct outcome *outcome = &call->base.outcome;
         unsigned status = outcome->in_band ? GRPC_STATUS_OK : outcome->status;
-        const struct brick_str *message = &outcome->message;
 
         call->ending = true;
-        call->details_out = grpc_slice_from_static_buffer(
-                message->ptr, utf8_prefix(message->ptr, message->len, STATUS_MESSAGE_MAX));
+        call->details_out = status_message(&outcome->message);
         *op = (grpc_op){
                 .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
                 .data.send_status_from_server = {
@@ -841,6 +852,7 @@ static void call_free(struct brick_call *base)
         admission_leave(call);
         grpc_call_unref(call->call);
         drop_trailers(call);
+        grpc_slice_unref(call->details_out);
         grpc_byte_buffer_destroy(call->payload);
         grpc_slice_unref(call->payload_slice);
         grpc_byte_buffer_destroy(call->incoming);
@@ -901,6 +913,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->call = NULL;
         call->payload = NULL;
         call->payload_slice = grpc_empty_slice();
+        call->details_out = grpc_empty_slice();
         call->peer = NULL;
         call->tags = 0;
         call->cancelled = 0;

@@ -101,6 +101,11 @@ def an_error_as_long_as_it_is():
         text = error(daemon, do="fail", text="\u4e2d" * 1_000_000)[1]
         assert text.startswith("no: \u4e2d") and text.endswith("\u4e2d\u2026"), text[-10:]
         assert 250_000 < len(text.encode()) <= 256 * 1024, len(text)
+        # A gRPC status is a header, of which clients take 8 KiB.
+        status, details = call(daemon.channel(), path("Common", "Unary"), request(do="fail", text="\u4e2d" * 10_000),
+                               metadata=[("x-brick-status", "grpc")])[1:3]
+        eq((status, details[-3:]), ("INVALID_ARGUMENT", "\u4e2d\u4e2d\u2026"))
+        assert 2000 < len(details.encode()) <= 2048, len(details.encode())
 
 
 @test
@@ -120,6 +125,16 @@ def lines_and_reasons_that_are_not_utf8():
     daemon = rogue("blames-with-bad-utf8").start(ready=False)
     eq(daemon.process.wait(20), 78)
     assert "no \ufffd good" in daemon.log(), daemon.log()
+
+
+@test
+def what_create_may_return():
+    for mode, line in ("code", "create() returned 404, which is neither 0 nor a negative errno"), (
+            "errno", "refused to make this brick: Input/output error"):
+        daemon = Brickd(f"  - {{ name: bad, module: create-returns-code, options: {{ mode: {mode} }} }}\n")
+        daemon.start(ready=False)
+        eq(daemon.process.wait(20), 78, daemon.log())
+        assert "bricks[0]" in daemon.log() and line in daemon.log(), daemon.log()
 
 
 @test
