@@ -14,18 +14,41 @@ void brick_sdk_init(const struct brick_host *host)
 
 /* ---- answering -------------------------------------------------------------------------- */
 
-/* call_reserve() does not say why it gave nothing; call_send() does. */
-static int send_copy(struct brick_call *call, const ProtobufCMessage *message, size_t size)
+/* A message as bytes, on its own stack while it is small. */
+struct packed {
+        struct brick_bytes bytes;
+        uint8_t *large; /* NULL: bytes are in small */
+        uint8_t small[512];
+};
+
+static int pack(struct packed *packed, const ProtobufCMessage *message)
 {
-        uint8_t small[512], *buffer = size <= sizeof small ? small : malloc(size);
+        size_t size = message ? protobuf_c_message_get_packed_size(message) : 0;
+        uint8_t *out = packed->small;
+
+        packed->large = NULL;
+        if (size > sizeof packed->small) {
+                out = packed->large = malloc(size);
+                if (!out)
+                        return -ENOMEM;
+        }
+        if (message)
+                (void)protobuf_c_message_pack(message, out);
+        packed->bytes = (struct brick_bytes){ out, size };
+        return 0;
+}
+
+/* call_reserve() does not say why it gave nothing; call_send() does. */
+static int send_copy(struct brick_call *call, const ProtobufCMessage *message)
+{
+        struct packed packed;
         int r;
 
-        if (!buffer)
-                return -ENOMEM;
-        (void)protobuf_c_message_pack(message, buffer);
-        r = brick_host->call_send(call, (struct brick_bytes){ buffer, size });
-        if (buffer != small)
-                free(buffer);
+        r = pack(&packed, message);
+        if (r < 0)
+                return r;
+        r = brick_host->call_send(call, packed.bytes);
+        free(packed.large);
         return r;
 }
 
@@ -36,7 +59,7 @@ int brick_send(struct brick_call *call, const ProtobufCMessage *message)
 
         out = brick_host->call_reserve(call, size);
         if (!out)
-                return send_copy(call, message, size);
+                return send_copy(call, message);
         (void)protobuf_c_message_pack(message, out);
         return brick_host->call_commit(call, size);
 }
@@ -100,6 +123,47 @@ int brick_failf(struct brick_call *call, int32_t code, const char *detail, const
         va_end(args);
         brick_host->call_fail(call, code, line.text, brick_str(detail));
         brick_line_free(&line);
+        return BRICK_TAKEN;
+}
+
+/* ---- calling other bricks --------------------------------------------------------------- */
+
+int brick_child_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                      const ProtobufCMessage *request, const struct brick_child_ops *ops,
+                      void *user, struct brick_child **ret)
+{
+        struct packed packed;
+        int r;
+
+        r = pack(&packed, request);
+        if (r < 0)
+                return r;
+        r = brick_host->child_start(parent, target, method, packed.bytes, ops, user, ret);
+        free(packed.large);
+        return r;
+}
+
+int brick_child_send(struct brick_child *child, const ProtobufCMessage *message)
+{
+        struct packed packed;
+        int r;
+
+        r = pack(&packed, message);
+        if (r < 0)
+                return r;
+        r = brick_host->child_send(child, packed.bytes);
+        free(packed.large);
+        return r;
+}
+
+int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome)
+{
+        if (outcome->status != 0)
+                brick_host->call_finish(call, outcome->status, outcome->message);
+        else if (outcome->code != 200)
+                brick_host->call_fail(call, outcome->code, outcome->message, outcome->detail);
+        else
+                return 0;
         return BRICK_TAKEN;
 }
 

@@ -138,6 +138,17 @@ int brick_fail(struct brick_call *call, int32_t code, const char *message, const
 int brick_failf(struct brick_call *call, int32_t code, const char *detail, const char *format, ...)
         BRICK_PRINTF(4, 5);
 
+/* As child_start() and child_send() of the host, with a message that is packed; NULL for methods
+ * whose request is a stream. -ENOMEM. */
+int brick_child_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                      const ProtobufCMessage *request, const struct brick_child_ops *ops,
+                      void *user, struct brick_child **ret);
+int brick_child_send(struct brick_child *child, const ProtobufCMessage *message);
+
+/* In done() of a child: if the child has failed, ends the call with the same error and gives
+ * BRICK_TAKEN; else 0, and the call is still to be ended. */
+int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome);
+
 /* Memory and strings that live as long as the call. NULL: out of memory. */
 void *brick_alloc(struct brick_call *call, size_t size);
 char *brick_strndup(struct brick_call *call, const char *s, size_t length);

@@ -9,6 +9,7 @@ from harness import (BUILD, NO_LEAK_CHECK, Brickd, call, eq, free_port, generate
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.compose import compose_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
 ECHO = f"  - {{ name: other, module: {BUILD}/src/bricks/echo.so, options: {{ type: Guard }} }}\n"
@@ -190,6 +191,28 @@ def a_response_may_point_into_the_last_request():
         requests = iter([request(text="first " * 100), request(text="second " * 100)])
         reply = daemon.channel().stream_unary(path("Common", "InputStreaming"))(requests, timeout=20)
         eq(common_pb2.CommonResponse.FromString(reply).data["last"], "second " * 100)
+
+
+@test
+def a_brick_that_asks_another():
+    bricks = f"""  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type: LLM }} }}
+  - {{ name: bad, module: fails-with-bad-utf8 }}
+  - {{ name: asks, module: asks, options: {{ llm: echo }}, default: true }}
+  - {{ name: asks-bad, module: asks, options: {{ llm: bad }}, match: {{ x-brick: asks-bad }} }}
+"""
+    bricks = bricks.replace("LLM }", "LLM }, default: true").replace("bad-utf8 }", "bad-utf8, match: { x-brick: bad } }")
+    with Brickd(bricks) as daemon:
+        for prompt in "now", "a long one, " * 1000:
+            ask = compose_pb2.ComposeRequest()
+            ask.input_documents.add().snippet = prompt
+            reply, status, details, _ = call(daemon.channel(), path("Compose", "Unary"), ask.SerializeToString())
+            eq((status, compose_pb2.ComposeResponse.FromString(reply).output["text"]), ("OK", "Echo: " + prompt), details)
+        ask = compose_pb2.ComposeRequest()
+        ask.input_documents.add().snippet = "now"
+        reply = call(daemon.channel(), path("Compose", "Unary"), ask.SerializeToString(),
+                     metadata=[("x-brick", "asks-bad")])[0]
+        error = compose_pb2.ComposeResponse.FromString(reply).error
+        eq((error.code, error.message, error.detail), (2003, "cut \ufffd\ufffd", "\ufffd in the detail"))
 
 
 @test

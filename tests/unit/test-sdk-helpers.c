@@ -256,6 +256,13 @@ static int fails_long(struct brick_call *call, CommonResponse *response)
         return brick_failf(call, 2003, "why", "%05000d", 7);
 }
 
+static const struct brick_outcome *to_pass;
+
+static int fails_as(struct brick_call *call, CommonResponse *response)
+{
+        return brick_fail_as(call, to_pass);
+}
+
 static int fails_without_texts(struct brick_call *call, CommonResponse *response)
 {
         return brick_fail(call, 2003, NULL, NULL);
@@ -303,6 +310,32 @@ static void test_long_failure(void)
         assert(fake_call_code(call) == 2003 && strcmp(fake_call_detail(call), "why") == 0);
         assert(strlen(fake_call_text(call)) == 5000 && fake_call_text(call)[4999] == '7');
         assert(fake_call_code(empty) == 2003 && strcmp(fake_call_text(empty), "") == 0);
+}
+
+/* As a child has ended. */
+static void test_fail_as(void)
+{
+        static const struct brick_outcome good = { .struct_size = sizeof good, .code = 200 },
+                                          busy = { .struct_size = sizeof busy,
+                                                   .status = 8,
+                                                   .message = { "busy", 4 } },
+                                          wrong = { .struct_size = sizeof wrong,
+                                                    .code = 2003,
+                                                    .message = { "wrong", 5 },
+                                                    .detail = { "why", 3 } };
+        _cleanup_(fake_host_freep) struct fake_host *host = new_host();
+        _cleanup_(fake_call_freep) struct fake_call *first = NULL, *second = NULL, *third = NULL;
+
+        to_pass = &good;
+        first = run(host, fails_as);
+        assert(fake_call_code(first) == 200 && fake_call_replies(first) == 1);
+        to_pass = &busy;
+        second = run(host, fails_as);
+        assert(fake_call_status(second) == 8 && strcmp(fake_call_text(second), "busy") == 0);
+        to_pass = &wrong;
+        third = run(host, fails_as);
+        assert(fake_call_code(third) == 2003 && strcmp(fake_call_text(third), "wrong") == 0);
+        assert(strcmp(fake_call_detail(third), "why") == 0);
 }
 
 /* A host of ABI 1.2: what is new does nothing, or is done without it. */
@@ -403,6 +436,7 @@ int main(void)
         test_rewind();
         test_ends();
         test_long_failure();
+        test_fail_as();
         test_old_host();
         test_read();
         return 0;
