@@ -227,8 +227,10 @@ static void finish(struct brick_call *call, struct outcome outcome)
                         outcome = outcome_no_reply(call->method, call->instance->type);
                 /* The limit was for its work; what it says at the end must not be lost to it. */
                 arena_limit(&call->arena, SIZE_MAX);
-                outcome.message = outcome_text(&call->arena, outcome.message);
-                outcome.detail = outcome_text(&call->arena, outcome.detail);
+                if (outcome.message.len > 0)
+                        outcome.message = outcome_text(&call->arena, outcome.message);
+                if (outcome.detail.len > 0)
+                        outcome.detail = outcome_text(&call->arena, outcome.detail);
                 call_settle(call, &outcome);
         }
         children = call->children;
@@ -673,7 +675,7 @@ static int commit(struct brick_call *call, struct reply *reply)
         r = room_for(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
-        if (outcome_reply_fault(r)) {
+        if (r < 0 && outcome_reply_fault(r)) {
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
                 misuse(call, outcome_reply_fault(r));

@@ -120,11 +120,13 @@ struct brick_str outcome_text(struct arena *arena, struct brick_str text)
         size_t size = text.len;
         char *copy;
 
+        if (size == 0)
+                return brick_str("");
         if (size > OUTCOME_TEXT_MAX)
                 size = OUTCOME_TEXT_MAX;
         else if (!utf8_valid(text.ptr, text.len))
                 size = size < OUTCOME_TEXT_MAX / 3 ? 3 * size : OUTCOME_TEXT_MAX;
-        copy = size > 0 ? arena_alloc(arena, size, 1) : NULL;
+        copy = arena_alloc(arena, size, 1);
         return copy ? (struct brick_str){ copy, utf8_repair(copy, size, text.ptr, text.len) }
                     : brick_str("");
 }

@@ -267,7 +267,8 @@ static size_t op_status(struct rpc_call *call, grpc_op *op)
         unsigned status = outcome->in_band ? GRPC_STATUS_OK : outcome->status;
 
         call->ending = true;
-        call->details_out = status_message(&outcome->message);
+        if (status != GRPC_STATUS_OK)
+                call->details_out = status_message(&outcome->message);
         *op = (grpc_op){
                 .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
                 .data.send_status_from_server = {

@@ -226,7 +226,7 @@ static _Thread_local struct brick_frame *innermost;
 void brick_frame_begin(struct brick_frame *frame)
 {
         frame->outer = innermost;
-        frame->last_read = NULL;
+        frame->begun = 1;
         innermost = frame;
 }
 

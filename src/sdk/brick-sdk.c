@@ -82,12 +82,16 @@ static void fail_errno(struct brick_call *call, int r)
                 (void)brick_fail(call, INTERNAL, strerror(r < 0 ? -r : EINVAL), NULL);
 }
 
-int brick_send_last(struct brick_call *call, const ProtobufCMessage *message)
+/* The last reply, if there is one, and the finish. 0: the call is finished. */
+static int reply(struct brick_call *call, const ProtobufCMessage *message)
 {
         int r = message ? brick_send(call, message) : 0;
 
         /* Of a client that is gone, brickd knows better what to say. */
-        return r == -ECANCELED ? 0 : r;
+        if (r < 0 && r != -ECANCELED)
+                return r;
+        brick_finish(call);
+        return 0;
 }
 
 void brick_end(struct brick_call *call, int r, const void *response)
@@ -95,16 +99,27 @@ void brick_end(struct brick_call *call, int r, const void *response)
         if (r == BRICK_TAKEN)
                 return;
         if (r == 0)
-                r = brick_send_last(call, response);
-        if (r == 0)
-                brick_finish(call);
-        else
+                r = reply(call, response);
+        if (r != 0)
                 fail_errno(call, r);
 }
 
 void brick_reply(struct brick_call *call, const ProtobufCMessage *message)
 {
         brick_end(call, 0, message);
+}
+
+int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r, const void *response)
+{
+        if (r == 0)
+                r = reply(call, response);
+        else if (r == BRICK_TAKEN)
+                r = 0;
+        else if (r > 0 && !BRICK_HAS(brick_host, call_fail_errno))
+                r = -EINVAL; /* for a host that takes positive numbers for success */
+        if (frame->begun)
+                brick_frame_end(frame);
+        return r;
 }
 
 int brick_fail(struct brick_call *call, int32_t code, const char *message, const char *detail)
@@ -187,13 +202,22 @@ char *brick_strndup(struct brick_call *call, const char *s, size_t length)
 
 char *brick_printf(struct brick_call *call, const char *format, ...)
 {
-        struct brick_text text = BRICK_TEXT(call);
         va_list args;
+        char *s;
+        int n;
 
         va_start(args, format);
-        brick_text_vprintf(&text, format, args);
+        n = vsnprintf(NULL, 0, format, args);
         va_end(args);
-        return brick_text_end(&text);
+        if (n < 0)
+                return NULL;
+        s = brick_host->call_alloc(call, (size_t)n + 1, 1);
+        if (!s)
+                return NULL;
+        va_start(args, format);
+        (void)vsnprintf(s, (size_t)n + 1, format, args);
+        va_end(args);
+        return s;
 }
 
 /* A message's strings are `char *`, as protobuf-c generates them, and nobody writes to them. */

@@ -412,10 +412,11 @@ struct brick_typed {
 const struct brick_module *brick_typed_module(struct brick_typed *typed,
                                               const struct brick_module *given);
 
-/* A handler that runs. On the stack of whoever calls it. */
+/* A handler of a request stream that runs. On the stack of whoever calls it. */
 struct brick_frame {
         struct brick_frame *outer;
         void *last_read; /* the message of the last brick_read() */
+        int begun;
 };
 
 void brick_frame_begin(struct brick_frame *frame);
@@ -424,9 +425,6 @@ void brick_frame_end(struct brick_frame *frame);
 /* Gives what start() is to return. */
 int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r,
                     const void *response);
-
-/* The last reply, if there is one. 0: the call can be finished. */
-int brick_send_last(struct brick_call *call, const ProtobufCMessage *message);
 
 #define BRICK_TYPED_(TYPE, SHAPE, handlers, ...)                                            \
         static struct brick_typed brick_typed = { .module = { __VA_ARGS__ } };              \
@@ -443,10 +441,9 @@ int brick_send_last(struct brick_call *call, const ProtobufCMessage *message);
                                      uint32_t method)                                       \
         {                                                                                   \
                 void *request = NULL, *response = NULL;                                     \
-                struct brick_frame frame;                                                   \
+                struct brick_frame frame = { NULL, NULL, 0 };                               \
                 int r = -ENOSYS;                                                            \
                                                                                             \
-                brick_frame_begin(&frame);                                                  \
                 switch (method) {                                                           \
                         BRICK_SERVE_##SHAPE(TYPE, handlers)                                 \
                 }                                                                           \
@@ -507,11 +504,13 @@ int brick_send_last(struct brick_call *call, const ProtobufCMessage *message);
         case BRICK_METHOD_INPUT_STREAMING:                                    \
                 if (!(handlers).input_streaming)                              \
                         break;                                                \
+                brick_frame_begin(&frame);                                    \
                 r = brick_begin(call, BRICK_TYPE_##TYPE, NULL, &response);    \
                 if (r == 0)                                                   \
                         r = (handlers).input_streaming(self, call, response); \
                 break;                                                        \
         case BRICK_METHOD_BIDI_STREAMING:                                     \
+                brick_frame_begin(&frame);                                    \
                 if ((handlers).bidi_streaming)                                \
                         r = (handlers).bidi_streaming(self, call);            \
                 break;

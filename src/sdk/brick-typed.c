@@ -57,18 +57,3 @@ const struct brick_module *brick_typed_module(struct brick_typed *self,
         module->magic = BRICK_MAGIC;
         return module;
 }
-
-int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r, const void *response)
-{
-        if (r == 0) {
-                r = brick_send_last(call, response);
-                if (r == 0)
-                        brick_finish(call);
-        } else if (r == BRICK_TAKEN) {
-                r = 0;
-        } else if (r > 0 && !BRICK_HAS(brick_host, call_fail_errno)) {
-                r = -EINVAL; /* for a host that takes positive numbers for success */
-        }
-        brick_frame_end(frame);
-        return r;
-}
