@@ -359,8 +359,8 @@ struct brick_module {
 
         /*
          * [rpc] Take a call. On 0 the brick owns one reference and must call_finish() or
-         * call_fail(), now or later, from any thread; 1 counts as 0, since the SDK's brick_fail()
-         * gives it. On a negative errno the call stays brickd's, which answers for it; do not touch
+         * call_fail(), now or later, from any thread; 1 counts as 0, as the SDK's BRICK_TAKEN is
+         * 1. On a negative errno the call stays brickd's, which answers for it; do not touch
          * it again. -ENOSYS is answered as llmbrick answers NotImplementedError, others as it
          * answers an exception: code 13, with strerror() for the message. Other numbers are logged,
          * and answered as -EINVAL.

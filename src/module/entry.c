@@ -36,13 +36,13 @@ void entry_begin(struct entry *entry, struct instance *instance)
                 (void)hand_over(instance, clock_recent());
 }
 
-void entry_end(struct entry *entry, struct instance *instance)
+uint64_t entry_end(struct entry *entry, struct instance *instance)
 {
         uint64_t held;
 
         current = entry->previous;
         if (!watched)
-                return;
+                return 0;
         held = hand_over(current, clock_now());
         if (held > SLOW_NS) {
                 const struct log_field fields[] = {
@@ -56,6 +56,7 @@ void entry_end(struct entry *entry, struct instance *instance)
                            "brick.",
                            instance->conf->name, (unsigned)(held / NSEC_PER_MSEC));
         }
+        return held;
 }
 
 const char *entry_current(void)

@@ -16,7 +16,9 @@ struct entry {
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
-void entry_end(struct entry *entry, struct instance *instance);
+
+/* For how long, in ns, if this is the polling thread; else 0. */
+uint64_t entry_end(struct entry *entry, struct instance *instance);
 
 /* The name of the brick that this thread is in; NULL: none. Async-signal-safe. */
 const char *entry_current(void);

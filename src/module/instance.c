@@ -17,6 +17,90 @@
 /* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
 #define THREAD_STACK (1024 * 1024)
 
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static _Atomic(struct instance *) numbered[HANDLE_OWNERS];
+
+/* 0: all numbers are taken. The main thread alone makes and frees instances. */
+static unsigned take_number(struct instance *instance)
+{
+        for (unsigned i = 1; i < HANDLE_OWNERS; i++)
+                if (!atomic_load(&numbered[i])) {
+                        atomic_store(&numbered[i], instance);
+                        return i;
+                }
+        return 0;
+}
+
+static void give_number_back(struct instance *instance)
+{
+        if (instance->number > 0)
+                atomic_store(&numbered[instance->number], NULL);
+}
+
+const struct instance *instance_of_number(unsigned number)
+{
+        return number > 0 ? atomic_load(&numbered[number]) : NULL;
+}
+
+void instance_blame(const struct instance *instance, const char *what)
+{
+        const char *name = instance ? instance->conf->name : "";
+        const struct log_field fields[] = {
+                { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
+                { "BRICK", name, strlen(name) },
+        };
+
+        if (instance)
+                log_fields(LOG_LEVEL_ERROR, fields, 2, "Brick '%s' %s: a fault of module %s", name,
+                           what, instance->module->path);
+        else
+                log_fields(LOG_LEVEL_ERROR, fields, 1, "A brick %s: a fault of its module", what);
+}
+
+/* --- entries that take long --------------------------------------------------------------------
+ */
+
+/* Twice within this time: once may be the machine's doing. */
+#define LONG_AGAIN_NS (10 * NSEC_PER_SEC)
+
+static void log_runner(const struct instance *instance, size_t size, uint64_t held)
+{
+        const char *name = instance->conf->name;
+        const struct log_field fields[] = {
+                { "BRICK", name, strlen(name) },
+                { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },
+        };
+
+        log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                   "Brick '%s' held the polling thread for %u ms, again: its calls with requests "
+                   "of %zu bytes and more run on a thread of their own from now on",
+                   name, (unsigned)(held / NSEC_PER_MSEC), size);
+}
+
+void instance_took_long(struct instance *instance, size_t size, uint64_t held)
+{
+        uint64_t now = clock_now();
+        bool again = instance->long_seen > 0 && now - instance->long_seen < LONG_AGAIN_NS;
+        size_t seen = instance->long_seen_size;
+        struct runner *runner = atomic_load(&instance->runner);
+
+        instance->long_seen = now;
+        instance->long_seen_size = size;
+        if (!again)
+                return;
+        /* Half of the smaller: what is nearly as large takes nearly as long. */
+        size = (seen < size ? seen : size) / 2;
+        atomic_store(&instance->long_size, size);
+        if (!runner && runner_new(&runner) < 0)
+                return;
+        atomic_store_explicit(&instance->runner, runner, memory_order_release);
+        log_runner(instance, size, held);
+}
+
+/* --- places and the queue ----------------------------------------------------------------------
+ */
+
 /* Takes a place among the calls in flight, if there is one. */
 static bool claim_place(struct instance *instance)
 {
@@ -29,7 +113,7 @@ static bool claim_place(struct instance *instance)
 }
 
 /* Lock held. */
-static void queue_append(struct instance *instance, struct brick_call *call)
+static void queue_append(struct instance *instance, struct call *call)
 {
         call->next = NULL;
         call->queued = clock_now();
@@ -40,7 +124,7 @@ static void queue_append(struct instance *instance, struct brick_call *call)
 }
 
 /* Lock held. */
-static void queue_remove(struct instance *instance, struct brick_call *call)
+static void queue_remove(struct instance *instance, struct call *call)
 {
         *call->link = call->next;
         if (call->next)
@@ -52,9 +136,9 @@ static void queue_remove(struct instance *instance, struct brick_call *call)
 }
 
 /* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
-static struct brick_call *queue_take(struct instance *instance)
+static struct call *queue_take(struct instance *instance)
 {
-        struct brick_call *call = instance->queue;
+        struct call *call = instance->queue;
 
         if (!call || !claim_place(instance))
                 return NULL;
@@ -66,7 +150,7 @@ static struct brick_call *queue_take(struct instance *instance)
 static void *thread_run(void *arg)
 {
         struct instance *instance = arg;
-        struct brick_call *call;
+        struct call *call;
 
         entry_guard_stack();
         (void)pthread_mutex_lock(&instance->lock);
@@ -92,8 +176,7 @@ static int start_threads(struct instance *instance, unsigned n)
         pthread_attr_t attr;
         int r = 0;
 
-        if (!instance->threads)
-                instance->threads = calloc(n, sizeof *instance->threads);
+        instance->threads = calloc(n, sizeof *instance->threads);
         if (!instance->threads)
                 return -ENOMEM;
         (void)pthread_attr_init(&attr);
@@ -130,7 +213,7 @@ static int create(struct instance *instance, struct diag *diag)
 
         entry_begin(&entry, instance);
         r = host_create(&instance->ctx, instance->brick, &instance->self);
-        entry_end(&entry, instance);
+        (void)entry_end(&entry, instance);
 
         if (r != 0)
                 instance->self = NULL; /* whatever create() has left there: nothing to destroy() */
@@ -162,6 +245,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->queue_end = &instance->queue;
         instance->stats = stats;
         instance->as_target.instance = instance;
+        instance->number = take_number(instance);
         health_init(&instance->health);
         instance->health.shown = &stats->health;
         atomic_init(&instance->log_level, conf->log_level);
@@ -207,15 +291,76 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         return 0;
 }
 
-void instance_drain(struct instance *instance)
+int instance_add_caller(struct instance *callee, struct instance *caller)
+{
+        struct instance **callers = reallocarray(callee->callers, callee->n_callers + 1,
+                                                 sizeof *callers);
+
+        if (!callers)
+                return -ENOMEM;
+        callee->callers = callers;
+        callers[callee->n_callers++] = caller;
+        return 0;
+}
+
+/* Nobody is left who might call it: not they, and so not on their behalf. */
+static bool callers_are_done(const struct instance *instance)
+{
+        for (size_t i = 0; i < instance->n_callers; i++) {
+                const struct instance *caller = instance->callers[i];
+
+                if (!caller->drained || atomic_load(&caller->stats->in_flight) > 0)
+                        return false;
+        }
+        return true;
+}
+
+/* Through the queue of the polling thread, which takes calls in, and then through that of the
+ * brick's own runner: what they had before, they have started. */
+static void pass_barrier(struct run_item *item)
+{
+        struct instance *instance = CONTAINER_OF(item, struct instance, barrier);
+        struct runner *runner = atomic_load(&instance->runner);
+
+        if (runner && !runner_is_here(runner))
+                runner_post(runner, item);
+        else
+                atomic_store(&instance->started, true);
+}
+
+/* Closes it, unless a call waits. */
+static void try_close(struct instance *instance)
+{
+        bool closed;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        closed = !instance->queue;
+        atomic_store(&instance->closed, closed);
+        (void)pthread_mutex_unlock(&instance->lock);
+        if (!closed)
+                return;
+        instance->barrier.run = pass_barrier;
+        runner_post(&runner_polling, &instance->barrier);
+}
+
+bool instance_drain(struct instance *instance, bool now)
 {
         struct entry entry;
 
-        if (!instance->brick->drain)
-                return;
-        entry_begin(&entry, instance);
-        instance->brick->drain(instance->self);
-        entry_end(&entry, instance);
+        if (instance->drained)
+                return true;
+        if (!atomic_load(&instance->closed) && (now || callers_are_done(instance)))
+                try_close(instance);
+        if (!atomic_load(&instance->started))
+                return false;
+
+        instance->drained = true;
+        if (instance->brick->drain) {
+                entry_begin(&entry, instance);
+                instance->brick->drain(instance->self);
+                (void)entry_end(&entry, instance);
+        }
+        return true;
 }
 
 struct instance *instance_free(struct instance *instance)
@@ -232,12 +377,15 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
+        free(instance->callers);
+        (void)runner_free(atomic_load(&instance->runner));
 
         if (instance->self) {
                 entry_begin(&entry, instance);
                 instance->brick->destroy(instance->self);
-                entry_end(&entry, instance);
+                (void)entry_end(&entry, instance);
         }
+        give_number_back(instance);
         health_done(&instance->health);
         (void)pthread_cond_destroy(&instance->work);
         (void)pthread_mutex_destroy(&instance->lock);
@@ -253,22 +401,37 @@ static bool queue_has_room(const struct instance *instance)
                instance->limits.concurrency + instance->limits.queue;
 }
 
-/* Lock held. An async brick gets its thread only now. */
-static bool has_thread(struct instance *instance)
+/* The call that may start now; its reference in the queue is the caller's. NULL: none. */
+static struct call *take_next(struct instance *instance)
 {
-        return instance->n_threads > 0 || start_threads(instance, 1) == 0;
+        struct call *call;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        call = queue_take(instance);
+        (void)pthread_mutex_unlock(&instance->lock);
+        return call;
 }
 
-enum admission instance_admit(struct instance *instance, struct brick_call *call)
+/* Gives the places that are free to calls that wait. */
+static void start_waiting(struct instance *instance)
+{
+        struct call *call;
+
+        while ((call = take_next(instance))) {
+                call_post_start(call);
+                call_drop(call);
+        }
+}
+
+/* Puts the call into the queue, if there is room. */
+static enum admission admit_to_queue(struct instance *instance, struct call *call)
 {
         enum admission admission = ADMIT_FULL;
 
-        if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
-            claim_place(instance))
-                return ADMIT_START;
-
         (void)pthread_mutex_lock(&instance->lock);
-        if (queue_has_room(instance) && has_thread(instance)) {
+        if (atomic_load(&instance->closed)) {
+                admission = ADMIT_CLOSED;
+        } else if (queue_has_room(instance)) {
                 call_ref(call);
                 queue_append(instance, call);
                 (void)pthread_cond_signal(&instance->work);
@@ -278,7 +441,25 @@ enum admission instance_admit(struct instance *instance, struct brick_call *call
         return admission;
 }
 
-bool instance_withdraw(struct instance *instance, struct brick_call *call)
+enum admission instance_admit(struct instance *instance, struct call *call)
+{
+        enum admission admission;
+
+        if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
+            claim_place(instance)) {
+                if (!atomic_load(&instance->closed))
+                        return ADMIT_START;
+                instance_release(instance);
+                return ADMIT_CLOSED;
+        }
+        admission = admit_to_queue(instance, call);
+        /* A place may have become free just before: nobody would look at the queue again. */
+        if (admission == ADMIT_QUEUED && !instance->blocking)
+                start_waiting(instance);
+        return admission;
+}
+
+bool instance_withdraw(struct instance *instance, struct call *call)
 {
         bool queued;
 
@@ -295,6 +476,10 @@ void instance_release(struct instance *instance)
         (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
         if (atomic_load(&instance->stats->queued) == 0)
                 return;
+        if (!instance->blocking) {
+                start_waiting(instance);
+                return;
+        }
         (void)pthread_mutex_lock(&instance->lock);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);

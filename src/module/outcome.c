@@ -2,6 +2,7 @@
 #include "module/outcome.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "util/utf8.h"
 
@@ -70,6 +71,14 @@ struct outcome outcome_busy(void)
         };
 }
 
+struct outcome outcome_stopping(void)
+{
+        return (struct outcome){
+                .status = STATUS_UNAVAILABLE,
+                .message = brick_str("The server is stopping"),
+        };
+}
+
 struct outcome outcome_no_handler(uint32_t method)
 {
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);
@@ -83,6 +92,14 @@ struct outcome outcome_not_implemented(const char *message)
 struct outcome outcome_exception(uint32_t method, const char *message)
 {
         return in_band(CODE_INTERNAL, message, texts[method].failed);
+}
+
+struct outcome outcome_errno(uint32_t method, int r)
+{
+        const char *text = strerrordesc_np(r < 0 ? -r : EINVAL);
+
+        return r == -ENOSYS ? outcome_not_implemented("")
+                            : outcome_exception(method, text ? text : "");
 }
 
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type)

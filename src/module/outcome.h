@@ -31,6 +31,7 @@ enum {
         STATUS_CANCELLED = 1,
         STATUS_UNKNOWN = 2,
         STATUS_RESOURCE_EXHAUSTED = 8,
+        STATUS_UNAVAILABLE = 14,
         STATUS_MAX = 16,
 };
 
@@ -45,6 +46,9 @@ struct outcome outcome_cancelled(void);
 /* The brick has all the calls it may have, and its queue is full. */
 struct outcome outcome_busy(void);
 
+/* The brick takes no call in any more, as its server stops. */
+struct outcome outcome_stopping(void);
+
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);
 
@@ -53,6 +57,9 @@ struct outcome outcome_not_implemented(const char *message);
 
 /* The handler failed. */
 struct outcome outcome_exception(uint32_t method, const char *message);
+
+/* What start() has said with a number that is not 0: a negative errno, or else a mistake. */
+struct outcome outcome_errno(uint32_t method, int r);
 
 /* The reply is not of the method's type. */
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type);

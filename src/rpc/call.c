@@ -39,7 +39,7 @@
 
 static const struct transport rpc_transport;
 
-static struct rpc_call *call_of(struct brick_call *base)
+static struct rpc_call *call_of(struct call *base)
 {
         return (struct rpc_call *)base;
 }
@@ -90,7 +90,7 @@ static struct rpc_reply *reply_alloc(size_t size)
         return reply;
 }
 
-static struct reply *reply_new(struct brick_call *base, size_t size)
+static struct reply *reply_new(struct call *base, size_t size)
 {
         const struct rpc_method *method = call_of(base)->method;
         /* Room for what reply_seal() adds. */
@@ -101,7 +101,7 @@ static struct reply *reply_new(struct brick_call *base, size_t size)
         return &reply->base;
 }
 
-static void reply_free(struct brick_call *base, struct reply *reply)
+static void reply_free(struct call *base, struct reply *reply)
 {
         grpc_slice slice = ((struct rpc_reply *)reply)->slice;
 
@@ -110,7 +110,7 @@ static void reply_free(struct brick_call *base, struct reply *reply)
 
 /* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
  * empty. */
-static int reply_seal(struct brick_call *base, struct reply *r)
+static int reply_seal(struct call *base, struct reply *r)
 {
         struct rpc_call *call = call_of(base);
         const struct rpc_method *method = call->method;
@@ -173,17 +173,16 @@ static void raise_status(struct rpc_call *call)
         struct outcome *outcome = &call->base.outcome;
         unsigned status = errors_status(outcome->code);
         size_t size = errors_details_size(status, outcome);
-        char *details = NULL;
+        grpc_slice details;
 
         (void)snprintf(call->error_code, sizeof call->error_code, "%" PRId32, outcome->code);
         add_own_trailer(call, "x-brick-error-code",
                         grpc_slice_from_static_string(call->error_code));
-        if (size <= STATUS_DETAILS_MAX)
-                details = arena_alloc(&call->base.arena, size, 1);
-        if (details) {
-                errors_put_details(details, status, outcome);
-                add_own_trailer(call, "grpc-status-details-bin",
-                                grpc_slice_from_static_buffer(details, size));
+        /* The arena is the brick's, which may be using it. */
+        if (size <= STATUS_DETAILS_MAX) {
+                details = grpc_slice_malloc(size);
+                errors_put_details((char *)GRPC_SLICE_START_PTR(details), status, outcome);
+                add_own_trailer(call, "grpc-status-details-bin", details);
         }
         call->raised = true;
         outcome->in_band = false;
@@ -193,7 +192,7 @@ static void raise_status(struct rpc_call *call)
 /* Lock held. The client wants gRPC statuses, or its port does for all who do not say. */
 static bool wants_status(struct rpc_call *call)
 {
-        struct brick_str wish = call_abi_metadata(&call->base, "x-brick-status");
+        struct brick_str wish = call_metadata(&call->base, "x-brick-status");
 
         if (wish.len == 4 && memcmp(wish.ptr, "grpc", 4) == 0)
                 return true;
@@ -205,7 +204,7 @@ static bool wants_status(struct rpc_call *call)
 /* Lock held. Once the outcome is known: what it means for the outbox. */
 static void queue_outcome(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         const struct outcome *outcome = &base->outcome;
 
         call->outcome_queued = true;
@@ -311,7 +310,7 @@ static bool can_merge(const struct reply *reply)
 static struct rpc_reply *merge_queued(struct rpc_call *call, struct rpc_reply *first)
 {
         const size_t success = sizeof call->method->success;
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct reply *parts[MERGE_MAX] = { &first->base };
         struct brick_bytes pieces[MERGE_MAX];
         size_t size = MERGE_EXTRA + success, counted = 0, n = 1;
@@ -339,7 +338,7 @@ static struct rpc_reply *merge_queued(struct rpc_call *call, struct rpc_reply *f
 /* Lock held. What is to be written next. */
 static struct rpc_reply *next_reply(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct rpc_reply *reply = (struct rpc_reply *)call_take_reply(base);
 
         if (!reply)
@@ -355,6 +354,7 @@ static struct rpc_reply *next_reply(struct rpc_call *call)
 static void abandon_write(struct rpc_call *call)
 {
         call->ending = true;
+        grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
                 call_sent(&call->base, call->written->counted);
                 reply_free(&call->base, &call->written->base);
@@ -368,7 +368,7 @@ static void abandon_write(struct rpc_call *call)
  * A brick with an event loop of its own has replies for many calls at once, which leave together if
  * the polling thread writes them. A blocking brick's thread has one call, and writes it itself.
  */
-static bool needs_turn(const struct brick_call *base)
+static bool needs_turn(const struct call *base)
 {
         return !rpc_is_polling() && !base->instance->blocking;
 }
@@ -376,15 +376,18 @@ static bool needs_turn(const struct brick_call *base)
 /* Lock held. A write that is under way goes on by itself. */
 static void ask_for_turn(struct rpc_call *call)
 {
-        if (!call->turning && !call->writing)
-                call->turning = start_batch(call, NULL, 0, &call->on_turn);
+        if (call->turning || call->writing)
+                return;
+        call->turning = true;
+        call_ref(&call->base);
+        runner_post(&runner_polling, &call->turn);
 }
 
 /* Lock held. */
-static void pump(struct brick_call *base)
+static void pump(struct call *base)
 {
         struct rpc_call *call = call_of(base);
-        bool finished = base->phase == CALL_FINISHED, with_headers, end;
+        bool finished = base->settled, with_headers, end;
         grpc_op ops[OPS_MAX];
         size_t n = 0;
 
@@ -445,7 +448,7 @@ static unsigned end_status(const struct rpc_call *call, uint64_t now)
 /* A brick may still be in a call that its client has given up: what it does next does not count. */
 static void describe_stages(struct rpc_call *call, uint64_t now, struct rpc_end *end)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         uint64_t given, settled;
 
         (void)pthread_mutex_lock(&base->lock);
@@ -494,7 +497,7 @@ static void end_call(struct rpc_call *call)
 
 static void on_write(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
 
         (void)pthread_mutex_lock(&base->lock);
         call->tags--;
@@ -517,22 +520,23 @@ static void on_write(struct rpc_call *call, bool ok)
         } else if (!call_gathers(base)) {
                 pump(base);
         }
-        call_enter_due(base);
         unlock_and_end(call);
 }
 
-static void on_turn(struct rpc_call *call, bool ok)
+static void run_turn(struct run_item *item)
 {
+        struct rpc_call *call = CONTAINER_OF(item, struct rpc_call, turn);
+
         (void)pthread_mutex_lock(&call->base.lock);
-        call->tags--;
         call->turning = false;
         pump(&call->base);
         unlock_and_end(call);
+        call_unref(&call->base);
 }
 
 static void on_close(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
 
         (void)pthread_mutex_lock(&base->lock);
         call->closed = true;
@@ -576,7 +580,7 @@ static struct brick_bytes buffer_bytes(grpc_byte_buffer *buffer, grpc_slice *hol
 }
 
 /* Lock held. */
-static void receive(struct brick_call *base)
+static void receive(struct call *base)
 {
         struct rpc_call *call = call_of(base);
         grpc_op op = {
@@ -589,7 +593,7 @@ static void receive(struct brick_call *base)
 }
 
 /* Lock held. */
-static void release(struct brick_call *base)
+static void release(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -599,27 +603,21 @@ static void release(struct brick_call *base)
         call->incoming_slice = grpc_empty_slice();
 }
 
-/* Lock held; leaves and takes it. llmbrick's handler would get an exception here; ours is told to
- * give up. */
+/* llmbrick's handler would get an exception here; ours is told to give up. */
 static void refuse_message(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
-        struct outcome outcome = outcome_exception(base->method, call->method->parse_error);
+        struct outcome outcome = outcome_exception(call->base.method, call->method->parse_error);
 
-        call_settle(base, &outcome);
-        (void)pthread_mutex_unlock(&base->lock);
-        call_cancel(base);
-        (void)pthread_mutex_lock(&base->lock);
+        call_refuse(&call->base, &outcome);
 }
 
 static void on_read(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct brick_bytes message;
         bool bad = false;
 
         (void)pthread_mutex_lock(&base->lock);
-        call->tags--;
         if (call->incoming) {
                 message = buffer_bytes(call->incoming, &call->incoming_slice);
                 stats_received(call, message.len);
@@ -630,9 +628,13 @@ static void on_read(struct rpc_call *call, bool ok)
                 /* Not the end of a stream that was cut: of that the close event tells. */
                 call_deliver(base, NULL);
         }
-        call_enter_due(base);
-        if (bad)
+        /* The call stays: `tags` still counts this event. */
+        if (bad) {
+                (void)pthread_mutex_unlock(&base->lock);
                 refuse_message(call);
+                (void)pthread_mutex_lock(&base->lock);
+        }
+        call->tags--;
         unlock_and_end(call);
 }
 
@@ -644,7 +646,7 @@ static struct brick_str slice_str(const grpc_slice *slice)
                                    GRPC_SLICE_LENGTH(*slice) };
 }
 
-static bool metadata(struct brick_call *base, size_t index, struct brick_str *ret_key,
+static bool metadata(struct call *base, size_t index, struct brick_str *ret_key,
                      struct brick_str *ret_value)
 {
         const grpc_metadata_array *array = &call_of(base)->metadata;
@@ -656,7 +658,7 @@ static bool metadata(struct brick_call *base, size_t index, struct brick_str *re
         return true;
 }
 
-static struct brick_str peer(struct brick_call *base)
+static struct brick_str peer(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -670,7 +672,7 @@ static struct brick_str peer(struct brick_call *base)
 
 /* Lock held. What the core would refuse must not reach it: a refused batch cannot be tried again.
  */
-static int trailer(struct brick_call *base, struct brick_str key, struct brick_str value)
+static int trailer(struct call *base, struct brick_str key, struct brick_str value)
 {
         struct rpc_call *call = call_of(base);
         grpc_slice key_slice = grpc_slice_from_static_buffer(key.ptr, key.len);
@@ -757,9 +759,21 @@ static void set_deadline(struct rpc_call *call, const struct instance *instance)
         }
 }
 
+/* The polling thread may enter the brick right here, unless such calls have a runner of their own.
+ */
+static void start(struct call *base)
+{
+        if (runner_is_here(base->runner)) {
+                call_start(base);
+        } else {
+                call_watch(base);
+                call_post_start(base);
+        }
+}
+
 static void dispatch(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct instance *instance;
         struct outcome outcome;
 
@@ -767,8 +781,7 @@ static void dispatch(struct rpc_call *call)
                 stats_reject(call->port->stats, STATS_REJECTED_REQUEST);
                 return;
         }
-        instance = route_find(call->method->route, call_abi_metadata(base, "x-brick"),
-                              base->request);
+        instance = route_find(call->method->route, call_metadata(base, "x-brick"), base->request);
         if (!admission_permit(call, instance, &outcome)) {
                 call_refuse(base, &outcome);
                 return;
@@ -789,9 +802,10 @@ static void dispatch(struct rpc_call *call)
         }
 
         set_deadline(call, instance);
+        call_choose_runner(base);
         switch (instance_admit(instance, base)) {
         case ADMIT_START:
-                call_start(base);
+                start(base);
                 break;
         case ADMIT_QUEUED:
                 call_watch(base);
@@ -802,13 +816,17 @@ static void dispatch(struct rpc_call *call)
                 outcome = outcome_busy();
                 call_refuse(base, &outcome);
                 break;
+        case ADMIT_CLOSED:
+                outcome = outcome_stopping();
+                call_refuse(base, &outcome);
+                break;
         }
 }
 
 static void on_new(struct rpc_call *call, bool ok)
 {
         struct rpc *rpc = call->port->rpc;
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct outcome outcome;
 
         if (!ok) {
@@ -845,7 +863,7 @@ static void on_new(struct rpc_call *call, bool ok)
 }
 
 /* The last reference is gone; on any thread. */
-static void call_free(struct brick_call *base)
+static void call_free(struct call *base)
 {
         struct rpc_call *call = call_of(base);
         struct rpc *rpc = call->port->rpc;
@@ -874,7 +892,10 @@ static struct rpc_call *rpc_call_new(void)
 
         if (!call)
                 return NULL;
-        call_init(&call->base, &rpc_transport);
+        if (call_init(&call->base, &rpc_transport) < 0) {
+                free(call);
+                return NULL;
+        }
         grpc_metadata_array_init(&call->metadata);
         grpc_call_details_init(&call->details);
         call->out.type = GRPC_BB_RAW;
@@ -884,7 +905,7 @@ static struct rpc_call *rpc_call_new(void)
         call->on_close = (struct rpc_tag){ on_close, call };
         call->on_write = (struct rpc_tag){ on_write, call };
         call->on_read = (struct rpc_tag){ on_read, call };
-        call->on_turn = (struct rpc_tag){ on_turn, call };
+        call->turn.run = run_turn;
         return call;
 }
 

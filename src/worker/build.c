@@ -130,6 +130,15 @@ void build_look_for_mistakes(struct conf *conf, struct diag *diag)
                 (void)load_modules(build, diag);
 }
 
+bool build_drain_bricks(struct build *build, bool now)
+{
+        bool drained = true;
+
+        for (size_t i = build->n_made; i > 0; i--)
+                drained = instance_drain(build->made[i - 1], now) && drained;
+        return drained;
+}
+
 void build_destroy_bricks(struct build *build, void (*destroying)(const char *name))
 {
         while (build->n_made > 0) {

@@ -3,6 +3,7 @@
 
 /* From the configuration to bricks that are ready to serve. Main thread only. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util/cleanup.h"
@@ -32,6 +33,10 @@ int build_new(struct build **ret, struct conf *conf, const struct stats *stats,
 
 /* Of a conf that conf_salvage() gave: what is wrong with its bricks' modules and options. */
 void build_look_for_mistakes(struct conf *conf, struct diag *diag);
+
+/* Tells the bricks that no more calls come, callers before those they call: instance_drain(). To be
+ * called again until it says true. */
+bool build_drain_bricks(struct build *build, bool now);
 
 /* Stops the bricks, callers before those they call. `destroying` is told the name of each before.
  */

@@ -77,8 +77,6 @@ static void drain(struct worker *w)
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
         rpc_stop(w->rpc);
-        for (size_t i = w->build->n_made; i > 0; i--)
-                instance_drain(w->build->made[i - 1]);
 }
 
 static void cancel(struct worker *w)
@@ -113,6 +111,7 @@ static void stop(struct worker *w)
 static void step(struct worker *w)
 {
         uint64_t now = clock_now();
+        bool drained;
 
         if (w->stage == STAGE_LEAVING && now >= w->stage_end)
                 part(w, PARTING_NS);
@@ -120,7 +119,10 @@ static void step(struct worker *w)
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
-        if (w->stage >= STAGE_DRAINING && rpc_step(w->rpc)) {
+        if (w->stage < STAGE_DRAINING)
+                return;
+        drained = build_drain_bricks(w->build, w->stage >= STAGE_CANCELLING);
+        if (rpc_step(w->rpc) && drained) {
                 w->stage = STAGE_GONE;
                 (void)sd_event_exit(w->event, 0);
         }

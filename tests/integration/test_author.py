@@ -44,7 +44,7 @@ def answer(name, error, line=None, **kwargs):
 
 @test
 def an_error_code_that_a_handler_returns():
-    line = "refused a call with a number that is not a negative errno"
+    line = "returned a positive number from start() (to answer with an error code, use brick_fail()"
     answer("returns-code", FAILED, line)
     answer("starts-with-code", FAILED, line)
 
