@@ -263,8 +263,21 @@ ListValue *brick_struct_add_list(struct brick_call *call, Struct *object, const 
 /* The same with a value that is null until it is set. NULL: out of memory. */
 Value *brick_struct_add(struct brick_call *call, Struct *object, const char *key);
 
-/* The same for a list: one value at its end. A list of n values at once:
- * brick_add_n(call, list, values, n). */
+/* Sets a value. One that is NULL, because it could not be added, gives -ENOMEM or NULL. */
+int brick_value_set_string(Value *value, const char *string);
+int brick_value_set_number(Value *value, double number);
+int brick_value_set_bool(Value *value, int truth);
+Struct *brick_value_set_struct(struct brick_call *call, Value *value);
+ListValue *brick_value_set_list(struct brick_call *call, Value *value);
+
+/*
+ * The same for a list: one value at its end. A long list costs less if it is made at once:
+ *
+ *   Value **values = brick_add_n(call, list, values, n);
+ *
+ *   for (size_t i = 0; values && i < n; i++)
+ *           (void)brick_value_set_number(values[i], numbers[i]);
+ */
 int brick_list_add_string(struct brick_call *call, ListValue *list, const char *string);
 int brick_list_add_number(struct brick_call *call, ListValue *list, double number);
 int brick_list_add_bool(struct brick_call *call, ListValue *list, int truth);

@@ -59,9 +59,9 @@ const ListValue *brick_struct_get_list(const Struct *object, const char *key)
         return value ? value->list_value : NULL;
 }
 
-/* ---- values: NULL, from a place that could not be made, is -ENOMEM ---------------------- */
+/* ---- values ----------------------------------------------------------------------------- */
 
-static int set_string(Value *value, const char *string)
+int brick_value_set_string(Value *value, const char *string)
 {
         if (!value)
                 return -ENOMEM;
@@ -70,7 +70,7 @@ static int set_string(Value *value, const char *string)
         return 0;
 }
 
-static int set_number(Value *value, double number)
+int brick_value_set_number(Value *value, double number)
 {
         if (!value)
                 return -ENOMEM;
@@ -79,7 +79,7 @@ static int set_number(Value *value, double number)
         return 0;
 }
 
-static int set_bool(Value *value, int truth)
+int brick_value_set_bool(Value *value, int truth)
 {
         if (!value)
                 return -ENOMEM;
@@ -88,7 +88,7 @@ static int set_bool(Value *value, int truth)
         return 0;
 }
 
-static Struct *set_struct(struct brick_call *call, Value *value)
+Struct *brick_value_set_struct(struct brick_call *call, Value *value)
 {
         Struct *object = value ? BRICK_NEW(call, Struct) : NULL;
 
@@ -99,7 +99,7 @@ static Struct *set_struct(struct brick_call *call, Value *value)
         return object;
 }
 
-static ListValue *set_list(struct brick_call *call, Value *value)
+ListValue *brick_value_set_list(struct brick_call *call, Value *value)
 {
         ListValue *list = value ? BRICK_NEW(call, ListValue) : NULL;
 
@@ -139,27 +139,27 @@ Value *brick_struct_add(struct brick_call *call, Struct *object, const char *key
 int brick_struct_add_string(struct brick_call *call, Struct *object, const char *key,
                             const char *string)
 {
-        return set_string(brick_struct_add(call, object, key), string);
+        return brick_value_set_string(brick_struct_add(call, object, key), string);
 }
 
 int brick_struct_add_number(struct brick_call *call, Struct *object, const char *key, double number)
 {
-        return set_number(brick_struct_add(call, object, key), number);
+        return brick_value_set_number(brick_struct_add(call, object, key), number);
 }
 
 int brick_struct_add_bool(struct brick_call *call, Struct *object, const char *key, int truth)
 {
-        return set_bool(brick_struct_add(call, object, key), truth);
+        return brick_value_set_bool(brick_struct_add(call, object, key), truth);
 }
 
 Struct *brick_struct_add_struct(struct brick_call *call, Struct *object, const char *key)
 {
-        return set_struct(call, brick_struct_add(call, object, key));
+        return brick_value_set_struct(call, brick_struct_add(call, object, key));
 }
 
 ListValue *brick_struct_add_list(struct brick_call *call, Struct *object, const char *key)
 {
-        return set_list(call, brick_struct_add(call, object, key));
+        return brick_value_set_list(call, brick_struct_add(call, object, key));
 }
 
 /* ---- adding to a list ------------------------------------------------------------------- */
@@ -175,25 +175,25 @@ Value *brick_list_add(struct brick_call *call, ListValue *list)
 
 int brick_list_add_string(struct brick_call *call, ListValue *list, const char *string)
 {
-        return set_string(brick_list_add(call, list), string);
+        return brick_value_set_string(brick_list_add(call, list), string);
 }
 
 int brick_list_add_number(struct brick_call *call, ListValue *list, double number)
 {
-        return set_number(brick_list_add(call, list), number);
+        return brick_value_set_number(brick_list_add(call, list), number);
 }
 
 int brick_list_add_bool(struct brick_call *call, ListValue *list, int truth)
 {
-        return set_bool(brick_list_add(call, list), truth);
+        return brick_value_set_bool(brick_list_add(call, list), truth);
 }
 
 Struct *brick_list_add_struct(struct brick_call *call, ListValue *list)
 {
-        return set_struct(call, brick_list_add(call, list));
+        return brick_value_set_struct(call, brick_list_add(call, list));
 }
 
 ListValue *brick_list_add_list(struct brick_call *call, ListValue *list)
 {
-        return set_list(call, brick_list_add(call, list));
+        return brick_value_set_list(call, brick_list_add(call, list));
 }

@@ -169,6 +169,27 @@ static void test_structs(void)
         assert(!brick_struct_get_struct(NULL, "x") && !brick_struct_get_list(NULL, "x"));
 }
 
+/* Long lists at once. */
+static void test_values(void)
+{
+        _cleanup_(fake_host_freep) struct fake_host *host = new_host();
+        _cleanup_(fake_call_freep) struct fake_call *call = new_call(host);
+        ListValue *list = BRICK_NEW(memory(call), ListValue);
+        Value **values = brick_add_n(memory(call), list, values, 10000);
+
+        assert(values && list->n_values == 10000);
+        for (size_t i = 0; i < 10000; i++)
+                assert(brick_value_set_number(values[i], (double)i) == 0);
+        assert(list->values[9999]->number_value == 9999);
+        assert(brick_value_set_string(values[0], "x") == 0);
+        assert(brick_value_set_bool(values[1], 1) == 0);
+        assert(brick_value_set_struct(memory(call), values[2]) == values[2]->struct_value);
+        assert(brick_value_set_list(memory(call), values[3]) == values[3]->list_value);
+        assert(values[3]->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE);
+        assert(brick_value_set_number(NULL, 1) == -ENOMEM);
+        assert(!brick_value_set_struct(memory(call), NULL));
+}
+
 static void test_structs_without_memory(void)
 {
         _cleanup_(fake_host_freep) struct fake_host *host = new_host();
@@ -431,6 +452,7 @@ int main(void)
 {
         test_new();
         test_structs();
+        test_values();
         test_structs_without_memory();
         test_text();
         test_rewind();
