@@ -135,3 +135,36 @@ void utf8_clean(char *s, size_t length)
                 length -= n;
         }
 }
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define ELLIPSIS "\xe2\x80\xa6"
+
+size_t utf8_repair(char *to, size_t size, const char *s, size_t length)
+{
+        size_t used = 0, cut = 0; /* cut: the longest that leaves room for the ellipsis */
+        uint32_t c;
+
+        if (length <= size && utf8_valid(s, length)) {
+                if (length > 0)
+                        memcpy(to, s, length);
+                return length;
+        }
+        while (length > 0) {
+                size_t read = utf8_decode(s, length, &c);
+                const char *character = read > 0 ? s : REPLACEMENT;
+                size_t n = read > 0 ? read : strlen(REPLACEMENT);
+
+                if (n > size - used) {
+                        n = size < strlen(ELLIPSIS) ? 0 : strlen(ELLIPSIS);
+                        memcpy(to + cut, ELLIPSIS, n);
+                        return cut + n;
+                }
+                memcpy(to + used, character, n);
+                used += n;
+                if (size - used >= strlen(ELLIPSIS))
+                        cut = used;
+                s += read > 0 ? read : 1;
+                length -= read > 0 ? read : 1;
+        }
+        return used;
+}
