@@ -36,6 +36,20 @@ static const struct {
           false },
         { "a length of nearly 2^64", BYTES("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"),
           false },
+        { "a length in five bytes", BYTES("\x12\x82\x80\x80\x80\x00ok"), true },
+        { "a length in six bytes", BYTES("\x12\x82\x80\x80\x80\x80\x00ok"), false },
+        { "a length in ten bytes", BYTES("\x12\x82\x80\x80\x80\x80\x80\x80\x80\x80\x00ok"), false },
+        { "a length of 2^32 + 2", BYTES("\x12\x82\x80\x80\x80\x10ok"), false },
+        { "a length in six bytes of an unknown field", BYTES("\xa2\x06\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a length in six bytes within a message", BYTES("\x1a\x07\x0a\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a number in ten bytes", BYTES("\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), true },
+        { "a number in eleven bytes", BYTES("\x48\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a tag in five bytes", BYTES("\x92\x80\x80\x80\x00\x02ok"), true },
+        { "a tag in six bytes", BYTES("\x92\x80\x80\x80\x80\x00\x02ok"), false },
+        { "a tag of 33 bits", BYTES("\x92\x80\x80\x80\x10\x02ok"), false },
         { "not UTF-8", BYTES("\x12\x02\xc3\x28"), false },
         { "an overlong form", BYTES("\x12\x02\xc0\x80"), false },
         { "a surrogate", BYTES("\x12\x03\xed\xa0\x80"), false },
@@ -84,7 +98,7 @@ static size_t nest(unsigned depth, uint8_t **ret)
 
 static void test_depth(void)
 {
-        static const unsigned depths[] = { 10, 98, 99, 100, 101, 1000, 100000 };
+        static const unsigned depths[] = { 10, 99, 100, 101, 102, 1000, 100000 };
 
         for (size_t i = 0; i < ELEMENTSOF(depths); i++) {
                 _cleanup_free_ uint8_t *bytes = NULL;
@@ -94,7 +108,7 @@ static void test_depth(void)
                                       : &google__protobuf__value__descriptor;
 
                 assert(validate_message(type, bytes, length, 0) ==
-                       (depths[i] < VALIDATE_DEPTH_MAX));
+                       (depths[i] <= VALIDATE_DEPTH_MAX));
         }
 }
 
