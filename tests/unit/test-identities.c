@@ -79,10 +79,49 @@ static void test_good(void)
         assert(strcmp(a->name, "a") == 0 && a->n_digests == 1 && a->digests[0][0] == 0x01 &&
                a->digests[0][31] == 0xef && a->expires == INT64_MAX && a->n_allow == 1);
         assert(a->rate == 2.5 && a->burst == 2 && a->concurrency == 0);
-        assert(b->n_certificates == 2 && strcmp(b->certificates[0], "$HOME") == 0);
+        assert(b->n_certificates == 2 && strcmp(b->certificates[0].name, "$HOME") == 0);
+        assert(b->certificates[0].kinds == (IDENTITY_DNS | IDENTITY_COMMON_NAME));
+        assert(b->certificates[1].kinds == IDENTITY_URI);
         assert(b->expires == 1801391400 && b->n_allow == 4);
         assert(b->burst == 1 && b->concurrency == 7);
         assert(identities->list[2].n_allow == 0 && identities->list[2].burst == 99);
+}
+
+static void test_certificates(void)
+{
+        static const struct {
+                const char *text;
+                unsigned kinds;
+                const char *name;
+        } cases[] = {
+                { "spiffe://x/y", IDENTITY_URI, "spiffe://x/y" },
+                { "urn:x:y", IDENTITY_URI, "urn:x:y" },
+                { "a+b-c.1:", IDENTITY_URI, "a+b-c.1:" },
+                { "URI:spiffe://x", IDENTITY_URI, "spiffe://x" },
+                { "uri:dns:x", IDENTITY_URI, "dns:x" },
+                { "dns:x.y", IDENTITY_DNS, "x.y" },
+                { "DNS:x", IDENTITY_DNS, "x" },
+                { "CN:spiffe://x", IDENTITY_COMMON_NAME, "spiffe://x" },
+                { "Cn:a b", IDENTITY_COMMON_NAME, "a b" },
+                { "x.y", IDENTITY_DNS | IDENTITY_COMMON_NAME, "x.y" },
+                { "1a:b", IDENTITY_DNS | IDENTITY_COMMON_NAME, "1a:b" },
+                { ":x", IDENTITY_DNS | IDENTITY_COMMON_NAME, ":x" },
+                { "a b:c", IDENTITY_DNS | IDENTITY_COMMON_NAME, "a b:c" },
+                { "a@b", IDENTITY_DNS | IDENTITY_COMMON_NAME, "a@b" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(identities_freep) struct identities *identities = NULL;
+                char text[256];
+
+                (void)snprintf(text, sizeof text,
+                               "identities: [ { name: a, certificate: \"%s\", allow: [] } ]\n",
+                               cases[i].text);
+                identities = parse_good(text);
+                assert(identities->list[0].n_certificates == 1);
+                assert(identities->list[0].certificates[0].kinds == cases[i].kinds);
+                assert(strcmp(identities->list[0].certificates[0].name, cases[i].name) == 0);
+        }
 }
 
 static void test_empty(void)
@@ -124,6 +163,16 @@ static void test_mistakes(void)
                   "1:59: identities[0].rate: expected a number, got \".nan\"" },
                 { "{ name: a, certificate: a, allow: [], burst: 5 }",
                   "1:53: identities[0].burst: means nothing without a rate" },
+                { "{ name: a, certificate: \"\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: expected a name" },
+                { "{ name: a, certificate: [b, \"CN:\"], allow: [] }",
+                  "1:43: identities[0].certificate[1]: expected a name after CN:" },
+                { "{ name: a, certificate: \"URI:b\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: expected a URI with a scheme, such as "
+                  "spiffe://example.org/batch, got \"b\"" },
+                { "{ name: a, certificate: \"*.example.org\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: a * stands for nothing here; give the whole "
+                  "name of each client" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
         };
@@ -148,6 +197,27 @@ static void test_twins(void)
                "f:4:23: identities[2].token: another identity has this token; see line 2\n"
                "f:5:29: identities[3].certificate: another identity has this certificate; see "
                "line 2\n");
+}
+
+/* A name without a kind is two. */
+static void test_twins_of_kinds(void)
+{
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+
+        identities = parse_good("identities:\n"
+                                "  - { name: a, certificate: \"CN:x\", allow: [] }\n"
+                                "  - { name: b, certificate: \"DNS:x\", allow: [] }\n"
+                                "  - { name: c, certificate: \"URI:x:\", allow: [] }\n"
+                                "  - { name: d, certificate: \"CN:x:\", allow: [] }\n");
+        assert(identities->n == 4);
+        expect("identities:\n"
+               "  - { name: a, certificate: x, allow: [] }\n"
+               "  - { name: b, certificate: \"CN:x\", allow: [] }\n"
+               "  - { name: c, certificate: \"DNS:x\", allow: [] }\n",
+               "f:3:29: identities[1].certificate: another identity has this certificate; see line "
+               "2\n"
+               "f:4:29: identities[2].certificate: another identity has this certificate; see line "
+               "2\n");
 }
 
 /* A token where its digest should be is not shown, on whatever occasion. */
@@ -264,9 +334,11 @@ int main(int argc, char **argv)
 {
         assert(argc == 3);
         test_good();
+        test_certificates();
         test_empty();
         test_mistakes();
         test_twins();
+        test_twins_of_kinds();
         test_secrecy();
         test_times();
         test_file(argv[1]);
