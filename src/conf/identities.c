@@ -157,10 +157,10 @@ static double read_rate(const struct node *node, struct diag *diag)
 
         if (!node || !option_float(node, &rate, NULL))
                 return 0;
-        if (!(rate >= RATE_MIN && rate <= RATE_MAX))
-                diag_add(diag, node, "must be from %g to %d requests per second", RATE_MIN,
-                         RATE_MAX);
-        return rate;
+        if (rate >= RATE_MIN && rate <= RATE_MAX)
+                return rate;
+        diag_add(diag, node, "must be from %g to %d requests per second", RATE_MIN, RATE_MAX);
+        return 0;
 }
 
 static int hex_digit(char c)

@@ -106,12 +106,13 @@ static int http_init(struct otlp_http **ret, const char *url, const char *const 
         return 0;
 }
 
-/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. */
+/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. Below 0 is 0. */
 static uint64_t number_of(const json_t *json)
 {
-        if (json_is_string(json))
-                return strtoull(json_string_value(json), NULL, 10);
-        return json_integer_value(json) > 0 ? (uint64_t)json_integer_value(json) : 0;
+        long long number = json_is_string(json) ? strtoll(json_string_value(json), NULL, 10)
+                                                : json_integer_value(json);
+
+        return number > 0 ? (uint64_t)number : 0;
 }
 
 /* {"partialSuccess":{"rejectedSpans":"2","errorMessage":"..."}} */

@@ -271,6 +271,8 @@ static int searcher_acquire(struct searcher *s, struct reader **ret, struct sear
         r = version_get(s->path, s->log, &version);
         if (r == -ENOENT)
                 return missing(s->path, error);
+        if (r == -EINVAL)
+                return unavailable(error, "%s is not a regular file", s->path);
         if (r < 0)
                 return unavailable(error, "%s: %s", s->path, strerror(-r));
         if (is_damaged(s, &version, error))

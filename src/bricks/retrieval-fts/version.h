@@ -16,7 +16,8 @@ struct version {
         off_t log_size; /* 0: there is no log */
 };
 
-/* Of an index, and of SQLite's write-ahead log beside it. 0 or a negative errno. */
+/* Of an index, and of SQLite's write-ahead log beside it. 0 or a negative errno; -EINVAL: it is no
+ * regular file. */
 int version_get(const char *path, const char *log, struct version *ret);
 
 bool version_same_file(const struct version *a, const struct version *b);
