@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "conf/diag.h"
@@ -199,6 +200,38 @@ static void test_twins(void)
                "line 2\n");
 }
 
+/* What a file costs grows as it does: this one has the most values and the most mistakes. */
+static void test_cost(void)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        _cleanup_free_ char *text = NULL, *bricks = NULL;
+        clock_t start = clock();
+        size_t length, size;
+        FILE *f;
+
+        f = open_memstream(&text, &length);
+        assert(f);
+        (void)fprintf(f, "identities:\n  - name: a\n    certificate: x\n    allow:\n");
+        for (unsigned i = 0; i < 90000; i++)
+                (void)fprintf(f, "      - brick-%u-that-is-not-there\n", i);
+        assert(fclose(f) == 0);
+        f = open_memstream(&bricks, &size);
+        assert(f);
+        (void)fprintf(f, "ports: [{ listen: \"127.0.0.1:0\" }]\nbricks:\n");
+        for (unsigned i = 0; i < 1000; i++)
+                (void)fprintf(f, "  - { name: brick-%u-that-is, module: m }\n", i);
+        assert(fclose(f) == 0);
+
+        assert(diag_new(&diag, "f", text, length) == 0);
+        assert(conf_parse(&conf, "/f", bricks, size, diag) == 0);
+        assert(identities_parse(&identities, text, length, diag) == 0);
+        identities_check_bricks(identities, conf, diag);
+        assert(diag_count(diag) == 90000);
+        assert(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
 /* A name without a kind is two. */
 static void test_twins_of_kinds(void)
 {
@@ -335,6 +368,7 @@ int main(int argc, char **argv)
         assert(argc == 3);
         test_good();
         test_certificates();
+        test_cost();
         test_empty();
         test_mistakes();
         test_twins();
