@@ -214,13 +214,13 @@ static void test_cost(void)
         f = open_memstream(&text, &length);
         assert(f);
         (void)fprintf(f, "identities:\n  - name: a\n    certificate: x\n    allow:\n");
-        for (unsigned i = 0; i < 90000; i++)
+        for (unsigned i = 0; i < 60000; i++)
                 (void)fprintf(f, "      - brick-%u-that-is-not-there\n", i);
         assert(fclose(f) == 0);
         f = open_memstream(&bricks, &size);
         assert(f);
         (void)fprintf(f, "ports: [{ listen: \"127.0.0.1:0\" }]\nbricks:\n");
-        for (unsigned i = 0; i < 1000; i++)
+        for (unsigned i = 0; i < 100; i++)
                 (void)fprintf(f, "  - { name: brick-%u-that-is, module: m }\n", i);
         assert(fclose(f) == 0);
 
@@ -228,7 +228,7 @@ static void test_cost(void)
         assert(conf_parse(&conf, "/f", bricks, size, diag) == 0);
         assert(identities_parse(&identities, text, length, diag) == 0);
         identities_check_bricks(identities, conf, diag);
-        assert(diag_count(diag) == 90000);
+        assert(diag_count(diag) == 60000);
         assert(clock() - start < 10 * CLOCKS_PER_SEC);
 }
 
