@@ -44,8 +44,8 @@ int message_from_text(const ProtobufCMessageDescriptor *type, const char *text_f
 json_t *message_to_json(const ProtobufCMessage *message);
 
 /*
- * NULL: not such a message, or nested so deep that unpacking it, which recurses, would need more
- * than a small part of the stack.
+ * NULL: not such a message; or nested so deep that unpacking it, which recurses, would need more
+ * than a small part of the stack; or of so many parts that it would need many times its size.
  */
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
                                  size_t length);
