@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Google's parser, which the clients of most languages stand on, for the types that brickd serves.
- */
+/* Google's parser, as clients have it, for the types that brickd serves. */
 
 #include <stddef.h>
 
@@ -12,8 +11,7 @@ extern "C" {
 
 enum google_verdict {
         GOOGLE_REFUSES,
-        GOOGLE_PASSES_OVER, /* parses it, without fields whose wire type is not that of their type
-                             */
+        GOOGLE_PASSES_OVER, /* parses it without a field that has another type's wire type */
         GOOGLE_PARSES,
 };
 

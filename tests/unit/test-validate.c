@@ -135,6 +135,21 @@ static void test_find_string(void)
         assert(!validate_find_string(NULL, 0, 5, &length));
 }
 
+/* What rpc/validate.h takes for granted. A Value may hold a Struct may hold a Value. */
+static void check_not_packed(const ProtobufCMessageDescriptor *type, unsigned depth)
+{
+        for (unsigned i = 0; i < type->n_fields; i++) {
+                const ProtobufCFieldDescriptor *field = &type->fields[i];
+
+                assert(field->label != PROTOBUF_C_LABEL_REPEATED ||
+                       field->type == PROTOBUF_C_TYPE_STRING ||
+                       field->type == PROTOBUF_C_TYPE_BYTES ||
+                       field->type == PROTOBUF_C_TYPE_MESSAGE);
+                if (field->type == PROTOBUF_C_TYPE_MESSAGE && depth < 6)
+                        check_not_packed(field->descriptor, depth + 1);
+        }
+}
+
 /* Eight services, 22 methods, as llmbrick has them. */
 static void test_services(void)
 {
@@ -144,6 +159,9 @@ static void test_services(void)
                 const struct service *service = service_of_type(type);
 
                 assert(service && service->type == type);
+                check_not_packed(service->request, 0);
+                check_not_packed(service->reply, 0);
+                check_not_packed(service_reply(service, BRICK_METHOD_SERVICE_INFO), 0);
                 for (uint32_t m = 0; m <= BRICK_METHOD_BIDI_STREAMING; m++)
                         methods += (service->methods >> m) & 1;
         }
