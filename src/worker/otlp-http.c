@@ -16,6 +16,9 @@
 /* More of an answer is not read. */
 #define ANSWER_MAX 16384
 
+/* Longer than anybody waits. */
+#define WAIT_SECONDS_MAX 86400
+
 struct otlp_http {
         CURL *easy;
         struct curl_slist *headers;
@@ -150,7 +153,8 @@ static void http_post(struct otlp_http *http, const char *body, size_t length, u
         }
         (void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &ret->status);
         (void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &wait);
-        ret->wait = wait > 0 && wait < 86400 ? (uint64_t)wait * NSEC_PER_SEC : 0;
+        wait = wait < 0 ? 0 : wait < WAIT_SECONDS_MAX ? wait : WAIT_SECONDS_MAX;
+        ret->wait = (uint64_t)wait * NSEC_PER_SEC;
         if (ret->status / 100 == 2)
                 read_answer(http, ret);
         else

@@ -269,6 +269,18 @@ def a_collector_that_wants_time_gets_it():
 
 
 @test
+def a_collector_that_wants_more_time_than_there_is_gets_much():
+    """Without it the next attempt would follow within a second."""
+    with Server(lambda handler, _: handler.reply(503, b"", Retry_After="99999999999")) as c, \
+            Brickd(CONTRACT, traces(c.url)) as d:
+        calls_are_unaffected(d, 3)
+        wait_for("a refusal", lambda: c.requests, 5)
+        time.sleep(2.5)
+        eq(len(c.requests), 1)
+        d.stop()
+
+
+@test
 def a_stop_sends_what_waits():
     with Collector(503) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
