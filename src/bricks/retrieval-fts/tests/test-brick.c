@@ -179,10 +179,10 @@ static void test_damaged(struct fake_host *host)
         static const char *const metadata[] = {
                 "'[]'",
                 "'{'",
-                "'{\"a\":' || replace(hex(zeroblob(10)), '0', '[') ||"
-                " replace(hex(zeroblob(10)), '0', ']') || '}'",
-                "'{\"a\":' || replace(hex(zeroblob(500)), '0', '[') ||"
-                " replace(hex(zeroblob(500)), '0', ']') || '}'",
+                ("'{\"a\":' || replace(hex(zeroblob(10)), '0', '[') ||"
+                 " replace(hex(zeroblob(10)), '0', ']') || '}'"),
+                ("'{\"a\":' || replace(hex(zeroblob(500)), '0', '[') ||"
+                 " replace(hex(zeroblob(500)), '0', ']') || '}'"),
                 "'{\"a\":\"' || hex(zeroblob(40000)) || '\"}'",
         };
         size_t before = count(fake_host_said(host), "is damaged (");

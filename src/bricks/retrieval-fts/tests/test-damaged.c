@@ -218,14 +218,14 @@ static void test_tables(void)
                 "UPDATE document SET id = id + 100",
                 "DELETE FROM document",
                 "DROP TABLE document",
-                "DROP TABLE document; CREATE VIEW document AS WITH RECURSIVE r(i) AS"
-                " (SELECT 1 UNION ALL SELECT i FROM r) SELECT i AS id, '' AS key, '' AS title,"
-                " '{}' AS metadata, 1 AS passages FROM r",
+                ("DROP TABLE document; CREATE VIEW document AS WITH RECURSIVE r(i) AS"
+                 " (SELECT 1 UNION ALL SELECT i FROM r) SELECT i AS id, '' AS key, '' AS title,"
+                 " '{}' AS metadata, 1 AS passages FROM r"),
                 "DROP TABLE passage_config",
                 "UPDATE passage_config SET v = 99 WHERE k = 'version'",
                 "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name LIKE 'passage%'",
-                "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 1000000"
-                " WHERE name = 'document'",
+                ("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 1000000"
+                 " WHERE name = 'document'"),
         };
 
         for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
