@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Searches in an index of retrieval-fts that was damaged. The first byte picks the query; the rest
- * are patches of a good index: an offset in three bytes, the least significant first, a length in
- * one, and so many bytes. What is found is UTF-8; what cannot be read is an error that names the
- * file.
+ * Searches and updates of an index of retrieval-fts that was damaged. The first byte picks the
+ * query; the rest are patches of a good index: an offset in three bytes, the least significant
+ * first, a length in one, and so many bytes. What is found is UTF-8; what cannot be read is an
+ * error that names the file.
  */
 
 #undef NDEBUG
@@ -135,6 +135,38 @@ static void search(struct searcher *s, const char *text)
         assert(r == 0 || strncmp(error.text, path, strlen(path)) == 0);
 }
 
+/* brickctl index on the same file: it ends, and says what is wrong. */
+static void update(void)
+{
+        struct index_statistics statistics;
+        struct index_file file = { .path = "d1", .mtime = 2 };
+        struct index_document document = {
+                .key = "d1", .title = "", .metadata = "{}", .text = "yak", .n = 3
+        };
+        struct index *index;
+        int64_t files;
+        char *error;
+        int r;
+
+        r = index_open(path, &index, &error);
+        if (r < 0) {
+                assert(error && strncmp(error, path, strlen(path)) == 0);
+                free(error);
+                return;
+        }
+        r = index_begin(index, &file);
+        if (r == 0)
+                r = index_add(index, &document);
+        if (r == 0)
+                r = index_end(index);
+        if (r >= 0)
+                r = index_remove(index, "d2", &files);
+        if (r >= 0)
+                r = index_commit(index, &statistics);
+        assert(r >= 0 || strncmp(index_error(index), path, strlen(path)) == 0);
+        (void)index_free(index);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         static const char *const queries[] = {
@@ -153,5 +185,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         search(s, queries[data[0] % (sizeof queries / sizeof *queries)]);
         (void)searcher_statistics(s, &statistics, &error);
         (void)searcher_free(s);
+        update();
         return 0;
 }
