@@ -738,9 +738,11 @@ static void refuse(struct rpc_call *call, unsigned status, const char *message)
         call_refuse(&call->base, &outcome);
 }
 
+/* A client may ask for 11,000 years, which nanoseconds cannot say: then there is no deadline. */
 static uint64_t deadline_ns(gpr_timespec deadline)
 {
-        if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 || deadline.tv_sec < 0)
+        if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 ||
+            deadline.tv_sec < 0 || (uint64_t)deadline.tv_sec >= UINT64_MAX / NSEC_PER_SEC)
                 return UINT64_MAX;
         return (uint64_t)deadline.tv_sec * NSEC_PER_SEC + (uint64_t)deadline.tv_nsec;
 }

@@ -65,15 +65,36 @@ static size_t ascii_prefix(const char *s, size_t length)
         return n;
 }
 
+static bool is_continuation(unsigned char c)
+{
+        return (c & 0xc0) == 0x80;
+}
+
+/*
+ * The length of the character that is not ASCII and that s begins with; 0: it is none. Of the
+ * second byte, the first one tells which range is neither overlong, nor a surrogate, nor past
+ * U+10FFFF.
+ */
+static size_t sequence_length(const unsigned char *s, size_t length)
+{
+        unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+        size_t n = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+
+        if (n == 0 || n > length || s[1] < low || s[1] > high)
+                return 0;
+        if ((n > 2 && !is_continuation(s[2])) || (n > 3 && !is_continuation(s[3])))
+                return 0;
+        return n;
+}
+
 bool utf8_valid(const char *s, size_t length)
 {
-        uint32_t c;
         size_t n;
 
         for (; length > 0; s += n, length -= n) {
-                n = ascii_prefix(s, length);
-                if (n == 0)
-                        n = utf8_decode(s, length, &c);
+                n = (unsigned char)*s < 0x80 ? ascii_prefix(s, length)
+                                             : sequence_length((const unsigned char *)s, length);
                 if (n == 0)
                         return false;
         }

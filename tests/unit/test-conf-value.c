@@ -224,6 +224,35 @@ static void test_nearest(void)
         assert(!nearest_of(longest, words));
 }
 
+static bool decodes(const char *s, size_t length)
+{
+        uint32_t c;
+        size_t n;
+
+        for (; length > 0; s += n, length -= n) {
+                n = utf8_decode(s, length, &c);
+                if (n == 0)
+                        return false;
+        }
+        return true;
+}
+
+/* utf8_valid() does not decode. Of the third and the fourth byte, only the borders of what may
+ * continue a character matter. */
+static void test_utf8_sequences(void)
+{
+        static const char borders[] = { '\x7f', '\x80', '\xbf', '\xc0' };
+
+        for (unsigned i = 0; i < 1 << 16; i++)
+                for (unsigned k = 0; k < 16; k++) {
+                        const char sequence[] = { (char)(i >> 8), (char)i, borders[k / 4],
+                                                  borders[k % 4] };
+
+                        for (size_t n = 1; n <= sizeof sequence; n++)
+                                assert(utf8_valid(sequence, n) == decodes(sequence, n));
+                }
+}
+
 static void test_utf8(void)
 {
         static const char *const bad[] = { "\x80",
@@ -309,5 +338,6 @@ int main(void)
         test_nearest();
         test_utf8();
         test_utf8_repair();
+        test_utf8_sequences();
         return 0;
 }
