@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -104,7 +105,9 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
         if (optind < argc && arguments.action == ACTION_CHECK)
                 arguments.file = argv[optind++];
         if (optind < argc) {
-                (void)fprintf(stderr, "brickd: what is '%s'? The configuration is given with -c\n",
+                (void)fprintf(stderr,
+                              "brickd: unexpected argument '%s'; name the configuration with -c "
+                              "FILE\n",
                               argv[optind]);
                 return false;
         }
@@ -122,7 +125,7 @@ static int print_config(const char *name)
 
         r = conf_read(name, &bytes, &length);
         if (r < 0) {
-                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                (void)fprintf(stderr, "%s: %s\n", name, conf_strerror(r));
                 return EX_CONFIG;
         }
         r = diag_new(&diag, name, bytes, length);
@@ -136,8 +139,7 @@ static int print_config(const char *name)
                 (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
                 return EXIT_FAILURE;
         }
-        conf_print(conf, stdout);
-        return EXIT_SUCCESS;
+        return conf_print(conf, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int ask_worker(char **argv)
@@ -178,6 +180,15 @@ static int run(const struct arguments *arguments, char **argv)
         return status;
 }
 
+/* What was printed has not all arrived, on a full disk for example. */
+static int check_output(int status)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
+        return EX_IOERR;
+}
+
 int main(int argc, char **argv)
 {
         struct arguments arguments;
@@ -185,5 +196,5 @@ int main(int argc, char **argv)
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
         (void)signal(SIGPIPE, SIG_IGN);
-        return run(&arguments, argv);
+        return check_output(run(&arguments, argv));
 }

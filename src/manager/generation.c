@@ -12,6 +12,7 @@
 #include "manager/tally.h"
 #include "shared/balance.h"
 #include "util/clock.h"
+#include "util/errno.h"
 #include "util/log.h"
 
 /* A worker that dies is started again at once; if it dies again soon, after longer and longer. */
@@ -367,6 +368,7 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
                 .ops = ops,
                 .user = user,
                 .name = strdup(name),
+                .exit_status = EXIT_FAILURE,
         };
         if (!g->name)
                 return -ENOMEM;
@@ -398,15 +400,21 @@ struct generation *generation_free(struct generation *g)
         return NULL;
 }
 
-static void on_identities(struct identities_source *source, void *user)
+static int on_identities(struct identities_source *source, void *user)
 {
         struct generation *g = user;
         size_t length;
         const char *bytes = identities_bytes(source, &length);
+        int result = 0;
 
-        for (size_t i = 0; i < g->n_slots; i++)
-                if (g->slots[i].process)
-                        process_identities(g->slots[i].process, bytes, length);
+        for (size_t i = 0; i < g->n_slots; i++) {
+                struct process *process = g->slots[i].process;
+                int r = process ? process_identities(process, bytes, length) : 0;
+
+                if (r < 0)
+                        result = r;
+        }
+        return result;
 }
 
 /* Mistakes there are the generation's, and a worker looks for more of them. */
@@ -419,25 +427,34 @@ static int load_identities(struct generation *g)
                 return 0;
         r = identities_source_new(&g->identities, g->conf, processes_event(g->processes),
                                   on_identities, g, &why);
-        if (why)
+        if (why && !errno_is_transient(r))
                 diag_add(g->diag, node_get(g->conf->root, "identities"), "%s", why);
-        else if (r < 0)
+        else if (r < 0) {
+                add_reason(g, TAKE_PTR(why));
                 return r;
+        }
         if (why || diag_count(identities_mistakes(g->identities)) > 0)
                 g->conf = conf_free(g->conf);
         return 0;
 }
 
-int generation_load(struct generation *g)
+/* Whatever fails has a reason. */
+static int blame_errno(struct generation *g, int r)
 {
         char *text = NULL;
+
+        if (r < 0 && g->n_reasons == 0 && asprintf(&text, "%s: %s", g->name, conf_strerror(r)) > 0)
+                add_reason(g, text);
+        return r;
+}
+
+static int load(struct generation *g)
+{
         int r;
 
         r = conf_read(g->name, &g->bytes, &g->length);
         if (r < 0) {
-                g->exit_status = EX_CONFIG;
-                if (asprintf(&text, "%s: %s", g->name, strerror(-r)) > 0)
-                        add_reason(g, text);
+                g->exit_status = errno_is_transient(r) ? EXIT_FAILURE : EX_CONFIG;
                 return r;
         }
         r = diag_new(&g->diag, g->name, g->bytes, g->length);
@@ -448,6 +465,11 @@ int generation_load(struct generation *g)
                 return r == -EINVAL ? 0 : r;
         g->parsed = true;
         return load_identities(g);
+}
+
+int generation_load(struct generation *g)
+{
+        return blame_errno(g, load(g));
 }
 
 static bool has_socket(const struct generation *g, const struct socket *socket)
@@ -570,7 +592,7 @@ int generation_start(struct generation *g, const struct generation *previous,
                 if (!g->conf)
                         add_diag(g, g->diag);
         }
-        return r;
+        return blame_errno(g, r);
 }
 
 /* Going */
@@ -604,6 +626,7 @@ void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
 {
         if (g->state != GENERATION_FAILED)
                 g->state = GENERATION_LEAVING;
+        g->stopping = true;
         cancel_restarts(g);
         for (size_t i = 0; i < g->n_sockets; i++)
                 socket_close(g->sockets[i]);
@@ -611,6 +634,11 @@ void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
                 if (g->slots[i].process)
                         process_stop(g->slots[i].process, grace, limit);
         generation_settle(g);
+}
+
+bool generation_is_stopping(const struct generation *g)
+{
+        return g->stopping;
 }
 
 void generation_cancel(struct generation *g, uint64_t limit)

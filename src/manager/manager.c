@@ -22,6 +22,9 @@
 #define STOP_MARGIN (5 * NSEC_PER_SEC)
 #define EXIT_MARGIN (5 * NSEC_PER_SEC)
 
+/* For the workers of a generation that are too many. */
+#define CUT_TIME NSEC_PER_SEC
+
 /* What is said */
 
 static const char *plural(size_t n)
@@ -85,6 +88,24 @@ static void notify_status(const struct manager *m, const char *state)
                          (int)strcspn(why, "\n"), why);
 }
 
+/* Verdicts */
+
+/* Takes the text. */
+static void set_verdict(struct manager *m, struct verdict verdict)
+{
+        free(m->verdict.text);
+        m->reloads += verdict.ok;
+        m->reloads_failed += !verdict.ok;
+        verdict.time = time(NULL);
+        m->verdict = verdict;
+        bus_verdict(m->bus);
+}
+
+static void refuse_reload(struct manager *m, unsigned generation, const char *why)
+{
+        set_verdict(m, (struct verdict){ .generation = generation, .text = strdup(why) });
+}
+
 /* Going */
 
 static void exit_when_alone(struct manager *m)
@@ -125,28 +146,14 @@ void manager_stop(struct manager *m)
                 return;
         }
         m->stage = STAGE_STOPPING;
+        (void)sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
+        if (m->reload_wanted)
+                refuse_reload(m, m->last_number + 1, "brickd is stopping");
         log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
         (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
                          (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
         exit_when_alone(m);
-}
-
-/* Verdicts */
-
-static void set_verdict(struct manager *m, const struct generation *g, bool ok, char *text)
-{
-        free(m->verdict.text);
-        m->reloads += ok;
-        m->reloads_failed += !ok;
-        m->verdict = (struct verdict){
-                .generation = g->number,
-                .ok = ok,
-                .config = g->exit_status == EX_CONFIG,
-                .text = text,
-                .time = time(NULL),
-        };
-        bus_verdict(m->bus);
 }
 
 static void want_reload(struct manager *m)
@@ -175,7 +182,7 @@ static void on_gone(struct generation *g, void *user)
         struct manager *m = user;
 
         if (m->next == g)
-                set_verdict(m, g, false, strdup("brickd is stopping"));
+                refuse_reload(m, g->number, "brickd is stopping");
         forget(m, g);
         bus_drained(m->bus);
         exit_when_alone(m);
@@ -211,7 +218,9 @@ static void on_failed(struct generation *g, void *user)
                 log_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, "Reload failed", serves);
         }
         (void)generation_explain(g, &text);
-        set_verdict(m, g, false, text);
+        set_verdict(m, (struct verdict){ .generation = g->number,
+                                         .config = g->exit_status == EX_CONFIG,
+                                         .text = text });
         forget(m, g);
         notify_status(m, m->stage == STAGE_SERVING ? "READY=1\n" : "");
         want_reload(m);
@@ -221,10 +230,8 @@ static void on_failed(struct generation *g, void *user)
 /* What the file says about the log; the level that brickctl has set ends here. */
 static void apply_log(const struct conf *conf, const struct conf *before)
 {
-        if (before && before->log_target != conf->log_target) {
-                log_close();
-                (void)log_open(conf->log_target, conf->log_level);
-        }
+        if (before && before->log_target != conf->log_target)
+                log_set_target(conf->log_target);
         log_set_level(conf->log_level);
 }
 
@@ -244,6 +251,32 @@ static void announce(struct manager *m, const struct generation *old)
                 log_event(LOG_LEVEL_NOTICE, LOG_ID_READY, "Ready: ", text);
 }
 
+/*
+ * Reloads under connections that stay would pile up processes: beyond drain.generations, the oldest
+ * is stopped as if brickd were. Should reloads come faster than calls end, those calls are cut off.
+ */
+static void limit_old(struct manager *m)
+{
+        const struct conf *conf = m->current->conf;
+        const uint64_t grace = (uint64_t)conf->drain_grace;
+        unsigned n = 0;
+
+        for (struct generation *g = m->old, *next; g; g = next) {
+                next = g->next;
+                if (++n <= conf->drain_generations)
+                        continue;
+                if (n > 2 * conf->drain_generations) {
+                        generation_cancel(g, CUT_TIME);
+                        continue;
+                }
+                if (!generation_is_stopping(g))
+                        log_notice("Generation %u is stopped early: more than %u replaced "
+                                   "generations still have connections (drain.generations)",
+                                   g->number, conf->drain_generations);
+                generation_stop(g, grace, STOP_MARGIN + grace);
+        }
+}
+
 static void on_ready(struct generation *g, void *user)
 {
         struct manager *m = user;
@@ -260,8 +293,10 @@ static void on_ready(struct generation *g, void *user)
                 old->next = m->old;
                 m->old = old;
                 generation_retire(old);
+                limit_old(m);
                 (void)describe_serving(m, &text);
-                set_verdict(m, g, true, text);
+                set_verdict(m,
+                            (struct verdict){ .generation = g->number, .ok = true, .text = text });
         }
         notify_status(m, "READY=1\n");
         want_reload(m);
@@ -292,7 +327,37 @@ static void extend_timeout(const struct conf *conf)
                                  EXIT_MARGIN / NSEC_PER_USEC);
 }
 
-static int start_next(struct manager *m)
+/* There is not even a generation to fail. */
+static void on_none(struct manager *m, int r)
+{
+        (void)log_errno(r, "Cannot read %s: %m", m->file);
+        if (m->stage == STAGE_STARTING) {
+                (void)sd_event_exit(m->event, EXIT_FAILURE);
+                return;
+        }
+        refuse_reload(m, m->last_number, strerror(-r));
+        notify_status(m, "READY=1\n");
+}
+
+/* Of the first start. A file that cannot be read is said, too. */
+static int open_log(const struct conf *conf)
+{
+        int r = conf ? log_open(conf->log_target, conf->log_level)
+                     : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+
+        return r < 0 ? log_errno(r, "Cannot start the thread that writes the log: %m") : 0;
+}
+
+static int load_next(struct manager *m)
+{
+        int r = generation_load(m->next), k = 0;
+
+        if (m->stage == STAGE_STARTING)
+                k = open_log(m->next->conf);
+        return r < 0 ? r : k;
+}
+
+static void start_next(struct manager *m)
 {
         static const struct generation_ops ops = {
                 .ready = on_ready,
@@ -305,13 +370,12 @@ static int start_next(struct manager *m)
 
         m->begun = clock_now();
         r = generation_new(&m->next, m->file, ++m->last_number, m->processes, &ops, m);
-        if (r < 0)
-                return log_errno(r, "Cannot read %s: %m", m->file);
+        if (r < 0) {
+                on_none(m, r);
+                return;
+        }
         m->next->tally = m->tally;
-        r = generation_load(m->next);
-        if (r == 0 && !m->current)
-                r = m->next->conf ? log_open(m->next->conf->log_target, m->next->conf->log_level)
-                                  : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+        r = load_next(m);
         if (m->next->conf)
                 extend_timeout(m->next->conf);
         if (r == 0)
@@ -320,7 +384,6 @@ static int start_next(struct manager *m)
                 http_listen(m->http, m->next->metrics); /* that it lives shows before it serves */
         if (r < 0)
                 on_failed(m->next, m);
-        return 0;
 }
 
 static int on_reload(sd_event_source *source, void *user)
@@ -330,7 +393,7 @@ static int on_reload(sd_event_source *source, void *user)
         m->reload_wanted = false;
         (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
                          (uint64_t)(clock_now() / NSEC_PER_USEC));
-        (void)start_next(m);
+        start_next(m);
         return 0;
 }
 
@@ -550,9 +613,8 @@ int manager_run(const char *file)
                 (void)log_errno(r, "Cannot set up the main process: %m");
                 return EXIT_FAILURE;
         }
-        r = start_next(m);
-        if (r == 0)
-                r = sd_event_loop(m->event);
+        start_next(m);
+        r = sd_event_loop(m->event);
         if (m->stage == STAGE_STOPPING)
                 log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPED, "Stopped", "");
         return r < 0 ? EXIT_FAILURE : r;

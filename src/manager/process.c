@@ -8,6 +8,7 @@
 #include "shared/quota.h"
 #include "shared/stats.h"
 #include "util/clock.h"
+#include "util/errno.h"
 
 #define DIAGNOSTICS_MAX 64
 #define MESSAGES_MAX 1000 /* a second */
@@ -67,6 +68,17 @@ static void arm(struct process *p, uint64_t time)
                                        time / NSEC_PER_USEC, 0, on_deadline, p);
         if (r < 0)
                 process_kill(p); /* nothing waits without a limit */
+}
+
+/* A deadline only comes nearer: who asks again and again does not put it off. */
+static void arm_sooner(struct process *p, uint64_t time)
+{
+        uint64_t due;
+
+        if (p->deadline && sd_event_source_get_time(p->deadline, &due) >= 0 &&
+            due <= (clock_now() + time) / NSEC_PER_USEC)
+                return;
+        arm(p, time);
 }
 
 /* What the worker says */
@@ -337,11 +349,14 @@ void process_log_level(struct process *p, enum log_level level, const char *bric
         say(p, CHANNEL_LOG_LEVEL, text);
 }
 
-void process_identities(struct process *p, const char *bytes, size_t length)
+int process_identities(struct process *p, const char *bytes, size_t length)
 {
-        /* The next one gets them: nobody is let in who must not be. */
-        if (channel_send(p->channel, CHANNEL_IDENTITIES, bytes, length) < 0)
-                process_kill(p);
+        int r = channel_send(p->channel, CHANNEL_IDENTITIES, bytes, length);
+
+        if (r == 0 || errno_is_transient(r))
+                return r;
+        process_kill(p);
+        return 0;
 }
 
 void process_retire(struct process *p, uint64_t limit)
@@ -374,7 +389,7 @@ void process_cancel(struct process *p, uint64_t limit)
         if (p->state != PROCESS_STOPPING)
                 return;
         say(p, CHANNEL_CANCEL, "");
-        arm(p, limit);
+        arm_sooner(p, limit);
 }
 
 void process_abort(struct process *p)

@@ -99,7 +99,11 @@ DEFINE_CLEANUP(struct process *, process_free);
 
 void process_query(struct process *process);
 void process_log_level(struct process *process, enum log_level level, const char *brick);
-void process_identities(struct process *process, const char *bytes, size_t length);
+
+/* A negative errno: the main process is short of something; try again. A worker that cannot be told
+ * for another reason is killed: the next one gets them, and nobody is let in who must not be. */
+int process_identities(struct process *process, const char *bytes, size_t length);
+
 void process_retire(struct process *process, uint64_t limit);
 void process_stop(struct process *process, uint64_t grace, uint64_t limit);
 void process_cancel(struct process *process, uint64_t limit);

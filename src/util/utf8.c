@@ -89,6 +89,12 @@ size_t utf8_prefix(const char *s, size_t length, size_t max)
         return max;
 }
 
+bool utf8_is_control(uint32_t c)
+{
+        return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+               (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x206f);
+}
+
 unsigned utf8_width(uint32_t c)
 {
         static const struct {

@@ -14,5 +14,12 @@ bool utf8_valid(const char *s, size_t length);
 /* The longest prefix of at most max bytes that does not cut a character. */
 size_t utf8_prefix(const char *s, size_t length, size_t max);
 
+/*
+ * May not reach a terminal as it is: it moves the cursor, ends a line or changes the direction of
+ * what follows. Control characters (C0, DEL, C1), the line and paragraph separators, and the
+ * controls of bidirectional text.
+ */
+bool utf8_is_control(uint32_t c);
+
 /* Columns of a terminal: 0, 1 or 2. Good enough to put a caret below a character. */
 unsigned utf8_width(uint32_t c);

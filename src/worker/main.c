@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -222,11 +223,22 @@ static int serve(struct conf *conf, struct diag *diag)
 }
 
 /* What a process needs before its first thread. */
+/* What the main process has passed is not for the programs that a brick runs: not the identities,
+ * and not the sockets. The descriptors follow each other without a gap. */
+static void close_on_exec(void)
+{
+        int flags;
+
+        for (int fd = CHANNEL_FD_CONTROL; (flags = fcntl(fd, F_GETFD)) >= 0; fd++)
+                (void)fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
 static void prepare_process(void)
 {
         struct rlimit files;
         sigset_t all;
 
+        close_on_exec();
         /* A brick's create() may hang, and then only the main process can end it. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 
@@ -304,7 +316,10 @@ static int show_module(const char *dir, const char *name,
                 return EXIT_FAILURE;
         }
         show(module, stdout);
-        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return EXIT_SUCCESS;
+        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
+        return EX_IOERR;
 }
 
 static int inspect(const char *file)
