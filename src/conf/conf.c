@@ -256,7 +256,7 @@ void conf_blame_name(const struct conf *conf, const struct node *node, struct di
 {
         struct nearest nearest = nearest_to(node->text);
 
-        for (size_t i = 0; i < conf->n_bricks; i++)
+        for (size_t i = 0; !diag_is_full(diag) && i < conf->n_bricks; i++)
                 if (conf->bricks[i].name)
                         nearest_offer(&nearest, conf->bricks[i].name);
         if (nearest.best)

@@ -415,7 +415,8 @@ static void check_keys(const struct option_spec *table, const struct node *map, 
                 const struct option_spec *spec;
 
                 for (spec = table; spec->name && strcmp(spec->name, child->key) != 0; spec++)
-                        nearest_offer(&nearest, spec->name);
+                        if (!diag_is_full(diag))
+                                nearest_offer(&nearest, spec->name);
                 if (spec->name)
                         continue;
                 if (nearest.best)

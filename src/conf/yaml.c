@@ -13,6 +13,8 @@
 /* Values, counted as if every alias were written out. */
 #define VALUES_MAX 100000
 #define ANCHORS_MAX 1000
+#define DIRECTIVES_MAX 100
+#define ANCHOR_MAX 64 /* bytes of its name */
 
 /* A list or a map whose end has not been read yet. */
 struct frame {
@@ -28,6 +30,7 @@ struct frame {
 
 struct anchor {
         const char *name;
+        size_t length;
         const struct node *node; /* NULL: not read to its end yet */
 };
 
@@ -233,7 +236,12 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
                 return -EINVAL;
         }
         anchor = &loader->anchors[loader->n_anchors];
-        anchor->name = document_strndup(loader->doc, (char *)name, strlen((char *)name));
+        anchor->length = strlen((char *)name);
+        if (anchor->length > ANCHOR_MAX) {
+                blame(loader, &event->start_mark, "an anchor longer than %d bytes", ANCHOR_MAX);
+                return -EINVAL;
+        }
+        anchor->name = document_strndup(loader->doc, (char *)name, anchor->length);
         if (!anchor->name)
                 return -ENOMEM;
         anchor->node = node;
@@ -414,8 +422,11 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
 
 static const struct anchor *find_anchor(const struct loader *loader, const char *name)
 {
+        const size_t length = strlen(name);
+
         for (size_t i = loader->n_anchors; i > 0; i--)
-                if (strcmp(loader->anchors[i - 1].name, name) == 0)
+                if (loader->anchors[i - 1].length == length &&
+                    memcmp(loader->anchors[i - 1].name, name, length) == 0)
                         return &loader->anchors[i - 1];
         return NULL;
 }
@@ -482,6 +493,26 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         }
 }
 
+/* libyaml compares each directive with all before it. The byte before one is the last of a line
+ * break; what only looks like one counts, too. */
+static bool check_directives(const struct loader *loader)
+{
+        static const char tag[] = "%TAG", breaks[] = "\n\r\x85\xa8\xa9";
+        const char *s = loader->bytes, *end = s + loader->length;
+        unsigned n = 0;
+
+        while ((s = memmem(s, (size_t)(end - s), tag, strlen(tag)))) {
+                n += s == loader->bytes || strchr(breaks, s[-1]) != NULL;
+                if (n > DIRECTIVES_MAX) {
+                        diag_add(loader->diag, NULL, "more than %d lines begin with %s",
+                                 DIRECTIVES_MAX, tag);
+                        return false;
+                }
+                s += strlen(tag);
+        }
+        return true;
+}
+
 static int load(struct loader *loader)
 {
         yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
@@ -518,6 +549,8 @@ static int parse(struct document *doc, const char *bytes, size_t length, bool ex
         loader->bytes = bytes;
         loader->length = length;
         loader->expand = expand;
+        if (!check_directives(loader))
+                return -EINVAL;
         r = load(loader);
         if (r < 0)
                 return r;

@@ -375,8 +375,10 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         } else if (ctl->json) {
                 json = json_pack("{s:b, s:s}", "ok", !reply->error, "text", reply->text);
                 output_json(stdout, json);
-        } else if (*reply->text)
-                fprintf(reply->error ? stderr : stdout, "%s\n", reply->text);
+        } else if (*reply->text) {
+                output_text(reply->error ? stderr : stdout, reply->text);
+                fputc('\n', reply->error ? stderr : stdout);
+        }
         if (!reply->error)
                 return CTL_OK;
         return strcmp(reply->error, "org.brickd.Error.Config") == 0 ? EX_CONFIG : CTL_FAILED;

@@ -68,6 +68,31 @@ static int format_expiry(const char *given, char *buffer, size_t size)
         return 0;
 }
 
+/* As YAML's double-quoted text: whatever is in it, it is one value. What the value may not be is
+ * then said of the value. */
+static void put_quoted(FILE *f, const char *text)
+{
+        fputc('"', f);
+        for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+                if (*p < ' ' || *p == 0x7f)
+                        fprintf(f, "\\x%02x", *p);
+                else
+                        fprintf(f, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+        fputc('"', f);
+}
+
+/* A name that is as it should be needs no quotes. */
+static void put_name(FILE *f, const char *name)
+{
+        static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                    "0123456789._@-";
+
+        if (*name && name[strspn(name, plain)] == '\0' && strcasecmp(name, "null") != 0)
+                fputs(name, f);
+        else
+                put_quoted(f, name);
+}
+
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
@@ -82,13 +107,16 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
         f = open_memstream(ret, &size);
         if (!f)
                 return ctl_error(EX_OSERR, "Out of memory");
-        fprintf(f, "%*s- name: %s\n", (int)indent, "", ctl->arguments[1]);
-        fprintf(f, "%*s  token: %s\n", (int)indent, "", digest);
+        fprintf(f, "%*s- name: ", (int)indent, "");
+        put_name(f, ctl->arguments[1]);
+        fprintf(f, "\n%*s  token: %s\n", (int)indent, "", digest);
         if (ctl->expires)
                 fprintf(f, "%*s  expires: %s\n", (int)indent, "", expires);
         fprintf(f, "%*s  allow: [", (int)indent, "");
-        for (size_t i = 0; i < ctl->n_allow; i++)
-                fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", ctl->allow[i]);
+        for (size_t i = 0; i < ctl->n_allow; i++) {
+                fputs(i > 0 ? ", " : "", f);
+                put_quoted(f, ctl->allow[i]);
+        }
         fputs("]\n", f);
         return CTL_OK;
 }
@@ -159,7 +187,7 @@ static int open_file(const char *path, struct edit *edit)
         edit->exists = true;
         r = conf_read_fd(fd, &edit->bytes, &edit->length);
         if (r < 0)
-                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, strerror(-r));
+                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, conf_strerror(r));
         return parse(path, edit->bytes, edit->length, &edit->identities);
 }
 
