@@ -9,8 +9,15 @@
 /* Of all nodes and strings: more than any file that is not meant to do harm needs. */
 #define DOCUMENT_SIZE_MAX ((size_t)512 * 1024 * 1024)
 
+struct pattern {
+        struct pattern *next;
+        const char *text;
+        regex_t regex;
+};
+
 struct document {
         struct arena arena;
+        struct pattern *patterns;
 };
 
 int document_new(struct document **ret)
@@ -29,6 +36,8 @@ struct document *document_free(struct document *doc)
 {
         if (!doc)
                 return NULL;
+        for (struct pattern *p = doc->patterns; p; p = p->next) /* which the arena holds */
+                regfree(&p->regex);
         arena_done(&doc->arena);
         free(doc);
         return NULL;
@@ -45,6 +54,23 @@ void *document_alloc(struct document *doc, size_t size)
 char *document_strndup(struct document *doc, const char *s, size_t length)
 {
         return arena_strndup(&doc->arena, s, length);
+}
+
+const regex_t *document_regex(struct document *doc, const char *pattern)
+{
+        struct pattern *p = doc->patterns;
+
+        while (p && p->text != pattern)
+                p = p->next;
+        if (p)
+                return &p->regex;
+        p = document_alloc(doc, sizeof *p);
+        if (!p || regcomp(&p->regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+                return NULL;
+        p->text = pattern;
+        p->next = doc->patterns;
+        doc->patterns = p;
+        return &p->regex;
 }
 
 const char *document_path(struct document *doc, const char *base, const char *path)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The memory of a configuration: nodes and strings that go away together. One thread. */
+/* The memory of a configuration: nodes, strings and compiled patterns that go away together. One
+ * thread. */
 
+#include <regex.h>
 #include <stddef.h>
 
 #include "conf/node.h"
@@ -20,6 +22,10 @@ DEFINE_CLEANUP(struct document *, document_free);
 /* Zeroed. NULL: out of memory. */
 void *document_alloc(struct document *doc, size_t size);
 char *document_strndup(struct document *doc, const char *s, size_t length);
+
+/* A POSIX extended regular expression, a constant, compiled once: that takes a hundred times as
+ * long as to match. NULL: out of memory. */
+const regex_t *document_regex(struct document *doc, const char *pattern);
 
 /* The path as it is, if it is absolute; else under base. NULL: out of memory. */
 const char *document_path(struct document *doc, const char *base, const char *path);

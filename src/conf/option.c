@@ -2,7 +2,6 @@
 #include "conf/option.h"
 
 #include <inttypes.h>
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,25 +188,25 @@ static bool check_enum(const struct option_spec *spec, const struct node *node, 
         return wrong(node, expected, diag);
 }
 
-static bool check_string(const struct option_spec *spec, const struct node *node, struct diag *diag)
+static bool check_string(struct document *doc, const struct option_spec *spec,
+                         const struct node *node, struct diag *diag)
 {
-        regex_t regex;
-        int r;
+        const regex_t *regex;
 
         if (node->kind != NODE_SCALAR)
                 return wrong(node, spec->expected ? spec->expected : "a string", diag);
         if (!spec->pattern)
                 return true;
-        if (regcomp(&regex, spec->pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        regex = document_regex(doc, spec->pattern);
+        if (!regex) {
                 diag_add(diag, node, "out of memory");
                 return false;
         }
-        r = regexec(&regex, node->text, 0, NULL, 0);
-        regfree(&regex);
-        return r == 0 || wrong(node, spec->expected, diag);
+        return regexec(regex, node->text, 0, NULL, 0) == 0 || wrong(node, spec->expected, diag);
 }
 
-static bool check_value(const struct option_spec *spec, const struct node *node, struct diag *diag)
+static bool check_value(struct document *doc, const struct option_spec *spec,
+                        const struct node *node, struct diag *diag)
 {
         switch (spec->type) {
         case OPTION_INT:
@@ -227,7 +226,7 @@ static bool check_value(const struct option_spec *spec, const struct node *node,
         case OPTION_STRING:
         case OPTION_BRICK:
         case OPTION_PATH:
-                return check_string(spec, node, diag);
+                return check_string(doc, spec, node, diag);
         case OPTION_LIST:
                 return node->kind == NODE_LIST || wrong(node, "a list", diag);
         case OPTION_MAP:
@@ -254,7 +253,7 @@ static int take_one(struct document *doc, const struct option_spec *spec, struct
                 value->bad = true;
                 return 0;
         }
-        value->bad = !check_value(spec, value, diag);
+        value->bad = !check_value(doc, spec, value, diag);
         if (!value->bad && spec->type == OPTION_MAP && spec->table)
                 return complete(doc, spec->table, value, diag);
         return 0;

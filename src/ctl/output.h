@@ -26,7 +26,8 @@ void output_set_colour(bool on);
 /* The escape sequence, or "" without colours. COLOUR_NONE ends a colour. */
 const char *output_colour(enum colour colour);
 
-/* One line without characters that a terminal could obey, and numbers in the shortest form that reads back the same. */
+/* One line without characters that a terminal could obey, and numbers in the shortest form that
+ * reads back the same. */
 void output_json(FILE *f, const json_t *json);
 
 /* "key: value" lines, nested by indentation. */
