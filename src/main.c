@@ -14,6 +14,7 @@
 #include "manager/manager.h"
 #include "manager/spawn.h"
 #include "util/log.h"
+#include "util/terminal.h"
 
 enum action {
         ACTION_SERVE,
@@ -115,6 +116,22 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
         return true;
 }
 
+static int print_conf(const struct conf *conf)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+        FILE *f = open_memstream(&text, &length);
+        int r;
+
+        if (!f)
+                return EXIT_FAILURE;
+        r = conf_print(conf, f);
+        if (fclose(f) != 0 || r < 0)
+                return EXIT_FAILURE;
+        terminal_put(stdout, text);
+        return EXIT_SUCCESS;
+}
+
 static int print_config(const char *name)
 {
         _cleanup_free_ char *bytes = NULL;
@@ -139,7 +156,7 @@ static int print_config(const char *name)
                 (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
                 return EXIT_FAILURE;
         }
-        return conf_print(conf, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return print_conf(conf);
 }
 
 static int ask_worker(char **argv)

@@ -10,8 +10,10 @@
 #include "conf/option.h"
 #include "conf/text.h"
 
-/* Values, counted as if every alias were written out. */
+/* Both counted as if every alias were written out: whoever looks at each value looks at that much.
+ */
 #define VALUES_MAX 100000
+#define TEXT_MAX (32U << 20)
 #define ANCHORS_MAX 1000
 #define DIRECTIVES_MAX 100
 #define ANCHOR_MAX 64 /* bytes of its name */
@@ -53,6 +55,7 @@ struct loader {
         size_t n_anchors;
 
         size_t n_values;
+        size_t n_text; /* bytes of their texts and keys */
         struct node *root;
 };
 
@@ -156,6 +159,16 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
                 return 0;
         blame(loader, &event->start_mark, "more than %d values, each use of an alias counted",
               VALUES_MAX);
+        return -EINVAL;
+}
+
+static int count_text(struct loader *loader, const yaml_event_t *event, size_t length)
+{
+        loader->n_text += length;
+        if (loader->n_text <= TEXT_MAX)
+                return 0;
+        blame(loader, &event->start_mark, "more than %u MiB of text, each use of an alias counted",
+              TEXT_MAX >> 20);
         return -EINVAL;
 }
 
@@ -296,7 +309,12 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
                 node->bad = true;
                 return 0;
         }
-        return loader->expand ? text_expand(loader->doc, node, loader->diag) : 0;
+        if (loader->expand) {
+                r = text_expand(loader->doc, node, loader->diag);
+                if (r < 0)
+                        return r;
+        }
+        return count_text(loader, event, node->length);
 }
 
 static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
@@ -405,8 +423,10 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
                 return -ENOMEM;
         copy->parent = parent;
         *ret = copy;
-        if (node->kind == NODE_SCALAR)
-                return 0;
+        /* An alias has its own key; those below it are the anchor's. */
+        r = count_text(loader, event, node->length + (parent && node->key ? strlen(node->key) : 0));
+        if (r < 0 || node->kind == NODE_SCALAR)
+                return r;
 
         copy->children = document_alloc(loader->doc, (node->n_children + 1) * sizeof(void *));
         if (!copy->children)

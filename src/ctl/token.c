@@ -24,6 +24,9 @@
 /* 6 bits a character, none of which needs quoting in a shell, a header or YAML. */
 #define TOKEN_CHARACTERS ((TOKEN_BITS + 5) / 6)
 
+#define LOCK_LIMIT INT64_C(5000000000) /* ns */
+#define LOCK_NAP 10000000
+
 struct token {
         char text[sizeof TOKEN_PREFIX + TOKEN_CHARACTERS];
         char digest[sizeof IDENTITY_DIGEST_PREFIX + 2 * (size_t)IDENTITY_DIGEST_SIZE];
@@ -285,6 +288,19 @@ static int add_entry(const struct ctl *ctl, struct edit *edit, const struct toke
         return CTL_OK;
 }
 
+/* Whoever may read the directory can lock it, and for ever. */
+static int wait_for_lock(int fd)
+{
+        const struct timespec nap = { .tv_nsec = LOCK_NAP };
+        int r;
+
+        for (int64_t waited = 0;
+             (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && waited < LOCK_LIMIT;
+             waited += LOCK_NAP)
+                (void)nanosleep(&nap, NULL);
+        return r;
+}
+
 /* Of two that run at once, the second must see what the first has added. */
 static int lock_directory(const char *path, int *ret)
 {
@@ -297,8 +313,10 @@ static int lock_directory(const char *path, int *ret)
         if (!directory)
                 return ctl_error(EX_OSERR, "Out of memory");
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || flock(fd, LOCK_EX) < 0)
-                return ctl_error(EX_CANTCREAT, "Failed to lock %s: %s", directory, strerror(errno));
+        if (fd < 0 || wait_for_lock(fd) < 0)
+                return ctl_error(EX_CANTCREAT, "Failed to lock %s: %s", directory,
+                                 errno == EWOULDBLOCK ? "another program keeps it locked"
+                                                      : strerror(errno));
         *ret = TAKE_FD(fd);
         return CTL_OK;
 }

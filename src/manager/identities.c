@@ -172,7 +172,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
                 announce(source);
         if (watch_changed(&source->watch))
                 read_again(source);
-        else if (source->undelivered)
+        if (source->undelivered)
                 deliver(source);
         (void)sd_event_source_set_time_relative(timer, WATCH_INTERVAL * 1000);
         return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);

@@ -149,6 +149,7 @@ void manager_stop(struct manager *m)
         (void)sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
         if (m->reload_wanted)
                 refuse_reload(m, m->last_number + 1, "brickd is stopping");
+        m->reload_wanted = false;
         log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
         (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
                          (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
@@ -265,14 +266,14 @@ static void limit_old(struct manager *m)
                 next = g->next;
                 if (++n <= conf->drain_generations)
                         continue;
-                if (n > 2 * conf->drain_generations) {
-                        generation_cancel(g, CUT_TIME);
+                if (generation_is_stopping(g)) {
+                        if (n > 2 * conf->drain_generations)
+                                generation_cancel(g, CUT_TIME);
                         continue;
                 }
-                if (!generation_is_stopping(g))
-                        log_notice("Generation %u is stopped early: more than %u replaced "
-                                   "generations still have connections (drain.generations)",
-                                   g->number, conf->drain_generations);
+                log_notice("Generation %u is stopped early: more than %u replaced "
+                           "generations still have connections (drain.generations)",
+                           g->number, conf->drain_generations);
                 generation_stop(g, grace, STOP_MARGIN + grace);
         }
 }

@@ -9,5 +9,5 @@
 static inline bool errno_is_transient(int r)
 {
         return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS || r == -ENOSPC ||
-               r == -EIO || r == -ESTALE;
+               r == -ETOOMANYREFS || r == -EIO || r == -ESTALE;
 }

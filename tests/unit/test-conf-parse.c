@@ -819,6 +819,31 @@ static void test_long_anchor(void)
         assert(strstr(diag_text(diag, 0), "f:3:4: an anchor longer than 64 bytes"));
 }
 
+/* A long text that stands for many: whoever looks at each of them would look for minutes. */
+static void test_long_alias(void)
+{
+        enum { LONG = 8 << 20 };
+        _cleanup_free_ char *name = malloc(LONG + 1);
+
+        assert(name);
+        memset(name, 'k', LONG);
+        name[LONG] = '\0';
+        for (int key = 0; key <= 1; key++) {
+                _cleanup_(document_freep) struct document *doc = NULL;
+                _cleanup_(diag_freep) struct diag *diag = NULL;
+                _cleanup_free_ char *text = NULL;
+                struct node *root;
+
+                assert(asprintf(&text, "a: &x %s%s%s\nb: [*x, *x, *x, *x, *x]\n", key ? "{ ? " : "",
+                                name, key ? " : 1 }" : "") > 0);
+                assert(document_new(&doc) == 0);
+                assert(diag_new(&diag, "f", text, strlen(text)) == 0);
+                assert(yaml_parse(doc, text, strlen(text), diag, &root) == -EINVAL);
+                assert(strstr(diag_text(diag, 0), "f:2:"));
+                assert(strstr(diag_text(diag, 0), "more than 32 MiB of text"));
+        }
+}
+
 static void test_read(void)
 {
         char name[] = "/tmp/test-conf-XXXXXX";
@@ -898,6 +923,7 @@ int main(void)
         test_diag();
         test_directives();
         test_long_anchor();
+        test_long_alias();
         test_read();
         test_defaults();
         assert(failures == 0);
