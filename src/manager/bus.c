@@ -15,7 +15,7 @@
 
 /* Of one connection. */
 #define PENDING_MAX 8 /* calls that have not been answered */
-#define UNREAD_MAX 8  /* answers that do not fit into the socket any more */
+#define UNREAD_MAX 4  /* answers that do not fit into the socket any more */
 
 /* How long Status() waits for workers that may be busy. */
 #define ANSWER_TIME (500 * NSEC_PER_MSEC)

@@ -14,7 +14,7 @@
  * Errors: org.brickd.Error.Config with the mistakes as its message, org.brickd.Error.Failed.
  *
  * What a client can cost is limited: 16 connections a user, of which the oldest goes when another
- * comes; 8 calls without an answer and 8 answers that it has not read a connection.
+ * comes; of a connection, 8 calls without an answer and 4 answers that it has not read.
  */
 
 #include "util/cleanup.h"

@@ -427,9 +427,9 @@ static int load_identities(struct generation *g)
                 return 0;
         r = identities_source_new(&g->identities, g->conf, processes_event(g->processes),
                                   on_identities, g, &why);
-        if (why && !errno_is_transient(r))
+        if (why && !errno_is_transient(r)) {
                 diag_add(g->diag, node_get(g->conf->root, "identities"), "%s", why);
-        else if (r < 0) {
+        } else if (r < 0) {
                 add_reason(g, TAKE_PTR(why));
                 return r;
         }
