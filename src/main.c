@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,20 @@ struct arguments {
         enum action action;
         const char *file;
 };
+
+/* A line on stderr. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        terminal_put(stderr, text ? text : "brickd: out of memory");
+        (void)fputc('\n', stderr);
+}
 
 static void print_help(void)
 {
@@ -106,10 +121,8 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
         if (optind < argc && arguments.action == ACTION_CHECK)
                 arguments.file = argv[optind++];
         if (optind < argc) {
-                (void)fprintf(stderr,
-                              "brickd: unexpected argument '%s'; name the configuration with -c "
-                              "FILE\n",
-                              argv[optind]);
+                say("brickd: unexpected argument '%s'; name the configuration with -c FILE",
+                    argv[optind]);
                 return false;
         }
         *ret = arguments;
@@ -142,7 +155,7 @@ static int print_config(const char *name)
 
         r = conf_read(name, &bytes, &length);
         if (r < 0) {
-                (void)fprintf(stderr, "%s: %s\n", name, conf_strerror(r));
+                say("%s: %s", name, conf_strerror(r));
                 return EX_CONFIG;
         }
         r = diag_new(&diag, name, bytes, length);
@@ -153,7 +166,7 @@ static int print_config(const char *name)
                 return EX_CONFIG;
         }
         if (r < 0) {
-                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                say("%s: %s", name, strerror(-r));
                 return EXIT_FAILURE;
         }
         return print_conf(conf);
@@ -162,7 +175,7 @@ static int print_config(const char *name)
 static int ask_worker(char **argv)
 {
         (void)execv(spawn_executable(), argv);
-        (void)fprintf(stderr, "brickd: %s: %s\n", spawn_executable(), strerror(errno));
+        say("brickd: %s: %s", spawn_executable(), strerror(errno));
         return EXIT_FAILURE;
 }
 
@@ -202,7 +215,7 @@ static int check_output(int status)
 {
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return status;
-        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
+        say("brickd: cannot write to standard output: %s", strerror(errno));
         return EX_IOERR;
 }
 

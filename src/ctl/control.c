@@ -136,6 +136,11 @@ static void print_bricks(const json_t *bricks)
         print_rows(bricks, columns, ELEMENTSOF(columns));
 }
 
+static const char *string_of(const json_t *object, const char *key)
+{
+        return json_string_value(json_object_get(object, key)) ?: "-";
+}
+
 static void print_reasons(const json_t *bricks)
 {
         const char *separator = "\n";
@@ -148,8 +153,9 @@ static void print_reasons(const json_t *bricks)
 
                 if (!reason)
                         continue;
-                printf("%s%s is not healthy: ", separator,
-                       json_string_value(json_object_get(brick, "name")));
+                fputs(separator, stdout);
+                output_text(stdout, string_of(brick, "name"));
+                fputs(" is not healthy: ", stdout);
                 output_text(stdout, reason);
                 putchar('\n');
                 separator = "";
@@ -222,11 +228,6 @@ static void print_line(const char *head, const char *colour, const char *text)
         printf("%s%-14s%s%s", output_colour(COLOUR_BOLD), head, output_colour(COLOUR_NONE), colour);
         output_text(stdout, text);
         printf("%s\n", *colour ? output_colour(COLOUR_NONE) : "");
-}
-
-static const char *string_of(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key)) ?: "-";
 }
 
 static void print_summary(const json_t *status)

@@ -25,6 +25,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/terminal.h"
 #include "worker/build.h"
 #include "worker/otlp.h"
 #include "worker/worker.h"
@@ -307,15 +308,25 @@ static int show_module(const char *dir, const char *name,
                        void (*show)(const struct module *, FILE *))
 {
         _cleanup_(module_freep) struct module *module = NULL;
-        _cleanup_free_ char *why = NULL;
+        _cleanup_free_ char *why = NULL, *text = NULL;
+        size_t length;
+        FILE *f;
         int r;
 
         r = module_open(&module, dir, name, &why);
         if (r < 0) {
-                (void)fprintf(stderr, "brickd: %s\n", why ? why : strerror(-r));
+                (void)fputs("brickd: ", stderr);
+                terminal_put(stderr, why ? why : strerror(-r));
+                (void)fputc('\n', stderr);
                 return EXIT_FAILURE;
         }
-        show(module, stdout);
+        f = open_memstream(&text, &length);
+        if (!f)
+                return EXIT_FAILURE;
+        show(module, f);
+        if (fclose(f) != 0)
+                return EXIT_FAILURE;
+        terminal_put(stdout, text);
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return EXIT_SUCCESS;
         (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
