@@ -280,7 +280,7 @@ static void slot_start_later(struct slot *slot)
         r = sd_event_add_time_relative(processes_event(slot->generation->processes), &slot->again,
                                        CLOCK_MONOTONIC, delay / NSEC_PER_USEC, 1, on_again, slot);
         if (r < 0)
-                (void)log_errno(r, "Worker %u is not started again: %m", slot->index);
+                (void)log_errno(r, "Worker %u is not started again yet: %m", slot->index);
 }
 
 static void log_death(const struct slot *slot, const struct process *dead, bool again)
@@ -688,6 +688,8 @@ bool generation_reap_silent(struct generation *g, uint64_t interval, uint64_t la
         for (size_t i = 0; i < g->n_slots; i++) {
                 struct process *process = g->slots[i].process;
 
+                if (!process && !g->slots[i].again) /* there was no memory for the timer */
+                        slot_start_later(&g->slots[i]);
                 if (!process)
                         continue;
                 starting = starting || process->state == PROCESS_STARTING;

@@ -10,6 +10,7 @@
 #include "manager/bus.h"
 #include "manager/http.h"
 #include "manager/manager.h"
+#include "manager/notify.h"
 #include "manager/report.h"
 #include "manager/tally.h"
 #include "util/clock.h"
@@ -84,8 +85,7 @@ static void notify_status(const struct manager *m, const char *state)
                 failed = "; the last reload failed: ";
                 why = m->verdict.text;
         }
-        (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s", state, serving, failed,
-                         (int)strcspn(why, "\n"), why);
+        notify("%sSTATUS=%s%s%.*s", state, serving, failed, (int)strcspn(why, "\n"), why);
 }
 
 /* Verdicts */
@@ -151,8 +151,8 @@ void manager_stop(struct manager *m)
                 refuse_reload(m, m->last_number + 1, "brickd is stopping");
         m->reload_wanted = false;
         log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
-        (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
-                         (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
+        notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
+               (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
         exit_when_alone(m);
 }
@@ -323,9 +323,8 @@ static void on_answered(struct generation *g, void *user)
 
 static void extend_timeout(const struct conf *conf)
 {
-        (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64,
-                         (uint64_t)conf->start_timeout / NSEC_PER_USEC +
-                                 EXIT_MARGIN / NSEC_PER_USEC);
+        notify("EXTEND_TIMEOUT_USEC=%" PRIu64,
+               (uint64_t)conf->start_timeout / NSEC_PER_USEC + EXIT_MARGIN / NSEC_PER_USEC);
 }
 
 /* There is not even a generation to fail. */
@@ -392,8 +391,8 @@ static int on_reload(sd_event_source *source, void *user)
         struct manager *m = user;
 
         m->reload_wanted = false;
-        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
-                         (uint64_t)(clock_now() / NSEC_PER_USEC));
+        notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
+               (uint64_t)(clock_now() / NSEC_PER_USEC));
         start_next(m);
         return 0;
 }
@@ -418,6 +417,17 @@ static uint64_t lateness(uint64_t due_usec)
         return now > due ? now - due : 0;
 }
 
+/* What systemd has not been told for lack of room. */
+static void notify_again(struct manager *m)
+{
+        if (m->next || !notify_has_lost())
+                return;
+        if (m->stage == STAGE_SERVING)
+                notify_status(m, "READY=1\n");
+        else if (m->stage == STAGE_STOPPING)
+                notify("STOPPING=1\nSTATUS=stopping");
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
         struct manager *m = user;
@@ -427,8 +437,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
                 well = generation_reap_silent(m->current, m->interval, lateness(usec));
                 generation_query(m->current);
         }
+        notify_again(m);
         if (m->watchdog && well)
-                (void)sd_notify(false, "WATCHDOG=1");
+                notify("WATCHDOG=1");
         (void)sd_event_source_set_time_relative(source, m->interval / 2 / NSEC_PER_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

@@ -104,6 +104,39 @@ def a_log_without_a_thread_is_a_failure():
         assert "Cannot start the thread that writes the log" in d.text(), d.text()
 
 
+class Unheard(Brickd):
+    """Nobody reads what it tells systemd, until somebody does."""
+
+    def __init__(self, **keys):
+        self.heard = threading.Event()
+        super().__init__(**keys)
+
+    def read_notifications(self):
+        self.heard.wait()
+        super().read_notifications()
+
+    def __enter__(self):
+        self.start()
+        self.wait_log("Ready: ")
+        return self
+
+    def __exit__(self, *unused):
+        self.heard.set()
+        super().__exit__()
+
+
+@test
+def systemd_that_does_not_listen_holds_nothing():
+    limit = int(pathlib.Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    with Unheard(env=test_manager.watchdog(2400)) as d:
+        for _ in range(min(limit, 600) + 2):  # two messages each
+            assert d.reload(wait=False)[0] == 0
+        last = d.status()["generation"]
+        d.heard.set()
+        d.wait_notified(f"READY=1\nSTATUS=serving 1 brick on 1 port, generation {last}")
+        d.stop()
+
+
 # Changes
 
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "manager/notify.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "util/cleanup.h"
+
+static bool lost;
+
+static int notify_send(const char *path, const char *text)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const size_t n = strlen(path);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (n >= sizeof address.sun_path)
+                return -ENAMETOOLONG;
+        memcpy(address.sun_path, path, n);
+        if (path[0] == '@')
+                address.sun_path[0] = '\0';
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        if (sendto(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
+                   (const struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+                return -errno;
+        return 0;
+}
+
+void notify(const char *format, ...)
+{
+        const char *path = getenv("NOTIFY_SOCKET");
+        _cleanup_free_ char *text = NULL;
+        va_list args;
+
+        if (!path || (path[0] != '/' && path[0] != '@'))
+                return;
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        if (!text || notify_send(path, text) < 0)
+                lost = true;
+}
+
+bool notify_has_lost(void)
+{
+        bool was = lost;
+
+        lost = false;
+        return was;
+}
