@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "manager/bus.h"
+#include "manager/describe.h"
 #include "manager/http.h"
 #include "manager/manager.h"
 #include "manager/notify.h"
@@ -26,66 +27,11 @@
 /* For the workers of a generation that are too many. */
 #define CUT_TIME NSEC_PER_SEC
 
-/* What is said */
-
-static const char *plural(size_t n)
-{
-        return n == 1 ? "" : "s";
-}
-
-/* "2 bricks on 127.0.0.1:50051, metrics on unix:/run/x (generation 3, 1 worker, 35 ms)" */
-static int describe_ready(const struct generation *g, uint64_t since, char **ret)
-{
-        size_t size;
-        FILE *f = open_memstream(ret, &size);
-
-        if (!f)
-                return -ENOMEM;
-        (void)fprintf(f, "%zu brick%s on ", g->conf->n_bricks, plural(g->conf->n_bricks));
-        for (size_t i = 0; i < g->n_sockets; i++)
-                (void)fprintf(f, "%s%s", i > 0 ? ", " : "", g->sockets[i]->address);
-        if (g->metrics)
-                (void)fprintf(f, ", metrics on %s", g->metrics->address);
-        (void)fprintf(f, " (generation %u, %zu worker%s, %" PRIu64 " ms)", g->number, g->n_slots,
-                      plural(g->n_slots), (uint64_t)((clock_now() - since) / NSEC_PER_MSEC));
-        return fclose(f) == 0 ? 0 : -ENOMEM;
-}
-
 static void log_event(enum log_level level, const char *id, const char *what, const char *text)
 {
         struct log_field fields[] = { { "MESSAGE_ID", id, strlen(id) } };
 
         log_fields(level, fields, 1, "%s%s", what, text);
-}
-
-/* "serving 2 bricks on 1 port, generation 3, 1 worker" */
-static int describe_serving(const struct manager *m, char **ret)
-{
-        const struct generation *g = m->current;
-        size_t ready = generation_count_ready(g);
-        char fewer[64] = "";
-
-        if (ready < g->n_slots)
-                (void)snprintf(fewer, sizeof fewer, " (%zu ready)", ready);
-        return asprintf(ret, "serving %zu brick%s on %zu port%s, generation %u, %zu worker%s%s",
-                        g->conf->n_bricks, plural(g->conf->n_bricks), g->n_sockets,
-                        plural(g->n_sockets), g->number, g->n_slots, plural(g->n_slots), fewer) < 0
-                       ? -ENOMEM
-                       : 0;
-}
-
-static void notify_status(const struct manager *m, const char *state)
-{
-        _cleanup_free_ char *serving = NULL;
-        const char *failed = "", *why = "";
-
-        if (!m->current || describe_serving(m, &serving) < 0)
-                return;
-        if (m->verdict.generation > 0 && !m->verdict.ok && m->verdict.text) {
-                failed = "; the last reload failed: ";
-                why = m->verdict.text;
-        }
-        notify("%sSTATUS=%s%s%.*s", state, serving, failed, (int)strcspn(why, "\n"), why);
 }
 
 /* Verdicts */
@@ -295,7 +241,7 @@ static void on_ready(struct generation *g, void *user)
                 m->old = old;
                 generation_retire(old);
                 limit_old(m);
-                (void)describe_serving(m, &text);
+                (void)describe_serving(m->current, &text);
                 set_verdict(m,
                             (struct verdict){ .generation = g->number, .ok = true, .text = text });
         }

@@ -7,7 +7,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "manager/describe.h"
+#include "manager/manager.h"
 #include "util/cleanup.h"
+#include "util/utf8.h"
+
+/* Bytes of why a reload failed: systemd takes no more than 4 KiB at once. */
+#define WHY_MAX 1000
 
 static bool lost;
 
@@ -46,6 +52,24 @@ void notify(const char *format, ...)
         va_end(args);
         if (!text || notify_send(path, text) < 0)
                 lost = true;
+}
+
+void notify_status(const struct manager *m, const char *state)
+{
+        _cleanup_free_ char *serving = NULL;
+        const char *failed = "", *why = "";
+        size_t full, length;
+
+        if (!m->current || describe_serving(m->current, &serving) < 0)
+                return;
+        if (m->verdict.generation > 0 && !m->verdict.ok && m->verdict.text) {
+                failed = "; the last reload failed: ";
+                why = m->verdict.text;
+        }
+        full = strcspn(why, "\n");
+        length = utf8_prefix(why, full, WHY_MAX);
+        notify("%sSTATUS=%s%s%.*s%s", state, serving, failed, (int)length, why,
+               length < full ? "..." : "");
 }
 
 bool notify_has_lost(void)
