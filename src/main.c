@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "manager/manager.h"
 #include "manager/spawn.h"
 #include "util/log.h"
+#include "util/terminal.h"
 
 enum action {
         ACTION_SERVE,
@@ -29,6 +32,20 @@ struct arguments {
         enum action action;
         const char *file;
 };
+
+/* A line on stderr. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        terminal_put(stderr, text ? text : "brickd: out of memory");
+        (void)fputc('\n', stderr);
+}
 
 static void print_help(void)
 {
@@ -105,12 +122,28 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
         if (optind < argc && arguments.action == ACTION_CHECK)
                 arguments.file = argv[optind++];
         if (optind < argc) {
-                (void)fprintf(stderr, "brickd: what is '%s'? The configuration is given with -c\n",
-                              argv[optind]);
+                say("brickd: unexpected argument '%s'; name the configuration with -c FILE",
+                    argv[optind]);
                 return false;
         }
         *ret = arguments;
         return true;
+}
+
+static int print_conf(const struct conf *conf)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+        FILE *f = open_memstream(&text, &length);
+        int r;
+
+        if (!f)
+                return EXIT_FAILURE;
+        r = conf_print(conf, f);
+        if (fclose(f) != 0 || r < 0)
+                return EXIT_FAILURE;
+        terminal_put(stdout, text);
+        return EXIT_SUCCESS;
 }
 
 static int print_config(const char *name)
@@ -123,7 +156,7 @@ static int print_config(const char *name)
 
         r = conf_read(name, &bytes, &length);
         if (r < 0) {
-                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                say("%s: %s", name, conf_strerror(r));
                 return EX_CONFIG;
         }
         r = diag_new(&diag, name, bytes, length);
@@ -134,17 +167,16 @@ static int print_config(const char *name)
                 return EX_CONFIG;
         }
         if (r < 0) {
-                (void)fprintf(stderr, "%s: %s\n", name, strerror(-r));
+                say("%s: %s", name, strerror(-r));
                 return EXIT_FAILURE;
         }
-        conf_print(conf, stdout);
-        return EXIT_SUCCESS;
+        return print_conf(conf);
 }
 
 static int ask_worker(char **argv)
 {
         (void)execv(spawn_executable(), argv);
-        (void)fprintf(stderr, "brickd: %s: %s\n", spawn_executable(), strerror(errno));
+        say("brickd: %s: %s", spawn_executable(), strerror(errno));
         return EXIT_FAILURE;
 }
 
@@ -179,6 +211,15 @@ static int run(const struct arguments *arguments, char **argv)
         return status;
 }
 
+/* What was printed has not all arrived, on a full disk for example. */
+static int check_output(int status)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        say("brickd: cannot write to standard output: %s", strerror(errno));
+        return EX_IOERR;
+}
+
 int main(int argc, char **argv)
 {
         struct arguments arguments;
@@ -186,5 +227,5 @@ int main(int argc, char **argv)
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
         (void)signal(SIGPIPE, SIG_IGN);
-        return run(&arguments, argv);
+        return check_output(run(&arguments, argv));
 }

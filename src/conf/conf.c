@@ -2,6 +2,7 @@
 #include "conf/conf.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
@@ -12,8 +13,10 @@
 #include "conf/node.h"
 #include "conf/port.h"
 #include "conf/yaml.h"
+#include "util/clock.h"
 
 #define FILE_MAX ((size_t)16 * 1024 * 1024)
+#define READ_LIMIT (5 * NSEC_PER_SEC)
 #define WORKERS_MAX 256
 
 struct conf *conf_free(struct conf *conf)
@@ -25,10 +28,25 @@ struct conf *conf_free(struct conf *conf)
         return NULL;
 }
 
+/* Until a descriptor that does not block has more to read. */
+static int wait_readable(int fd, uint64_t end)
+{
+        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+        uint64_t now = clock_now();
+
+        if (now >= end)
+                return -ETIMEDOUT;
+        if (poll(&pollfd, 1, (int)((end - now) / NSEC_PER_MSEC) + 1) < 0 && errno != EINTR)
+                return -errno;
+        return 0;
+}
+
 int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length)
 {
         _cleanup_free_ char *bytes = NULL;
+        const uint64_t end = clock_now() + READ_LIMIT;
         size_t length = 0, size = 0;
+        int r;
         char *larger;
         ssize_t n;
 
@@ -43,6 +61,12 @@ int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length)
                 n = read(fd, bytes + length, size - length);
                 if (n < 0 && errno == EINTR)
                         continue;
+                if (n < 0 && errno == EAGAIN) {
+                        r = wait_readable(fd, end);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 if (n < 0)
                         return -errno;
                 if (n == 0)
@@ -60,12 +84,21 @@ int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
 {
         _cleanup_close_ int fd = -EBADF;
 
-        /* It may be a pipe, from <(...) in a shell; but a FIFO that nobody writes to is not waited
-         * for. */
+        /* It may be a pipe, from <(...) in a shell. */
         fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        if (fd < 0 || fcntl(fd, F_SETFL, 0) < 0)
-                return -errno;
-        return conf_read_fd(fd, ret_bytes, ret_length);
+        return fd < 0 ? -errno : conf_read_fd(fd, ret_bytes, ret_length);
+}
+
+const char *conf_strerror(int r)
+{
+        switch (r) {
+        case -EFBIG:
+                return "larger than 16 MiB";
+        case -ETIMEDOUT:
+                return "it is a pipe whose writer has not closed it within 5 seconds";
+        default:
+                return strerror(-r);
+        }
 }
 
 static int read_brick(struct conf *conf, const struct node *node, struct conf_brick *brick)
@@ -137,8 +170,7 @@ void conf_blame_name(const struct conf *conf, const struct node *node, struct di
 {
         struct nearest nearest = nearest_to(node->text);
 
-        /* To compare all names takes long, and a long list of mistakes is not shown. */
-        for (size_t i = 0; i < conf->n_bricks && diag_count(diag) < DIAG_SHOWN_MAX; i++)
+        for (size_t i = 0; !diag_is_full(diag) && i < conf->n_bricks; i++)
                 if (conf->bricks[i].name)
                         nearest_offer(&nearest, conf->bricks[i].name);
         if (nearest.best)
@@ -201,6 +233,7 @@ static void read_rest(struct conf *conf)
         conf->drain_grace = get_number(drain, "grace");
         conf->drain_lame_duck = get_number(drain, "lame_duck");
         conf->drain_retire = get_number(drain, "retire");
+        conf->drain_generations = (unsigned)get_number(drain, "generations");
         conf->log_level = LOG_LEVEL_ERROR + get_choice(log, "level");
         conf->log_target = targets[get_choice(log, "format")];
         conf->log_access = ACCESS_OFF + get_choice(log, "access");
@@ -295,7 +328,7 @@ struct conf *conf_salvage(const char *name, const char *bytes, size_t length)
         return parse(&conf, name, bytes, length, NULL) == 0 ? conf : NULL;
 }
 
-void conf_print(const struct conf *conf, FILE *f)
+int conf_print(const struct conf *conf, FILE *f)
 {
-        (void)yaml_print(conf->root, f);
+        return yaml_print(conf->root, f);
 }

@@ -128,10 +128,11 @@ struct conf {
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
 
-        int64_t drain_grace;     /* ns that running calls get on a stop */
-        int64_t drain_lame_duck; /* ns of serving on after health says NOT_SERVING */
-        int64_t drain_retire;    /* ns that a replaced worker serves the connections it has */
-        int64_t start_timeout;   /* ns until a worker must be ready */
+        int64_t drain_grace;        /* ns that running calls get on a stop */
+        int64_t drain_lame_duck;    /* ns of serving on after health says NOT_SERVING */
+        int64_t drain_retire;       /* ns that a replaced worker serves the connections it has */
+        unsigned drain_generations; /* replaced ones at a time */
+        int64_t start_timeout;      /* ns until a worker must be ready */
 
         enum log_level log_level;
         enum log_target log_target;
@@ -163,16 +164,22 @@ struct conf *conf_salvage(const char *name, const char *bytes, size_t length);
 
 DEFINE_CLEANUP(struct conf *, conf_free);
 
-/* The file's bytes, for conf_parse(); at most 16 MiB. -EFBIG: larger; else what open() or read()
- * said. */
+/*
+ * The file's bytes, for conf_parse(); at most 16 MiB. It may be a pipe, whose writer has five
+ * seconds. Another errno than -EFBIG (larger) and -ETIMEDOUT is what open() or read() said.
+ */
 int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
 
-/* The same of a file that is open; it stays open. */
+/* The same of a file that is open, and stays open. */
 int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
 
+/* What to tell the user of such an error. */
+const char *conf_strerror(int r);
+
 /* The whole configuration with every default filled in, as YAML that means the same. Options of a
- * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */
-void conf_print(const struct conf *conf, FILE *f);
+ * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. -ENOMEM, or
+ * -EIO: f takes no more. */
+int conf_print(const struct conf *conf, FILE *f);
 
 /* Writes the JSON Schema of the configuration, made from the option tables. 0 or a negative errno.
  */

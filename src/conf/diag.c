@@ -8,6 +8,7 @@
 
 #include "conf/node.h"
 #include "conf/text.h"
+#include "util/terminal.h"
 #include "util/utf8.h"
 
 #define REASON_MAX 512 /* bytes of one reason, with its path */
@@ -78,7 +79,7 @@ static size_t show(const char *s, size_t length, char ret[5], unsigned *ret_widt
 
         n = utf8_decode(s, length, &c);
         memset(ret, 0, 5);
-        if (n == 0 || (c >= 0x80 && c < 0xa0) || (c >= 0x202a && c <= 0x202e)) {
+        if (n == 0 || (c >= 0x80 && utf8_is_control(c))) {
                 memcpy(ret, "\xef\xbf\xbd", 3);
                 c = 0xfffd;
                 n = n ? n : 1;
@@ -339,6 +340,11 @@ size_t diag_count(const struct diag *diag)
         return diag->n;
 }
 
+bool diag_is_full(const struct diag *diag)
+{
+        return !diag || diag->n >= DIAG_SHOWN_MAX;
+}
+
 const char *diag_text(const struct diag *diag, size_t index)
 {
         struct mistake *m;
@@ -363,8 +369,10 @@ unsigned diag_line(const struct diag *diag, size_t index)
 
 void diag_print(const struct diag *diag, FILE *f)
 {
-        for (size_t i = 0; i < diag->n_shown; i++)
-                fprintf(f, "%s\n", diag_text(diag, i));
+        for (size_t i = 0; i < diag->n_shown; i++) {
+                terminal_put(f, diag_text(diag, i));
+                fputc('\n', f);
+        }
         if (diag->n > diag->n_shown)
                 fprintf(f, "%s: and %zu more\n", diag->name, diag->n - diag->n_shown);
 }

@@ -11,6 +11,7 @@
  * diag may be NULL in the functions that add: they then do nothing.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -44,6 +45,10 @@ void diag_add_at(struct diag *diag, unsigned line, unsigned column, const char *
 void diag_hide_line(struct diag *diag, unsigned line);
 
 size_t diag_count(const struct diag *diag);
+
+/* A further mistake would be counted only, or there is no diag: what takes long to find out about
+ * it need not be. */
+bool diag_is_full(const struct diag *diag);
 
 /* The index-th by place of the first 20, without a newline at the end; NULL: past the end. The
  * diag's own, until the next mistake is added. */

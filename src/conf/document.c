@@ -36,7 +36,8 @@ struct document *document_free(struct document *doc)
 {
         if (!doc)
                 return NULL;
-        document_drop_patterns(doc);
+        for (struct pattern *p = doc->patterns; p; p = p->next) /* which the arena holds */
+                regfree(&p->regex);
         arena_done(&doc->arena);
         free(doc);
         return NULL;
@@ -53,6 +54,23 @@ void *document_alloc(struct document *doc, size_t size)
 char *document_strndup(struct document *doc, const char *s, size_t length)
 {
         return arena_strndup(&doc->arena, s, length);
+}
+
+const regex_t *document_regex(struct document *doc, const char *pattern)
+{
+        struct pattern *p = doc->patterns;
+
+        while (p && p->text != pattern)
+                p = p->next;
+        if (p)
+                return &p->regex;
+        p = document_alloc(doc, sizeof *p);
+        if (!p || regcomp(&p->regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+                return NULL;
+        p->text = pattern;
+        p->next = doc->patterns;
+        doc->patterns = p;
+        return &p->regex;
 }
 
 const char *document_path(struct document *doc, const char *base, const char *path)
@@ -94,35 +112,4 @@ struct node *document_copy(struct document *doc, const struct node *node)
         if (copy)
                 *copy = *node;
         return copy;
-}
-
-const regex_t *document_pattern(struct document *doc, const char *pattern)
-{
-        struct pattern *p;
-
-        for (p = doc->patterns; p; p = p->next)
-                if (p->text == pattern)
-                        return &p->regex;
-        p = calloc(1, sizeof *p);
-        if (!p)
-                return NULL;
-        if (regcomp(&p->regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
-                free(p);
-                return NULL;
-        }
-        p->text = pattern;
-        p->next = doc->patterns;
-        doc->patterns = p;
-        return &p->regex;
-}
-
-void document_drop_patterns(struct document *doc)
-{
-        struct pattern *p;
-
-        while ((p = doc->patterns)) {
-                doc->patterns = p->next;
-                regfree(&p->regex);
-                free(p);
-        }
 }

@@ -22,6 +22,10 @@ DEFINE_CLEANUP(struct document *, document_free);
 void *document_alloc(struct document *doc, size_t size);
 char *document_strndup(struct document *doc, const char *s, size_t length);
 
+/* A POSIX extended regular expression, a constant, compiled once for the document: compiling takes
+ * a hundred times as long as matching. NULL: out of memory. */
+const regex_t *document_regex(struct document *doc, const char *pattern);
+
 /* The path itself if it is absolute, otherwise base/path. NULL: out of memory. */
 const char *document_path(struct document *doc, const char *base, const char *path);
 
@@ -30,10 +34,3 @@ struct node *document_node(struct document *doc, const struct node *place, enum 
 
 /* A copy that shares its children and text with the original. NULL: out of memory. */
 struct node *document_copy(struct document *doc, const struct node *node);
-
-/*
- * A pattern, extended as in POSIX, compiled: once, since that takes longer than to match it. Lives
- * until document_drop_patterns(). NULL: out of memory. The pattern's own text must live as long.
- */
-const regex_t *document_pattern(struct document *doc, const char *pattern);
-void document_drop_patterns(struct document *doc);

@@ -486,19 +486,45 @@ int identities_read(const char *path, char **ret_bytes, size_t *ret_length, char
         return r < 0 ? fail(r, path, ret_why) : 0;
 }
 
+static int compare_names(const void *left, const void *right)
+{
+        return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Sorted: a file may name bricks a hundred thousand times. NULL: out of memory. */
+static const char **sort_bricks(const struct conf *conf)
+{
+        const char **names = calloc(conf->n_bricks + 1, sizeof *names);
+
+        for (size_t i = 0; names && i < conf->n_bricks; i++)
+                names[i] = conf->bricks[i].name;
+        if (names)
+                qsort(names, conf->n_bricks, sizeof *names, compare_names);
+        return names;
+}
+
+static void check_brick(const struct node *allow, const struct conf *conf, const char **names,
+                        struct diag *diag)
+{
+        struct node name = *allow;
+        _cleanup_free_ char *brick = strndup(name.text, strcspn(name.text, "/"));
+
+        name.text = brick;
+        if (!brick || strcmp(brick, "*") == 0 ||
+            bsearch(&name.text, names, conf->n_bricks, sizeof *names, compare_names))
+                return;
+        conf_blame_name(conf, &name, diag);
+}
+
 void identities_check_bricks(const struct identities *identities, const struct conf *conf,
                              struct diag *diag)
 {
-        for (size_t i = 0; i < identities->n; i++) {
+        _cleanup_free_ const char **names = sort_bricks(conf);
+
+        for (size_t i = 0; names && i < identities->n; i++) {
                 const struct node *list = node_get(identities->list[i].node, "allow");
 
-                for (size_t k = 0; k < list->n_children; k++) {
-                        struct node name = *list->children[k];
-                        _cleanup_free_ char *brick = strndup(name.text, strcspn(name.text, "/"));
-
-                        name.text = brick;
-                        if (brick && strcmp(brick, "*") != 0 && conf_find_brick(conf, brick) < 0)
-                                conf_blame_name(conf, &name, diag);
-                }
+                for (size_t k = 0; k < list->n_children; k++)
+                        check_brick(list->children[k], conf, names, diag);
         }
 }

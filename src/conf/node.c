@@ -7,6 +7,8 @@
 #include "conf/document.h"
 #include "util/utf8.h"
 
+#define KEY_MAX 64 /* bytes of a key that a path shows */
+
 const struct node *node_get(const struct node *map, const char *key)
 {
         if (!map || map->kind != NODE_MAP)
@@ -44,7 +46,9 @@ void node_path(const struct node *node, char *buffer, size_t size)
                 node = steps[--n];
                 if (node->key)
                         r = snprintf(buffer + used, size - used, "%s%.*s", used > 0 ? "." : "",
-                                     (int)utf8_prefix(node->key, strlen(node->key), 64), node->key);
+                                     (int)utf8_prefix(node->key, strnlen(node->key, KEY_MAX + 1),
+                                                      KEY_MAX),
+                                     node->key);
                 else
                         r = snprintf(buffer + used, size - used, "[%zu]", node->index);
                 if (r < 0)

@@ -2,7 +2,6 @@
 #include "conf/option.h"
 
 #include <inttypes.h>
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -202,7 +201,7 @@ static bool check_string(struct document *doc, const struct option_spec *spec,
                 return wrong(node, spec->expected ? spec->expected : "a string", diag);
         if (!spec->pattern)
                 return true;
-        regex = document_pattern(doc, spec->pattern);
+        regex = document_regex(doc, spec->pattern);
         if (!regex) {
                 diag_add(diag, node, "out of memory");
                 return false;
@@ -435,7 +434,8 @@ static void check_keys(const struct option_spec *table, const struct node *map, 
                 const struct option_spec *spec;
 
                 for (spec = table; spec->name && strcmp(spec->name, child->key) != 0; spec++)
-                        nearest_offer(&nearest, spec->name);
+                        if (!diag_is_full(diag))
+                                nearest_offer(&nearest, spec->name);
                 if (spec->name)
                         continue;
                 if (nearest.best)
@@ -485,10 +485,7 @@ struct node *option_check(struct document *doc, const struct option_spec *table,
                 full->bad = !wrong(full, "a map", diag);
                 return full;
         }
-        if (complete(doc, table, full, diag) < 0)
-                full = NULL;
-        document_drop_patterns(doc);
-        return full;
+        return complete(doc, table, full, diag) < 0 ? NULL : full;
 }
 
 void option_put(const struct node *map, struct node *child)

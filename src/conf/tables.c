@@ -328,6 +328,13 @@ static const struct option_spec drain[] = {
           .min = 0,
           .max = 24 * HOUR,
           .help = "time that a worker serves its connections after a reload has replaced it" },
+        { .name = "generations",
+          .type = OPTION_INT,
+          .fallback = "8",
+          .min = 1,
+          .max = 100,
+          .help = "replaced generations that may still serve their connections; the oldest is "
+                  "stopped when there are more" },
         {},
 };
 

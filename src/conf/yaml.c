@@ -10,9 +10,12 @@
 #include "conf/option.h"
 #include "conf/text.h"
 
-/* An alias counts as all values of its anchor. */
+/* Limits of the values and of their text. An alias counts as all of its anchor. */
 #define VALUES_MAX 100000
+#define TEXT_MAX (32U << 20)
 #define ANCHORS_MAX 1000
+#define DIRECTIVES_MAX 100
+#define ANCHOR_MAX 64 /* bytes of its name */
 
 /* A list or a map that is still open. */
 struct frame {
@@ -28,6 +31,7 @@ struct frame {
 
 struct anchor {
         const char *name;
+        size_t length;
         const struct node *node; /* NULL: not read to its end yet */
 };
 
@@ -50,6 +54,7 @@ struct loader {
         size_t n_anchors;
 
         size_t n_values;
+        size_t n_text; /* bytes of their texts and keys */
         struct node *root;
 };
 
@@ -156,6 +161,16 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
         return -EINVAL;
 }
 
+static int count_text(struct loader *loader, const yaml_event_t *event, size_t length)
+{
+        loader->n_text += length;
+        if (loader->n_text <= TEXT_MAX)
+                return 0;
+        blame(loader, &event->start_mark, "more than %u MiB of text, each use of an alias counted",
+              TEXT_MAX >> 20);
+        return -EINVAL;
+}
+
 static int push_pending(struct loader *loader, const struct node *node)
 {
         const struct node **pending;
@@ -233,7 +248,12 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
                 return -EINVAL;
         }
         anchor = &loader->anchors[loader->n_anchors];
-        anchor->name = document_strndup(loader->doc, (char *)name, strlen((char *)name));
+        anchor->length = strlen((char *)name);
+        if (anchor->length > ANCHOR_MAX) {
+                blame(loader, &event->start_mark, "an anchor longer than %d bytes", ANCHOR_MAX);
+                return -EINVAL;
+        }
+        anchor->name = document_strndup(loader->doc, (char *)name, anchor->length);
         if (!anchor->name)
                 return -ENOMEM;
         anchor->node = node;
@@ -288,7 +308,12 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
                 node->bad = true;
                 return 0;
         }
-        return loader->expand ? text_expand(loader->doc, node, loader->diag) : 0;
+        if (loader->expand) {
+                r = text_expand(loader->doc, node, loader->diag);
+                if (r < 0)
+                        return r;
+        }
+        return count_text(loader, event, node->length);
 }
 
 static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_kind kind,
@@ -398,8 +423,10 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
                 return -ENOMEM;
         copy->parent = parent;
         *ret = copy;
-        if (node->kind == NODE_SCALAR)
-                return 0;
+        /* An alias has its own key; those below it are the anchor's. */
+        r = count_text(loader, event, node->length + (parent && node->key ? strlen(node->key) : 0));
+        if (r < 0 || node->kind == NODE_SCALAR)
+                return r;
 
         copy->children = document_alloc(loader->doc, (node->n_children + 1) * sizeof(void *));
         if (!copy->children)
@@ -415,8 +442,11 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
 
 static const struct anchor *find_anchor(const struct loader *loader, const char *name)
 {
+        const size_t length = strlen(name);
+
         for (size_t i = loader->n_anchors; i > 0; i--)
-                if (strcmp(loader->anchors[i - 1].name, name) == 0)
+                if (loader->anchors[i - 1].length == length &&
+                    memcmp(loader->anchors[i - 1].name, name, length) == 0)
                         return &loader->anchors[i - 1];
         return NULL;
 }
@@ -483,6 +513,26 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         }
 }
 
+/* libyaml compares each directive with all before it. The byte before one is the last of a line
+ * break; what only looks like one counts, too. */
+static bool check_directives(const struct loader *loader)
+{
+        static const char tag[] = "%TAG", breaks[] = "\n\r\x85\xa8\xa9";
+        const char *s = loader->bytes, *end = s + loader->length;
+        unsigned n = 0;
+
+        while ((s = memmem(s, (size_t)(end - s), tag, strlen(tag)))) {
+                n += s == loader->bytes || strchr(breaks, s[-1]) != NULL;
+                if (n > DIRECTIVES_MAX) {
+                        diag_add(loader->diag, NULL, "more than %d lines begin with %s",
+                                 DIRECTIVES_MAX, tag);
+                        return false;
+                }
+                s += strlen(tag);
+        }
+        return true;
+}
+
 static int load(struct loader *loader)
 {
         yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
@@ -519,6 +569,8 @@ static int parse(struct document *doc, const char *bytes, size_t length, bool ex
         loader->bytes = bytes;
         loader->length = length;
         loader->expand = expand;
+        if (!check_directives(loader))
+                return -EINVAL;
         r = load(loader);
         if (r < 0)
                 return r;

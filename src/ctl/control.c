@@ -132,6 +132,11 @@ static void print_bricks(const json_t *bricks)
         print_rows(bricks, columns, ELEMENTSOF(columns));
 }
 
+static const char *string_of(const json_t *object, const char *key)
+{
+        return json_string_value(json_object_get(object, key)) ?: "-";
+}
+
 static void print_reasons(const json_t *bricks)
 {
         const char *separator = "\n";
@@ -144,8 +149,9 @@ static void print_reasons(const json_t *bricks)
 
                 if (!reason)
                         continue;
-                printf("%s%s is not healthy: ", separator,
-                       json_string_value(json_object_get(brick, "name")));
+                fputs(separator, stdout);
+                output_text(stdout, string_of(brick, "name"));
+                fputs(" is not healthy: ", stdout);
                 output_text(stdout, reason);
                 putchar('\n');
                 separator = "";
@@ -218,11 +224,6 @@ static void print_line(const char *head, const char *colour, const char *text)
         printf("%s%-14s%s%s", output_colour(COLOUR_BOLD), head, output_colour(COLOUR_NONE), colour);
         output_text(stdout, text);
         printf("%s\n", *colour ? output_colour(COLOUR_NONE) : "");
-}
-
-static const char *string_of(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key)) ?: "-";
 }
 
 static void print_summary(const json_t *status)
@@ -371,8 +372,10 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         } else if (ctl->json) {
                 json = json_pack("{s:b, s:s}", "ok", !reply->error, "text", reply->text);
                 output_json(stdout, json);
-        } else if (*reply->text)
-                fprintf(reply->error ? stderr : stdout, "%s\n", reply->text);
+        } else if (*reply->text) {
+                output_text(reply->error ? stderr : stdout, reply->text);
+                fputc('\n', reply->error ? stderr : stdout);
+        }
         if (!reply->error)
                 return CTL_OK;
         return strcmp(reply->error, "org.brickd.Error.Config") == 0 ? EX_CONFIG : CTL_FAILED;

@@ -43,7 +43,12 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
                 return r;
         }
         control = node_get(root, "control");
-        *ret = strdup(control && control->kind == NODE_SCALAR ? control->text : default_control());
+        if (!control || control->kind != NODE_SCALAR)
+                *ret = strdup(default_control());
+        else if (node_is_null(control) || control->length == 0)
+                return 0;
+        else
+                *ret = strdup(control->text);
 
         return *ret ? 0 : -ENOMEM;
 }
@@ -68,7 +73,7 @@ static int find_control(const struct ctl *ctl, size_t length, struct file *file)
 {
         const char *control = ctl->control;
 
-        if (!control && !file->conf && ctl->config_given)
+        if (!control && !file->conf && file->bytes)
                 return guess_control(ctl, file->bytes, length, &file->control);
         if (!control)
                 control = file->conf ? file->conf->control : default_control();
@@ -87,7 +92,7 @@ int file_open(const struct ctl *ctl, enum file_mode mode, struct file *ret)
 
         r = conf_read(ctl->config, &file.bytes, &length);
         if (r < 0 && ctl->config_given)
-                return ctl_error(EX_CONFIG, "Failed to read %s: %s", ctl->config, strerror(-r));
+                return ctl_error(EX_CONFIG, "Failed to read %s: %s", ctl->config, conf_strerror(r));
         if (r >= 0)
                 r = parse(ctl, mode, length, &file);
         if (r == -EINVAL && mode == FILE_MUST_BE_RIGHT) {

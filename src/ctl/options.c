@@ -8,6 +8,8 @@
 #include "conf/value.h"
 #include "config.h"
 #include "ctl/options.h"
+#include "ctl/output.h"
+#include "util/cleanup.h"
 
 #define INTERVAL_MIN INT64_C(100000000) /* ns */
 #define INTERVAL INT64_C(2000000000)
@@ -65,12 +67,15 @@ const struct option_row *options_row(size_t index)
 
 int ctl_error(int status, const char *format, ...)
 {
+        _cleanup_free_ char *text = NULL;
         va_list args;
 
-        fputs("brickctl: ", stderr);
         va_start(args, format);
-        vfprintf(stderr, format, args);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
         va_end(args);
+        fputs("brickctl: ", stderr);
+        output_text(stderr, text ?: "Out of memory");
         fputc('\n', stderr);
         return status;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,8 @@
 
 #include "ctl/output.h"
 #include "util/cleanup.h"
+#include "util/terminal.h"
+#include "util/utf8.h"
 
 static bool coloured;
 
@@ -45,6 +46,24 @@ static void print_number(FILE *f, double value)
         fputs(text, f);
 }
 
+/* jansson escapes no more than JSON asks for; what else a terminal could obey is escaped here, as
+ * it can only stand in strings. */
+static void print_scalar(FILE *f, const json_t *json)
+{
+        _cleanup_free_ char *text = json_dumps(json, JSON_ENCODE_ANY);
+        const char *s = text ?: "null";
+
+        for (size_t left = strlen(s), n; left > 0; s += n, left -= n) {
+                uint32_t c;
+
+                n = utf8_decode(s, left, &c);
+                if (n > 0 && utf8_is_control(c))
+                        fprintf(f, "\\u%04" PRIx32, c);
+                else
+                        (void)fwrite(s, 1, n ? n : (n = 1), f);
+        }
+}
+
 static void print_json(FILE *f, const json_t *json);
 
 static void print_object(FILE *f, const json_t *json)
@@ -56,12 +75,12 @@ static void print_object(FILE *f, const json_t *json)
         fputc('{', f);
         json_object_foreach((json_t *)json, key, child)
         {
-                _cleanup_free_ char *quoted = NULL;
                 json_t *name = json_string(key);
 
-                quoted = json_dumps(name, JSON_ENCODE_ANY);
+                fputs(separator, f);
+                print_scalar(f, name);
                 json_decref(name);
-                fprintf(f, "%s%s:", separator, quoted ?: "\"\"");
+                fputc(':', f);
                 print_json(f, child);
                 separator = ",";
         }
@@ -93,7 +112,7 @@ static void print_json(FILE *f, const json_t *json)
         else if (json_is_real(json))
                 print_number(f, json_real_value(json));
         else
-                (void)json_dumpf(json, f, JSON_ENCODE_ANY);
+                print_scalar(f, json);
 }
 
 void output_json(FILE *f, const json_t *json)
@@ -197,21 +216,7 @@ void output_tree(FILE *f, const json_t *json)
 
 void output_text(FILE *f, const char *text)
 {
-        if (!isatty(fileno(f))) {
-                fputs(text, f);
-                return;
-        }
-        for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-                /* C1 controls, U+0080 to U+009F, are two bytes in UTF-8. */
-                bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
-
-                if (c1)
-                        fprintf(f, "\\x%02x", *++p);
-                else if (iscntrl(*p) && *p != '\n' && *p != '\t')
-                        fprintf(f, "\\x%02x", *p);
-                else
-                        fputc(*p, f);
-        }
+        terminal_put(f, text);
 }
 
 /* Counts code points, because a name may use any script. */

@@ -26,13 +26,14 @@ void output_set_colour(bool on);
 /* The escape sequence of a colour; "" if colours are off. COLOUR_NONE ends a colour. */
 const char *output_colour(enum colour colour);
 
-/* One line, and numbers in the shortest form that reads back the same. */
+/* One line without characters that a terminal could obey, and numbers in the shortest form that
+ * reads back the same. */
 void output_json(FILE *f, const json_t *json);
 
 /* Prints lines of "key: value", with nested values indented. */
 void output_tree(FILE *f, const json_t *json);
 
-/* Text from a peer. On a terminal, control characters (which could reprogram it) become visible. */
+/* Text from a peer, as terminal_put() prints it. */
 void output_text(FILE *f, const char *text);
 
 #define OUTPUT_COLUMNS_MAX 8

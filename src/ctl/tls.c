@@ -22,7 +22,7 @@ static int read_option(const char *option, const char *path, char **ret)
 {
         int r = path ? read_text(path, ret) : 0;
 
-        return r < 0 ? ctl_error(EX_USAGE, "%s: %s: %s", option, path, strerror(-r)) : CTL_OK;
+        return r < 0 ? ctl_error(EX_USAGE, "%s: %s: %s", option, path, conf_strerror(r)) : CTL_OK;
 }
 
 /* Trusts only the port's own certificate. The certificates after it have issued others as well. */
@@ -37,7 +37,7 @@ static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_t
         if (r < 0)
                 return ctl_error(EX_CONFIG,
                                  "%s: the certificate of %s cannot be read: %s: %s; say --tls-ca",
-                                 ctl->config, port->listen, path, strerror(-r));
+                                 ctl->config, port->listen, path, conf_strerror(r));
         end = strstr(tls->roots, last_line);
         if (end)
                 end[strlen(last_line)] = '\0';

@@ -25,6 +25,9 @@
 /* 6 bits per character. No character needs quoting in a shell, a header or YAML. */
 #define TOKEN_CHARACTERS ((TOKEN_BITS + 5) / 6)
 
+#define LOCK_LIMIT INT64_C(5000000000) /* ns */
+#define LOCK_NAP 10000000
+
 struct token {
         char text[sizeof TOKEN_PREFIX + TOKEN_CHARACTERS];
         char digest[sizeof IDENTITY_DIGEST_PREFIX + 2 * (size_t)IDENTITY_DIGEST_SIZE];
@@ -69,6 +72,31 @@ static int format_expiry(const char *given, char *buffer, size_t size)
         return 0;
 }
 
+/* As YAML's double-quoted text: whatever is in it, it is one value. What the value may not be is
+ * then said of the value. */
+static void put_quoted(FILE *f, const char *text)
+{
+        fputc('"', f);
+        for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+                if (*p < ' ' || *p == 0x7f)
+                        fprintf(f, "\\x%02x", *p);
+                else
+                        fprintf(f, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+        fputc('"', f);
+}
+
+/* A name that is as it should be needs no quotes. */
+static void put_name(FILE *f, const char *name)
+{
+        static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                    "0123456789._@-";
+
+        if (*name && name[strspn(name, plain)] == '\0' && strcasecmp(name, "null") != 0)
+                fputs(name, f);
+        else
+                put_quoted(f, name);
+}
+
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
@@ -83,13 +111,16 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
         f = open_memstream(ret, &size);
         if (!f)
                 return ctl_error(EX_OSERR, "Out of memory");
-        fprintf(f, "%*s- name: %s\n", (int)indent, "", ctl->arguments[1]);
-        fprintf(f, "%*s  token: %s\n", (int)indent, "", digest);
+        fprintf(f, "%*s- name: ", (int)indent, "");
+        put_name(f, ctl->arguments[1]);
+        fprintf(f, "\n%*s  token: %s\n", (int)indent, "", digest);
         if (ctl->expires)
                 fprintf(f, "%*s  expires: %s\n", (int)indent, "", expires);
         fprintf(f, "%*s  allow: [", (int)indent, "");
-        for (size_t i = 0; i < ctl->n_allow; i++)
-                fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", ctl->allow[i]);
+        for (size_t i = 0; i < ctl->n_allow; i++) {
+                fputs(i > 0 ? ", " : "", f);
+                put_quoted(f, ctl->allow[i]);
+        }
         fputs("]\n", f);
         return CTL_OK;
 }
@@ -160,7 +191,7 @@ static int open_file(const char *path, struct edit *edit)
         edit->exists = true;
         r = conf_read_fd(fd, &edit->bytes, &edit->length);
         if (r < 0)
-                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, strerror(-r));
+                return ctl_error(EX_NOINPUT, "Failed to read %s: %s", path, conf_strerror(r));
         return parse(path, edit->bytes, edit->length, &edit->identities);
 }
 
@@ -258,6 +289,19 @@ static int add_entry(const struct ctl *ctl, struct edit *edit, const struct toke
         return CTL_OK;
 }
 
+/* Whoever may read the directory can lock it, and for ever. */
+static int wait_for_lock(int fd)
+{
+        const struct timespec nap = { .tv_nsec = LOCK_NAP };
+        int r;
+
+        for (int64_t waited = 0;
+             (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && waited < LOCK_LIMIT;
+             waited += LOCK_NAP)
+                (void)nanosleep(&nap, NULL);
+        return r;
+}
+
 /* Serializes concurrent runs, so that each sees the entries of those before it. */
 static int lock_directory(const char *path, int *ret)
 {
@@ -270,8 +314,10 @@ static int lock_directory(const char *path, int *ret)
         if (!directory)
                 return ctl_error(EX_OSERR, "Out of memory");
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || flock(fd, LOCK_EX) < 0)
-                return ctl_error(EX_CANTCREAT, "Failed to lock %s: %s", directory, strerror(errno));
+        if (fd < 0 || wait_for_lock(fd) < 0)
+                return ctl_error(EX_CANTCREAT, "Failed to lock %s: %s", directory,
+                                 errno == EWOULDBLOCK ? "another program keeps it locked"
+                                                      : strerror(errno));
         *ret = TAKE_FD(fd);
         return CTL_OK;
 }

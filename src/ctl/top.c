@@ -221,7 +221,7 @@ static void print_head(void)
 
 static void print_rows(const struct top_row *rows, size_t n)
 {
-        char mean[TOP_TIME_MAX], p50[TOP_TIME_MAX], p99[TOP_TIME_MAX], clock[16] = "";
+        char mean[TOP_TIME_MAX], p50[TOP_TIME_MAX], p99[TOP_TIME_MAX], clock[16] = "", line[512];
         time_t now = time(NULL);
         struct tm tm;
 
@@ -233,9 +233,11 @@ static void print_rows(const struct top_row *rows, size_t n)
                 top_format_time(row->mean, mean);
                 top_format_time(row->p50, p50);
                 top_format_time(row->p99, p99);
-                printf("%-8s %-20s %-9s %-9s %10.1f %9.1f %8s %8s %8s %9lld %7lld\n", clock,
-                       row->name, row->type, row->state, row->rate, row->errors, mean, p50, p99,
-                       row->in_flight, row->queued);
+                (void)snprintf(line, sizeof line,
+                               "%-8s %-20s %-9s %-9s %10.1f %9.1f %8s %8s %8s %9lld %7lld\n", clock,
+                               row->name, row->type, row->state, row->rate, row->errors, mean, p50,
+                               p99, row->in_flight, row->queued);
+                output_text(stdout, line);
         }
 }
 

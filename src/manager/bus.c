@@ -10,8 +10,12 @@
 #include "util/clock.h"
 #include "util/log.h"
 
+/* Of one user: with many of them, a brick or its programs cannot keep root out. */
 #define CONNECTIONS_MAX 16
-#define PENDING_MAX 64
+
+/* Of one connection. */
+#define PENDING_MAX 8 /* calls that have not been answered */
+#define UNREAD_MAX 4  /* answers that do not fit into the socket any more */
 
 /* How long Status() waits for workers that may be busy. */
 #define ANSWER_TIME (500 * NSEC_PER_MSEC)
@@ -23,26 +27,28 @@ struct connection {
         struct connection *next;
         struct bus *bus;
         sd_bus *peer;
+        uid_t uid;
+        unsigned n_pending;
 };
 
 struct pending { /* a call that has not been answered */
         struct pending *next;
+        struct connection *connection;
         sd_bus_message *message;
         enum { PENDING_STATUS, PENDING_RELOAD, PENDING_DRAIN } what;
         unsigned
                 generation; /* PENDING_RELOAD: the verdict on it; _DRAIN: all before it have gone */
         bool wait;          /* PENDING_RELOAD: _DRAIN follows */
+        char *text;         /* PENDING_DRAIN: the verdict on its own reload */
 };
 
 struct bus {
         struct manager *manager;
         struct socket *socket;
         sd_event_source *io;
-        sd_event_source *answer_time; /* of the Status() calls that wait */
-        struct connection *connections;
-        unsigned n_connections;
+        sd_event_source *answer_time;   /* of the Status() calls that wait */
+        struct connection *connections; /* from the newest on */
         struct pending *pending;
-        unsigned n_pending;
 };
 
 /* Calls that wait */
@@ -54,25 +60,27 @@ static struct pending *pending_free(struct bus *bus, struct pending *p)
         while (*link != p)
                 link = &(*link)->next;
         *link = p->next;
-        bus->n_pending--;
+        p->connection->n_pending--;
         sd_bus_message_unref(p->message);
+        free(p->text);
         free(p);
         return NULL;
 }
 
-static int pending_add(struct bus *bus, sd_bus_message *message, struct pending **ret)
+static int pending_add(struct connection *c, sd_bus_message *message, struct pending **ret)
 {
         struct pending *p;
 
-        if (bus->n_pending >= PENDING_MAX)
+        if (c->n_pending >= PENDING_MAX)
                 return -EBUSY;
         p = calloc(1, sizeof *p);
         if (!p)
                 return -ENOMEM;
+        p->connection = c;
         p->message = sd_bus_message_ref(message);
-        p->next = bus->pending;
-        bus->pending = p;
-        bus->n_pending++;
+        p->next = c->bus->pending;
+        c->bus->pending = p;
+        c->n_pending++;
         *ret = p;
         return 0;
 }
@@ -135,8 +143,11 @@ void bus_drained(struct bus *bus)
 {
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_DRAIN && !manager_drains_before(bus->manager, p->generation))
-                        answer_reload(bus, p);
+                if (p->what == PENDING_DRAIN &&
+                    !manager_drains_before(bus->manager, p->generation)) {
+                        (void)sd_bus_reply_method_return(p->message, "s", p->text ? p->text : "");
+                        (void)pending_free(bus, p);
+                }
         }
 }
 
@@ -148,10 +159,12 @@ void bus_verdict(struct bus *bus)
                 next = p->next;
                 if (p->what != PENDING_RELOAD || p->generation != v->generation)
                         continue;
-                if (v->ok && p->wait)
+                if (v->ok && p->wait) {
                         p->what = PENDING_DRAIN;
-                else
+                        p->text = v->text ? strdup(v->text) : NULL;
+                } else {
                         answer_reload(bus, p);
+                }
         }
         bus_drained(bus); /* there may be nothing to wait for */
 }
@@ -160,11 +173,12 @@ void bus_verdict(struct bus *bus)
 
 static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
 {
-        struct bus *bus = user;
+        struct connection *c = user;
+        struct bus *bus = c->bus;
         struct pending *p;
         int r;
 
-        r = pending_add(bus, message, &p);
+        r = pending_add(c, message, &p);
         if (r < 0)
                 return r;
         p->what = PENDING_STATUS;
@@ -180,23 +194,24 @@ static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
 static int on_stats(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         _cleanup_free_ char *json = NULL;
-        struct bus *bus = user;
+        struct connection *c = user;
         int r;
 
-        r = manager_stats(bus->manager, &json);
+        r = manager_stats(c->bus->manager, &json);
         return r < 0 ? r : sd_bus_reply_method_return(message, "s", json);
 }
 
 static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
 {
-        struct bus *bus = user;
+        struct connection *c = user;
+        struct bus *bus = c->bus;
         struct pending *p;
         int wait, r;
 
         r = sd_bus_message_read(message, "b", &wait);
         if (r < 0)
                 return r;
-        r = pending_add(bus, message, &p);
+        r = pending_add(c, message, &p);
         if (r < 0)
                 return r;
         p->what = PENDING_RELOAD;
@@ -211,16 +226,16 @@ static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
 
 static int on_stop(sd_bus_message *message, void *user, sd_bus_error *error)
 {
-        struct bus *bus = user;
+        struct connection *c = user;
 
         (void)sd_bus_reply_method_return(message, NULL);
-        manager_stop(bus->manager);
+        manager_stop(c->bus->manager);
         return 1;
 }
 
 static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error)
 {
-        struct bus *bus = user;
+        struct connection *c = user;
         const char *level, *brick, *module;
         int r;
 
@@ -235,7 +250,7 @@ static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error
                 return sd_bus_error_setf(
                         error, ERROR_FAILED,
                         "no such level: '%s' (error, warning, notice, info or debug)", level);
-        r = manager_set_log_level(bus->manager, (enum log_level)r, *brick ? brick : NULL,
+        r = manager_set_log_level(c->bus->manager, (enum log_level)r, *brick ? brick : NULL,
                                   *module ? module : NULL);
         if (r == -ENOENT)
                 return sd_bus_error_setf(error, ERROR_FAILED, "no brick %s '%s'",
@@ -263,13 +278,12 @@ static struct connection *connection_free(struct connection *c)
 
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (sd_bus_message_get_bus(p->message) == c->peer)
+                if (p->connection == c)
                         (void)pending_free(bus, p);
         }
         while (*link != c)
                 link = &(*link)->next;
         *link = c->next;
-        bus->n_connections--;
         sd_bus_close_unref(c->peer); /* not flush: the peer may have stopped reading */
         free(c);
         return NULL;
@@ -281,7 +295,20 @@ static int on_disconnected(sd_bus_message *message, void *user, sd_bus_error *er
         return 0;
 }
 
-static int connection_start(struct connection *c, int fd)
+/* Before each call: whoever does not read its answers makes no more of them. */
+static int on_message(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct connection *c = user;
+        uint64_t unread;
+
+        if (sd_bus_get_n_queued_write(c->peer, &unread) < 0 || unread < UNREAD_MAX)
+                return 0;
+        log_warning("A control client is disconnected: it does not read its answers");
+        (void)connection_free(c);
+        return 1;
+}
+
+static int connection_start(struct connection *c)
 {
         sd_id128_t id;
         int r;
@@ -306,11 +333,33 @@ static int connection_start(struct connection *c, int fd)
                                 "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, c);
         if (r < 0)
                 return r;
+        r = sd_bus_add_filter(c->peer, NULL, on_message, c);
+        if (r < 0)
+                return r;
         return sd_bus_add_object_vtable(c->peer, NULL, "/org/brickd", "org.brickd.Manager",
-                                        manager_vtable, c->bus);
+                                        manager_vtable, c);
 }
 
-static int connection_new(struct bus *bus, int fd)
+/* A user's connections fill all of its places: the oldest goes, and one that waits for an answer
+ * only if all do. */
+static void make_room(struct bus *bus, uid_t uid)
+{
+        struct connection *oldest = NULL, *oldest_idle = NULL;
+        unsigned n = 0;
+
+        for (struct connection *c = bus->connections; c; c = c->next) {
+                if (c->uid != uid)
+                        continue;
+                n++;
+                oldest = c;
+                if (c->n_pending == 0)
+                        oldest_idle = c;
+        }
+        if (n >= CONNECTIONS_MAX)
+                (void)connection_free(oldest_idle ? oldest_idle : oldest);
+}
+
+static int connection_new(struct bus *bus, int fd, uid_t uid)
 {
         struct connection *c = calloc(1, sizeof *c);
         int r;
@@ -328,35 +377,38 @@ static int connection_new(struct bus *bus, int fd)
                 free(c);
                 return r;
         }
+        make_room(bus, uid);
         c->bus = bus;
+        c->uid = uid;
         c->next = bus->connections;
         bus->connections = c;
-        bus->n_connections++;
-        r = connection_start(c, fd);
+        r = connection_start(c);
         if (r < 0)
                 (void)connection_free(c);
         return r;
 }
 
-static bool may_connect(int fd)
+static bool may_connect(int fd, uid_t *ret)
 {
         struct ucred peer;
         socklen_t length = sizeof peer;
 
-        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-               (peer.uid == 0 || peer.uid == geteuid());
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+                return false;
+        *ret = peer.uid;
+        return peer.uid == 0 || peer.uid == geteuid();
 }
 
 static int on_connect(sd_event_source *source, int listener, uint32_t events, void *user)
 {
         _cleanup_close_ int fd = -EBADF;
-        struct bus *bus = user;
+        uid_t uid;
         int r;
 
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 || bus->n_connections >= CONNECTIONS_MAX || !may_connect(fd))
+        if (fd < 0 || !may_connect(fd, &uid))
                 return 0;
-        r = connection_new(bus, TAKE_FD(fd));
+        r = connection_new(user, TAKE_FD(fd), uid);
         if (r < 0)
                 (void)log_errno(r, "Cannot take a control connection: %m");
         return 0;
@@ -375,19 +427,32 @@ static void make_directory_of(const char *path)
         }
 }
 
+static void close_listener(struct bus *bus)
+{
+        bus->io = sd_event_source_disable_unref(bus->io);
+        bus->socket = socket_unref(bus->socket);
+}
+
 static int open_listener(struct bus *bus, const char *path, char **ret_why)
 {
+        _cleanup_(socket_unrefp) struct socket *socket = NULL;
+        _cleanup_(sd_event_source_disable_unrefp) sd_event_source *io = NULL;
         int r;
 
         make_directory_of(path);
-        r = socket_open_unix(&bus->socket, path, 0600, ret_why);
+        r = socket_open_unix(&socket, path, 0600, ret_why);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(bus->manager->event, &bus->io, bus->socket->fd, EPOLLIN, on_connect,
-                            bus);
+        r = sd_event_add_io(bus->manager->event, &io, socket->fd, EPOLLIN, on_connect, bus);
         if (r < 0)
                 return r;
-        return sd_event_source_set_ratelimit(bus->io, RATE_USEC, RATE_BURST);
+        r = sd_event_source_set_ratelimit(io, RATE_USEC, RATE_BURST);
+        if (r < 0)
+                return r;
+        close_listener(bus);
+        bus->socket = TAKE_PTR(socket);
+        bus->io = TAKE_PTR(io);
+        return 0;
 }
 
 void bus_listen(struct bus *bus, const char *path)
@@ -398,12 +463,15 @@ void bus_listen(struct bus *bus, const char *path)
         if (bus->socket && path && strcmp(bus->socket->path, path) == 0 &&
             !socket_is_lost(bus->socket))
                 return;
-        bus->io = sd_event_source_disable_unref(bus->io);
-        bus->socket = socket_unref(bus->socket);
-        if (!path)
+        if (!path) {
+                close_listener(bus);
                 return;
+        }
         r = open_listener(bus, path, &why);
-        if (r < 0)
+        if (r < 0 && bus->socket)
+                log_warning("The control socket stays at %s: %s: %s", bus->socket->path, path,
+                            why ? why : strerror(-r));
+        else if (r < 0)
                 log_warning("brickctl cannot control this brickd: %s: %s", path,
                             why ? why : strerror(-r));
 }

@@ -7,6 +7,7 @@
 #include "manager/check.h"
 #include "manager/generation.h"
 #include "util/log.h"
+#include "util/terminal.h"
 
 static void on_gone(struct generation *g, void *user)
 {
@@ -20,8 +21,10 @@ static void on_gone(struct generation *g, void *user)
 
 static void show_failure(const struct generation *g)
 {
-        for (size_t i = 0; i < g->n_reasons; i++)
-                (void)fprintf(stderr, "%s\n", g->reasons[i]);
+        for (size_t i = 0; i < g->n_reasons; i++) {
+                terminal_put(stderr, g->reasons[i]);
+                (void)fputc('\n', stderr);
+        }
 }
 
 static void on_failed(struct generation *g, void *user)

@@ -13,6 +13,7 @@
 #include "shared/balance.h"
 #include "shared/identities.h"
 #include "util/clock.h"
+#include "util/errno.h"
 #include "util/log.h"
 #include "util/utf8.h"
 
@@ -296,7 +297,7 @@ static void slot_start_later(struct slot *slot)
         r = sd_event_add_time_relative(processes_event(slot->generation->processes), &slot->again,
                                        CLOCK_MONOTONIC, delay / NSEC_PER_USEC, 1, on_again, slot);
         if (r < 0)
-                (void)log_errno(r, "Worker %u is not started again: %m", slot->index);
+                (void)log_errno(r, "Worker %u is not started again yet: %m", slot->index);
 }
 
 static void log_death(const struct slot *slot, const struct process *dead, bool again)
@@ -385,6 +386,7 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
                 .user = user,
                 .name = strdup(name),
                 .label = strdup(name),
+                .exit_status = EXIT_FAILURE,
         };
         if (!g->name || !g->label)
                 return -ENOMEM;
@@ -428,7 +430,8 @@ static int share_identities(struct generation *g)
         return identity_text_set(g->identity_text, bytes, length);
 }
 
-static void on_identities(struct identities_source *source, void *user)
+/* Nothing here can fail for a moment only, so nothing is to be tried again. */
+static int on_identities(struct identities_source *source, void *user)
 {
         struct generation *g = user;
 
@@ -437,6 +440,7 @@ static void on_identities(struct identities_source *source, void *user)
         for (size_t i = 0; i < g->n_slots; i++)
                 if (g->slots[i].process)
                         process_wake(g->slots[i].process);
+        return 0;
 }
 
 /* Mistakes there are the generation's, and a worker looks for more of them. */
@@ -449,25 +453,34 @@ static int load_identities(struct generation *g)
                 return 0;
         r = identities_source_new(&g->identities, g->conf, processes_event(g->processes),
                                   on_identities, g, &why);
-        if (why)
+        if (why && !errno_is_transient(r)) {
                 diag_add(g->diag, node_get(g->conf->root, "identities"), "%s", why);
-        else if (r < 0)
+        } else if (r < 0) {
+                add_reason(g, TAKE_PTR(why));
                 return r;
+        }
         if (why || diag_count(identities_mistakes(g->identities)) > 0)
                 g->conf = conf_free(g->conf);
         return 0;
 }
 
-int generation_load(struct generation *g)
+/* Whatever fails has a reason. */
+static int blame_errno(struct generation *g, int r)
 {
         char *text = NULL;
+
+        if (r < 0 && g->n_reasons == 0 && asprintf(&text, "%s: %s", g->name, conf_strerror(r)) > 0)
+                add_reason(g, text);
+        return r;
+}
+
+static int load(struct generation *g)
+{
         int r;
 
         r = conf_read(g->name, &g->bytes, &g->length);
         if (r < 0) {
-                g->exit_status = EX_CONFIG;
-                if (asprintf(&text, "%s: %s", g->name, strerror(-r)) > 0)
-                        add_reason(g, text);
+                g->exit_status = errno_is_transient(r) ? EXIT_FAILURE : EX_CONFIG;
                 return r;
         }
         r = diag_new(&g->diag, g->name, g->bytes, g->length);
@@ -478,6 +491,11 @@ int generation_load(struct generation *g)
                 return r == -EINVAL ? 0 : r;
         g->parsed = true;
         return load_identities(g);
+}
+
+int generation_load(struct generation *g)
+{
+        return blame_errno(g, load(g));
 }
 
 static bool has_socket(const struct generation *g, const struct socket *socket)
@@ -604,7 +622,7 @@ int generation_start(struct generation *g, const struct generation *previous,
                 if (!g->conf)
                         add_diag(g, g->diag);
         }
-        return r;
+        return blame_errno(g, r);
 }
 
 /* Going */
@@ -638,6 +656,7 @@ void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
 {
         if (g->state != GENERATION_FAILED)
                 g->state = GENERATION_LEAVING;
+        g->stopping = true;
         cancel_restarts(g);
         for (size_t i = 0; i < g->n_sockets; i++)
                 socket_close(g->sockets[i]);
@@ -645,6 +664,11 @@ void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
                 if (g->slots[i].process)
                         process_stop(g->slots[i].process, grace, limit);
         generation_settle(g);
+}
+
+bool generation_is_stopping(const struct generation *g)
+{
+        return g->stopping;
 }
 
 void generation_cancel(struct generation *g, uint64_t limit)
@@ -694,6 +718,8 @@ bool generation_reap_silent(struct generation *g, uint64_t interval, uint64_t la
         for (size_t i = 0; i < g->n_slots; i++) {
                 struct process *process = g->slots[i].process;
 
+                if (!process && !g->slots[i].again) /* there was no memory for the timer */
+                        slot_start_later(&g->slots[i]);
                 if (!process)
                         continue;
                 starting = starting || process->state == PROCESS_STARTING;

@@ -80,6 +80,7 @@ struct generation {
         struct balance *balance; /* of its workers' connections */
         struct slot *slots;
         size_t n_slots;
+        bool stopping;
         bool silent; /* a worker had to be killed for its silence; none has answered since */
 
         /* Levels that brickctl has set; 0: as the configuration says. */
@@ -117,6 +118,9 @@ void generation_retire(struct generation *g);
  */
 void generation_stop(struct generation *g, uint64_t grace, uint64_t limit);
 void generation_cancel(struct generation *g, uint64_t limit);
+
+/* generation_stop() has been called, and workers are left. */
+bool generation_is_stopping(const struct generation *g);
 
 /* Asks all workers how they are; ops.answered comes with each answer. */
 void generation_query(struct generation *g);

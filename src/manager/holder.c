@@ -107,11 +107,12 @@ static unsigned long listener_inode(const char *table, const union inet_address 
         return 0;
 }
 
+/* By way of /proc/self: with ProcSubset=pid, as in the unit, there is no /proc/net. */
 int holder_of_port(const union inet_address *address, char **ret)
 {
-        unsigned long inode = listener_inode("/proc/net/tcp", address);
+        unsigned long inode = listener_inode("/proc/self/net/tcp", address);
 
         if (inode == 0)
-                inode = listener_inode("/proc/net/tcp6", address);
+                inode = listener_inode("/proc/self/net/tcp6", address);
         return inode == 0 ? -ENOENT : holder_of_inode(inode, ret);
 }

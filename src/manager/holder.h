@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Who has the address that we wanted: "nginx (pid 123)". Silent; what /proc does not show is
- * -ENOENT. */
+/* Who has the address that we wanted: "nginx (pid 123)". Silent; what /proc does not show, such as
+ * other users' programs where ProtectProc=invisible, is -ENOENT. */
 
 #include <netinet/in.h>
 #include <sys/types.h>

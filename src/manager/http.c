@@ -17,8 +17,23 @@
 
 #define PLAIN "text/plain; charset=utf-8"
 
+/*
+ * A page of metrics that takes long to make, as of a thousand bricks, is made once for all who ask
+ * within a second: scrapers take no more than a part of the main process's time, and one page's
+ * memory.
+ */
+#define PAGE_CHEAP (10 * NSEC_PER_MSEC)
+#define PAGE_AGE NSEC_PER_SEC
+
 struct http {
         struct manager *manager;
+        struct server *server;     /* NULL: it listens nowhere */
+        struct MHD_Response *page; /* the last one; NULL: none */
+        uint64_t page_end;         /* clock_now() from which on it is too old */
+};
+
+struct server { /* of one socket */
+        struct http *http;
         struct socket *socket;
         struct MHD_Daemon *daemon;
         sd_event_source *io;
@@ -27,7 +42,7 @@ struct http {
 };
 
 struct connection {
-        struct http *http;
+        struct server *server;
         struct connection *next; /* the newer one */
         sd_event_source *deadline;
         int fd;
@@ -65,17 +80,49 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
         return copy ? answer(connection, status, PLAIN, copy, strlen(copy)) : MHD_NO;
 }
 
-static enum MHD_Result answer_metrics(struct MHD_Connection *connection, const struct manager *m)
+static void drop_page(struct http *http)
 {
+        if (http->page)
+                MHD_destroy_response(http->page); /* those who are being sent it keep it */
+        http->page = NULL;
+}
+
+static uint64_t cpu_now(void)
+{
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+        return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static int make_page(struct http *http)
+{
+        const uint64_t begun = cpu_now();
         char *text = NULL;
         size_t length;
 
-        if (manager_metrics(m, &text, &length) < 0) {
+        drop_page(http);
+        if (manager_metrics(http->manager, &text, &length) < 0) {
                 free(text);
-                return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+                return -ENOMEM;
         }
-        return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text,
-                      length);
+        http->page = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
+        if (!http->page) {
+                free(text);
+                return -ENOMEM;
+        }
+        (void)MHD_add_response_header(http->page, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                      "text/plain; version=0.0.4; charset=utf-8");
+        (void)MHD_add_response_header(http->page, MHD_HTTP_HEADER_CONNECTION, "close");
+        http->page_end = clock_now() + (cpu_now() - begun > PAGE_CHEAP ? PAGE_AGE : 0);
+        return 0;
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *connection, struct http *http)
+{
+        if ((!http->page || clock_now() >= http->page_end) && make_page(http) < 0)
+                return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+        return MHD_queue_response(connection, MHD_HTTP_OK, http->page);
 }
 
 /* NULL: it is. */
@@ -128,7 +175,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
                                   const char *method, const char *version, const char *body,
                                   size_t *body_size, void **state)
 {
-        const struct http *http = user;
+        struct http *http = ((struct server *)user)->http;
 
         if (strcmp(url, "/metrics") != 0 && strcmp(url, "/livez") != 0 &&
             strcmp(url, "/readyz") != 0)
@@ -138,7 +185,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
                 return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
                                    "This can only be read.\n");
         if (strcmp(url, "/metrics") == 0)
-                return answer_metrics(connection, http->manager);
+                return answer_metrics(connection, http);
         if (strcmp(url, "/readyz") == 0)
                 return answer_ready(connection, http->manager);
         return answer_text(connection, MHD_HTTP_OK, "alive\n");
@@ -160,12 +207,12 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 }
 
 /* Whoever fills all places does not keep others out: the oldest goes. */
-static void make_room(struct http *http)
+static void make_room(struct server *server)
 {
         struct connection *oldest = NULL;
         unsigned n = 0;
 
-        for (struct connection *c = http->connections; c; c = c->next) {
+        for (struct connection *c = server->connections; c; c = c->next) {
                 if (c->leaving)
                         continue;
                 if (!oldest)
@@ -176,7 +223,7 @@ static void make_room(struct http *http)
                 leave(oldest);
 }
 
-static void connection_new(struct http *http, struct MHD_Connection *connection, void **ret)
+static void connection_new(struct server *server, struct MHD_Connection *connection, void **ret)
 {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(
                 connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -186,20 +233,21 @@ static void connection_new(struct http *http, struct MHD_Connection *connection,
                 free(c);
                 return; /* the daemon's own limit of idle time is left */
         }
-        c->http = http;
+        c->server = server;
         c->fd = info->connect_fd;
-        (void)sd_event_add_time_relative(http->manager->event, &c->deadline, CLOCK_MONOTONIC,
-                                         CONNECTION_TIME / NSEC_PER_USEC, 0, on_deadline, c);
-        for (link = &http->connections; *link; link = &(*link)->next)
+        (void)sd_event_add_time_relative(server->http->manager->event, &c->deadline,
+                                         CLOCK_MONOTONIC, CONNECTION_TIME / NSEC_PER_USEC, 0,
+                                         on_deadline, c);
+        for (link = &server->connections; *link; link = &(*link)->next)
                 ;
         *link = c;
-        make_room(http);
+        make_room(server);
         *ret = c;
 }
 
 static void connection_free(struct connection *c)
 {
-        struct connection **link = &c->http->connections;
+        struct connection **link = &c->server->connections;
 
         while (*link != c)
                 link = &(*link)->next;
@@ -221,16 +269,16 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 
 /* --- the daemon ------------------------------------------------------------------------------- */
 
-static void run(struct http *http)
+static void run(struct server *server)
 {
         MHD_UNSIGNED_LONG_LONG ms;
 
-        (void)MHD_run(http->daemon);
-        if (MHD_get_timeout(http->daemon, &ms) == MHD_YES) {
-                (void)sd_event_source_set_time_relative(http->time, ms * 1000);
-                (void)sd_event_source_set_enabled(http->time, SD_EVENT_ONESHOT);
+        (void)MHD_run(server->daemon);
+        if (MHD_get_timeout(server->daemon, &ms) == MHD_YES) {
+                (void)sd_event_source_set_time_relative(server->time, ms * 1000);
+                (void)sd_event_source_set_enabled(server->time, SD_EVENT_ONESHOT);
         } else {
-                (void)sd_event_source_set_enabled(http->time, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(server->time, SD_EVENT_OFF);
         }
 }
 
@@ -246,81 +294,94 @@ static int on_time(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
-static void stop(struct http *http)
+static struct server *server_free(struct server *server)
 {
-        http->io = sd_event_source_disable_unref(http->io);
-        http->time = sd_event_source_disable_unref(http->time);
-        if (http->daemon)
-                MHD_stop_daemon(http->daemon);
-        http->daemon = NULL;
-        http->socket = socket_unref(http->socket);
+        if (!server)
+                return NULL;
+        sd_event_source_disable_unref(server->io);
+        sd_event_source_disable_unref(server->time);
+        if (server->daemon)
+                MHD_stop_daemon(server->daemon);
+        (void)socket_unref(server->socket);
+        free(server);
+        return NULL;
 }
+DEFINE_CLEANUP(struct server *, server_free);
 
-static int start_daemon(struct http *http, int fd)
+static int start_daemon(struct server *server, int fd)
 {
-        http->daemon = MHD_start_daemon(
-                MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+        server->daemon = MHD_start_daemon(
+                MHD_USE_EPOLL, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_LEAVING),
                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(CONNECTION_TIME / NSEC_PER_SEC),
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-                on_connection, http, MHD_OPTION_END);
-        return http->daemon ? 0 : -EIO;
+                on_connection, server, MHD_OPTION_END);
+        return server->daemon ? 0 : -EIO;
 }
 
-static int watch_daemon(struct http *http)
+static int watch_daemon(struct server *server)
 {
-        const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon,
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon,
                                                                MHD_DAEMON_INFO_EPOLL_FD);
-        sd_event *event = http->manager->event;
+        sd_event *event = server->http->manager->event;
         int r;
 
         if (!info)
                 return -EIO;
-        r = sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
+        r = sd_event_add_io(event, &server->io, info->epoll_fd, EPOLLIN, on_io, server);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_ratelimit(http->io, RATE_USEC, RATE_BURST);
+        r = sd_event_source_set_ratelimit(server->io, RATE_USEC, RATE_BURST);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(event, &http->time, CLOCK_MONOTONIC, 0, 1, on_time, http);
+        r = sd_event_add_time(event, &server->time, CLOCK_MONOTONIC, 0, 1, on_time, server);
         if (r < 0)
                 return r;
         /* Workers and who controls brickd come first. */
-        (void)sd_event_source_set_priority(http->io, SD_EVENT_PRIORITY_IDLE);
-        (void)sd_event_source_set_priority(http->time, SD_EVENT_PRIORITY_IDLE);
+        (void)sd_event_source_set_priority(server->io, SD_EVENT_PRIORITY_IDLE);
+        (void)sd_event_source_set_priority(server->time, SD_EVENT_PRIORITY_IDLE);
         return 0;
 }
 
-static int start(struct http *http)
+static int server_new(struct server **ret, struct http *http, struct socket *socket)
 {
-        int fd = fcntl(http->socket->fd, F_DUPFD_CLOEXEC, 3); /* the daemon closes it */
-        int r;
+        _cleanup_(server_freep) struct server *server = calloc(1, sizeof *server);
+        int fd, r;
 
+        if (!server)
+                return -ENOMEM;
+        server->http = http;
+        server->socket = socket_ref(socket);
+        fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 3); /* the daemon closes it */
         if (fd < 0)
                 return -errno;
-        r = start_daemon(http, fd);
+        r = start_daemon(server, fd);
         if (r < 0) {
                 (void)close_fd(fd);
                 return r;
         }
-        return watch_daemon(http);
+        r = watch_daemon(server);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(server);
+        return 0;
 }
 
 void http_listen(struct http *http, struct socket *socket)
 {
-        int r;
+        struct server *server = NULL;
+        int r = 0;
 
-        if (socket == http->socket)
+        if (socket == (http->server ? http->server->socket : NULL))
                 return;
-        stop(http);
-        if (!socket)
+        if (socket)
+                r = server_new(&server, http, socket);
+        if (r < 0) {
+                (void)log_errno(r, "Cannot answer HTTP at %s: %m", socket->address);
                 return;
-        http->socket = socket_ref(socket);
-        r = start(http);
-        if (r == 0)
-                return;
-        (void)log_errno(r, "Cannot answer HTTP at %s: %m", socket->address);
-        stop(http);
+        }
+        (void)server_free(http->server);
+        http->server = server;
 }
 
 int http_new(struct http **ret, struct manager *m)
@@ -338,7 +399,8 @@ struct http *http_free(struct http *http)
 {
         if (!http)
                 return NULL;
-        stop(http);
+        (void)server_free(http->server);
+        drop_page(http);
         free(http);
         return NULL;
 }

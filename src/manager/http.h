@@ -17,5 +17,5 @@ int http_new(struct http **ret, struct manager *m);
 struct http *http_free(struct http *http);
 DEFINE_CLEANUP(struct http *, http_free);
 
-/* Moves to another listening socket (NULL: none). What does not work is a warning. */
+/* Moves to another listening socket (NULL: none). If that does not work it says so, and stays. */
 void http_listen(struct http *http, struct socket *socket);

@@ -14,13 +14,15 @@ struct identities_source {
         char *path;
         sd_event_source *timer;
         struct watch watch;
-        void (*changed)(struct identities_source *source, void *user);
+        int (*changed)(struct identities_source *source, void *user);
         void *user;
 
         char *bytes; /* in force */
         size_t length;
         struct diag *mistakes;
         bool announced;
+        char *said;       /* why the file could not be read last; NULL: it could */
+        bool undelivered; /* not every worker has been told of what is in force */
 };
 
 /* A file that has been read. */
@@ -99,6 +101,15 @@ static void warn_of_names(const struct conf *conf, const struct reading *reading
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+static void deliver(struct identities_source *source)
+{
+        int r = source->changed(source, source->user);
+
+        if (r < 0 && !source->undelivered)
+                (void)log_errno(r, "The workers cannot be told of the new identities yet: %m");
+        source->undelivered = r < 0;
+}
+
 static void take(struct identities_source *source, struct reading *reading)
 {
         char text[64];
@@ -110,7 +121,18 @@ static void take(struct identities_source *source, struct reading *reading)
         free(source->bytes);
         source->bytes = TAKE_PTR(reading->bytes);
         source->length = reading->length;
-        source->changed(source, source->user);
+        source->undelivered = false;
+        deliver(source);
+}
+
+/* It is tried again until it succeeds; each reason is said once. */
+static void complain(struct identities_source *source, const char *why)
+{
+        if (source->said && strcmp(source->said, why) == 0)
+                return;
+        free(source->said);
+        source->said = strdup(why);
+        say_broken(source->path, why, NULL);
 }
 
 static void read_again(struct identities_source *source)
@@ -120,12 +142,16 @@ static void read_again(struct identities_source *source)
         int r;
 
         r = read_file(source->path, &reading, &why);
-        if (r == 0 && reading.identities)
+        if (r < 0) {
+                complain(source, why ? why : strerror(-r));
+                return;
+        }
+        watch_done(&source->watch);
+        source->said = (free(source->said), NULL);
+        if (reading.identities)
                 take(source, &reading);
-        else if (r == -ENOMEM)
-                say_broken(source->path, "Out of memory", NULL);
         else
-                say_broken(source->path, why, reading.diag);
+                say_broken(source->path, NULL, reading.diag);
 }
 
 /* Once there is a log. */
@@ -146,6 +172,8 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
                 announce(source);
         if (watch_changed(&source->watch))
                 read_again(source);
+        if (source->undelivered)
+                deliver(source);
         (void)sd_event_source_set_time_relative(timer, WATCH_INTERVAL * 1000);
         return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
@@ -153,7 +181,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
 /* --- making ----------------------------------------------------------------------------------- */
 
 int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
-                          void (*changed)(struct identities_source *source, void *user), void *user,
+                          int (*changed)(struct identities_source *source, void *user), void *user,
                           char **ret_why)
 {
         _cleanup_(identities_source_freep) struct identities_source *source = calloc(
@@ -191,6 +219,7 @@ struct identities_source *identities_source_free(struct identities_source *sourc
                 return NULL;
         sd_event_source_disable_unref(source->timer);
         (void)diag_free(source->mistakes);
+        free(source->said);
         free(source->bytes);
         free(source->path);
         free(source);

@@ -4,7 +4,8 @@
 /*
  * The file of identities of one generation: read with the configuration, and again when it changes.
  * A change that is wrong is logged, once, and what was read before stays in force; so a worker that
- * is started again never gets a file that is half written.
+ * is started again never gets a file that is half written. A file that cannot be read is tried
+ * again until it can be: a moment without descriptors does not lose a revocation.
  */
 
 #include <stddef.h>
@@ -19,10 +20,11 @@ struct identities_source;
 /*
  * Reads conf->identities. If that cannot be read, *ret_why is a line that says why, for free(). Its
  * mistakes are not an error here: see identities_mistakes(). `changed` is called when there is
- * something new for the workers. conf must outlive the source, unless there were mistakes.
+ * something new for the workers, and again until it returns 0 instead of a negative errno. conf
+ * must outlive the source, unless there were mistakes.
  */
 int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
-                          void (*changed)(struct identities_source *source, void *user), void *user,
+                          int (*changed)(struct identities_source *source, void *user), void *user,
                           char **ret_why);
 struct identities_source *identities_source_free(struct identities_source *source);
 DEFINE_CLEANUP(struct identities_source *, identities_source_free);

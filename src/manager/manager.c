@@ -8,8 +8,10 @@
 
 #include "conf/conf.h"
 #include "manager/bus.h"
+#include "manager/describe.h"
 #include "manager/http.h"
 #include "manager/manager.h"
+#include "manager/notify.h"
 #include "manager/report.h"
 #include "manager/tally.h"
 #include "util/clock.h"
@@ -23,34 +25,8 @@
 #define STOP_MARGIN (5 * NSEC_PER_SEC)
 #define EXIT_MARGIN (5 * NSEC_PER_SEC)
 
-/* Bytes of why a reload failed in the status for systemd, which takes no more than 4 KiB at once.
- */
-#define STATUS_MAX 1000
-
-/* What is said */
-
-static const char *plural(size_t n)
-{
-        return n == 1 ? "" : "s";
-}
-
-/* "2 bricks on 127.0.0.1:50051, metrics on unix:/run/x (generation 3, 1 worker, 35 ms)" */
-static int describe_ready(const struct generation *g, uint64_t since, char **ret)
-{
-        size_t size;
-        FILE *f = open_memstream(ret, &size);
-
-        if (!f)
-                return -ENOMEM;
-        (void)fprintf(f, "%zu brick%s on ", g->conf->n_bricks, plural(g->conf->n_bricks));
-        for (size_t i = 0; i < g->n_sockets; i++)
-                (void)fprintf(f, "%s%s", i > 0 ? ", " : "", g->sockets[i]->address);
-        if (g->metrics)
-                (void)fprintf(f, ", metrics on %s", g->metrics->address);
-        (void)fprintf(f, " (generation %u, %zu worker%s, %" PRIu64 " ms)", g->number, g->n_slots,
-                      plural(g->n_slots), (uint64_t)((clock_now() - since) / NSEC_PER_MSEC));
-        return fclose(f) == 0 ? 0 : -ENOMEM;
-}
+/* For the workers of a generation that are too many. */
+#define CUT_TIME NSEC_PER_SEC
 
 static void log_event(enum log_level level, const char *id, const char *what, const char *text)
 {
@@ -59,38 +35,22 @@ static void log_event(enum log_level level, const char *id, const char *what, co
         log_fields(level, fields, 1, "%s%s", what, text);
 }
 
-/* "serving 2 bricks on 1 port, generation 3, 1 worker" */
-static int describe_serving(const struct manager *m, char **ret)
-{
-        const struct generation *g = m->current;
-        size_t ready = generation_count_ready(g);
-        char fewer[64] = "";
+/* Verdicts */
 
-        if (ready < g->n_slots)
-                (void)snprintf(fewer, sizeof fewer, " (%zu ready)", ready);
-        return asprintf(ret, "serving %zu brick%s on %zu port%s, generation %u, %zu worker%s%s",
-                        g->conf->n_bricks, plural(g->conf->n_bricks), g->n_sockets,
-                        plural(g->n_sockets), g->number, g->n_slots, plural(g->n_slots), fewer) < 0
-                       ? -ENOMEM
-                       : 0;
+/* Takes the text. */
+static void set_verdict(struct manager *m, struct verdict verdict)
+{
+        free(m->verdict.text);
+        m->reloads += verdict.ok;
+        m->reloads_failed += !verdict.ok;
+        verdict.time = time(NULL);
+        m->verdict = verdict;
+        bus_verdict(m->bus);
 }
 
-static void notify_status(const struct manager *m, const char *state)
+static void refuse_reload(struct manager *m, unsigned generation, const char *why)
 {
-        _cleanup_free_ char *serving = NULL;
-        const char *failed = "", *why = "";
-        size_t full, length;
-
-        if (!m->current || describe_serving(m, &serving) < 0)
-                return;
-        if (m->verdict.generation > 0 && !m->verdict.ok && m->verdict.text) {
-                failed = "; the last reload failed: ";
-                why = m->verdict.text;
-        }
-        full = strcspn(why, "\n");
-        length = utf8_prefix(why, full, STATUS_MAX);
-        (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s%s", state, serving, failed, (int)length, why,
-                         length < full ? "..." : "");
+        set_verdict(m, (struct verdict){ .generation = generation, .text = strdup(why) });
 }
 
 /* Going */
@@ -133,28 +93,15 @@ void manager_stop(struct manager *m)
                 return;
         }
         m->stage = STAGE_STOPPING;
+        (void)sd_event_source_set_enabled(m->reload, SD_EVENT_OFF);
+        if (m->reload_wanted)
+                refuse_reload(m, m->last_number + 1, "brickd is stopping");
+        m->reload_wanted = false;
         log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
-        (void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
-                         (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
+        notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
+               (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
         exit_when_alone(m);
-}
-
-/* Verdicts */
-
-static void set_verdict(struct manager *m, const struct generation *g, bool ok, char *text)
-{
-        free(m->verdict.text);
-        m->reloads += ok;
-        m->reloads_failed += !ok;
-        m->verdict = (struct verdict){
-                .generation = g->number,
-                .ok = ok,
-                .config = g->exit_status == EX_CONFIG,
-                .text = text,
-                .time = time(NULL),
-        };
-        bus_verdict(m->bus);
 }
 
 static void want_reload(struct manager *m)
@@ -183,7 +130,7 @@ static void on_gone(struct generation *g, void *user)
         struct manager *m = user;
 
         if (m->next == g)
-                set_verdict(m, g, false, strdup("brickd is stopping"));
+                refuse_reload(m, g->number, "brickd is stopping");
         forget(m, g);
         bus_drained(m->bus);
         exit_when_alone(m);
@@ -224,7 +171,9 @@ static void on_failed(struct generation *g, void *user)
                 log_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, "Reload failed", serves);
         }
         (void)generation_explain(g, &text);
-        set_verdict(m, g, false, text);
+        set_verdict(m, (struct verdict){ .generation = g->number,
+                                         .config = g->exit_status == EX_CONFIG,
+                                         .text = text });
         forget(m, g);
         notify_status(m, m->stage == STAGE_SERVING ? "READY=1\n" : "");
         want_reload(m);
@@ -234,10 +183,8 @@ static void on_failed(struct generation *g, void *user)
 /* What the file says about the log; the level that brickctl has set ends here. */
 static void apply_log(const struct conf *conf, const struct conf *before)
 {
-        if (before && before->log_target != conf->log_target) {
-                log_close();
-                (void)log_open(conf->log_target, conf->log_level);
-        }
+        if (before && before->log_target != conf->log_target)
+                log_set_target(conf->log_target);
         log_set_level(conf->log_level);
 }
 
@@ -257,6 +204,32 @@ static void announce(struct manager *m, const struct generation *old)
                 log_event(LOG_LEVEL_NOTICE, LOG_ID_READY, "Ready: ", text);
 }
 
+/*
+ * Reloads under connections that stay would pile up processes: beyond drain.generations, the oldest
+ * is stopped as if brickd were. Should reloads come faster than calls end, those calls are cut off.
+ */
+static void limit_old(struct manager *m)
+{
+        const struct conf *conf = m->current->conf;
+        const uint64_t grace = (uint64_t)conf->drain_grace;
+        unsigned n = 0;
+
+        for (struct generation *g = m->old, *next; g; g = next) {
+                next = g->next;
+                if (++n <= conf->drain_generations)
+                        continue;
+                if (generation_is_stopping(g)) {
+                        if (n > 2 * conf->drain_generations)
+                                generation_cancel(g, CUT_TIME);
+                        continue;
+                }
+                log_notice("Generation %u is stopped early: more than %u replaced "
+                           "generations still have connections (drain.generations)",
+                           g->number, conf->drain_generations);
+                generation_stop(g, grace, STOP_MARGIN + grace);
+        }
+}
+
 static void on_ready(struct generation *g, void *user)
 {
         struct manager *m = user;
@@ -273,8 +246,10 @@ static void on_ready(struct generation *g, void *user)
                 old->next = m->old;
                 m->old = old;
                 generation_retire(old);
-                (void)describe_serving(m, &text);
-                set_verdict(m, g, true, text);
+                limit_old(m);
+                (void)describe_serving(m->current, &text);
+                set_verdict(m,
+                            (struct verdict){ .generation = g->number, .ok = true, .text = text });
         }
         notify_status(m, "READY=1\n");
         want_reload(m);
@@ -300,12 +275,41 @@ static void on_answered(struct generation *g, void *user)
 
 static void extend_timeout(const struct conf *conf)
 {
-        (void)sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64,
-                         (uint64_t)conf->start_timeout / NSEC_PER_USEC +
-                                 EXIT_MARGIN / NSEC_PER_USEC);
+        notify("EXTEND_TIMEOUT_USEC=%" PRIu64,
+               (uint64_t)conf->start_timeout / NSEC_PER_USEC + EXIT_MARGIN / NSEC_PER_USEC);
 }
 
-static int start_next(struct manager *m)
+/* There is not even a generation to fail. */
+static void on_none(struct manager *m, int r)
+{
+        (void)log_errno(r, "Cannot read %s: %m", m->file);
+        if (m->stage == STAGE_STARTING) {
+                (void)sd_event_exit(m->event, EXIT_FAILURE);
+                return;
+        }
+        refuse_reload(m, m->last_number, strerror(-r));
+        notify_status(m, "READY=1\n");
+}
+
+/* Of the first start. A file that cannot be read is said, too. */
+static int open_log(const struct conf *conf)
+{
+        int r = conf ? log_open(conf->log_target, conf->log_level)
+                     : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+
+        return r < 0 ? log_errno(r, "Cannot start the thread that writes the log: %m") : 0;
+}
+
+static int load_next(struct manager *m)
+{
+        int r = generation_load(m->next), k = 0;
+
+        if (m->stage == STAGE_STARTING)
+                k = open_log(m->next->conf);
+        return r < 0 ? r : k;
+}
+
+static void start_next(struct manager *m)
 {
         static const struct generation_ops ops = {
                 .ready = on_ready,
@@ -318,13 +322,12 @@ static int start_next(struct manager *m)
 
         m->begun = clock_now();
         r = generation_new(&m->next, m->file, ++m->last_number, m->processes, &ops, m);
-        if (r < 0)
-                return log_errno(r, "Cannot read %s: %m", m->file);
+        if (r < 0) {
+                on_none(m, r);
+                return;
+        }
         m->next->tally = m->tally;
-        r = generation_load(m->next);
-        if (r == 0 && !m->current)
-                r = m->next->conf ? log_open(m->next->conf->log_target, m->next->conf->log_level)
-                                  : log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+        r = load_next(m);
         if (m->next->conf)
                 extend_timeout(m->next->conf);
         if (r == 0)
@@ -333,7 +336,6 @@ static int start_next(struct manager *m)
                 http_listen(m->http, m->next->metrics); /* that it lives shows before it serves */
         if (r < 0)
                 on_failed(m->next, m);
-        return 0;
 }
 
 static int on_reload(sd_event_source *source, void *user)
@@ -341,9 +343,9 @@ static int on_reload(sd_event_source *source, void *user)
         struct manager *m = user;
 
         m->reload_wanted = false;
-        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
-                         (uint64_t)(clock_now() / NSEC_PER_USEC));
-        (void)start_next(m);
+        notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading",
+               (uint64_t)(clock_now() / NSEC_PER_USEC));
+        start_next(m);
         return 0;
 }
 
@@ -367,6 +369,17 @@ static uint64_t lateness(uint64_t due_usec)
         return now > due ? now - due : 0;
 }
 
+/* What systemd has not been told for lack of room. */
+static void notify_again(struct manager *m)
+{
+        if (m->next || !notify_has_lost())
+                return;
+        if (m->stage == STAGE_SERVING)
+                notify_status(m, "READY=1\n");
+        else if (m->stage == STAGE_STOPPING)
+                notify("STOPPING=1\nSTATUS=stopping");
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
         struct manager *m = user;
@@ -376,8 +389,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
                 well = generation_reap_silent(m->current, m->interval, lateness(usec));
                 generation_query(m->current);
         }
+        notify_again(m);
         if (m->watchdog && well)
-                (void)sd_notify(false, "WATCHDOG=1");
+                notify("WATCHDOG=1");
         (void)sd_event_source_set_time_relative(source, m->interval / 2 / NSEC_PER_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -563,9 +577,8 @@ int manager_run(const char *file)
                 (void)log_errno(r, "Cannot set up the main process: %m");
                 return EXIT_FAILURE;
         }
-        r = start_next(m);
-        if (r == 0)
-                r = sd_event_loop(m->event);
+        start_next(m);
+        r = sd_event_loop(m->event);
         if (m->stage == STAGE_STOPPING)
                 log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPED, "Stopped", "");
         return r < 0 ? EXIT_FAILURE : r;

@@ -10,6 +10,7 @@
 #include "shared/state.h"
 #include "shared/stats.h"
 #include "util/clock.h"
+#include "util/errno.h"
 
 #define DIAGNOSTICS_MAX 64
 #define TEXTS_MAX ((size_t)64 << 10) /* bytes of all texts of one worker */
@@ -60,6 +61,17 @@ static void arm(struct process *p, uint64_t time)
                                        time / NSEC_PER_USEC, 0, on_deadline, p);
         if (r < 0)
                 process_kill(p); /* nothing waits without a limit */
+}
+
+/* A deadline only comes nearer: who asks again and again does not put it off. */
+static void arm_sooner(struct process *p, uint64_t time)
+{
+        uint64_t due;
+
+        if (p->deadline && sd_event_source_get_time(p->deadline, &due) >= 0 &&
+            due <= (clock_now() + time) / NSEC_PER_USEC)
+                return;
+        arm(p, time);
 }
 
 /* What the worker says */
@@ -368,7 +380,7 @@ void process_cancel(struct process *p, uint64_t limit)
         if (p->state != PROCESS_STOPPING)
                 return;
         order(p, STATE_CANCEL, 0);
-        arm(p, limit);
+        arm_sooner(p, limit);
 }
 
 void process_abort(struct process *p)

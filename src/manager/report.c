@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "manager/report.h"
@@ -21,14 +20,11 @@ static void log_mistake(const char *name, const char *text)
                 fields[n].length = strspn(text + length + 1, "0123456789");
                 n++;
         }
-        log_fields(LOG_LEVEL_ERROR, fields, n, "%s", text);
+        log_block(LOG_LEVEL_ERROR, fields, n, text);
 }
 
 void report_mistakes(const char *name, char *const *texts, size_t n)
 {
         for (size_t i = 0; i < n; i++)
-                if (log_get_target() == LOG_TARGET_TEXT)
-                        (void)fprintf(stderr, "%s\n", texts[i]);
-                else
-                        log_mistake(name, texts[i]);
+                log_mistake(name, texts[i]);
 }

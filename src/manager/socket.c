@@ -80,7 +80,8 @@ static int explain(int r, const char *holder, char **ret_why)
         if (r == -EADDRINUSE && holder)
                 n = asprintf(ret_why, "it is held by %s", holder);
         else if (r == -EADDRINUSE)
-                n = asprintf(ret_why, "another program holds it");
+                n = asprintf(ret_why,
+                             "another program holds it; `ss -ltxp`, run as root, names it");
         else if (r == -EADDRNOTAVAIL)
                 n = asprintf(ret_why, "this machine has no such address");
         else if (r == -EEXIST)
@@ -180,6 +181,8 @@ static int explain_unix(int r, const char *holder, char **ret_why)
                                      "socket there; use a directory of its own",
                 [UNIX_E_OWNER] = "brickd may not give it to this owner or group: it must be in the "
                                  "group (SupplementaryGroups= of the unit), or run as root",
+                [UNIX_E_LOCK] = "the file beside it whose name ends in .lock is not brickd's: "
+                                "remove it",
         };
 
         if (r == UNIX_E_TAKEN)

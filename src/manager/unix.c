@@ -129,14 +129,34 @@ static void path_unlock(struct path_lock *lock)
         free(lock->name);
 }
 
-static int try_to_lock(struct path_lock *lock)
+/* A member of the directory's group may have put anything there. O_NONBLOCK: a FIFO would wait for
+ * its writer. */
+static int open_lock(const char *name, int *ret)
 {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
 
-        fd = open(lock->name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+        fd = open(name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                  S_IRUSR | S_IWUSR);
         if (fd < 0)
+                return errno == ELOOP || errno == EISDIR || errno == ENXIO ? UNIX_E_LOCK : -errno;
+        if (fstat(fd, &st) < 0)
                 return -errno;
+        if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()))
+                return UNIX_E_LOCK;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int try_to_lock(struct path_lock *lock)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        r = open_lock(lock->name, &fd);
+        if (r != 0)
+                return r;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK ? UNIX_E_TAKEN : -errno;
         if (fstat(fd, &st) < 0)

@@ -6,7 +6,8 @@
  * file. Silent.
  *
  * Who makes or removes a file holds PATH.lock meanwhile. Another who has it is waited for, half a
- * second at the most; after that the path is UNIX_E_TAKEN.
+ * second at the most; after that the path is UNIX_E_TAKEN. PATH.lock must be a regular file of
+ * root's or our own: another user who may write the directory could hold any other for ever.
  */
 
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ enum {
         UNIX_E_DIRECTORY = 1, /* its directory is open to everybody, who could put another there */
         UNIX_E_OWNER,         /* we may not give the file to that owner or group */
         UNIX_E_TAKEN,         /* somebody listens there; *ret_holder says who, if it can be known */
+        UNIX_E_LOCK,          /* PATH.lock is no file of ours */
 };
 
 /*

@@ -166,7 +166,10 @@ static bool files_changed(struct tls *tls)
         bool rest = true;
 
         for (size_t i = 0; i < tls->n_files; i++) {
-                tls->changed |= watch_changed(&tls->files[i]);
+                if (watch_changed(&tls->files[i])) {
+                        tls->changed = true;
+                        watch_done(&tls->files[i]);
+                }
                 rest = rest && tls->files[i].rests;
         }
         if (!tls->changed || !rest)

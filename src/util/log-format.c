@@ -29,12 +29,6 @@ static void put_time(struct out *out, uint64_t time)
         out_put(out, fraction, sizeof fraction);
 }
 
-/* C0, DEL, and C1, which some terminals obey. */
-static bool is_control(uint32_t c)
-{
-        return c < 0x20 || (c >= 0x7f && c < 0xa0);
-}
-
 static void put_escaped(struct out *out, const char *prefix, unsigned char c)
 {
         char escape[8];
@@ -68,6 +62,7 @@ static size_t class_prefix(const char *s, size_t n, unsigned class)
         return i;
 }
 
+/* As part of a line: no character ends it. */
 static void put_text(struct out *out, const char *s, size_t n, bool quoted)
 {
         while (n > 0) {
@@ -76,7 +71,7 @@ static void put_text(struct out *out, const char *s, size_t n, bool quoted)
 
                 if (length > 0) {
                         out_put(out, s, length);
-                } else if ((length = utf8_decode(s, n, &c)) > 0 && !is_control(c)) {
+                } else if ((length = utf8_decode(s, n, &c)) > 0 && !utf8_is_control(c)) {
                         if (quoted && (c == '"' || c == '\\'))
                                 out_put(out, "\\", 1);
                         out_put(out, s, length);
@@ -140,18 +135,37 @@ static bool is_message_id(const struct log_field *field)
         return strcmp(field->name, "MESSAGE_ID") == 0;
 }
 
+static void put_block(struct out *out, const char *s, size_t n)
+{
+        while (n > 0) {
+                const char *newline = memchr(s, '\n', n);
+                size_t length = newline ? (size_t)(newline - s) : n;
+
+                put_text(out, s, length, false);
+                if (!newline)
+                        break;
+                out_put(out, "\n", 1);
+                s += length + 1;
+                n -= length + 1;
+        }
+}
+
 size_t log_format_text(uint64_t time, enum log_level level, const struct log_line *line, char *ret)
 {
         struct out out = { .next = ret, .end = ret + LOG_FORMATTED_MAX - 1 };
 
-        put_time(&out, time);
-        out_put(&out, " ", 1);
-        out_string(&out, log_level_to_string(level));
-        out_put(&out, " ", 1);
-        put_text(&out, line->message, line->length, false);
-        for (size_t i = 0; i < line->n; i++)
-                if (!is_message_id(&line->fields[i]))
-                        put_text_field(&out, &line->fields[i]);
+        if (line->block) {
+                put_block(&out, line->message, line->length);
+        } else {
+                put_time(&out, time);
+                out_put(&out, " ", 1);
+                out_string(&out, log_level_to_string(level));
+                out_put(&out, " ", 1);
+                put_text(&out, line->message, line->length, false);
+                for (size_t i = 0; i < line->n; i++)
+                        if (!is_message_id(&line->fields[i]))
+                                put_text_field(&out, &line->fields[i]);
+        }
         *out.next++ = '\n';
         return (size_t)(out.next - ret);
 }

@@ -102,6 +102,7 @@ static void record_make(struct record *record, uint64_t time, enum log_level lev
  * is used. */
 struct complete {
         size_t length;
+        bool block;
         size_t n;
         struct {
                 const char *name;
@@ -122,6 +123,7 @@ static void render_complete(const void *parts, struct log_line *line)
 
         line->message = next;
         line->length = complete->length;
+        line->block = complete->block;
         next += complete->length;
         for (; line->n < complete->n; line->n++) {
                 line->fields[line->n] = (struct log_field){
@@ -237,6 +239,7 @@ static void set_epoch(void)
 static void clear_rendered(void)
 {
         rendered.n = rendered.length = 0;
+        rendered.block = false;
         rendered.out = (struct out){ rendered.text, rendered.text + sizeof rendered.text };
 }
 
@@ -323,7 +326,7 @@ static void *writer(void *unused)
 
         pthread_mutex_lock(&logger.lock);
         for (;;) {
-                enum log_target target = logger.target;
+                enum log_target target;
                 struct queue *full;
 
                 while (logger.queue->used == 0 && logger.state == STATE_OPEN)
@@ -333,6 +336,7 @@ static void *writer(void *unused)
                 if (logger.state == STATE_OPEN)
                         gather();
                 full = swap_queues();
+                target = logger.target;
                 pthread_mutex_unlock(&logger.lock);
                 write_queue(full, target);
                 pthread_mutex_lock(&logger.lock);
@@ -396,9 +400,21 @@ void log_line(enum log_level level, const struct log_field *fields, size_t n, co
               size_t length)
 {
         struct iovec parts[COMPLETE_PARTS];
-        struct complete complete;
+        struct complete complete = { .block = false };
 
         length = utf8_prefix(message, length, LOG_MESSAGE_MAX);
+        n = complete_parts(&complete, parts, message, length, fields, n);
+        enqueue(clock_now(), level, render_complete, parts, n);
+}
+
+void log_block(enum log_level level, const struct log_field *fields, size_t n, const char *message)
+{
+        size_t length = utf8_prefix(message, strlen(message), LOG_BLOCK_MAX);
+        struct iovec parts[COMPLETE_PARTS];
+        struct complete complete = { .block = true };
+
+        if (!log_enabled(level))
+                return;
         n = complete_parts(&complete, parts, message, length, fields, n);
         enqueue(clock_now(), level, render_complete, parts, n);
 }
@@ -482,6 +498,13 @@ int log_open(enum log_target target, enum log_level level)
         return -r;
 }
 
+void log_set_target(enum log_target target)
+{
+        pthread_mutex_lock(&logger.lock);
+        logger.target = resolve(target);
+        pthread_mutex_unlock(&logger.lock);
+}
+
 void log_close(void)
 {
         struct timespec limit;
@@ -518,16 +541,6 @@ void log_set_level(enum log_level level)
 enum log_level log_get_level(void)
 {
         return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
-}
-
-enum log_target log_get_target(void)
-{
-        enum log_target target;
-
-        pthread_mutex_lock(&logger.lock);
-        target = resolve(logger.target);
-        pthread_mutex_unlock(&logger.lock);
-        return target;
 }
 
 bool log_enabled(enum log_level level)

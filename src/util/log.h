@@ -44,12 +44,14 @@ struct log_field {
  * the thread inherits the mask. 0 or a negative errno. */
 int log_open(enum log_target target, enum log_level level);
 
+/* From now on the log goes there, with what the ring still holds. Never waits for the writer. */
+void log_set_target(enum log_target target);
+
 /* Writes what is queued (for at most one second), stops the thread. */
 void log_close(void);
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
-enum log_target log_get_target(void); /* where lines go: never AUTO */
 bool log_enabled(enum log_level level);
 
 /* A longer message is cut, as are message and fields of more than 8 KiB together. */
@@ -58,6 +60,14 @@ void log_fields(enum log_level level, const struct log_field *fields, size_t n, 
                 ...) __attribute__((format(printf, 4, 5)));
 void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                  va_list args) __attribute__((format(printf, 4, 0)));
+
+/*
+ * A message of several lines, such as a mistake with the quoted line and a caret below it. As text
+ * it stands alone, line by line, without time, level and fields; elsewhere it is like any other. It
+ * is cut at LOG_BLOCK_MAX.
+ */
+#define LOG_BLOCK_MAX 4096
+void log_block(enum log_level level, const struct log_field *fields, size_t n, const char *message);
 
 /* The same of a message that is complete, whatever the level is: for callers with a level of their
  * own. */
@@ -77,6 +87,7 @@ struct log_line {
         size_t n;
         const char *message;
         size_t length;
+        bool block;     /* of log_block() */
         struct out out; /* into text, for the message and for values that have no other place */
         char text[768];
 };

@@ -31,11 +31,13 @@ static size_t plain_prefix(const char *s, size_t n)
         return i;
 }
 
-/* C1 controls as well: some terminals obey them. */
 static void put_control(struct out *out, uint32_t c)
 {
         static const char digits[] = "0123456789abcdef";
-        const char escape[] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 0xf] };
+        const char escape[] = {
+                '\\',           'u', digits[c >> 12], digits[c >> 8 & 0xf], digits[c >> 4 & 0xf],
+                digits[c & 0xf]
+        };
 
         out_put(out, escape, sizeof escape);
 }
@@ -52,7 +54,7 @@ void out_json(struct out *out, const char *s, size_t n)
                 } else if ((length = utf8_decode(s, n, &c)) == 0) {
                         out_string(out, "\\ufffd");
                         length = 1;
-                } else if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+                } else if (utf8_is_control(c)) {
                         put_control(out, c);
                 } else {
                         if (c == '"' || c == '\\')

@@ -30,6 +30,6 @@ static inline void out_string(struct out *out, const char *s)
 void out_number(struct out *out, uint64_t number);
 void out_signed(struct out *out, int64_t number);
 
-/* A JSON string with its quotes. What is not UTF-8 becomes U+FFFD, which takes most of all: six
- * bytes for one. */
+/* A JSON string with its quotes. Controls (utf8_is_control()) are escaped. What is not UTF-8
+ * becomes U+FFFD, which takes most of all: six bytes for one. */
 void out_json(struct out *out, const char *s, size_t n);

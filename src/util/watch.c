@@ -28,7 +28,7 @@ static bool same(const struct watch_mark *a, const struct watch_mark *b)
 void watch_init(struct watch *watch, const char *path)
 {
         watch->path = path;
-        watch->told = watch->seen = look(path);
+        watch->done = watch->seen = look(path);
         watch->rests = true;
 }
 
@@ -38,8 +38,10 @@ bool watch_changed(struct watch *watch)
 
         watch->rests = same(&mark, &watch->seen);
         watch->seen = mark;
-        if (!watch->rests || same(&mark, &watch->told))
-                return false;
-        watch->told = mark;
-        return true;
+        return watch->rests && !same(&mark, &watch->done);
+}
+
+void watch_done(struct watch *watch)
+{
+        watch->done = watch->seen;
 }

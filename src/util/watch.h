@@ -23,7 +23,7 @@ struct watch_mark { /* differs after every change; all zero: the file is missing
 
 struct watch {
         const char *path;
-        struct watch_mark told; /* what the user knows of */
+        struct watch_mark done; /* what the user has dealt with */
         struct watch_mark seen; /* when last looked */
         bool rests;             /* it was the same then as the time before */
 };
@@ -32,8 +32,12 @@ struct watch {
 void watch_init(struct watch *watch, const char *path);
 
 /*
- * True once for every change, as soon as the file has rested for an interval: it is not read while
- * it is being written, and several files that change together are complete. A file that goes away
- * has changed, too.
+ * True from when a file that has changed has rested for an interval (it is not read while it is
+ * being written, and several files that change together are complete) until watch_done(). A file
+ * that goes away has changed, too.
  */
 bool watch_changed(struct watch *watch);
+
+/* The change that watch_changed() last told of has been dealt with: not before its file has been
+ * read, so that an error on the way does not lose the change. */
+void watch_done(struct watch *watch);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/terminal.h"
 #include "worker/build.h"
 #include "worker/exit.h"
 #include "worker/otlp.h"
@@ -223,11 +225,22 @@ static int serve(struct conf *conf, struct diag *diag)
 }
 
 /* What a process needs before its first thread. */
+/* What the main process has passed is not for the programs that a brick runs: not the identities,
+ * and not the sockets. The descriptors follow each other without a gap. */
+static void close_on_exec(void)
+{
+        int flags;
+
+        for (int fd = CHANNEL_FD_CONTROL; (flags = fcntl(fd, F_GETFD)) >= 0; fd++)
+                (void)fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
 static void prepare_process(void)
 {
         struct rlimit files;
         sigset_t all;
 
+        close_on_exec();
         /* A brick's create() may hang, and then only the main process can end it. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 
@@ -300,16 +313,29 @@ static int show_module(const char *dir, const char *name,
                        void (*show)(const struct module *, FILE *))
 {
         _cleanup_(module_freep) struct module *module = NULL;
-        _cleanup_free_ char *why = NULL;
+        _cleanup_free_ char *why = NULL, *text = NULL;
+        size_t length;
+        FILE *f;
         int r;
 
         r = module_open(&module, dir, name, &why);
         if (r < 0) {
-                (void)fprintf(stderr, "brickd: %s\n", why ? why : strerror(-r));
+                (void)fputs("brickd: ", stderr);
+                terminal_put(stderr, why ? why : strerror(-r));
+                (void)fputc('\n', stderr);
                 return EXIT_FAILURE;
         }
-        show(module, stdout);
-        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        f = open_memstream(&text, &length);
+        if (!f)
+                return EXIT_FAILURE;
+        show(module, f);
+        if (fclose(f) != 0)
+                return EXIT_FAILURE;
+        terminal_put(stdout, text);
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return EXIT_SUCCESS;
+        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
+        return EX_IOERR;
 }
 
 static int inspect(const char *file)

@@ -495,6 +495,18 @@ def guessing():
 
 
 @test
+def programs_that_a_brick_runs_inherit_nothing():
+    with Guarded(entry("web", EVERYTHING)) as d:
+        eq(d.status("web"), "OK")  # there is a connection
+        for worker in d.workers():
+            for fd in os.listdir(f"/proc/{worker}/fdinfo"):
+                with open(f"/proc/{worker}/fdinfo/{fd}") as f:
+                    flags = int(next(line for line in f if line.startswith("flags:")).split()[1], 8)
+                if int(fd) > 2:
+                    assert flags & os.O_CLOEXEC, (fd, os.readlink(f"/proc/{worker}/fd/{fd}"))
+
+
+@test
 def brickctl():
     with Guarded(entry("web", EVERYTHING)) as d:
         token = d.ctl("token", "new", "ci", "--allow", "chat/Unary", "--allow", "shield", "--expires", "90d").stdout.strip()
@@ -540,7 +552,14 @@ def brickctl():
         assert refused.returncode == 1 and "has an empty list; remove the key" in refused.stderr, refused.stderr
         for arguments, message in ((("no name",), "identities[0].name: expected a name"),
                                    (("x", "--allow", "Not/This"), "expected BRICK or BRICK/METHOD"),
-                                   (("x", "--expires", "soon"), "--expires: expected a duration (90d), a date")):
+                                   (("x", "--expires", "soon"), "--expires: expected a duration (90d), a date"),
+                                   # what is given as one value is one value
+                                   (("x", "--allow", 'chat", "*'), "expected BRICK or BRICK/METHOD"),
+                                   (("x", "--allow", "chat\\"), "expected BRICK or BRICK/METHOD"),
+                                   (("x", "--allow", "chat\n"), "expected BRICK or BRICK/METHOD"),
+                                   (('x\n    allow: ["*"]\n  - name: y',), "expected a name"),
+                                   (("x # no",), "expected a name"), (("null", "--allow", "a b"), "allow"),
+                                   (("x", "--expires", "2027-01-31\n    allow: ['*']"), "--expires: expected a duration (90d), a date")):
             refused = d.ctl("token", "new", *arguments, "--file", "-", check=False)
             assert refused.returncode and message in refused.stderr, refused.stderr
 

@@ -778,6 +778,29 @@ def test_list_without_brickd():
         assert err.startswith("brickctl: brickd is not running: nothing listens on "), err
         control.config.write_text("bricks: 7\n")
         assert "brickd.yaml:1:9: bricks: " in control.brickctl("list", status=78)[1]
+        control.config.write_text("control: null\nbricks: 7\n")
+        assert "no control socket" in control.brickctl("status", status=78)[1]
+
+
+def test_default_file_with_mistakes():
+    # under a directory of our own at the default's place, which is the build's
+    default = re.search(r"else (/\S+)", brickctl("help", "list", address=False)[0]).group(1)
+    place = next(p for p in pathlib.Path(default).parents if p.is_dir())
+    if os.geteuid() != 0 or str(place) == "/" or subprocess.run(
+            ["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return
+    hide = 'mount -t tmpfs none "$1" && mkdir -p "${2%/*}" && printf "%s" "$3" >"$2" && exec "$4" status'
+
+    def status_of(text):
+        return subprocess.run(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", hide, "sh", place, default, text, BRICKCTL],
+            capture_output=True, text=True, timeout=LIMIT, check=False, env=environment())
+
+    with Control(Status=make_status()) as control:
+        done = status_of(f"control: {control.folder}/socket\nbricks: 7\n")
+        assert done.returncode == 0 and "b0" in done.stdout, done
+        done = status_of("control: [\n")
+        assert done.returncode == 78 and "not running" not in done.stderr and default in done.stderr, done
 
 
 def test_socket_of_somebody_else():

@@ -460,4 +460,20 @@ def addresses():
         assert why in result.stderr, result.stderr
 
 
+@test
+def a_large_page_is_made_once_for_many():
+    bricks = "\n".join(
+        f"  - {{ name: b{i}, module: contract, options: {{ type: LLM }}, match: {{ x-brick: b{i} }},"
+        f" default: {str(i == 0).lower()} }}" for i in range(1000))
+    with Watched(bricks) as daemon:
+        unary = daemon.channel().unary_unary(UNARY)
+        request = llm_pb2.LLMRequest(prompt="case:ok").SerializeToString()
+        for rpc in [unary.future(request, metadata=[("x-brick", f"b{i}")]) for i in range(1000)]:
+            rpc.result(20)
+        # each page that is made tells another CPU time
+        wait_for("the same page", lambda: daemon.get("/metrics") == daemon.get("/metrics"))
+        first = daemon.get("/metrics")
+        wait_for("a fresh page", lambda: daemon.get("/metrics") != first)
+
+
 main()

@@ -239,6 +239,7 @@ test_worker_crash() {
 	check 'by another worker' differ "$(worker)" "$pid"
 	check 'the crash is in the journal' contains "$(field $worker_died MESSAGE)" SEGV
 	check 'systemd need not act' equal "$(property NRestarts)" 0
+	check 'nor when the kernel kills one for its memory' equal "$(property OOMPolicy)" continue
 }
 
 test_main_killed() {
@@ -304,6 +305,10 @@ test_port_taken() {
 	journalctl --sync
 	check 'the journal names the address' \
 		contains "$(journalctl -q -u brickd -o cat -n 20 -p err)" '127.0.0.1:50051'
+	# the sandbox hides the holder
+	# shellcheck disable=SC2016 # no command is run
+	check 'and how to find its holder' \
+		contains "$(journalctl -q -u brickd -o cat -n 20 -p err)" '`ss -ltxp`, run as root, names it'
 	kill $!
 	check 'it is tried again until it can be had' wait_for 10 systemctl is-active --quiet brickd
 	systemctl stop brickd

@@ -9,7 +9,9 @@
 
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "conf/document.h"
 #include "conf/node.h"
+#include "conf/yaml.h"
 #include "util/cleanup.h"
 
 #define PORT "ports: [{ listen: \"127.0.0.1:0\" }]\n"
@@ -777,6 +779,70 @@ static void test_diag(void)
         diag_hide_line(NULL, 1);
 }
 
+/* libyaml would compare each directive with all before it, for minutes. */
+static void test_directives(void)
+{
+        static const char head[] = "%TAG !a! tag:x\n---\nports: []\n";
+        enum { N = 400000 };
+        _cleanup_free_ char *text = NULL;
+        _cleanup_(document_freep) struct document *doc = NULL;
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        struct node *root;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        assert(f);
+        for (int i = 0; i < N; i++)
+                fprintf(f, "%%TAG !t%d! tag:x%s", i, i % 2 ? "\r" : "\xe2\x80\xa8");
+        fputs("---\nports: []\n", f);
+        assert(fclose(f) == 0);
+        assert(document_new(&doc) == 0);
+        assert(diag_new(&diag, "f", text, size) == 0);
+        assert(yaml_parse(doc, text, size, diag, &root) == -EINVAL);
+        assert(strstr(diag_text(diag, 0), "more than 100 lines begin with %TAG"));
+        assert(yaml_parse(doc, head, strlen(head), diag, &root) == 0);
+}
+
+/* Every alias is compared with every anchor. */
+static void test_long_anchor(void)
+{
+        char text[256];
+        _cleanup_(document_freep) struct document *doc = NULL;
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        struct node *root;
+
+        (void)snprintf(text, sizeof text, "a: &%064d 1\nb: *%064d\nc: &%065d 1\n", 0, 0, 0);
+        assert(document_new(&doc) == 0);
+        assert(diag_new(&diag, "f", text, strlen(text)) == 0);
+        assert(yaml_parse(doc, text, strlen(text), diag, &root) == -EINVAL);
+        assert(strstr(diag_text(diag, 0), "f:3:4: an anchor longer than 64 bytes"));
+}
+
+/* A long text that stands for many: whoever looks at each of them would look for minutes. */
+static void test_long_alias(void)
+{
+        enum { LONG = 8 << 20 };
+        _cleanup_free_ char *name = malloc(LONG + 1);
+
+        assert(name);
+        memset(name, 'k', LONG);
+        name[LONG] = '\0';
+        for (int key = 0; key <= 1; key++) {
+                _cleanup_(document_freep) struct document *doc = NULL;
+                _cleanup_(diag_freep) struct diag *diag = NULL;
+                _cleanup_free_ char *text = NULL;
+                struct node *root;
+
+                assert(asprintf(&text, "a: &x %s%s%s\nb: [*x, *x, *x, *x, *x]\n", key ? "{ ? " : "",
+                                name, key ? " : 1 }" : "") > 0);
+                assert(document_new(&doc) == 0);
+                assert(diag_new(&diag, "f", text, strlen(text)) == 0);
+                assert(yaml_parse(doc, text, strlen(text), diag, &root) == -EINVAL);
+                assert(strstr(diag_text(diag, 0), "f:2:"));
+                assert(strstr(diag_text(diag, 0), "more than 32 MiB of text"));
+        }
+}
+
 static void test_read(void)
 {
         char name[] = "/tmp/test-conf-XXXXXX";
@@ -854,6 +920,9 @@ int main(void)
         test_quotes();
         test_long_line();
         test_diag();
+        test_directives();
+        test_long_anchor();
+        test_long_alias();
         test_read();
         test_defaults();
         assert(failures == 0);

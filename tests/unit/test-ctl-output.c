@@ -43,6 +43,9 @@ static void test_json(void)
         check(output_json, "0.30000000000000004", "0.30000000000000004\n");
         check(output_json, "[]", "[]\n");
         check(output_json, "\"x\\\"y\"", "\"x\\\"y\"\n");
+        /* on a terminal, too */
+        check(output_json, "{\"\\u009b\": \"\\u202e\\u2028\\u007f\\u05d0\"}",
+              "{\"\\u009b\":\"\\u202e\\u2028\\u007f\xd7\x90\"}\n");
 }
 
 static void test_tree(void)

@@ -346,6 +346,43 @@ static void test_file(const char *sample)
         free(bytes);
 }
 
+/* As many names as a file can hold, none of which is a brick's: each would be compared with each.
+ */
+static void test_many_names(void)
+{
+        enum { N_BRICKS = 1024, N_NAMES = 90000 };
+        const char stem[] = "a-name-as-long-as-it-may-be-so-that-to-compare-takes-its-time";
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_free_ char *text = NULL, *file = NULL;
+        size_t size;
+        clock_t begun;
+        FILE *f = open_memstream(&text, &size);
+
+        assert(f);
+        fputs("ports: [{ listen: '127.0.0.1:0' }]\nbricks:\n", f);
+        for (int i = 0; i < N_BRICKS; i++)
+                fprintf(f, "  - { name: %.58s-%04x, module: m }\n", stem, i);
+        assert(fclose(f) == 0);
+        assert(diag_new(&diag, "conf", text, size) == 0);
+        assert(conf_parse(&conf, "conf", text, size, diag) == 0);
+
+        f = open_memstream(&file, &size);
+        assert(f);
+        fputs("identities:\n  - name: x\n    certificate: x\n    allow: [", f);
+        for (int i = 0; i < N_NAMES; i++)
+                fprintf(f, "%.58s%05x, ", stem, i);
+        fputs("]\n", f);
+        assert(fclose(f) == 0);
+        begun = clock();
+        assert(identities_parse(&identities, file, size, diag) == 0);
+        identities_check_bricks(identities, conf, diag);
+        assert(diag_count(diag) == N_NAMES);
+        assert(strstr(diag_text(diag, 0), "did you mean"));
+        assert((clock() - begun) / CLOCKS_PER_SEC < 10); /* it was minutes */
+}
+
 /* The manual tells of every key. */
 static void test_manual(const char *page)
 {
@@ -376,6 +413,7 @@ int main(int argc, char **argv)
         test_secrecy();
         test_times();
         test_file(argv[1]);
+        test_many_names();
         test_manual(argv[2]);
         return 0;
 }

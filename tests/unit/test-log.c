@@ -181,6 +181,67 @@ static void test_text(void)
         free(capture.text);
 }
 
+/* What turns the direction of text around, or ends a line for some programs, is as visible. */
+static void test_directions(void)
+{
+        struct log_field fields[] = { field("PEER", "a\xe2\x80\xae\xd8\x9c"
+                                                    "b") };
+        struct capture capture;
+
+        log_one(LOG_TARGET_TEXT, fields, 1,
+                "\xe2\x80\xaa \xe2\x81\xa6 \xe2\x80\xa8 \xe2\x80\x8f \xd7\x90", &capture);
+        assert_text(capture.text, "notice \\xe2\\x80\\xaa \\xe2\\x81\\xa6 \\xe2\\x80\\xa8 "
+                                  "\\xe2\\x80\\x8f \xd7\x90 peer=a\\xe2\\x80\\xae\\xd8\\x9cb\n");
+        free(capture.text);
+
+        log_one(LOG_TARGET_JSON, fields, 1, "\xe2\x80\xa9", &capture);
+        assert(strstr(capture.text, "\"message\":\"\\u2029\",\"peer\":\"a\\u202e\\u061cb\"}\n"));
+        free(capture.text);
+}
+
+/* Text of several lines stands alone; elsewhere it is one entry. */
+static void test_block(void)
+{
+        static const char shown[] = "f:7: wrong\\x1b\n   7 | x\n     | ^\nl";
+        static char lines[LOG_BLOCK_MAX * 2];
+        struct log_field fields[] = { field("CONFIG_LINE", "7") };
+        struct capture capture;
+
+        capture_start(&capture);
+        assert(log_open(LOG_TARGET_TEXT, LOG_LEVEL_INFO) == 0);
+        log_block(LOG_LEVEL_ERROR, fields, 1, "f:7: wrong\x1b\n   7 | x\n     | ^");
+        memset(lines, 'l', sizeof lines - 1);
+        log_block(LOG_LEVEL_ERROR, NULL, 0, lines);
+        log_close();
+        capture_end(&capture);
+        assert(strncmp(capture.text, shown, strlen(shown)) == 0);
+        assert(strlen(strstr(capture.text, "\nl")) == LOG_BLOCK_MAX + 2);
+        free(capture.text);
+
+        capture_start(&capture);
+        assert(log_open(LOG_TARGET_JSON, LOG_LEVEL_INFO) == 0);
+        log_block(LOG_LEVEL_ERROR, fields, 1, "one\ntwo");
+        log_close();
+        capture_end(&capture);
+        assert(strstr(capture.text, "\"message\":\"one\\u000atwo\",\"config_line\":\"7\"}\n"));
+        free(capture.text);
+}
+
+/* The target changes while the thread runs. */
+static void test_target(void)
+{
+        struct capture capture;
+
+        capture_start(&capture);
+        assert(log_open(LOG_TARGET_TEXT, LOG_LEVEL_INFO) == 0);
+        log_set_target(LOG_TARGET_JSON);
+        log_info("now JSON");
+        log_close();
+        capture_end(&capture);
+        assert(capture.text[0] == '{');
+        free(capture.text);
+}
+
 static void test_json(void)
 {
         struct log_field fields[] = {
@@ -416,6 +477,9 @@ int main(void)
         test_closed();
         test_errno();
         test_text();
+        test_directions();
+        test_block();
+        test_target();
         test_json();
         test_limits();
         test_later();

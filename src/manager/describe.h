@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A generation that serves, in words; for free(). 0 or -ENOMEM. */
+
+#include <stdint.h>
+
+struct generation;
+
+/* "2 bricks on 127.0.0.1:50051, metrics on unix:/run/x (generation 3, 1 worker, 35 ms)". since:
+ * clock_now() of when its start was asked for. */
+int describe_ready(const struct generation *g, uint64_t since, char **ret);
+
+/* "serving 2 bricks on 1 port, generation 3, 1 worker" */
+int describe_serving(const struct generation *g, char **ret);
