@@ -61,6 +61,8 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
+        call->member = NULL;
+        call->pool = SHARE_NONE;
         call->next = NULL;
         call->link = NULL;
         arena_reset(&call->arena, memory_limit);
@@ -149,6 +151,17 @@ void call_refuse(struct brick_call *call, const struct outcome *outcome)
 {
         lock(call);
         call_settle(call, outcome);
+        unlock(call);
+}
+
+void call_refuse_busy(struct brick_call *call)
+{
+        const struct outcome busy = outcome_busy();
+
+        lock(call);
+        if (call->transport->busy)
+                call->transport->busy(call);
+        call_settle(call, &busy);
         unlock(call);
 }
 
@@ -244,7 +257,7 @@ static void finish(struct brick_call *call, struct outcome outcome)
         /* On whose behalf should they go on? */
         if (children)
                 child_cancel_all(call);
-        instance_release(call->instance);
+        instance_release(call->instance, call);
         call_unref(call);
 }
 
@@ -288,7 +301,7 @@ void call_start(struct brick_call *call)
         if (!give(call)) {
                 outcome = outcome_cancelled();
                 call_refuse(call, &outcome);
-                instance_release(instance);
+                instance_release(instance, call);
                 return;
         }
 

@@ -37,6 +37,8 @@
 
 struct brick_child;
 struct instance;
+struct share_member;
+struct share_party;
 
 enum call_phase {
         CALL_WAITING,
@@ -61,7 +63,7 @@ enum inbox_state {
 };
 
 /* What a transport does for a call. Called with the lock held, except reply_new(), metadata(),
- * peer() and free(). */
+ * peer(), party() and free(). */
 struct transport {
         /* Memory for a reply of up to size bytes. */
         struct reply *(*reply_new)(struct brick_call *call, size_t size);
@@ -90,6 +92,13 @@ struct transport {
 
         /* Trailing metadata, as call_trailer() of the ABI. */
         int (*trailer)(struct brick_call *call, struct brick_str key, struct brick_str value);
+
+        /* For whom the call counts among those of its brick; *ret is all zero before. */
+        void (*party)(struct brick_call *call, struct share_party *ret);
+
+        /* The call is about to be refused because its brick has no place for it. NULL: nothing to
+         * do. */
+        void (*busy)(struct brick_call *call);
 
         /* The last reference is gone. */
         void (*free)(struct brick_call *call);
@@ -142,8 +151,11 @@ struct brick_call {
         void *data;
         void (*destroy)(void *data);
 
-        /* In the instance's queue; its lock guards them. link: what points here; NULL: not there.
-         */
+        /* The instance's, under its lock: for whom the call counts while it waits or holds a place
+         * of the reserve, of which pool; and its place in the queue. link: what points here; NULL:
+         * not there. */
+        struct share_member *member; /* NULL: it does not count */
+        unsigned pool;               /* enum share_pool */
         struct brick_call *next;
         struct brick_call **link;
         uint64_t queued; /* since when it waits there */
@@ -170,7 +182,10 @@ void call_start(struct brick_call *call);
  * the call. Lock not held. */
 void call_refuse(struct brick_call *call, const struct outcome *outcome);
 
-/* [transport] The same with the lock held. May leave and take it. */
+/* Refuses a call for which its brick has no place. Lock not held. */
+void call_refuse_busy(struct brick_call *call);
+
+/* [transport] As call_refuse(), with the lock held. May leave and take it. */
 void call_settle(struct brick_call *call, const struct outcome *outcome);
 
 /* [transport] The call waits in its instance's queue: from now on its peer's death is to be known.

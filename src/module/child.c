@@ -267,6 +267,14 @@ static struct brick_str peer(struct brick_call *call)
         return parent->transport->peer(parent);
 }
 
+/* A call from brick to brick counts for the client on whose behalf it is made. */
+static void party(struct brick_call *call, struct share_party *ret)
+{
+        struct brick_call *parent = child_of(call)->parent;
+
+        parent->transport->party(parent, ret);
+}
+
 /* A callee's trailing metadata is for a peer on a wire; here there is none. */
 static int trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
 {
@@ -302,6 +310,7 @@ static const struct transport child_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
         .free = child_destroy,
 };
 
@@ -362,8 +371,7 @@ static void child_dispatch(struct brick_call *call)
         case ADMIT_QUEUED:
                 break;
         case ADMIT_FULL:
-                outcome = outcome_busy();
-                call_refuse(call, &outcome);
+                call_refuse_busy(call);
                 break;
         }
 }

@@ -17,12 +17,18 @@
 /* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
 #define THREAD_STACK (1024 * 1024)
 
-/* Takes a place among the calls in flight, if there is one. */
+/* Places in flight that are for whoever comes first. */
+static unsigned unreserved(const struct instance *instance)
+{
+        return instance->limits.concurrency - share_reserve(instance->limits.concurrency);
+}
+
+/* Takes one of them, if there is one. */
 static bool claim_place(struct instance *instance)
 {
         unsigned n = atomic_load(&instance->stats->in_flight);
 
-        while (n < instance->limits.concurrency)
+        while (n < unreserved(instance))
                 if (atomic_compare_exchange_weak(&instance->stats->in_flight, &n, n + 1))
                         return true;
         return false;
@@ -31,34 +37,36 @@ static bool claim_place(struct instance *instance)
 /* Lock held. */
 static void queue_append(struct instance *instance, struct brick_call *call)
 {
-        call->next = NULL;
         call->queued = clock_now();
-        call->link = instance->queue_end;
-        *call->link = call;
-        instance->queue_end = &call->next;
+        share_append(&instance->share, call);
         (void)atomic_fetch_add(&instance->stats->queued, 1);
 }
 
 /* Lock held. */
 static void queue_remove(struct instance *instance, struct brick_call *call)
 {
-        *call->link = call->next;
-        if (call->next)
-                call->next->link = call->link;
-        else
-                instance->queue_end = call->link;
-        call->link = NULL;
+        share_remove(&instance->share, call);
+        share_leave(&instance->share, call);
         (void)atomic_fetch_sub(&instance->stats->queued, 1);
 }
 
 /* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
 static struct brick_call *queue_take(struct instance *instance)
 {
-        struct brick_call *call = instance->queue;
+        struct brick_call *call;
 
-        if (!call || !claim_place(instance))
+        if (atomic_load(&instance->stats->queued) == 0)
                 return NULL;
-        queue_remove(instance, call);
+        if (claim_place(instance)) {
+                call = share_next(&instance->share);
+                share_leave(&instance->share, call);
+        } else {
+                call = share_next_reserved(&instance->share);
+                if (!call)
+                        return NULL;
+                (void)atomic_fetch_add(&instance->stats->in_flight, 1);
+        }
+        (void)atomic_fetch_sub(&instance->stats->queued, 1);
         stats_observe(&instance->stats->counters.queue_wait, clock_now() - call->queued);
         return call;
 }
@@ -155,7 +163,6 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->brick = module->brick;
         instance->type = type_of(module, options);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
-        instance->queue_end = &instance->queue;
         instance->stats = stats;
         instance->as_target.instance = instance;
         health_init(&instance->health);
@@ -180,6 +187,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         /* One call per thread: more would only wait inside the brick's start(). */
         if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
                 instance->limits.concurrency = instance->limits.threads;
+        share_init(&instance->share, instance->limits.concurrency);
 
         instance->ctx = (struct brick_ctx){
                 .instance = instance,
@@ -249,28 +257,67 @@ static bool queue_has_room(const struct instance *instance)
                instance->limits.concurrency + instance->limits.queue;
 }
 
+/* There is a place in flight for one more call than those that wait, without the reserve. */
+static bool has_unreserved(const struct instance *instance)
+{
+        return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
+               unreserved(instance);
+}
+
 /* Lock held. An async brick gets its thread only now. */
 static bool has_thread(struct instance *instance)
 {
         return instance->n_threads > 0 || start_threads(instance, 1) == 0;
 }
 
+/* Lock held. The call has joined. *ret_victim: the call to refuse in its stead. */
+static enum admission admit_scarce(struct instance *instance, struct brick_call *call,
+                                   struct brick_call **ret_victim)
+{
+        if (!instance->blocking && !has_unreserved(instance) &&
+            share_take(&instance->share, call)) {
+                (void)atomic_fetch_add(&instance->stats->in_flight, 1);
+                return ADMIT_START;
+        }
+        if (!has_thread(instance))
+                return ADMIT_FULL;
+        if (!queue_has_room(instance)) {
+                *ret_victim = share_victim(&instance->share, call);
+                if (!*ret_victim)
+                        return ADMIT_FULL;
+                queue_remove(instance, *ret_victim);
+        }
+        call_ref(call);
+        queue_append(instance, call);
+        (void)pthread_cond_signal(&instance->work);
+        return ADMIT_QUEUED;
+}
+
 enum admission instance_admit(struct instance *instance, struct brick_call *call)
 {
         enum admission admission = ADMIT_FULL;
+        struct brick_call *victim = NULL;
+        struct share_party party = {};
 
         if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
             claim_place(instance))
                 return ADMIT_START;
 
+        /* A blocking brick's calls reach even its idle threads through the queue: while there are
+         * places for all, it does not matter whose they are. */
+        if (!instance->blocking || !has_unreserved(instance))
+                call->transport->party(call, &party);
         (void)pthread_mutex_lock(&instance->lock);
-        if (queue_has_room(instance) && has_thread(instance)) {
-                call_ref(call);
-                queue_append(instance, call);
-                (void)pthread_cond_signal(&instance->work);
-                admission = ADMIT_QUEUED;
+        if (share_join(&instance->share, call, &party) == 0) {
+                admission = admit_scarce(instance, call, &victim);
+                if (admission == ADMIT_FULL)
+                        share_leave(&instance->share, call);
         }
         (void)pthread_mutex_unlock(&instance->lock);
+        if (victim) {
+                call_refuse_busy(victim);
+                call_unref(victim); /* the queue's */
+        }
         return admission;
 }
 
@@ -286,12 +333,14 @@ bool instance_withdraw(struct instance *instance, struct brick_call *call)
         return queued;
 }
 
-void instance_release(struct instance *instance)
+void instance_release(struct instance *instance, struct brick_call *call)
 {
         (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
-        if (atomic_load(&instance->stats->queued) == 0)
+        if (!call->member && atomic_load(&instance->stats->queued) == 0)
                 return;
         (void)pthread_mutex_lock(&instance->lock);
+        if (call->member)
+                share_leave(&instance->share, call);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);
 }

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "module/health.h"
 #include "module/load.h"
+#include "module/share.h"
 #include "shared/stats.h"
 #include "util/log.h"
 
@@ -59,8 +60,7 @@ struct instance {
          * such call. */
         pthread_mutex_t lock;
         pthread_cond_t work;
-        struct brick_call *queue;
-        struct brick_call **queue_end;
+        struct share share;
         pthread_t *threads;
         unsigned n_threads;
         bool stopping;
@@ -95,15 +95,15 @@ static inline bool instance_logs(const struct instance *instance, enum log_level
 enum admission {
         ADMIT_START,  /* start it here and now: call_start() */
         ADMIT_QUEUED, /* a thread of the instance starts it; the queue has a reference */
-        ADMIT_FULL,   /* neither room nor queue: RESOURCE_EXHAUSTED */
+        ADMIT_FULL,   /* neither room nor queue: call_refuse_busy() */
 };
 
-/* Takes a call in. [any] */
+/* Takes a call in. May refuse one that waits in its stead, see share.h. [any] */
 enum admission instance_admit(struct instance *instance, struct brick_call *call);
 
 /* Takes a call out of the queue; the queue's reference is then the caller's. False: it is not
  * there. [any] */
 bool instance_withdraw(struct instance *instance, struct brick_call *call);
 
-/* A call of the brick has finished: there is room for the next. [any] */
-void instance_release(struct instance *instance);
+/* This call of the brick has finished: there is room for the next. [any] */
+void instance_release(struct instance *instance, struct brick_call *call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -696,6 +697,26 @@ static void refuse(struct rpc_call *call, unsigned status, const char *message)
         call_refuse(&call->base, &outcome);
 }
 
+static void party(struct brick_call *base, struct share_party *ret)
+{
+        struct rpc_call *call = call_of(base);
+        grpc_auth_context *context = grpc_call_auth_context(call->call);
+
+        /* The core makes one for each connection, encrypted or not, and the call holds it. */
+        ret->connection = (uintptr_t)context;
+        if (context)
+                grpc_auth_context_release(context);
+        admission_client(base->identity, peer(base), ret);
+}
+
+static void busy(struct brick_call *base)
+{
+        struct rpc_call *call = call_of(base);
+
+        stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
+        rpc_call_push_back(call, RPC_PUSHBACK_MS);
+}
+
 static uint64_t deadline_ns(gpr_timespec deadline)
 {
         if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 || deadline.tv_sec < 0)
@@ -776,10 +797,7 @@ static void dispatch(struct rpc_call *call)
                 call_watch(base);
                 break;
         case ADMIT_FULL:
-                stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
-                rpc_call_push_back(call, RPC_PUSHBACK_MS);
-                outcome = outcome_busy();
-                call_refuse(base, &outcome);
+                call_refuse_busy(base);
                 break;
         }
 }
@@ -941,5 +959,7 @@ static const struct transport rpc_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
+        .busy = busy,
         .free = call_free,
 };

@@ -73,6 +73,11 @@ static struct brick_str peer(struct brick_call *call)
         return brick_str("test");
 }
 
+static void party(struct brick_call *call, struct share_party *ret)
+{
+        *ret = wire_of(call)->party;
+}
+
 static int trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
@@ -93,6 +98,7 @@ static const struct transport wire_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
         .free = count_free,
 };
 

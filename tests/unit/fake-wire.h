@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "module/call.h"
+#include "module/share.h"
 
 struct wire {
         struct brick_call call;
@@ -14,6 +15,7 @@ struct wire {
         bool silent;       /* no request message arrives: the peer does not write */
         bool ended;        /* the outcome has left */
         unsigned incoming; /* request messages still to deliver */
+        struct share_party party;
         atomic_uint freed;
 };
 

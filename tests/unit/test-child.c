@@ -74,7 +74,6 @@ static struct instance callee = {
         .type = BRICK_TYPE_COMMON,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &callee.queue,
         .as_target = { &callee },
 };
 
@@ -98,7 +97,6 @@ static struct instance caller = {
         .limits = { .concurrency = 1000 },
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &caller.queue,
 };
 
 /* What one child has told. */
