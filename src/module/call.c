@@ -54,6 +54,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->inbox = INBOX_IDLE;
         call->children = NULL;
         call->request = (struct brick_bytes){};
+        call->message = (struct brick_bytes){};
         call->timed = false;
         call->given_at = 0;
         call->settled_at = 0;
@@ -65,7 +66,7 @@ void call_reset(struct brick_call *call, struct instance *instance, uint32_t met
         call->pool = SHARE_NONE;
         call->next = NULL;
         call->link = NULL;
-        arena_reset(&call->arena, memory_limit);
+        arena_limit(&call->arena, memory_limit);
 }
 
 void call_ref(struct brick_call *call)
@@ -291,6 +292,20 @@ static bool give(struct brick_call *call)
         return given;
 }
 
+void call_forget_large(struct brick_call *call)
+{
+        if (!atomic_load(&call->finish_claimed) || call->in_start || call->entered ||
+            call->cancel_told || call->children)
+                return;
+        if (call->inbox == INBOX_READY || call->inbox == INBOX_HELD) {
+                call->transport->release(call);
+                call->inbox = INBOX_END;
+                call->message = (struct brick_bytes){};
+        }
+        if (call->transport->forget)
+                call->transport->forget(call);
+}
+
 void call_start(struct brick_call *call)
 {
         struct instance *instance = call->instance;
@@ -390,6 +405,7 @@ void call_enter_due(struct brick_call *call)
                         enter_writable(call);
         }
         call->entered = false;
+        call_forget(call);
         call_unref(call); /* not the last: the caller has one */
 }
 

@@ -100,6 +100,10 @@ struct transport {
          * do. */
         void (*busy)(struct brick_call *call);
 
+        /* The brick is done with the call: what only the brick has needed may go, but for the arena
+         * if `destroy` is set. May come more than once. NULL: nothing to do. */
+        void (*forget)(struct brick_call *call);
+
         /* The last reference is gone. */
         void (*free)(struct brick_call *call);
 };
@@ -166,8 +170,8 @@ void call_init(struct brick_call *call, const struct transport *transport);
 void call_done(struct brick_call *call);
 
 /*
- * Begins a new call in recycled memory: the caller then has the one reference, the transport's.
- * memory_limit bounds the arena.
+ * Begins a new call in recycled memory, whose arena is empty: the caller then has the one
+ * reference, the transport's. memory_limit bounds the arena.
  */
 void call_reset(struct brick_call *call, struct instance *instance, uint32_t method,
                 size_t memory_limit);
@@ -224,6 +228,18 @@ void call_drop_replies(struct brick_call *call);
  * with the lock held and a reference; it leaves and takes the lock around each.
  */
 void call_enter_due(struct brick_call *call);
+
+/* Memory of a call that is worth freeing before its end. */
+#define CALL_FORGET_MIN ((size_t)32 * 1024)
+
+/* [transport] Frees what nobody needs any more, if it is much, and if the brick has finished the
+ * call and is not inside. Lock held. */
+void call_forget_large(struct brick_call *call);
+static inline void call_forget(struct brick_call *call)
+{
+        if (call->request.len + call->message.len + call->arena.used >= CALL_FORGET_MIN)
+                call_forget_large(call);
+}
 
 /* Output does not leave now: it gathers until start() returns. Lock held. */
 bool call_gathers(const struct brick_call *call);

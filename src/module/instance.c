@@ -293,15 +293,12 @@ static enum admission admit_scarce(struct instance *instance, struct brick_call 
         return ADMIT_QUEUED;
 }
 
-enum admission instance_admit(struct instance *instance, struct brick_call *call)
+/* Counts the call for its party, and takes it in. */
+static enum admission admit_shared(struct instance *instance, struct brick_call *call)
 {
         enum admission admission = ADMIT_FULL;
         struct brick_call *victim = NULL;
         struct share_party party = {};
-
-        if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
-            claim_place(instance))
-                return ADMIT_START;
 
         /* A blocking brick's calls reach even its idle threads through the queue: while there are
          * places for all, it does not matter whose they are. */
@@ -321,6 +318,14 @@ enum admission instance_admit(struct instance *instance, struct brick_call *call
         return admission;
 }
 
+enum admission instance_admit(struct instance *instance, struct brick_call *call)
+{
+        if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
+            claim_place(instance))
+                return ADMIT_START;
+        return admit_shared(instance, call);
+}
+
 bool instance_withdraw(struct instance *instance, struct brick_call *call)
 {
         bool queued;
@@ -333,14 +338,18 @@ bool instance_withdraw(struct instance *instance, struct brick_call *call)
         return queued;
 }
 
-void instance_release(struct instance *instance, struct brick_call *call)
+static void release_shared(struct instance *instance, struct brick_call *call)
 {
-        (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
-        if (!call->member && atomic_load(&instance->stats->queued) == 0)
-                return;
         (void)pthread_mutex_lock(&instance->lock);
         if (call->member)
                 share_leave(&instance->share, call);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);
+}
+
+void instance_release(struct instance *instance, struct brick_call *call)
+{
+        (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
+        if (call->member || atomic_load(&instance->stats->queued) > 0)
+                release_shared(instance, call);
 }

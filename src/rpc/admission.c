@@ -51,6 +51,18 @@ bool admission_identify(struct rpc_call *call, struct outcome *ret)
                       "Too many requests at this rate", ret);
 }
 
+bool admission_listens(struct rpc_call *call, struct outcome *ret)
+{
+        struct unread *unread = &call->port->rpc->unread;
+
+        if (!unread_is_too_much(unread, rpc_call_connection(call), call->base.max_reply,
+                                call->base.started))
+                return true;
+        rpc_call_push_back(call, RPC_PUSHBACK_MS);
+        return refuse(call, STATS_REJECTED_UNREAD, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                      "The client has too many replies to read", ret);
+}
+
 bool admission_permit(struct rpc_call *call, const struct instance *instance, struct outcome *ret)
 {
         struct rpc *rpc = call->port->rpc;

@@ -18,6 +18,7 @@
 #include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/server.h"
+#include "rpc/stall.h"
 #include "rpc/tls.h"
 #include "shared/balance.h"
 #include "util/clock.h"
@@ -204,7 +205,7 @@ static void expire_calls(struct rpc *rpc)
                 struct rpc_call *call = rpc->timeouts[1];
 
                 rpc_timeout_remove(rpc, call);
-                rpc_call_expire(call);
+                rpc_call_expire(call, "Deadline Exceeded");
         }
 }
 
@@ -213,11 +214,12 @@ static void expire_calls(struct rpc *rpc)
 
 static gpr_timespec next_timeout(const struct rpc *rpc)
 {
-        uint64_t ns;
+        uint64_t ns = rpc->stall_next;
 
-        if (rpc->n_timeouts == 0)
+        if (rpc->n_timeouts > 0 && rpc->timeouts[1]->base.deadline < ns)
+                ns = rpc->timeouts[1]->base.deadline;
+        if (ns == UINT64_MAX)
                 return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-        ns = rpc->timeouts[1]->base.deadline;
         return (gpr_timespec){
                 .tv_sec = (int64_t)(ns / NSEC_PER_SEC),
                 .tv_nsec = (int32_t)(ns % NSEC_PER_SEC),
@@ -254,8 +256,11 @@ static void *poll_run(void *arg)
         polling = true;
         entry_watch_thread();
         entry_guard_stack();
-        while (poll_once(rpc, next_timeout(rpc)))
+        while (poll_once(rpc, next_timeout(rpc))) {
                 expire_calls(rpc);
+                if (clock_recent() >= rpc->stall_next)
+                        stall_look(rpc);
+        }
         gather_leave();
         return NULL;
 }
@@ -282,6 +287,8 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->auth = auth;
         rpc->tracer = tracer;
         rpc->first = first;
+        unread_init(&rpc->unread);
+        stall_init(rpc);
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
@@ -638,6 +645,7 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_shutdown();
+        unread_done(&rpc->unread);
         free(rpc->timeouts);
         free(rpc->ports);
         free(rpc);

@@ -9,6 +9,7 @@
 
 #include "rpc/call.h"
 #include "rpc/rpc.h"
+#include "rpc/unread.h"
 #include "shared/stats.h"
 
 #define RPC_METHODS_MAX 22
@@ -54,6 +55,14 @@ struct rpc {
         struct rpc_call *free;
         _Atomic(struct rpc_call *) returned;
         atomic_uint kept; /* both */
+
+        struct unread unread;
+
+        /* stall.h's */
+        struct rpc_call *live;
+        uint64_t stall_next;   /* CLOCK_MONOTONIC ns: when to look again; UINT64_MAX: not */
+        uint64_t stall_logged; /* when a line was logged; 0: never */
+        uint64_t stalls_unlogged;
 
         /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
         struct rpc_call **timeouts;

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+
+#include "module/instance.h"
+#include "rpc/server.h"
+#include "rpc/stall.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define LOOK_NS NSEC_PER_SEC
+#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
+
+/* A client has limits.stall for each such part of a message, so that a slow one can take a large
+ * one. */
+#define PART ((size_t)1 << 20)
+
+/* Of limits.stall, what a call has left that holds a place for which others wait. */
+#define HURRY 10
+
+void stall_init(struct rpc *rpc)
+{
+        rpc->stall_next = UINT64_MAX;
+}
+
+void stall_add(struct rpc *rpc, struct rpc_call *call)
+{
+        if (call->port->conf->stall == 0)
+                return;
+        if (rpc->stall_next == UINT64_MAX)
+                rpc->stall_next = call->base.started + LOOK_NS;
+        call->moves_seen = 0;
+        call->moved_at = 0;
+        call->live_next = rpc->live;
+        call->live_link = &rpc->live;
+        if (rpc->live)
+                rpc->live->live_link = &call->live_next;
+        rpc->live = call;
+}
+
+void stall_remove(struct rpc *rpc, struct rpc_call *call)
+{
+        if (!call->live_link)
+                return;
+        *call->live_link = call->live_next;
+        if (call->live_next)
+                call->live_next->live_link = call->live_link;
+        call->live_link = NULL;
+}
+
+/* Lock held. Whether the call can do nothing until its client has sent a message. On a bidi call it
+ * is the brick's turn, however long, after each message that it has got. */
+static bool wants_message(const struct rpc_call *call)
+{
+        const struct brick_call *base = &call->base;
+
+        return base->inbox == INBOX_WANTED && base->phase == CALL_RUNNING &&
+               (base->method == BRICK_METHOD_INPUT_STREAMING || !call->owes_reply);
+}
+
+/* Lock held. How long the client may let the call wait. */
+static uint64_t patience(const struct rpc_call *call)
+{
+        const struct brick_call *base = &call->base;
+        uint64_t ns = (uint64_t)call->port->conf->stall;
+
+        if (call->writing && call->written)
+                ns *= 1 + call->written->base.size / PART;
+        if (base->phase == CALL_RUNNING && atomic_load(&base->instance->stats->queued) > 0)
+                ns /= HURRY;
+        return ns;
+}
+
+/* What the client is told if it has let the call wait for too long; NULL: it has not. */
+static const char *verdict(struct rpc_call *call, uint64_t now)
+{
+        const char *why = NULL;
+
+        (void)pthread_mutex_lock(&call->base.lock);
+        if (call->writing)
+                why = "The client does not read: limits.stall";
+        else if (wants_message(call))
+                why = "The client does not send: limits.stall";
+
+        if (!why || call->expired || call->moved_at == 0 || call->moves_seen != call->moves) {
+                call->moves_seen = call->moves;
+                call->moved_at = why ? now : 0;
+                why = NULL;
+        } else if (now - call->moved_at < patience(call)) {
+                why = NULL;
+        }
+        (void)pthread_mutex_unlock(&call->base.lock);
+        return why;
+}
+
+static void log_stall(struct rpc *rpc, struct rpc_call *call, const char *why, uint64_t now)
+{
+        struct brick_str peer;
+
+        if (rpc->stall_logged != 0 && now - rpc->stall_logged < LOG_INTERVAL_NS) {
+                rpc->stalls_unlogged++;
+                return;
+        }
+        peer = call_abi_peer(&call->base);
+        log_warning("Ended a call of %.*s to brick '%s': %s; %" PRIu64
+                    " more since the last such line",
+                    (int)peer.len, peer.ptr, call->base.instance->conf->name, why,
+                    rpc->stalls_unlogged);
+        rpc->stall_logged = now;
+        rpc->stalls_unlogged = 0;
+}
+
+void stall_look(struct rpc *rpc)
+{
+        struct rpc_call *call, *next;
+        uint64_t now = clock_now();
+        const char *why;
+
+        rpc->stall_next = rpc->live ? now + LOOK_NS : UINT64_MAX;
+        for (call = rpc->live; call; call = next) {
+                next = call->live_next;
+                why = verdict(call, now);
+                if (!why)
+                        continue;
+                log_stall(rpc, call, why, now);
+                stats_reject(call->port->stats, STATS_REJECTED_STALLED);
+                rpc_call_expire(call, why);
+        }
+}
