@@ -8,6 +8,7 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /* Replies of one child that wait for child_recv(). */
 #define CHILD_WINDOW (64 * 1024)
@@ -25,6 +26,9 @@ struct brick_child {
         struct brick_child *newer;
         const struct brick_child_ops *ops;
         void *user;
+
+        struct timeout timeout;
+        bool expired; /* it is over: so the outcome, whatever the callee says */
 
         bool wanted;  /* child_recv() waits for a reply */
         bool telling; /* a function of ops runs */
@@ -170,16 +174,21 @@ static void end_span(const struct brick_child *child)
 
 static void tell_done(struct brick_child *child)
 {
-        const struct outcome *o = &child->call.outcome;
-        struct brick_outcome outcome = {
+        struct outcome *o = &child->call.outcome;
+        struct brick_outcome outcome;
+        struct entry entry;
+
+        if (child->timeout.call)
+                timeout_remove(&child->call.instance->timeouts, &child->timeout);
+        if (child->expired)
+                *o = outcome_expired();
+        outcome = (struct brick_outcome){
                 .struct_size = sizeof outcome,
                 .status = o->in_band ? 0 : o->status,
                 .code = o->in_band ? o->code : 200,
                 .message = o->message,
                 .detail = o->detail,
         };
-        struct entry entry;
-
         count(child->call.instance, o);
         if (span_is_recorded(&child->call.span))
                 end_span(child);
@@ -376,6 +385,21 @@ static void child_dispatch(struct brick_call *call)
         }
 }
 
+/* The callee has its own time, or its caller's if that ends earlier. */
+static void set_timeout(struct brick_child *child)
+{
+        struct brick_call *call = &child->call;
+        struct instance *callee = call->instance;
+        uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
+
+        if (ns == 0 || call->deadline <= now + ns)
+                return;
+        call->deadline = now + ns;
+        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
+                log_error("Brick '%s' is called without its timeout: no thread for it",
+                          callee->conf->name);
+}
+
 int child_abi_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
                     struct brick_bytes request, const struct brick_child_ops *ops, void *user,
                     struct brick_child **ret)
@@ -400,6 +424,7 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
         call_ref(call); /* for this function */
         child_link(child);
         *ret = child;
+        set_timeout(child);
 
         /* A cancellation of the parent that came before child_link() has not seen this child. */
         if (atomic_load(&parent->cancelled))
@@ -503,6 +528,19 @@ void child_abi_cancel(struct brick_child *child)
         if (!call_gathers(&child->call))
                 pump(&child->call);
         unlock_untold(child);
+}
+
+void child_expire(struct brick_call *call)
+{
+        struct brick_child *child = child_of(call);
+        bool late;
+
+        lock(child);
+        late = call->phase != CALL_FINISHED;
+        child->expired = late;
+        unlock(child);
+        if (late)
+                child_abi_cancel(child);
 }
 
 void child_abi_free(struct brick_child *child)

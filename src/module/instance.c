@@ -8,6 +8,7 @@
 #include "conf/names.h"
 #include "conf/node.h"
 #include "module/call.h"
+#include "module/child.h"
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
@@ -170,6 +171,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
+        timeouts_init(&instance->timeouts, child_expire);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -236,6 +238,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
+        timeouts_done(&instance->timeouts);
 
         if (instance->self) {
                 entry_begin(&entry, instance);

@@ -17,6 +17,7 @@
 #include "module/health.h"
 #include "module/load.h"
 #include "module/share.h"
+#include "module/timeout.h"
 #include "shared/stats.h"
 #include "util/log.h"
 
@@ -64,6 +65,7 @@ struct instance {
         pthread_t *threads;
         unsigned n_threads;
         bool stopping;
+        struct timeouts timeouts; /* of calls by other bricks */
         struct brick_target as_target;
 };
 

@@ -47,14 +47,15 @@ void stall_remove(struct rpc *rpc, struct rpc_call *call)
         call->live_link = NULL;
 }
 
-/* Lock held. Whether the call can do nothing until its client has sent a message. On a bidi call it
- * is the brick's turn, however long, after each message that it has got. */
+/* Lock held. Whether the call can do nothing until its client has sent a message. A bidi brick that
+ * does not wait inside for one may be at work on the last, for as long as it takes. */
 static bool wants_message(const struct rpc_call *call)
 {
         const struct brick_call *base = &call->base;
 
         return base->inbox == INBOX_WANTED && base->phase == CALL_RUNNING &&
-               (base->method == BRICK_METHOD_INPUT_STREAMING || !call->owes_reply);
+               (base->method == BRICK_METHOD_INPUT_STREAMING || base->instance->blocking ||
+                !call->owes_reply);
 }
 
 /* Lock held. How long the client may let the call wait. */

@@ -78,6 +78,11 @@ static void party(struct brick_call *call, struct share_party *ret)
         *ret = wire_of(call)->party;
 }
 
+static void busy(struct brick_call *call)
+{
+        wire_of(call)->busy = true;
+}
+
 static int trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
@@ -99,6 +104,7 @@ static const struct transport wire_transport = {
         .peer = peer,
         .trailer = trailer,
         .party = party,
+        .busy = busy,
         .free = count_free,
 };
 

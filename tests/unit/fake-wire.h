@@ -16,6 +16,7 @@ struct wire {
         bool ended;        /* the outcome has left */
         unsigned incoming; /* request messages still to deliver */
         struct share_party party;
+        bool busy; /* it has been refused for want of a place */
         atomic_uint freed;
 };
 
