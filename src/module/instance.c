@@ -56,8 +56,8 @@ static struct brick_call *queue_take(struct instance *instance)
 {
         struct brick_call *call;
 
-        if (atomic_load(&instance->stats->queued) == 0)
-                return NULL;
+        if (!instance->share.turn)
+                return NULL; /* nobody waits */
         if (claim_place(instance)) {
                 call = share_next(&instance->share);
                 share_leave(&instance->share, call);
@@ -296,8 +296,10 @@ static enum admission admit_scarce(struct instance *instance, struct brick_call 
         return ADMIT_QUEUED;
 }
 
-/* Counts the call for its party, and takes it in. */
-static enum admission admit_shared(struct instance *instance, struct brick_call *call)
+/* Counts the call for its party, and takes it in. Cold: most calls of most bricks do not come here.
+ */
+__attribute__((noinline, cold)) static enum admission admit_shared(struct instance *instance,
+                                                                   struct brick_call *call)
 {
         enum admission admission = ADMIT_FULL;
         struct brick_call *victim = NULL;
@@ -341,7 +343,8 @@ bool instance_withdraw(struct instance *instance, struct brick_call *call)
         return queued;
 }
 
-static void release_shared(struct instance *instance, struct brick_call *call)
+__attribute__((noinline, cold)) static void release_shared(struct instance *instance,
+                                                           struct brick_call *call)
 {
         (void)pthread_mutex_lock(&instance->lock);
         if (call->member)

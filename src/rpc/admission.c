@@ -58,6 +58,7 @@ bool admission_listens(struct rpc_call *call, struct outcome *ret)
         if (!unread_is_too_much(unread, rpc_call_connection(call), call->base.max_reply,
                                 call->base.started))
                 return true;
+        rpc_log_idle(call, "The client has too many replies to read");
         rpc_call_push_back(call, RPC_PUSHBACK_MS);
         return refuse(call, STATS_REJECTED_UNREAD, GRPC_STATUS_RESOURCE_EXHAUSTED,
                       "The client has too many replies to read", ret);

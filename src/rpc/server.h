@@ -58,11 +58,18 @@ struct rpc {
 
         struct unread unread;
 
+        /* Large blocks freed so far; what rpc_look() has seen of it. */
+        atomic_uint freed;
+        unsigned freed_seen;
+        bool trim_due;
+
+        /* Lines about calls that end because of how their clients behave. Polling thread. */
+        uint64_t idle_logged; /* when the last one was logged; 0: none was */
+        unsigned idle_unlogged;
+
         /* stall.h's */
         struct rpc_call *live;
-        uint64_t stall_next;   /* CLOCK_MONOTONIC ns: when to look again; UINT64_MAX: not */
-        uint64_t stall_logged; /* when a line was logged; 0: never */
-        uint64_t stalls_unlogged;
+        uint64_t stall_next; /* CLOCK_MONOTONIC ns: when to look again; UINT64_MAX: not */
 
         /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
         struct rpc_call **timeouts;
@@ -72,6 +79,10 @@ struct rpc {
 
 /* Whether the thread that asks is the polling one. */
 bool rpc_is_polling(void);
+
+/* Says why a call ends before its brick has ended it, though not more often than once in ten
+ * seconds. Polling thread only. */
+void rpc_log_idle(struct rpc_call *call, const char *why);
 
 /* Polling thread only. */
 void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-
+#include "rpc/stall.h"
 #include "module/instance.h"
 #include "rpc/server.h"
-#include "rpc/stall.h"
 #include "util/clock.h"
-#include "util/log.h"
 
 #define LOOK_NS NSEC_PER_SEC
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 /* A client has limits.stall for each such part of a message, so that a slow one can take a large
  * one. */
@@ -28,7 +24,6 @@ void stall_add(struct rpc *rpc, struct rpc_call *call)
                 return;
         if (rpc->stall_next == UINT64_MAX)
                 rpc->stall_next = call->base.started + LOOK_NS;
-        call->moves_seen = 0;
         call->moved_at = 0;
         call->live_next = rpc->live;
         call->live_link = &rpc->live;
@@ -93,23 +88,6 @@ static const char *verdict(struct rpc_call *call, uint64_t now)
         return why;
 }
 
-static void log_stall(struct rpc *rpc, struct rpc_call *call, const char *why, uint64_t now)
-{
-        struct brick_str peer;
-
-        if (rpc->stall_logged != 0 && now - rpc->stall_logged < LOG_INTERVAL_NS) {
-                rpc->stalls_unlogged++;
-                return;
-        }
-        peer = call_abi_peer(&call->base);
-        log_warning("Ended a call of %.*s to brick '%s': %s; %" PRIu64
-                    " more since the last such line",
-                    (int)peer.len, peer.ptr, call->base.instance->conf->name, why,
-                    rpc->stalls_unlogged);
-        rpc->stall_logged = now;
-        rpc->stalls_unlogged = 0;
-}
-
 void stall_look(struct rpc *rpc)
 {
         struct rpc_call *call, *next;
@@ -122,7 +100,7 @@ void stall_look(struct rpc *rpc)
                 why = verdict(call, now);
                 if (!why)
                         continue;
-                log_stall(rpc, call, why, now);
+                rpc_log_idle(call, why);
                 stats_reject(call->port->stats, STATS_REJECTED_STALLED);
                 rpc_call_expire(call, why);
         }
