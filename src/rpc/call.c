@@ -358,15 +358,15 @@ static void count_unread(struct rpc_call *call)
         size_t size = call->written->base.size;
 
         if (size > UNREAD_MIN &&
-            unread_add(&call->port->rpc->unread, rpc_call_connection(call), size, clock_now()))
+            unread_add(&call->port->rpc->unread, rpc_call_connection(call), size))
                 call->unread = size;
 }
 
 /* Lock held. */
-static void discount_unread(struct rpc_call *call)
+static void discount_unread(struct rpc_call *call, bool read)
 {
         unread_remove(&call->port->rpc->unread, rpc_call_connection(call), call->unread,
-                      clock_now());
+                      read ? clock_now() : 0);
         call->unread = 0;
 }
 
@@ -380,7 +380,7 @@ static void abandon_write(struct rpc_call *call)
                 call->written = NULL;
         }
         if (call->unread > 0)
-                discount_unread(call);
+                discount_unread(call, false);
         if (!call->close_armed)
                 arm_close(call);
 }
@@ -526,7 +526,7 @@ static void on_write(struct rpc_call *call, bool ok)
         call->tags--;
         call->writing = false;
         if (call->unread > 0)
-                discount_unread(call);
+                discount_unread(call, ok);
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
                 if (ok)

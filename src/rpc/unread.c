@@ -5,16 +5,19 @@
 #include "rpc/unread.h"
 #include "util/clock.h"
 
-/* A client that reads may have more than the limit, for it soon has not: it has taken a reply
- * within this time. So many times the limit is too much for anybody. */
+/* A client reads that has taken a reply within this time. It may have more than the limit, for it
+ * soon has not. */
 #define PAUSE_NS (500 * NSEC_PER_MSEC)
+
+/* So many times the limit is too much even for who reads; or for all connections together, if they
+ * do not. */
 #define LIMIT_FACTOR 4
 
 struct backlog {
         uintptr_t connection; /* first: what compare() looks at */
         size_t bytes;
         unsigned replies;
-        uint64_t moved; /* when the first reply came, or the last one was taken */
+        uint64_t read; /* when the last one was taken; 0: none has been */
 };
 
 static int compare(const void *a, const void *b)
@@ -43,7 +46,7 @@ static struct backlog *find(struct unread *unread, uintptr_t connection)
 }
 
 /* Lock held. NULL: out of memory. */
-static struct backlog *find_or_add(struct unread *unread, uintptr_t connection, uint64_t now)
+static struct backlog *find_or_add(struct unread *unread, uintptr_t connection)
 {
         struct backlog *backlog = find(unread, connection);
 
@@ -52,7 +55,7 @@ static struct backlog *find_or_add(struct unread *unread, uintptr_t connection, 
         backlog = calloc(1, sizeof *backlog);
         if (!backlog)
                 return NULL;
-        *backlog = (struct backlog){ .connection = connection, .moved = now };
+        backlog->connection = connection;
         if (!tsearch(backlog, &unread->connections, compare)) {
                 free(backlog);
                 return NULL;
@@ -61,13 +64,14 @@ static struct backlog *find_or_add(struct unread *unread, uintptr_t connection, 
         return backlog;
 }
 
-bool unread_add(struct unread *unread, uintptr_t connection, size_t size, uint64_t now)
+bool unread_add(struct unread *unread, uintptr_t connection, size_t size)
 {
         struct backlog *backlog;
 
         (void)pthread_mutex_lock(&unread->lock);
-        backlog = find_or_add(unread, connection, now);
+        backlog = find_or_add(unread, connection);
         if (backlog) {
+                unread->bytes += size;
                 backlog->bytes += size;
                 backlog->replies++;
         }
@@ -75,14 +79,16 @@ bool unread_add(struct unread *unread, uintptr_t connection, size_t size, uint64
         return backlog;
 }
 
-void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uint64_t now)
+void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uint64_t read)
 {
         struct backlog *backlog;
 
         (void)pthread_mutex_lock(&unread->lock);
         backlog = *(struct backlog **)tfind(&connection, &unread->connections, compare);
+        unread->bytes -= size;
         backlog->bytes -= size;
-        backlog->moved = now;
+        if (read)
+                backlog->read = read;
         if (--backlog->replies == 0) {
                 (void)tdelete(backlog, &unread->connections, compare);
                 (void)atomic_fetch_sub(&unread->n_connections, 1);
@@ -91,15 +97,25 @@ void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uin
         (void)pthread_mutex_unlock(&unread->lock);
 }
 
+/* Lock held. */
+static bool is_too_much(const struct unread *unread, const struct backlog *backlog, size_t limit,
+                        uint64_t now)
+{
+        size_t most = limit < SIZE_MAX / LIMIT_FACTOR ? limit * LIMIT_FACTOR : SIZE_MAX;
+
+        if (backlog->read && now < backlog->read + PAUSE_NS)
+                return backlog->bytes > most;
+        return backlog->bytes > limit || unread->bytes > most;
+}
+
 bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limit, uint64_t now)
 {
         const struct backlog *backlog;
-        bool much = false;
+        bool much;
 
         (void)pthread_mutex_lock(&unread->lock);
         backlog = find(unread, connection);
-        if (backlog && backlog->bytes > limit)
-                much = backlog->bytes / LIMIT_FACTOR > limit || backlog->moved + PAUSE_NS < now;
+        much = backlog && is_too_much(unread, backlog, limit, now);
         (void)pthread_mutex_unlock(&unread->lock);
         return much;
 }

@@ -16,6 +16,7 @@
 struct unread {
         pthread_mutex_t lock;
         void *connections;         /* of tsearch() */
+        size_t bytes;              /* of all of them */
         atomic_uint n_connections; /* for the quick answer that there are none */
 };
 
@@ -30,10 +31,10 @@ void unread_done(struct unread *unread);
 
 /* A reply of so many bytes waits. False: out of memory, it does not count. connection: a number
  * that no other open one has. [any] */
-bool unread_add(struct unread *unread, uintptr_t connection, size_t size, uint64_t now);
+bool unread_add(struct unread *unread, uintptr_t connection, size_t size);
 
-/* It has been read, or dropped. [any] */
-void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uint64_t now);
+/* It has been read, at this time of clock_now(), or has been dropped: 0. [any] */
+void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uint64_t read);
 
 /* Whether the connection has so much to read, by its port's limit for one reply, that it may make
  * no more calls for now. [any] */

@@ -265,6 +265,22 @@ def replies_that_nobody_reads_hold_little():
 
 
 @test
+def nor_do_they_on_many_connections():
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running:
+        eq(new_client(running), "OK")
+        before = memory(running)
+        silent = [large_calls(running, 10, prompt("x" * (4 * MIB - 100))) for _ in range(16)]
+        wait_for("the calls", lambda: held(running, "llm")[0] == 0)
+        eq(new_client(running), "OK")
+        if before:
+            peak = memory(running) - before
+            assert peak < 450 * MIB, f"640 MiB that nobody reads hold {peak / MIB:.0f} MiB"
+        leave(*silent)
+        if before:
+            wait_for("the memory", lambda: memory(running) - before < 32 * MIB)
+
+
+@test
 def unread_replies_end_as_well():
     with Brickd(brick("llm", "LLM"), extra=QUIET, port_extra="    limits: { stall: 1s }") as running:
         eq(new_client(running), "OK")
