@@ -253,7 +253,7 @@ struct instance *instance_free(struct instance *instance)
 }
 
 /* Lock held. Those in flight count as well: a blocking brick's calls reach its idle threads only
- * through the queue. */
+ * through the queue, and what the reserve keeps from a client waits there. */
 static bool queue_has_room(const struct instance *instance)
 {
         return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <

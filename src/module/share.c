@@ -8,9 +8,10 @@
 #include "module/call.h"
 #include "module/share.h"
 
-/* Of what is left of a pool, whoever holds one of so many gets no more: 40 connections must come
- * before a pool of 256 places has none for the next. */
-#define POOL_PART 8
+/* Of what is left of a pool, whoever holds one of so many gets no more. Connections are cheap: 90
+ * must come before a pool of 256 places has none for the next. */
+#define CONNECTION_PART 32
+#define CLIENT_PART 8
 
 struct ring {
         struct ring *next;
@@ -172,9 +173,9 @@ void share_leave(struct share *share, struct brick_call *call)
 
 static enum share_pool pool_for(const struct share *share, const struct share_member *member)
 {
-        if (member->held * POOL_PART < share->for_connections)
+        if (member->held * CONNECTION_PART < share->for_connections)
                 return SHARE_CONNECTIONS;
-        if (member->client->held * POOL_PART < share->for_clients)
+        if (member->client->held * CLIENT_PART < share->for_clients)
                 return SHARE_CLIENTS;
         return SHARE_NONE;
 }

@@ -12,8 +12,8 @@
  *            that the call that came first. So neither many calls nor many connections outweigh
  *            one client.
  *   reserve  The last places in flight are two pools, one shared by connections, one by clients.
- *            Whoever asks gets a place while it holds less than an eighth of what is left of the
- *            pool. So there is always one for whoever holds none, until very many have come.
+ *            Whoever asks gets a place while it holds only a small part of what is left of the
+ *            pool. So there is one for whoever holds none, until very many have come.
  *   queue    When it is full, a client with fewer calls in it takes the place of the newest call of
  *            the client that has the most.
  *
