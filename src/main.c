@@ -36,18 +36,19 @@ static void print_help(void)
                 "Usage: brickd [-c FILE]\n"
                 "       brickd --check [FILE]\n"
                 "\n"
-                "Serves the bricks that a YAML file lists, over gRPC.\n"
+                "Serve bricks for language models over gRPC.\n"
                 "\n"
-                "  -c, --config FILE   the configuration (%s)\n"
-                "      --check         build everything, say what is wrong, and exit\n"
-                "      --print-config  print the configuration with every default filled in\n"
+                "  -c, --config FILE   configuration file (%s)\n"
+                "      --check         check the configuration, its modules and bricks, and exit\n"
+                "      --print-config  print the configuration with all defaults\n"
                 "      --print-schema  print the JSON Schema of the configuration\n"
-                "      --inspect FILE  print what a module file is\n"
+                "      --inspect FILE  print information about a module file\n"
                 "      --describe NAME print the options of a module\n"
                 "      --version       print the version\n"
-                "  -h, --help          print this\n"
+                "  -h, --help          print this help\n"
                 "\n"
-                "SIGHUP reloads; SIGTERM stops, a second one cancels the calls that still run.\n"
+                "SIGHUP reloads the configuration. SIGTERM stops; a second one cancels running "
+                "calls.\n"
                 "See brickd(8) and brickd.yaml(5).\n",
                 BRICKD_CONFIG_FILE);
 }
@@ -163,7 +164,7 @@ static int run(const struct arguments *arguments, char **argv)
                 status = print_config(arguments->file);
                 break;
         case ACTION_PRINT_SCHEMA:
-                conf_print_schema(stdout);
+                status = conf_print_schema(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
                 break;
         case ACTION_ASK_WORKER:
                 status = ask_worker(argv);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What a package would do after it has put the files in place: make the user and its directory, and
-# tell systemd of the unit. Nothing in a staging directory.
+# Does what a package does after it has installed the files: creates the user and its directory, and
+# makes systemd load the unit. Does nothing for a staging directory.
 set -eu
 [ -z "${DESTDIR:-}" ] || exit 0
 

@@ -32,7 +32,7 @@ static int resolve_path(const struct conf *conf, struct node *node)
         return 0;
 }
 
-/* What only the whole configuration knows about a value. */
+/* Checks that need the whole configuration: names of bricks and relative paths. */
 static int finish_value(const struct conf *conf, const struct conf_brick *brick, struct node *node,
                         struct diag *diag)
 {
@@ -82,37 +82,38 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
         return checked;
 }
 
-/* A walk from callers to those they call. */
+/* A depth-first walk from each brick to the bricks that it calls. */
 struct walk {
         const struct conf *conf;
         struct diag *diag;
-        size_t *order; /* those whose calls have all been followed */
+        size_t *order; /* bricks that have been left, in the order of leaving */
         size_t n_order;
-        size_t *path; /* those whose calls are being followed, each called by the one before */
+        size_t *path; /* bricks that have been entered and not left; each is called by the one
+                         before it */
         size_t n_path;
         bool *seen;
-        bool circle;
+        bool cycle;
 };
 
-/* `name` is the option by which the last of the path calls its start-th. */
-static void blame_circle(struct walk *walk, const struct node *name, size_t start)
+/* The option `name` makes the last brick of the path call the brick at index start. */
+static void report_cycle(struct walk *walk, const struct node *name, size_t start)
 {
-        char circle[256] = "";
+        char cycle[256] = "";
         size_t used = 0;
         int r;
 
-        for (size_t i = start; i < walk->n_path && used < sizeof circle; i++) {
-                r = snprintf(circle + used, sizeof circle - used, "%s -> ",
+        for (size_t i = start; i < walk->n_path && used < sizeof cycle; i++) {
+                r = snprintf(cycle + used, sizeof cycle - used, "%s -> ",
                              walk->conf->bricks[walk->path[i]].name);
                 used += r > 0 ? (size_t)r : 0;
         }
-        diag_add(walk->diag, name, "bricks call each other in a circle: %s%s", circle, name->text);
-        walk->circle = true;
+        diag_add(walk->diag, name, "bricks call each other in a cycle: %s%s", cycle, name->text);
+        walk->cycle = true;
 }
 
 static void follow_brick(struct walk *walk, size_t brick);
 
-/* One value of an OPTION_BRICK, or a list of them. */
+/* name: the value of an OPTION_BRICK, or a list of values. */
 static void follow_name(struct walk *walk, const struct node *name)
 {
         ssize_t target;
@@ -127,13 +128,13 @@ static void follow_name(struct walk *walk, const struct node *name)
                 return;
         for (size_t i = 0; i < walk->n_path; i++)
                 if (walk->path[i] == (size_t)target) {
-                        blame_circle(walk, name, i);
+                        report_cycle(walk, name, i);
                         return;
                 }
         follow_brick(walk, (size_t)target);
 }
 
-/* Recurses no deeper than there are bricks. */
+/* The depth of the recursion is at most the number of bricks. */
 static void follow_brick(struct walk *walk, size_t brick)
 {
         const struct node *options = walk->conf->bricks[brick].checked;
@@ -163,5 +164,5 @@ int conf_brick_order(const struct conf *conf, size_t *ret_order, struct diag *di
         walk.seen = seen;
         for (size_t i = 0; i < conf->n_bricks; i++)
                 follow_brick(&walk, i);
-        return walk.circle ? -EINVAL : 0;
+        return walk.cycle ? -EINVAL : 0;
 }

@@ -7,10 +7,10 @@
 
 #include "conf/diag.h"
 #include "conf/document.h"
-#include "conf/listen.h"
+#include "conf/get.h"
 #include "conf/nearest.h"
 #include "conf/node.h"
-#include "conf/value.h"
+#include "conf/port.h"
 #include "conf/yaml.h"
 
 #define FILE_MAX ((size_t)16 * 1024 * 1024)
@@ -68,119 +68,33 @@ int conf_read(const char *name, char **ret_bytes, size_t *ret_length)
         return conf_read_fd(fd, ret_bytes, ret_length);
 }
 
-/*
- * Values of a checked map. What is wrong or missing there has been reported, and nobody sees a conf
- * with mistakes: it counts as nothing at all.
- */
-
-static const struct node *good(const struct node *map, const char *key)
-{
-        const struct node *node = node_get(map, key);
-
-        return node && !node->bad ? node : NULL;
-}
-
-static const char *get_string(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-
-        return node && node->kind == NODE_SCALAR && !node_is_null(node) ? node->text : NULL;
-}
-
-static bool get_bool(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-        bool value = false;
-
-        return node && option_bool(node, &value, NULL) && value;
-}
-
-/* A number, duration or size. */
-static int64_t get_number(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-        int64_t value = 0;
-
-        if (!node)
-                return 0;
-        if (node->spec->type == OPTION_DURATION)
-                (void)option_duration(node, &value, NULL);
-        else if (node->spec->type == OPTION_SIZE)
-                (void)option_size(node, &value, NULL);
-        else
-                (void)option_int(node, &value, NULL);
-        return value;
-}
-
-static int get_choice(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-        int r;
-
-        r = node ? value_parse_choice(node->text, node->spec->choices) : 0;
-        return r < 0 ? 0 : r;
-}
-
-/* As an absolute path; untouched if there is none. */
-static int get_path(struct conf *conf, const struct node *map, const char *key, const char **ret)
-{
-        const struct node *node = good(map, key);
-        const char *path;
-
-        if (!node)
-                return 0;
-        path = document_path(conf->document, conf->base, node->text);
-        if (!path)
-                return -ENOMEM;
-        *ret = path;
-        return 0;
-}
-
-static int get_strings(struct conf *conf, const struct node *map, const char *key,
-                       const char ***ret, size_t *ret_n)
-{
-        const struct node *list = good(map, key);
-        const char **strings;
-        size_t n = 0;
-
-        if (!list)
-                return 0;
-        strings = document_alloc(conf->document, list->n_children * sizeof strings[0]);
-        if (!strings)
-                return -ENOMEM;
-        for (size_t i = 0; i < list->n_children; i++)
-                if (!list->children[i]->bad)
-                        strings[n++] = list->children[i]->text;
-        *ret = strings;
-        *ret_n = n;
-        return 0;
-}
-
 static int read_brick(struct conf *conf, const struct node *node, struct conf_brick *brick)
 {
-        const struct node *limits = good(node, "limits");
+        const struct node *limits = get_node(node, "limits");
         int r;
 
         brick->node = node;
         brick->name = get_string(node, "name");
         brick->module = get_string(node, "module");
-        brick->options = good(node, "options");
+        brick->options = get_node(node, "options");
         brick->limits = (struct conf_limits){
                 .concurrency = (unsigned)get_number(limits, "concurrency"),
                 .queue = (unsigned)get_number(limits, "queue"),
                 .threads = (unsigned)get_number(limits, "threads"),
                 .timeout = get_number(limits, "timeout"),
                 .arena = get_number(limits, "memory"),
+                .hold = get_number(limits, "hold"),
         };
         brick->merge = get_bool(node, "merge");
         brick->is_default = get_bool(node, "default");
-        if (good(node, "log_level"))
+        if (get_node(node, "log_level"))
                 brick->log_level = LOG_LEVEL_ERROR + get_choice(node, "log_level");
-        brick->match = good(node, "match");
-        r = get_strings(conf, brick->match, "x-brick", &brick->match_brick, &brick->n_match_brick);
+        brick->match = get_node(node, "match");
+        r = get_strings(conf->document, brick->match, "x-brick", &brick->match_brick,
+                        &brick->n_match_brick);
         if (r < 0)
                 return r;
-        return get_strings(conf, brick->match, "model_id", &brick->match_model,
+        return get_strings(conf->document, brick->match, "model_id", &brick->match_model,
                            &brick->n_match_model);
 }
 
@@ -194,7 +108,7 @@ ssize_t conf_find_brick(const struct conf *conf, const char *name)
 
 static int read_bricks(struct conf *conf, struct diag *diag)
 {
-        const struct node *list = good(conf->root, "bricks");
+        const struct node *list = get_node(conf->root, "bricks");
         int r;
 
         if (!list)
@@ -212,7 +126,7 @@ static int read_bricks(struct conf *conf, struct diag *diag)
                 other = brick->name ? conf_find_brick(conf, brick->name) : -1;
                 if (other >= 0)
                         diag_add(diag, node_get(brick->node, "name"),
-                                 "another brick has this name; it is on line %u",
+                                 "the brick on line %u already has this name",
                                  node_get(conf->bricks[other].node, "name")->line);
                 conf->n_bricks++;
         }
@@ -233,246 +147,6 @@ void conf_blame_name(const struct conf *conf, const struct node *node, struct di
                 diag_add(diag, node, "no brick has the name \"%s\"", node->text);
 }
 
-static void read_port_brick(struct conf *conf, const struct node *node, struct conf_port *port,
-                            struct diag *diag)
-{
-        ssize_t brick;
-
-        if (node->bad)
-                return;
-        brick = conf_find_brick(conf, node->text);
-        if (brick < 0) {
-                conf_blame_name(conf, node, diag);
-                return;
-        }
-        for (size_t i = 0; i < port->n_bricks; i++)
-                if (port->bricks[i] == (size_t)brick) {
-                        diag_add(diag, node, "\"%s\" stands here twice", node->text);
-                        return;
-                }
-        port->bricks[port->n_bricks++] = (size_t)brick;
-}
-
-/* The list of all bricks, where the file gives none. */
-static int add_all_bricks(struct conf *conf, const struct node *port)
-{
-        const struct node place = {
-                .line = port->line, .column = port->column, .parent = port, .key = "bricks"
-        };
-        struct node *list, *name;
-
-        list = document_node(conf->document, &place, NODE_LIST);
-        if (!list)
-                return -ENOMEM;
-        list->children = document_alloc(conf->document, conf->n_bricks * sizeof(void *));
-        if (!list->children)
-                return -ENOMEM;
-        for (size_t i = 0; i < conf->n_bricks; i++) {
-                if (!conf->bricks[i].name ||
-                    conf_find_brick(conf, conf->bricks[i].name) != (ssize_t)i)
-                        continue;
-                name = document_copy(conf->document, node_get(conf->bricks[i].node, "name"));
-                if (!name)
-                        return -ENOMEM;
-                name->parent = list;
-                name->key = NULL;
-                name->index = list->n_children;
-                list->children[list->n_children++] = name;
-        }
-        option_put(port, list);
-        return 0;
-}
-
-static int read_tls(struct conf *conf, const struct node *node, struct conf_tls *tls,
-                    struct diag *diag)
-{
-        int r;
-
-        if (!node)
-                return 0;
-        tls->node = node;
-        tls->key = good(node, "key");
-        tls->client_optional = get_choice(node, "client_certificate") > 0;
-        if (node_get(node, "client_certificate") && !node_get(node, "client_ca"))
-                diag_add_key(diag, node_get(node, "client_certificate"),
-                             "needs client_ca, by which to know the certificates of clients");
-        r = get_path(conf, node, "certificate", &tls->certificate);
-        if (r < 0)
-                return r;
-        return get_path(conf, node, "client_ca", &tls->client_ca);
-}
-
-static void read_connection_limits(const struct node *limits, struct conf_port *port)
-{
-        const struct node *keepalive = good(limits, "keepalive");
-
-        port->max_connections = (unsigned)get_number(limits, "connections");
-        port->max_connections_per_address = (unsigned)get_number(limits, "connections_per_address");
-        port->max_resets = (unsigned)get_number(limits, "resets");
-        port->handshake = get_number(limits, "handshake");
-        port->idle = get_number(limits, "idle");
-        port->age = get_number(limits, "age");
-        port->age_grace = get_number(limits, "age_grace");
-        port->keepalive_time = get_number(keepalive, "time");
-        port->keepalive_timeout = get_number(keepalive, "timeout");
-        port->client_ping_interval = get_number(keepalive, "client_interval");
-}
-
-/* Where there are identities, a port that does not say otherwise asks for them. */
-static int read_authenticate(struct conf *conf, const struct node *map, struct conf_port *port,
-                             struct diag *diag)
-{
-        static const char *const names[] = { "off", "calls" };
-        const struct node place = {
-                .line = map->line, .column = map->column, .parent = map, .key = "authenticate"
-        };
-        struct node *node;
-
-        port->authenticate = conf->identities ? AUTHENTICATE_CALLS : AUTHENTICATE_OFF;
-        if (good(map, "authenticate")) {
-                port->authenticate = AUTHENTICATE_OFF + get_choice(map, "authenticate");
-                if (port->authenticate != AUTHENTICATE_OFF && !node_get(conf->root, "identities"))
-                        diag_add(diag, node_get(map, "authenticate"),
-                                 "needs the top-level key identities, the file that says who may "
-                                 "call");
-        }
-        if (map->kind != NODE_MAP || node_get(map, "authenticate"))
-                return 0;
-        node = document_node(conf->document, &place, NODE_SCALAR);
-        if (!node)
-                return -ENOMEM;
-        node->text = names[port->authenticate];
-        node->length = strlen(node->text);
-        option_put(map, node);
-        return 0;
-}
-
-static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
-                     struct diag *diag)
-{
-        const struct node *limits = good(node, "limits"), *listen = good(node, "listen");
-        const struct node *names;
-        int r;
-
-        port->node = node;
-        port->allow_insecure = get_bool(node, "allow_insecure");
-        port->health = get_bool(node, "health");
-        port->reflection = get_bool(node, "reflection");
-        port->errors = ERRORS_IN_BAND + get_choice(node, "errors");
-        port->gzip = get_choice(node, "compression") == 1;
-        read_connection_limits(limits, port);
-        port->max_request = get_number(limits, "request");
-        port->max_reply = get_number(limits, "reply");
-        port->max_metadata = get_number(limits, "metadata");
-        port->max_streams = get_number(limits, "streams");
-        port->max_watches = get_number(limits, "watches");
-        port->window = get_number(limits, "window");
-        port->stall = get_number(limits, "stall");
-        r = read_tls(conf, good(node, "tls"), &port->tls, diag);
-        if (r < 0)
-                return r;
-        r = read_authenticate(conf, node, port, diag);
-        if (r < 0)
-                return r;
-        if (listen) {
-                r = listen_parse(conf->document, listen, port, diag);
-                if (r == -EINVAL)
-                        port->listen = NULL;
-                else if (r < 0)
-                        return r;
-        }
-        listen_parse_access(good(node, "mode"), good(node, "owner"), good(node, "group"), port,
-                            diag);
-
-        port->bricks = document_alloc(conf->document, conf->n_bricks * sizeof port->bricks[0]);
-        if (!port->bricks)
-                return -ENOMEM;
-        if (node->kind != NODE_MAP || !good(conf->root, "bricks"))
-                return 0;
-        if (!node_get(node, "bricks")) {
-                r = add_all_bricks(conf, node);
-                if (r < 0)
-                        return r;
-        }
-        names = good(node, "bricks");
-        for (size_t i = 0; names && i < names->n_children; i++)
-                read_port_brick(conf, names->children[i], port, diag);
-        return 0;
-}
-
-static void check_port(const struct conf *conf, size_t index, struct diag *diag)
-{
-        const struct conf_port *port = &conf->ports[index];
-        const struct node *listen = node_get(port->node, "listen");
-
-        if (!port->listen)
-                return;
-        if (!listen_is_local(port) && !listen_is_guarded(port) && !node_get(port->node, "tls") &&
-            good(port->node, "allow_insecure"))
-                diag_add(diag, listen,
-                         "other machines can reach %s, and this port is open to all of them in "
-                         "plain text; give it tls or identities, listen on 127.0.0.1, or say "
-                         "allow_insecure: true here",
-                         port->listen);
-        for (size_t i = 0; i < index; i++)
-                if (conf->ports[i].listen && listen_clash(&conf->ports[i], port)) {
-                        diag_add(diag, listen, "the port on line %u listens there already",
-                                 node_get(conf->ports[i].node, "listen")->line);
-                        return;
-                }
-}
-
-static int read_ports(struct conf *conf, struct diag *diag)
-{
-        const struct node *list = good(conf->root, "ports");
-        int r;
-
-        if (!list)
-                return 0;
-        conf->ports = document_alloc(conf->document, list->n_children * sizeof conf->ports[0]);
-        if (!conf->ports)
-                return -ENOMEM;
-        for (size_t i = 0; i < list->n_children; i++) {
-                r = read_port(conf, list->children[i], &conf->ports[i], diag);
-                if (r < 0)
-                        return r;
-                check_port(conf, i, diag);
-                conf->n_ports++;
-        }
-        return 0;
-}
-
-static int read_metrics(struct conf *conf, struct diag *diag)
-{
-        const struct node *node = good(conf->root, "metrics"), *listen = good(node, "listen");
-        struct conf_port *port;
-        int r;
-
-        if (!listen || node_is_null(listen))
-                return 0;
-        port = document_alloc(conf->document, sizeof *port);
-        if (!port)
-                return -ENOMEM;
-        port->node = node;
-        port->allow_insecure = get_bool(node, "allow_insecure");
-        r = listen_parse(conf->document, listen, port, diag);
-        if (r < 0)
-                return r == -EINVAL ? 0 : r;
-        listen_parse_access(good(node, "mode"), good(node, "owner"), good(node, "group"), port,
-                            diag);
-        if (!listen_is_local(port) && !listen_is_guarded(port) && good(node, "allow_insecure"))
-                diag_add(diag, listen,
-                         "other machines could read the metrics at %s; listen on 127.0.0.1, or say "
-                         "allow_insecure: true here",
-                         port->listen);
-        for (size_t i = 0; i < conf->n_ports; i++)
-                if (conf->ports[i].listen && listen_clash(&conf->ports[i], port))
-                        diag_add(diag, listen, "the port on line %u listens there already",
-                                 node_get(conf->ports[i].node, "listen")->line);
-        conf->metrics = port;
-        return 0;
-}
-
 static unsigned n_cores(void)
 {
         cpu_set_t set;
@@ -484,8 +158,9 @@ static unsigned n_cores(void)
 
 static int read_traces(struct conf *conf)
 {
-        const struct node *traces = good(conf->root, "traces");
-        const struct node *sample = good(traces, "sample"), *headers = good(traces, "headers");
+        const struct node *traces = get_node(conf->root, "traces");
+        const struct node *sample = get_node(traces, "sample"),
+                          *headers = get_node(traces, "headers");
 
         conf->traces_endpoint = get_string(traces, "endpoint");
         conf->traces_service = get_string(traces, "service");
@@ -500,7 +175,7 @@ static int read_traces(struct conf *conf)
         for (size_t i = 0; i < headers->n_children; i++)
                 conf->traces_headers[conf->n_traces_headers++] = (struct conf_header){
                         .name = get_string(headers->children[i], "name"),
-                        .value = good(headers->children[i], "value"),
+                        .value = get_node(headers->children[i], "value"),
                 };
         return 0;
 }
@@ -509,7 +184,8 @@ static void read_rest(struct conf *conf)
 {
         static const enum log_target targets[] = { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL,
                                                    LOG_TARGET_TEXT, LOG_TARGET_JSON };
-        const struct node *drain = good(conf->root, "drain"), *log = good(conf->root, "log");
+        const struct node *drain = get_node(conf->root, "drain"),
+                          *log = get_node(conf->root, "log");
         const char *workers = get_string(conf->root, "workers");
 
         conf->workers = workers && strcmp(workers, "auto") == 0
@@ -552,7 +228,8 @@ static int set_name(struct conf *conf, const char *name)
         return conf->base && conf->name ? 0 : -ENOMEM;
 }
 
-/* As conf_parse(), but with mistakes, too: what they are about is then left at zero. */
+/* Like conf_parse(), but also returns a configuration with mistakes, in which wrong values are
+ * zero. */
 static int parse(struct conf **ret, const char *name, const char *bytes, size_t length,
                  struct diag *diag)
 {
@@ -575,16 +252,16 @@ static int parse(struct conf **ret, const char *name, const char *bytes, size_t 
         conf->root = option_check(conf->document, conf_options, root, diag);
         if (!conf->root)
                 return -ENOMEM;
-        r = get_path(conf, conf->root, "identities", &conf->identities);
+        r = get_path(conf->document, conf->base, conf->root, "identities", &conf->identities);
         if (r < 0)
                 return r;
         r = read_bricks(conf, diag);
         if (r < 0)
                 return r;
-        r = read_ports(conf, diag);
+        r = port_read_all(conf, diag);
         if (r < 0)
                 return r;
-        r = read_metrics(conf, diag);
+        r = port_read_metrics(conf, diag);
         if (r < 0)
                 return r;
         r = read_traces(conf);

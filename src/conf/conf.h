@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The configuration: what brickd.yaml means. Read once, then immutable; any thread may read it.
- * The nodes stay with it, so that whoever finds a mistake later can still name its place.
+ * The configuration, as brickd.yaml gives it. Immutable once read; any thread may read it. It keeps
+ * its nodes, so that a mistake that is found later still has a line and a column.
  */
 
 #include <stdbool.h>
@@ -23,15 +23,15 @@ struct node;
 enum listen_kind {
         LISTEN_INET,    /* host:port */
         LISTEN_UNIX,    /* unix:/path, unix:@name */
-        LISTEN_SYSTEMD, /* systemd:NAME: a socket that systemd passes, by FileDescriptorName= */
+        LISTEN_SYSTEMD, /* systemd:NAME: a socket from systemd, named by its FileDescriptorName= */
 };
 
 struct conf_tls {
         const struct node *node; /* NULL: the port is plain text */
         const struct node *key;  /* for option_secret() */
         const char *certificate; /* an absolute path */
-        const char *client_ca;   /* the same; NULL: clients are asked for no certificate */
-        bool client_optional;    /* a client may also have none */
+        const char *client_ca;   /* an absolute path; NULL: do not ask clients for a certificate */
+        bool client_optional;    /* accept clients without a certificate */
 };
 
 struct conf_port {
@@ -49,26 +49,26 @@ struct conf_port {
         size_t n_bricks;
         struct conf_tls tls;
         bool allow_insecure;
-        bool health;     /* answers health checks */
-        bool reflection; /* tells what it serves */
+        bool health;     /* serve health checks */
+        bool reflection; /* serve reflection */
         enum {
                 AUTHENTICATE_OFF,
-                AUTHENTICATE_CALLS,                    /* of bricks, and reflection */
-                AUTHENTICATE_ALL,                      /* health checks, too */
-        } authenticate;                                /* which calls must prove who makes them */
-        enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients learn of a brick's error */
-        bool gzip;                                     /* takes compressed requests */
+                AUTHENTICATE_CALLS,                    /* to bricks and to reflection */
+                AUTHENTICATE_ALL,                      /* to health checks as well */
+        } authenticate;                                /* the calls that need an identity */
+        enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients receive a brick's error */
+        bool gzip;                                     /* accept compressed requests */
 
-        /* limits: of what a peer controls */
+        /* limits on what a client may use */
         unsigned max_connections;
         unsigned max_connections_per_address;
         int64_t handshake;            /* ns from accepting a connection to its first SETTINGS */
         int64_t idle;                 /* ns without a call; 0: no limit */
         int64_t age;                  /* ns of a connection; 0: no limit */
-        int64_t age_grace;            /* ns for the calls it has then */
-        int64_t keepalive_time;       /* ns of silence before a PING */
-        int64_t keepalive_timeout;    /* ns for its answer */
-        int64_t client_ping_interval; /* ns, at least */
+        int64_t age_grace;            /* ns for its calls to end after that; 0: no limit */
+        int64_t keepalive_time;       /* ns of silence before brickd sends a PING */
+        int64_t keepalive_timeout;    /* ns for the client to answer it */
+        int64_t client_ping_interval; /* shortest interval between a client's PINGs, in ns */
         int64_t max_request;          /* bytes of one request message */
         int64_t max_reply;            /* bytes of one reply message */
         int64_t max_metadata;
@@ -80,12 +80,12 @@ struct conf_port {
 };
 
 struct conf_limits {
-        unsigned concurrency; /* calls the brick works on at a time */
-        unsigned queue;       /* calls that wait for it */
+        unsigned concurrency; /* concurrent calls */
+        unsigned queue;       /* calls that may wait beyond that */
         unsigned threads;     /* of a blocking brick */
-        int64_t timeout;      /* ns of one call; 0: only the client's deadline */
-        int64_t arena;        /* bytes one call may use for its unpacked request and the brick's
-                                 call_alloc() */
+        int64_t timeout;      /* ns for one call; 0: only the client's deadline counts */
+        int64_t arena; /* bytes for one call: its unpacked request and the brick's call_alloc() */
+        int64_t hold;  /* ns for which one call may hold the polling thread; 0: no limit */
 };
 
 struct conf_brick {
@@ -93,16 +93,16 @@ struct conf_brick {
         const char *name;
         const char *module;
         const struct node *options; /* NULL: none given */
-        const struct node *checked; /* what conf_brick_options() gave; NULL: not called yet */
+        const struct node *checked; /* the result of conf_brick_options(); NULL: not called yet */
         struct conf_limits limits;
-        bool merge;               /* messages of a stream that wait for its client */
-        bool is_default;          /* among the bricks of its type on a port */
+        bool merge;               /* join messages of a stream that wait for its client */
+        bool is_default;          /* takes calls that match no brick of its type */
         const struct node *match; /* NULL: none */
         const char **match_brick; /* values of the request's metadata `x-brick` */
         size_t n_match_brick;
         const char **match_model; /* values of the request's model_id */
         size_t n_match_model;
-        int log_level; /* enum log_level; 0: that of the log */
+        int log_level; /* enum log_level; 0: as log.level says */
 };
 
 struct conf_header {
@@ -113,21 +113,21 @@ struct conf_header {
 struct conf {
         const char *name; /* of the file, as the user gave it */
         const char *base; /* the directory of the file, absolute: relative paths start there */
-        const struct node *root; /* completed by the tables */
+        const struct node *root; /* defaults filled in */
 
         struct conf_port *ports;
         size_t n_ports;
         struct conf_brick *bricks;
         size_t n_bricks;
 
-        struct document *document; /* holds all of it */
+        struct document *document; /* owns all nodes and strings */
 
         bool gather_writes; /* writes: gather */
-        unsigned workers;   /* "auto" is already one per core */
+        unsigned workers;   /* "auto" has been resolved to the number of cores */
         const char *module_dir;
         const char *identities;    /* absolute path of their file; NULL: none */
         const char *control;       /* path of the control socket; NULL: none */
-        struct conf_port *metrics; /* only where to listen, and for whom; NULL: nowhere */
+        struct conf_port *metrics; /* only its address and access are set; NULL: none */
 
         int64_t drain_grace;     /* ns that running calls get on a stop */
         int64_t drain_lame_duck; /* ns of serving on after health says NOT_SERVING */
@@ -137,28 +137,28 @@ struct conf {
         enum log_level log_level;
         enum log_target log_target;
         enum { ACCESS_OFF, ACCESS_ERRORS, ACCESS_ALL } log_access;
-        int64_t log_slow; /* ns; 0: no call is slow */
+        int64_t log_slow; /* ns; 0: do not report slow calls */
 
         const char *traces_endpoint; /* URL; NULL: no traces */
-        double traces_sample;        /* the share of traces recorded that begin here, 0 to 1 */
+        double traces_sample;        /* probability that a new trace is recorded, 0 to 1 */
         const char *traces_service;
         struct conf_header *traces_headers;
         size_t n_traces_headers;
 };
 
 /*
- * Reads a configuration from the bytes of a file. name is for messages and for relative paths.
- * Mistakes go to diag, all of them; -EINVAL then. Another negative errno: out of memory or the
- * like. The conf keeps neither name nor bytes.
+ * Parses the bytes of a configuration file. Messages show name, and relative paths start at its
+ * directory. Adds every mistake to diag and returns -EINVAL if there is one; otherwise 0 or another
+ * negative errno, such as -ENOMEM. Keeps neither name nor bytes.
  */
 int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t length,
                struct diag *diag);
 struct conf *conf_free(struct conf *conf);
 
 /*
- * What can be read of a configuration with mistakes, so that more of them can be found in the
- * options of its bricks in the same run; nothing else may be done with it. A brick or a port that
- * is wrong may lack its name, module and so on. NULL: it is no YAML, or out of memory.
+ * Parses a configuration with mistakes as far as possible, so that one run also finds the mistakes
+ * in the options of its bricks; it must not be used otherwise. A wrong brick or port may lack its
+ * name, module and so on. NULL: not YAML, or out of memory.
  */
 struct conf *conf_salvage(const char *name, const char *bytes, size_t length);
 
@@ -175,32 +175,32 @@ int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
  * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. */
 void conf_print(const struct conf *conf, FILE *f);
 
-/* The JSON Schema of the file, from the option tables. */
-void conf_print_schema(FILE *f);
+/* Writes the JSON Schema of the configuration, made from the option tables. 0 or a negative errno.
+ */
+int conf_print_schema(FILE *f);
 
-/* The tables themselves, for the tests that hold the documentation against them. */
+/* The table of all keys. Tests compare the documentation with it. */
 extern const struct option_spec conf_options[];
 
 /*
- * Checks the options of a brick of this conf against its module's table: unknown keys, types,
- * fallbacks. Gives a map that also holds the fallbacks, with relative paths made absolute, and
- * keeps it in brick->checked; each child names its spec. An OPTION_BRICK names a brick of the file,
- * and not this one. `table` must outlive the conf. NULL: diag says why. Not for two threads at
- * once.
+ * Checks the options of one brick against its module's table, which must outlive the conf. Returns
+ * a map with the defaults filled in and paths made absolute, and stores it in brick->checked; every
+ * child has its spec. An OPTION_BRICK must name another brick of the configuration. NULL: diag has
+ * the mistakes. Not thread-safe.
  */
 const struct node *conf_brick_options(struct conf *conf, const struct conf_brick *brick,
                                       const struct option_spec *table, struct diag *diag);
 
-/* The index of a brick of the file; -1: there is none of this name. */
+/* The index of the brick with this name; -1: there is none. */
 ssize_t conf_find_brick(const struct conf *conf, const char *name);
 
-/* Blames a node whose text is the name of no brick; says which name is nearest. */
+/* Reports that no brick has the name in node, and suggests the nearest name. */
 void conf_blame_name(const struct conf *conf, const struct node *node, struct diag *diag);
 
 /*
- * The order in which to make the bricks, once conf_brick_options() has seen all: each after those
- * it calls (its OPTION_BRICK options), else as in the file. Stop in the reverse order. Fills
- * ret_order with conf->n_bricks indices. -EINVAL: bricks call each other in a circle, diag says
- * which; -ENOMEM.
+ * The order in which to create the bricks: each brick comes after those that its OPTION_BRICK
+ * options name; otherwise the order of the file. Destroy them in the reverse order. Call
+ * conf_brick_options() for every brick first. Writes conf->n_bricks indices to ret_order. 0;
+ * -EINVAL: bricks call each other in a cycle, which diag names; -ENOMEM.
  */
 int conf_brick_order(const struct conf *conf, size_t *ret_order, struct diag *diag);

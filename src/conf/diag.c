@@ -10,14 +10,14 @@
 #include "conf/text.h"
 #include "util/utf8.h"
 
-#define REASON_MAX 512 /* bytes of one line of reason, its path included */
-#define WINDOW 100     /* characters of a long line that are shown */
+#define REASON_MAX 512 /* bytes of one reason, with its path */
+#define WINDOW 100     /* characters that a quoted line shows */
 
 struct mistake {
-        unsigned line; /* 0: the file as a whole */
+        unsigned line; /* 0: the whole file */
         unsigned column;
         char reason[REASON_MAX];
-        char *text; /* with the place and the quoted line; made when first asked for */
+        char *text; /* complete, with the quoted line; made on the first request */
 };
 
 struct diag {
@@ -27,11 +27,11 @@ struct diag {
 
         struct mistake *shown[DIAG_SHOWN_MAX]; /* sorted by place */
         size_t n_shown;
-        size_t n; /* shown or not */
+        size_t n; /* including those that are not shown */
 
         unsigned *hidden; /* lines */
         size_t n_hidden;
-        bool all_hidden; /* out of memory for the list */
+        bool all_hidden; /* the list could not grow: hide every line */
 };
 
 int diag_new(struct diag **ret, const char *name, const char *bytes, size_t length)
@@ -69,8 +69,8 @@ struct diag *diag_free(struct diag *diag)
         return NULL;
 }
 
-/* One character of the user's text as it may be shown: what moves the cursor or is not UTF-8 is
- * not. Gives its length in s. */
+/* Copies one character of the user's text in a form that is safe on a terminal: replaces invalid
+ * UTF-8, control characters and bidirectional overrides. Returns its length in s. */
 static size_t show(const char *s, size_t length, char ret[5], unsigned *ret_width)
 {
         uint32_t c = 0;
@@ -94,7 +94,7 @@ static size_t show(const char *s, size_t length, char ret[5], unsigned *ret_widt
         return n;
 }
 
-/* A line break as libyaml counts them. Gives its length, 0: none. */
+/* The length of the line break that s starts with, if libyaml counts it as one; otherwise 0. */
 static size_t line_break(const char *s, size_t length)
 {
         static const char *const breaks[] = { "\r\n",     "\n",           "\r",
@@ -113,7 +113,8 @@ static size_t line_length(const char *s, size_t length)
 {
         size_t n = 0;
 
-        /* Few bytes are worth a closer look, in files of many megabytes. */
+        /* The first comparisons keep line_break() off nearly all bytes: files may have many
+         * megabytes. */
         while (n < length && ((s[n] != '\n' && s[n] != '\r' && s[n] != '\xc2' && s[n] != '\xe2') ||
                               line_break(s + n, length - n) == 0))
                 n++;
@@ -181,6 +182,16 @@ static void quote(const struct diag *diag, const struct mistake *m, FILE *f)
         fprintf(f, "\n      | %*s^", (int)caret, "");
 }
 
+/* A file's name may be any bytes. */
+static void put_name(const char *name, FILE *f)
+{
+        _cleanup_free_ char *copy = strdup(name);
+
+        if (copy)
+                utf8_clean(copy, strlen(copy));
+        fprintf(f, "%s:", copy ? copy : "");
+}
+
 static char *render(const struct diag *diag, const struct mistake *m)
 {
         char *text = NULL;
@@ -190,7 +201,7 @@ static char *render(const struct diag *diag, const struct mistake *m)
         f = open_memstream(&text, &length);
         if (!f)
                 return NULL;
-        fprintf(f, "%s:", diag->name);
+        put_name(diag->name, f);
         if (m->line > 0)
                 fprintf(f, "%u:%u:", m->line, m->column);
         fprintf(f, " %s", m->reason);
@@ -202,7 +213,7 @@ static char *render(const struct diag *diag, const struct mistake *m)
         return text;
 }
 
-/* As one line that fits. */
+/* Copies s as a single line, cut to fit. */
 static void clean(char *ret, size_t size, const char *s)
 {
         size_t left = strlen(s), used = 0;

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * What is wrong with a configuration: every mistake of one run, each with its place. One thread.
+ * The mistakes of a configuration, each with its line and column. Not thread-safe.
  *
  *   brickd.yaml:14:12: bricks[1].options.model: expected a string, got a list
  *      14 |     model: [a, b]
  *         |            ^
  *
- * Functions that add take a NULL diag, and do nothing then.
+ * diag may be NULL in the functions that add: they then do nothing.
  */
 
 #include <stddef.h>
@@ -21,26 +21,26 @@
 struct node;
 struct diag;
 
-/* name: the file as the user knows it; bytes: its text, for the quoted line, or nothing, if none is
- * to be quoted; both must outlive the diag. */
+/* name: the file's name for messages. bytes: its text, from which messages quote the line; length 0
+ * turns quoting off. Both must outlive the diag. */
 int diag_new(struct diag **ret, const char *name, const char *bytes, size_t length);
 struct diag *diag_free(struct diag *diag);
 DEFINE_CLEANUP(struct diag *, diag_free);
 
-/* Blames a node, whose path it adds; NULL blames the file as a whole. Out of memory is itself
- * counted. */
+/* Adds a mistake at the value of a node, whose path precedes the message. NULL: a mistake of the
+ * whole file. Counts the mistake even if it is out of memory for the text. */
 void diag_add(struct diag *diag, const struct node *node, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* The same, but points to the node's key instead of its value. */
+/* Like diag_add(), but at the node's key. */
 void diag_add_key(struct diag *diag, const struct node *node, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* Blames a place that has no node, such as a syntax error. */
+/* Adds a mistake at a place without a node, such as a syntax error. */
 void diag_add_at(struct diag *diag, unsigned line, unsigned column, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 
-/* The line holds what must not be shown, such as a password: no message quotes it. */
+/* Never quotes this line: it contains a secret. */
 void diag_hide_line(struct diag *diag, unsigned line);
 
 size_t diag_count(const struct diag *diag);
@@ -49,9 +49,9 @@ size_t diag_count(const struct diag *diag);
  * diag's own, until the next mistake is added. */
 const char *diag_text(const struct diag *diag, size_t index);
 
-/* Its parts, for CONFIG_FILE= and CONFIG_LINE=. 0: the file as a whole. */
+/* For the journal's CONFIG_FILE= and CONFIG_LINE=. Line 0: the whole file. */
 const char *diag_name(const struct diag *diag);
 unsigned diag_line(const struct diag *diag, size_t index);
 
-/* All of them, sorted by place, then "and N more" if there are. */
+/* Writes the mistakes that have a text, sorted by place, and then the number of the others. */
 void diag_print(const struct diag *diag, FILE *f);

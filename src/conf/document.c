@@ -6,7 +6,7 @@
 
 #include "util/arena.h"
 
-/* Of all nodes and strings: more than any file that is not meant to do harm needs. */
+/* For all nodes and strings. Only a file made to exhaust memory needs more. */
 #define DOCUMENT_SIZE_MAX ((size_t)512 * 1024 * 1024)
 
 struct document {

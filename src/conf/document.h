@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The memory of a configuration: nodes and strings that go away together. One thread. */
+/* Owns the nodes and strings of a configuration and frees them together. Not thread-safe. */
 
 #include <stddef.h>
 
 #include "conf/node.h"
 #include "util/cleanup.h"
 
-/* No path through a document is longer: what walks one may recurse. */
+/* The depth limit of a document. Functions that walk a document rely on it and recurse. */
 #define DOCUMENT_DEPTH_MAX 64
 
 struct document;
@@ -21,11 +21,11 @@ DEFINE_CLEANUP(struct document *, document_free);
 void *document_alloc(struct document *doc, size_t size);
 char *document_strndup(struct document *doc, const char *s, size_t length);
 
-/* The path as it is, if it is absolute; else under base. NULL: out of memory. */
+/* The path itself if it is absolute, otherwise base/path. NULL: out of memory. */
 const char *document_path(struct document *doc, const char *base, const char *path);
 
-/* A node where `place` stands, with its parent, key and index, and nothing in it. */
+/* An empty node with the line, column, parent, key and index of `place`. NULL: out of memory. */
 struct node *document_node(struct document *doc, const struct node *place, enum node_kind kind);
 
-/* A copy that shares its children and texts with the original. */
+/* A copy that shares its children and text with the original. NULL: out of memory. */
 struct node *document_copy(struct document *doc, const struct node *node);

@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/document.h"
+#include "conf/get.h"
 #include "conf/node.h"
 #include "conf/yaml.h"
 #include "util/trust.h"
@@ -27,11 +28,11 @@ static const struct option_spec identity_options[] = {
           .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",
           .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a "
                       "letter or a digit",
-          .help = "who calls, as logs, metrics and bricks are told" },
+          .help = "name of the caller in logs, in metrics and for bricks" },
         { .name = "token",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "digests of its tokens, as brickctl token new makes them" },
+          .help = "digests of its tokens, from brickctl token new" },
         { .name = "certificate",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
@@ -39,24 +40,24 @@ static const struct option_spec identity_options[] = {
                   "there is neither" },
         { .name = "expires",
           .type = OPTION_STRING,
-          .help = "a date or a time from which on it may do nothing" },
+          .help = "date or time of expiry, such as 2027-01-31; default: it does not expire" },
         { .name = "allow",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED | OPTION_REQUIRED,
           .pattern = "^" BRICK "(/" METHOD ")?$",
-          .expected = "BRICK or BRICK/METHOD, each of the two may be *",
+          .expected = "BRICK or BRICK/METHOD (either may be *)",
           .help = "what it may call" },
         { .name = "rate", .type = OPTION_FLOAT, .help = "requests per second" },
         { .name = "burst",
           .type = OPTION_INT,
           .min = 1,
           .max = 1000000,
-          .help = "requests at once that the rate lets through; default: those of a second" },
+          .help = "requests that may come at once; default: the requests of one second" },
         { .name = "concurrency",
           .type = OPTION_INT,
           .min = 1,
           .max = 1000000,
-          .help = "calls at a time" },
+          .help = "concurrent calls" },
         {},
 };
 
@@ -68,30 +69,13 @@ const struct option_spec identities_options[] = {
           .min = 0,
           .max = IDENTITIES_MAX,
           .table = identity_options,
-          .help = "who may call" },
+          .help = "the identities that may call" },
         {},
 };
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static const struct node *good(const struct node *map, const char *key)
-{
-        const struct node *node = node_get(map, key);
-
-        return node && !node->bad ? node : NULL;
-}
-
-static int64_t get_int(const struct node *map, const char *key)
-{
-        const struct node *node = good(map, key);
-        int64_t value = 0;
-
-        if (node)
-                (void)option_int(node, &value, NULL);
-        return value;
-}
-
-/* strptime() takes less than two digits and more. */
+/* strptime() is lenient about the number of digits. */
 static bool has_form(const char *text, const char *form)
 {
         for (; *form; form++, text++)
@@ -100,7 +84,7 @@ static bool has_form(const char *text, const char *form)
         return true;
 }
 
-/* "Z", "+01:00", with a fraction of a second before it, which does not count. */
+/* Parses "Z" or "+01:00". Ignores a fraction of a second before it. */
 static int parse_zone(const char *text, int64_t *ret)
 {
         int64_t seconds;
@@ -133,7 +117,7 @@ int identities_parse_time(const char *text, int64_t *ret)
                 return -EINVAL;
         same = tm;
         seconds = timegm(&tm);
-        if (tm.tm_mday != same.tm_mday) /* there is no such day */
+        if (tm.tm_mday != same.tm_mday) /* timegm() has moved a day that does not exist */
                 return -EINVAL;
         *ret = seconds - zone;
         return 0;
@@ -209,47 +193,27 @@ static int read_digests(struct document *doc, const struct node *list, struct id
                         identity->n_digests++;
                         continue;
                 }
-                /* It may be the token itself. */
+                /* The text may be a token: do not quote the line. */
                 diag_hide_line(diag, node->line);
                 diag_add(diag, node,
                          "expected " IDENTITY_DIGEST_PREFIX " and 64 hexadecimal digits, as "
-                         "brickctl token new makes it; the token itself does not belong here");
+                         "brickctl token new prints it; never write the token itself here");
         }
         identity->digests = digests;
-        return 0;
-}
-
-static int read_strings(struct document *doc, const struct node *list, const char ***ret,
-                        size_t *ret_n)
-{
-        const char **strings;
-        size_t n = 0;
-
-        if (!list)
-                return 0;
-        strings = document_alloc(doc, list->n_children * sizeof strings[0]);
-        if (!strings)
-                return -ENOMEM;
-        for (size_t i = 0; i < list->n_children; i++)
-                if (!list->children[i]->bad)
-                        strings[n++] = list->children[i]->text;
-        *ret = strings;
-        *ret_n = n;
         return 0;
 }
 
 static int read_identity(struct document *doc, const struct node *node, struct identity *identity,
                          struct diag *diag)
 {
-        const struct node *name = good(node, "name");
         int r;
 
         identity->node = node;
-        identity->name = name ? name->text : NULL;
-        read_expires(good(node, "expires"), &identity->expires, diag);
-        identity->rate = read_rate(good(node, "rate"), diag);
-        identity->burst = (unsigned)get_int(node, "burst");
-        identity->concurrency = (unsigned)get_int(node, "concurrency");
+        identity->name = get_string(node, "name");
+        read_expires(get_node(node, "expires"), &identity->expires, diag);
+        identity->rate = read_rate(get_node(node, "rate"), diag);
+        identity->burst = (unsigned)get_number(node, "burst");
+        identity->concurrency = (unsigned)get_number(node, "concurrency");
         if (identity->burst > 0 && !node_get(node, "rate"))
                 diag_add_key(diag, node_get(node, "burst"), "means nothing without a rate");
         if (identity->burst == 0)
@@ -257,18 +221,21 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         if (identity->burst == 0)
                 identity->burst = 1;
         if (!node_get(node, "token") && !node_get(node, "certificate") && node->kind == NODE_MAP)
-                diag_add(diag, node, "needs a token or a certificate, else nobody can be it");
-        r = read_digests(doc, good(node, "token"), identity, diag);
+                diag_add(diag, node,
+                         "needs a token or a certificate; otherwise no caller can have this "
+                         "identity");
+        r = read_digests(doc, get_node(node, "token"), identity, diag);
         if (r < 0)
                 return r;
-        r = read_strings(doc, good(node, "certificate"), &identity->certificates,
-                         &identity->n_certificates);
+        r = get_strings(doc, node, "certificate", &identity->certificates,
+                        &identity->n_certificates);
         if (r < 0)
                 return r;
-        return read_strings(doc, good(node, "allow"), &identity->allow, &identity->n_allow);
+        return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
 }
 
-/* --- what only one may have ------------------------------------------------------------------- */
+/* --- values that must be unique
+ * ------------------------------------------------------------------- */
 
 struct claim {
         const void *bytes;
@@ -354,7 +321,7 @@ static int parse(struct identities *identities, const char *bytes, size_t length
         root = option_check(identities->document, identities_options, root, diag);
         if (!root)
                 return -ENOMEM;
-        list = good(root, "identities");
+        list = get_node(root, "identities");
         if (!list)
                 return 0;
         identities->list = document_alloc(identities->document,
@@ -415,7 +382,7 @@ int identities_read(const char *path, char **ret_bytes, size_t *ret_length, char
         if (fd < 0 || fstat(fd, &st) < 0)
                 return fail(-errno, path, ret_why);
         if (!S_ISREG(st.st_mode))
-                return asprintf(ret_why, "%s: is not a regular file", path) < 0 ? -ENOMEM : -EINVAL;
+                return asprintf(ret_why, "%s: not a regular file", path) < 0 ? -ENOMEM : -EINVAL;
         r = trust_file(&st, path, real, ret_why);
         if (r < 0)
                 return r;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The file of identities: who may call, how they prove who they are, and what they may. Read by the
- * main process, again whenever it changes; immutable once read.
+ * The file of identities: who may call, with which tokens and certificates, and what. The main
+ * process reads it at the start and after every change. Immutable once read.
  */
 
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct node;
 #define IDENTITY_NAME_MAX 63
 #define IDENTITY_DIGEST_SIZE 32
 
-/* What `token:` begins with: the digest's name. */
+/* The prefix of every `token:`, which names the digest. */
 #define IDENTITY_DIGEST_PREFIX "sha256:"
 
 struct identity {
@@ -32,38 +32,38 @@ struct identity {
         const char **certificates; /* names in client certificates */
         size_t n_certificates;
         int64_t expires;    /* seconds since 1970; INT64_MAX: never */
-        const char **allow; /* "BRICK" or "BRICK/METHOD", each of the two may be "*" */
+        const char **allow; /* "BRICK" or "BRICK/METHOD"; either may be "*" */
         size_t n_allow;
         double rate;          /* requests per second; 0: no limit */
-        unsigned burst;       /* requests at once, if there is a rate */
-        unsigned concurrency; /* calls at a time; 0: no limit */
+        unsigned burst;       /* requests that may come at once */
+        unsigned concurrency; /* concurrent calls; 0: no limit */
 };
 
 struct identities {
         struct identity *list; /* no two share a name, a digest or a certificate */
         size_t n;
-        struct document *document; /* holds all of it */
+        struct document *document; /* owns all nodes and strings */
 };
 
-/* Mistakes go to diag, all of them; -EINVAL then. Another negative errno: out of memory. */
+/* Adds every mistake to diag and returns -EINVAL if there is one. 0; -ENOMEM. */
 int identities_parse(struct identities **ret, const char *bytes, size_t length, struct diag *diag);
 struct identities *identities_free(struct identities *identities);
 DEFINE_CLEANUP(struct identities *, identities_free);
 
 /*
- * The file's bytes. One that others than root and our own user can write, or replace, is not read:
- * -EPERM. On a negative errno but -ENOMEM, *ret_why is a line that begins with the path, for
- * free().
+ * Reads the file; the caller frees *ret_bytes. -EPERM: a user other than root and our own can write
+ * or replace the file. On every error but -ENOMEM, *ret_why is a message that starts with the path,
+ * for free().
  */
 int identities_read(const char *path, char **ret_bytes, size_t *ret_length, char **ret_why);
 
-/* Blames every `allow` that names no brick of the configuration. */
+/* Reports every `allow` that does not name a brick of the configuration. */
 void identities_check_bricks(const struct identities *identities, const struct conf *conf,
                              struct diag *diag);
 
-/* Seconds since 1970 of "2027-01-31" (its first moment, in UTC) or of a time as RFC 3339 writes it.
+/* Parses a date such as "2027-01-31" (00:00 UTC) or a time of RFC 3339 into seconds since 1970.
  * -EINVAL. */
 int identities_parse_time(const char *text, int64_t *ret);
 
-/* The table of the file. */
+/* The table of the file's keys. */
 extern const struct option_spec identities_options[];

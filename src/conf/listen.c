@@ -18,13 +18,11 @@ static int parse_unix(const struct node *node, const char *path, struct conf_por
                       struct diag *diag)
 {
         if ((path[0] != '/' && path[0] != '@') || path[1] == '\0') {
-                diag_add(diag, node,
-                         "a unix socket is written unix:/path, with an absolute path, or "
-                         "unix:@name");
+                diag_add(diag, node, "expected unix:/path with an absolute path, or unix:@name");
                 return -EINVAL;
         }
         if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
-                diag_add(diag, node, "the path of a unix socket has at most %zu bytes",
+                diag_add(diag, node, "the path of a unix socket must not be longer than %zu bytes",
                          sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
                 return -EINVAL;
         }
@@ -43,8 +41,8 @@ static int parse_systemd(const struct node *node, const char *name, struct conf_
                         n = 0;
         if (n == 0 || n > 255) {
                 diag_add(diag, node,
-                         "a socket from systemd is written systemd:NAME, with the "
-                         "FileDescriptorName= of its unit");
+                         "expected systemd:NAME, where NAME is the FileDescriptorName= of the "
+                         "socket unit");
                 return -EINVAL;
         }
         port->kind = LISTEN_SYSTEMD;
@@ -52,7 +50,7 @@ static int parse_systemd(const struct node *node, const char *name, struct conf_
         return 0;
 }
 
-/* The host as the system writes it. NULL: no address, and not "localhost". */
+/* The host in the form of inet_ntop(). NULL: neither an address nor "localhost". */
 static const char *canonical_host(const char *host, bool brackets, char buffer[INET6_ADDRSTRLEN])
 {
         struct in6_addr address;
@@ -85,10 +83,11 @@ static int parse_host(struct document *doc, const struct node *node, const char 
                 return port->host ? 0 : -ENOMEM;
         }
         if (n == 0 || (n == 1 && host[0] == '*'))
-                diag_add(diag, node, "no host; every address of this machine is \"[::]:%s\"",
+                diag_add(diag, node,
+                         "the host is missing; for every address of this machine write \"[::]:%s\"",
                          host + n + brackets + 1);
         else if (!brackets && memchr(host, ':', n))
-                diag_add(diag, node, "an IPv6 address stands in brackets: \"[::1]:50051\"");
+                diag_add(diag, node, "write an IPv6 address in brackets, such as \"[::1]:50051\"");
         else
                 diag_add(diag, node,
                          "the host must be \"localhost\" or an address of this machine");
@@ -154,7 +153,7 @@ static const char *address_of(const struct conf_port *port)
         return strcmp(port->host, "localhost") == 0 ? "127.0.0.1" : port->host;
 }
 
-/* "::" is every address of both families. */
+/* "::" means every address of both families. */
 static bool covers(const char *all, const char *address)
 {
         return strcmp(all, address) == 0 || strcmp(all, "::") == 0 ||
@@ -172,7 +171,7 @@ bool listen_clash(const struct conf_port *a, const struct conf_port *b)
         return strcmp(a->path, b->path) == 0;
 }
 
-/* The number of a name; a number may stand for itself. */
+/* Looks a name up; a text that is no name may be the number itself. */
 static void parse_id(const struct node *node, const char *what,
                      bool (*find)(const char *name, id_t *ret), id_t *ret, struct diag *diag)
 {
@@ -208,8 +207,8 @@ static void refuse_access(const struct node *node, const struct conf_port *port,
 {
         if (port->kind == LISTEN_SYSTEMD)
                 diag_add(diag, node,
-                         "systemd makes this socket: say it in its unit (SocketMode=, SocketUser=, "
-                         "SocketGroup=)");
+                         "systemd creates this socket; use SocketMode=, SocketUser= and "
+                         "SocketGroup= of its unit");
         else
                 diag_add(diag, node, "only a unix socket with a path has a mode, owner and group");
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What people call the types and methods of brick.h. */
+/* The names of the types and methods of brick.h. */
 
 /* "LLM" and so on; NULL: no such type. */
 const char *brick_type_to_string(unsigned type);
 
-/* -EINVAL: none is called that. */
+/* -EINVAL: no type has this name. */
 int brick_type_from_string(const char *s);
 
 /* "OutputStreaming" and so on; NULL: no such method. */

@@ -16,7 +16,8 @@ static int same(char a, char b)
         return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours that turn a into b. */
+/* The number of insertions, deletions, replacements and swaps of adjacent characters that turn a
+ * into b. */
 static unsigned edit_distance(const char *a, size_t na, const char *b, size_t nb)
 {
         unsigned rows[3][LENGTH_MAX + 1];
@@ -45,7 +46,7 @@ struct nearest nearest_to(const char *word)
 {
         size_t n = strlen(word);
 
-        /* A third of the word may be wrong, but never all of it. */
+        /* Accept up to a third of the word as mistakes, but not the whole word. */
         return (struct nearest){ .word = word, .distance = n < 2 ? 1 : (unsigned)(n + 2) / 3 + 1 };
 }
 

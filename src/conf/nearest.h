@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* "Did you mean": the candidate that is fewest typing mistakes away from a word. */
+/* For "did you mean": finds the candidate with the smallest edit distance to a word. */
 
 struct nearest {
         const char *word;
-        const char *best; /* NULL: nothing is near enough */
+        const char *best; /* NULL: no candidate is near enough */
         unsigned distance;
 };
 

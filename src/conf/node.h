@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The configuration file as a tree of nodes that know where they stand in it. Immutable once
- * loaded; any thread may read. Lines and columns count from 1, columns in characters.
+ * The configuration file as a tree. Every node has its line and column, which count from 1; columns
+ * count characters. Immutable once loaded; any thread may read it.
  */
 
 #include <stdbool.h>
@@ -23,19 +23,19 @@ struct node {
         unsigned column;
         const struct node *parent; /* NULL: the root */
 
-        /* the key (in a map) or the index (in a list) under which the parent has it */
+        /* its key in a parent map, or its index in a parent list */
         const char *key;
         unsigned key_line;
         unsigned key_column;
         size_t index;
 
-        /* NODE_SCALAR: UTF-8 without NUL bytes, ${ENV} already replaced, if that was asked for */
+        /* NODE_SCALAR: UTF-8 without NUL; yaml_parse() has replaced ${NAME} */
         const char *text;
         size_t length;
-        bool plain; /* neither quoted nor replaced: may be a number, a boolean or null */
-        bool bad;   /* has been blamed: further checks pass over it */
+        bool plain; /* not quoted, no variable replaced: may be a number, a boolean or null */
+        bool bad;   /* a mistake has been reported: skip further checks */
 
-        /* what option_check() has found it to be; NULL: not one of a table's options */
+        /* set by option_check(); NULL: not an option of a table */
         const struct option_spec *spec;
 
         /* NODE_LIST, NODE_MAP; a map's children carry their key */
@@ -43,11 +43,11 @@ struct node {
         size_t n_children;
 };
 
-/* NULL if map is NULL or no map, or has no such key. */
+/* NULL: map is NULL or not a map, or does not have the key. */
 const struct node *node_get(const struct node *map, const char *key);
 
-/* A plain `null`, `~` or nothing at all. */
+/* An unquoted null, ~ or empty scalar. */
 bool node_is_null(const struct node *node);
 
-/* "bricks[1].options.model", cut to fit; "" for the root. */
+/* Writes "bricks[1].options.model", cut to fit; "" for the root. */
 void node_path(const struct node *node, char *buffer, size_t size);

@@ -17,7 +17,7 @@
 
 #define QUOTED_MAX 40 /* bytes of a wrong value that a message repeats */
 
-/* What the node is, for "expected ..., got ...". */
+/* The node, for "expected ..., got ...". */
 static const char *describe(const struct node *node, char buffer[QUOTED_MAX + 8])
 {
         size_t n;
@@ -42,7 +42,7 @@ static bool wrong(const struct node *node, const char *expected, struct diag *di
         return false;
 }
 
-/* What a value_parse_*() function said about the node. */
+/* Reports the result of a value_parse_*() function. */
 static bool judge(int r, const struct node *node, const char *expected, struct diag *diag)
 {
         if (r == -ERANGE)
@@ -52,7 +52,7 @@ static bool judge(int r, const struct node *node, const char *expected, struct d
         return r >= 0;
 }
 
-/* "": no value_parse_*() function takes it. */
+/* "" for a list or a map: every value_parse_*() function refuses it. */
 static const char *text_of(const struct node *node)
 {
         return node->kind == NODE_SCALAR ? node->text : "";
@@ -85,7 +85,7 @@ bool option_size(const struct node *node, int64_t *ret, struct diag *diag)
                      "a size, such as 64KiB, 4MiB or 4MB", diag);
 }
 
-static void blame_range(const struct option_spec *spec, const struct node *node, struct diag *diag)
+static void report_range(const struct option_spec *spec, const struct node *node, struct diag *diag)
 {
         char min[32], max[32];
 
@@ -102,7 +102,7 @@ static bool check_range(const struct option_spec *spec, const struct node *node,
 {
         if (spec->min >= spec->max || (value >= spec->min && value <= spec->max))
                 return true;
-        blame_range(spec, node, diag);
+        report_range(spec, node, diag);
         return false;
 }
 
@@ -121,7 +121,7 @@ static bool check_float(const struct option_spec *spec, const struct node *node,
                 return false;
         if (spec->min >= spec->max || (value >= (double)spec->min && value <= (double)spec->max))
                 return true;
-        blame_range(spec, node, diag);
+        report_range(spec, node, diag);
         return false;
 }
 
@@ -250,7 +250,7 @@ static int take_one(struct document *doc, const struct option_spec *spec, struct
         if (node_is_null(value)) {
                 if (spec->flags & OPTION_NULLABLE)
                         return 0;
-                diag_add(diag, value, "has no value");
+                diag_add(diag, value, "the value is missing");
                 value->bad = true;
                 return 0;
         }
@@ -269,12 +269,13 @@ static bool check_count(const struct option_spec *spec, const struct node *list,
         if (n < spec->min)
                 diag_add(diag, list, "needs at least %" PRId64 " entry", spec->min);
         if (n > spec->max)
-                diag_add(diag, list, "%" PRId64 " entries are too many; the limit is %" PRId64, n,
+                diag_add(diag, list, "has %" PRId64 " entries; the limit is %" PRId64, n,
                          spec->max);
         return n >= spec->min && n <= spec->max;
 }
 
-/* A list of values, or the single one that stands for it. */
+/* Checks the values of an OPTION_REPEATED: a list, or a single value that counts as a list of one.
+ */
 static int take_list(struct document *doc, const struct option_spec *spec, struct node *list,
                      struct diag *diag)
 {
@@ -351,7 +352,7 @@ static int make_fallback(struct document *doc, const struct option_spec *spec,
         return 0;
 }
 
-/* The value of an option that the file does not give: *ret is NULL if there is none. */
+/* The default of an option that the file does not set. *ret is NULL if there is none. */
 static int take_missing(struct document *doc, const struct option_spec *spec,
                         const struct node *map, struct diag *diag, struct node **ret)
 {
@@ -379,7 +380,7 @@ static bool is_missing(const struct option_spec *spec, const struct node *given)
 {
         if (!given)
                 return true;
-        /* A map or a list whose entries are all commented out. */
+        /* `key:` with all entries commented out is a null. */
         return node_is_null(given) && (spec->type == OPTION_MAP || spec->type == OPTION_LIST ||
                                        (spec->flags & OPTION_REPEATED));
 }
@@ -426,7 +427,7 @@ static void check_keys(const struct option_spec *table, const struct node *map, 
         }
 }
 
-/* Replaces the children of a map by those that the table asks for. */
+/* Replaces the children of a map by the completed options of the table. */
 static int complete(struct document *doc, const struct option_spec *table, struct node *map,
                     struct diag *diag)
 {
@@ -479,7 +480,7 @@ void option_put(const struct node *map, struct node *child)
         while (i < full->n_children && full->children[i]->spec < child->spec)
                 i++;
         if (i == full->n_children || full->children[i]->spec != child->spec) {
-                /* complete() has left room for every key of the table. */
+                /* complete() has allocated room for every key of the table. */
                 memmove(full->children + i + 1, full->children + i,
                         (full->n_children - i) * sizeof full->children[0]);
                 full->n_children++;

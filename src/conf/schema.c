@@ -1,98 +1,132 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
+#include <errno.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "conf/conf.h"
 #include "conf/value.h"
-#include "util/json.h"
 
 /*
- * The schema is for editors: it takes what brickd takes, written as brickd.yaml(5) writes it. Any
- * scalar may instead be a string with ${...} in it.
+ * The JSON Schema is for editors. It accepts what brickd accepts, in the spelling of
+ * brickd.yaml(5). Every scalar may also be a string that contains ${...}.
+ *
+ * Out of memory: what is being built becomes NULL, and so does everything that it is added to.
  */
 
-#define TEXT "[\"string\", \"number\", \"boolean\"]"
-
-struct json {
-        FILE *f;
-        unsigned depth;
-        bool first; /* nothing stands in the innermost object or array yet */
-};
-
-/* Goes to where the next member of an object (key) or of an array (NULL) stands. */
-static void next(struct json *json, const char *key)
+static void add(json_t **object, const char *key, json_t *value)
 {
-        if (json->depth > 0)
-                fprintf(json->f, "%s\n%*s", json->first ? "" : ",", (int)json->depth * 2, "");
-        json->first = false;
-        if (key) {
-                json_put_string(json->f, key, strlen(key));
-                fputs(": ", json->f);
+        if (json_object_set_new(*object, key, value) < 0) {
+                json_decref(*object);
+                *object = NULL;
         }
 }
 
-static void begin(struct json *json, const char *key, char bracket)
+static void append(json_t **array, json_t *value)
 {
-        next(json, key);
-        fputc(bracket, json->f);
-        json->depth++;
-        json->first = true;
+        if (json_array_append_new(*array, value) < 0) {
+                json_decref(*array);
+                *array = NULL;
+        }
 }
 
-static void end(struct json *json, char bracket)
+static json_t *of_type(const char *type)
 {
-        json->depth--;
-        if (!json->first)
-                fprintf(json->f, "\n%*s", (int)json->depth * 2, "");
-        fputc(bracket, json->f);
-        json->first = false;
+        return json_pack("{s:s}", "type", type);
 }
 
-static void put_text(struct json *json, const char *key, const char *text)
+static json_t *reference(const char *path)
 {
-        next(json, key);
-        json_put_string(json->f, text, strlen(text));
+        return json_pack("{s:s}", "$ref", path);
 }
 
-static void put_raw(struct json *json, const char *key, const char *raw)
+static json_t *choices_of(const struct option_spec *spec)
 {
-        next(json, key);
-        fputs(raw, json->f);
-}
+        const char *choices = spec->choices;
+        json_t *list = json_array();
 
-static void put_number(struct json *json, const char *key, int64_t value)
-{
-        next(json, key);
-        fprintf(json->f, "%" PRId64, value);
-}
-
-/* A whole subschema of one member. */
-static void put_sub(struct json *json, const char *key, const char *text)
-{
-        begin(json, NULL, '{');
-        put_text(json, key, text);
-        end(json, '}');
-}
-
-static void put_choices(struct json *json, const char *choices)
-{
-        begin(json, "enum", '[');
         for (;;) {
                 size_t n = strcspn(choices, "|");
 
-                next(json, NULL);
-                json_put_string(json->f, choices, n);
-                /* To a YAML 1.1 editor, a plain `off` is a boolean. */
+                append(&list, json_stringn(choices, n));
+                /* An editor that reads YAML 1.1 takes a plain `off` for a boolean. */
                 if (n == 3 && memcmp(choices, "off", n) == 0)
-                        put_raw(json, NULL, "false");
+                        append(&list, json_false());
                 if (choices[n] == '\0')
                         break;
                 choices += n + 1;
         }
-        end(json, ']');
+        return json_pack("{s:o}", "enum", list);
 }
 
-/* Any text will do, also a number that is meant as one. */
+static void add_range(json_t **schema, const struct option_spec *spec, const char *min,
+                      const char *max)
+{
+        if (spec->min >= spec->max)
+                return;
+        add(schema, min, json_integer(spec->min));
+        add(schema, max, json_integer(spec->max));
+}
+
+static json_t *number_form(const struct option_spec *spec)
+{
+        json_t *form = of_type(spec->type == OPTION_INT ? "integer" : "number");
+
+        add_range(&form, spec, "minimum", "maximum");
+        return form;
+}
+
+static json_t *string_form(const struct option_spec *spec)
+{
+        json_t *form = of_type("string");
+
+        if (spec->pattern)
+                add(&form, "pattern", json_string(spec->pattern));
+        return form;
+}
+
+/* The members of anyOf: each form that one value may have. */
+static json_t *forms_of(const struct option_spec *spec)
+{
+        json_t *forms = json_array();
+
+        switch (spec->type) {
+        case OPTION_INT:
+        case OPTION_FLOAT:
+                append(&forms, number_form(spec));
+                break;
+        case OPTION_BOOL:
+                append(&forms, of_type("boolean"));
+                break;
+        case OPTION_DURATION:
+                append(&forms, reference("#/$defs/duration"));
+                break;
+        case OPTION_SIZE:
+                append(&forms, reference("#/$defs/size"));
+                break;
+        case OPTION_LIST:
+                append(&forms, of_type("array"));
+                break;
+        case OPTION_MAP:
+        case OPTION_SECRET:
+                append(&forms, of_type("object"));
+                break;
+        case OPTION_STRING:
+        case OPTION_BRICK:
+        case OPTION_PATH:
+                append(&forms, string_form(spec));
+                break;
+        case OPTION_ENUM:
+                break;
+        }
+        if (spec->choices)
+                append(&forms, choices_of(spec));
+        if (spec->flags & OPTION_NULLABLE)
+                append(&forms, of_type("null"));
+        append(&forms, reference("#/$defs/variable"));
+        return forms;
+}
+
+/* Any text is right, and so is a number or a boolean, which then stands for its own text. */
 static bool is_text(const struct option_spec *spec)
 {
         return (spec->type == OPTION_STRING || spec->type == OPTION_BRICK ||
@@ -100,203 +134,131 @@ static bool is_text(const struct option_spec *spec)
                !spec->pattern && !(spec->flags & OPTION_NULLABLE);
 }
 
-static void put_table(struct json *json, const struct option_spec *table);
-
-static void put_range(struct json *json, const struct option_spec *spec, const char *min,
-                      const char *max)
+static void add_value(json_t **schema, const struct option_spec *spec)
 {
-        if (spec->min >= spec->max)
-                return;
-        put_number(json, min, spec->min);
-        put_number(json, max, spec->max);
+        if (is_text(spec))
+                add(schema, "type", json_pack("[sss]", "string", "number", "boolean"));
+        else
+                add(schema, "anyOf", forms_of(spec));
 }
 
-/* What one value may be, as the members of anyOf. */
-static void put_forms(struct json *json, const struct option_spec *spec)
+static void add_table(json_t **schema, const struct option_spec *table);
+
+static void add_list(json_t **schema, const struct option_spec *spec)
 {
-        switch (spec->type) {
-        case OPTION_INT:
-        case OPTION_FLOAT:
-                begin(json, NULL, '{');
-                put_text(json, "type", spec->type == OPTION_INT ? "integer" : "number");
-                put_range(json, spec, "minimum", "maximum");
-                end(json, '}');
-                break;
-        case OPTION_BOOL:
-                put_sub(json, "type", "boolean");
-                break;
-        case OPTION_DURATION:
-                put_sub(json, "$ref", "#/$defs/duration");
-                break;
-        case OPTION_SIZE:
-                put_sub(json, "$ref", "#/$defs/size");
-                break;
-        case OPTION_LIST:
-                put_sub(json, "type", "array");
-                break;
-        case OPTION_MAP:
-        case OPTION_SECRET:
-                put_sub(json, "type", "object");
-                break;
-        case OPTION_STRING:
-        case OPTION_BRICK:
-        case OPTION_PATH:
-                begin(json, NULL, '{');
-                put_text(json, "type", "string");
-                if (spec->pattern)
-                        put_text(json, "pattern", spec->pattern);
-                end(json, '}');
-                break;
-        case OPTION_ENUM:
-                break;
-        }
-        if (spec->choices) {
-                begin(json, NULL, '{');
-                put_choices(json, spec->choices);
-                end(json, '}');
-        }
-        if (spec->flags & OPTION_NULLABLE)
-                put_sub(json, "type", "null");
+        json_t *items = of_type("object");
+
+        add_table(&items, spec->table);
+        add(schema, "type",
+            spec->flags & OPTION_REQUIRED ? json_string("array")
+                                          : json_pack("[ss]", "array", "null"));
+        add_range(schema, spec, "minItems", "maxItems");
+        add(schema, "items", items);
 }
 
-static void put_value(struct json *json, const struct option_spec *spec)
+/* A list of values, or a single value. */
+static void add_repeated(json_t **schema, const struct option_spec *spec)
 {
-        if (is_text(spec)) {
-                put_raw(json, "type", TEXT);
-                return;
-        }
-        begin(json, "anyOf", '[');
-        put_forms(json, spec);
-        put_sub(json, "$ref", "#/$defs/variable");
-        end(json, ']');
+        json_t *one = json_object(), *item = json_object();
+
+        add_value(&one, spec);
+        add_value(&item, spec);
+        add(schema, "anyOf",
+            json_pack("[o,{s:[ss],s:o}]", one, "type", "array", "null", "items", item));
 }
 
-static void put_list(struct json *json, const struct option_spec *spec)
+static void add_default(json_t **schema, const struct option_spec *spec)
 {
-        put_raw(json, "type",
-                spec->flags & OPTION_REQUIRED ? "\"array\"" : "[\"array\", \"null\"]");
-        put_range(json, spec, "minItems", "maxItems");
-        begin(json, "items", '{');
-        put_raw(json, "type", "\"object\"");
-        put_table(json, spec->table);
-        end(json, '}');
-}
-
-/* A list of values, or one of them. */
-static void put_repeated(struct json *json, const struct option_spec *spec)
-{
-        begin(json, "anyOf", '[');
-        begin(json, NULL, '{');
-        put_value(json, spec);
-        end(json, '}');
-        begin(json, NULL, '{');
-        put_raw(json, "type", "[\"array\", \"null\"]");
-        begin(json, "items", '{');
-        put_value(json, spec);
-        end(json, '}');
-        end(json, '}');
-        end(json, ']');
-}
-
-static void put_default(struct json *json, const struct option_spec *spec)
-{
+        bool typed = spec->type == OPTION_BOOL || spec->type == OPTION_LIST ||
+                     spec->type == OPTION_MAP;
         int64_t number;
 
         if (!spec->fallback || (spec->flags & OPTION_LOCAL))
                 return;
-        if (spec->type == OPTION_BOOL || spec->type == OPTION_LIST || spec->type == OPTION_MAP ||
-            value_parse_int(spec->fallback, &number) == 0)
-                put_raw(json, "default", spec->fallback);
+        if (typed || value_parse_int(spec->fallback, &number) == 0)
+                add(schema, "default", json_loads(spec->fallback, JSON_DECODE_ANY, NULL));
         else
-                put_text(json, "default", spec->fallback);
+                add(schema, "default", json_string(spec->fallback));
 }
 
-static void put_description(struct json *json, const struct option_spec *spec)
+static json_t *description_of(const struct option_spec *spec)
 {
-        char min[32], max[32], text[512];
-        bool has_range = spec->min < spec->max && spec->type != OPTION_MAP;
+        char min[32], max[32];
 
+        if (spec->min >= spec->max || spec->type == OPTION_MAP)
+                return json_string(spec->help);
         value_format(spec->type, spec->min, min, sizeof min);
         value_format(spec->type, spec->max, max, sizeof max);
-        snprintf(text, sizeof text, has_range ? "%s (%s to %s)" : "%s", spec->help, min, max);
-        put_text(json, "description", text);
+        return json_sprintf("%s (%s to %s)", spec->help, min, max);
 }
 
-static void put_option(struct json *json, const struct option_spec *spec)
+static json_t *schema_of(const struct option_spec *spec)
 {
-        begin(json, spec->name, '{');
-        put_description(json, spec);
+        json_t *schema = json_pack("{s:o}", "description", description_of(spec));
+
         if (spec->flags & OPTION_REPEATED) {
                 if (spec->type == OPTION_MAP)
-                        put_list(json, spec);
+                        add_list(&schema, spec);
                 else
-                        put_repeated(json, spec);
+                        add_repeated(&schema, spec);
         } else if (spec->type == OPTION_MAP) {
-                put_raw(json, "type", "[\"object\", \"null\"]");
+                add(&schema, "type", json_pack("[ss]", "object", "null"));
                 if (spec->table)
-                        put_table(json, spec->table);
+                        add_table(&schema, spec->table);
         } else {
-                put_value(json, spec);
+                add_value(&schema, spec);
         }
-        put_default(json, spec);
-        end(json, '}');
+        add_default(&schema, spec);
+        return schema;
 }
 
-static void put_table(struct json *json, const struct option_spec *table)
+static void add_table(json_t **schema, const struct option_spec *table)
 {
-        bool required = false;
+        json_t *properties = json_object(), *required = json_array();
 
-        begin(json, "properties", '{');
         for (const struct option_spec *spec = table; spec->name; spec++) {
-                put_option(json, spec);
-                required |= (spec->flags & OPTION_REQUIRED) != 0;
+                add(&properties, spec->name, schema_of(spec));
+                if (spec->flags & OPTION_REQUIRED)
+                        append(&required, json_string(spec->name));
         }
-        end(json, '}');
-        if (required) {
-                begin(json, "required", '[');
-                for (const struct option_spec *spec = table; spec->name; spec++)
-                        if (spec->flags & OPTION_REQUIRED)
-                                put_text(json, NULL, spec->name);
-                end(json, ']');
-        }
-        put_raw(json, "additionalProperties", "false");
+        add(schema, "properties", properties);
+        if (required && json_array_size(required) == 0)
+                json_decref(required);
+        else
+                add(schema, "required", required);
+        add(schema, "additionalProperties", json_false());
 }
 
-static void put_definitions(struct json *json)
+static json_t *definitions(void)
 {
-        begin(json, "$defs", '{');
+        json_t *all = json_object();
 
-        begin(json, "variable", '{');
-        put_text(json, "description", "${NAME} or ${NAME:-default} of the environment");
-        put_text(json, "type", "string");
-        put_text(json, "pattern", "\\$\\{");
-        end(json, '}');
-
-        begin(json, "duration", '{');
-        put_text(json, "pattern", "^(0|[0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h|d))$");
-        put_raw(json, "type", "[\"string\", \"integer\"]");
-        put_raw(json, "maximum", "0");
-        end(json, '}');
-
-        begin(json, "size", '{');
-        put_text(json, "pattern", "^[0-9]+(\\.[0-9]+)?([kKMGT]B|[KMGT]iB|B)?$");
-        put_raw(json, "type", "[\"string\", \"integer\"]");
-        put_raw(json, "minimum", "0");
-        end(json, '}');
-
-        end(json, '}');
+        add(&all, "variable",
+            json_pack("{s:s,s:s,s:s}", "description",
+                      "${NAME} or ${NAME:-default} of the environment", "type", "string", "pattern",
+                      "\\$\\{"));
+        add(&all, "duration",
+            json_pack("{s:s,s:[ss],s:i}", "pattern", "^(0|[0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h|d))$",
+                      "type", "string", "integer", "maximum", 0));
+        add(&all, "size",
+            json_pack("{s:s,s:[ss],s:i}", "pattern", "^[0-9]+(\\.[0-9]+)?([kKMGT]B|[KMGT]iB|B)?$",
+                      "type", "string", "integer", "minimum", 0));
+        return all;
 }
 
-void conf_print_schema(FILE *f)
+int conf_print_schema(FILE *f)
 {
-        struct json json = { .f = f };
+        json_t *schema;
+        int r;
 
-        begin(&json, NULL, '{');
-        put_text(&json, "$schema", "https://json-schema.org/draft/2020-12/schema");
-        put_text(&json, "title", "The configuration of brickd");
-        put_raw(&json, "type", "\"object\"");
-        put_table(&json, conf_options);
-        put_definitions(&json);
-        end(&json, '}');
-        fputc('\n', f);
+        schema = json_pack("{s:s,s:s,s:s}", "$schema",
+                           "https://json-schema.org/draft/2020-12/schema", "title",
+                           "The configuration of brickd", "type", "object");
+        add_table(&schema, conf_options);
+        add(&schema, "$defs", definitions());
+        if (!schema)
+                return -ENOMEM;
+        r = json_dumpf(schema, f, JSON_INDENT(2)) < 0 || fputc('\n', f) == EOF ? -EIO : 0;
+        json_decref(schema);
+        return r;
 }

@@ -20,8 +20,8 @@ static void hide(const struct node *node, struct diag *diag)
 bool option_secret_check(const struct node *node, struct diag *diag)
 {
         static const char form[] =
-                "a secret is written { file: PATH }, { credential: NAME } or { env: NAME }, never "
-                "as itself";
+                "a secret must be { file: PATH }, { credential: NAME } or { env: NAME }, never the "
+                "secret itself";
         const struct node *child;
 
         if (node->kind != NODE_MAP || node->n_children != 1) {
@@ -41,7 +41,9 @@ bool option_secret_check(const struct node *node, struct diag *diag)
                 return false;
         }
         if (strcmp(child->key, "credential") == 0 && strchr(child->text, '/')) {
-                diag_add(diag, child, "a credential's name has no \"/\"; use { file: PATH }");
+                diag_add(diag, child,
+                         "the name of a credential must not contain \"/\"; for a path use { file: "
+                         "PATH }");
                 return false;
         }
         return true;
@@ -62,8 +64,8 @@ static int open_file(const struct node *node, const char *path, bool private, st
                 return -EINVAL;
         }
         if (private && (st.st_mode & (S_IROTH | S_IWOTH))) {
-                diag_add(diag, node, "%s: every user of this machine can %s it; chmod o-rw", path,
-                         st.st_mode & S_IROTH ? "read" : "change");
+                diag_add(diag, node, "%s: every user of this machine can %s it; run chmod o-rw",
+                         path, st.st_mode & S_IROTH ? "read" : "change");
                 return -EINVAL;
         }
         return TAKE_FD(fd);
@@ -83,7 +85,8 @@ static int read_all(int fd, char *buffer, size_t size, size_t *ret)
         return n < 0 ? -errno : 0;
 }
 
-/* What the file holds, without its last newline. It is never in memory that is not erased. */
+/* The text of the file without its final newline. No copy of it stays in memory: it may be a
+ * secret. */
 static char *read_text(const struct node *node, const char *path, size_t size, bool private,
                        struct diag *diag)
 {
@@ -113,7 +116,7 @@ static char *read_text(const struct node *node, const char *path, size_t size, b
         else if (n > size)
                 diag_add(diag, node, "%s: larger than %zu KiB", path, size / 1024);
         else if (strlen(text) != n)
-                diag_add(diag, node, "%s: holds a NUL character", path);
+                diag_add(diag, node, "%s: contains a NUL character", path);
         else
                 return text;
         explicit_bzero(text, size + 2);
@@ -168,7 +171,7 @@ static char *from_file(const struct node *node, const char *base, struct diag *d
                 diag_add(diag, source, "out of memory");
                 return NULL;
         }
-        /* Who may read a credential systemd has seen to. */
+        /* systemd has already restricted who can read a credential. */
         return read_text(source, path, SECRET_MAX, strcmp(source->key, "file") == 0, diag);
 }
 

@@ -2,49 +2,50 @@
 #include "config.h"
 
 #include "conf/conf.h"
+#include "util/clock.h"
 
-#define SECOND INT64_C(1000000000)
-#define HOUR (3600 * SECOND)
+#define HOUR (3600 * NSEC_PER_SEC)
 #define KIB (INT64_C(1) << 10)
 #define MIB (INT64_C(1) << 20)
 #define GIB (INT64_C(1) << 30)
 #define LOG_LEVELS "error|warning|notice|info|debug"
 
-/* Of whatever may listen on a unix socket. */
+/* The keys of everything that can listen on a unix socket. */
 #define UNIX_SOCKET_OPTIONS                                                                       \
         { .name = "mode",                                                                         \
           .type = OPTION_STRING,                                                                  \
           .pattern = "^0?[0-7]{3}$",                                                              \
           .expected = "an octal mode such as 0660",                                               \
-          .help = "who may connect to a unix socket: its file mode; default: 0660 with a group, " \
+          .help = "file mode of a unix socket, which says who may connect; default: 0660 with a " \
+                  "group, "                                                                       \
                   "else 0600" },                                                                  \
                 { .name = "owner",                                                                \
                   .type = OPTION_STRING,                                                          \
-                  .help = "owner of the file of a unix socket: a user's name or number" },        \
+                  .help = "owner of a unix socket: name or number of a user" },                   \
         {                                                                                         \
                 .name = "group", .type = OPTION_STRING,                                           \
-                .help = "group of the file of a unix socket: a group's name or number"            \
+                .help = "group of a unix socket: name or number of a group"                       \
         }
 
 static const struct option_spec port_keepalive[] = {
         { .name = "time",
           .type = OPTION_DURATION,
           .fallback = "2m",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = 24 * HOUR,
-          .help = "a connection that has been silent for so long is asked for a sign of life" },
+          .help = "silence on a connection after which brickd sends a PING" },
         { .name = "timeout",
           .type = OPTION_DURATION,
           .fallback = "20s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
-          .help = "time for the answer, and for acknowledging what was sent" },
+          .help = "time for a client to answer a PING and to acknowledge data" },
         { .name = "client_interval",
           .type = OPTION_DURATION,
           .fallback = "10s",
           .min = 0,
           .max = HOUR,
-          .help = "clients without a call may ask no more often than this" },
+          .help = "shortest interval between PINGs of a client without calls" },
         {},
 };
 
@@ -54,43 +55,43 @@ static const struct option_spec port_limits[] = {
           .fallback = "10000",
           .min = 1,
           .max = 1000000,
-          .help = "connections at a time to one worker" },
+          .help = "concurrent connections to one worker" },
         { .name = "connections_per_address",
           .type = OPTION_INT,
           .fallback = "1000",
           .min = 1,
           .max = 1000000,
-          .help = "of these, from one IPv4 address or one IPv6 network of 64 bits" },
+          .help = "concurrent connections from one IPv4 address or one IPv6 /64 network" },
         { .name = "handshake",
           .type = OPTION_DURATION,
           .fallback = "10s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
-          .help = "time from a connection to its first settings, TLS included" },
+          .help = "time for a new connection to complete TLS and send its HTTP/2 settings" },
         { .name = "idle",
           .type = OPTION_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "time without a call after which a connection is closed; 0s: never" },
+          .help = "time without calls after which a connection is closed; 0s: never" },
         { .name = "age",
           .type = OPTION_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = 30 * 24 * HOUR,
-          .help = "time after which a connection takes no more calls and its client makes another; "
-                  "0s: never" },
+          .help = "time after which a connection accepts no more calls, so that its client opens "
+                  "a new one; 0s: never" },
         { .name = "age_grace",
           .type = OPTION_DURATION,
           .fallback = "10m",
           .min = 0,
           .max = 30 * 24 * HOUR,
-          .help = "time for the calls that such a connection still has; 0s: no limit" },
+          .help = "time for the calls on such a connection to end; 0s: no limit" },
         { .name = "keepalive",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = port_keepalive,
-          .help = "how dead connections are found" },
+          .help = "detection of dead connections" },
         { .name = "request",
           .type = OPTION_SIZE,
           .fallback = "4MiB",
@@ -114,13 +115,13 @@ static const struct option_spec port_limits[] = {
           .fallback = "1000",
           .min = 1,
           .max = 100000,
-          .help = "calls at a time on one connection" },
+          .help = "concurrent calls on one connection" },
         { .name = "resets",
           .type = OPTION_INT,
           .fallback = "2000",
           .min = 1,
           .max = 1000000,
-          .help = "calls that the client of one connection may cancel within a second" },
+          .help = "calls that a client may cancel on one connection within a second" },
         { .name = "window",
           .type = OPTION_SIZE,
           .fallback = "4KiB",
@@ -139,7 +140,7 @@ static const struct option_spec port_limits[] = {
           .fallback = "5000",
           .min = 0,
           .max = 100000,
-          .help = "health watches open at a time" },
+          .help = "concurrent health watches" },
         {},
 };
 
@@ -147,19 +148,19 @@ static const struct option_spec port_tls[] = {
         { .name = "certificate",
           .type = OPTION_PATH,
           .flags = OPTION_REQUIRED,
-          .help = "file of the server's certificate and those that issued it, in PEM form" },
+          .help = "PEM file of the server's certificate and its intermediate certificates" },
         { .name = "key",
           .type = OPTION_SECRET,
           .flags = OPTION_REQUIRED,
-          .help = "the certificate's private key, in PEM form" },
+          .help = "private key of the certificate, in PEM format" },
         { .name = "client_ca",
           .type = OPTION_PATH,
-          .help = "file of the authorities that issue certificates to clients, in PEM form; "
-                  "default: clients are asked for none" },
+          .help = "PEM file of the authorities that issue client certificates; default: do not "
+                  "ask clients for a certificate" },
         { .name = "client_certificate",
           .type = OPTION_ENUM,
           .choices = "require|optional",
-          .help = "with client_ca: whether a client may have no certificate; default: require" },
+          .help = "with client_ca: whether every client needs a certificate; default: require" },
         {},
 };
 
@@ -167,8 +168,8 @@ static const struct option_spec ports[] = {
         { .name = "listen",
           .type = OPTION_STRING,
           .flags = OPTION_REQUIRED,
-          .help = "host:port, unix:/path, unix:@name, or systemd:NAME for a socket that systemd "
-                  "passes; port 0 is any free port" },
+          .help = "host:port, unix:/path, unix:@name, or systemd:NAME for a socket from systemd; "
+                  "port 0 means any free port" },
         UNIX_SOCKET_OPTIONS,
         { .name = "bricks",
           .type = OPTION_STRING,
@@ -177,16 +178,17 @@ static const struct option_spec ports[] = {
         { .name = "tls",
           .type = OPTION_MAP,
           .table = port_tls,
-          .help = "encrypt; default: plain text" },
+          .help = "encryption; default: none" },
         { .name = "allow_insecure",
           .type = OPTION_BOOL,
           .fallback = "false",
-          .help = "let other machines reach this port although it is open and plain text" },
+          .help = "accept that other machines can reach a port without encryption and "
+                  "authentication" },
         { .name = "authenticate",
           .type = OPTION_ENUM,
           .choices = "off|calls|all",
-          .help = "which calls must prove who makes them; all: health checks, too; default: calls, "
-                  "if there are identities" },
+          .help = "calls that need an identity; all: also health checks; default: calls, if the "
+                  "configuration names identities" },
         { .name = "health",
           .type = OPTION_BOOL,
           .fallback = "true",
@@ -194,24 +196,24 @@ static const struct option_spec ports[] = {
         { .name = "reflection",
           .type = OPTION_BOOL,
           .fallback = "true",
-          .help = "tell clients what is served (gRPC server reflection)" },
+          .help = "serve gRPC server reflection" },
         { .name = "errors",
           .type = OPTION_ENUM,
           .fallback = "in-band",
           .choices = "in-band|status",
-          .help = "how clients learn of a brick's error: in the reply, as llmbrick has it, or as a "
-                  "gRPC status" },
+          .help = "how clients receive a brick's error: in the reply, as with llmbrick, or as gRPC "
+                  "status" },
         { .name = "compression",
           .type = OPTION_ENUM,
           .fallback = "identity",
           .choices = "identity|gzip",
-          .help = "gzip: also take compressed requests, which may inflate to a thousand times "
-                  "limits.request" },
+          .help = "gzip: also accept compressed requests, which may grow to 1000 times "
+                  "limits.request when they are decompressed" },
         { .name = "limits",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = port_limits,
-          .help = "bounds on what a client can make brickd hold" },
+          .help = "limits on the resources that clients can use" },
         {},
 };
 
@@ -221,31 +223,39 @@ static const struct option_spec brick_limits[] = {
           .fallback = "4096",
           .min = 1,
           .max = 1000000,
-          .help = "calls that the brick works on at a time" },
+          .help = "concurrent calls to the brick" },
         { .name = "queue",
           .type = OPTION_INT,
           .fallback = "1024",
           .min = 0,
           .max = 1000000,
-          .help = "calls that wait for their turn; more are refused" },
+          .help = "calls that may wait beyond that; further calls are refused" },
         { .name = "threads",
           .type = OPTION_INT,
           .fallback = "4",
           .min = 1,
           .max = 1024,
-          .help = "threads of a brick that blocks" },
+          .help = "threads of a blocking brick" },
         { .name = "timeout",
           .type = OPTION_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "longest time of one call; 0s: as long as the client waits" },
+          .help = "time limit of one call; 0s: only the client's deadline" },
+        { .name = "hold",
+          .type = OPTION_DURATION,
+          .fallback = "20ms",
+          .min = 0,
+          .max = HOUR,
+          .help = "a call that holds the polling thread for so long, twice within 10 s, moves "
+                  "calls "
+                  "of its size to a thread of their own; 0s: never" },
         { .name = "memory",
           .type = OPTION_SIZE,
           .fallback = "32MiB",
           .min = 64 * KIB,
           .max = 16 * GIB,
-          .help = "memory for one call's unpacked request and the brick's own work on it" },
+          .help = "memory for one call: its unpacked request and what the brick allocates for it" },
         {},
 };
 
@@ -253,11 +263,11 @@ static const struct option_spec brick_match[] = {
         { .name = "x-brick",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "values of the request metadata x-brick that choose this brick" },
+          .help = "values of the request metadata x-brick that select this brick" },
         { .name = "model_id",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "values of the request's model_id that choose this brick" },
+          .help = "values of the request's model_id that select this brick" },
         {},
 };
 
@@ -268,40 +278,40 @@ static const struct option_spec bricks[] = {
           .pattern = "^[a-z0-9][a-z0-9._-]{0,63}$",
           .expected = "a name of up to 64 characters from a-z 0-9 . _ - that begins with a letter "
                       "or a digit",
-          .help = "its name, which no other brick has" },
+          .help = "unique name of the brick" },
         { .name = "module",
           .type = OPTION_STRING,
           .flags = OPTION_REQUIRED,
           .pattern = "^(/.+|[A-Za-z0-9][A-Za-z0-9._+-]*)$",
           .expected = "the name of a module or an absolute path",
-          .help = "the module that implements it: a name in the module directory, or an absolute "
-                  "path" },
+          .help = "module that implements the brick: a name in the module directory, or an "
+                  "absolute path" },
         { .name = "options",
           .type = OPTION_MAP,
-          .help = "what the module wants to know; see brickd --describe MODULE" },
+          .help = "options of the module; see brickd --describe MODULE" },
         { .name = "limits",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = brick_limits,
-          .help = "bounds on what the brick takes on" },
+          .help = "limits of the brick" },
         { .name = "merge",
           .type = OPTION_BOOL,
           .fallback = "false",
-          .help = "of an LLM or Translate stream, send what waits for a slow client as one "
-                  "message" },
+          .help = "send the messages of an LLM or Translate stream that wait for a slow client as "
+                  "one message" },
         { .name = "log_level",
           .type = OPTION_ENUM,
           .choices = LOG_LEVELS,
-          .help = "the least important messages to log about this brick; default: log.level" },
+          .help = "least severe level to log for this brick; default: log.level" },
         { .name = "default",
           .type = OPTION_BOOL,
           .fallback = "false",
-          .help = "of several bricks of one type on a port, this one takes the calls that match "
-                  "none" },
+          .help = "of several bricks of one type on a port, use this one for calls that match no "
+                  "brick" },
         { .name = "match",
           .type = OPTION_MAP,
           .table = brick_match,
-          .help = "of several bricks of one type on a port, which calls are for this one" },
+          .help = "of several bricks of one type on a port, the calls to use this one for" },
         {},
 };
 
@@ -311,13 +321,14 @@ static const struct option_spec drain[] = {
           .fallback = "3s",
           .min = 0,
           .max = HOUR,
-          .help = "time that running calls get when brickd stops" },
+          .help = "time for running calls to end when brickd stops" },
         { .name = "lame_duck",
           .type = OPTION_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = HOUR,
-          .help = "time of serving on after health checks say NOT_SERVING" },
+          .help = "time for which a stopping brickd still accepts calls while health checks say "
+                  "NOT_SERVING" },
         { .name = "retire",
           .type = OPTION_DURATION,
           .fallback = "30s",
@@ -332,7 +343,7 @@ static const struct option_spec logging[] = {
           .type = OPTION_ENUM,
           .fallback = "info",
           .choices = LOG_LEVELS,
-          .help = "the least important messages to log" },
+          .help = "least severe level to log" },
         { .name = "format",
           .type = OPTION_ENUM,
           .fallback = "auto",
@@ -342,14 +353,13 @@ static const struct option_spec logging[] = {
           .type = OPTION_ENUM,
           .fallback = "all",
           .choices = "off|errors|all",
-          .help = "which calls get a line in the log" },
+          .help = "calls that are logged" },
         { .name = "slow",
           .type = OPTION_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "calls that take longer get a warning that says where the time went; 0s: none "
-                  "does" },
+          .help = "log a warning with timings for every call that takes longer; 0s: never" },
         {},
 };
 
@@ -357,14 +367,14 @@ static const struct option_spec metrics[] = {
         { .name = "listen",
           .type = OPTION_STRING,
           .flags = OPTION_NULLABLE,
-          .help = "host:port, unix:/path, unix:@name or systemd:NAME to answer HTTP at: /metrics "
-                  "for "
-                  "Prometheus, /livez, /readyz; null: nowhere" },
+          .help = "host:port, unix:/path, unix:@name or systemd:NAME for HTTP: /metrics for "
+                  "Prometheus, /livez and /readyz; null: do not listen" },
         UNIX_SOCKET_OPTIONS,
         { .name = "allow_insecure",
           .type = OPTION_BOOL,
           .fallback = "false",
-          .help = "let other machines read the metrics, which are plain text for everybody" },
+          .help = "accept that other machines can read the metrics, without encryption and "
+                  "authentication" },
         {},
 };
 
@@ -373,12 +383,12 @@ static const struct option_spec trace_headers[] = {
           .type = OPTION_STRING,
           .flags = OPTION_REQUIRED,
           .pattern = "^[A-Za-z0-9_-]{1,64}$",
-          .expected = "the name of a header",
-          .help = "its name" },
+          .expected = "the name of an HTTP header",
+          .help = "name of the header" },
         { .name = "value",
           .type = OPTION_SECRET,
           .flags = OPTION_REQUIRED,
-          .help = "its value, from where only brickd can read it" },
+          .help = "value of the header, as a secret" },
         {},
 };
 
@@ -387,13 +397,13 @@ static const struct option_spec traces[] = {
           .type = OPTION_STRING,
           .pattern = "^https?://[^@[:space:]]+$",
           .expected = "an http or https URL, without a password",
-          .help = "where to send spans: a URL that takes OTLP over HTTP; default: nowhere" },
+          .help = "URL to send spans to, in OTLP over HTTP; default: do not send spans" },
         { .name = "sample",
           .type = OPTION_FLOAT,
           .fallback = "1",
           .min = 0,
           .max = 1,
-          .help = "share of the calls recorded whose callers have not decided it" },
+          .help = "share of calls to record if the caller has not decided" },
         { .name = "service",
           .type = OPTION_STRING,
           .fallback = "brickd",
@@ -407,7 +417,7 @@ static const struct option_spec traces[] = {
           .min = 0,
           .max = 16,
           .table = trace_headers,
-          .help = "headers of the requests to the endpoint, such as a token" },
+          .help = "additional headers for the endpoint, such as a token" },
         {},
 };
 
@@ -418,7 +428,7 @@ const struct option_spec conf_options[] = {
           .min = 1,
           .max = 64,
           .table = ports,
-          .help = "where to listen" },
+          .help = "where to listen for gRPC" },
         { .name = "bricks",
           .type = OPTION_MAP,
           .flags = OPTION_REPEATED,
@@ -426,63 +436,63 @@ const struct option_spec conf_options[] = {
           .min = 0,
           .max = 1024,
           .table = bricks,
-          .help = "what to serve" },
+          .help = "the bricks to serve" },
         { .name = "workers",
           .type = OPTION_INT,
           .fallback = "1",
           .choices = "auto",
           .min = 1,
           .max = 256,
-          .help = "processes that serve; auto: one per processor core" },
+          .help = "number of worker processes; auto: one per processor core" },
         { .name = "writes",
           .type = OPTION_ENUM,
           .fallback = "gather",
           .choices = "gather|direct",
-          .help = "gather: replies that are ready together leave in one system call per "
-                  "connection; direct: each in its own" },
+          .help = "gather: one system call per connection for all replies that are ready; direct: "
+                  "one system call per reply" },
         { .name = "modules",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL,
           .fallback = "${BRICKD_MODULES:-" BRICKD_MODULE_DIR "}",
           .pattern = "^/",
           .expected = "an absolute path",
-          .help = "directory of the modules; default: $BRICKD_MODULES, or where brickd was "
-                  "installed" },
+          .help = "directory of modules; default: $BRICKD_MODULES, otherwise the installed "
+                  "modules" },
         { .name = "identities",
           .type = OPTION_STRING,
-          .help = "file that says who may call, and what" },
+          .help = "file of the identities that may call" },
         { .name = "control",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL | OPTION_NULLABLE,
           .fallback = BRICKD_RUNTIME_DIR "/control",
           .pattern = "^(/.{1,106})?$",
           .expected = "an absolute path of at most 107 bytes",
-          .help = "socket that brickctl talks to; empty or null: none" },
+          .help = "path of the control socket for brickctl; empty or null: none" },
         { .name = "start_timeout",
           .type = OPTION_DURATION,
           .fallback = "30s",
-          .min = SECOND,
+          .min = NSEC_PER_SEC,
           .max = HOUR,
-          .help = "time until a worker must be ready" },
+          .help = "time for a worker to become ready" },
         { .name = "drain",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = drain,
-          .help = "how to stop" },
+          .help = "time limits for stopping and reloading" },
         { .name = "log",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = logging,
-          .help = "what to log, and where" },
+          .help = "logging" },
         { .name = "metrics",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = metrics,
-          .help = "what brickd tells of itself over HTTP" },
+          .help = "metrics and probes over HTTP" },
         { .name = "traces",
           .type = OPTION_MAP,
           .fallback = "{}",
           .table = traces,
-          .help = "whom to tell of calls as spans of traces" },
+          .help = "export of OpenTelemetry traces" },
         {},
 };

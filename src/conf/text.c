@@ -43,7 +43,7 @@ static bool check_characters(const char *s, size_t length, struct diag *diag)
                         return false;
                 }
                 column++;
-                /* The same line breaks as libyaml's. */
+                /* libyaml counts the same line breaks. */
                 if (c == '\n' || (c == '\r' && !(length > 1 && s[1] == '\n')) || c == 0x85 ||
                     c == 0x2028 || c == 0x2029) {
                         line++;
@@ -53,7 +53,7 @@ static bool check_characters(const char *s, size_t length, struct diag *diag)
         return true;
 }
 
-/* libyaml would refuse all of this, too, but does not say where it stands. */
+/* libyaml would refuse all of this as well, but without a line and a column. */
 bool text_check(const char *s, size_t length, struct diag *diag)
 {
         if (length > FILE_MAX) {
@@ -61,7 +61,7 @@ bool text_check(const char *s, size_t length, struct diag *diag)
                 return false;
         }
         if (length >= 2 && (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0)) {
-                diag_add(diag, NULL, "this is UTF-16: save it as UTF-8");
+                diag_add(diag, NULL, "the file is UTF-16; save it as UTF-8");
                 return false;
         }
         text_skip_bom(&s, &length);
@@ -76,8 +76,8 @@ static size_t name_length(const char *s)
 }
 
 /*
- * What the reference at s, just behind "${", stands for, and where it ends. NULL: nothing; the
- * mistake has been reported.
+ * The value of the variable whose name starts at s, behind "${". *ret_end points behind the "}".
+ * NULL: a mistake, which has been reported.
  */
 static const char *resolve(const struct node *scalar, const char *s, const char **ret_end,
                            size_t *ret_length, struct diag *diag)
@@ -92,8 +92,7 @@ static const char *resolve(const struct node *scalar, const char *s, const char 
                 fallback = s + n + 2;
         if (n == 0 || !end || (!fallback && s + n != end)) {
                 diag_add(diag, scalar,
-                         "\"${\" begins ${NAME} or ${NAME:-default}; write $${ for the characters "
-                         "themselves");
+                         "expected ${NAME} or ${NAME:-default}; write $${ for a literal ${");
                 return NULL;
         }
         *ret_end = end + 1;
@@ -106,8 +105,8 @@ static const char *resolve(const struct node *scalar, const char *s, const char 
         }
         if (!value) {
                 diag_add(diag, scalar,
-                         "the environment variable %.*s is not set; ${%.*s:-default} gives a "
-                         "default",
+                         "the environment variable %.*s is not set; for a default write "
+                         "${%.*s:-default}",
                          (int)n, s, (int)n, s);
                 return NULL;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The characters of the file, and what stands for something else in its scalars. */
+/* The characters of a configuration file: encoding, ${NAME} and $$. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,17 +10,18 @@ struct diag;
 struct document;
 struct node;
 
-/* A byte order mark is no part of the text. */
+/* Skips a byte order mark. */
 void text_skip_bom(const char **s, size_t *length);
 
-/* Is it UTF-8, of characters that YAML allows, and not too much? Says where not. */
+/* True: UTF-8, only characters that YAML allows, and at most 16 MiB. Otherwise diag has the place.
+ */
 bool text_check(const char *s, size_t length, struct diag *diag);
 
 /*
  * Replaces ${NAME} and ${NAME:-default} in the text of a scalar, and $$ by $. A variable that is
- * not set, and what looks like neither, is a mistake. 0 then, too; or -ENOMEM.
+ * not set or not well-formed is a mistake: it goes to diag, and the result is still 0. -ENOMEM.
  */
 int text_expand(struct document *doc, struct node *scalar, struct diag *diag);
 
-/* The text that text_expand() turns into s; free() it. NULL: out of memory. */
+/* The inverse of text_expand(): a text that it turns into s, for free(). NULL: out of memory. */
 char *text_escape(const char *s);

@@ -79,7 +79,7 @@ int value_parse_float(const char *s, double *ret)
         double value;
         char *end;
 
-        /* strtod() also knows hexadecimal, "nan" and "inf". */
+        /* Refuse what only strtod() accepts: hexadecimal, "nan" and "inf". */
         if (s[0] == '\0' || s[strspn(s, "0123456789+-.eE")] != '\0')
                 return -EINVAL;
         value = strtod(s, &end);
@@ -91,7 +91,7 @@ int value_parse_float(const char *s, double *ret)
         return 0;
 }
 
-/* "12", "1.5KiB": exactly, in integers. */
+/* Parses "12" or "1.5KiB" in integer arithmetic, which is exact. */
 static int parse_quantity(const char *s, const struct unit *units, int64_t *ret)
 {
         int64_t whole = 0, part = 0, scale = 1, value;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Values as text. 0; -EINVAL: not of that form; -ERANGE: too large to be held. */
+/* Parse and format values. 0; -EINVAL: not of that form; -ERANGE: too large for the type. */
 
 #include <stdbool.h>
 #include <stddef.h>

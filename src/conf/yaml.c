@@ -10,17 +10,17 @@
 #include "conf/option.h"
 #include "conf/text.h"
 
-/* Values, counted as if every alias were written out. */
+/* An alias counts as all values of its anchor. */
 #define VALUES_MAX 100000
 #define ANCHORS_MAX 1000
 
-/* A list or a map whose end has not been read yet. */
+/* A list or a map that is still open. */
 struct frame {
         struct node *node;
-        size_t first;   /* its children are the pending ones from here */
-        ssize_t anchor; /* it defines this one; -1: none */
+        size_t first;   /* its children start here in loader.pending */
+        ssize_t anchor; /* the anchor that it defines; -1: none */
 
-        /* of the next child of a map; NULL: the key comes next */
+        /* the key of the next value of a map; NULL: a key comes next */
         const char *key;
         unsigned key_line;
         unsigned key_column;
@@ -37,7 +37,7 @@ struct loader {
         struct diag *diag;
         const char *bytes;
         size_t length;
-        bool expand; /* variables */
+        bool expand; /* replace variables */
 
         struct frame frames[DOCUMENT_DEPTH_MAX];
         size_t depth;
@@ -69,7 +69,7 @@ static void event_done(yaml_event_t *event)
         yaml_event_delete(event);
 }
 
-/* The byte that mark points to; '\0': the end of the file. libyaml counts characters. */
+/* The byte at a mark, whose index counts characters; "" at the end of the file. */
 static const char *at_mark(const struct loader *loader, const yaml_mark_t *mark)
 {
         const char *s = loader->bytes, *end = s + loader->length;
@@ -81,7 +81,7 @@ static const char *at_mark(const struct loader *loader, const yaml_mark_t *mark)
         return s < end ? s : "";
 }
 
-/* libyaml's own words, where better ones are known. */
+/* The message for libyaml's error: a clearer one if there is one. */
 static const char *explain(const struct loader *loader)
 {
         static const struct {
@@ -94,9 +94,9 @@ static const char *explain(const struct loader *loader)
                   "expected \"- \" or the end of the list: is this line indented like the "
                   "others?" },
                 { "mapping values are not allowed in this context",
-                  "\": \" cannot stand here: quote the value, or mend the indentation" },
+                  "\": \" is not allowed here: quote the value, or correct the indentation" },
                 { "block sequence entries are not allowed in this context",
-                  "\"- \" cannot stand here: a list begins on a line of its own" },
+                  "\"- \" is not allowed here: start a list on a line of its own" },
                 { "could not find expected ':'", "expected \": \" after the key" },
                 { "found unexpected end of stream", "the file ends inside a quoted text" },
                 { "did not find expected ',' or '}'", "expected \",\" or \"}\"" },
@@ -106,17 +106,17 @@ static const char *explain(const struct loader *loader)
         const char *s = at_mark(loader, &loader->parser.problem_mark);
 
         if (loader->expand && s[0] == '{' && s > loader->bytes && s[-1] == '$')
-                return "inside { } and [ ], quote what has a ${...} in it";
+                return "inside { } and [ ], quote a value that contains ${...}";
         if (strcmp(problem, "found character that cannot start any token") == 0)
-                return s[0] == '\t' ? "a tab cannot indent: use spaces"
-                                    : "a value cannot begin with this character: quote it";
+                return s[0] == '\t' ? "indent with spaces, not with tabs"
+                                    : "a value must not start with this character; quote the value";
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (strcmp(problem, table[i].problem) == 0)
                         return table[i].words;
         return problem;
 }
 
-/* Blames the place of a mark. */
+/* Adds a mistake at a mark. */
 #define blame(loader, mark, ...)                                                              \
         diag_add_at((loader)->diag, (unsigned)(mark)->line + 1, (unsigned)(mark)->column + 1, \
                     __VA_ARGS__)
@@ -151,8 +151,8 @@ static int count_value(struct loader *loader, const yaml_event_t *event)
 {
         if (loader->n_values++ < VALUES_MAX)
                 return 0;
-        blame(loader, &event->start_mark, "more than %d values, each use of an alias counted",
-              VALUES_MAX);
+        blame(loader, &event->start_mark,
+              "more than %d values; every alias counts as all values of its anchor", VALUES_MAX);
         return -EINVAL;
 }
 
@@ -173,7 +173,7 @@ static int push_pending(struct loader *loader, const struct node *node)
         return 0;
 }
 
-/* Gives a finished or a just begun value its place in the tree. */
+/* Adds a value to the open list or map. A list or a map is added when it begins. */
 static int attach(struct loader *loader, struct node *node)
 {
         struct frame *frame = top(loader);
@@ -193,7 +193,7 @@ static int attach(struct loader *loader, struct node *node)
         frame->key = NULL;
         if (strcmp(node->key, "<<") == 0) {
                 diag_add_key(loader->diag, node,
-                             "merge keys are not supported: write the keys out, or use an alias "
+                             "merge keys are not supported; write the keys out, or use an alias "
                              "for the whole map");
                 return 0;
         }
@@ -250,7 +250,7 @@ static int on_key(struct loader *loader, const yaml_event_t *event)
         check_tag(loader, event, event->data.scalar.tag);
         if (event->data.scalar.anchor || memchr(text, '\0', length)) {
                 blame(loader, &event->start_mark,
-                      "a key has neither an anchor nor a NUL character");
+                      "a key must not have an anchor or a NUL character");
                 return -EINVAL;
         }
         frame->key = document_strndup(loader->doc, text, length);
@@ -284,7 +284,7 @@ static int on_scalar(struct loader *loader, const yaml_event_t *event)
         if (r < 0)
                 return r;
         if (strlen(node->text) != length) {
-                diag_add(loader->diag, node, "holds a NUL character");
+                diag_add(loader->diag, node, "contains a NUL character");
                 node->bad = true;
                 return 0;
         }
@@ -298,7 +298,7 @@ static int on_begin(struct loader *loader, const yaml_event_t *event, enum node_
         int r;
 
         if (wants_key(loader)) {
-                blame(loader, &event->start_mark, "a key must be a word, not a list or a map");
+                blame(loader, &event->start_mark, "a key must be a scalar, not a list or a map");
                 return -EINVAL;
         }
         if (loader->depth == DOCUMENT_DEPTH_MAX) {
@@ -377,7 +377,8 @@ static int on_end(struct loader *loader)
         return node->kind == NODE_MAP ? check_duplicates(loader, node) : 0;
 }
 
-/* A copy of all of a subtree for one more place: each has a path of its own. */
+/* A deep copy of an anchor's value for one alias: each node needs a parent and a path of its own.
+ */
 static int copy_tree(struct loader *loader, const yaml_event_t *event, const struct node *node,
                      const struct node *parent, size_t depth, struct node **ret)
 {
@@ -436,8 +437,8 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
                 if (r < 0)
                         return r;
                 blame(loader, &event->start_mark,
-                      anchor ? "*%s stands inside its own anchor"
-                             : "no anchor &%s comes before this alias",
+                      anchor ? "*%s is inside the value of its own anchor"
+                             : "there is no anchor &%s before this alias",
                       name);
                 node->text = "";
                 node->bad = true;
@@ -452,7 +453,7 @@ static int on_alias(struct loader *loader, const yaml_event_t *event)
         return attach(loader, node);
 }
 
-/* 1: the stream has ended. */
+/* 0; 1: end of the stream; a negative errno. */
 static int on_event(struct loader *loader, const yaml_event_t *event)
 {
         switch (event->type) {
@@ -460,7 +461,7 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
                 if (!loader->root)
                         return 0;
                 blame(loader, &event->start_mark,
-                      "a second document begins: there can be only one");
+                      "a second document starts here; only one is allowed");
                 return -EINVAL;
         case YAML_SCALAR_EVENT:
                 return on_scalar(loader, event);
@@ -543,117 +544,4 @@ int yaml_parse_verbatim(struct document *doc, const char *bytes, size_t length, 
                         struct node **ret)
 {
         return parse(doc, bytes, length, false, diag, ret);
-}
-
-/* Plain text that this parser or another reads as something else than a string. */
-static bool looks_typed(const char *s)
-{
-        static const char *const words[] = { "",   "~",    "null", "true",  "false", "yes",
-                                             "no", "on",   "off",  "y",     "n",     "=",
-                                             "<<", ".nan", ".inf", "+.inf", "-.inf" };
-
-        for (size_t i = 0; i < ELEMENTSOF(words); i++)
-                if (strcasecmp(s, words[i]) == 0)
-                        return true;
-        return strchr("0123456789+-.", s[0]) && strpbrk(s, "0123456789") &&
-               s[strspn(s, "0123456789+-.:_eExXoOaAbBcCdDfF")] == '\0';
-}
-
-static bool emit_text(yaml_emitter_t *emitter, const char *text, bool plain)
-{
-        yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
-        yaml_event_t event;
-
-        if (strchr(text, '\n') || (!plain && looks_typed(text)))
-                style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
-        return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
-                                            (int)strlen(text), 1, 1, style) &&
-               yaml_emitter_emit(emitter, &event);
-}
-
-/* Not quoted in the file, and no string in disguise. */
-static bool is_plain(const struct node *node)
-{
-        if (!node->plain || !node->spec || node_is_null(node))
-                return node->plain;
-        return node->spec->type == OPTION_INT || node->spec->type == OPTION_FLOAT ||
-               node->spec->type == OPTION_BOOL;
-}
-
-static bool emit_scalar(yaml_emitter_t *emitter, const struct node *node)
-{
-        _cleanup_free_ char *text = NULL;
-
-        text = text_escape(node->text);
-        return text && emit_text(emitter, text, is_plain(node));
-}
-
-static bool emit_list(yaml_emitter_t *emitter, const struct node *node);
-static bool emit_map(yaml_emitter_t *emitter, const struct node *node);
-
-static bool emit(yaml_emitter_t *emitter, const struct node *node)
-{
-        switch (node->kind) {
-        case NODE_LIST:
-                return emit_list(emitter, node);
-        case NODE_MAP:
-                return emit_map(emitter, node);
-        default:
-                return emit_scalar(emitter, node);
-        }
-}
-
-static bool emit_list(yaml_emitter_t *emitter, const struct node *node)
-{
-        yaml_event_t event;
-
-        if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_ANY_SEQUENCE_STYLE) ||
-            !yaml_emitter_emit(emitter, &event))
-                return false;
-        for (size_t i = 0; i < node->n_children; i++)
-                if (!emit(emitter, node->children[i]))
-                        return false;
-        return yaml_sequence_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);
-}
-
-static bool emit_map(yaml_emitter_t *emitter, const struct node *node)
-{
-        yaml_event_t event;
-
-        if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_ANY_MAPPING_STYLE) ||
-            !yaml_emitter_emit(emitter, &event))
-                return false;
-        for (size_t i = 0; i < node->n_children; i++)
-                if (!emit_text(emitter, node->children[i]->key, false) ||
-                    !emit(emitter, node->children[i]))
-                        return false;
-        return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(emitter, &event);
-}
-
-static bool emit_document(yaml_emitter_t *emitter, const struct node *root)
-{
-        yaml_event_t event;
-
-        return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) &&
-               yaml_emitter_emit(emitter, &event) &&
-               yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) &&
-               yaml_emitter_emit(emitter, &event) && emit(emitter, root) &&
-               yaml_document_end_event_initialize(&event, 1) &&
-               yaml_emitter_emit(emitter, &event) && yaml_stream_end_event_initialize(&event) &&
-               yaml_emitter_emit(emitter, &event);
-}
-
-int yaml_print(const struct node *root, FILE *f)
-{
-        yaml_emitter_t emitter;
-        bool done;
-
-        if (!yaml_emitter_initialize(&emitter))
-                return -ENOMEM;
-        yaml_emitter_set_output_file(&emitter, f);
-        yaml_emitter_set_unicode(&emitter, 1);
-        yaml_emitter_set_width(&emitter, -1);
-        done = emit_document(&emitter, root);
-        yaml_emitter_delete(&emitter);
-        return done ? 0 : -EIO;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* YAML in and out. What the configuration uses of YAML: maps, lists, scalars, anchors and aliases;
- * no tags, no merge keys, one document. */
+/* Reads and writes the subset of YAML that the configuration uses: one document of maps, lists,
+ * scalars, anchors and aliases. Tags and merge keys are mistakes. */
 
 #include <stdio.h>
 
@@ -11,15 +11,15 @@ struct document;
 struct node;
 
 /*
- * Reads the tree; an empty file is a null. Mistakes go to diag, and the tree is there all the same
- * if it could be told what was meant. -EINVAL: it could not; -ENOMEM.
+ * Parses a file into a tree; an empty file is a null. Mistakes go to diag. 0: there is a tree,
+ * although there may be mistakes; -EINVAL: the text cannot be parsed; -ENOMEM.
  */
 int yaml_parse(struct document *doc, const char *bytes, size_t length, struct diag *diag,
                struct node **ret);
 
-/* The same, but a $ in a text is a $, and no variable is replaced. */
+/* Like yaml_parse(), but does not replace variables: a $ is a $. */
 int yaml_parse_verbatim(struct document *doc, const char *bytes, size_t length, struct diag *diag,
                         struct node **ret);
 
-/* Writes a tree that reads back as the same. */
+/* Writes a tree in a form that yaml_parse() reads back as the same tree. */
 int yaml_print(const struct node *root, FILE *f);

@@ -6,20 +6,17 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
 #include "ctl/bus.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 #define OBJECT "/org/brickd"
 #define INTERFACE "org.brickd.Manager"
 
 static uint64_t now_usec(void)
 {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+        return clock_now() / NSEC_PER_USEC;
 }
 
 static uint64_t left_usec(uint64_t deadline)
@@ -43,7 +40,7 @@ static int connect_to(const char *path, uint64_t deadline)
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
-        /* A connect() to a socket whose queue is full waits for as long as a send may. */
+        /* SO_SNDTIMEO also limits connect(), which waits while the queue of the socket is full. */
         if (left != UINT64_MAX) {
                 struct timeval t = { (time_t)(left / 1000000), (suseconds_t)(left % 1000000) };
 
@@ -55,7 +52,8 @@ static int connect_to(const char *path, uint64_t deadline)
         return TAKE_FD(fd);
 }
 
-/* The handshake, for which sd_bus_call() would wait by limits of its own. */
+/* Waits for the end of the handshake until our own deadline. sd_bus_call() would use limits of its
+ * own. */
 static int wait_ready(sd_bus *bus, uint64_t deadline)
 {
         int r;
@@ -151,11 +149,11 @@ int bus_call(const char *path, int64_t timeout, struct bus_reply *ret, const cha
         if (r < 0)
                 return r;
 
-        /* To sd_bus_call() 0 means its own default. */
+        /* 0 would mean the default of sd_bus_call(). */
         r = sd_bus_call(bus, message, left_usec(deadline) ?: 1, &error, &answer);
         if (r >= 0)
                 return take_answer(answer, ret);
-        /* Errors of this side have names, too; those of the other side are not errnos. */
+        /* sd-bus also names local errors. Those of brickd have our prefix and are not errnos. */
         if (sd_bus_error_is_set(&error) && strncmp(error.name, "org.brickd.", 11) == 0)
                 return take_error(&error, ret);
         return r;

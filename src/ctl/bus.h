@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Methods of brickd's control socket: D-Bus, peer to peer. */
+/* Calls methods on brickd's control socket, which speaks peer-to-peer D-Bus. */
 
 #include <stdint.h>
 
 struct bus_reply {
-        char *text;  /* of the answer, or of the error; never NULL on success */
-        char *error; /* the D-Bus name of the error; NULL: the method has done what it was asked */
+        char *text;  /* the result or the error message; never NULL on success */
+        char *error; /* the D-Bus name of the error; NULL: the method succeeded */
 };
 
 void bus_reply_done(struct bus_reply *reply);
 
 /*
- * Calls a method of org.brickd.Manager; arguments as for sd_bus_message_append(). timeout in ns (0:
- * none). 0: brickd has answered; else why not: -ENOENT or -ECONNREFUSED: it does not run; -EACCES:
- * the caller may not; -ETIMEDOUT; or another negative errno.
+ * Calls a method of org.brickd.Manager; arguments as for sd_bus_message_append(). timeout is in ns;
+ * 0: none. 0: brickd has answered, perhaps with an error. -ENOENT or -ECONNREFUSED: brickd is not
+ * running; -EACCES: no permission; -ETIMEDOUT; or another negative errno. The caller releases *ret
+ * with bus_reply_done().
  */
 int bus_call(const char *path, int64_t timeout, struct bus_reply *ret, const char *method,
              const char *types, ...);

@@ -9,23 +9,23 @@
 #include "ctl/lines.h"
 #include "ctl/output.h"
 #include "ctl/target.h"
-#include "util/grpc-status.h"
+#include "util/clock.h"
 
-/* Models may think for minutes. */
-#define CALL_TIMEOUT (INT64_C(300) * 1000000000)
+/* A model may need minutes to answer. */
+#define CALL_TIMEOUT (300 * NSEC_PER_SEC)
 
 struct call {
         const struct ctl *ctl;
         struct target target;
         const struct method *method;
         const ProtobufCMethodDescriptor *types;
-        const char *argument;      /* the request as given; NULL: none */
-        ProtobufCMessage *request; /* the only one; NULL: they come as lines */
+        const char *argument;      /* the request on the command line; NULL: none */
+        ProtobufCMessage *request; /* the only request; NULL: requests are lines of stdin */
 
-        /* what has come */
+        /* the replies so far */
         size_t n_replies;
         bool brick_failed;
-        bool open_line; /* the cursor is not where a line begins */
+        bool open_line; /* the last output did not end its line */
 };
 
 static void call_done(struct call *call)
@@ -34,7 +34,7 @@ static void call_done(struct call *call)
         message_free(call->request);
 }
 
-/* The fields that stand for a whole message; the same for all methods but GetServiceInfo. */
+/* The fields that a plain text stands for. GetServiceInfo has none. */
 static const char *request_field(const struct call *call)
 {
         return call->method == &methods[0] ? NULL : call->target.service->request_text;
@@ -45,7 +45,8 @@ static const char *reply_field(const struct call *call)
         return call->method == &methods[0] ? NULL : call->target.service->reply_text;
 }
 
-/* An in-band error, if the reply holds one: brickd says 200 for success, others may say nothing. */
+/* The in-band error of a reply. Code 200 is success; other servers may leave the field out. NULL:
+ * no error. */
 static const json_t *reply_error(const json_t *reply)
 {
         const json_t *error = json_object_get(reply, "error");
@@ -72,7 +73,8 @@ static void print_error(struct call *call, const json_t *error)
         fputc('\n', stderr);
 }
 
-/* For people. A stream's texts are pieces of one; other messages of a stream stand apart. */
+/* Prints a reply for people. The texts of a stream are parts of one text; an empty line separates
+ * other messages. */
 static void print_payload(struct call *call, json_t *reply)
 {
         const char *field = reply_field(call);
@@ -111,13 +113,13 @@ static int print_reply(struct call *call, const ProtobufCMessage *message)
         return 0;
 }
 
-/* Sends the lines of stdin while the main thread receives. */
+/* A thread that sends the lines of stdin while the main thread receives. */
 struct feeder {
         const struct call *call;
         struct rpc *rpc;
         pthread_t thread;
         int stop_fd; /* readable: the call is over */
-        char *error; /* what is wrong with the input; the call is cancelled for it */
+        char *error; /* why the input is wrong; the thread has cancelled the call */
 };
 
 static int feed_line(struct feeder *feeder, size_t number, const char *line, size_t length)
@@ -191,7 +193,7 @@ static void feeder_stop(struct feeder *feeder)
         feeder->stop_fd = close_fd(feeder->stop_fd);
 }
 
-/* The end of the call, as an exit status. */
+/* Reports how the call ended and returns the exit status. */
 static int conclude(struct call *call, struct rpc *rpc, int received)
 {
         const char *text;
@@ -204,16 +206,14 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
                 putchar('\n');
         fflush(stdout);
         if (received < 0)
-                return ctl_error(CTL_UNREACHABLE, "The reply is not a %s",
+                return ctl_error(CTL_UNREACHABLE, "The reply is not a valid %s",
                                  call->types->output->short_name);
         if (status != 0) {
-                fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
-                output_text(stderr, text);
-                fputc('\n', stderr);
+                rpc_print_status(status, text);
                 return CTL_UNREACHABLE;
         }
         if (call->n_replies == 0 && !call->method->reply_stream)
-                return ctl_error(CTL_UNREACHABLE, "The server has sent no reply");
+                return ctl_error(CTL_UNREACHABLE, "The server sent no reply");
 
         return call->brick_failed ? CTL_FAILED : CTL_OK;
 }
@@ -255,7 +255,7 @@ static int run_stream(struct call *call, struct rpc *rpc)
 
 static int run_single(struct call *call, struct rpc *rpc)
 {
-        /* When the call is over early, its end says why. */
+        /* If sending fails, the call is over, and its status says why. */
         if (rpc_send(rpc, call->request) == 0)
                 (void)rpc_send_end(rpc);
         return conclude(call, rpc, receive_all(call, rpc));
@@ -278,13 +278,14 @@ static int run(struct call *call)
                 metadata[n++] = (struct rpc_metadata){ "authorization", authorization };
         if (call->target.brick)
                 metadata[n++] = (struct rpc_metadata){ "x-brick", call->target.brick };
-        /* A port may say errors otherwise; replies are what this program shows. */
+        /* Ask for errors in the reply, whatever `errors` the port is configured with: brickctl
+         * prints replies. */
         metadata[n++] = (struct rpc_metadata){ "x-brick-status", "in-band" };
         if (asprintf(&path, "/%s/%s", call->target.service->descriptor->name, call->method->name) <
             0)
                 return ctl_error(CTL_UNREACHABLE, "Out of memory");
         r = rpc_new(&rpc, call->target.address, &call->target.tls, path, metadata, n,
-                    ctl->timeout >= 0 ? ctl->timeout : CALL_TIMEOUT);
+                    ctl_timeout(ctl, CALL_TIMEOUT));
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", call->target.address,
                                  strerror(-r));
@@ -292,7 +293,7 @@ static int run(struct call *call)
         return call->request ? run_single(call, rpc) : run_stream(call, rpc);
 }
 
-/* What of NAME [METHOD] [REQUEST] is there; a single word that names a method is one. */
+/* Parses [METHOD] [REQUEST] after the name. A single word is a method if it names one. */
 static int parse_arguments(struct call *call)
 {
         const struct ctl *ctl = call->ctl;
@@ -305,11 +306,11 @@ static int parse_arguments(struct call *call)
                 call->argument = name;
 
         if (call->method && ctl->stream)
-                return ctl_error(EX_USAGE, "--stream does not go with a method");
+                return ctl_error(EX_USAGE, "--stream cannot be combined with a method");
         if (!call->method && ctl->n_arguments == 3)
                 return ctl_error(EX_USAGE,
-                                 "No method '%s'; there are GetServiceInfo, Unary, "
-                                 "OutputStreaming, InputStreaming and BidiStreaming",
+                                 "Unknown method '%s'; use GetServiceInfo, Unary, "
+                                 "OutputStreaming, InputStreaming or BidiStreaming",
                                  name);
         if (!call->method)
                 call->method = method_find(ctl->stream ? "OutputStreaming" : "Unary");
@@ -324,7 +325,7 @@ static int parse_text(struct call *call, const char *text, size_t length)
 
         r = message_from_text(call->types->input, request_field(call), text, length, &call->request,
                               &error);
-        return r < 0 ? ctl_error(EX_USAGE, "request: %s", error ?: strerror(-r)) : CTL_OK;
+        return r < 0 ? ctl_error(EX_USAGE, "Invalid request: %s", error ?: strerror(-r)) : CTL_OK;
 }
 
 static int parse_stdin(struct call *call)
@@ -355,7 +356,7 @@ static int parse_request(struct call *call)
                 return parse_text(call, call->argument, strlen(call->argument));
         if (call->types->input->n_fields == 0)
                 return parse_text(call, "{}", 2);
-        return ctl_error(EX_USAGE, "The request is missing; '-' reads it from stdin");
+        return ctl_error(EX_USAGE, "The request is missing; '-' reads it from standard input");
 }
 
 static int run_method(struct call *call)

@@ -10,20 +10,14 @@
 #include "ctl/file.h"
 #include "ctl/json.h"
 #include "ctl/output.h"
+#include "util/clock.h"
 #include "util/log.h"
 
-#define SECOND INT64_C(1000000000)
-
-/* brickd asks its workers first, and gives them a moment. */
-#define ANSWER_TIMEOUT (10 * SECOND)
-/* New workers must be ready within the configuration's start_timeout; this is for a stuck brickd.
+/* brickd asks its workers before it answers, and waits a moment for them. */
+#define ANSWER_TIMEOUT (10 * NSEC_PER_SEC)
+/* The start_timeout of the configuration limits a reload. This limit is for a brickd that hangs.
  */
-#define RELOAD_TIMEOUT (10 * 60 * SECOND)
-
-static int64_t timeout_of(const struct ctl *ctl, int64_t fallback)
-{
-        return ctl->timeout >= 0 ? ctl->timeout : fallback;
-}
+#define RELOAD_TIMEOUT (10 * 60 * NSEC_PER_SEC)
 
 int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const char *method,
                 json_t **ret)
@@ -34,7 +28,7 @@ int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const 
 
         if (!path)
                 return -ENOENT;
-        r = bus_call(path, timeout_of(ctl, timeout), &reply, method, "");
+        r = bus_call(path, ctl_timeout(ctl, timeout), &reply, method, "");
         if (r < 0)
                 return r;
         if (reply.error)
@@ -52,17 +46,19 @@ int control_ask(const struct ctl *ctl, const char *path, int64_t timeout, const 
 int control_no_answer(const char *path, int r)
 {
         if (!path)
-                return ctl_error(EX_CONFIG, "The configuration says `control: null`: brickd has no "
-                                            "control socket");
+                return ctl_error(EX_CONFIG, "brickd has no control socket: the configuration says "
+                                            "`control: null`");
         switch (r) {
         case -ENOENT:
         case -ECONNREFUSED:
-                return ctl_error(CTL_UNREACHABLE, "brickd is not running: nobody listens on %s",
+                return ctl_error(CTL_UNREACHABLE, "brickd is not running: nothing listens on %s",
                                  path);
         case -EACCES:
         case -EPERM:
                 return ctl_error(CTL_UNREACHABLE,
-                                 "May not open %s: run as root or as brickd's user", path);
+                                 "Permission denied to open %s; run brickctl as root or as the "
+                                 "user of brickd",
+                                 path);
         case -ETIMEDOUT:
                 return ctl_error(CTL_UNREACHABLE, "brickd did not answer on %s in time", path);
         default:
@@ -87,7 +83,7 @@ static json_t *bricks_of_conf(const struct conf *conf, const char *state)
         return bricks;
 }
 
-/* A JSON value as a cell of a table, in memory that the caller frees. */
+/* Formats a JSON value as a cell of a table; the caller frees it. */
 static char *cell_of(const json_t *json)
 {
         char *cell = NULL;
@@ -105,7 +101,7 @@ struct table_column {
         const char *key;
 };
 
-/* A list of objects, one row each. */
+/* Prints a list of objects as a table with one row per object. */
 static void print_rows(const json_t *list, const struct table_column *columns, size_t n_columns)
 {
         size_t n_rows = 1 + json_array_size(list);
@@ -156,7 +152,7 @@ static void print_reasons(const json_t *bricks)
         }
 }
 
-/* Without a running brickd: what the file says. */
+/* Lists the bricks of the file because brickd did not answer. */
 static int list_from_file(const struct ctl *ctl, const struct file *file, int why_not, json_t **ret)
 {
         bool stopped = why_not == -ENOENT || why_not == -ECONNREFUSED;
@@ -257,13 +253,13 @@ static void print_ports(const json_t *status)
                 char line[256];
 
                 (void)snprintf(line, sizeof line, "%s%s%s", listen,
-                               strcmp(listen, address) == 0 ? "" : ", which is ",
+                               strcmp(listen, address) == 0 ? "" : ", bound to ",
                                strcmp(listen, address) == 0 ? "" : address);
                 print_line(index == 0 ? "ports" : "", "", line);
         }
 }
 
-/* All that a failed one had to say is in the log. */
+/* Prints only the first line of the verdict. The log has all of it. */
 static void print_last_reload(const json_t *status)
 {
         const json_t *last = json_object_get(status, "last_reload");
@@ -296,7 +292,7 @@ static void print_log_levels(const json_t *status)
         }
 }
 
-/* Copies of the workers, with what the table shows of their own status beside the rest. */
+/* Copies the workers, with the keys of their own status merged into each, for the table. */
 static json_t *flatten_workers(const json_t *status)
 {
         json_t *rows = json_array();
@@ -362,7 +358,7 @@ int command_status(struct ctl *ctl)
         return control_with_file(ctl, status_of);
 }
 
-/* Prints brickd's answer to a command, and says it as an exit status. */
+/* Prints brickd's answer to a command and returns the exit status. */
 static int print_answer(const struct ctl *ctl, const char *path, int r,
                         const struct bus_reply *reply)
 {
@@ -371,7 +367,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         if (r < 0)
                 return control_no_answer(path, r);
         if (ctl->quiet) {
-                /* brickd has said it already. */
+                /* brickd has logged the answer. */
         } else if (ctl->json) {
                 json = json_pack("{s:b, s:s}", "ok", !reply->error, "text", reply->text);
                 output_json(stdout, json);
@@ -384,7 +380,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
 
 static int reload(const struct ctl *ctl, const struct file *file)
 {
-        int64_t timeout = timeout_of(ctl, RELOAD_TIMEOUT);
+        int64_t timeout = ctl_timeout(ctl, RELOAD_TIMEOUT);
         _cleanup_(bus_reply_done) struct bus_reply reply = {};
         int r = -ENOENT;
 
@@ -404,7 +400,7 @@ static int stop(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
+                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
         return print_answer(ctl, file->control, r, &reply);
 }
 
@@ -419,7 +415,7 @@ static int log_level(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, timeout_of(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
+                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
                              "sss", ctl->arguments[0], ctl->brick ?: "", ctl->module ?: "");
         return print_answer(ctl, file->control, r, &reply);
 }
@@ -428,10 +424,10 @@ int command_log_level(struct ctl *ctl)
 {
         if (log_level_from_string(ctl->arguments[0]) < 0)
                 return ctl_error(EX_USAGE,
-                                 "No log level '%s'; there are error, warning, notice, "
-                                 "info and debug",
+                                 "Unknown log level '%s'; use error, warning, notice, info "
+                                 "or debug",
                                  ctl->arguments[0]);
         if (ctl->brick && ctl->module)
-                return ctl_error(EX_USAGE, "Give --brick or --module, not both");
+                return ctl_error(EX_USAGE, "--brick and --module cannot be combined");
         return control_with_file(ctl, log_level);
 }

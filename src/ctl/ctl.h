@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the command line says, and what all commands share. */
+/* The command line, and what all commands share. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@
 /* Exit statuses; the others are EX_USAGE (64) and EX_CONFIG (78) of sysexits.h. */
 enum {
         CTL_OK = 0,
-        CTL_FAILED = 1,      /* the brick, or brickd, answered with an error */
-        CTL_UNREACHABLE = 2, /* no answer: a gRPC status other than OK, no connection, no time */
+        CTL_FAILED = 1, /* the brick, or brickd, answered with an error */
+        CTL_UNREACHABLE =
+                2, /* no answer: a gRPC status other than OK, no connection, or a timeout */
 };
 
 #define CTL_METADATA_MAX 32
@@ -23,7 +24,7 @@ enum {
 /* All strings are argv's or the environment's. */
 struct ctl {
         const char *config; /* the configuration file */
-        bool config_given;  /* by the user; else it may be missing */
+        bool config_given;  /* the user has named the file; otherwise it may be missing */
         const char *address;
         const char *control; /* the control socket; NULL: the configuration's */
         const char *type;
@@ -34,14 +35,14 @@ struct ctl {
                 const char *key;
                 const char *name;
         } tls;
-        const char *brick; /* log-level: whose; NULL: not given */
+        const char *brick; /* of log-level; NULL: not given */
         const char *module;
-        int64_t timeout;  /* ns; 0: none; -1: the command's own */
+        int64_t timeout;  /* ns; 0: none; -1: as the command has it */
         int64_t interval; /* ns */
         unsigned count;   /* 0: for ever */
         const char *token_file;
         const char *file;    /* of identities */
-        const char *expires; /* of a new one */
+        const char *expires; /* of a new identity */
         const char *allow[CTL_ALLOW_MAX];
         size_t n_allow;
         struct rpc_metadata metadata[CTL_METADATA_MAX];
@@ -53,16 +54,22 @@ struct ctl {
         bool wait;
         bool help;
 
-        /* what is left after the options */
+        /* what follows the options */
         char **arguments;
         size_t n_arguments;
 };
 
-/* "brickctl: ..." on stderr; returns status, for `return ctl_error(EX_USAGE, ...)`. */
+/* The --timeout of the user, otherwise that of the command. In ns; 0: none. */
+static inline int64_t ctl_timeout(const struct ctl *ctl, uint64_t fallback)
+{
+        return ctl->timeout >= 0 ? ctl->timeout : (int64_t)fallback;
+}
+
+/* Prints "brickctl: ..." to stderr and returns status, for `return ctl_error(EX_USAGE, ...)`. */
 int ctl_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The metadata `authorization` for a call, from the token that the user has; free() it. NULL: there
- * is none. CTL_OK, or an exit status and all is said. */
+/* Makes the metadata `authorization` of a call from the user's token; the caller frees it. NULL:
+ * there is no token. CTL_OK, or the exit status after an error message. */
 int ctl_authorization(const struct ctl *ctl, char **ret);
 
 /* The commands. Each returns the exit status. */

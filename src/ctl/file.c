@@ -17,8 +17,8 @@ static const char *default_control(void)
 }
 
 /*
- * What a file with mistakes, which are elsewhere in it, says of the control socket. -EINVAL: it is
- * not even YAML, and all is said.
+ * Finds the control socket in a file with mistakes, which do not concern the socket. -EINVAL: the
+ * file is not YAML, which has been reported.
  */
 static int guess_control(const struct ctl *ctl, const char *bytes, size_t length, char **ret)
 {
@@ -37,7 +37,9 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
         r = yaml_parse(doc, bytes, length, diag, &root);
         if (r < 0) {
                 diag_print(diag, stderr);
-                ctl_error(0, "Where brickd's control socket is cannot be read; say --control");
+                ctl_error(
+                        0,
+                        "Cannot find the control socket in the configuration; use --control PATH");
                 return r;
         }
         control = node_get(root, "control");
@@ -46,7 +48,7 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
         return *ret ? 0 : -ENOMEM;
 }
 
-/* -EINVAL: mistakes, shown if they matter. */
+/* -EINVAL: the file has mistakes, which have been printed if mode asks for it. */
 static int parse(const struct ctl *ctl, enum file_mode mode, size_t length, struct file *file)
 {
         _cleanup_(diag_freep) struct diag *diag = NULL;

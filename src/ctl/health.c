@@ -6,16 +6,16 @@
 #include "ctl/output.h"
 #include "ctl/target.h"
 #include "health.pb-c.h"
-#include "util/grpc-status.h"
+#include "util/clock.h"
 
-#define CHECK_TIMEOUT (INT64_C(10) * 1000000000)
+#define CHECK_TIMEOUT (10 * NSEC_PER_SEC)
 
 typedef Grpc__Health__V1__HealthCheckRequest Request;
 typedef Grpc__Health__V1__HealthCheckResponse Response;
 
 #define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 
-/* What a health check calls the target: a brick by its name, a service by its full one. */
+/* The name in a health check: that of a brick, or the full name of a service. */
 static const char *name_of(const struct target *target)
 {
         if (target->brick)
@@ -58,10 +58,8 @@ static int check(const struct ctl *ctl, const struct target *target, struct rpc 
         if (r > 0 && status == 0)
                 return print_answer(ctl, request.service, (const Response *)reply);
         if (r < 0 || status == 0)
-                return ctl_error(CTL_UNREACHABLE, "The reply is not a HealthCheckResponse");
-        fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
-        output_text(stderr, text);
-        fputc('\n', stderr);
+                return ctl_error(CTL_UNREACHABLE, "The reply is not a valid HealthCheckResponse");
+        rpc_print_status(status, text);
         return CTL_UNREACHABLE;
 }
 
@@ -81,7 +79,7 @@ int command_health(struct ctl *ctl)
         if (r != CTL_OK)
                 return r;
         r = rpc_new(&rpc, target.address, &target.tls, "/grpc.health.v1.Health/Check", &metadata,
-                    authorization != NULL, ctl->timeout >= 0 ? ctl->timeout : CHECK_TIMEOUT);
+                    authorization != NULL, ctl_timeout(ctl, CHECK_TIMEOUT));
         if (r < 0)
                 return ctl_error(CTL_UNREACHABLE, "Failed to call %s: %s", target.address,
                                  strerror(-r));

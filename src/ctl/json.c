@@ -12,10 +12,10 @@
 #include "conf/nearest.h"
 #include "ctl/json.h"
 
-/* Where in the JSON the mapping is, for messages; lives on the stack of the recursion. */
+/* The place in the JSON, for messages. Each level of the recursion has one on its stack. */
 struct path {
         const struct path *parent;
-        const char *key; /* NULL: index counts */
+        const char *key; /* NULL: use index */
         size_t index;
 };
 
@@ -64,7 +64,7 @@ static int wrong_type(const struct path *path, char **ret_error, const char *exp
         return invalid(path, ret_error, "expected %s, got %s", expected, names[json_typeof(json)]);
 }
 
-/* Of the kind that protobuf_c_message_free_unpacked() frees. */
+/* A message for protobuf_c_message_free_unpacked(). NULL: out of memory. */
 static void *message_new(const ProtobufCMessageDescriptor *type)
 {
         ProtobufCMessage *message = calloc(1, type->sizeof_message);
@@ -193,7 +193,7 @@ static int int32_from_json(json_t *json, const struct path *path, int32_t *ret, 
         return 0;
 }
 
-/* Not in the number's JSON, so the mapping spells them as strings. */
+/* JSON has no such numbers; the mapping writes them as strings. */
 static bool special_number(json_t *json, double *ret)
 {
         const char *s = json_string_value(json);
@@ -228,7 +228,7 @@ static int float_from_json(json_t *json, const struct path *path, float *ret, ch
 static int fill_message(json_t *json, const struct path *path, ProtobufCMessage *message,
                         char **ret_error);
 
-/* One value of a field, which is that of a repeated one or the field itself, at `to`. */
+/* Converts one value of a field to `to`: the field itself, or an element of a repeated field. */
 static int value_to_field(const ProtobufCFieldDescriptor *field, json_t *json,
                           const struct path *path, void *to, char **ret_error)
 {
@@ -253,7 +253,7 @@ static int value_to_field(const ProtobufCFieldDescriptor *field, json_t *json,
                         return -ENOMEM;
                 return fill_message(json, path, *(ProtobufCMessage **)to, ret_error);
         default:
-                return invalid(path, ret_error, "a field of a type that no brick uses");
+                return invalid(path, ret_error, "brickctl cannot write a field of this type");
         }
 }
 
@@ -326,7 +326,7 @@ static int fill_field(json_t *json, const struct path *path, ProtobufCMessage *m
         field = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, path->key);
         if (!field)
                 return unknown_field(message->descriptor, path, ret_error);
-        if (json_is_null(json)) /* the mapping's way to leave it out */
+        if (json_is_null(json)) /* null means that the field is not set */
                 return 0;
         if (field->label == PROTOBUF_C_LABEL_REPEATED)
                 return values_to_field(field, json, path, message, ret_error);
@@ -372,7 +372,7 @@ int message_from_json(const ProtobufCMessageDescriptor *type, json_t *json, Prot
         return 0;
 }
 
-/* The JSON that a text stands for. */
+/* Parses a user's text: JSON, or a plain text that becomes a JSON string. */
 static int text_to_json(const char *text, size_t length, json_t **ret, char **ret_error)
 {
         size_t blank = 0;
@@ -409,7 +409,7 @@ int message_from_text(const ProtobufCMessageDescriptor *type, const char *text_f
                 return message_from_json(type, object, ret, ret_error);
         }
         if (!json_is_object(json))
-                return invalid(NULL, ret_error, "%s is written as a JSON object, such as '{...}'",
+                return invalid(NULL, ret_error, "expected a JSON object '{...}' for %s",
                                type->short_name);
         return message_from_json(type, json, ret, ret_error);
 }
@@ -423,7 +423,7 @@ static json_t *number_to_json(double value)
         return json_real(value);
 }
 
-/* The decimal that a person would have written for it: 0.7, not 0.699999988079071. */
+/* Uses the shortest decimal that reads back as the same float: 0.7, not 0.699999988079071. */
 static json_t *float_to_json(float value)
 {
         char text[32];
@@ -477,7 +477,7 @@ static json_t *value_to_json(const Google__Protobuf__Value *value)
                 return struct_to_json(value->struct_value);
         case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:
                 return list_to_json(value->list_value);
-        default: /* null, and a Value of no kind */
+        default: /* null, or a Value without a kind */
                 return json_null();
         }
 }
@@ -530,7 +530,7 @@ json_t *message_to_json(const ProtobufCMessage *message)
                 if (field->label == PROTOBUF_C_LABEL_REPEATED)
                         child = values_to_json(field, message);
                 else if (field->type == PROTOBUF_C_TYPE_MESSAGE && !*(void **)from)
-                        continue; /* a message that is not there differs from an empty one */
+                        continue; /* a missing message differs from an empty one */
                 else
                         child = field_to_json(field, from);
                 if (json_object_set_new(json, field->name, child) < 0)
@@ -542,7 +542,8 @@ json_t *message_to_json(const ProtobufCMessage *message)
 
 #define UNPACK_STACK ((ptrdiff_t)1 << 20)
 
-/* Every level of nesting allocates, so the allocator is where unpacking can be stopped. */
+/* Limits the recursion of protobuf_c_message_unpack(): every level of nesting allocates, and an
+ * allocation that fails ends it. */
 static void *guarded_alloc(void *base, size_t size)
 {
         char *here = __builtin_frame_address(0);

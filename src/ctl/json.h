@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Messages as JSON and back: protobuf's JSON mapping with the field names of the .proto files.
- * Fields at their default are written too, so that a script always finds them.
+ * Converts messages to JSON and back, in protobuf's JSON mapping with the field names of the .proto
+ * files. Writes fields with default values as well, so that scripts can rely on them.
  */
 
 #include <jansson.h>
@@ -27,15 +27,15 @@ static inline void json_unref(json_t *json)
 DEFINE_CLEANUP(json_t *, json_unref);
 
 /*
- * -EINVAL: *ret_error, which the caller frees, says what is wrong and where
- * ("context[0].rol: no such field; did you mean 'role'?"). -ENOMEM.
+ * 0; -ENOMEM; -EINVAL: *ret_error, which the caller frees, has the mistake and its place
+ * ("context[0].rol: no such field; did you mean 'role'?").
  */
 int message_from_json(const ProtobufCMessageDescriptor *type, json_t *json, ProtobufCMessage **ret,
                       char **ret_error);
 
 /*
- * The same from what a user has typed: a JSON object; or, as a short form, a JSON string or any
- * other text, which becomes the field `text_field` (NULL: the type has no short form).
+ * The same, from text that a user has typed: a JSON object, or, as a short form, a JSON string or
+ * plain text, which becomes the field `text_field`. NULL: the type has no short form.
  */
 int message_from_text(const ProtobufCMessageDescriptor *type, const char *text_field,
                       const char *text, size_t length, ProtobufCMessage **ret, char **ret_error);
@@ -44,8 +44,8 @@ int message_from_text(const ProtobufCMessageDescriptor *type, const char *text_f
 json_t *message_to_json(const ProtobufCMessage *message);
 
 /*
- * NULL: not such a message, or nested so deep that unpacking it, which recurses, would need more
- * than a small part of the stack.
+ * Like protobuf_c_message_unpack(), but with a limit on nesting, because unpacking recurses. NULL:
+ * not a valid message, nested too deeply, or out of memory.
  */
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
                                  size_t length);

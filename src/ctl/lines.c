@@ -12,7 +12,7 @@ struct lines {
         bool ended;
         char *buffer;
         size_t capacity;
-        size_t start; /* of what has not been given out yet */
+        size_t start; /* of the bytes that no caller has had yet */
         size_t end;
 };
 
@@ -66,7 +66,8 @@ static int make_room(struct lines *lines)
         return 0;
 }
 
-/* 1: there is more in the buffer; 0: there will be no more. */
+/* 1: bytes may have been added to the buffer; 0: end of the input, or stopped; or a negative errno.
+ */
 static int read_some(struct lines *lines)
 {
         struct pollfd fds[] = { { lines->fd, POLLIN, 0 }, { lines->stop_fd, POLLIN, 0 } };
@@ -93,7 +94,7 @@ static int read_some(struct lines *lines)
         return n > 0;
 }
 
-/* What is up to `length` bytes further, and the newline after it if there is one. */
+/* Returns the next `length` bytes and skips the newline after them, if there is one. */
 static int give(struct lines *lines, size_t length, const char **ret_line, size_t *ret_length)
 {
         *ret_line = lines->buffer + lines->start;

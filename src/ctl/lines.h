@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Lines of a file descriptor as they come, given up on as soon as another descriptor is readable.
+/* Reads lines from a file descriptor until a second descriptor becomes readable.
  */
 
 #include <stddef.h>
 
 #include "util/cleanup.h"
 
-#define LINES_MAX (16 << 20) /* bytes of one line, or of one whole file */
+#define LINES_MAX (16 << 20) /* bytes of one line, or of a whole input */
 
 struct lines;
 
@@ -17,10 +17,10 @@ struct lines *lines_free(struct lines *lines);
 DEFINE_CLEANUP(struct lines *, lines_free);
 
 /*
- * 1: a line without its newline, valid until the next call; 0: there are no more, or stop_fd is
- * readable; -EMSGSIZE: longer than LINES_MAX; else a negative errno.
+ * 1: a line without its newline, valid until the next call; 0: end of the input, or stop_fd is
+ * readable; -EMSGSIZE: the line is longer than LINES_MAX; or another negative errno.
  */
 int lines_next(struct lines *lines, const char **ret_line, size_t *ret_length);
 
-/* All that is left, as one line. */
+/* Reads the rest of the input as a single line. */
 int lines_rest(struct lines *lines, const char **ret_text, size_t *ret_length);

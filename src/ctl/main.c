@@ -7,57 +7,6 @@
 #include "ctl/options.h"
 #include "ctl/output.h"
 
-#define SHOW (OPTION_BIT_HELP | OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT)
-#define CALL                                                                  \
-        (SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | \
-         OPTION_BIT_METADATA | OPTION_BIT_TOKEN_FILE | OPTION_BIT_TYPE | OPTION_BITS_TLS)
-#define CONTROL (SHOW | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL)
-
-static int command_help(struct ctl *ctl);
-
-static const struct command commands[] = {
-        { "call", "NAME|SERVICE [METHOD] [REQUEST]", "Call a brick and print its answer",
-          command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
-        { "info", "NAME|SERVICE", "Ask a brick what it is", command_info, CALL, 1, 1 },
-        { "health", "[NAME|SERVICE]", "Check the health of a brick, a service or all of brickd",
-          command_health,
-          SHOW | OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL |
-                  OPTION_BIT_TOKEN_FILE | OPTION_BITS_TLS,
-          0, 1 },
-        { "list", "", "List the bricks", command_list, CONTROL, 0, 0 },
-        { "status", "", "Show what brickd does: workers, bricks, calls", command_status, CONTROL },
-        { "top", "", "Watch what the bricks do", command_top,
-          CONTROL | OPTION_BIT_INTERVAL | OPTION_BIT_COUNT },
-        { "reload", "", "Make brickd read its configuration again", command_reload,
-          CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
-        { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
-        { "log-level", "LEVEL", "Change what brickd logs, until it stops", command_log_level,
-          CONTROL | OPTION_BIT_BRICK | OPTION_BIT_MODULE, 1, 1 },
-        { "check", "[FILE]", "Check a configuration, as brickd does before it serves it",
-          command_check, OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
-        { "token", "new NAME", "Make a token, and an identity that may use it", command_token,
-          OPTION_BIT_HELP | OPTION_BIT_CONFIG | OPTION_BIT_ALLOW | OPTION_BIT_EXPIRES |
-                  OPTION_BIT_FILE,
-          2, 2 },
-        { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },
-        { "help", "[COMMAND]", "Show help", command_help, OPTION_BIT_HELP, 0, 1 },
-        {},
-};
-
-static int command_help(struct ctl *ctl)
-{
-        if (ctl->n_arguments == 0) {
-                options_print_usage(stdout, commands);
-                return CTL_OK;
-        }
-        for (const struct command *c = commands; c->name; c++)
-                if (strcmp(c->name, ctl->arguments[0]) == 0) {
-                        options_print_command(stdout, c);
-                        return CTL_OK;
-                }
-        return ctl_error(EX_USAGE, "No command '%s'; see: brickctl help", ctl->arguments[0]);
-}
-
 int main(int argc, char **argv)
 {
         const struct command *command;
@@ -65,7 +14,7 @@ int main(int argc, char **argv)
         int status;
 
         (void)setlocale(LC_CTYPE, "");
-        status = options_parse(&ctl, commands, argc, argv, &command);
+        status = options_parse(&ctl, argc, argv, &command);
         if (status < 0) {
                 output_set_colour(!ctl.no_color && output_wants_colour(stdout));
                 status = command->run(&ctl);

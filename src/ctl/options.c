@@ -12,61 +12,56 @@
 #define INTERVAL_MIN INT64_C(100000000) /* ns */
 #define INTERVAL INT64_C(2000000000)
 
-static const struct option_row {
-        const char *name;
-        char letter; /* 0: none */
-        enum option_bit bit;
-        const char *argument; /* NULL: none */
-        const char *help;
-} rows[] = {
+static const struct option_row rows[] = {
         { "address", 'a', OPTION_BIT_ADDRESS, "ADDRESS",
-          "Where to call: HOST:PORT, unix:/PATH or unix:@NAME; default: the configuration's port" },
+          "Call this address: HOST:PORT, unix:/PATH or unix:@NAME; default: from the "
+          "configuration" },
         { "allow", 0, OPTION_BIT_ALLOW, "BRICK[/METHOD]",
-          "What it may call, * for all; may be repeated" },
-        { "brick", 0, OPTION_BIT_BRICK, "NAME", "Only what is logged about this brick" },
+          "Let the identity call this; either part may be *; repeatable" },
+        { "brick", 0, OPTION_BIT_BRICK, "BRICK", "Set the level of this brick only" },
         { "config", 'c', OPTION_BIT_CONFIG, "FILE",
-          "The configuration; default: $BRICKD_CONFIG, else " BRICKD_CONFIG_FILE },
+          "Configuration file; default: $BRICKD_CONFIG, otherwise " BRICKD_CONFIG_FILE },
         { "control", 0, OPTION_BIT_CONTROL, "PATH",
-          "brickd's control socket; default: the configuration's" },
-        { "count", 'n', OPTION_BIT_COUNT, "N", "End after so many looks; default: never" },
+          "Control socket of brickd; default: from the configuration" },
+        { "count", 'n', OPTION_BIT_COUNT, "N", "Exit after N updates; default: never" },
         { "expires", 0, OPTION_BIT_EXPIRES, "TIME",
-          "From when on it may do nothing, such as 90d or 2027-01-31; default: never" },
+          "Expiry: a duration (90d) or a date (2027-01-31); default: never" },
         { "file", 0, OPTION_BIT_FILE, "FILE",
-          "The file of identities, -: standard output; default: the configuration's" },
+          "File of identities; -: standard output; default: from the configuration" },
         { "help", 'h', OPTION_BIT_HELP, NULL, "Show this help" },
         { "interval", 'i', OPTION_BIT_INTERVAL, "TIME",
-          "From one look to the next, such as 500ms or 5s; default: 2s" },
-        { "json", 'j', OPTION_BIT_JSON, NULL, "Print JSON, for programs" },
+          "Time between updates, such as 500ms or 5s; default: 2s" },
+        { "json", 'j', OPTION_BIT_JSON, NULL, "Print JSON" },
         { "metadata", 'm', OPTION_BIT_METADATA, "KEY=VALUE",
-          "Send this with the request; may be repeated" },
+          "Send this metadata with the request; repeatable" },
         { "module", 0, OPTION_BIT_MODULE, "MODULE",
-          "Only what is logged about bricks made from this module" },
-        { "no-color", 0, OPTION_BIT_NO_COLOR, NULL, "Print no colours, not even on a terminal" },
+          "Set the level of the bricks of this module only" },
+        { "no-color", 0, OPTION_BIT_NO_COLOR, NULL, "Do not use colours" },
         { "quiet", 'q', OPTION_BIT_QUIET, NULL,
-          "Print no verdict: the exit status tells, and brickd logs it" },
+          "Do not print the result; see the exit status, or the log of brickd" },
         { "stream", 's', OPTION_BIT_STREAM, NULL, "Call OutputStreaming" },
         { "timeout", 't', OPTION_BIT_TIMEOUT, "TIME",
-          "How long to wait, such as 500ms, 30s or 5m; 0: as long as it takes" },
+          "Time limit, such as 500ms, 30s or 5m; 0: none" },
         { "tls", 0, OPTION_BIT_TLS, NULL,
-          "Encrypt; default: as the port of the configuration does it" },
+          "Use TLS; default: if the configuration has it for the port" },
         { "tls-ca", 0, OPTION_BIT_TLS_CA, "FILE",
-          "The authorities that the server's certificate may come from; default: the system's" },
-        { "tls-cert", 0, OPTION_BIT_TLS_CERT, "FILE", "Show this certificate to the server" },
-        { "tls-key", 0, OPTION_BIT_TLS_KEY, "FILE", "The key of --tls-cert" },
+          "Authorities that may issue the server's certificate; default: those of the system" },
+        { "tls-cert", 0, OPTION_BIT_TLS_CERT, "FILE", "Client certificate" },
+        { "tls-key", 0, OPTION_BIT_TLS_KEY, "FILE", "Private key of the client certificate" },
         { "tls-name", 0, OPTION_BIT_TLS_NAME, "NAME",
-          "The name in the server's certificate, if it is not the address's" },
+          "Name in the server's certificate; default: the host in the address" },
         { "token-file", 0, OPTION_BIT_TOKEN_FILE, "FILE",
-          "Prove who calls by the token in this file; default: $BRICKD_TOKEN" },
+          "File with the caller's token; default: $BRICKD_TOKEN" },
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
-          "The type of the brick, if it cannot be found out" },
+          "Type of the brick, if brickctl cannot find it out" },
         { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
-        { "wait", 'w', OPTION_BIT_WAIT, NULL, "Wait until the replaced workers have gone, too" },
+        { "wait", 'w', OPTION_BIT_WAIT, NULL, "Also wait until the replaced workers have exited" },
 };
 
-/* Those that may stand before any command, even one that has no use for them. */
-#define GLOBAL_OPTIONS                                                                   \
-        (OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BIT_HELP | \
-         OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT | OPTION_BIT_VERSION)
+const struct option_row *options_row(size_t index)
+{
+        return index < ELEMENTSOF(rows) ? &rows[index] : NULL;
+}
 
 int ctl_error(int status, const char *format, ...)
 {
@@ -95,7 +90,7 @@ static void print_options(FILE *f, unsigned options)
         }
 }
 
-void options_print_usage(FILE *f, const struct command *commands)
+void options_print_usage(FILE *f)
 {
         fputs("Usage: brickctl [OPTION...] COMMAND [ARGUMENT...]\n\n"
               "Call the bricks of brickd, and control brickd.\n\n"
@@ -103,8 +98,10 @@ void options_print_usage(FILE *f, const struct command *commands)
               f);
         for (const struct command *c = commands; c->name; c++)
                 fprintf(f, "  %-10s  %s\n", c->name, c->help);
-        fputs("\nOptions before the command (those of a command: brickctl help COMMAND):\n", f);
-        print_options(f, GLOBAL_OPTIONS);
+        fputs("\nOptions that may come before the command (see brickctl help COMMAND for "
+              "others):\n",
+              f);
+        print_options(f, OPTION_BITS_GLOBAL);
         fputs("\nSee brickctl(1).\n", f);
 }
 
@@ -119,7 +116,7 @@ void options_print_command(FILE *f, const struct command *command)
         }
 }
 
-static const struct command *command_find(const struct command *commands, const char *name)
+static const struct command *command_find(const char *name)
 {
         struct nearest nearest = nearest_to(name);
 
@@ -129,24 +126,27 @@ static const struct command *command_find(const struct command *commands, const 
                 nearest_offer(&nearest, c->name);
         }
         if (nearest.best)
-                ctl_error(0, "No command '%s'; did you mean '%s'?", name, nearest.best);
+                ctl_error(0, "Unknown command '%s'; did you mean '%s'?", name, nearest.best);
         else
-                ctl_error(0, "No command '%s'; see: brickctl help", name);
+                ctl_error(0, "Unknown command '%s'; see: brickctl help", name);
         return NULL;
 }
 
 static int parse_timeout(struct ctl *ctl, const char *text)
 {
         if (value_parse_duration(text, &ctl->timeout) < 0)
-                return ctl_error(EX_USAGE, "--timeout: not a time such as 500ms, 30s or 5m: '%s'",
-                                 text);
+                return ctl_error(
+                        EX_USAGE,
+                        "--timeout: expected a duration such as 500ms, 30s or 5m, got '%s'", text);
         return -1;
 }
 
 static int parse_interval(struct ctl *ctl, const char *text)
 {
         if (value_parse_duration(text, &ctl->interval) < 0 || ctl->interval < INTERVAL_MIN)
-                return ctl_error(EX_USAGE, "--interval: not a time from 100ms on: '%s'", text);
+                return ctl_error(EX_USAGE,
+                                 "--interval: expected a duration of at least 100ms, got '%s'",
+                                 text);
         return -1;
 }
 
@@ -155,7 +155,8 @@ static int parse_count(struct ctl *ctl, const char *text)
         int64_t count;
 
         if (value_parse_int(text, &count) < 0 || count < 1 || count > UINT32_MAX)
-                return ctl_error(EX_USAGE, "--count: not a number from 1 on: '%s'", text);
+                return ctl_error(EX_USAGE, "--count: expected a number of at least 1, got '%s'",
+                                 text);
         ctl->count = (unsigned)count;
         return -1;
 }
@@ -169,7 +170,8 @@ static int parse_metadata(struct ctl *ctl, char *text)
         if (!value)
                 return ctl_error(EX_USAGE, "--metadata: expected KEY=VALUE, got '%s'", text);
         if (ctl->n_metadata == CTL_METADATA_MAX)
-                return ctl_error(EX_USAGE, "--metadata: more than %d", CTL_METADATA_MAX);
+                return ctl_error(EX_USAGE, "--metadata: given more than %d times",
+                                 CTL_METADATA_MAX);
         *value++ = '\0';
         metadata = &ctl->metadata[ctl->n_metadata++];
         *metadata = (struct rpc_metadata){ text, value };
@@ -189,7 +191,7 @@ static int take_tls_option(struct ctl *ctl, const char *value, const char **ret)
 static int parse_allow(struct ctl *ctl, const char *text)
 {
         if (ctl->n_allow == CTL_ALLOW_MAX)
-                return ctl_error(EX_USAGE, "--allow: more than %d", CTL_ALLOW_MAX);
+                return ctl_error(EX_USAGE, "--allow: given more than %d times", CTL_ALLOW_MAX);
         ctl->allow[ctl->n_allow++] = text;
         return -1;
 }
@@ -272,7 +274,7 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         return EX_USAGE;
 }
 
-/* getopt's own form of the rows in `options`; `letters` begins with what getopt shall do. */
+/* Converts the rows in `options` for getopt_long(). Appends to `letters`, which holds its mode. */
 static void make_getopt(unsigned options, struct option *longs, char *letters)
 {
         letters += strlen(letters);
@@ -305,7 +307,8 @@ static const struct option_row *row_of(int value)
         return NULL;
 }
 
-/* -1, and optind at the first argument; else the exit status. mode: getopt's "+" or "". */
+/* mode: "+" or "", as for getopt. -1: optind is at the first argument; otherwise the exit status.
+ */
 static int parse(struct ctl *ctl, unsigned options, const char *mode, int argc, char **argv)
 {
         struct option longs[ELEMENTSOF(rows) + 1];
@@ -314,11 +317,11 @@ static int parse(struct ctl *ctl, unsigned options, const char *mode, int argc, 
 
         strcpy(letters, mode);
         make_getopt(options, longs, letters);
-        optind = 0; /* glibc: start afresh */
+        optind = 0; /* in glibc: start again */
         while ((value = getopt_long(argc, argv, letters, longs, NULL)) >= 0) {
                 const struct option_row *row = row_of(value);
 
-                if (!row) /* getopt has said what is wrong */
+                if (!row) /* getopt has reported the mistake */
                         return EX_USAGE;
                 r = take_option(ctl, row->bit, optarg);
                 if (r >= 0)
@@ -338,7 +341,7 @@ static int parse_arguments(struct ctl *ctl, const struct command *command, int a
         if (command->options == 0)
                 return -1;
 
-        /* getopt names the program by argv[0] in its messages. */
+        /* The messages of getopt start with argv[0]. */
         (void)snprintf(name, sizeof name, "brickctl %s", command->name);
         argv[0] = name;
         r = parse(ctl, command->options, "", argc, argv);
@@ -356,8 +359,7 @@ static int parse_arguments(struct ctl *ctl, const struct command *command, int a
         return -1;
 }
 
-int options_parse(struct ctl *ctl, const struct command *commands, int argc, char **argv,
-                  const struct command **ret_command)
+int options_parse(struct ctl *ctl, int argc, char **argv, const struct command **ret_command)
 {
         const char *config = getenv("BRICKD_CONFIG");
         const struct command *command;
@@ -367,15 +369,15 @@ int options_parse(struct ctl *ctl, const struct command *commands, int argc, cha
                              .config_given = config && *config,
                              .timeout = -1,
                              .interval = INTERVAL };
-        r = parse(ctl, GLOBAL_OPTIONS, "+", argc, argv);
+        r = parse(ctl, OPTION_BITS_GLOBAL, "+", argc, argv);
         if (r >= 0)
                 return r;
         if (optind == argc || ctl->help) {
-                options_print_usage(ctl->help ? stdout : stderr, commands);
+                options_print_usage(ctl->help ? stdout : stderr);
                 return ctl->help ? CTL_OK : EX_USAGE;
         }
 
-        command = command_find(commands, argv[optind]);
+        command = command_find(argv[optind]);
         if (!command)
                 return EX_USAGE;
         r = parse_arguments(ctl, command, argc - optind, argv + optind);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The command line: tables of commands and options, from which parsing and help are made. */
+/* The command line. Parsing, help and completion all work from the tables of commands and options.
+ */
 
 #include <stdio.h>
 
@@ -40,22 +41,39 @@ enum option_bit {
         (OPTION_BIT_TLS | OPTION_BIT_TLS_CA | OPTION_BIT_TLS_CERT | OPTION_BIT_TLS_KEY | \
          OPTION_BIT_TLS_NAME)
 
+/* Options that may come before the command, even if the command ignores them. */
+#define OPTION_BITS_GLOBAL                                                               \
+        (OPTION_BIT_ADDRESS | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BIT_HELP | \
+         OPTION_BIT_JSON | OPTION_BIT_NO_COLOR | OPTION_BIT_TIMEOUT | OPTION_BIT_VERSION)
+
 struct command {
         const char *name;
-        const char *arguments; /* as the usage line shows them */
+        const char *arguments; /* as the usage line shows them; the completion reads them, too */
         const char *help;
         int (*run)(struct ctl *ctl);
-        unsigned options; /* OPTION_BIT_*; 0: every argument goes to another program, unread */
+        unsigned options; /* OPTION_BIT_*; 0: passes all arguments to another program unread */
         size_t min;       /* of arguments */
         size_t max;
 };
 
-void options_print_usage(FILE *f, const struct command *commands);
+extern const struct command commands[]; /* a NULL name ends it */
+
+struct option_row {
+        const char *name;
+        char letter; /* 0: none */
+        enum option_bit bit;
+        const char *argument; /* what the help calls its value; NULL: it takes none */
+        const char *help;
+};
+
+/* The option at an index, from 0. NULL: there are no more. */
+const struct option_row *options_row(size_t index);
+
+void options_print_usage(FILE *f);
 void options_print_command(FILE *f, const struct command *command);
 
 /*
- * Reads the options up to the command, and what follows it. -1: *ret_command is to be run; else the
- * exit status, and all is said.
+ * Parses the command line. -1: run *ret_command; otherwise the exit status, after an error message
+ * or help.
  */
-int options_parse(struct ctl *ctl, const struct command *commands, int argc, char **argv,
-                  const struct command **ret_command);
+int options_parse(struct ctl *ctl, int argc, char **argv, const struct command **ret_command);

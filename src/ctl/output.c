@@ -113,7 +113,7 @@ static bool is_branch(const json_t *json)
         return json_object_size(json) > 0 || json_array_size(json) > 0;
 }
 
-/* Text of several lines starts on a line of its own. */
+/* Prints a text of several lines as an indented block below its key. */
 static void print_block(FILE *f, const char *text, unsigned depth)
 {
         size_t length;
@@ -179,7 +179,7 @@ static void print_tree_list(FILE *f, const json_t *json, unsigned depth, bool in
         }
 }
 
-/* indented: the cursor already stands where the first line of a branch begins. */
+/* indented: the first line of a branch already has its indentation. */
 static void print_tree(FILE *f, const json_t *json, unsigned depth, bool indented)
 {
         if (!is_branch(json))
@@ -214,7 +214,7 @@ void output_text(FILE *f, const char *text)
         }
 }
 
-/* Code points: names may be in any script. */
+/* Counts code points, because a name may use any script. */
 static size_t text_width(const char *text)
 {
         size_t width = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What brickctl prints: JSON for programs; trees, tables and plain text for people. */
+/* Prints JSON for programs, and trees, tables and text for people. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,19 +17,19 @@ enum colour {
         COLOUR_BAD,
 };
 
-/* Whether colours suit the stream: a terminal, and neither NO_COLOR nor a dumb one. */
+/* True: the stream is a terminal that is not dumb, and $NO_COLOR is not set. */
 bool output_wants_colour(FILE *f);
 
-/* For all that follows, on any stream. Off until this is called. */
+/* Turns colours on or off for all streams. They start off. */
 void output_set_colour(bool on);
 
-/* The escape sequence, or "" without colours. COLOUR_NONE ends a colour. */
+/* The escape sequence of a colour; "" if colours are off. COLOUR_NONE ends a colour. */
 const char *output_colour(enum colour colour);
 
 /* One line, and numbers in the shortest form that reads back the same. */
 void output_json(FILE *f, const json_t *json);
 
-/* "key: value" lines, nested by indentation. */
+/* Prints lines of "key: value", with nested values indented. */
 void output_tree(FILE *f, const json_t *json);
 
 /* Text from a peer. On a terminal, control characters (which could reprogram it) become visible. */
@@ -37,8 +37,8 @@ void output_text(FILE *f, const char *text);
 
 #define OUTPUT_COLUMNS_MAX 8
 
-/* Rows of cells, the first of them the heads; columns whose cells are all numbers go right. */
+/* Prints a table whose first row has the headings. Columns of numbers are right-aligned. */
 void output_table(FILE *f, const char *const *cells, size_t columns, size_t rows);
 
-/* "3 h 12 min", in the two largest units that matter. */
+/* Writes "3 h 12 min": the two largest units. */
 void output_duration(uint64_t seconds, char *buffer, size_t size);

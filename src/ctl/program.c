@@ -9,10 +9,10 @@
 #include "ctl/ctl.h"
 #include "ctl/program.h"
 
-/* Loading a module runs code of its author. */
+/* --describe loads the module, and its code may hang. */
 #define DESCRIBE_SECONDS 5
 
-/* A build tree says by a variable where its programs are. */
+/* A build tree sets a variable to the directory of its own programs. */
 static char *program_path(const char *variable, const char *directory, const char *name)
 {
         const char *other = getenv(variable);
@@ -60,7 +60,7 @@ int command_index(struct ctl *ctl)
         return become(path, argv);
 }
 
-/* In the child: `brickd --describe`, its output to fd and nothing else said. */
+/* In the child: runs `brickd --describe` with its output to fd and its errors discarded. */
 _Noreturn static void describe(const char *path, const char *module_dir, const char *module, int fd)
 {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -74,7 +74,7 @@ _Noreturn static void describe(const char *path, const char *module_dir, const c
         _exit(EX_UNAVAILABLE);
 }
 
-/* The line "type: NAME". */
+/* Finds the line "type: NAME". */
 static const struct service *read_type(FILE *f)
 {
         char line[256];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* brickd's other programs. */
+/* Runs the other programs of brickd. */
 
 #include "ctl/service.h"
 
 /*
- * The type of a module, as `brickd --describe` tells it, for users whom the running brickd does not
- * answer. NULL: it can be of any type, or there is no such module.
+ * The type of a module, from `brickd --describe`. For users who may not ask the running brickd.
+ * NULL: the module can have any type, or cannot be loaded.
  */
 const struct service *program_module_type(const char *module_dir, const char *module);

@@ -14,16 +14,18 @@
 
 #include "config.h"
 #include "ctl/json.h"
+#include "ctl/output.h"
 #include "ctl/rpc.h"
+#include "util/grpc-status.h"
 
 #define REPLY_MAX (64 << 20)
 
 struct rpc {
         grpc_channel *channel;
-        grpc_completion_queue *queue; /* plucked: each wait names the batch it waits for */
+        grpc_completion_queue *queue; /* for pluck(): each wait names its batch */
         grpc_call *call;
 
-        /* the batch that opens the call; its tag is the rpc itself */
+        /* the batch that opens the call; its tag is the rpc */
         grpc_metadata_array initial;
 
         /* the batch that waits for the status */
@@ -34,7 +36,7 @@ struct rpc {
         bool finished;
 };
 
-/* What the core would write to stderr of a connection that failed, the status says, too. */
+/* Suppresses the core's messages on stderr. The status of the call has the same information. */
 static void ignore_line(gpr_log_func_args *args)
 {
 }
@@ -44,7 +46,7 @@ static grpc_arg integer_arg(const char *key, int value)
         return (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value };
 }
 
-/* The core has a name of its own for an abstract socket: unix-abstract:NAME, not unix:@NAME. */
+/* Converts unix:@NAME to unix-abstract:NAME, the core's form for an abstract socket. */
 static char *target_of(const char *address)
 {
         static const char abstract[] = "unix:@";
@@ -56,7 +58,7 @@ static char *target_of(const char *address)
                                                                                      : target;
 }
 
-/* NULL: neither roots nor a certificate of its own. */
+/* NULL: there are neither roots nor a client certificate. */
 static grpc_tls_certificate_provider *provider_new(const struct rpc_tls *tls)
 {
         grpc_tls_identity_pairs *pairs = NULL;
@@ -99,7 +101,7 @@ static grpc_channel_credentials *credentials_new(const struct rpc_tls *tls)
 
 static grpc_channel *channel_new(const char *target, const struct rpc_tls *tls)
 {
-        /* A proxy of the environment is meant for the web, not for the bricks. */
+        /* Ignore $http_proxy: it is not meant for bricks. */
         grpc_arg args[] = {
                 integer_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
                 integer_arg(GRPC_ARG_ENABLE_RETRIES, 0),
@@ -119,7 +121,7 @@ static grpc_channel *channel_new(const char *target, const struct rpc_tls *tls)
         return channel;
 }
 
-/* Waits for a batch. False: what it was to do has not been done, because the call is over. */
+/* Waits for a batch. False: it failed because the call is over. */
 static bool wait_for(struct rpc *rpc, void *tag)
 {
         grpc_event event = grpc_completion_queue_pluck(rpc->queue, tag,
@@ -312,4 +314,11 @@ int rpc_finish(struct rpc *rpc, const char **ret_text)
         *ret_text = rpc->text;
 
         return (int)rpc->status;
+}
+
+void rpc_print_status(int status, const char *text)
+{
+        fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));
+        output_text(stderr, text);
+        fputc('\n', stderr);
 }

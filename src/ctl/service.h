@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The eight services and their methods, as a user may name them. */
+/* The eight services and their methods, with the names that users type. */
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
@@ -9,8 +9,8 @@
 struct service {
         const char *name; /* "LLM" */
         const ProtobufCServiceDescriptor *descriptor;
-        const char *request_text; /* the field that a bare text fills; NULL: none */
-        const char *reply_text;   /* the field that is the whole answer to a human; NULL: none */
+        const char *request_text; /* the field that plain text becomes; NULL: none */
+        const char *reply_text;   /* the field to print as plain text; NULL: none */
 };
 
 struct method {
@@ -22,10 +22,10 @@ struct method {
 extern const struct service services[]; /* a NULL name ends it */
 extern const struct method methods[];   /* likewise */
 
-/* "LLM", "LLMService" or "protocols.grpc.llm.LLMService", in any case. NULL: none such. */
+/* Finds "LLM", "LLMService" or "protocols.grpc.llm.LLMService", ignoring case. NULL: unknown. */
 const struct service *service_find(const char *name);
 
-/* "OutputStreaming", in any case; "info" is GetServiceInfo. NULL: none such. */
+/* Finds "OutputStreaming", ignoring case; "info" is GetServiceInfo. NULL: unknown. */
 const struct method *method_find(const char *name);
 
 /* NULL: the service does not have the method. */

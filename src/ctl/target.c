@@ -11,20 +11,21 @@
 #include "ctl/program.h"
 #include "ctl/target.h"
 #include "ctl/tls.h"
+#include "util/clock.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1:50051"
 
-/* A brickd that is slow to say where a brick is may still serve it. */
-#define ASK_TIMEOUT (INT64_C(2) * 1000000000)
+/* Do not wait long: a brickd that is slow to answer can still serve the call. */
+#define ASK_TIMEOUT (2 * NSEC_PER_SEC)
 
-/* Everything that is known while a target is looked for. */
+/* The state of a search for a target. */
 struct search {
         const struct ctl *ctl;
         const char *name;
         struct file file;
         bool asked;
-        json_t *status; /* of the running brickd, once asked for; NULL: not known */
-        json_t *bricks; /* in it */
+        json_t *status; /* from the running brickd; NULL: not known */
+        json_t *bricks; /* borrowed from status */
 };
 
 static void search_done(struct search *search)
@@ -41,7 +42,7 @@ static const struct conf_brick *find_brick(const struct conf *conf, const char *
         return NULL;
 }
 
-/* Once, and only when something must be known that the file does not say. */
+/* Asks the running brickd, once, for what the file does not say. */
 static void ask_brickd(struct search *search)
 {
         if (search->asked)
@@ -52,8 +53,8 @@ static void ask_brickd(struct search *search)
                 search->bricks = json_object_get(search->status, "bricks");
 }
 
-/* What brickd says; else what the module says; else the option that modules of any type have. NULL:
- * not known. */
+/* The type of a brick: from the running brickd, from its module, or from the option `type`, which
+ * modules of any type have. NULL: not known. */
 static const struct service *service_of(struct search *search, const struct conf_brick *brick)
 {
         const struct node *type = node_get(brick->options, "type");
@@ -102,7 +103,8 @@ static const struct conf_port *find_port(struct search *search, const struct tar
         return conf->n_ports > 0 ? &conf->ports[0] : NULL;
 }
 
-/* Where brickd really listens, for ports that the file leaves open. NULL: not known. */
+/* The address that brickd listens on, for a port whose address is not in the file. NULL: not known.
+ */
 static const char *bound_address(struct search *search, const struct conf_port *port)
 {
         size_t index;
@@ -121,7 +123,7 @@ static const char *bound_address(struct search *search, const struct conf_port *
         return NULL;
 }
 
-/* An address to call, of one to listen on: every address is also the loopback's. */
+/* Converts an address to listen on to one to call: a wildcard includes the loopback address. */
 static char *callable(const char *listen)
 {
         static const char *const wildcards[] = { "0.0.0.0:", "[::]:" };
@@ -137,7 +139,7 @@ static char *callable(const char *listen)
         return strdup(listen);
 }
 
-/* Its address is not in the file. */
+/* True: the file does not have the port's address. */
 static bool is_open(const struct conf_port *port)
 {
         return port->kind == LISTEN_SYSTEMD || (port->kind == LISTEN_INET && port->port == 0);
@@ -174,12 +176,12 @@ static int find_address(struct search *search, struct target *target)
 
         port = find_port(search, target);
         if (!port)
-                return ctl_error(EX_CONFIG, "%s: there are no ports; say --address",
+                return ctl_error(EX_CONFIG, "%s: there are no ports; use --address",
                                  search->ctl->config);
         target->address = port_address(search, port);
         if (!target->address)
                 return ctl_error(CTL_UNREACHABLE,
-                                 "%s: only the running brickd knows the address of %s; say "
+                                 "%s: only a running brickd knows the address of %s; use "
                                  "--address",
                                  search->ctl->config, port->listen);
 
@@ -196,10 +198,10 @@ static int no_such_name(struct search *search)
         for (const struct service *s = services; s->name; s++)
                 nearest_offer(&nearest, s->name);
         if (nearest.best)
-                return ctl_error(EX_USAGE, "No brick and no service '%s'; did you mean '%s'?",
+                return ctl_error(EX_USAGE, "There is no brick or service '%s'; did you mean '%s'?",
                                  search->name, nearest.best);
-        return ctl_error(EX_USAGE, "No brick and no service '%s'; %s", search->name,
-                         conf ? "see: brickctl list" : "if it is a brick, say --type SERVICE");
+        return ctl_error(EX_USAGE, "There is no brick or service '%s'; %s", search->name,
+                         conf ? "see: brickctl list" : "for a brick, use --type SERVICE");
 }
 
 static int find_type(struct search *search, const struct conf_brick *brick, struct target *target)
@@ -215,7 +217,7 @@ static int find_type(struct search *search, const struct conf_brick *brick, stru
                 target->service = service_of(search, brick);
                 if (!target->service)
                         return ctl_error(EX_USAGE,
-                                         "The type of brick '%s' is not known; say --type SERVICE",
+                                         "The type of brick '%s' is not known; use --type SERVICE",
                                          search->name);
                 return CTL_OK;
         }

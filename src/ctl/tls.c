@@ -17,7 +17,7 @@ static int read_text(const char *path, char **ret)
         return *ret ? 0 : -ENOMEM;
 }
 
-/* NULL is no file. CTL_OK, or the exit status and all is said. */
+/* path may be NULL: there is nothing to read. CTL_OK, or the exit status after an error message. */
 static int read_option(const char *option, const char *path, char **ret)
 {
         int r = path ? read_text(path, ret) : 0;
@@ -25,7 +25,7 @@ static int read_option(const char *option, const char *path, char **ret)
         return r < 0 ? ctl_error(EX_USAGE, "%s: %s: %s", option, path, strerror(-r)) : CTL_OK;
 }
 
-/* The port's own certificate, alone: what comes after it has issued others as well. */
+/* Trusts only the port's own certificate. The certificates after it have issued others as well. */
 static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *tls)
 {
         static const char last_line[] = "-----END CERTIFICATE-----";
@@ -53,10 +53,10 @@ static int find(const struct ctl *ctl, const struct conf_port *port, struct rpc_
         if (!tls->wanted)
                 return CTL_OK;
         if (!ctl->tls.certificate != !ctl->tls.key)
-                return ctl_error(EX_USAGE, "--tls-cert and --tls-key go together");
+                return ctl_error(EX_USAGE, "--tls-cert and --tls-key must be used together");
         if (!ctl->tls.certificate && port && port->tls.client_ca && !port->tls.client_optional)
                 return ctl_error(EX_USAGE,
-                                 "%s is for clients with a certificate; say --tls-cert and "
+                                 "%s requires a client certificate; use --tls-cert and "
                                  "--tls-key",
                                  port->listen);
         r = read_option("--tls-cert", ctl->tls.certificate, &tls->certificate);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* How a call is encrypted: what the command line says, else what the configuration's port needs. */
+/* The encryption of a call: from the command line, otherwise from the port of the configuration. */
 
 #include "conf/conf.h"
 #include "ctl/ctl.h"
 
-/* port: the one that is called; NULL: not known. CTL_OK, or the exit status and all is said. */
+/* port: the port to call; NULL: not known. CTL_OK, or the exit status after an error message. The
+ * caller releases *ret with tls_done(). */
 int tls_find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *ret);
 void tls_done(struct rpc_tls *tls);

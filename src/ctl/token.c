@@ -16,12 +16,13 @@
 #include "ctl/ctl.h"
 #include "ctl/file.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
-/* What it begins with tells people, and programs that look for leaked secrets, what it is. */
+/* The prefix identifies a token to people and to scanners for leaked secrets. */
 #define TOKEN_PREFIX "brickd_"
 #define TOKEN_BITS 256
 
-/* 6 bits a character, none of which needs quoting in a shell, a header or YAML. */
+/* 6 bits per character. No character needs quoting in a shell, a header or YAML. */
 #define TOKEN_CHARACTERS ((TOKEN_BITS + 5) / 6)
 
 struct token {
@@ -51,14 +52,14 @@ static int make_token(struct token *ret)
 
 /* --- the entry -------------------------------------------------------------------------------- */
 
-/* A duration from now on, or what the file itself takes. */
+/* given: a duration from now, or a date or time in the form of the file. */
 static int format_expiry(const char *given, char *buffer, size_t size)
 {
         int64_t duration, seconds;
         time_t end;
 
         if (value_parse_duration(given, &duration) == 0 && duration > 0) {
-                end = time(NULL) + (time_t)(duration / INT64_C(1000000000));
+                end = time(NULL) + (time_t)((uint64_t)duration / NSEC_PER_SEC);
                 (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end));
                 return 0;
         }
@@ -76,8 +77,8 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
 
         if (ctl->expires && format_expiry(ctl->expires, expires, sizeof expires) < 0)
                 return ctl_error(EX_USAGE,
-                                 "--expires: not a time such as 90d, 2027-01-31 or "
-                                 "2027-01-31T18:00:00Z: '%s'",
+                                 "--expires: expected a duration (90d), a date (2027-01-31) or a "
+                                 "time (2027-01-31T18:00:00Z), got '%s'",
                                  ctl->expires);
         f = open_memstream(ret, &size);
         if (!f)
@@ -93,7 +94,7 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
         return CTL_OK;
 }
 
-/* What brickd would say of it. */
+/* Parses the file as brickd would, and prints its mistakes. */
 static int parse(const char *path, const char *bytes, size_t length, struct identities **ret)
 {
         _cleanup_(diag_freep) struct diag *diag = NULL;
@@ -109,7 +110,7 @@ static int parse(const char *path, const char *bytes, size_t length, struct iden
         return CTL_OK;
 }
 
-/* Alone: what is wrong with it is not to be blamed on a line that the file does not have. */
+/* Parses the new entry alone, so that a mistake in it is not reported at a line of the file. */
 static int check_entry(const char *entry)
 {
         _cleanup_(identities_freep) struct identities *identities = NULL;
@@ -130,8 +131,8 @@ static int make_entry(const struct ctl *ctl, const char *digest, unsigned indent
 /* --- the file --------------------------------------------------------------------------------- */
 
 struct edit {
-        const char *path; /* of the file itself, past symbolic links */
-        char *bytes;      /* as it is */
+        const char *path; /* with symbolic links resolved */
+        char *bytes;      /* its contents */
         size_t length;
         struct stat st;
         bool exists;
@@ -163,7 +164,7 @@ static int open_file(const char *path, struct edit *edit)
         return parse(path, edit->bytes, edit->length, &edit->identities);
 }
 
-/* Where the entries of the file begin, if it has any. */
+/* The indentation of the entries in the file, or that of a new list. */
 static unsigned indent_of(const struct edit *edit)
 {
         if (!edit->identities || edit->identities->n == 0)
@@ -176,15 +177,15 @@ static int check_name(const struct edit *edit, const char *name)
         for (size_t i = 0; edit->identities && i < edit->identities->n; i++)
                 if (strcmp(edit->identities->list[i].name, name) == 0)
                         return ctl_error(CTL_FAILED,
-                                         "%s has an identity '%s' already, on line %u; for one "
-                                         "more token of it, add what `brickctl token new %s "
-                                         "--file -` prints",
+                                         "%s already has the identity '%s' on line %u; to give it "
+                                         "another token, add the digest from `brickctl token new "
+                                         "%s --file -`",
                                          edit->path, name, edit->identities->list[i].node->line,
                                          name);
         return CTL_OK;
 }
 
-/* With nothing in it. */
+/* True: the file has the key identities. Asked only if it has no entries. */
 static bool has_list(const struct edit *edit)
 {
         static const char key[] = "\nidentities";
@@ -201,7 +202,7 @@ static int join(const struct edit *edit, const char *entry, char **ret)
 
         if (empty && has_list(edit))
                 return ctl_error(CTL_FAILED,
-                                 "%s has an empty list; take the key identities away first",
+                                 "%s has an empty list; remove the key identities first",
                                  edit->path);
         if (asprintf(ret, "%.*s%s%s%s", (int)edit->length, edit->bytes ?: "", ends ? "" : "\n",
                      empty ? "identities:\n" : "", entry) < 0)
@@ -209,7 +210,7 @@ static int join(const struct edit *edit, const char *entry, char **ret)
         return CTL_OK;
 }
 
-/* The bytes, owner and mode of the file change all at once, or not at all. */
+/* Replaces the file atomically, with its owner and mode. */
 static int replace(const struct edit *edit, const char *text)
 {
         _cleanup_free_ char *temporary = NULL;
@@ -224,7 +225,7 @@ static int replace(const struct edit *edit, const char *text)
         fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        /* Digests are no secret: whoever runs brickd must be able to read them. */
+        /* Digests are not secret, and brickd must be able to read them. */
         errno = 0;
         if ((!edit->exists || fchown(fd, edit->st.st_uid, edit->st.st_gid) == 0) &&
             fchmod(fd, edit->exists ? edit->st.st_mode & 07777 : 0644) == 0 &&
@@ -250,14 +251,14 @@ static int add_entry(const struct ctl *ctl, struct edit *edit, const struct toke
         if (r == CTL_OK)
                 r = parse(edit->path, text, strlen(text), &after);
         if (r != CTL_OK)
-                return r == EX_CONFIG ? ctl_error(r, "Nothing has been changed") : r;
+                return r == EX_CONFIG ? ctl_error(r, "The file has not been changed") : r;
         r = replace(edit, text);
         if (r < 0)
                 return ctl_error(EX_CANTCREAT, "Failed to write %s: %s", edit->path, strerror(-r));
         return CTL_OK;
 }
 
-/* Of two that run at once, the second must see what the first has added. */
+/* Serializes concurrent runs, so that each sees the entries of those before it. */
 static int lock_directory(const char *path, int *ret)
 {
         const char *slash = strrchr(path, '/');
@@ -292,12 +293,14 @@ static int add_to_file(const struct ctl *ctl, const char *path, const struct tok
                 return r;
         puts(token->text);
         if (isatty(STDERR_FILENO))
-                fprintf(stderr, "'%s' is in %s now. The token is kept nowhere: copy it.\n",
+                fprintf(stderr,
+                        "Added '%s' to %s. The token is not stored anywhere: copy it now.\n",
                         ctl->arguments[1], path);
         return CTL_OK;
 }
 
-/* For whoever keeps the file elsewhere: the entry on standard output, the token apart from it. */
+/* For users who keep the file elsewhere: prints the entry to standard output and the token to
+ * standard error. */
 static int print_entry(const struct ctl *ctl, const struct token *token)
 {
         _cleanup_free_ char *entry = NULL;
@@ -311,21 +314,23 @@ static int print_entry(const struct ctl *ctl, const struct token *token)
         return CTL_OK;
 }
 
-/* --- using one -------------------------------------------------------------------------------- */
+/* --- using a token
+ * -------------------------------------------------------------------------------- */
 
 #define TOKEN_MAX 512
 
-/* In the form of a header, which it will be part of. */
+/* A token becomes part of a header: checks its characters. */
 static int check_token(const char *token, const char *where)
 {
         size_t n = strlen(token);
 
         if (n == 0 || n > TOKEN_MAX)
-                return ctl_error(EX_NOINPUT, "%s: a token has 1 to %d characters", where,
+                return ctl_error(EX_NOINPUT, "%s: a token must have 1 to %d characters", where,
                                  TOKEN_MAX);
         for (size_t i = 0; i < n; i++)
                 if (token[i] <= ' ' || token[i] > '~')
-                        return ctl_error(EX_NOINPUT, "%s: a token has no spaces, and is ASCII",
+                        return ctl_error(EX_NOINPUT,
+                                         "%s: a token must be printable ASCII without spaces",
                                          where);
         return CTL_OK;
 }
@@ -341,7 +346,7 @@ static int read_token(const char *path, char buffer[TOKEN_MAX + 3])
                 return ctl_error(EX_NOINPUT, "Failed to open %s: %s", path, strerror(errno));
         if (S_ISREG(st.st_mode) && (st.st_mode & S_IROTH))
                 return ctl_error(EX_NOINPUT,
-                                 "%s: every user of this machine can read it; chmod o-r", path);
+                                 "%s: every user of this machine can read it; run chmod o-r", path);
         do {
                 n = read(fd, buffer + length, TOKEN_MAX + 2 - length);
                 if (n > 0)
@@ -385,7 +390,7 @@ int command_token(struct ctl *ctl)
 
         if (strcmp(ctl->arguments[0], "new") != 0)
                 return ctl_error(EX_USAGE,
-                                 "No command 'token %s'; there is: brickctl token new NAME",
+                                 "Unknown command 'token %s'; use: brickctl token new NAME",
                                  ctl->arguments[0]);
         if (!path) {
                 r = file_open(ctl, FILE_MAY_BE_WRONG, &file);
@@ -394,10 +399,10 @@ int command_token(struct ctl *ctl)
                 path = file.conf ? file.conf->identities : NULL;
         }
         if (!path)
-                return ctl_error(EX_USAGE, "%s names no file of identities; say --file FILE",
+                return ctl_error(EX_USAGE, "%s does not name a file of identities; use --file FILE",
                                  ctl->config);
         r = make_token(&token);
         if (r < 0)
-                return ctl_error(EX_OSERR, "Failed to make a token: %s", strerror(-r));
+                return ctl_error(EX_OSERR, "Failed to create a token: %s", strerror(-r));
         return strcmp(path, "-") == 0 ? print_entry(ctl, &token) : add_to_file(ctl, path, &token);
 }

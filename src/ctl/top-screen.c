@@ -4,21 +4,20 @@
 #include <ncurses.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctl/ctl.h"
 #include "ctl/json.h"
 #include "ctl/top.h"
+#include "util/clock.h"
 
-#define NSEC_PER_MSEC INT64_C(1000000)
 #define HEAD_LINES 4
 
 enum { PAIR_BAD = 1 };
 
 struct screen {
-        json_t *before; /* the look before the last; NULL: there is none */
+        json_t *before; /* the sample before the last; NULL: none */
         json_t *now;
-        int error; /* of the last look */
+        int error; /* of the last sample */
         enum top_sort sort;
         bool quit;
 };
@@ -33,9 +32,10 @@ static const struct {
         { 'i', TOP_BY_FLIGHT, "in flight" }, { 'u', TOP_BY_QUEUE, "queued" },
 };
 
-/* --- drawing: what does not fit is cut -------------------------------------------------------- */
+/* --- drawing, cut to the size of the screen
+ * -------------------------------------------------------- */
 
-/* What comes from elsewhere must not move the cursor. */
+/* Replaces control characters: text from a peer must not move the cursor. */
 static void put_line(int y, attr_t attributes, const char *text)
 {
         if (y >= LINES)
@@ -109,14 +109,6 @@ static void draw(const struct screen *s)
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-static int64_t now_ns(void)
-{
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 * NSEC_PER_MSEC + t.tv_nsec;
-}
-
 static void press(struct screen *s, int key)
 {
         if (key == 'q' || key == 'Q')
@@ -126,14 +118,14 @@ static void press(struct screen *s, int key)
                         s->sort = sorts[i].sort;
 }
 
-/* Keys and new sizes of the terminal show at once. */
-static void wait_until(struct screen *s, int64_t end)
+/* Handles keys and changes of the terminal's size until `end`. */
+static void wait_until(struct screen *s, uint64_t end)
 {
-        int64_t left;
+        uint64_t now;
         int key;
 
-        while (!s->quit && (left = end - now_ns()) > 0) {
-                timeout((int)(left / NSEC_PER_MSEC) + 1);
+        while (!s->quit && (now = clock_now()) < end) {
+                timeout((int)((end - now) / NSEC_PER_MSEC) + 1);
                 key = getch();
                 if (key == ERR)
                         continue;
@@ -161,7 +153,7 @@ int top_screen(int (*look)(void *user, json_t **ret), void *user, int64_t interv
         SCREEN *terminal = newterm(NULL, stdout, stdin);
 
         if (!terminal)
-                return ctl_error(CTL_FAILED, "This terminal is not known: $TERM is '%s'",
+                return ctl_error(CTL_FAILED, "Unknown terminal: $TERM is '%s'",
                                  getenv("TERM") ?: "");
         (void)cbreak();
         (void)noecho();
@@ -173,12 +165,12 @@ int top_screen(int (*look)(void *user, json_t **ret), void *user, int64_t interv
                 (void)init_pair(PAIR_BAD, COLOR_RED, -1);
         }
         for (unsigned i = 0; !s.quit && (count == 0 || i <= count); i++) {
-                int64_t begin = now_ns();
+                uint64_t begin = clock_now();
 
                 take(&s, look, user);
                 draw(&s);
                 if (count == 0 || i < count)
-                        wait_until(&s, begin + interval);
+                        wait_until(&s, begin + (uint64_t)interval);
         }
         (void)endwin();
         delscreen(terminal);

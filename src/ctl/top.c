@@ -11,9 +11,9 @@
 #include "ctl/json.h"
 #include "ctl/output.h"
 #include "ctl/top.h"
+#include "util/clock.h"
 
-#define SECOND INT64_C(1000000000)
-#define ANSWER_TIMEOUT (2 * SECOND)
+#define ANSWER_TIMEOUT (2 * NSEC_PER_SEC)
 
 /* --- from counters to rates ------------------------------------------------------------------- */
 
@@ -38,7 +38,7 @@ static const json_t *find_brick(const json_t *stats, const char *name, const cha
         return NULL;
 }
 
-/* A counter that is smaller than before has begun anew. */
+/* A counter that is smaller than before has been reset. */
 static double increase(json_int_t before, json_int_t now)
 {
         return (double)(now >= before ? now - before : now);
@@ -56,10 +56,10 @@ static double bucket(const json_t *before, const json_t *now, size_t i)
 static double bound(const json_t *stats, size_t i)
 {
         return (double)json_integer_value(json_array_get(json_object_get(stats, "bounds"), i)) /
-               (double)SECOND;
+               (double)NSEC_PER_SEC;
 }
 
-/* As Prometheus does it: calls are spread evenly over their bucket. */
+/* Interpolates within a bucket, as Prometheus does. */
 static double quantile(const json_t *stats, const json_t *before, const json_t *now, double count,
                        double q)
 {
@@ -74,7 +74,7 @@ static double quantile(const json_t *stats, const json_t *before, const json_t *
                 }
                 seen += in;
         }
-        return bound(stats, n - 1); /* or more */
+        return bound(stats, n - 1); /* in the last bucket, which has no bound */
 }
 
 static void measure(struct top_row *row, const json_t *stats, const json_t *before,
@@ -91,7 +91,7 @@ static void measure(struct top_row *row, const json_t *stats, const json_t *befo
                 return;
         sum = increase(number(json_object_get(before, "duration"), "sum"),
                        number(json_object_get(now, "duration"), "sum"));
-        row->mean = sum / (double)SECOND / count;
+        row->mean = sum / (double)NSEC_PER_SEC / count;
         row->p50 = quantile(stats, before, now, count, 0.5);
         row->p99 = quantile(stats, before, now, count, 0.99);
 }
@@ -99,7 +99,8 @@ static void measure(struct top_row *row, const json_t *stats, const json_t *befo
 struct top_row *top_rows(const json_t *before, const json_t *now, size_t *ret_n)
 {
         const json_t *bricks = json_object_get(now, "bricks");
-        double seconds = (double)(number(now, "time") - number(before, "time")) / (double)SECOND;
+        double seconds = (double)(number(now, "time") - number(before, "time")) /
+                         (double)NSEC_PER_SEC;
         struct top_row *rows = calloc(json_array_size(bricks) + 1, sizeof *rows);
         size_t index;
         json_t *brick;
@@ -240,7 +241,8 @@ static void print_rows(const struct top_row *rows, size_t n)
 
 static void sleep_for(int64_t ns)
 {
-        struct timespec t = { ns / SECOND, ns % SECOND };
+        struct timespec t = { (time_t)((uint64_t)ns / NSEC_PER_SEC),
+                              (long)((uint64_t)ns % NSEC_PER_SEC) };
 
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
                 ;
@@ -272,7 +274,7 @@ static int print_looks(const struct ctl *ctl, struct target *target)
                 json_decref(before);
                 before = now;
                 if (fflush(stdout) != 0)
-                        return CTL_OK; /* who has read has had enough; main() says what is wrong */
+                        return CTL_OK; /* the reader has gone; main() reports the error */
         }
         return r < 0 ? control_no_answer(target->control, r) : CTL_OK;
 }
@@ -285,7 +287,7 @@ static int top(const struct ctl *ctl, const struct file *file)
 
         if (ctl->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
                 return print_looks(ctl, &target);
-        r = look(&target, &stats); /* who may not ask learns it here */
+        r = look(&target, &stats); /* report a missing permission before the screen opens */
         if (r < 0)
                 return control_no_answer(target.control, r);
         json_decref(stats);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What bricks have done between two looks at brickd's counters. */
+/* The activity of the bricks between two samples of brickd's counters. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 
 struct top_row {
         size_t place;     /* in brickd's list */
-        const char *name; /* of the later look */
+        const char *name; /* borrowed from the later sample, like type and state */
         const char *type;
         const char *state;
         double rate; /* calls per second */
@@ -31,8 +31,8 @@ enum top_sort {
         TOP_BY_QUEUE,
 };
 
-/* Both are answers to Stats(); before may be NULL: nothing is known of what has been. Rows are in
- * memory that the caller frees, and point into `now`. */
+/* Computes the rows from two results of Stats(). before may be NULL: then there are no rates yet.
+ * The caller frees the rows, which point into `now`. */
 struct top_row *top_rows(const json_t *before, const json_t *now, size_t *ret_n);
 void top_sort(struct top_row *rows, size_t n, enum top_sort by);
 
@@ -42,8 +42,8 @@ void top_sort(struct top_row *rows, size_t n, enum top_sort by);
 void top_format_time(double seconds, char text[static TOP_TIME_MAX]);
 
 /*
- * Shows them on the terminal until the user has had enough, or `count` times. `look` gives a new
- * answer, or a negative errno, which is shown, too.
+ * Shows the rows on the terminal until the user quits, or for `count` intervals; count 0: no limit.
+ * `look` takes a sample; if it fails, the screen shows the error.
  */
 int top_screen(int (*look)(void *user, json_t **ret), void *user, int64_t interval, unsigned count,
                bool colour);

@@ -77,28 +77,36 @@ static int pending_add(struct bus *bus, sd_bus_message *message, struct pending 
         return 0;
 }
 
+/* r: what has become of the reply. Whatever it is, the client gets one: it waits. */
+static void answer_done(struct bus *bus, struct pending *p, int r)
+{
+        if (r < 0)
+                (void)sd_bus_reply_method_errno(p->message, r, NULL);
+        (void)pending_free(bus, p);
+}
+
 static void answer_status(struct bus *bus, struct pending *p)
 {
         _cleanup_free_ char *json = NULL;
+        int r = manager_status(bus->manager, &json);
 
-        if (manager_status(bus->manager, &json) == 0)
-                (void)sd_bus_reply_method_return(p->message, "s", json);
-        else
-                (void)sd_bus_reply_method_errno(p->message, -ENOMEM, NULL);
-        (void)pending_free(bus, p);
+        if (r == 0)
+                r = sd_bus_reply_method_return(p->message, "s", json);
+        answer_done(bus, p, r);
 }
 
 static void answer_reload(struct bus *bus, struct pending *p)
 {
         const struct verdict *v = &bus->manager->verdict;
         const char *text = v->text ? v->text : "";
+        int r;
 
         if (v->ok)
-                (void)sd_bus_reply_method_return(p->message, "s", text);
+                r = sd_bus_reply_method_return(p->message, "s", text);
         else
-                (void)sd_bus_reply_method_errorf(
-                        p->message, v->config ? ERROR_CONFIG : ERROR_FAILED, "%s", text);
-        (void)pending_free(bus, p);
+                r = sd_bus_reply_method_errorf(p->message, v->config ? ERROR_CONFIG : ERROR_FAILED,
+                                               "%s", text);
+        answer_done(bus, p, r);
 }
 
 static void answer_all_status(struct bus *bus)
@@ -127,12 +135,8 @@ void bus_drained(struct bus *bus)
 {
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_DRAIN &&
-                    !manager_drains_before(bus->manager, p->generation)) {
-                        (void)sd_bus_reply_method_return(p->message, "s",
-                                                         bus->manager->verdict.text);
-                        (void)pending_free(bus, p);
-                }
+                if (p->what == PENDING_DRAIN && !manager_drains_before(bus->manager, p->generation))
+                        answer_reload(bus, p);
         }
 }
 

@@ -12,7 +12,7 @@ static void on_gone(struct generation *g, void *user)
 {
         sd_event *event = user;
 
-        (void)printf("%s: %zu brick%s on %zu port%s: ok\n", g->name, g->conf->n_bricks,
+        (void)printf("%s: %zu brick%s on %zu port%s: ok\n", g->label, g->conf->n_bricks,
                      g->conf->n_bricks == 1 ? "" : "s", g->conf->n_ports,
                      g->conf->n_ports == 1 ? "" : "s");
         (void)sd_event_exit(event, EXIT_SUCCESS);

@@ -11,8 +11,10 @@
 #include "manager/socket.h"
 #include "manager/tally.h"
 #include "shared/balance.h"
+#include "shared/identities.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/utf8.h"
 
 /* A worker that dies is started again at once; if it dies again soon, after longer and longer. */
 #define BACKOFF_FIRST (100 * NSEC_PER_MSEC)
@@ -27,6 +29,7 @@
 
 /* Why it failed */
 
+/* Takes the text. It may hold a path or the name of another process, which can be any bytes. */
 static void add_reason(struct generation *g, char *text)
 {
         char **grown = text ? reallocarray(g->reasons, g->n_reasons + 1, sizeof *grown) : NULL;
@@ -35,6 +38,7 @@ static void add_reason(struct generation *g, char *text)
                 free(text);
                 return;
         }
+        utf8_clean(text, strlen(text));
         g->reasons = grown;
         grown[g->n_reasons++] = text;
 }
@@ -51,11 +55,29 @@ static void add_diag(struct generation *g, const struct diag *diag)
                 add_reason(g, more);
 }
 
-static void take_diagnostics(struct generation *g, struct process *dead)
+/* Each begins with the name of the file, so that none can pass for something else that is logged.
+ */
+static void add_diagnostic(struct generation *g, const char *diagnostic)
 {
+        size_t length = strlen(g->label);
+        char *text = NULL;
+
+        if (strncmp(diagnostic, g->label, length) == 0 && diagnostic[length] == ':')
+                add_reason(g, strdup(diagnostic));
+        else if (asprintf(&text, "%s: %s", g->label, diagnostic) > 0)
+                add_reason(g, text);
+}
+
+static void take_diagnostics(struct generation *g, const struct process *dead)
+{
+        char more[64];
+
         for (size_t i = 0; i < dead->n_diagnostics; i++)
-                add_reason(g, TAKE_PTR(dead->diagnostics[i]));
-        dead->n_diagnostics = 0;
+                add_diagnostic(g, dead->diagnostics[i]);
+        if (dead->n_left_out > 0) {
+                (void)snprintf(more, sizeof more, "and %zu more", dead->n_left_out);
+                add_diagnostic(g, more);
+        }
 }
 
 static void kill_all(struct generation *g)
@@ -84,7 +106,7 @@ static void add_epitaph(struct generation *g, const struct process *dead)
                 add_reason(g, text);
 }
 
-static void generation_fail(struct generation *g, struct process *dead)
+static void generation_fail(struct generation *g, const struct process *dead)
 {
         bool told = dead->n_diagnostics > 0;
 
@@ -170,12 +192,7 @@ static void set_all_access(struct generation *g)
 
 static void send_log_levels(const struct generation *g, struct process *process)
 {
-        if (g->log_level)
-                process_log_level(process, (enum log_level)g->log_level, NULL);
-        for (size_t i = 0; g->brick_log_levels && i < g->conf->n_bricks; i++)
-                if (g->brick_log_levels[i])
-                        process_log_level(process, (enum log_level)g->brick_log_levels[i],
-                                          g->conf->bricks[i].name);
+        process_log_levels(process, g->log_level, g->brick_log_levels);
 }
 
 static void on_ready(struct process *process, void *user)
@@ -223,6 +240,7 @@ static int slot_start(struct slot *slot)
                 .generation = g->number,
                 .worker = slot->index,
                 .check = g->check,
+                .identities = identity_text_fd(g->identity_text),
                 .quota = processes_quota(g->processes),
                 .balance = balance_fd(g->balance),
                 .sockets = fds,
@@ -232,10 +250,9 @@ static int slot_start(struct slot *slot)
 
         if (!fds)
                 return -ENOMEM;
-        spawn.identities = identities_bytes(g->identities, &spawn.identities_length);
         for (size_t i = 0; i < g->n_sockets; i++)
                 fds[i] = g->sockets[i]->fd;
-        return process_new(&slot->process, g->processes, &spawn,
+        return process_new(&slot->process, g->processes, &spawn, g->conf,
                            g->conf ? (uint64_t)g->conf->start_timeout : CHECK_TIMEOUT, &ops, slot);
 }
 
@@ -367,9 +384,11 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
                 .ops = ops,
                 .user = user,
                 .name = strdup(name),
+                .label = strdup(name),
         };
-        if (!g->name)
+        if (!g->name || !g->label)
                 return -ENOMEM;
+        utf8_clean(g->label, strlen(g->label));
         *ret = TAKE_PTR(g);
         return 0;
 }
@@ -389,24 +408,35 @@ struct generation *generation_free(struct generation *g)
                 free(g->reasons[i]);
         free(g->reasons);
         (void)identities_source_free(g->identities);
+        (void)identity_text_free(g->identity_text);
         (void)conf_free(g->conf);
         (void)diag_free(g->diag);
         free(g->brick_log_levels);
         free(g->bytes);
+        free(g->label);
         free(g->name);
         free(g);
         return NULL;
 }
 
+/* What is in force, for the workers that run and those that come. */
+static int share_identities(struct generation *g)
+{
+        size_t length;
+        const char *bytes = identities_bytes(g->identities, &length);
+
+        return identity_text_set(g->identity_text, bytes, length);
+}
+
 static void on_identities(struct identities_source *source, void *user)
 {
         struct generation *g = user;
-        size_t length;
-        const char *bytes = identities_bytes(source, &length);
 
+        if (share_identities(g) < 0)
+                kill_all(g); /* nobody may keep the rights that he had before */
         for (size_t i = 0; i < g->n_slots; i++)
                 if (g->slots[i].process)
-                        process_identities(g->slots[i].process, bytes, length);
+                        process_wake(g->slots[i].process);
 }
 
 /* Mistakes there are the generation's, and a worker looks for more of them. */
@@ -542,7 +572,11 @@ static int start_workers(struct generation *g)
         if (!g->slots)
                 return -ENOMEM;
         g->n_slots = n;
-        r = balance_new(&g->balance, (unsigned)n);
+        r = identity_text_new(&g->identity_text, g->identities ? IDENTITY_TEXT_MAX : 0);
+        if (r == 0)
+                r = share_identities(g);
+        if (r == 0)
+                r = balance_new(&g->balance, (unsigned)n);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 g->slots[i] = (struct slot){ .generation = g, .index = (unsigned)i };
                 r = slot_start(&g->slots[i]);
@@ -639,7 +673,7 @@ bool generation_awaits_answer(const struct generation *g)
 
 static void log_stuck(const struct slot *slot, uint64_t interval)
 {
-        const char *brick = slot->process->stuck;
+        const char *brick = process_stuck(slot->process);
         struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_BRICK_STUCK, strlen(LOG_ID_BRICK_STUCK) },
                 { "BRICK", brick, brick ? strlen(brick) : 0 },

@@ -25,6 +25,7 @@ struct conf;
 struct diag;
 struct generation;
 struct identities_source;
+struct identity_text;
 struct inherited;
 struct socket;
 struct tally;
@@ -64,12 +65,14 @@ struct generation {
         struct generation *next; /* the owner's */
 
         char *name;
+        char *label; /* the same, for people: made harmless */
         char *bytes;
         size_t length;
         struct diag *diag;
         bool parsed;       /* what is in diag is not in the file itself */
         struct conf *conf; /* NULL: there are mistakes; a worker looks for more of them */
         struct identities_source *identities; /* NULL: the configuration names none */
+        struct identity_text *identity_text;  /* what its workers read of them */
         bool check;              /* one worker that builds and goes: LEAVING follows STARTING */
         struct socket **sockets; /* one per port */
         size_t n_sockets;

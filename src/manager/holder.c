@@ -6,6 +6,7 @@
 
 #include "manager/holder.h"
 #include "util/cleanup.h"
+#include "util/utf8.h"
 
 #define TCP_STATE_LISTEN 0x0A
 
@@ -24,6 +25,7 @@ int holder_by_pid(pid_t pid, char **ret)
         if (!f || !fgets(comm, sizeof comm, f))
                 return -ENOENT;
         comm[strcspn(comm, "\n")] = '\0';
+        utf8_clean(comm, strlen(comm)); /* any bytes, and cut by the kernel after so many */
         return asprintf(ret, "%s (pid %d)", comm, pid) < 0 ? -ENOMEM : 0;
 }
 

@@ -13,6 +13,7 @@
 #include "manager/report.h"
 #include "manager/tally.h"
 #include "util/clock.h"
+#include "util/utf8.h"
 
 /* Without a watchdog of systemd's: how long a worker may be silent. */
 #define ANSWER_INTERVAL (10 * NSEC_PER_SEC)
@@ -21,6 +22,10 @@
 /* What a stop may take beyond lame_duck and grace, and what is left after it for ourselves. */
 #define STOP_MARGIN (5 * NSEC_PER_SEC)
 #define EXIT_MARGIN (5 * NSEC_PER_SEC)
+
+/* Bytes of why a reload failed in the status for systemd, which takes no more than 4 KiB at once.
+ */
+#define STATUS_MAX 1000
 
 /* What is said */
 
@@ -74,6 +79,7 @@ static void notify_status(const struct manager *m, const char *state)
 {
         _cleanup_free_ char *serving = NULL;
         const char *failed = "", *why = "";
+        size_t full, length;
 
         if (!m->current || describe_serving(m, &serving) < 0)
                 return;
@@ -81,8 +87,10 @@ static void notify_status(const struct manager *m, const char *state)
                 failed = "; the last reload failed: ";
                 why = m->verdict.text;
         }
-        (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s", state, serving, failed,
-                         (int)strcspn(why, "\n"), why);
+        full = strcspn(why, "\n");
+        length = utf8_prefix(why, full, STATUS_MAX);
+        (void)sd_notifyf(false, "%sSTATUS=%s%s%.*s%s", state, serving, failed, (int)length, why,
+                         length < full ? "..." : "");
 }
 
 /* Going */
@@ -181,15 +189,20 @@ static void on_gone(struct generation *g, void *user)
         exit_when_alone(m);
 }
 
+static void report_failure(const struct generation *g, const char *what)
+{
+        if (g->exit_status == EX_CONFIG)
+                report_mistakes(g->label, g->reasons, g->n_reasons);
+        else
+                for (size_t i = 0; i < g->n_reasons; i++)
+                        log_error("%s: %s", what, g->reasons[i]);
+}
+
 static void on_failed_first(struct manager *m, struct generation *g)
 {
         int status = g->exit_status;
 
-        if (status == EX_CONFIG)
-                report_mistakes(g->name, g->reasons, g->n_reasons);
-        else
-                for (size_t i = 0; i < g->n_reasons; i++)
-                        log_error("Cannot start: %s", g->reasons[i]);
+        report_failure(g, "Cannot start");
         forget(m, g);
         (void)sd_event_exit(m->event, status);
 }
@@ -204,7 +217,7 @@ static void on_failed(struct generation *g, void *user)
                 on_failed_first(m, g);
                 return;
         }
-        report_mistakes(g->name, g->reasons, g->n_reasons);
+        report_failure(g, "Cannot reload");
         if (m->stage == STAGE_SERVING) {
                 (void)snprintf(serves, sizeof serves, "; generation %u serves on",
                                m->current->number);

@@ -119,7 +119,7 @@ static void put_histogram(struct page *p, const struct tally_brick *brick, unsig
                 return;
 
         for (size_t i = 0; i <= STATS_BUCKETS; i++) {
-                count += stats_get(&h->buckets[i]);
+                count = stats_sum(count, stats_get(&h->buckets[i]));
                 if (i < STATS_BUCKETS)
                         (void)snprintf(bound, sizeof bound, "%g",
                                        (double)stats_bounds[i] / (double)NSEC_PER_SEC);

@@ -3,14 +3,17 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "conf/conf.h"
 #include "manager/process.h"
 #include "shared/channel.h"
 #include "shared/quota.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 
 #define DIAGNOSTICS_MAX 64
-#define MESSAGES_MAX 1000 /* a second */
+#define TEXTS_MAX ((size_t)64 << 10) /* bytes of all texts of one worker */
+#define PACKETS_MAX 1000             /* a second, and after its end */
 #define ABORT_TIME (5 * NSEC_PER_SEC)
 
 struct processes {
@@ -29,16 +32,6 @@ const char *process_state_to_string(enum process_state state)
         };
 
         return names[state];
-}
-
-static void replace_text(char **text, const char *by)
-{
-        char *copy = strdup(by);
-
-        if (!copy)
-                return; /* the old one is better than none */
-        free(*text);
-        *text = copy;
 }
 
 /* Time */
@@ -71,74 +64,74 @@ static void arm(struct process *p, uint64_t time)
 
 /* What the worker says */
 
-static void add_diagnostic(struct process *p, const char *text)
+/* NULL: it is too much, or there is no memory for it. */
+static char *keep_text(struct process *p, const char *text)
 {
-        char **grown;
+        size_t size = strlen(text) + 1;
+        char *copy = size <= TEXTS_MAX - p->text_size ? strdup(text) : NULL;
 
-        if (p->n_diagnostics >= DIAGNOSTICS_MAX)
-                return;
-        grown = reallocarray(p->diagnostics, p->n_diagnostics + 1, sizeof *grown);
-        if (!grown)
-                return;
-        p->diagnostics = grown;
-        grown[p->n_diagnostics] = strdup(text);
-        if (grown[p->n_diagnostics])
-                p->n_diagnostics++;
+        if (copy)
+                p->text_size += size;
+        return copy;
 }
 
-static void become_ready(struct process *p)
+static void add_diagnostic(struct process *p, const char *text)
 {
-        if (p->state != PROCESS_STARTING)
+        char **grown = NULL, *copy = NULL;
+
+        if (p->n_diagnostics < DIAGNOSTICS_MAX)
+                copy = keep_text(p, text);
+        if (copy)
+                grown = reallocarray(p->diagnostics, p->n_diagnostics + 1, sizeof *grown);
+        if (!grown) {
+                free(copy);
+                p->n_left_out++;
                 return;
-        p->creating = (free(p->creating), NULL);
+        }
+        p->diagnostics = grown;
+        grown[p->n_diagnostics++] = copy;
+}
+
+static void hear(struct process *p, const struct channel_message *message)
+{
+        if (message->kind == CHANNEL_DIAGNOSTIC)
+                add_diagnostic(p, message->text);
+        else if (message->kind == CHANNEL_FAILED && !p->failed)
+                p->failed = keep_text(p, message->text);
+}
+
+static void look_whether_ready(struct process *p)
+{
+        if (p->state != PROCESS_STARTING || !state_is_ready(p->shared))
+                return;
         p->state = PROCESS_READY;
         p->ready = clock_now();
         disarm(p);
         p->ops->ready(p, p->user);
 }
 
-static void take_status(struct process *p, const char *status, size_t length)
+static void look_for_answer(struct process *p)
 {
+        unsigned connections, in_flight;
+
+        if (!p->asked || state_get_answer(p->shared, &connections, &in_flight) != p->question)
+                return;
         p->asked = 0;
-        p->stuck = (free(p->stuck), NULL);
-        if (length >= 2 && status[0] == '{' && status[length - 1] == '}')
-                replace_text(&p->status, status);
+        p->answered = true;
+        p->connections = connections;
+        p->in_flight = in_flight;
         p->ops->answered(p, p->user);
 }
 
-static void hear(struct process *p, const struct channel_message *message)
+static void look(struct process *p)
 {
-        switch (message->kind) {
-        case CHANNEL_CREATING:
-                replace_text(&p->creating, message->text);
-                break;
-        case CHANNEL_DIAGNOSTIC:
-                add_diagnostic(p, message->text);
-                break;
-        case CHANNEL_FAILED:
-                replace_text(&p->failed, message->text);
-                break;
-        case CHANNEL_READY:
-                become_ready(p);
-                break;
-        case CHANNEL_STATUS:
-                take_status(p, message->text, message->length);
-                break;
-        case CHANNEL_STUCK:
-                replace_text(&p->stuck, message->text);
-                break;
-        case CHANNEL_CRASHED:
-                replace_text(&p->crashed, message->text);
-                break;
-        case CHANNEL_HELD:
-                replace_text(&p->held, message->text);
-                break;
-        }
+        look_whether_ready(p);
+        look_for_answer(p);
 }
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *user)
 {
-        _cleanup_(channel_message_done) struct channel_message message = {};
+        struct channel_message message;
         struct process *p = user;
         int r;
 
@@ -147,33 +140,25 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
                 hear(p, &message);
         else if (r != -EAGAIN)
                 p->io = sd_event_source_disable_unref(p->io); /* its exit comes next */
+        look(p);
         return 0;
-}
-
-static void say(struct process *p, enum channel_kind kind, const char *text)
-{
-        /* A worker that does not read does not answer either, and dies of that. */
-        (void)channel_send(p->channel, kind, text, strlen(text));
 }
 
 /* Its end */
 
 static void hear_last_words(struct process *p)
 {
-        /* Bounded: a process that the worker has left behind may still talk. */
-        for (int i = 0; i < 2 * DIAGNOSTICS_MAX; i++) {
-                _cleanup_(channel_message_done) struct channel_message message = {};
+        struct channel_message message;
 
-                if (channel_receive(p->channel, &message) <= 0)
-                        break;
+        /* Bounded: a process that the worker has left behind may still talk. */
+        for (int i = 0; i < PACKETS_MAX && channel_receive(p->channel, &message) > 0; i++)
                 hear(p, &message);
-        }
+        look(p);
 }
 
 static void process_exited(struct process *p, const siginfo_t *info)
 {
         hear_last_words(p);
-        quota_forget(p->processes->quota, p->pid);
         p->exit_code = info->si_code;
         p->exit_status = info->si_status;
         p->state = PROCESS_GONE;
@@ -258,8 +243,9 @@ static void processes_remove(struct processes *processes, struct process *p)
 
 /* Making and unmaking */
 
-int process_new(struct process **ret, struct processes *processes, const struct spawn *spawn,
-                uint64_t start_timeout, const struct process_ops *ops, void *user)
+int process_new(struct process **ret, struct processes *processes, struct spawn *spawn,
+                const struct conf *conf, uint64_t start_timeout, const struct process_ops *ops,
+                void *user)
 {
         _cleanup_(process_freep) struct process *p = calloc(1, sizeof *p);
         int r;
@@ -271,11 +257,17 @@ int process_new(struct process **ret, struct processes *processes, const struct 
                 .ops = ops,
                 .user = user,
                 .channel = -EBADF,
+                .conf = conf,
+                .quota_row = QUOTA_WORKERS,
                 .state = PROCESS_GONE,
                 .start_timeout = start_timeout,
                 .since = clock_now(),
         };
-        r = spawn_worker(spawn, &p->pid, &p->channel, &p->stats);
+        r = quota_take_row(processes->quota, &p->quota_row);
+        if (r < 0)
+                return r;
+        spawn->quota_row = p->quota_row;
+        r = spawn_worker(spawn, &p->pid, &p->channel, &p->shared, &p->stats);
         if (r < 0)
                 return r;
         p->state = PROCESS_STARTING;
@@ -283,7 +275,7 @@ int process_new(struct process **ret, struct processes *processes, const struct 
         if (r < 0)
                 return r;
         /* One that talks without pause keeps nobody else from being heard. */
-        (void)sd_event_source_set_ratelimit(p->io, NSEC_PER_SEC / NSEC_PER_USEC, MESSAGES_MAX);
+        (void)sd_event_source_set_ratelimit(p->io, NSEC_PER_SEC / NSEC_PER_USEC, PACKETS_MAX);
         arm(p, start_timeout);
         p->next = processes->first;
         processes->first = p;
@@ -303,45 +295,50 @@ struct process *process_free(struct process *p)
         sd_event_source_disable_unref(p->io);
         disarm(p);
         (void)close_fd(p->channel);
-        free(p->creating);
-        free(p->crashed);
+        if (p->quota_row < QUOTA_WORKERS)
+                quota_release_row(p->processes->quota, p->quota_row);
         free(p->failed);
-        free(p->held);
-        free(p->status);
-        free(p->stuck);
         for (size_t i = 0; i < p->n_diagnostics; i++)
                 free(p->diagnostics[i]);
         free(p->diagnostics);
         (void)stats_free(p->stats);
+        (void)state_free(p->shared);
         free(p);
         return NULL;
 }
 
 /* What it is told */
 
+void process_wake(struct process *p)
+{
+        channel_wake(p->channel);
+}
+
 void process_query(struct process *p)
 {
         if (p->state == PROCESS_STARTING || p->state == PROCESS_GONE)
                 return;
-        if (!p->asked)
+        if (!p->asked) {
                 p->asked = clock_now();
-        say(p, CHANNEL_QUERY, "");
+                state_ask(p->shared, ++p->question);
+        }
+        process_wake(p); /* again: it does not answer while a brick holds its polling thread */
 }
 
-void process_log_level(struct process *p, enum log_level level, const char *brick)
+void process_log_levels(struct process *p, int level, const int *bricks)
 {
-        char text[128];
-
-        (void)snprintf(text, sizeof text, "%s%s%s", log_level_to_string(level), brick ? " " : "",
-                       brick ? brick : "");
-        say(p, CHANNEL_LOG_LEVEL, text);
+        if (level)
+                state_set_log_level(p->shared, -1, (enum log_level)level);
+        for (size_t i = 0; p->conf && bricks && i < p->conf->n_bricks; i++)
+                if (bricks[i])
+                        state_set_log_level(p->shared, (ssize_t)i, (enum log_level)bricks[i]);
+        process_wake(p);
 }
 
-void process_identities(struct process *p, const char *bytes, size_t length)
+static void order(struct process *p, enum state_order order, uint64_t grace)
 {
-        /* The next one gets them: nobody is let in who must not be. */
-        if (channel_send(p->channel, CHANNEL_IDENTITIES, bytes, length) < 0)
-                process_kill(p);
+        state_order(p->shared, order, grace);
+        process_wake(p);
 }
 
 void process_retire(struct process *p, uint64_t limit)
@@ -349,14 +346,12 @@ void process_retire(struct process *p, uint64_t limit)
         if (p->state != PROCESS_READY)
                 return;
         p->state = PROCESS_RETIRING;
-        say(p, CHANNEL_RETIRE, "");
+        order(p, STATE_RETIRE, 0);
         arm(p, limit);
 }
 
 void process_stop(struct process *p, uint64_t grace, uint64_t limit)
 {
-        char text[32];
-
         if (p->state == PROCESS_STARTING) { /* it serves nobody, and does not listen to us yet */
                 p->state = PROCESS_STOPPING;
                 process_kill(p);
@@ -364,8 +359,7 @@ void process_stop(struct process *p, uint64_t grace, uint64_t limit)
         if (p->state >= PROCESS_STOPPING)
                 return;
         p->state = PROCESS_STOPPING;
-        (void)snprintf(text, sizeof text, "%llu", (unsigned long long)(grace / NSEC_PER_MSEC));
-        say(p, CHANNEL_STOP, text);
+        order(p, STATE_STOP, grace);
         arm(p, limit);
 }
 
@@ -373,7 +367,7 @@ void process_cancel(struct process *p, uint64_t limit)
 {
         if (p->state != PROCESS_STOPPING)
                 return;
-        say(p, CHANNEL_CANCEL, "");
+        order(p, STATE_CANCEL, 0);
         arm(p, limit);
 }
 
@@ -396,9 +390,22 @@ void process_kill(struct process *p)
 
 /* What is said of it */
 
-static const char *known(const char *text)
+static const char *name_of(const struct process *p, ssize_t brick)
 {
-        return text && *text ? text : NULL;
+        if (brick < 0 || !p->conf || (size_t)brick >= p->conf->n_bricks)
+                return NULL;
+        return p->conf->bricks[brick].name;
+}
+
+static const char *brick_of(const struct process *p, enum state_brick what)
+{
+        return name_of(p, state_get_brick(p->shared, what));
+}
+
+/* Only a worker that starts makes bricks. */
+static const char *creating(const struct process *p)
+{
+        return p->ready == 0 ? brick_of(p, STATE_CREATING) : NULL;
 }
 
 bool process_was_silent(const struct process *p)
@@ -407,23 +414,43 @@ bool process_was_silent(const struct process *p)
                (p->exit_status == SIGABRT || p->exit_status == SIGKILL);
 }
 
+const char *process_stuck(const struct process *p)
+{
+        return brick_of(p, STATE_STUCK);
+}
+
 const char *process_blames(const struct process *p)
 {
-        if (known(p->crashed))
-                return p->crashed;
-        if (known(p->creating))
-                return p->creating;
-        return process_was_silent(p) ? known(p->stuck) : NULL;
+        const char *brick = brick_of(p, STATE_CRASHED);
+
+        if (!brick)
+                brick = creating(p);
+        if (!brick && process_was_silent(p))
+                brick = process_stuck(p);
+        return brick;
+}
+
+static int describe_held(const struct process *p, char **ret)
+{
+        unsigned calls;
+        const char *holds = name_of(p, state_get_held(p->shared, &calls));
+        const char *destroyed = brick_of(p, STATE_DESTROYING);
+
+        if (destroyed)
+                return asprintf(ret, "had to be killed: brick '%s' is in destroy()", destroyed);
+        if (holds)
+                return asprintf(ret, "had to be killed: brick '%s' still holds %u %s", holds, calls,
+                                calls == 1 ? "call" : "calls");
+        return asprintf(ret, "had to be killed: it did not say what held it");
 }
 
 static int describe_overdue(const struct process *p, char **ret)
 {
-        const char *brick = known(p->creating);
+        const char *brick = creating(p);
         double limit = (double)p->start_timeout / (double)NSEC_PER_SEC;
 
         if (p->overdue_in != PROCESS_STARTING)
-                return asprintf(ret, "had to be killed: %s",
-                                known(p->held) ? p->held : "it did not say what held it");
+                return describe_held(p, ret);
         if (brick)
                 return asprintf(ret,
                                 "had to be killed: brick '%s' did not finish create() within %gs",
@@ -434,7 +461,7 @@ static int describe_overdue(const struct process *p, char **ret)
 static int describe_signal(const struct process *p, char **ret)
 {
         const char *abbreviation = sigabbrev_np(p->exit_status), *brick = process_blames(p);
-        const char *where = known(p->creating) ? "create() of " : "";
+        const char *where = creating(p) ? "create() of " : "";
         char name[32];
 
         if (abbreviation)

@@ -6,13 +6,16 @@
  *
  *   state      begins with            ends with                      has this long, then SIGKILL
  *   ---------  ---------------------  -----------------------------  -----------------------------
- *   STARTING   process_new()            CHANNEL_READY, stop or exit    start timeout
- *   READY      CHANNEL_READY          retire, stop, abort or exit    for ever
- *   RETIRING   process_retire()         stop or exit                   its last connections' time
- *   STOPPING   process_stop(), _abort() exit                           the hard limit of a stop
+ *   STARTING   process_new()          it is ready, stop or exit      start timeout
+ *   READY      it is ready            retire, stop, abort or exit    for ever
+ *   RETIRING   process_retire()       stop or exit                   its last connections' time
+ *   STOPPING   process_stop(),        exit                           the hard limit of a stop
+ *              process_abort()
  *   GONE       exit                   process_free()
  *
- * Silent: what happened is in the struct, and process_epitaph() says it in a line.
+ * Nothing is logged here: process_epitaph() describes the end in one line. A worker says numbers
+ * (shared/state.h); the words are made here, so that it cannot name a brick that is not its own.
+ * Only a worker that fails to start sends text, and that is bounded.
  */
 
 #include <stdbool.h>
@@ -25,8 +28,10 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 
+struct conf;
 struct process;
 struct processes;
+struct state;
 
 enum process_state {
         PROCESS_STARTING,
@@ -40,8 +45,8 @@ const char *process_state_to_string(enum process_state state);
 
 struct process_ops {
         void (*ready)(struct process *process, void *user);
-        void (*answered)(struct process *process, void *user); /* there is a new process.status */
-        void (*gone)(struct process *process, void *user);     /* may free it */
+        void (*answered)(struct process *process, void *user);
+        void (*gone)(struct process *process, void *user); /* may free it */
 };
 
 struct process {
@@ -52,14 +57,22 @@ struct process {
 
         pid_t pid;
         int channel;
-        struct stats *stats; /* what it counts */
+        const struct conf *conf; /* NULL: it has mistakes; the worker looks for more of them */
+        struct state *shared;    /* what it says, and what it is told */
+        struct stats *stats;     /* what it counts */
+        uint32_t quota_row;      /* QUOTA_WORKERS: none */
         sd_event_source *io;
         sd_event_source *deadline; /* of the present state */
         enum process_state state;
         uint64_t start_timeout;
         uint64_t since; /* clock_now() of its start, */
-        uint64_t ready; /* of CHANNEL_READY; 0: never was */
-        uint64_t asked; /* of a query that it has not answered yet; 0: none */
+        uint64_t ready; /* when it was; 0: never was */
+
+        uint32_t question; /* the number of the last one */
+        uint64_t asked;    /* clock_now() of a question that it has not answered yet; 0: none */
+        bool answered;     /* it has answered one; then it had: */
+        unsigned connections;
+        unsigned in_flight;
 
         /* How it ended: waitid()'s code and status; what it was doing when its time was up. */
         int exit_code;
@@ -68,15 +81,12 @@ struct process {
         enum process_state overdue_in;
         bool aborted; /* it did not answer */
 
-        /* The last that the worker has said of each kind; NULL: nothing. */
-        char *creating;
-        char *crashed;
+        /* Why it cannot start, in its own words; NULL: it has not said so. */
         char *failed;
-        char *held;
-        char *status; /* a JSON object */
-        char *stuck;
         char **diagnostics;
         size_t n_diagnostics;
+        size_t n_left_out; /* diagnostics that were too many */
+        size_t text_size;  /* of all of them, bytes */
 };
 
 /* Reaps every process of this process: its workers, and as PID 1 whatever else has been left to it.
@@ -89,17 +99,23 @@ struct processes *processes_free(struct processes *processes);
 DEFINE_CLEANUP(struct processes *, processes_free);
 sd_event *processes_event(struct processes *processes);
 
-/* Times are nanoseconds. ops and user live as long as the process. */
-int process_new(struct process **ret, struct processes *processes, const struct spawn *spawn,
-                uint64_t start_timeout, const struct process_ops *ops, void *user);
+/* Times are nanoseconds. conf (may be NULL), ops and user live as long as the process.
+ * spawn->quota_row is chosen here. */
+int process_new(struct process **ret, struct processes *processes, struct spawn *spawn,
+                const struct conf *conf, uint64_t start_timeout, const struct process_ops *ops,
+                void *user);
 
 /* Kills it and waits for it if need be; nothing is called. */
 struct process *process_free(struct process *process);
 DEFINE_CLEANUP(struct process *, process_free);
 
 void process_query(struct process *process);
-void process_log_level(struct process *process, enum log_level level, const char *brick);
-void process_identities(struct process *process, const char *bytes, size_t length);
+
+/* Levels of the log: of all lines, and one for each brick (may be NULL). 0: as configured. */
+void process_log_levels(struct process *process, int level, const int *bricks);
+
+/* There is something new in the memory that it shares with others. */
+void process_wake(struct process *process);
 void process_retire(struct process *process, uint64_t limit);
 void process_stop(struct process *process, uint64_t grace, uint64_t limit);
 void process_cancel(struct process *process, uint64_t limit);
@@ -110,6 +126,9 @@ void process_kill(struct process *process);
 
 /* It is gone because it did not answer: not when it was writing the core dump of a crash. */
 bool process_was_silent(const struct process *process);
+
+/* The brick that holds its polling thread, or NULL. */
+const char *process_stuck(const struct process *process);
 
 /* The brick that the end is to be blamed on, or NULL. */
 const char *process_blames(const struct process *process);

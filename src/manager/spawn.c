@@ -9,6 +9,7 @@
 #include "manager/spawn.h"
 #include "shared/channel.h"
 #include "shared/memfd.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
 
@@ -42,26 +43,22 @@ static int fds_lift(struct fds *fds, int fd, int lowest)
         return 0;
 }
 
-static int fds_collect(struct fds *fds, int channel, int config, int counters, int identities,
+/* In the order of CHANNEL_FD_*. */
+static int fds_collect(struct fds *fds, int channel, int config, int state, int stats,
                        const struct spawn *spawn)
 {
+        const int first[] = { channel,           config,       state,         stats,
+                              spawn->identities, spawn->quota, spawn->balance };
         int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
-        int r;
+        int r = 0;
 
+        _Static_assert(ELEMENTSOF(first) == CHANNEL_FD_LISTEN - CHANNEL_FD_CONTROL,
+                       "one for each number");
         fds->fd = calloc((size_t)lowest, sizeof *fds->fd);
         if (!fds->fd)
                 return -ENOMEM;
-        r = fds_lift(fds, channel, lowest);
-        if (r == 0)
-                r = fds_lift(fds, config, lowest);
-        if (r == 0)
-                r = fds_lift(fds, counters, lowest);
-        if (r == 0)
-                r = fds_lift(fds, identities, lowest);
-        if (r == 0)
-                r = fds_lift(fds, spawn->quota, lowest);
-        if (r == 0)
-                r = fds_lift(fds, spawn->balance, lowest);
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(first); i++)
+                r = fds_lift(fds, first[i], lowest);
         for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
                 r = fds_lift(fds, spawn->sockets[i], lowest);
         return r;
@@ -131,11 +128,41 @@ static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_
         return r;
 }
 
-int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
-                 struct stats **ret_stats)
+static int share_state(const struct spawn *spawn, int *ret_fd, struct state **ret)
 {
-        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF, counters = -EBADF;
-        _cleanup_close_ int identities = -EBADF;
+        _cleanup_close_ int fd = state_create(spawn->n_bricks);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = state_open(ret, fd);
+        if (r < 0)
+                return r;
+        state_set_quota_row(*ret, spawn->quota_row);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int share_stats(const struct spawn *spawn, int *ret_fd, struct stats **ret)
+{
+        _cleanup_close_ int fd = stats_create(spawn->n_bricks, spawn->n_sockets);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = stats_open(ret, fd, spawn->n_bricks, spawn->n_sockets);
+        if (r < 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
+                 struct state **ret_state, struct stats **ret_stats)
+{
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config = -EBADF;
+        _cleanup_close_ int state_fd = -EBADF, stats_fd = -EBADF;
+        _cleanup_(state_freep) struct state *state = NULL;
         _cleanup_(stats_freep) struct stats *stats = NULL;
         _cleanup_(fds_done) struct fds fds = {};
         int pair[2];
@@ -149,22 +176,20 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
         config = memfd_new("brickd-config", spawn->bytes, spawn->length);
         if (config < 0)
                 return config;
-        counters = stats_create(spawn->n_bricks, spawn->n_sockets);
-        if (counters < 0)
-                return counters;
-        r = stats_open(&stats, counters, spawn->n_bricks, spawn->n_sockets);
+        r = share_state(spawn, &state_fd, &state);
         if (r < 0)
                 return r;
-        identities = memfd_new("brickd-identities", spawn->identities, spawn->identities_length);
-        if (identities < 0)
-                return identities;
-        r = fds_collect(&fds, theirs, config, counters, identities, spawn);
+        r = share_stats(spawn, &stats_fd, &stats);
+        if (r < 0)
+                return r;
+        r = fds_collect(&fds, theirs, config, state_fd, stats_fd, spawn);
         if (r < 0)
                 return r;
         r = execute(spawn, &fds, ret_pid);
         if (r < 0)
                 return r;
         *ret_channel = TAKE_FD(ours);
+        *ret_state = TAKE_PTR(state);
         *ret_stats = TAKE_PTR(stats);
         return 0;
 }

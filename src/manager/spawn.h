@@ -5,8 +5,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+struct state;
 struct stats;
 
 struct spawn {
@@ -15,10 +17,10 @@ struct spawn {
         size_t length;
         unsigned generation;
         unsigned worker;
-        bool check;             /* build everything, say how it went, exit */
-        const char *identities; /* the file's text; NULL: there is none */
-        size_t identities_length;
+        bool check; /* build everything, say how it went, exit */
+        int identities;
         int quota;
+        uint32_t quota_row;
         int balance;
         const int *sockets; /* one per entry of `ports:` */
         size_t n_sockets;
@@ -30,8 +32,8 @@ const char *spawn_executable(void);
 
 /*
  * The process gets a process group of its own, so that Ctrl-C on a terminal reaches only us, and no
- * blocked or ignored signals. The channel's other end closes when it is gone. *ret_stats: what it
- * counts.
+ * blocked or ignored signals. The channel's other end closes when it is gone. *ret_state and
+ * *ret_stats: the memory that only this worker shares with us.
  */
 int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
-                 struct stats **ret_stats);
+                 struct state **ret_state, struct stats **ret_stats);

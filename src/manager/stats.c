@@ -22,7 +22,13 @@ static void put_string(FILE *f, const char *key, const char *s)
                 (void)fputs("null", f);
 }
 
-/* Of several types that a brick has had, the one that it has. NULL: no worker has made it yet. */
+static unsigned workers_of(const struct tally_brick *brick)
+{
+        return brick->healthy + brick->sick;
+}
+
+/* Of several types that a brick has had, the one that most workers say it has, then the last one.
+ * NULL: no worker has made it yet. */
 static const struct tally_brick *find_brick(const struct tally *tally, const char *name)
 {
         const struct tally_brick *found = NULL;
@@ -30,7 +36,10 @@ static const struct tally_brick *find_brick(const struct tally *tally, const cha
         for (size_t i = 0; i < tally->n_bricks; i++) {
                 const struct tally_brick *brick = tally->bricks[i];
 
-                if (strcmp(brick->name, name) == 0 && (!found || brick->touched > found->touched))
+                if (strcmp(brick->name, name) != 0)
+                        continue;
+                if (!found || workers_of(brick) > workers_of(found) ||
+                    (workers_of(brick) == workers_of(found) && brick->touched > found->touched))
                         found = brick;
         }
         return found;
@@ -38,7 +47,7 @@ static const struct tally_brick *find_brick(const struct tally *tally, const cha
 
 static const char *state_of(const struct tally_brick *brick)
 {
-        if (!brick || brick->healthy + brick->sick == 0)
+        if (!brick || workers_of(brick) == 0)
                 return "starting";
         return brick->sick > 0 ? "unhealthy" : "ready";
 }
@@ -70,8 +79,8 @@ static void put_brick(FILE *f, const char *name, const char *module, const char 
         (void)fputc(',', f);
         put_string(f, "module", module);
         (void)fprintf(f,
-                      ",\"state\":\"%s\",\"in_flight\":%u,\"queued\":%u,\"calls\":%" PRIu64
-                      ",\"failures\":%" PRIu64,
+                      ",\"state\":\"%s\",\"in_flight\":%" PRIu64 ",\"queued\":%" PRIu64
+                      ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64,
                       state, brick ? brick->in_flight : 0, brick ? brick->queued : 0, calls,
                       failures);
         if (brick && brick->sick > 0) {

@@ -32,21 +32,33 @@ static void put_ports(FILE *f, const struct generation *g)
         (void)fputc(']', f);
 }
 
+/* What the worker has said of itself. */
+static void put_own_status(FILE *f, const struct process *process)
+{
+        if (process->answered)
+                (void)fprintf(f, "{\"connections\":%u,\"in_flight\":%u}", process->connections,
+                              process->in_flight);
+        else
+                (void)fputs("null", f);
+}
+
 static void put_worker(FILE *f, const struct slot *slot, const char **separator)
 {
         const struct process *process = slot->process;
 
         (void)fprintf(f, "%s{\"index\":%u,\"generation\":%u,\"restarts\":%u,", *separator,
                       slot->index, slot->generation->number, slot->restarts);
-        if (process)
+        if (process) {
                 (void)fprintf(
-                        f,
-                        "\"pid\":%d,\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"status\":%s}",
+                        f, "\"pid\":%d,\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"status\":",
                         process->pid, process_state_to_string(process->state),
-                        seconds_since(process->since), process->status ? process->status : "null");
-        else
+                        seconds_since(process->since));
+                put_own_status(f, process);
+                (void)fputc('}', f);
+        } else {
                 (void)fputs("\"pid\":null,\"state\":\"gone\",\"uptime_seconds\":0,\"status\":null}",
                             f);
+        }
         *separator = ",";
 }
 

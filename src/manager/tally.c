@@ -139,6 +139,12 @@ static int find_port(struct tally *tally, const char *listen, struct tally_port 
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
+/*
+ * A call begins before it ends, and the worker counts it so; the processor may show us some ends
+ * before their beginnings. With more, a brick has written there, and nothing of it is believed.
+ */
+#define ENDS_EARLY 64
+
 /* Untouched methods stay untouched: most bricks have few, and the memory of a worker is sparse. */
 static void add_method(struct tally_brick *brick, const struct stats_brick *from, size_t m,
                        enum tally_kind kind)
@@ -148,13 +154,13 @@ static void add_method(struct tally_brick *brick, const struct stats_brick *from
 
         if (stats_get(&method->begun) == 0)
                 return;
-        stats_add(&brick->counters.methods[m], method, sizeof *method);
-        if (kind != TALLY_DEAD)
-                return;
         ended = stats_ended(method);
-        begun = stats_get(&method->begun);
-        if (begun > ended)
-                stats_count(&brick->lost[m], begun - ended);
+        begun = stats_read(&method->begun); /* only now: they become more while we read */
+        if (ended > begun + ENDS_EARLY)
+                return;
+        stats_add(&brick->counters.methods[m], method, sizeof *method);
+        if (kind == TALLY_DEAD && begun > ended)
+                brick->lost[m] = stats_sum(brick->lost[m], begun - ended);
 }
 
 static void add_gauges(struct tally_brick *brick, const struct stats_brick *from, bool serves)
@@ -187,7 +193,7 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         if (r < 0)
                 return r;
         brick->touched = tally->additions;
-        brick->methods |= atomic_load(&from->methods);
+        brick->methods |= atomic_load(&from->methods) & ((1u << STATS_METHODS) - 1);
         for (size_t m = 0; m < STATS_METHODS; m++)
                 add_method(brick, from, m, kind);
         stats_add(&brick->counters.queue_wait, &from->counters.queue_wait,
@@ -241,13 +247,16 @@ static struct tally_identity *find_identity(struct tally *tally, const char *nam
 
 static void add_identities(struct tally *tally, const struct stats_head *head)
 {
+        struct tally_identity *identity;
         char name[STATS_NAME_MAX + 1];
 
         for (size_t i = 0; i < STATS_IDENTITIES; i++) {
                 stats_identity_name(&head->identities[i], name);
-                if (*name)
-                        find_identity(tally, name)->requests += stats_get(
-                                &head->identities[i].requests);
+                if (!*name)
+                        continue;
+                identity = find_identity(tally, name);
+                identity->requests = stats_sum(identity->requests,
+                                               stats_read(&head->identities[i].requests));
         }
 }
 
@@ -264,7 +273,7 @@ int tally_add(struct tally *tally, const struct conf *conf, const struct stats *
                 r = add_port(tally, conf->ports[i].listen, &stats->ports[i], kind);
         add_identities(tally, stats->head);
         stats_add(&tally->builtin, &stats->head->builtin, sizeof tally->builtin);
-        tally->log_dropped += stats_get(&stats->head->log_dropped);
+        tally->log_dropped = stats_sum(tally->log_dropped, stats_read(&stats->head->log_dropped));
         for (size_t i = 0; kind != TALLY_DEAD && i < STATS_BUILTIN_METHODS; i++)
                 tally->open[i] += atomic_load(&stats->head->open[i]);
         return r;

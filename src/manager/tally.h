@@ -27,8 +27,8 @@ struct tally_brick {
 
         /* Of a copy: what is now. */
         bool live;
-        unsigned in_flight;
-        unsigned queued;
+        uint64_t in_flight;
+        uint64_t queued;
         unsigned healthy; /* workers that say so, */
         unsigned sick;    /* and those that say otherwise: */
         char reason[STATS_TEXT_MAX + 1];
@@ -41,7 +41,7 @@ struct tally_port {
 
         /* Of a copy: what is now. */
         bool live;
-        unsigned connections;
+        uint64_t connections;
         uint64_t certificate_ends; /* the first of any worker that serves; 0: none has one */
 };
 
@@ -61,7 +61,7 @@ struct tally {
         struct stats_builtin builtin;
         uint64_t log_dropped;
         uint64_t additions;
-        unsigned open[STATS_BUILTIN_METHODS]; /* of a copy */
+        uint64_t open[STATS_BUILTIN_METHODS]; /* of a copy */
 
         uint64_t restarts; /* of workers; the owner counts */
 };

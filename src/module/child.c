@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/call-abi.h"
 #include "module/call.h"
 #include "module/child.h"
 #include "module/entry.h"
@@ -13,15 +14,18 @@
 /* Replies of one child that wait for child_recv(). */
 #define CHILD_WINDOW (64 * 1024)
 
+/* What one caller is told before others have their turn. */
+#define TELLS_PER_TURN 32
+
 /*
  * `call` is what the callee sees; the transport's reference to it is held until done() has been
  * called. The caller's handle does not count there: a caller may keep it as long as the parent's
  * data, and the parent lives as long as the callee looks at its metadata. `owners` are the two.
  */
 struct brick_child {
-        struct brick_call call;
+        struct call call;
         atomic_uint owners;
-        struct brick_call *parent; /* referenced: its metadata and peer are the callee's */
+        struct call *parent;       /* referenced: its metadata and peer are the callee's */
         struct brick_child *older; /* in parent->children */
         struct brick_child *newer;
         const struct brick_child_ops *ops;
@@ -30,8 +34,9 @@ struct brick_child {
         struct timeout timeout;
         bool expired; /* it is over: so the outcome, whatever the callee says */
 
+        struct run_item tells; /* in the queue of the caller's runner, if `posted` */
+        bool posted;
         bool wanted;  /* child_recv() waits for a reply */
-        bool telling; /* a function of ops runs */
         bool told;    /* done() has been called */
         bool closed;  /* child_close() */
         bool refused; /* child_send() said -EAGAIN */
@@ -42,7 +47,7 @@ struct brick_child {
         size_t incoming_size;
 };
 
-static struct brick_child *child_of(struct brick_call *call)
+static struct brick_child *child_of(struct call *call)
 {
         return (struct brick_child *)call;
 }
@@ -59,7 +64,7 @@ static void unlock(struct brick_child *child)
 
 static void child_link(struct brick_child *child)
 {
-        struct brick_call *parent = child->parent;
+        struct call *parent = child->parent;
 
         (void)pthread_mutex_lock(&parent->lock);
         child->older = parent->children;
@@ -71,7 +76,7 @@ static void child_link(struct brick_child *child)
 
 static void child_unlink(struct brick_child *child)
 {
-        struct brick_call *parent = child->parent;
+        struct call *parent = child->parent;
 
         (void)pthread_mutex_lock(&parent->lock);
         if (child->newer)
@@ -85,7 +90,7 @@ static void child_unlink(struct brick_child *child)
 
 /* --- the transport of the callee's call ------------------------------------------------------ */
 
-static struct reply *reply_new(struct brick_call *call, size_t size)
+static struct reply *reply_new(struct call *call, size_t size)
 {
         struct reply *reply = malloc(sizeof *reply + size);
 
@@ -94,17 +99,17 @@ static struct reply *reply_new(struct brick_call *call, size_t size)
         return reply;
 }
 
-static void reply_free(struct brick_call *call, struct reply *reply)
+static void reply_free(struct call *call, struct reply *reply)
 {
         free(reply);
 }
 
-static int reply_seal(struct brick_call *call, struct reply *reply)
+static int reply_seal(struct call *call, struct reply *reply)
 {
         return 0;
 }
 
-/* --- telling the caller: lock held, left and taken again ------------------------------------- */
+/* --- telling the caller: lock held, left and taken again; on the caller's runner ------------- */
 
 static void tell_begin(struct brick_child *child, struct entry *entry)
 {
@@ -114,7 +119,7 @@ static void tell_begin(struct brick_child *child, struct entry *entry)
 
 static void tell_end(struct brick_child *child, struct entry *entry)
 {
-        entry_end(entry, child->parent->instance);
+        (void)entry_end(entry, child->parent->instance);
         lock(child);
 }
 
@@ -156,7 +161,7 @@ static void count(struct instance *callee, const struct outcome *outcome)
 
 static void end_span(const struct brick_child *child)
 {
-        const struct brick_call *call = &child->call;
+        const struct call *call = &child->call;
         const struct span_record record = {
                 .span = call->span,
                 .ended = clock_now(),
@@ -197,45 +202,68 @@ static void tell_done(struct brick_child *child)
         tell_begin(child, &entry);
         child->ops->done(child->user, &outcome);
         tell_end(child, &entry);
-        call_unref(&child->call); /* the transport's; the caller of pump() has another */
+        call_unref(&child->call); /* the transport's; run_tells() has another */
 }
 
 /* Lock held. What is left in the outbox of a finished call is nobody's answer. */
-static bool is_void(struct brick_call *call)
+static bool is_void(struct call *call)
 {
         return atomic_load(&call->cancelled) ||
                (call_is_single(call) && !outcome_is_success(&call->outcome));
 }
 
-/* Lock held. Tells the caller what it is to be told now, one thing after the other. */
-static void pump(struct brick_call *call)
+/* Lock held. Tells the caller one thing, if there is one. False: there is none. */
+static bool tell_next(struct brick_child *child)
 {
-        struct brick_child *child = child_of(call);
+        struct call *call = &child->call;
+        bool finished = call->settled;
 
-        if (child->telling)
-                return;
-        call_ref(call);
-        child->telling = true;
-        while (!child->told) {
-                bool finished = call->phase == CALL_FINISHED;
-
-                if (finished && is_void(call))
-                        call_drop_replies(call);
-                if (child->wanted && call->outbox && (finished || !call_is_single(call)))
-                        tell_message(child, call_take_reply(call));
-                else if (finished && !call->outbox)
-                        tell_done(child);
-                else if (child->writable_due)
-                        tell_writable(child);
-                else
-                        break;
-                call_enter_due(call);
-        }
-        child->telling = false;
-        call_unref(call); /* not the last: see above */
+        if (finished && is_void(call))
+                call_drop_replies(call);
+        if (child->wanted && call->outbox && (finished || !call_is_single(call)))
+                tell_message(child, call_take_reply(call));
+        else if (finished && !call->outbox)
+                tell_done(child);
+        else if (child->writable_due)
+                tell_writable(child);
+        else
+                return false;
+        return true;
 }
 
-static void receive(struct brick_call *call)
+/* Lock held. The caller's runner is to look. */
+static void post_tells(struct brick_child *child)
+{
+        if (child->posted || child->told)
+                return;
+        child->posted = true;
+        call_ref(&child->call);
+        runner_post(child->parent->runner, &child->tells);
+}
+
+/* On the caller's runner. */
+static void run_tells(struct run_item *item)
+{
+        struct brick_child *child = CONTAINER_OF(item, struct brick_child, tells);
+        unsigned n = 0;
+
+        lock(child);
+        while (!child->told && n < TELLS_PER_TURN && tell_next(child))
+                n++;
+        child->posted = false;
+        if (n == TELLS_PER_TURN)
+                post_tells(child);
+        unlock(child);
+        call_unref(&child->call);
+}
+
+/* Lock held. */
+static void pump(struct call *call)
+{
+        post_tells(child_of(call));
+}
+
+static void receive(struct call *call)
 {
         struct brick_child *child = child_of(call);
         struct brick_bytes message = { child->incoming, child->incoming_size };
@@ -246,7 +274,7 @@ static void receive(struct brick_call *call)
                 call_deliver(call, NULL);
 }
 
-static void release(struct brick_call *call)
+static void release(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
@@ -256,36 +284,35 @@ static void release(struct brick_call *call)
         if (child->refused) {
                 child->refused = false;
                 child->writable_due = true;
-                if (!call_gathers(call))
-                        pump(call);
+                post_tells(child);
         }
 }
 
-static bool metadata(struct brick_call *call, size_t index, struct brick_str *ret_key,
+static bool metadata(struct call *call, size_t index, struct brick_str *ret_key,
                      struct brick_str *ret_value)
 {
-        struct brick_call *parent = child_of(call)->parent;
+        struct call *parent = child_of(call)->parent;
 
         return parent->transport->metadata(parent, index, ret_key, ret_value);
 }
 
-static struct brick_str peer(struct brick_call *call)
+static struct brick_str peer(struct call *call)
 {
-        struct brick_call *parent = child_of(call)->parent;
+        struct call *parent = child_of(call)->parent;
 
         return parent->transport->peer(parent);
 }
 
 /* A call from brick to brick counts for the client on whose behalf it is made. */
-static void party(struct brick_call *call, struct share_party *ret)
+static void party(struct call *call, struct share_party *ret)
 {
-        struct brick_call *parent = child_of(call)->parent;
+        struct call *parent = child_of(call)->parent;
 
         parent->transport->party(parent, ret);
 }
 
 /* A callee's trailing metadata is for a peer on a wire; here there is none. */
-static int trailer(struct brick_call *call, struct brick_str key, struct brick_str value)
+static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
 }
@@ -299,7 +326,7 @@ static void child_disown(struct brick_child *child)
 }
 
 /* The callee is gone; this may be the end of the parent, whose data may be what frees the child. */
-static void child_destroy(struct brick_call *call)
+static void child_destroy(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
@@ -335,11 +362,12 @@ static void *copy_bytes(struct brick_bytes bytes)
         return copy;
 }
 
-static int child_new(struct brick_call *parent, struct instance *callee, uint32_t method,
+static int child_new(struct call *parent, struct instance *callee, uint32_t method,
                      struct brick_bytes request, struct brick_child **ret)
 {
         _cleanup_free_ struct brick_child *child = calloc(1, sizeof *child);
-        struct brick_call *call;
+        struct call *call;
+        int r;
 
         if (!child)
                 return -ENOMEM;
@@ -347,7 +375,12 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
         if (!child->request)
                 return -ENOMEM;
         call = &child->call;
-        call_init(call, &child_transport);
+        r = call_init(call, &child_transport);
+        if (r < 0) {
+                free(child->request);
+                return r;
+        }
+        child->tells.run = run_tells;
         call_reset(call, callee, method, (size_t)callee->limits.arena);
         call->window = CHILD_WINDOW;
         call->max_reply = SIZE_MAX / 2;
@@ -357,13 +390,14 @@ static int child_new(struct brick_call *parent, struct instance *callee, uint32_
                 span_begin(&call->span, parent->span.tracer, &parent->span.context, clock_now());
         call->deadline = parent->deadline;
         call->request = (struct brick_bytes){ child->request, request.len };
+        call_choose_runner(call);
         atomic_init(&child->owners, 2);
         *ret = TAKE_PTR(child);
         return 0;
 }
 
 /* Hands the call to its callee, or decides it right here. */
-static void child_dispatch(struct brick_call *call)
+static void child_dispatch(struct call *call)
 {
         struct instance *callee = call->instance;
         struct outcome outcome;
@@ -375,20 +409,24 @@ static void child_dispatch(struct brick_call *call)
         }
         switch (instance_admit(callee, call)) {
         case ADMIT_START:
-                call_start(call);
-                break;
+                call_post_start(call);
+                return;
         case ADMIT_QUEUED:
-                break;
+                return;
         case ADMIT_FULL:
                 call_refuse_busy(call);
+                return;
+        case ADMIT_CLOSED:
+                outcome = outcome_stopping();
                 break;
         }
+        call_refuse(call, &outcome);
 }
 
 /* The callee has its own time, or its caller's if that ends earlier. */
 static void set_timeout(struct brick_child *child)
 {
-        struct brick_call *call = &child->call;
+        struct call *call = &child->call;
         struct instance *callee = call->instance;
         uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
 
@@ -400,16 +438,21 @@ static void set_timeout(struct brick_child *child)
                           callee->conf->name);
 }
 
-int child_abi_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+int child_abi_start(struct brick_call *handle, struct brick_target *target, uint32_t method,
                     struct brick_bytes request, const struct brick_child_ops *ops, void *user,
                     struct brick_child **ret)
 {
+        struct call *call, *parent = handle_find(handle);
         struct brick_child *child;
-        struct brick_call *call;
         int r;
 
         if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
                 return -EINVAL;
+        if (!parent) {
+                instance_blame(instance_of_number(handle_owner(handle)),
+                               "called a brick on behalf of a call that it had finished");
+                return -ECANCELED;
+        }
         if (atomic_load(&parent->cancelled))
                 return -ECANCELED;
         r = child_new(parent, target->instance, method, request, &child);
@@ -431,7 +474,7 @@ int child_abi_start(struct brick_call *parent, struct brick_target *target, uint
                 child_abi_cancel(child);
         else
                 child_dispatch(call);
-        call_unref(call);
+        call_drop(call);
         return 0;
 }
 
@@ -453,7 +496,7 @@ static bool lock_untold(struct brick_child *child)
 static void unlock_untold(struct brick_child *child)
 {
         unlock(child);
-        call_unref(&child->call);
+        call_drop(&child->call);
 }
 
 void child_abi_recv(struct brick_child *child)
@@ -461,8 +504,7 @@ void child_abi_recv(struct brick_child *child)
         if (!lock_untold(child))
                 return;
         child->wanted = true;
-        if (!call_gathers(&child->call))
-                pump(&child->call);
+        post_tells(child);
         unlock_untold(child);
 }
 
@@ -476,20 +518,19 @@ static int take_message(struct brick_child *child, struct brick_bytes message)
         child->full = true;
         if (child->call.inbox == INBOX_WANTED)
                 receive(&child->call);
-        call_enter_due(&child->call);
         return 0;
 }
 
 int child_abi_send(struct brick_child *child, struct brick_bytes message)
 {
-        struct brick_call *call = &child->call;
+        struct call *call = &child->call;
         int r = 0;
 
         if (!lock_untold(child))
                 return -ECANCELED;
         if (child->closed || !call_has_request_stream(call)) {
                 r = -EINVAL;
-        } else if (call->phase == CALL_FINISHED || atomic_load(&call->cancelled)) {
+        } else if (call->settled || atomic_load(&call->cancelled)) {
                 r = -ECANCELED;
         } else if (child->full) {
                 child->refused = true;
@@ -503,14 +544,13 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
 
 void child_abi_close(struct brick_child *child)
 {
-        struct brick_call *call = &child->call;
+        struct call *call = &child->call;
 
         if (!lock_untold(child))
                 return;
         child->closed = true;
         if (call->inbox == INBOX_WANTED && !child->full)
                 receive(call);
-        call_enter_due(call);
         unlock_untold(child);
 }
 
@@ -522,21 +562,20 @@ void child_abi_cancel(struct brick_child *child)
                 return;
         unlock(child);
         call_cancel(&child->call);
+        call_refuse(&child->call, &cancelled);
         lock(child);
-        call_settle(&child->call, &cancelled);
         /* It may have finished before, with replies that nobody has asked for. */
-        if (!call_gathers(&child->call))
-                pump(&child->call);
+        post_tells(child);
         unlock_untold(child);
 }
 
-void child_expire(struct brick_call *call)
+void child_expire(struct call *call)
 {
         struct brick_child *child = child_of(call);
         bool late;
 
         lock(child);
-        late = call->phase != CALL_FINISHED;
+        late = !call->settled;
         child->expired = late;
         unlock(child);
         if (late)
@@ -549,21 +588,27 @@ void child_abi_free(struct brick_child *child)
         child_disown(child);
 }
 
-void child_cancel_all(struct brick_call *parent)
+/* One that has not been cancelled, with a reference. */
+static struct brick_child *next_to_cancel(struct call *parent)
 {
         struct brick_child *child;
 
-        for (;;) {
-                (void)pthread_mutex_lock(&parent->lock);
-                child = parent->children;
-                while (child && atomic_exchange(&child->call.cancelled, true))
-                        child = child->older;
-                if (child)
-                        call_ref(&child->call);
-                (void)pthread_mutex_unlock(&parent->lock);
-                if (!child)
-                        return;
+        (void)pthread_mutex_lock(&parent->lock);
+        child = parent->children;
+        while (child && atomic_load(&child->call.cancelled))
+                child = child->older;
+        if (child)
+                call_ref(&child->call);
+        (void)pthread_mutex_unlock(&parent->lock);
+        return child;
+}
+
+void child_cancel_all(struct call *parent)
+{
+        struct brick_child *child;
+
+        while ((child = next_to_cancel(parent))) {
                 child_abi_cancel(child);
-                call_unref(&child->call);
+                call_drop(&child->call);
         }
 }

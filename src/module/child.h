@@ -9,6 +9,8 @@
 
 #include "brick.h"
 
+struct call;
+
 /* The functions of the ABI that take a child. Threads and ownership: brick.h. */
 int child_abi_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
                     struct brick_bytes request, const struct brick_child_ops *ops, void *user,
@@ -20,7 +22,7 @@ void child_abi_cancel(struct brick_child *child);
 void child_abi_free(struct brick_child *child);
 
 /* The callee's time is over: limits.timeout of its instance, see timeout.h. */
-void child_expire(struct brick_call *call);
+void child_expire(struct call *call);
 
 /* The parent is cancelled: so is what it has asked of others. Lock of the parent not held. */
-void child_cancel_all(struct brick_call *parent);
+void child_cancel_all(struct call *parent);

@@ -36,13 +36,13 @@ void entry_begin(struct entry *entry, struct instance *instance)
                 (void)hand_over(instance, clock_recent());
 }
 
-void entry_end(struct entry *entry, struct instance *instance)
+uint64_t entry_end(struct entry *entry, struct instance *instance)
 {
         uint64_t held;
 
         current = entry->previous;
         if (!watched)
-                return;
+                return 0;
         held = hand_over(current, clock_now());
         if (held > SLOW_NS) {
                 const struct log_field fields[] = {
@@ -56,11 +56,12 @@ void entry_end(struct entry *entry, struct instance *instance)
                            "brick.",
                            instance->conf->name, (unsigned)(held / NSEC_PER_MSEC));
         }
+        return held;
 }
 
-const char *entry_current(void)
+const struct conf_brick *entry_current(void)
 {
-        return current ? current->conf->name : NULL;
+        return current ? current->conf : NULL;
 }
 
 void entry_watch_thread(void)
@@ -68,7 +69,7 @@ void entry_watch_thread(void)
         watched = true;
 }
 
-const char *entry_stuck(uint64_t limit, uint64_t *ret_held)
+const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
 {
         struct instance *instance = atomic_load_explicit(&watched_instance, memory_order_acquire);
         uint64_t since = atomic_load_explicit(&watched_since, memory_order_relaxed);
@@ -77,7 +78,7 @@ const char *entry_stuck(uint64_t limit, uint64_t *ret_held)
         if (!instance || now < since || now - since < limit)
                 return NULL;
         *ret_held = now - since;
-        return instance->conf->name;
+        return instance->conf;
 }
 
 void entry_guard_stack(void)

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+struct conf_brick;
 struct instance;
 
 /* On the stack of whoever enters. Entries nest: a brick calls a brick. */
@@ -16,10 +17,12 @@ struct entry {
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
-void entry_end(struct entry *entry, struct instance *instance);
 
-/* The name of the brick that this thread is in; NULL: none. Async-signal-safe. */
-const char *entry_current(void);
+/* For how long, in ns, if this is the polling thread; else 0. */
+uint64_t entry_end(struct entry *entry, struct instance *instance);
+
+/* The brick that this thread is in; NULL: none. Async-signal-safe. */
+const struct conf_brick *entry_current(void);
 
 /*
  * Makes this thread the one that polls for all calls: a brick that holds it for over 100 ms is
@@ -30,7 +33,7 @@ void entry_watch_thread(void);
 
 /* The brick that has held the watched thread for longer than `limit`, and for how long, in ns.
  * NULL: none. [any] */
-const char *entry_stuck(uint64_t limit, uint64_t *ret_held);
+const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held);
 
 /* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
 void entry_guard_stack(void);

@@ -6,7 +6,7 @@
 #include "conf/diag.h"
 #include "conf/node.h"
 #include "conf/option.h"
-#include "module/call.h"
+#include "module/call-abi.h"
 #include "module/child.h"
 #include "module/health.h"
 #include "module/host.h"
@@ -211,7 +211,9 @@ static struct brick_target *host_target(struct brick_ctx *ctx, const struct bric
 
         for (size_t i = 0; node && i < ctx->n_peers; i++)
                 if (strcmp(ctx->peers[i]->conf->name, node->text) == 0)
-                        return &ctx->peers[i]->as_target;
+                        return instance_add_caller(ctx->peers[i], ctx->instance) == 0
+                                       ? &ctx->peers[i]->as_target
+                                       : NULL;
         return NULL;
 }
 

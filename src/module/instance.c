@@ -18,6 +18,90 @@
 /* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
 #define THREAD_STACK (1024 * 1024)
 
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static _Atomic(struct instance *) numbered[HANDLE_OWNERS];
+
+/* 0: all numbers are taken. The main thread alone makes and frees instances. */
+static unsigned take_number(struct instance *instance)
+{
+        for (unsigned i = 1; i < HANDLE_OWNERS; i++)
+                if (!atomic_load(&numbered[i])) {
+                        atomic_store(&numbered[i], instance);
+                        return i;
+                }
+        return 0;
+}
+
+static void give_number_back(struct instance *instance)
+{
+        if (instance->number > 0)
+                atomic_store(&numbered[instance->number], NULL);
+}
+
+const struct instance *instance_of_number(unsigned number)
+{
+        return number > 0 ? atomic_load(&numbered[number]) : NULL;
+}
+
+void instance_blame(const struct instance *instance, const char *what)
+{
+        const char *name = instance ? instance->conf->name : "";
+        const struct log_field fields[] = {
+                { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
+                { "BRICK", name, strlen(name) },
+        };
+
+        if (instance)
+                log_fields(LOG_LEVEL_ERROR, fields, 2, "Brick '%s' %s: a fault of module %s", name,
+                           what, instance->module->path);
+        else
+                log_fields(LOG_LEVEL_ERROR, fields, 1, "A brick %s: a fault of its module", what);
+}
+
+/* --- entries that take long --------------------------------------------------------------------
+ */
+
+/* Twice within this time: once may be the machine's doing. */
+#define LONG_AGAIN_NS (10 * NSEC_PER_SEC)
+
+static void log_runner(const struct instance *instance, size_t size, uint64_t held)
+{
+        const char *name = instance->conf->name;
+        const struct log_field fields[] = {
+                { "BRICK", name, strlen(name) },
+                { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },
+        };
+
+        log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                   "Brick '%s' held the polling thread for %u ms, again: its calls with requests "
+                   "of %zu bytes and more run on a thread of their own from now on",
+                   name, (unsigned)(held / NSEC_PER_MSEC), size);
+}
+
+void instance_took_long(struct instance *instance, size_t size, uint64_t held)
+{
+        uint64_t now = clock_now();
+        bool again = instance->long_seen > 0 && now - instance->long_seen < LONG_AGAIN_NS;
+        size_t seen = instance->long_seen_size;
+        struct runner *runner = atomic_load(&instance->runner);
+
+        instance->long_seen = now;
+        instance->long_seen_size = size;
+        if (!again)
+                return;
+        /* Half of the smaller: what is nearly as large takes nearly as long. */
+        size = (seen < size ? seen : size) / 2;
+        atomic_store(&instance->long_size, size);
+        if (!runner && runner_new(&runner) < 0)
+                return;
+        atomic_store_explicit(&instance->runner, runner, memory_order_release);
+        log_runner(instance, size, held);
+}
+
+/* --- places and the queue ----------------------------------------------------------------------
+ */
+
 /* Places in flight that are for whoever comes first. */
 static unsigned unreserved(const struct instance *instance)
 {
@@ -36,7 +120,7 @@ static bool claim_place(struct instance *instance)
 }
 
 /* Lock held. */
-static void queue_append(struct instance *instance, struct brick_call *call)
+static void queue_append(struct instance *instance, struct call *call)
 {
         call->queued = clock_now();
         share_append(&instance->share, call);
@@ -44,7 +128,7 @@ static void queue_append(struct instance *instance, struct brick_call *call)
 }
 
 /* Lock held. */
-static void queue_remove(struct instance *instance, struct brick_call *call)
+static void queue_remove(struct instance *instance, struct call *call)
 {
         share_remove(&instance->share, call);
         share_leave(&instance->share, call);
@@ -52,9 +136,9 @@ static void queue_remove(struct instance *instance, struct brick_call *call)
 }
 
 /* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
-static struct brick_call *queue_take(struct instance *instance)
+static struct call *queue_take(struct instance *instance)
 {
-        struct brick_call *call;
+        struct call *call;
 
         if (!instance->share.turn)
                 return NULL; /* nobody waits */
@@ -75,7 +159,7 @@ static struct brick_call *queue_take(struct instance *instance)
 static void *thread_run(void *arg)
 {
         struct instance *instance = arg;
-        struct brick_call *call;
+        struct call *call;
 
         entry_guard_stack();
         (void)pthread_mutex_lock(&instance->lock);
@@ -101,8 +185,7 @@ static int start_threads(struct instance *instance, unsigned n)
         pthread_attr_t attr;
         int r = 0;
 
-        if (!instance->threads)
-                instance->threads = calloc(n, sizeof *instance->threads);
+        instance->threads = calloc(n, sizeof *instance->threads);
         if (!instance->threads)
                 return -ENOMEM;
         (void)pthread_attr_init(&attr);
@@ -139,7 +222,7 @@ static int create(struct instance *instance, struct diag *diag)
 
         entry_begin(&entry, instance);
         r = host_create(&instance->ctx, instance->brick, &instance->self);
-        entry_end(&entry, instance);
+        (void)entry_end(&entry, instance);
 
         if (r < 0 && diag_count(diag) == mistakes)
                 diag_add(diag, instance->conf->node, "module %s refused to make this brick: %s",
@@ -166,6 +249,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->stats = stats;
         instance->as_target.instance = instance;
+        instance->number = take_number(instance);
         health_init(&instance->health);
         instance->health.shown = &stats->health;
         atomic_init(&instance->log_level, conf->log_level);
@@ -213,15 +297,76 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         return 0;
 }
 
-void instance_drain(struct instance *instance)
+int instance_add_caller(struct instance *callee, struct instance *caller)
+{
+        struct instance **callers = reallocarray(callee->callers, callee->n_callers + 1,
+                                                 sizeof *callers);
+
+        if (!callers)
+                return -ENOMEM;
+        callee->callers = callers;
+        callers[callee->n_callers++] = caller;
+        return 0;
+}
+
+/* Nobody is left who might call it: not they, and so not on their behalf. */
+static bool callers_are_done(const struct instance *instance)
+{
+        for (size_t i = 0; i < instance->n_callers; i++) {
+                const struct instance *caller = instance->callers[i];
+
+                if (!caller->drained || atomic_load(&caller->stats->in_flight) > 0)
+                        return false;
+        }
+        return true;
+}
+
+/* Through the queue of the polling thread, which takes calls in, and then through that of the
+ * brick's own runner: what they had before, they have started. */
+static void pass_barrier(struct run_item *item)
+{
+        struct instance *instance = CONTAINER_OF(item, struct instance, barrier);
+        struct runner *runner = atomic_load(&instance->runner);
+
+        if (runner && !runner_is_here(runner))
+                runner_post(runner, item);
+        else
+                atomic_store(&instance->started, true);
+}
+
+/* Closes it, unless a call waits. */
+static void try_close(struct instance *instance)
+{
+        bool closed;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        closed = !instance->share.turn;
+        atomic_store(&instance->closed, closed);
+        (void)pthread_mutex_unlock(&instance->lock);
+        if (!closed)
+                return;
+        instance->barrier.run = pass_barrier;
+        runner_post(&runner_polling, &instance->barrier);
+}
+
+bool instance_drain(struct instance *instance, bool now)
 {
         struct entry entry;
 
-        if (!instance->brick->drain)
-                return;
-        entry_begin(&entry, instance);
-        instance->brick->drain(instance->self);
-        entry_end(&entry, instance);
+        if (instance->drained)
+                return true;
+        if (!atomic_load(&instance->closed) && (now || callers_are_done(instance)))
+                try_close(instance);
+        if (!atomic_load(&instance->started))
+                return false;
+
+        instance->drained = true;
+        if (instance->brick->drain) {
+                entry_begin(&entry, instance);
+                instance->brick->drain(instance->self);
+                (void)entry_end(&entry, instance);
+        }
+        return true;
 }
 
 struct instance *instance_free(struct instance *instance)
@@ -239,17 +384,27 @@ struct instance *instance_free(struct instance *instance)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
         timeouts_done(&instance->timeouts);
+        free(instance->callers);
+        (void)runner_free(atomic_load(&instance->runner));
 
         if (instance->self) {
                 entry_begin(&entry, instance);
                 instance->brick->destroy(instance->self);
-                entry_end(&entry, instance);
+                (void)entry_end(&entry, instance);
         }
+        give_number_back(instance);
         health_done(&instance->health);
         (void)pthread_cond_destroy(&instance->work);
         (void)pthread_mutex_destroy(&instance->lock);
         free(instance);
         return NULL;
+}
+
+/* There is a place in flight for one more call than those that wait, without the reserve. */
+static bool has_unreserved(const struct instance *instance)
+{
+        return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
+               unreserved(instance);
 }
 
 /* Lock held. Those in flight count as well: a blocking brick's calls reach its idle threads only
@@ -260,30 +415,39 @@ static bool queue_has_room(const struct instance *instance)
                instance->limits.concurrency + instance->limits.queue;
 }
 
-/* There is a place in flight for one more call than those that wait, without the reserve. */
-static bool has_unreserved(const struct instance *instance)
+/* The call that may start now; its reference in the queue is the caller's. NULL: none. */
+static struct call *take_next(struct instance *instance)
 {
-        return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
-               unreserved(instance);
+        struct call *call;
+
+        (void)pthread_mutex_lock(&instance->lock);
+        call = queue_take(instance);
+        (void)pthread_mutex_unlock(&instance->lock);
+        return call;
 }
 
-/* Lock held. An async brick gets its thread only now. */
-static bool has_thread(struct instance *instance)
+/* Gives the places that are free to calls that wait. */
+static void start_waiting(struct instance *instance)
 {
-        return instance->n_threads > 0 || start_threads(instance, 1) == 0;
+        struct call *call;
+
+        while ((call = take_next(instance))) {
+                call_post_start(call);
+                call_drop(call);
+        }
 }
 
 /* Lock held. The call has joined. *ret_victim: the call to refuse in its stead. */
-static enum admission admit_scarce(struct instance *instance, struct brick_call *call,
-                                   struct brick_call **ret_victim)
+static enum admission admit_scarce(struct instance *instance, struct call *call,
+                                   struct call **ret_victim)
 {
+        if (atomic_load(&instance->closed))
+                return ADMIT_CLOSED;
         if (!instance->blocking && !has_unreserved(instance) &&
             share_take(&instance->share, call)) {
                 (void)atomic_fetch_add(&instance->stats->in_flight, 1);
                 return ADMIT_START;
         }
-        if (!has_thread(instance))
-                return ADMIT_FULL;
         if (!queue_has_room(instance)) {
                 *ret_victim = share_victim(&instance->share, call);
                 if (!*ret_victim)
@@ -299,10 +463,10 @@ static enum admission admit_scarce(struct instance *instance, struct brick_call 
 /* Counts the call for its party, and takes it in. Cold: most calls of most bricks do not come here.
  */
 __attribute__((noinline, cold)) static enum admission admit_shared(struct instance *instance,
-                                                                   struct brick_call *call)
+                                                                   struct call *call)
 {
         enum admission admission = ADMIT_FULL;
-        struct brick_call *victim = NULL;
+        struct call *victim = NULL;
         struct share_party party = {};
 
         /* A blocking brick's calls reach even its idle threads through the queue: while there are
@@ -312,26 +476,36 @@ __attribute__((noinline, cold)) static enum admission admit_shared(struct instan
         (void)pthread_mutex_lock(&instance->lock);
         if (share_join(&instance->share, call, &party) == 0) {
                 admission = admit_scarce(instance, call, &victim);
-                if (admission == ADMIT_FULL)
+                if (admission == ADMIT_FULL || admission == ADMIT_CLOSED)
                         share_leave(&instance->share, call);
         }
         (void)pthread_mutex_unlock(&instance->lock);
         if (victim) {
                 call_refuse_busy(victim);
-                call_unref(victim); /* the queue's */
+                call_drop(victim); /* the queue's */
         }
         return admission;
 }
 
-enum admission instance_admit(struct instance *instance, struct brick_call *call)
+enum admission instance_admit(struct instance *instance, struct call *call)
 {
+        enum admission admission;
+
         if (!instance->blocking && atomic_load(&instance->stats->queued) == 0 &&
-            claim_place(instance))
-                return ADMIT_START;
-        return admit_shared(instance, call);
+            claim_place(instance)) {
+                if (!atomic_load(&instance->closed))
+                        return ADMIT_START;
+                instance_release(instance, call);
+                return ADMIT_CLOSED;
+        }
+        admission = admit_shared(instance, call);
+        /* A place may have become free just before: nobody would look at the queue again. */
+        if (admission == ADMIT_QUEUED && !instance->blocking)
+                start_waiting(instance);
+        return admission;
 }
 
-bool instance_withdraw(struct instance *instance, struct brick_call *call)
+bool instance_withdraw(struct instance *instance, struct call *call)
 {
         bool queued;
 
@@ -344,16 +518,18 @@ bool instance_withdraw(struct instance *instance, struct brick_call *call)
 }
 
 __attribute__((noinline, cold)) static void release_shared(struct instance *instance,
-                                                           struct brick_call *call)
+                                                           struct call *call)
 {
         (void)pthread_mutex_lock(&instance->lock);
         if (call->member)
                 share_leave(&instance->share, call);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);
+        if (!instance->blocking)
+                start_waiting(instance);
 }
 
-void instance_release(struct instance *instance, struct brick_call *call)
+void instance_release(struct instance *instance, struct call *call)
 {
         (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
         if (call->member || atomic_load(&instance->stats->queued) > 0)

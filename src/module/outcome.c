@@ -74,6 +74,14 @@ struct outcome outcome_busy(void)
         };
 }
 
+struct outcome outcome_stopping(void)
+{
+        return (struct outcome){
+                .status = STATUS_UNAVAILABLE,
+                .message = brick_str("The server is stopping"),
+        };
+}
+
 struct outcome outcome_no_handler(uint32_t method)
 {
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);

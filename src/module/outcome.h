@@ -28,6 +28,7 @@ enum {
         STATUS_UNKNOWN = 2,
         STATUS_DEADLINE_EXCEEDED = 4,
         STATUS_RESOURCE_EXHAUSTED = 8,
+        STATUS_UNAVAILABLE = 14,
         STATUS_MAX = 16,
 };
 
@@ -44,6 +45,9 @@ struct outcome outcome_expired(void);
 
 /* The brick has all the calls it may have, and its queue is full. */
 struct outcome outcome_busy(void);
+
+/* The brick takes no call in any more, as its server stops. */
+struct outcome outcome_stopping(void);
 
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);

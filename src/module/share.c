@@ -34,8 +34,8 @@ struct share_member {
         unsigned calls;   /* that have joined; it lives as long as one of them */
         unsigned held;    /* places of the reserve for connections */
         unsigned waiting; /* calls */
-        struct brick_call *queue;
-        struct brick_call **queue_end;
+        struct call *queue;
+        struct call **queue_end;
         struct ring ring; /* while calls wait */
 };
 
@@ -138,7 +138,7 @@ static struct share_member *member_get(struct share *share, const struct share_p
         return member;
 }
 
-int share_join(struct share *share, struct brick_call *call, const struct share_party *party)
+int share_join(struct share *share, struct call *call, const struct share_party *party)
 {
         struct share_member *member = member_get(share, party);
 
@@ -149,7 +149,7 @@ int share_join(struct share *share, struct brick_call *call, const struct share_
         return 0;
 }
 
-void share_leave(struct share *share, struct brick_call *call)
+void share_leave(struct share *share, struct call *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -180,7 +180,7 @@ static enum share_pool pool_for(const struct share *share, const struct share_me
         return SHARE_NONE;
 }
 
-bool share_take(struct share *share, struct brick_call *call)
+bool share_take(struct share *share, struct call *call)
 {
         call->pool = pool_for(share, call->member);
         if (call->pool == SHARE_CONNECTIONS) {
@@ -193,7 +193,7 @@ bool share_take(struct share *share, struct brick_call *call)
         return call->pool != SHARE_NONE;
 }
 
-void share_append(struct share *share, struct brick_call *call)
+void share_append(struct share *share, struct call *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -232,7 +232,7 @@ static void client_rest(struct share *share, struct share_client *client)
                 share->turn = next ? client_at(next) : NULL;
 }
 
-void share_remove(struct share *share, struct brick_call *call)
+void share_remove(struct share *share, struct call *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -250,10 +250,10 @@ void share_remove(struct share *share, struct brick_call *call)
 }
 
 /* Takes the first call of a member out of the queue; the turns go on behind it. */
-static struct brick_call *take_turn(struct share *share, struct share_member *member)
+static struct call *take_turn(struct share *share, struct share_member *member)
 {
         struct share_client *client = member->client;
-        struct brick_call *call = member->queue;
+        struct call *call = member->queue;
 
         client->turn = member_at(member->ring.next);
         share->turn = client_at(client->ring.next);
@@ -261,7 +261,7 @@ static struct brick_call *take_turn(struct share *share, struct share_member *me
         return call;
 }
 
-struct brick_call *share_next(struct share *share)
+struct call *share_next(struct share *share)
 {
         return share->turn ? take_turn(share, share->turn->turn) : NULL;
 }
@@ -280,11 +280,11 @@ static struct share_member *entitled_member(const struct share *share,
         return NULL;
 }
 
-struct brick_call *share_next_reserved(struct share *share)
+struct call *share_next_reserved(struct share *share)
 {
         struct share_client *client = share->turn;
         struct share_member *member;
-        struct brick_call *call;
+        struct call *call;
 
         if (!client || (share->for_connections == 0 && share->for_clients == 0))
                 return NULL;
@@ -322,7 +322,7 @@ static struct share_member *fullest_member(const struct share_client *client)
         return fullest;
 }
 
-struct brick_call *share_victim(const struct share *share, const struct brick_call *call)
+struct call *share_victim(const struct share *share, const struct call *call)
 {
         struct share_client *client;
         struct share_member *member;
@@ -334,5 +334,5 @@ struct brick_call *share_victim(const struct share *share, const struct brick_ca
         if (client == call->member->client ? member->waiting <= call->member->waiting + 1
                                            : client->waiting <= call->member->client->waiting + 1)
                 return NULL;
-        return (void *)((char *)member->queue_end - offsetof(struct brick_call, next));
+        return (void *)((char *)member->queue_end - offsetof(struct call, next));
 }

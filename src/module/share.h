@@ -27,7 +27,7 @@
 
 #define SHARE_CLIENT_MAX 64
 
-struct brick_call;
+struct call;
 struct share_client;
 struct share_member;
 
@@ -60,24 +60,24 @@ static inline unsigned share_reserve(unsigned concurrency)
 void share_init(struct share *share, unsigned concurrency);
 
 /* Counts a call for its party, until share_leave(). -ENOMEM. */
-int share_join(struct share *share, struct brick_call *call, const struct share_party *party);
+int share_join(struct share *share, struct call *call, const struct share_party *party);
 
 /* The call neither waits nor holds a place any more. A place of the reserve is free again. */
-void share_leave(struct share *share, struct brick_call *call);
+void share_leave(struct share *share, struct call *call);
 
 /* Takes a place of the reserve for a call that has joined, if its party may have one. */
-bool share_take(struct share *share, struct brick_call *call);
+bool share_take(struct share *share, struct call *call);
 
 /* The call, which has joined, waits; or does not any more. */
-void share_append(struct share *share, struct brick_call *call);
-void share_remove(struct share *share, struct brick_call *call);
+void share_append(struct share *share, struct call *call);
+void share_remove(struct share *share, struct call *call);
 
 /* The waiting call whose turn it is; NULL: nobody waits. The turn is over. */
-struct brick_call *share_next(struct share *share);
+struct call *share_next(struct share *share);
 
 /* The same of those that may have a place of the reserve, which is then taken. */
-struct brick_call *share_next_reserved(struct share *share);
+struct call *share_next_reserved(struct share *share);
 
 /* The waiting call that is to give its place in a full queue to this one, which has joined. NULL:
  * no client has more calls there than this one's. */
-struct brick_call *share_victim(const struct share *share, const struct brick_call *call);
+struct call *share_victim(const struct share *share, const struct call *call);

@@ -7,7 +7,7 @@
 /* Enough for a brick that is told of a timeout on the thread. */
 #define THREAD_STACK (1024 * 1024)
 
-void timeouts_init(struct timeouts *timeouts, void (*over)(struct brick_call *call))
+void timeouts_init(struct timeouts *timeouts, void (*over)(struct call *call))
 {
         pthread_condattr_t attr;
 
@@ -45,13 +45,13 @@ static void unlink_timeout(struct timeouts *timeouts, struct timeout *timeout)
 /* Lock held; leaves and takes it. */
 static void expire_first(struct timeouts *timeouts)
 {
-        struct brick_call *call = timeouts->first->call;
+        struct call *call = timeouts->first->call;
 
         unlink_timeout(timeouts, timeouts->first);
         call_ref(call);
         (void)pthread_mutex_unlock(&timeouts->lock);
         timeouts->over(call);
-        call_unref(call);
+        call_drop(call);
         (void)pthread_mutex_lock(&timeouts->lock);
 }
 
@@ -101,8 +101,7 @@ static int start_thread(struct timeouts *timeouts)
         return r;
 }
 
-int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct brick_call *call,
-                uint64_t ns)
+int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct call *call, uint64_t ns)
 {
         int r;
 

@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct brick_call;
+struct call;
 
 struct timeout {
         struct timeout *next;
         struct timeout **link; /* what points here; NULL: not in the list */
-        struct brick_call *call;
+        struct call *call;
         uint64_t at; /* CLOCK_MONOTONIC ns */
 };
 
@@ -25,7 +25,7 @@ struct timeouts {
         pthread_cond_t changed;
         struct timeout *first;
         struct timeout **end;
-        void (*over)(struct brick_call *call);
+        void (*over)(struct call *call);
         pthread_t thread;
         bool running;
         bool stopping;
@@ -33,15 +33,14 @@ struct timeouts {
 
 /* over: what happens to a call whose time is over; on the thread, without the lock, with a
  * reference. */
-void timeouts_init(struct timeouts *timeouts, void (*over)(struct brick_call *call));
+void timeouts_init(struct timeouts *timeouts, void (*over)(struct call *call));
 
 /* Joins the thread. No timeout is left. */
 void timeouts_done(struct timeouts *timeouts);
 
 /* Begins a timeout of so many ns, always as many. The call, which the caller has a reference to,
  * lives until timeout_remove(). A negative errno: it has none. */
-int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct brick_call *call,
-                uint64_t ns);
+int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct call *call, uint64_t ns);
 
 /* Does nothing if it is over, or has never begun. */
 void timeout_remove(struct timeouts *timeouts, struct timeout *timeout);

@@ -394,7 +394,7 @@ static void set_request_id(struct entry *entry, struct brick_str texts[static TE
 
 static void log_end(struct rpc_call *call, const struct rpc_end *end, bool wanted, bool slow)
 {
-        const struct brick_call *base = &call->base;
+        const struct call *base = &call->base;
         const struct stages stages = { end->queued, end->brick, end->writing };
         struct brick_str texts[TEXTS] = {
                 [TEXT_BRICK] = brick_str(base->instance ? base->instance->conf->name : NULL),

@@ -44,7 +44,7 @@
 
 static const struct transport rpc_transport;
 
-static struct rpc_call *call_of(struct brick_call *base)
+static struct rpc_call *call_of(struct call *base)
 {
         return (struct rpc_call *)base;
 }
@@ -95,7 +95,7 @@ static struct rpc_reply *reply_alloc(size_t size)
         return reply;
 }
 
-static struct reply *reply_new(struct brick_call *base, size_t size)
+static struct reply *reply_new(struct call *base, size_t size)
 {
         const struct rpc_method *method = call_of(base)->method;
         /* Room for what reply_seal() adds. */
@@ -106,7 +106,7 @@ static struct reply *reply_new(struct brick_call *base, size_t size)
         return &reply->base;
 }
 
-static void reply_free(struct brick_call *base, struct reply *reply)
+static void reply_free(struct call *base, struct reply *reply)
 {
         grpc_slice slice = ((struct rpc_reply *)reply)->slice;
 
@@ -115,7 +115,7 @@ static void reply_free(struct brick_call *base, struct reply *reply)
 
 /* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
  * empty. */
-static int reply_seal(struct brick_call *base, struct reply *r)
+static int reply_seal(struct call *base, struct reply *r)
 {
         struct rpc_call *call = call_of(base);
         const struct rpc_method *method = call->method;
@@ -175,17 +175,16 @@ static void raise_status(struct rpc_call *call)
         struct outcome *outcome = &call->base.outcome;
         unsigned status = errors_status(outcome->code);
         size_t size = errors_details_size(status, outcome);
-        char *details = NULL;
 
         (void)snprintf(call->error_code, sizeof call->error_code, "%" PRId32, outcome->code);
         add_own_trailer(call, "x-brick-error-code",
                         grpc_slice_from_static_string(call->error_code));
-        if (size <= STATUS_DETAILS_MAX)
-                details = arena_alloc(&call->base.arena, size, 1);
-        if (details) {
-                errors_put_details(details, status, outcome);
-                add_own_trailer(call, "grpc-status-details-bin",
-                                grpc_slice_from_static_buffer(details, size));
+        /* The arena is the brick's, which may be using it. */
+        if (size <= STATUS_DETAILS_MAX) {
+                call->status_details = grpc_slice_malloc(size);
+                errors_put_details((char *)GRPC_SLICE_START_PTR(call->status_details), status,
+                                   outcome);
+                add_own_trailer(call, "grpc-status-details-bin", call->status_details);
         }
         call->raised = true;
         outcome->in_band = false;
@@ -195,7 +194,7 @@ static void raise_status(struct rpc_call *call)
 /* Lock held. The client wants gRPC statuses, or its port does for all who do not say. */
 static bool wants_status(struct rpc_call *call)
 {
-        struct brick_str wish = call_abi_metadata(&call->base, "x-brick-status");
+        struct brick_str wish = call_metadata(&call->base, "x-brick-status");
 
         if (wish.len == 4 && memcmp(wish.ptr, "grpc", 4) == 0)
                 return true;
@@ -207,7 +206,7 @@ static bool wants_status(struct rpc_call *call)
 /* Lock held. Once the outcome is known: what it means for the outbox. */
 static void queue_outcome(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         const struct outcome *outcome = &base->outcome;
 
         call->outcome_queued = true;
@@ -301,7 +300,7 @@ static bool can_merge(const struct reply *reply)
 static struct rpc_reply *merge_queued(struct rpc_call *call, struct rpc_reply *first)
 {
         const size_t success = sizeof call->method->success;
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct reply *parts[MERGE_MAX] = { &first->base };
         struct brick_bytes pieces[MERGE_MAX];
         size_t size = MERGE_EXTRA + success, counted = 0, n = 1;
@@ -329,7 +328,7 @@ static struct rpc_reply *merge_queued(struct rpc_call *call, struct rpc_reply *f
 /* Lock held. What is to be written next. */
 static struct rpc_reply *next_reply(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct rpc_reply *reply = (struct rpc_reply *)call_take_reply(base);
 
         if (!reply)
@@ -374,6 +373,7 @@ static void discount_unread(struct rpc_call *call, bool read)
 static void abandon_write(struct rpc_call *call)
 {
         call->ending = true;
+        grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
                 call_sent(&call->base, call->written->counted);
                 reply_free(&call->base, &call->written->base);
@@ -389,7 +389,7 @@ static void abandon_write(struct rpc_call *call)
  * A brick with an event loop of its own has replies for many calls at once, which leave together if
  * the polling thread writes them. A blocking brick's thread has one call, and writes it itself.
  */
-static bool needs_turn(const struct brick_call *base)
+static bool needs_turn(const struct call *base)
 {
         return !rpc_is_polling() && !base->instance->blocking;
 }
@@ -397,15 +397,32 @@ static bool needs_turn(const struct brick_call *base)
 /* Lock held. A write that is under way goes on by itself. */
 static void ask_for_turn(struct rpc_call *call)
 {
-        if (!call->turning && !call->writing)
-                call->turning = start_batch(call, NULL, 0, &call->on_turn);
+        if (call->turning || call->writing)
+                return;
+        call->turning = true;
+        call_ref(&call->base);
+        runner_post(&runner_polling, &call->turn);
+}
+
+/* Lock held. A call that was not answered in start() may be all the same before the polling thread
+ * waits, when the brick has asked another: then its one batch asks for the close as well. */
+static bool arm_close_later(struct rpc_call *call)
+{
+        if (!rpc_is_polling() || (call->base.outbox && !call_is_single(&call->base)))
+                return false;
+        if (!call->turning) {
+                call->turning = true;
+                call_ref(&call->base);
+                runner_post_last(&runner_polling, &call->turn);
+        }
+        return true;
 }
 
 /* Lock held. */
-static void pump(struct brick_call *base)
+static void pump(struct call *base)
 {
         struct rpc_call *call = call_of(base);
-        bool finished = base->phase == CALL_FINISHED, with_headers, end;
+        bool finished = base->settled, with_headers, end;
         grpc_op ops[OPS_MAX];
         size_t n = 0;
 
@@ -417,8 +434,11 @@ static void pump(struct brick_call *base)
         }
         if (finished && !call->outcome_queued)
                 queue_outcome(call);
-        if (!finished && !call->close_armed)
+        if (!finished && !call->close_armed) {
+                if (arm_close_later(call))
+                        return;
                 arm_close(call);
+        }
         if (call->writing || (call_is_single(base) && !finished))
                 return;
 
@@ -470,7 +490,7 @@ static unsigned end_status(const struct rpc_call *call, uint64_t now)
 /* A brick may still be in a call that its client has given up: what it does next does not count. */
 static void describe_stages(struct rpc_call *call, uint64_t now, struct rpc_end *end)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         uint64_t given, settled;
 
         (void)pthread_mutex_lock(&base->lock);
@@ -520,7 +540,7 @@ static void end_call(struct rpc_call *call)
 
 static void on_write(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
 
         (void)pthread_mutex_lock(&base->lock);
         call->tags--;
@@ -547,22 +567,25 @@ static void on_write(struct rpc_call *call, bool ok)
         } else if (!call_gathers(base)) {
                 pump(base);
         }
-        call_enter_due(base);
         unlock_and_end(call);
 }
 
-static void on_turn(struct rpc_call *call, bool ok)
+static void run_turn(struct run_item *item)
 {
+        struct rpc_call *call = CONTAINER_OF(item, struct rpc_call, turn);
+
         (void)pthread_mutex_lock(&call->base.lock);
-        call->tags--;
         call->turning = false;
+        if (!call->base.settled && !call->close_armed && !call->closed)
+                arm_close(call);
         pump(&call->base);
         unlock_and_end(call);
+        call_unref(&call->base);
 }
 
 static void on_close(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
 
         (void)pthread_mutex_lock(&base->lock);
         call->closed = true;
@@ -614,7 +637,7 @@ static struct brick_bytes buffer_bytes(grpc_byte_buffer **buffer, grpc_slice *ho
 }
 
 /* Lock held. */
-static void receive(struct brick_call *base)
+static void receive(struct call *base)
 {
         struct rpc_call *call = call_of(base);
         grpc_op op = {
@@ -627,7 +650,7 @@ static void receive(struct brick_call *base)
 }
 
 /* Lock held. */
-static void release(struct brick_call *base)
+static void release(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -638,27 +661,21 @@ static void release(struct brick_call *base)
         call->incoming_slice = grpc_empty_slice();
 }
 
-/* Lock held; leaves and takes it. llmbrick's handler would get an exception here; ours is told to
- * give up. */
+/* llmbrick's handler would get an exception here; ours is told to give up. */
 static void refuse_message(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
-        struct outcome outcome = outcome_exception(base->method, call->method->parse_error);
+        struct outcome outcome = outcome_exception(call->base.method, call->method->parse_error);
 
-        call_settle(base, &outcome);
-        (void)pthread_mutex_unlock(&base->lock);
-        call_cancel(base);
-        (void)pthread_mutex_lock(&base->lock);
+        call_refuse(&call->base, &outcome);
 }
 
 static void on_read(struct rpc_call *call, bool ok)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct brick_bytes message;
         bool bad = false;
 
         (void)pthread_mutex_lock(&base->lock);
-        call->tags--;
         if (call->incoming) {
                 message = buffer_bytes(&call->incoming, &call->incoming_slice);
                 stats_received(call, message.len);
@@ -671,9 +688,13 @@ static void on_read(struct rpc_call *call, bool ok)
                 /* Not the end of a stream that was cut: of that the close event tells. */
                 call_deliver(base, NULL);
         }
-        call_enter_due(base);
-        if (bad)
+        /* The call stays: `tags` still counts this event. */
+        if (bad) {
+                (void)pthread_mutex_unlock(&base->lock);
                 refuse_message(call);
+                (void)pthread_mutex_lock(&base->lock);
+        }
+        call->tags--;
         unlock_and_end(call);
 }
 
@@ -703,7 +724,7 @@ static void shorten_request(struct rpc_call *call)
 }
 
 /* Lock held. A reply may wait long for its client: no large request shall wait with it. */
-static void forget(struct brick_call *base)
+static void forget(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -724,7 +745,7 @@ static struct brick_str slice_str(const grpc_slice *slice)
                                    GRPC_SLICE_LENGTH(*slice) };
 }
 
-static bool metadata(struct brick_call *base, size_t index, struct brick_str *ret_key,
+static bool metadata(struct call *base, size_t index, struct brick_str *ret_key,
                      struct brick_str *ret_value)
 {
         const grpc_metadata_array *array = &call_of(base)->metadata;
@@ -736,7 +757,7 @@ static bool metadata(struct brick_call *base, size_t index, struct brick_str *re
         return true;
 }
 
-static struct brick_str peer(struct brick_call *base)
+static struct brick_str peer(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -750,7 +771,7 @@ static struct brick_str peer(struct brick_call *base)
 
 /* Lock held. What the core would refuse must not reach it: a refused batch cannot be tried again.
  */
-static int trailer(struct brick_call *base, struct brick_str key, struct brick_str value)
+static int trailer(struct call *base, struct brick_str key, struct brick_str value)
 {
         struct rpc_call *call = call_of(base);
         char *k, *v;
@@ -792,7 +813,7 @@ static void refuse(struct rpc_call *call, unsigned status, const char *message)
         call_refuse(&call->base, &outcome);
 }
 
-static void party(struct brick_call *base, struct share_party *ret)
+static void party(struct call *base, struct share_party *ret)
 {
         struct rpc_call *call = call_of(base);
 
@@ -800,7 +821,7 @@ static void party(struct brick_call *base, struct share_party *ret)
         admission_client(base->identity, peer(base), ret);
 }
 
-static void busy(struct brick_call *base)
+static void busy(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
@@ -848,9 +869,21 @@ static void set_deadline(struct rpc_call *call, const struct instance *instance)
         }
 }
 
+/* The polling thread may enter the brick right here, unless such calls have a runner of their own.
+ */
+static void start(struct call *base)
+{
+        if (runner_is_here(base->runner)) {
+                call_start(base);
+        } else {
+                call_watch(base);
+                call_post_start(base);
+        }
+}
+
 static void dispatch(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct instance *instance;
         struct outcome outcome;
 
@@ -862,8 +895,7 @@ static void dispatch(struct rpc_call *call)
                 stats_reject(call->port->stats, STATS_REJECTED_REQUEST);
                 return;
         }
-        instance = route_find(call->method->route, call_abi_metadata(base, "x-brick"),
-                              base->request);
+        instance = route_find(call->method->route, call_metadata(base, "x-brick"), base->request);
         if (!admission_permit(call, instance, &outcome)) {
                 call_refuse(base, &outcome);
                 return;
@@ -885,9 +917,10 @@ static void dispatch(struct rpc_call *call)
 
         set_deadline(call, instance);
         stall_add(call->port->rpc, call);
+        call_choose_runner(base);
         switch (instance_admit(instance, base)) {
         case ADMIT_START:
-                call_start(base);
+                start(base);
                 break;
         case ADMIT_QUEUED:
                 call_watch(base);
@@ -895,13 +928,17 @@ static void dispatch(struct rpc_call *call)
         case ADMIT_FULL:
                 call_refuse_busy(base);
                 break;
+        case ADMIT_CLOSED:
+                outcome = outcome_stopping();
+                call_refuse(base, &outcome);
+                break;
         }
 }
 
 static void on_new(struct rpc_call *call, bool ok)
 {
         struct rpc *rpc = call->port->rpc;
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct outcome outcome;
 
         if (!ok) {
@@ -938,7 +975,7 @@ static void on_new(struct rpc_call *call, bool ok)
 }
 
 /* The last reference is gone; on any thread. */
-static void call_free(struct brick_call *base)
+static void call_free(struct call *base)
 {
         struct rpc_call *call = call_of(base);
         struct rpc *rpc = call->port->rpc;
@@ -947,6 +984,7 @@ static void call_free(struct brick_call *base)
         grpc_call_unref(call->call);
         grpc_byte_buffer_destroy(call->payload);
         grpc_slice_unref(call->payload_slice);
+        grpc_slice_unref(call->status_details);
         grpc_byte_buffer_destroy(call->incoming);
         grpc_slice_unref(call->incoming_slice);
         gpr_free(call->peer);
@@ -967,7 +1005,10 @@ static struct rpc_call *rpc_call_new(void)
 
         if (!call)
                 return NULL;
-        call_init(&call->base, &rpc_transport);
+        if (call_init(&call->base, &rpc_transport) < 0) {
+                free(call);
+                return NULL;
+        }
         grpc_metadata_array_init(&call->metadata);
         grpc_call_details_init(&call->details);
         call->out.type = GRPC_BB_RAW;
@@ -977,7 +1018,7 @@ static struct rpc_call *rpc_call_new(void)
         call->on_close = (struct rpc_tag){ on_close, call };
         call->on_write = (struct rpc_tag){ on_write, call };
         call->on_read = (struct rpc_tag){ on_read, call };
-        call->on_turn = (struct rpc_tag){ on_turn, call };
+        call->turn.run = run_turn;
         return call;
 }
 
@@ -1020,6 +1061,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->expired = false;
         call->outcome_queued = false;
         call->raised = false;
+        call->status_details = grpc_empty_slice();
         call->written = NULL;
         call->incoming = NULL;
         call->incoming_slice = grpc_empty_slice();

@@ -4,17 +4,17 @@
 /*
  * One RPC on the wire: the gRPC transport of module/call.h.
  *
- * A call has up to four batches under way, each with a tag of its own, and `tags` counts them:
+ * A call has up to three batches under way, each with a tag of its own, and `tags` counts them:
  *
  *   close   armed once it is clear that the call is not answered within start(): it tells of
  *           cancellation. A call that is answered there asks for it in its only batch
  *   write   one at a time: headers with the first, the status with the last
  *   read    one request message of a stream, when the brick asks for it
- *   turn    nothing: an event for the polling thread, which writes what a brick's thread has sent
  *
  *   state          true from
  *   headers_sent   the first write batch
- *   turning        the start of a turn batch, until it completes: on_turn()
+ *   turning        the call is queued for the polling thread, which writes what a brick's thread
+ *                  has sent: run_turn()
  *   writing        the start of a write batch, until it completes: on_write()
  *   ending         the start of the write batch with the status
  *   closed         the close event, or the end of the write batch that asked for it
@@ -22,7 +22,7 @@
  *                  transport's reference is given up. The brick may still hold the call
  *
  * All events come on the polling thread; brick threads start batches, under the call's lock: those
- * of blocking bricks any, others only reads and turns. When the last reference goes, the memory
+ * of blocking bricks any, others only reads. When the last reference goes, the memory
  * becomes the next posted request.
  */
 
@@ -82,7 +82,7 @@ struct rpc_reply {
 };
 
 struct rpc_call {
-        struct brick_call base;
+        struct call base;
         struct rpc_port *port;
         const struct rpc_method *method; /* NULL: none of ours, to be refused */
 
@@ -98,21 +98,22 @@ struct rpc_call {
         struct rpc_tag on_close;
         struct rpc_tag on_write;
         struct rpc_tag on_read;
-        struct rpc_tag on_turn;
         unsigned tags;
         int cancelled; /* what the close event says */
 
         bool close_armed;
         bool headers_sent;
         bool turning;
+        struct run_item turn;
         bool writing;
         bool ending;
         bool closed;
         bool ended;
-        bool expired;        /* by the brick's own timeout */
-        bool outcome_queued; /* an in-band error has become the last reply, or a status */
-        bool raised;         /* it has become a status */
-        char error_code[12]; /* then: llmbrick's, as text */
+        bool expired;              /* by the brick's own timeout */
+        bool outcome_queued;       /* an in-band error has become the last reply, or a status */
+        bool raised;               /* it has become a status */
+        char error_code[12];       /* then: llmbrick's, as text */
+        grpc_slice status_details; /* then: grpc-status-details-bin */
 
         grpc_byte_buffer out;
         struct rpc_reply *written; /* in the write batch under way */

@@ -13,6 +13,7 @@
 #include "conf/node.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/runner.h"
 #include "rpc/builtin.h"
 #include "rpc/certificate.h"
 #include "rpc/connection.h"
@@ -100,7 +101,7 @@ void rpc_log_idle(struct rpc_call *call, const char *why)
         if (rpc->idle_unlogged > 0)
                 (void)snprintf(others, sizeof others, "; %u more since the last such line",
                                rpc->idle_unlogged);
-        peer = call_abi_peer(&call->base);
+        peer = call->base.transport->peer(&call->base);
         log_warning("Ended a call of %.*s (%s): %s%s", (int)peer.len, peer.ptr,
                     instance ? instance->conf->name : call->method->path, why, others);
         rpc->idle_logged = now;
@@ -254,14 +255,29 @@ static gpr_timespec next_timeout(const struct rpc *rpc)
         };
 }
 
-/* Waits for one event and handles it. False: the queue has been shut down and is empty. */
+static void on_wake(struct rpc_call *call, bool ok)
+{
+}
+
+/* The polling thread has something to run. The core has no event of an application's own; an empty
+ * batch of a call that goes nowhere is one. */
+static void wake(void *user)
+{
+        static struct rpc_tag tag = { on_wake, NULL };
+        struct rpc *rpc = user;
+
+        (void)grpc_call_start_batch(rpc->waker, NULL, 0, &tag, NULL);
+}
+
+/* Waits for one event, handles it, and runs what is queued. False: the completion queue has been
+ * shut down and is empty. */
 static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
 {
         grpc_event event;
 
         /* With replies held back it only looks. The core's own wait would send them first, but not
            when another thread polls in its place. */
-        if (gather_held())
+        if (runner_has_work(&runner_polling) || gather_held())
                 timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
         gather_begin();
         event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
@@ -272,6 +288,8 @@ static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
         } else {
                 gather_flush();
         }
+        if (runner_has_work(&runner_polling))
+                runner_run(&runner_polling);
         gather_end();
         return event.type != GRPC_QUEUE_SHUTDOWN;
 }
@@ -281,6 +299,7 @@ static void *poll_run(void *arg)
         struct rpc *rpc = arg;
 
         polling = true;
+        runner_enter(wake, rpc);
         entry_watch_thread();
         entry_guard_stack();
         while (poll_once(rpc, next_timeout(rpc))) {
@@ -288,6 +307,7 @@ static void *poll_run(void *arg)
                 if (clock_recent() >= rpc->stall_next)
                         stall_look(rpc);
         }
+        runner_leave();
         gather_leave();
         return NULL;
 }
@@ -329,6 +349,10 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
+        rpc->nowhere = grpc_lame_client_channel_create("", GRPC_STATUS_UNAVAILABLE, "");
+        rpc->waker = grpc_channel_create_call(rpc->nowhere, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                              rpc->queue, grpc_slice_from_static_string("/"), NULL,
+                                              gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports || !decrypt_init())
                 return -ENOMEM;
@@ -652,9 +676,11 @@ bool rpc_step(struct rpc *rpc)
 static void stop_unpolled(struct rpc *rpc)
 {
         polling = true;
+        runner_enter(wake, rpc);
         rpc_stop(rpc);
         while (!rpc_step(rpc))
                 (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
+        runner_leave();
         polling = false;
 }
 
@@ -677,6 +703,8 @@ struct rpc *rpc_free(struct rpc *rpc)
             rpc->builtin) /* without it rpc_new() failed, and there are no servers */
                 stop_unpolled(rpc);
         (void)builtin_free(rpc->builtin);
+        grpc_call_unref(rpc->waker);
+        grpc_channel_destroy(rpc->nowhere);
         grpc_completion_queue_shutdown(rpc->queue);
         if (rpc->running)
                 (void)pthread_join(rpc->thread, NULL);

@@ -40,6 +40,8 @@ struct rpc {
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
+        grpc_channel *nowhere;                 /* for `waker`: it never connects */
+        grpc_call *waker;                      /* whose empty batches wake the polling thread */
         struct builtin *builtin;
         struct auth *auth; /* NULL: no port authenticates */
         pthread_t thread;

@@ -46,9 +46,9 @@ void stall_remove(struct rpc *rpc, struct rpc_call *call)
  * does not wait inside for one may be at work on the last, for as long as it takes. */
 static bool wants_message(const struct rpc_call *call)
 {
-        const struct brick_call *base = &call->base;
+        const struct call *base = &call->base;
 
-        return base->inbox == INBOX_WANTED && base->phase == CALL_RUNNING &&
+        return base->inbox == INBOX_WANTED && !base->settled &&
                (base->method == BRICK_METHOD_INPUT_STREAMING || base->instance->blocking ||
                 !call->owes_reply);
 }
@@ -56,12 +56,13 @@ static bool wants_message(const struct rpc_call *call)
 /* Lock held. How long the client may let the call wait. */
 static uint64_t patience(const struct rpc_call *call)
 {
-        const struct brick_call *base = &call->base;
+        const struct call *base = &call->base;
         uint64_t ns = (uint64_t)call->port->conf->stall;
 
         if (call->writing && call->written)
                 ns *= 1 + call->written->base.size / PART;
-        if (base->phase == CALL_RUNNING && atomic_load(&base->instance->stats->queued) > 0)
+        if (base->side != SIDE_UNSEEN && base->side != SIDE_DONE &&
+            atomic_load(&base->instance->stats->queued) > 0)
                 ns /= HURRY;
         return ns;
 }

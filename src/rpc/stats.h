@@ -21,7 +21,7 @@ static inline void stats_received(struct rpc_call *call, size_t size)
 /* The call's brick is known. */
 static inline void stats_begin(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
 
         call->stats = &base->instance->stats->counters.methods[base->method];
         stats_count(&call->stats->begun, 1);

@@ -10,7 +10,7 @@
 
 void trace_begin(struct rpc_call *call)
 {
-        struct brick_call *base = &call->base;
+        struct call *base = &call->base;
         struct trace_context parent;
         bool has_parent = call_caller_trace(base, &parent);
 
@@ -20,7 +20,7 @@ void trace_begin(struct rpc_call *call)
 
 void trace_end(const struct rpc_call *call, const struct rpc_end *end)
 {
-        const struct brick_call *base = &call->base;
+        const struct call *base = &call->base;
         struct span_record record;
         struct brick_str id;
 

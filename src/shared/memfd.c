@@ -7,7 +7,6 @@
 #include "util/cleanup.h"
 
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
-#define SEALS (SIZE_SEALS | F_SEAL_WRITE)
 
 static int write_all(int fd, const char *bytes, size_t length)
 {
@@ -24,6 +23,11 @@ static int write_all(int fd, const char *bytes, size_t length)
         return 0;
 }
 
+static int seal(int fd, int seals)
+{
+        return fcntl(fd, F_ADD_SEALS, seals | F_SEAL_SEAL) < 0 ? -errno : 0;
+}
+
 int memfd_new(const char *name, const char *bytes, size_t length)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -37,23 +41,31 @@ int memfd_new(const char *name, const char *bytes, size_t length)
                 return r;
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return -errno;
-        if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
+        r = seal(fd, SIZE_SEALS | F_SEAL_WRITE);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* Zeros of a size that can still be changed, as can the seals. */
+static int zeros(const char *name, size_t size)
+{
+        _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0)
+                return -errno;
+        if (ftruncate(fd, (off_t)size) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }
 
 int memfd_share(const char *name, size_t size)
 {
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_close_ int fd = zeros(name, size);
+        int r;
 
-        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd < 0)
-                return -errno;
-        if (ftruncate(fd, (off_t)size) < 0)
-                return -errno;
-        if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
-                return -errno;
-        return TAKE_FD(fd);
+                return fd;
+        r = seal(fd, SIZE_SEALS);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 int memfd_map(void **ret, int fd, size_t size)
@@ -66,27 +78,22 @@ int memfd_map(void **ret, int fd, size_t size)
         return 0;
 }
 
-int memfd_read(int fd, size_t max, char **ret, size_t *ret_length)
+int memfd_publish(void **ret, const char *name, size_t size)
 {
-        _cleanup_free_ char *bytes = NULL;
-        struct stat st;
-        int seals;
+        _cleanup_close_ int fd = zeros(name, size);
+        void *p;
+        int r;
 
-        /* Nothing but memory has seals, so that nothing below can block. */
-        seals = fcntl(fd, F_GET_SEALS);
-        if (seals < 0 || (seals & SEALS) != SEALS)
-                return -EBADF;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if ((size_t)st.st_size > max)
-                return -EFBIG;
-        bytes = malloc((size_t)st.st_size + 1);
-        if (!bytes)
-                return -ENOMEM;
-        if (pread(fd, bytes, (size_t)st.st_size, 0) != st.st_size)
-                return -EIO;
-        bytes[st.st_size] = '\0';
-        *ret_length = (size_t)st.st_size;
-        *ret = TAKE_PTR(bytes);
-        return 0;
+        if (fd < 0)
+                return fd;
+        r = memfd_map(&p, fd, size);
+        if (r < 0)
+                return r;
+        r = seal(fd, SIZE_SEALS | F_SEAL_FUTURE_WRITE);
+        if (r < 0) {
+                (void)munmap(p, size);
+                return r;
+        }
+        *ret = p;
+        return TAKE_FD(fd);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Memory in a descriptor, for other processes. Async-signal-safe, but for memfd_read(). */
+/* Memory in a descriptor, for other processes. */
 
 #include <stddef.h>
 
@@ -15,8 +15,5 @@ int memfd_share(const char *name, size_t size);
 /* What memfd_share() has made, to read and write; munmap() it. Negative errno. */
 int memfd_map(void **ret, int fd, size_t size);
 
-/*
- * What another process has put into one, NUL-terminated; free() it. -EBADF: it is something else,
- * or could still change; -EFBIG: it holds more than max bytes.
- */
-int memfd_read(int fd, size_t max, char **ret, size_t *ret_length);
+/* The same, but mapped for this process at *ret, and for all others only to read. */
+int memfd_publish(void **ret, const char *name, size_t size);

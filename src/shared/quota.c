@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,8 +14,7 @@
  * beside each other, and the counts of an identity on a page of their own.
  */
 struct shared {
-        _Atomic uint32_t rows;                    /* of `pids` that have been in use */
-        _Atomic pid_t pids[QUOTA_WORKERS];        /* 0: free */
+        _Atomic uint32_t rows;                    /* as in struct quota: see count_rows() */
         _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: never used */
         _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate: see quota_request() */
         _Atomic uint32_t calls[QUOTA_IDENTITIES][QUOTA_WORKERS];
@@ -22,8 +22,17 @@ struct shared {
 
 struct quota {
         struct shared *shared;
-        uint32_t row; /* of this worker */
         int fd;
+
+        /* [worker] Its row, and what is in it: only written there, lest it be what a brick of
+         * another worker has written. */
+        uint32_t row;
+        uint32_t calls[QUOTA_IDENTITIES];
+        pthread_mutex_t lock; /* of the calls and the row */
+
+        /* [main process] */
+        bool taken[QUOTA_WORKERS]; /* rows of workers that are not gone */
+        uint32_t rows;             /* that have ever been taken */
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these atomics");
@@ -61,7 +70,9 @@ static int map(struct quota **ret, int fd)
         r = memfd_map(&p, fd, sizeof *quota->shared);
         if (r < 0)
                 return r;
-        *quota = (struct quota){ .shared = p, .fd = -EBADF };
+        quota->shared = p;
+        quota->fd = -EBADF;
+        (void)pthread_mutex_init(&quota->lock, NULL);
         *ret = TAKE_PTR(quota);
         return 0;
 }
@@ -87,29 +98,16 @@ int quota_fd(const struct quota *quota)
         return quota->fd;
 }
 
-int quota_open(struct quota **ret, int fd)
+int quota_open(struct quota **ret, int fd, uint32_t row)
 {
-        _cleanup_(quota_freep) struct quota *quota = NULL;
-        uint32_t row, rows;
-        pid_t none;
         int r;
 
-        r = map(&quota, fd);
-        if (r < 0)
-                return r;
-        for (row = 0; row < QUOTA_WORKERS; row++) {
-                none = 0;
-                if (atomic_compare_exchange_strong(&quota->shared->pids[row], &none, getpid()))
-                        break;
-        }
-        if (row == QUOTA_WORKERS)
-                return -EUSERS;
-        quota->row = row;
-        rows = atomic_load(&quota->shared->rows);
-        while (rows <= row && !atomic_compare_exchange_weak(&quota->shared->rows, &rows, row + 1))
-                ;
-        *ret = TAKE_PTR(quota);
-        return 0;
+        if (row >= QUOTA_WORKERS)
+                return -EINVAL;
+        r = map(ret, fd);
+        if (r == 0)
+                (*ret)->row = row;
+        return r;
 }
 
 struct quota *quota_free(struct quota *quota)
@@ -118,36 +116,70 @@ struct quota *quota_free(struct quota *quota)
                 return NULL;
         (void)munmap(quota->shared, sizeof *quota->shared);
         (void)close_fd(quota->fd);
+        (void)pthread_mutex_destroy(&quota->lock);
         free(quota);
         return NULL;
 }
 
+/* Anybody may have written there. */
+static uint32_t count_rows(const struct shared *shared)
+{
+        uint32_t rows = atomic_load(&shared->rows);
+
+        return rows < QUOTA_WORKERS ? rows : QUOTA_WORKERS;
+}
+
+/* Slots that were never used stay untouched: each is a page. */
 static void clear_row(struct shared *shared, uint32_t row)
 {
         for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
                 if (atomic_load(&shared->keys[slot]) != 0)
                         atomic_store(&shared->calls[slot][row], 0);
-        atomic_store(&shared->pids[row], 0);
 }
 
-void quota_forget(struct quota *quota, pid_t pid)
+int quota_take_row(struct quota *quota, uint32_t *ret_row)
 {
-        uint32_t rows = atomic_load(&quota->shared->rows);
+        uint32_t row = 0;
 
-        for (uint32_t row = 0; row < rows; row++)
-                if (atomic_load(&quota->shared->pids[row]) == pid)
+        while (row < QUOTA_WORKERS && quota->taken[row])
+                row++;
+        if (row == QUOTA_WORKERS)
+                return -EUSERS;
+        quota->taken[row] = true;
+        if (quota->rows <= row)
+                quota->rows = row + 1;
+        atomic_store(&quota->shared->rows, quota->rows);
+        *ret_row = row;
+        return 0;
+}
+
+/* All rows that nobody has: the worker may have written into others than its own. */
+void quota_release_row(struct quota *quota, uint32_t row)
+{
+        quota->taken[row] = false;
+        atomic_store(&quota->shared->rows, quota->rows);
+        for (row = 0; row < quota->rows; row++)
+                if (!quota->taken[row])
                         clear_row(quota->shared, row);
 }
 
 /* Calls in flight, of all workers. */
 static uint64_t count(struct shared *shared, uint32_t slot)
 {
-        uint32_t rows = atomic_load(&shared->rows);
+        uint32_t rows = count_rows(shared);
         uint64_t n = 0;
 
         for (uint32_t row = 0; row < rows; row++)
                 n += atomic_load_explicit(&shared->calls[slot][row], memory_order_seq_cst);
         return n;
+}
+
+/* Of the largest burst at the lowest rate it is 32 years: more than this has not been counted. */
+#define AHEAD_MAX (UINT64_C(1) << 62)
+
+static bool is_fresh(uint64_t time, uint64_t now)
+{
+        return time <= now || time - now > AHEAD_MAX;
 }
 
 /* Takes over a slot that holds nothing which a new one would not hold as well. */
@@ -158,7 +190,7 @@ static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
         if (owner == key)
                 return true;
         /* It may hold what has been counted for this very identity, by somebody who was faster. */
-        if (atomic_load(&shared->times[slot]) > clock_now() || count(shared, slot) > 0)
+        if (!is_fresh(atomic_load(&shared->times[slot]), clock_now()) || count(shared, slot) > 0)
                 return atomic_load(&shared->keys[slot]) == key;
         return atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) || owner == key;
 }
@@ -185,6 +217,28 @@ static uint32_t find(struct shared *shared, uint64_t key)
         return QUOTA_IDENTITIES;
 }
 
+/* Its whole row as it has counted. */
+static void write_row(struct quota *quota)
+{
+        (void)pthread_mutex_lock(&quota->lock);
+        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
+                if (atomic_load(&quota->shared->keys[slot]) != 0)
+                        atomic_store(&quota->shared->calls[slot][quota->row], quota->calls[slot]);
+        (void)pthread_mutex_unlock(&quota->lock);
+}
+
+/* When all are taken, some may be so only because a brick has written there. */
+static uint32_t find_slot(struct quota *quota, uint64_t key)
+{
+        uint32_t slot = find(quota->shared, key);
+
+        if (slot == QUOTA_IDENTITIES) {
+                write_row(quota);
+                slot = find(quota->shared, key);
+        }
+        return slot;
+}
+
 /*
  * The generic cell rate algorithm: `times` is when the requests that have come would all have been
  * due at the rate. It may be ahead of now by the burst.
@@ -198,7 +252,7 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
 
         if (limit->interval == 0)
                 return 0;
-        slot = find(quota->shared, limit->key);
+        slot = find_slot(quota, limit->key);
         if (slot == QUOTA_IDENTITIES)
                 return NSEC_PER_SEC;
         time = &quota->shared->times[slot];
@@ -215,16 +269,24 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
         return from > last ? from - last : 0;
 }
 
+static void change(struct quota *quota, uint32_t slot, int by)
+{
+        (void)pthread_mutex_lock(&quota->lock);
+        quota->calls[slot] += (uint32_t)by;
+        atomic_store(&quota->shared->calls[slot][quota->row], quota->calls[slot]);
+        (void)pthread_mutex_unlock(&quota->lock);
+}
+
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot)
 {
-        uint32_t slot = find(quota->shared, limit->key);
+        uint32_t slot = find_slot(quota, limit->key);
 
         if (slot == QUOTA_IDENTITIES)
                 return false;
         /* Counted first and looked at then: of two at the same moment, at least one sees both. */
-        (void)atomic_fetch_add(&quota->shared->calls[slot][quota->row], 1);
+        change(quota, slot, 1);
         if (count(quota->shared, slot) > limit->concurrency) {
-                quota_leave(quota, slot);
+                change(quota, slot, -1);
                 return false;
         }
         *ret_slot = slot;
@@ -233,5 +295,5 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
 
 void quota_leave(struct quota *quota, uint32_t slot)
 {
-        (void)atomic_fetch_sub(&quota->shared->calls[slot][quota->row], 1);
+        change(quota, slot, -1);
 }

@@ -4,8 +4,11 @@
 /*
  * How much each identity may do, counted for all workers together, in memory that the main process
  * makes and every worker maps. Only what cannot be computed anew is there: per identity the time of
- * its rate limit, and how many calls each worker has in flight for it. A worker that dies takes its
- * counts with it, for the main process says so.
+ * its rate limit, and how many calls each worker has in flight for it. Each worker counts in a row
+ * of its own, which the main process gives out, and clears when the worker is gone.
+ *
+ * A brick may write anything there: identities may then be refused, or do more than they may, for a
+ * while. But no number there is an index, and each worker writes what it has counted itself.
  *
  * A slot is found by the identity's key; one that holds nothing any more (no calls, its rate is
  * fresh) is anybody's when all are taken, so that identities may come and go for years. Two
@@ -15,7 +18,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "util/cleanup.h"
 
@@ -42,11 +44,14 @@ struct quota_limit quota_limit(const char *name, double rate, unsigned burst, un
 int quota_new(struct quota **ret);
 int quota_fd(const struct quota *quota);
 
-/* [main process] This worker is gone, and its calls with it. */
-void quota_forget(struct quota *quota, pid_t pid);
+/* [main process] A row for one more worker. -EUSERS: there are too many. */
+int quota_take_row(struct quota *quota, uint32_t *ret_row);
 
-/* [worker] Maps it, and takes a place among the workers. -EUSERS: there are too many. */
-int quota_open(struct quota **ret, int fd);
+/* [main process] The worker of this row is gone, and its calls with it. */
+void quota_release_row(struct quota *quota, uint32_t row);
+
+/* [worker] Maps it, to count in this row. -EINVAL: there is no such row. */
+int quota_open(struct quota **ret, int fd, uint32_t row);
 
 struct quota *quota_free(struct quota *quota);
 DEFINE_CLEANUP(struct quota *, quota_free);

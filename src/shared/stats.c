@@ -171,6 +171,10 @@ struct stats *stats_free(struct stats *stats)
         return NULL;
 }
 
+/* Those of which the names of identities are, and no others. */
+static const char name_characters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-";
+
 unsigned stats_identity(struct stats *stats, const char *name)
 {
         struct stats_identity *identities = stats->head->identities;
@@ -197,7 +201,7 @@ void stats_identity_name(const struct stats_identity *identity, char ret[static 
         for (size_t i = 0; i < STATS_NAME_MAX; i++)
                 ret[i] = atomic_load_explicit(&identity->name[i], memory_order_relaxed);
         ret[STATS_NAME_MAX] = '\0';
-        if (!utf8_valid(ret, strlen(ret)))
+        if (ret[strspn(ret, name_characters)])
                 *ret = '\0';
 }
 
@@ -209,7 +213,9 @@ void stats_add(void *to, const void *from, size_t size)
         stats_counter *target = to;
 
         for (size_t i = 0; i < size / sizeof *target; i++)
-                stats_count(&target[i], stats_get(&source[i]));
+                atomic_store_explicit(&target[i],
+                                      stats_sum(stats_read(&target[i]), stats_read(&source[i])),
+                                      memory_order_relaxed);
 }
 
 uint64_t stats_observed(const struct stats_histogram *histogram)
@@ -217,7 +223,7 @@ uint64_t stats_observed(const struct stats_histogram *histogram)
         uint64_t sum = 0;
 
         for (size_t i = 0; i <= STATS_BUCKETS; i++)
-                sum += stats_get(&histogram->buckets[i]);
+                sum = stats_sum(sum, stats_read(&histogram->buckets[i]));
         return sum;
 }
 
@@ -227,7 +233,7 @@ uint64_t stats_ended(const struct stats_method *method)
 
         for (size_t i = 0; i < STATS_STATUSES; i++)
                 for (size_t k = 0; k < STATS_CLASSES; k++)
-                        sum += stats_get(&method->ended[i][k]);
+                        sum = stats_sum(sum, stats_read(&method->ended[i][k]));
         return sum;
 }
 
@@ -237,11 +243,13 @@ void stats_totals(const struct stats_brick_counters *counters, uint64_t *ret_cal
         uint64_t calls = 0, good = 0;
 
         for (size_t i = 0; i < STATS_METHODS; i++) {
-                calls += stats_ended(&counters->methods[i]);
-                good += stats_get(&counters->methods[i].ended[0][STATS_CLASS_GOOD]);
+                const struct stats_method *method = &counters->methods[i];
+
+                calls = stats_sum(calls, stats_ended(method));
+                good = stats_sum(good, stats_read(&method->ended[0][STATS_CLASS_GOOD]));
         }
-        *ret_calls = calls + stats_get(&counters->inner);
-        *ret_failures = calls - good + stats_get(&counters->inner_failed);
+        *ret_calls = stats_sum(calls, stats_read(&counters->inner));
+        *ret_failures = stats_sum(calls - good, stats_read(&counters->inner_failed));
 }
 
 void stats_set_health(struct stats_health *health, bool good, const char *reason)
@@ -278,5 +286,6 @@ bool stats_get_health(const struct stats_health *health, char ret_reason[static 
                 whole = read_reason(health, ret_reason);
         if (!whole || !utf8_valid(ret_reason, strlen(ret_reason)))
                 *ret_reason = '\0';
+        utf8_clean(ret_reason, strlen(ret_reason));
         return !atomic_load(&health->bad);
 }

@@ -183,6 +183,8 @@ DEFINE_CLEANUP(struct stats *, stats_free);
  * that for as long as the process lives. One thread at a time. [worker]
  */
 unsigned stats_identity(struct stats *stats, const char *name);
+
+/* Empty: the place is free, or holds what cannot be a name. [any] */
 void stats_identity_name(const struct stats_identity *identity,
                          char ret[static STATS_NAME_MAX + 1]);
 
@@ -228,6 +230,25 @@ static inline void stats_reject(struct stats_port *port, enum stats_reason reaso
         stats_count_shared(&port->counters.rejected[reason]);
 }
 
+/*
+ * Counters of other processes may hold anything. They are read and added up so that no sum is more
+ * than STATS_MAX, which every reader of JSON can take: larger counters count as 0, as none comes so
+ * far, and larger sums stay there.
+ */
+#define STATS_MAX ((uint64_t)INT64_MAX)
+
+static inline uint64_t stats_read(const stats_counter *counter)
+{
+        uint64_t n = stats_get(counter);
+
+        return n <= STATS_MAX ? n : 0;
+}
+
+static inline uint64_t stats_sum(uint64_t a, uint64_t b)
+{
+        return b <= STATS_MAX - a ? a + b : STATS_MAX;
+}
+
 /* Adds counters of `size` bytes, a structure of nothing else. `to` has one writer. */
 void stats_add(void *to, const void *from, size_t size);
 
@@ -244,6 +265,7 @@ void stats_totals(const struct stats_brick_counters *counters, uint64_t *ret_cal
 /* One writer at a time. reason: at most STATS_TEXT_MAX bytes. */
 void stats_set_health(struct stats_health *health, bool good, const char *reason);
 
-/* False: it is not good; the reason is UTF-8, and empty if it cannot be had. [any] */
+/* False: it is not good; the reason is UTF-8 without control characters but '\n', and empty if it
+ * cannot be had. [any] */
 bool stats_get_health(const struct stats_health *health,
                       char ret_reason[static STATS_TEXT_MAX + 1]);

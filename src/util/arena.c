@@ -5,11 +5,12 @@
 
 #include "util/arena.h"
 
-/* Enough for a brick's state in a stream, of which thousands may be open; blocks double from there.
+/* The first block holds a brick's state for one of thousands of streams. Later blocks double in
+ * size.
  */
 #define ARENA_FIRST 1024
 #define ARENA_BLOCK_MAX (256 * 1024)
-/* A block larger than this, made for one large request, is not kept. */
+/* arena_reset() does not keep a larger block: it was made for one large request. */
 #define ARENA_KEEP (16 * 1024)
 
 struct arena_block {
@@ -30,7 +31,7 @@ static int arena_grow(struct arena *arena, size_t need)
                                     : ARENA_FIRST - sizeof(struct arena_block);
         struct arena_block *block;
 
-        /* A block that will be kept comes before a larger one, which will not. */
+        /* First allocate a block that arena_reset() can keep, and only then larger ones. */
         if (size > ARENA_KEEP && arena->used < ARENA_KEEP)
                 size = ARENA_KEEP;
         if (size > ARENA_BLOCK_MAX)
@@ -76,7 +77,7 @@ void arena_limit(struct arena *arena, size_t limit)
         arena->limit = limit > ARENA_KEEP ? limit : ARENA_KEEP;
 }
 
-/* The newest block is the largest: what one use has needed, the next one finds in one piece. */
+/* Keeps the newest block that is small enough, which is the largest of those, for the next use. */
 void arena_reset(struct arena *arena, size_t limit)
 {
         struct arena_block *block = arena->blocks, *older;

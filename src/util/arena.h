@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * Memory that is given out piece by piece and taken back all at once. A block of moderate
- * size stays for the next use, so that a recycled arena does not touch malloc. Not for two threads
- * at once.
+ * An arena: allocations are freed together, by a reset. A reset keeps one block of moderate size,
+ * so that a reused arena does not call malloc(). Not thread-safe.
  */
 
 #include <stddef.h>
@@ -19,18 +18,18 @@ struct arena {
         size_t limit;
 };
 
-/* limit bounds the bytes of all blocks. */
+/* limit: the most bytes of all blocks together. */
 void arena_init(struct arena *arena, size_t limit);
 
-/* align: a power of two, at most 4096. NULL: out of memory, or over the limit. */
+/* align: a power of two, at most 4096. NULL: out of memory, or the limit is reached. */
 void *arena_alloc(struct arena *arena, size_t size, size_t align);
 
-/* A new limit for what is still to be given out. */
+/* Changes the limit for further allocations. */
 void arena_limit(struct arena *arena, size_t limit);
 
 /* Forget everything that was given out. */
 void arena_reset(struct arena *arena, size_t limit);
 void arena_done(struct arena *arena);
 
-/* A NUL-terminated copy; NULL as arena_alloc(). */
+/* A NUL-terminated copy; NULL as for arena_alloc(). */
 char *arena_strndup(struct arena *arena, const char *s, size_t length);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Ownership by scope: what a variable holds is released when the variable goes out of scope. */
+/* Ownership by scope: a variable releases what it holds when it goes out of scope. */
 
 #include <dirent.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-/* Give what p holds to somebody else. */
+/* Moves ownership out of a variable: returns its value and clears it. */
 #define TAKE_PTR(p)                        \
         ({                                 \
                 __typeof__(p) *_pp = &(p); \
@@ -28,7 +29,7 @@
                 _v;                \
         })
 
-/* Defines x_freep() for _cleanup_ from x_free(), which takes NULL. */
+/* Defines x_freep(), for _cleanup_, from x_free(). */
 #define DEFINE_CLEANUP(type, func)          \
         static inline void func##p(type *p) \
         {                                   \
@@ -45,7 +46,7 @@ static inline void freep(void *p)
         errno = saved_errno;
 }
 
-/* Returns -EBADF, so that `fd = close_fd(fd)` leaves no stale number behind. */
+/* Closes fd unless it is negative; keeps errno. Returns -EBADF, for `fd = close_fd(fd)`. */
 static inline int close_fd(int fd)
 {
         int saved_errno = errno;
@@ -79,3 +80,6 @@ static inline void closedirp(DIR **dir)
 #define _cleanup_closedir_ _cleanup_(closedirp)
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The object of which p points to a member. */
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))

@@ -8,7 +8,7 @@
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_USEC UINT64_C(1000)
 
-/* What clock_now() last gave this thread; 0: nothing yet. */
+/* The last result of clock_now() in this thread; 0: not called yet. */
 extern _Thread_local uint64_t clock_last;
 
 /* CLOCK_MONOTONIC in nanoseconds. */
@@ -22,8 +22,9 @@ static inline uint64_t clock_now(void)
 }
 
 /*
- * The time as the polling thread last saw it, for free: when its wait ended, or later, when a call
- * began or ended, or a brick came back. What lies between is the core's work of microseconds.
+ * The last clock_now() of this thread, without a system call. The polling thread calls clock_now()
+ * when its wait ends, when a call starts or ends and when a brick returns, so the result is a few
+ * microseconds old.
  */
 static inline uint64_t clock_recent(void)
 {

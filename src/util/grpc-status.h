@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* gRPC's name of a status code: "OK", "NOT_FOUND". A number that is none is "UNKNOWN", as clients
- * take it. */
+/* The name of a gRPC status code, such as "NOT_FOUND". An invalid code is "UNKNOWN", as in clients.
+ */
 const char *grpc_status_to_string(unsigned status);

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/json.h"
 
+#include "util/out.h"
+#include "util/utf8.h"
+
+#define PIECE 256
+
 void json_put_string(FILE *f, const char *s, size_t length)
 {
-        (void)fputc('"', f);
-        for (size_t i = 0; i < length; i++) {
-                unsigned char c = (unsigned char)s[i];
+        char buffer[6 * PIECE + 2];
+        size_t n;
 
-                if (c == '"' || c == '\\')
-                        (void)fprintf(f, "\\%c", c);
-                else if (c < 0x20)
-                        (void)fprintf(f, "\\u%04x", c);
-                else
-                        (void)fputc(c, f);
+        (void)fputc('"', f);
+        for (; length > 0; s += n, length -= n) {
+                struct out out = { buffer, buffer + sizeof buffer };
+
+                n = utf8_prefix(s, length, PIECE);
+                if (n == 0) /* not UTF-8: PIECE continuation bytes in a row */
+                        n = PIECE;
+                out_json(&out, s, n);
+                (void)fwrite(buffer + 1, 1, (size_t)(out.next - buffer) - 2, f);
         }
         (void)fputc('"', f);
 }

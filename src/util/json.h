@@ -4,5 +4,5 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Writes text, which is UTF-8, as a JSON string. */
+/* Writes text as a JSON string, as out_json() does: what is not UTF-8 becomes U+FFFD. */
 void json_put_string(FILE *f, const char *s, size_t length);

@@ -9,7 +9,7 @@
 #include "util/out.h"
 #include "util/utf8.h"
 
-/* Most lines are of the same second as the one before. */
+/* Most lines have the same second as the line before, so its text is cached. */
 static void put_time(struct out *out, uint64_t time)
 {
         static _Thread_local char text[32];
@@ -43,10 +43,11 @@ static void put_escaped(struct out *out, const char *prefix, unsigned char c)
         out_string(out, escape);
 }
 
-/* ASCII that stands for itself: nearly all of every line, so it is not looked at one by one. */
+/* ASCII characters that need no escape. They make up nearly all of a line, so they are copied in
+ * runs. */
 enum {
-        CLASS_PLAIN = 1 << 0, /* inside quotes, too */
-        CLASS_BARE = 1 << 1,  /* even without any */
+        CLASS_PLAIN = 1 << 0, /* needs no escape inside quotes */
+        CLASS_BARE = 1 << 1,  /* needs no quotes */
 };
 
 static const unsigned char classes[256] = {
@@ -93,7 +94,7 @@ static void put_text(struct out *out, const char *s, size_t n, bool quoted)
         }
 }
 
-/* Names are upper case in the journal only. */
+/* Writes a name in lower case: only the journal has upper case. */
 static void put_name(struct out *out, const char *name)
 {
         size_t n = strlen(name);
@@ -133,7 +134,7 @@ static void put_text_field(struct out *out, const struct log_field *field)
                 out_put(out, "\"", 1);
 }
 
-/* For programs that read the journal; people see the message beside it. */
+/* The message id is for programs that read the journal. Text shows the message itself. */
 static bool is_message_id(const struct log_field *field)
 {
         return strcmp(field->name, "MESSAGE_ID") == 0;

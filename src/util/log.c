@@ -19,12 +19,14 @@
 #include "util/log-format.h"
 #include "util/utf8.h"
 
-/* Two of them: callers fill one while the writer empties the other. */
+/* There are two queues: callers fill one while the writer empties the other. */
 #define QUEUE_SIZE (1024U * 1024)
-/* For warnings and errors only, so that a flood of lesser lines does not drown them. */
+/* The part of a queue that only warnings and errors can use, so that a flood of other lines does
+ * not displace them. */
 #define QUEUE_RESERVE (QUEUE_SIZE / 8)
 
-/* Lines that come within a millisecond of the first share one wake-up and one write. */
+/* The writer waits this long after the first line, so that lines close together share a wake-up and
+ * a write. */
 #define GATHER_NSEC 1000000
 #define CLOSE_SECONDS 1
 
@@ -32,23 +34,23 @@
 
 struct queue {
         size_t used;
-        uint64_t dropped; /* lines that came when it was full */
+        uint64_t dropped; /* lines dropped because it was full */
         _Alignas(max_align_t) char records[QUEUE_SIZE];
 };
 
 enum state {
-        STATE_CLOSED, /* callers write */
+        STATE_CLOSED, /* there is no thread: callers write */
         STATE_OPEN,   /* the thread writes */
         STATE_CLOSING,
-        STATE_STUCK, /* the thread did not end: nobody writes */
+        STATE_STUCK, /* the thread did not end in time: nothing is written */
 };
 
 static struct queue queues[2];
 
-/* The thread's, or the lock holder's while closed. */
+/* Used by the thread; while there is none, by the holder of the lock. */
 static char output[2 * LOG_FORMATTED_MAX];
 static struct log_line rendered;
-static uint64_t epoch; /* when clock_now() was 0, in ns since 1970 */
+static uint64_t epoch; /* ns since 1970 when clock_now() was 0 */
 
 static struct {
         pthread_mutex_t lock;
@@ -96,8 +98,8 @@ static void record_make(struct record *record, uint64_t time, enum log_level lev
         record->size += -record->size % sizeof(max_align_t);
 }
 
-/* What a complete line is made of. Its texts, the message and the values, are behind the last field
- * that it has. */
+/* The parts of a line whose message and values are complete. The texts follow the last field that
+ * is used. */
 struct complete {
         size_t length;
         size_t n;
@@ -133,8 +135,8 @@ static void render_complete(const void *parts, struct log_line *line)
 
 #define COMPLETE_PARTS (2 + LOG_FIELDS_MAX)
 
-/* The parts of a complete line, of which `complete` is the first; how many there are. Message and
- * fields together are cut at LOG_TEXT_MAX. */
+/* Fills `parts` with a complete line: `complete`, then the texts. Cuts the message and fields at
+ * LOG_TEXT_MAX bytes together. Returns the number of parts. */
 static size_t complete_parts(struct complete *complete, struct iovec parts[static COMPLETE_PARTS],
                              const char *message, size_t length, const struct log_field *fields,
                              size_t n)
@@ -161,10 +163,10 @@ static size_t complete_parts(struct complete *complete, struct iovec parts[stati
         return 2 + complete->n;
 }
 
-/* Writing: by the thread, or under the lock while there is none */
+/* Writing: by the thread, or with the lock held while there is none */
 
-/* The main process and its workers have one stderr. Unless it is a file, only what is no longer
- * than PIPE_BUF is sure not to be mixed with what another writes. */
+/* The main process and its workers share stderr. Unless it is a regular file, only writes of up to
+ * PIPE_BUF bytes are atomic. Returns how many bytes to write at once: whole lines. */
 static size_t write_at_once(const char *lines, size_t length)
 {
         size_t n = PIPE_BUF;
@@ -174,7 +176,7 @@ static size_t write_at_once(const char *lines, size_t length)
                 return length;
         while (n > 0 && lines[n - 1] != '\n')
                 n--;
-        if (n == 0) /* one line that is longer */
+        if (n == 0) /* a single line is longer */
                 while (n < length && lines[n++] != '\n')
                         ;
         return n;
@@ -195,7 +197,7 @@ static void write_all(const char *bytes, size_t length)
 
                         (void)poll(&pollfd, 1, -1);
                 } else if (errno != EINTR)
-                        return; /* there is nobody left to tell */
+                        return; /* there is nowhere to report it */
         }
 }
 
@@ -238,7 +240,8 @@ static void clear_rendered(void)
         rendered.out = (struct out){ rendered.text, rendered.text + sizeof rendered.text };
 }
 
-/* Appends the rendered line to the `used` bytes of output; gives how many there are then. */
+/* Appends the rendered line to output, which holds `used` bytes; returns the new number of bytes.
+ */
 static size_t write_rendered(uint64_t time, enum log_level level, enum log_target target,
                              size_t used)
 {
@@ -268,12 +271,12 @@ static size_t write_dropped(uint64_t dropped, enum log_target target, size_t use
         clear_rendered();
         rendered.message = rendered.text;
         out_number(&rendered.out, dropped);
-        out_string(&rendered.out, " lines dropped: the log was written too slowly");
+        out_string(&rendered.out, " lines dropped: the log could not be written fast enough");
         rendered.length = (size_t)(rendered.out.next - rendered.text);
         return write_rendered(clock_now(), LOG_LEVEL_WARNING, target, used);
 }
 
-/* Writes what a queue holds, says what it could not hold, and leaves it empty. */
+/* Writes the lines of a queue and the number of dropped lines, and empties the queue. */
 static void write_queue(struct queue *queue, enum log_target target)
 {
         size_t used = 0;
@@ -300,7 +303,7 @@ static struct queue *swap_queues(void)
         return full;
 }
 
-/* Called and returns with the lock held. */
+/* Waits for more lines. Called with the lock held, which it releases meanwhile. */
 static void gather(void)
 {
         struct timespec nap = { .tv_nsec = GATHER_NSEC };
@@ -315,7 +318,8 @@ static void *writer(void *unused)
         sigset_t all;
 
         sigfillset(&all);
-        (void)pthread_sigmask(SIG_BLOCK, &all, NULL); /* SIGPIPE, when stderr's reader has gone */
+        (void)pthread_sigmask(SIG_BLOCK, &all,
+                              NULL); /* also SIGPIPE, if the reader of stderr has exited */
 
         pthread_mutex_lock(&logger.lock);
         for (;;) {
@@ -339,7 +343,7 @@ static void *writer(void *unused)
 
 /* Logging */
 
-/* Lock held. Where the next record goes, of at most RECORD_MAX bytes; NULL: it is dropped. */
+/* Lock held. Room for a record of up to RECORD_MAX bytes; NULL: it is dropped. */
 static struct record *queue_room(enum log_level level)
 {
         struct queue *queue = logger.queue;
@@ -356,9 +360,8 @@ static struct record *queue_room(enum log_level level)
 }
 
 /*
- * Lock held. The thread has read what will be written next, so those cache lines are another
- * processor's, and the unlocking of a mutex would wait for them: asked for now, they are here for
- * the next line.
+ * Lock held. The cache lines of the next record belong to the processor of the writer, which has
+ * read them. Unlocking would wait for stores to them, so prefetch them now for the next line.
  */
 #ifdef __x86_64__
 __attribute__((target("prfchw")))
@@ -500,7 +503,8 @@ void log_close(void)
         pthread_mutex_lock(&logger.lock);
         logger.state = stuck ? STATE_STUCK : STATE_CLOSED;
         if (!stuck)
-                write_queue(logger.queue, logger.target); /* what came after the thread's end */
+                write_queue(logger.queue,
+                            logger.target); /* lines logged after the thread has ended */
         pthread_mutex_unlock(&logger.lock);
 }
 

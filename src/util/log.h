@@ -2,12 +2,11 @@
 #pragma once
 
 /*
- * The log: native journal entries under systemd, lines on stderr elsewhere.
+ * The log: native journal entries under systemd, otherwise lines on stderr.
  *
- * Lines go through a bounded ring to a writer thread, so that nothing logged ever blocks its
- * caller; a full ring drops and counts, and the count is logged once there is room. Its last part
- * is for warnings and errors only. Every function is for any thread, except log_open() and
- * log_close().
+ * A writer thread takes the lines from a bounded ring, so that logging never blocks. If the ring is
+ * full, lines are dropped and counted, and the log says how many. The last part of the ring is
+ * reserved for warnings and errors. All functions but log_open() and log_close() are thread-safe.
  */
 
 #include <stdarg.h>
@@ -27,20 +26,22 @@ enum log_level { /* syslog's numbers */
 };
 
 enum log_target {
-        LOG_TARGET_AUTO, /* the journal if stderr is connected to it ($JOURNAL_STREAM), else text */
+        LOG_TARGET_AUTO, /* the journal if stderr is connected to it ($JOURNAL_STREAM), otherwise
+                            text */
         LOG_TARGET_JOURNAL,
         LOG_TARGET_TEXT, /* "<time> <level> <message> key=value ..." on stderr */
-        LOG_TARGET_JSON, /* one JSON object a line on stderr */
+        LOG_TARGET_JSON, /* one JSON object per line on stderr */
 };
 
-/* One journal field. Names are upper case, as journald wants them ("BRICK"), and there for ever. */
+/* A journal field. The name is upper case ("BRICK") and must stay valid for ever. */
 struct log_field {
         const char *name;
         const char *value;
         size_t length;
 };
 
-/* Starts the writer thread. Before it, lines are written by their caller. Block signals first. */
+/* Starts the writer thread; until then callers write their lines themselves. Block signals first:
+ * the thread inherits the mask. 0 or a negative errno. */
 int log_open(enum log_target target, enum log_level level);
 
 /* Writes what is queued (for at most one second), stops the thread. */
@@ -51,7 +52,7 @@ enum log_level log_get_level(void);
 enum log_target log_get_target(void); /* where lines go: never AUTO */
 bool log_enabled(enum log_level level);
 
-/* The line is cut there, fields and message together at 8 KiB. */
+/* A longer message is cut, as are message and fields of more than 8 KiB together. */
 #define LOG_MESSAGE_MAX 2048
 void log_fields(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
@@ -64,10 +65,10 @@ void log_line(enum log_level level, const struct log_field *fields, size_t n, co
               size_t length);
 
 /*
- * A line that the writer thread puts together, so that its caller only pays for copying what it is
- * made of: `render` gets those parts one behind the other, at an address for any type. It must not
- * follow pointers to what can be gone by then, nor log. Its time is clock_recent(). There is no
- * line of parts that have more than LOG_LATER_MAX bytes together.
+ * Logs a line that the writer thread formats, so that the caller only copies its parts. `render`
+ * gets the parts in one piece, aligned for any type. It must not log, nor follow a pointer that may
+ * no longer be valid. The time of the line is clock_recent(). Does nothing if the parts have more
+ * than LOG_LATER_MAX bytes together.
  */
 #define LOG_LATER_MAX 2048
 #define LOG_FIELDS_MAX 32
@@ -88,18 +89,18 @@ void log_later(enum log_level level, log_render *render, const struct iovec *par
 #define log_info(...) log_fields(LOG_LEVEL_INFO, NULL, 0, __VA_ARGS__)
 #define log_debug(...) log_fields(LOG_LEVEL_DEBUG, NULL, 0, __VA_ARGS__)
 
-/* For `return log_errno(r, "Failed to ...: %m")`: logs at error level with errno set to -r, returns
+/* For `return log_errno(r, "Failed to ...: %m")`: logs an error with errno set to -r, and returns
  * r. */
 int log_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Lines dropped because the ring was full, since the start. */
+/* The number of lines dropped since the start because the ring was full. */
 uint64_t log_dropped(void);
 
-/* Names and numbers of levels and targets as the configuration spells them; negative: none such. */
+/* Convert a level to and from its name in the configuration. -EINVAL: unknown name. */
 int log_level_from_string(const char *s);
 const char *log_level_to_string(enum log_level level);
 
-/* MESSAGE_ID= values, one per kind of event, as 32 hexadecimal digits. */
+/* MESSAGE_ID= of each kind of event: 32 hexadecimal digits. */
 #define LOG_ID_READY "ebf3f9d46e60460288e9e59ca44f1962"
 #define LOG_ID_CONFIG_ERROR "cb7876ef6a814685bb2cc740fd4b5f1b"
 #define LOG_ID_RELOAD_DONE "ec1d8972c45d499993c7474d16ce9cf1"

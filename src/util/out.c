@@ -21,7 +21,7 @@ void out_signed(struct out *out, int64_t number)
         out_number(out, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
-/* How many bytes from here on stand for themselves: ASCII without '"', '\\' and controls. */
+/* The length of the prefix that needs no escape: printable ASCII but '"' and '\\'. */
 static size_t plain_prefix(const char *s, size_t n)
 {
         size_t i = 0;

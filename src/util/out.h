@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Text put together in memory that is there, where printf() would cost too much. What there is no
- * room for is left out as a whole. */
+/* Builds text in a buffer of the caller, where printf() would be too slow. A piece that does not
+ * fit is left out as a whole. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -19,7 +19,8 @@ static void seed(void)
 {
         if (getrandom(&state, sizeof state, GRND_NONBLOCK) == (ssize_t)sizeof state)
                 return;
-        /* Early in the boot: what differs between threads and runs. */
+        /* Early in the boot there may be no entropy: use values that differ between threads and
+         * runs. */
         state.s[0] = clock_now();
         state.s[1] = (uintptr_t)&state;
 }

@@ -3,6 +3,6 @@
 
 #include <stdint.h>
 
-/* 64 random bits, for names that shall not meet by chance; a guesser can foretell them. Any
- * thread, without a lock. */
+/* 64 random bits, for identifiers that must not collide by chance. They are predictable: not for
+ * secrets. Thread-safe, without a lock. */
 uint64_t random_u64(void);

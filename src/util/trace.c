@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Lower case only. False: not n such digits. */
+/* Reads n lower-case digits. False: there are other characters. */
 static bool read_hex(const char *s, size_t n, uint64_t *ret)
 {
         uint64_t value = 0;
@@ -23,7 +23,7 @@ static bool read_hex(const char *s, size_t n, uint64_t *ret)
         return true;
 }
 
-/* "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"; a later version may have more. */
+/* "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"; a later version may be longer. */
 bool trace_parse(const char *s, size_t length, struct trace_context *ret)
 {
         struct trace_context context;
@@ -87,7 +87,7 @@ size_t trace_add_state(char state[static TRACE_STATE_MAX], size_t used, const ch
 {
         size_t room = TRACE_STATE_MAX - used;
 
-        if (used > 0 && room > 0) /* for the comma between the two */
+        if (used > 0 && room > 0) /* for the comma */
                 room--;
         if (length == 0 || !is_printable(s, length))
                 return used;

@@ -5,16 +5,16 @@
 #include "util/cleanup.h"
 #include "util/trust.h"
 
-/* What is wrong with who may change a file or a directory; NULL: nothing. */
+/* Why a file or a directory cannot be trusted; NULL: it can. */
 static const char *fault_of(const struct stat *st)
 {
         if (st->st_uid != 0 && st->st_uid != geteuid())
-                return "belongs to somebody who is neither root nor the user brickd runs as";
-        /* In a sticky directory nobody else can replace what is there. */
+                return "is owned by a user other than root and the user of brickd";
+        /* In a sticky directory other users cannot replace our files. */
         if (S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX))
                 return NULL;
         if (st->st_mode & (S_IWGRP | S_IWOTH))
-                return "may be written by others than its owner: chmod go-w";
+                return "is writable by users other than its owner; run chmod go-w";
         return NULL;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Who may change a file that brickd trusts: root and the user brickd runs as, and nobody else. */
+/* Checks that only root and the user of brickd can change a file. */
 
 #include <sys/stat.h>
 
 /*
- * Judges a file that is open: st is its fstat(), given the name by which it was opened, real what
- * realpath() makes of that. Judges the directories of both names, too, for who can write there can
- * replace it. 0; -EPERM or another negative errno: *ret_why is a line that begins with a path, for
- * free(); -ENOMEM.
+ * Checks an open file. st: its fstat(); given: the name it was opened by; real: the realpath() of
+ * that name. Also checks the directories of both names, where a user with write access could
+ * replace the file. 0; -ENOMEM; -EPERM or another negative errno: *ret_why is a message that starts
+ * with a path, for free().
  */
 int trust_file(const struct stat *st, const char *given, const char *real, char **ret_why);

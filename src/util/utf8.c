@@ -47,7 +47,7 @@ static uint64_t word_at(const char *s)
         return word;
 }
 
-/* How many bytes s begins with that are ASCII: most text is, and many at a time are looked at. */
+/* The length of the ASCII prefix. Most text is ASCII, so this checks many bytes at a time. */
 static size_t ascii_prefix(const char *s, size_t length)
 {
         size_t n;
@@ -89,6 +89,12 @@ size_t utf8_prefix(const char *s, size_t length, size_t max)
         return max;
 }
 
+bool utf8_is_control(uint32_t c)
+{
+        return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+               (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x206f);
+}
+
 unsigned utf8_width(uint32_t c)
 {
         static const struct {
@@ -113,4 +119,19 @@ unsigned utf8_width(uint32_t c)
                 if (c >= ranges[i].first && c <= ranges[i].last)
                         return ranges[i].width;
         return 1;
+}
+
+void utf8_clean(char *s, size_t length)
+{
+        while (length > 0) {
+                uint32_t c = 0;
+                size_t n = utf8_decode(s, length, &c);
+
+                if (n == 0 || (utf8_is_control(c) && c != '\n')) {
+                        n = n > 0 ? n : 1;
+                        memset(s, '?', n);
+                }
+                s += n;
+                length -= n;
+        }
 }

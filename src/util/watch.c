@@ -8,7 +8,7 @@ static struct watch_mark look(const char *path)
         struct watch_mark mark;
         struct stat st;
 
-        /* With its padding: marks are compared as bytes. */
+        /* Clears the padding as well: marks are compared as bytes. */
         memset(&mark, 0, sizeof mark);
         if (stat(path, &st) < 0)
                 return mark;

@@ -2,24 +2,23 @@
 #pragma once
 
 /*
- * Has a file changed? Looked at by stat(), so that it makes no difference how it changes: written
- * in place, renamed over, by a symbolic link on the way to it, on a file system of any kind. One
- * thread at a time.
+ * Detects changes of a file by polling stat(). This works for every kind of change (in place, by
+ * rename, by a symbolic link on its path) and on every file system. Not thread-safe.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* How often to ask, in ms. */
+/* The interval between calls of watch_changed(), in ms. */
 #define WATCH_INTERVAL 500
 
-struct watch_mark { /* differs after every change; all zero: there is no file */
+struct watch_mark { /* differs after every change; all zero: the file is missing */
         uint64_t device;
         uint64_t inode;
         int64_t size;
         struct timespec modified;
-        struct timespec changed; /* by chmod as well */
+        struct timespec changed; /* also changes with chmod */
 };
 
 struct watch {
@@ -29,7 +28,7 @@ struct watch {
         bool rests;             /* it was the same then as the time before */
 };
 
-/* From now on; read the file after it. path must outlive the watch. */
+/* Starts to watch a file. Read the file after this call. path must outlive the watch. */
 void watch_init(struct watch *watch, const char *path);
 
 /*

@@ -52,7 +52,7 @@ static bool targets_made(const struct build *build, const struct conf_brick *bri
         return true;
 }
 
-static int create_bricks(struct build *build, void (*creating)(const char *name), struct diag *diag)
+static int create_bricks(struct build *build, void (*creating)(ssize_t brick), struct diag *diag)
 {
         const struct conf *conf = build->conf;
         _cleanup_free_ size_t *order = calloc(conf->n_bricks + 1, sizeof *order);
@@ -70,7 +70,7 @@ static int create_bricks(struct build *build, void (*creating)(const char *name)
 
                 if (!targets_made(build, brick))
                         continue; /* the one it calls has been blamed */
-                creating(brick->name);
+                creating((ssize_t)order[i]);
                 r = instance_new(&instance, brick, build->modules[order[i]], brick->checked,
                                  conf->base, build->made, build->n_made,
                                  &build->stats->bricks[order[i]], diag);
@@ -81,7 +81,7 @@ static int create_bricks(struct build *build, void (*creating)(const char *name)
                 build->instances[order[i]] = instance;
                 build->made[build->n_made++] = instance;
         }
-        creating("");
+        creating(-1);
         return 0;
 }
 
@@ -102,7 +102,7 @@ static int build_prepare(struct build **ret, struct conf *conf)
 }
 
 int build_new(struct build **ret, struct conf *conf, const struct stats *stats,
-              void (*creating)(const char *name), struct diag *diag)
+              void (*creating)(ssize_t brick), struct diag *diag)
 {
         _cleanup_(build_freep) struct build *build = NULL;
         int r;
@@ -130,15 +130,35 @@ void build_look_for_mistakes(struct conf *conf, struct diag *diag)
                 (void)load_modules(build, diag);
 }
 
-void build_destroy_bricks(struct build *build, void (*destroying)(const char *name))
+bool build_drain_bricks(struct build *build, bool now)
 {
-        while (build->n_made > 0) {
-                struct instance *instance = build->made[--build->n_made];
+        bool drained = true;
 
-                if (destroying)
-                        destroying(instance->conf->name);
-                (void)instance_free(instance);
-        }
+        for (size_t i = build->n_made; i > 0; i--)
+                drained = instance_drain(build->made[i - 1], now) && drained;
+        return drained;
+}
+
+ssize_t build_index(const struct build *build, const struct conf_brick *brick)
+{
+        return brick - build->conf->bricks;
+}
+
+static void destroy_brick(struct build *build, void (*destroying)(ssize_t brick))
+{
+        struct instance *instance = build->made[--build->n_made];
+
+        if (destroying)
+                destroying(build_index(build, instance->conf));
+        (void)instance_free(instance);
+        if (destroying)
+                destroying(-1);
+}
+
+void build_destroy_bricks(struct build *build, void (*destroying)(ssize_t brick))
+{
+        while (build->n_made > 0)
+                destroy_brick(build, destroying);
 }
 
 struct build *build_free(struct build *build)

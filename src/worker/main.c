@@ -19,8 +19,9 @@
 #include "rpc/rpc.h"
 #include "shared/balance.h"
 #include "shared/channel.h"
-#include "shared/memfd.h"
+#include "shared/identities.h"
 #include "shared/quota.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -41,17 +42,16 @@ static unsigned long arg_worker;
 static int arg_channel;
 static bool arg_check;
 
-static void say_creating(const char *brick)
+static struct state *state; /* for as long as the process: it is last written when that crashes */
+
+static void say_creating(ssize_t brick)
 {
-        channel_say(CHANNEL_CREATING, brick);
+        state_set_brick(state, STATE_CREATING, brick);
 }
 
-static void say_destroying(const char *brick)
+static void say_destroying(ssize_t brick)
 {
-        char text[256];
-
-        (void)snprintf(text, sizeof text, "brick '%s' is in destroy()", brick);
-        channel_say(CHANNEL_HELD, text);
+        state_set_brick(state, STATE_DESTROYING, brick);
 }
 
 static int fail(int r, const char *what)
@@ -118,30 +118,23 @@ static int add_ports(struct rpc *rpc, const struct conf *conf, struct build *bui
 }
 
 static int open_identities(const struct conf *conf, struct stats *stats, struct quota **ret_quota,
-                           struct auth **ret_auth)
+                           struct identity_text **ret_text, struct auth **ret_auth)
 {
         _cleanup_free_ char *bytes = NULL;
         size_t length;
         int r;
 
-        r = quota_open(ret_quota, CHANNEL_FD_QUOTA);
+        r = quota_open(ret_quota, CHANNEL_FD_QUOTA, state_get_quota_row(state));
         if (r < 0)
                 return r;
-        r = memfd_read(CHANNEL_FD_IDENTITIES, CHANNEL_TEXT_MAX, &bytes, &length);
+        r = identity_text_open(ret_text, CHANNEL_FD_IDENTITIES);
+        if (r < 0)
+                return r;
+        r = identity_text_read(*ret_text, &bytes, &length);
         if (r < 0)
                 return r;
         r = auth_new(ret_auth, conf, stats, *ret_quota);
         return r < 0 ? r : auth_set(*ret_auth, bytes, length);
-}
-
-static void say_ready(const struct conf *conf)
-{
-        char text[128];
-
-        (void)snprintf(text, sizeof text, "%zu %s on %zu %s", conf->n_bricks,
-                       conf->n_bricks == 1 ? "brick" : "bricks", conf->n_ports,
-                       conf->n_ports == 1 ? "port" : "ports");
-        channel_say(CHANNEL_READY, text);
 }
 
 static int attach_stats(struct stats **ret, const struct conf *conf)
@@ -164,6 +157,7 @@ static int serve(struct conf *conf, struct diag *diag)
         static struct balance *balance;
         _cleanup_(otlp_freep) struct otlp *otlp = NULL; /* its last spans are those of the others */
         _cleanup_(build_freep) struct build *build = NULL;
+        _cleanup_(identity_text_freep) struct identity_text *identities = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
         _cleanup_(auth_freep) struct auth *auth = NULL;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
@@ -183,7 +177,7 @@ static int serve(struct conf *conf, struct diag *diag)
         if (r < 0)
                 return fail(r, "The bricks cannot be made");
         if (conf->identities && !arg_check) {
-                r = open_identities(conf, stats, &quota, &auth);
+                r = open_identities(conf, stats, &quota, &identities, &auth);
                 if (r < 0)
                         return fail(r, "The identities cannot be taken");
         }
@@ -207,17 +201,23 @@ static int serve(struct conf *conf, struct diag *diag)
                 r = rpc_start(rpc, balance);
                 if (r < 0) /* half of it may run: nothing is left that could end that in order */
                         _exit(fail(r, "gRPC cannot be started"));
-                say_ready(conf);
-                r = worker_serve(conf, build, rpc, stats, auth);
+                r = worker_serve(&(struct worker_parts){
+                        .conf = conf,
+                        .build = build,
+                        .rpc = rpc,
+                        .stats = stats,
+                        .state = state,
+                        .auth = auth,
+                        .identities = identities,
+                });
                 if (r < 0) /* calls run, and nothing is left that could end them in order */
                         _exit(fail(r, "The event loop failed"));
         } else {
-                say_ready(conf);
+                state_set_ready(state);
         }
         rpc = rpc_free(rpc);
         build_destroy_bricks(build, say_destroying);
         otlp = otlp_free(otlp);
-        channel_say(CHANNEL_DRAINED, "");
         return EXIT_SUCCESS;
 }
 
@@ -244,7 +244,6 @@ static void prepare_process(void)
                 files.rlim_cur = files.rlim_max;
                 (void)setrlimit(RLIMIT_NOFILE, &files);
         }
-        worker_catch_crashes();
 }
 
 static int run_worker(void)
@@ -262,6 +261,9 @@ static int run_worker(void)
                             "not go with the brickd that runs: restart brickd");
                 return EXIT_FAILURE;
         }
+        r = state_open(&state, CHANNEL_FD_STATE);
+        if (r < 0)
+                return fail(r, "The memory shared with brickd cannot be mapped");
         r = read_config(&bytes, &length);
         if (r < 0)
                 return fail(r, "The configuration did not arrive");
@@ -280,6 +282,7 @@ static int run_worker(void)
         if (r < 0)
                 return fail(r, "The configuration cannot be read");
 
+        worker_catch_crashes(state, conf);
         r = log_open(conf->log_target, conf->log_level);
         if (r < 0)
                 return fail(r, "The log cannot be opened");

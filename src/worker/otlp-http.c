@@ -13,7 +13,7 @@
 #include "util/clock.h"
 
 #define CONNECT_TIMEOUT_MS 2000L
-/* More of an answer is not read. */
+/* The rest of a longer answer is discarded. */
 #define ANSWER_MAX 16384
 
 struct otlp_http {
@@ -96,7 +96,7 @@ static int http_init(struct otlp_http **ret, const char *url, const char *const 
                 return -ENOMEM;
         r = add_header(http, "Content-Type: application/json");
         if (r == 0)
-                r = add_header(http, "Expect:"); /* no asking first */
+                r = add_header(http, "Expect:"); /* do not wait for 100-continue */
         for (; r == 0 && *headers; headers++)
                 r = add_header(http, *headers);
         if (r < 0)

@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * How OTLP travels: HTTP by libcurl. This is a library of its own, which a worker loads only when
- * it exports traces: libcurl and what it needs would cost every worker 4 MB and a third of its
- * start. It knows nothing of the rest of brickd.
+ * Sends OTLP over HTTP with libcurl. A library of its own, which a worker loads only if it exports
+ * traces: libcurl and its dependencies would cost every worker 4 MB and a third of its start-up
+ * time. It does not depend on the rest of brickd.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define OTLP_HTTP_LIBRARY "brickd-otlp.so" /* beside brickd-worker */
+#define OTLP_HTTP_LIBRARY "brickd-otlp.so" /* in the directory of brickd-worker */
 #define OTLP_HTTP_SYMBOL "brickd_otlp_http"
 
 struct otlp_http;
@@ -23,12 +23,12 @@ struct otlp_answer {
         char reason[256];  /* the error, or why it rejected them; may be empty */
 };
 
-/* One thread at a time, but init(). */
+/* Not thread-safe. */
 struct otlp_http_library {
-        /* headers: "Name: value", the last one NULL; copied. Main thread. */
+        /* headers: "Name: value", copied; NULL ends the list. Main thread only. 0 or -ENOMEM. */
         int (*init)(struct otlp_http **ret, const char *url, const char *const *headers);
 
-        /* Sends one body. It gives up when go_on() says no, which it asks about once a second. */
+        /* Sends a body. Calls go_on() about once a second, and stops when it returns false. */
         void (*post)(struct otlp_http *http, const char *body, size_t length, uint64_t timeout,
                      bool (*go_on)(void *user), void *user, struct otlp_answer *ret);
         struct otlp_http *(*free)(struct otlp_http *http);

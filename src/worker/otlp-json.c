@@ -23,7 +23,7 @@ static void put_text(struct out *out, const char *key, const char *value, size_t
         out_string(out, "}},");
 }
 
-/* 64-bit numbers are strings in protobuf's JSON. */
+/* protobuf's JSON writes 64-bit numbers as strings. */
 static void put_number(struct out *out, const char *key, int64_t value)
 {
         out_string(out, "{\"key\":\"");
@@ -33,7 +33,7 @@ static void put_number(struct out *out, const char *key, int64_t value)
         out_string(out, "\"}},");
 }
 
-/* Instead of the comma that is last. */
+/* Replaces the last comma. */
 static void end_list(struct out *out)
 {
         out->next[-1] = ']';
@@ -60,7 +60,7 @@ static void put_ids(struct out *out, const struct span *span)
                 put_id(out, "\",\"parentSpanId\":\"", span->parent);
 }
 
-/* Of a server, these statuses are its own fault; the others are its client's. */
+/* The statuses that OpenTelemetry counts as errors of the server. Clients cause the others. */
 static bool is_server_error(unsigned status)
 {
         static const unsigned errors = 1 << 2 | 1 << 4 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15;

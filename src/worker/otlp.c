@@ -26,12 +26,12 @@
 #define POST_TIMEOUT (5 * NSEC_PER_SEC)
 #define FLUSH_TIME (2 * NSEC_PER_SEC)
 
-/* What may be tried again is, after longer and longer; meanwhile the ring fills. */
+/* Delays between attempts grow. Meanwhile spans fill the ring of the tracer. */
 #define ATTEMPTS_MAX 5
 #define BACKOFF_FIRST NSEC_PER_SEC
 #define WAIT_MAX (30 * NSEC_PER_SEC)
 
-/* The log says no more often that spans are dropped. */
+/* The shortest interval between log lines about dropped spans. */
 #define TELL_INTERVAL (60 * NSEC_PER_SEC)
 
 struct otlp {
@@ -47,18 +47,18 @@ struct otlp {
         atomic_bool stopping;
         atomic_uint_fast64_t stop_by; /* CLOCK_MONOTONIC ns */
 
-        /* The thread's. */
+        /* used by the thread only */
         struct span_record batch[BATCH_MAX];
         size_t n_batch;
         char body[OTLP_REQUEST_MAX(BATCH_MAX)];
-        bool failing;     /* the collector did not take the last batch */
-        char reason[256]; /* why it did not take all of it; "": it did */
-        uint64_t lost;    /* spans, after they were taken from the tracer */
-        uint64_t told;    /* spans whose loss is in the log */
-        uint64_t told_at; /* when that was; 0: never */
+        bool failing;     /* the collector did not accept the last batch */
+        char reason[256]; /* why it did not accept all spans; "": it did */
+        uint64_t lost;    /* spans lost after they were taken from the tracer */
+        uint64_t told;    /* dropped spans that have been logged */
+        uint64_t told_at; /* when they were logged; 0: never */
 };
 
-/* --- what the log says ------------------------------------------------------------------------ */
+/* --- log lines ------------------------------------------------------------------------ */
 
 static void tell_losses(struct otlp *otlp, bool last)
 {
@@ -70,7 +70,7 @@ static void tell_losses(struct otlp *otlp, bool last)
                 return;
         log_warning("%" PRIu64 " spans dropped: %s", dropped - otlp->told,
                     otlp->reason[0] ? otlp->reason
-                                    : "they come faster than the collector of traces takes them");
+                                    : "the collector does not accept them fast enough");
         otlp->told = dropped;
         otlp->told_at = now;
 }
@@ -78,7 +78,7 @@ static void tell_losses(struct otlp *otlp, bool last)
 static void tell_failure(struct otlp *otlp, const char *reason)
 {
         if (!otlp->failing)
-                log_warning("Traces cannot be sent to %s: %s", otlp->conf->traces_endpoint, reason);
+                log_warning("Cannot send traces to %s: %s", otlp->conf->traces_endpoint, reason);
         otlp->failing = true;
         (void)snprintf(otlp->reason, sizeof otlp->reason, "%s", reason);
 }
@@ -86,7 +86,7 @@ static void tell_failure(struct otlp *otlp, const char *reason)
 static void tell_success(struct otlp *otlp, const struct otlp_answer *answer)
 {
         if (otlp->failing)
-                log_notice("Traces can be sent to %s again", otlp->conf->traces_endpoint);
+                log_notice("Sending traces to %s works again", otlp->conf->traces_endpoint);
         otlp->failing = false;
         otlp->lost += answer->rejected;
         (void)snprintf(otlp->reason, sizeof otlp->reason, "%s",
@@ -102,7 +102,7 @@ static bool go_on(void *user)
         return !atomic_load(&otlp->stopping) || clock_now() < atomic_load(&otlp->stop_by);
 }
 
-/* Ends early when it is to stop: what waits is then tried once more at once. */
+/* Waits, but returns early on a stop, so that the batch is tried once more at once. */
 static void pause_for(struct otlp *otlp, uint64_t ns)
 {
         uint64_t end = clock_now() + ns;
@@ -116,7 +116,7 @@ static void pause_for(struct otlp *otlp, uint64_t ns)
         (void)pthread_mutex_unlock(&otlp->lock);
 }
 
-/* Half of it is left to chance, so that workers do not come back together. */
+/* Half of the delay is random, so that the workers do not retry in step. */
 static uint64_t backoff(unsigned attempt, uint64_t wanted)
 {
         uint64_t delay = BACKOFF_FIRST << attempt;
@@ -194,9 +194,10 @@ static void *run(void *arg)
         return NULL;
 }
 
-/* --- making and unmaking ---------------------------------------------------------------------- */
+/* --- creation and destruction
+ * ---------------------------------------------------------------------- */
 
-/* The library lies where this program does. */
+/* The library is in the directory of this program. */
 static int load_library(struct otlp *otlp, char **ret_why)
 {
         char path[PATH_MAX + sizeof OTLP_HTTP_LIBRARY];
@@ -220,7 +221,7 @@ static bool is_header_value(const char *s)
         return true;
 }
 
-/* "Name: value", which is a secret. */
+/* Makes the line "Name: value". It contains a secret. */
 static int make_header(const struct conf *conf, const struct conf_header *header, char **ret,
                        struct diag *diag)
 {
@@ -231,8 +232,7 @@ static int make_header(const struct conf *conf, const struct conf_header *header
                 return -EINVAL;
         if (!is_header_value(value)) {
                 diag_add(diag, header->value,
-                         "is not the value of a header: it has a control "
-                         "character");
+                         "the value of a header must not contain control characters");
                 r = -EINVAL;
         } else if (asprintf(ret, "%s: %s", header->name, value) < 0) {
                 *ret = NULL;

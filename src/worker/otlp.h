@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Exports spans as `traces:` says: OTLP over HTTP, as JSON, from a thread of its own. What cannot
- * be sent in time is dropped, counted and told in the log. All functions are for the main thread.
+ * Exports spans as JSON in OTLP over HTTP, from a thread of its own, as `traces:` configures it.
+ * Spans that cannot be sent in time are dropped, counted and logged. Call all functions from the
+ * main thread.
  */
 
 #include <stddef.h>
@@ -17,22 +18,22 @@ struct otlp;
 struct span_record;
 struct tracer;
 
-/* *ret is NULL if the configuration has no traces. Mistakes go to diag; -EINVAL then. conf must
- * outlive the otlp. */
+/* *ret is NULL if the configuration does not export traces. conf must outlive the otlp. 0; -EINVAL:
+ * diag has the mistakes; or another negative errno. */
 int otlp_new(struct otlp **ret, const struct conf *conf, struct diag *diag);
 int otlp_start(struct otlp *otlp);
 
-/* What spans go into; of NULL: NULL. */
+/* The tracer that takes the spans; NULL if otlp is NULL. */
 struct tracer *otlp_tracer(const struct otlp *otlp);
 
-/* Sends what is left, for at most two seconds. Nobody uses the tracer any more. */
+/* Sends the remaining spans, for at most two seconds. The tracer must no longer be in use. */
 struct otlp *otlp_free(struct otlp *otlp);
 DEFINE_CLEANUP(struct otlp *, otlp_free);
 
-/* Room for a request with n spans. */
+/* The most bytes of a request with n spans. */
 #define OTLP_REQUEST_MAX(n) (2048 * ((n) + 1))
 
-/* The body of one request, an ExportTraceServiceRequest with n > 0 spans; gives its length.
- * to_unix: what to add to CLOCK_MONOTONIC. */
+/* Writes an ExportTraceServiceRequest with n > 0 spans to ret, which has OTLP_REQUEST_MAX(n) bytes,
+ * and returns its length. to_unix: ns to add to CLOCK_MONOTONIC to get Unix time. */
 size_t otlp_write_request(char *ret, const char *service, const struct span_record *records,
                           size_t n, uint64_t to_unix);

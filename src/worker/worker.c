@@ -15,11 +15,12 @@
 #include "rpc/auth.h"
 #include "rpc/rpc.h"
 #include "shared/channel.h"
+#include "shared/identities.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "worker/build.h"
-#include "worker/status.h"
 #include "worker/worker.h"
 
 /*
@@ -59,13 +60,17 @@ struct worker {
         struct build *build;
         struct rpc *rpc;
         const struct stats *stats;
-        struct auth *auth; /* NULL: there are no identities */
+        struct state *state;
+        struct auth *auth;
+        struct identity_text *identities;
         sd_event *event;
 
         enum stage stage;
         uint64_t stage_end; /* CLOCK_MONOTONIC ns */
         uint64_t grace;
-        const char *stuck; /* the brick that has been reported */
+        unsigned orders;                /* that have been obeyed */
+        uint32_t question;              /* the last that was answered */
+        const struct conf_brick *stuck; /* the brick that has been reported */
 };
 
 /* --- leaving ---------------------------------------------------------------------------------- */
@@ -77,8 +82,6 @@ static void drain(struct worker *w)
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
         rpc_stop(w->rpc);
-        for (size_t i = w->build->n_made; i > 0; i--)
-                instance_drain(w->build->made[i - 1]);
 }
 
 static void cancel(struct worker *w)
@@ -113,6 +116,7 @@ static void stop(struct worker *w)
 static void step(struct worker *w)
 {
         uint64_t now = clock_now();
+        bool drained;
 
         if (w->stage == STAGE_LEAVING && now >= w->stage_end)
                 part(w, PARTING_NS);
@@ -120,7 +124,10 @@ static void step(struct worker *w)
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
-        if (w->stage >= STAGE_DRAINING && rpc_step(w->rpc)) {
+        if (w->stage < STAGE_DRAINING)
+                return;
+        drained = build_drain_bricks(w->build, w->stage >= STAGE_CANCELLING);
+        if (rpc_step(w->rpc) && drained) {
                 w->stage = STAGE_GONE;
                 (void)sd_event_exit(w->event, 0);
         }
@@ -142,45 +149,57 @@ static int start_steps(struct worker *w)
         return sd_event_add_time_relative(w->event, NULL, CLOCK_MONOTONIC, 0, 1000, on_step, w);
 }
 
-/* --- what the main process says -----------------------------------------------------------------
+/* --- what the main process wants -----------------------------------------------------------------
  */
 
+/* The brick that holds the polling thread, for whoever asks why there is no answer. */
+static const struct conf_brick *find_stuck(const struct worker *w, uint64_t *ret_held)
+{
+        const struct conf_brick *brick = entry_stuck(STUCK_NS, ret_held);
+
+        state_set_brick(w->state, STATE_STUCK, brick ? build_index(w->build, brick) : -1);
+        return brick;
+}
+
 /* Silence is the answer while a brick holds the polling thread: calls are not served then. */
-static void answer_query(struct worker *w)
+static void answer_question(struct worker *w)
 {
-        _cleanup_free_ char *text = NULL;
+        uint32_t question = state_get_question(w->state);
         uint64_t held;
-        const char *brick = entry_stuck(STUCK_NS, &held);
 
-        if (brick) {
-                channel_say(CHANNEL_STUCK, brick);
+        if (question == w->question || find_stuck(w, &held))
                 return;
-        }
-        text = status_json(w->rpc);
-        if (text)
-                channel_say(CHANNEL_STATUS, text);
+        w->question = question;
+        state_answer(w->state, question, rpc_connections(w->rpc), rpc_in_flight(w->rpc));
+        channel_wake(CHANNEL_FD_CONTROL);
 }
 
-/* "LEVEL", or "LEVEL BRICK" */
-static void set_log_level(struct worker *w, const char *text)
+static void set_log_levels(struct worker *w)
 {
-        char name[16];
-        size_t n = strcspn(text, " ");
-        int level;
+        int level = state_get_log_level(w->state, -1);
 
-        (void)snprintf(name, sizeof name, "%.*s", (int)n, text);
-        level = log_level_from_string(name);
-        if (level >= 0 && text[n] == '\0')
+        if (level)
                 log_set_level((enum log_level)level);
-        for (size_t i = 0; level >= 0 && text[n] == ' ' && i < w->build->n_made; i++)
-                if (strcmp(w->build->made[i]->conf->name, text + n + 1) == 0)
-                        atomic_store(&w->build->made[i]->log_level, level);
+        for (size_t i = 0; i < w->build->n_made; i++) {
+                struct instance *instance = w->build->made[i];
+
+                level = state_get_log_level(w->state, build_index(w->build, instance->conf));
+                if (level)
+                        atomic_store(&instance->log_level, level);
+        }
 }
 
-static void change_identities(struct worker *w, const struct channel_message *message)
+static void change_identities(struct worker *w)
 {
-        int r = w->auth ? auth_set(w->auth, message->text, message->length) : 0;
+        _cleanup_free_ char *bytes = NULL;
+        size_t length;
+        int r;
 
+        if (!w->identities || !identity_text_changed(w->identities))
+                return;
+        r = identity_text_read(w->identities, &bytes, &length);
+        if (r == 0)
+                r = auth_set(w->auth, bytes, length);
         /* Those before must not stay in force: somebody may have lost their rights. */
         if (r < 0) {
                 (void)log_errno(r, "The new identities cannot be taken: %m");
@@ -188,36 +207,32 @@ static void change_identities(struct worker *w, const struct channel_message *me
         }
 }
 
-static void handle(struct worker *w, const struct channel_message *message)
+/* Each order once, in the order in which they can be given. */
+static void obey(struct worker *w)
 {
-        const char *text = message->text;
-        enum stage before = w->stage;
+        unsigned orders = state_get_orders(w->state), given = orders & ~w->orders;
+        bool served = w->stage == STAGE_SERVING;
 
-        switch (message->kind) {
-        case CHANNEL_QUERY:
-                answer_query(w);
-                break;
-        case CHANNEL_RETIRE:
+        w->orders |= orders;
+        if (given & STATE_RETIRE)
                 part(w, (uint64_t)w->conf->drain_retire);
-                break;
-        case CHANNEL_STOP:
-                w->grace = strtoull(text, NULL, 10) * NSEC_PER_MSEC;
+        if (given & STATE_STOP) {
+                w->grace = state_get_grace(w->state);
                 stop(w);
-                break;
-        case CHANNEL_CANCEL:
-                cancel(w);
-                break;
-        case CHANNEL_LOG_LEVEL:
-                set_log_level(w, text);
-                break;
-        case CHANNEL_IDENTITIES:
-                change_identities(w, message);
-                break;
-        default:
-                break;
         }
-        if (before == STAGE_SERVING && w->stage != STAGE_SERVING)
+        if (given & STATE_CANCEL)
+                cancel(w);
+        if (served && w->stage != STAGE_SERVING)
                 (void)start_steps(w);
+}
+
+/* There is no telling what has changed. */
+static void look_at_memory(struct worker *w)
+{
+        change_identities(w);
+        set_log_levels(w);
+        obey(w);
+        answer_question(w);
 }
 
 /* Nobody is left to kill this process, should a brick not let go: the kernel shall do it. */
@@ -237,10 +252,10 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         struct worker *w = userdata;
         int r;
 
-        while ((r = channel_receive(fd, &message)) == 1) {
-                handle(w, &message);
-                channel_message_done(&message);
-        }
+        do
+                r = channel_receive(fd, &message);
+        while (r > 0);
+        look_at_memory(w);
         if (r == -EAGAIN)
                 return 0;
 
@@ -259,41 +274,37 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 static void look_for_stuck(struct worker *w)
 {
         uint64_t held;
-        const char *brick = entry_stuck(STUCK_NS, &held);
+        const struct conf_brick *brick = find_stuck(w, &held);
 
-        if (!brick) {
-                w->stuck = NULL;
-                return;
-        }
-        if (w->stuck != brick) {
+        if (brick && w->stuck != brick) {
                 const struct log_field fields[] = {
-                        { "BRICK", brick, strlen(brick) },
+                        { "BRICK", brick->name, strlen(brick->name) },
                         { "MESSAGE_ID", LOG_ID_BRICK_STUCK, strlen(LOG_ID_BRICK_STUCK) },
                 };
 
                 log_fields(LOG_LEVEL_ERROR, fields, ELEMENTSOF(fields),
                            "Brick '%s' has held the polling thread for %" PRIu64
                            " s: no call is served",
-                           brick, held / NSEC_PER_SEC);
-                w->stuck = brick;
+                           brick->name, held / NSEC_PER_SEC);
         }
-        channel_say(CHANNEL_STUCK, brick);
+        w->stuck = brick;
 }
 
 static void say_what_is_held(struct worker *w)
 {
-        char text[256];
+        ssize_t holder = -1;
+        unsigned calls = 0;
 
         for (size_t i = 0; i < w->build->n_made; i++) {
-                struct instance *instance = w->build->made[i];
+                const struct instance *instance = w->build->made[i];
                 unsigned n = atomic_load(&instance->stats->in_flight);
 
-                if (n == 0)
-                        continue;
-                (void)snprintf(text, sizeof text, "brick '%s' still holds %u %s",
-                               instance->conf->name, n, n == 1 ? "call" : "calls");
-                channel_say(CHANNEL_HELD, text);
+                if (n > 0) {
+                        holder = build_index(w->build, instance->conf);
+                        calls = n;
+                }
         }
+        state_set_held(w->state, holder, calls);
 }
 
 static void count_dropped_lines(struct worker *w)
@@ -314,17 +325,18 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
-                 const struct stats *stats, struct auth *auth)
+int worker_serve(const struct worker_parts *parts)
 {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         struct worker w = {
-                .conf = conf,
-                .build = build,
-                .rpc = rpc,
-                .stats = stats,
-                .auth = auth,
-                .grace = (uint64_t)conf->drain_grace,
+                .conf = parts->conf,
+                .build = parts->build,
+                .rpc = parts->rpc,
+                .stats = parts->stats,
+                .state = parts->state,
+                .auth = parts->auth,
+                .identities = parts->identities,
+                .grace = (uint64_t)parts->conf->drain_grace,
         };
         int r;
 
@@ -338,6 +350,8 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
         r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, &w);
         if (r < 0)
                 return r;
+        state_set_ready(w.state);
+        channel_wake(CHANNEL_FD_CONTROL);
         r = sd_event_loop(event);
         count_dropped_lines(&w);
         return r;
@@ -346,17 +360,20 @@ int worker_serve(const struct conf *conf, struct build *build, struct rpc *rpc,
 /* --- crashes ------------------------------------------------------------------------------------
  */
 
+static struct state *crash_state;
+static const struct conf *crash_conf;
+
 static void on_crash(int signal_number)
 {
-        const char *brick = entry_current();
+        const struct conf_brick *brick = entry_current();
 
         if (brick)
-                channel_say(CHANNEL_CRASHED, brick);
+                state_set_brick(crash_state, STATE_CRASHED, brick - crash_conf->bricks);
         /* SA_RESETHAND: now it does what it would have done. */
         (void)raise(signal_number);
 }
 
-void worker_catch_crashes(void)
+void worker_catch_crashes(struct state *state, const struct conf *conf)
 {
         static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
         const struct sigaction action = {
@@ -364,6 +381,8 @@ void worker_catch_crashes(void)
                 .sa_flags = (int)(SA_ONSTACK | SA_RESETHAND | SA_NODEFER),
         };
 
+        crash_state = state;
+        crash_conf = conf;
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 (void)sigaction(signals[i], &action, NULL);
         entry_guard_stack();

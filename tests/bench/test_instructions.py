@@ -40,7 +40,7 @@ BRICKS = f"""
   - name: guard
     module: guard-rules
     options: {{rules: {SOURCE}/src/bricks/guard-rules/rules/default.yaml}}
-  - {{name: mark, module: {BUILD}/tests/bench/mark.so}}
+  - {{name: mark, module: {BUILD}/tests/bench/mark.so, limits: {{hold: 0s}}}}
 """
 
 

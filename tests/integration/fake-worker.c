@@ -4,7 +4,8 @@
  * Stands in for brickd-worker, for the tests of the main process: speaks the channel and serves
  * nothing. Lines "# fake: WORD [NUMBER]" of the configuration say how it misbehaves; "# once:"
  * instead of "# fake:" says that only the first process of a generation does. To a client of the
- * i-th port it says "GENERATION WORKER i PID" and hangs up.
+ * i-th port it says "GENERATION WORKER i PID LEVEL LEVEL", the levels of the log and of the first
+ * brick, and hangs up.
  */
 
 #include <poll.h>
@@ -18,7 +19,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lies.h"
 #include "shared/channel.h"
+#include "shared/state.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -35,16 +38,12 @@ static struct {
         int sockets[SOCKETS_MAX];
         int n_sockets;
         bool accepting;
-        char levels[128]; /* all that it has been told, "debug,info chat" */
+        struct state *state;
+        unsigned orders; /* that have been obeyed */
+        uint64_t deaf_until;
         uint64_t exit_at;
         uint64_t crash_at;
 } self = { .accepting = true, .exit_at = FOR_EVER, .crash_at = FOR_EVER };
-
-static void say(enum channel_kind kind, const char *text)
-{
-        if (channel_send(CHANNEL_FD_CONTROL, kind, text, strlen(text)) < 0)
-                exit(3);
-}
 
 static char *read_config(void)
 {
@@ -91,6 +90,20 @@ static void apply_once(void)
                 fclosep(&(FILE *){ fopen(path, "w") });
         while (first && (at = strstr(self.config, "# once: ")))
                 (void)memcpy(at, "# fake: ", 8);
+}
+
+/* How many workers have been in this place before, of all generations. */
+static unsigned count_lives(void)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        char path[256];
+
+        (void)snprintf(path, sizeof path, "%s/lives-%s", getenv("FAKE_STATE"), self.worker);
+        f = fopen(path, "a");
+        if (!f)
+                exit(4);
+        (void)fputc('.', f);
+        return fflush(f) == 0 ? (unsigned)ftell(f) : 0;
 }
 
 static void parse_arguments(int argc, char **argv)
@@ -143,10 +156,10 @@ static void complain(void)
 
         (void)snprintf(text, sizeof text, "%s:7:3: bricks[0].options.speed: expected a number",
                        self.name);
-        say(CHANNEL_DIAGNOSTIC, text);
+        channel_say(CHANNEL_DIAGNOSTIC, text);
         (void)snprintf(text, sizeof text, "%s:9:3: bricks[1].options: unknown key 'sped'",
                        self.name);
-        say(CHANNEL_DIAGNOSTIC, text);
+        channel_say(CHANNEL_DIAGNOSTIC, text);
         exit(78);
 }
 
@@ -163,11 +176,28 @@ static void leave_orphan(void)
         (void)waitpid(pid, NULL, 0);
 }
 
+/* All but the first worker of a generation. */
+static void lie_if_told(const char *word)
+{
+        unsigned worker = (unsigned)atoi(self.worker);
+        long seed;
+
+        if (worker > 0 && told(word, &seed))
+                lie((unsigned)seed << 24 ^ worker << 16 ^ count_lives());
+}
+
+static void be_ready(void)
+{
+        state_set_brick(self.state, STATE_CREATING, -1);
+        state_set_ready(self.state);
+        channel_wake(CHANNEL_FD_CONTROL);
+}
+
 static void build(void)
 {
         long number;
 
-        say(CHANNEL_CREATING, "first");
+        state_set_brick(self.state, STATE_CREATING, 0);
         if (told("slow-start", &number))
                 (void)usleep((unsigned)number * 1000);
         if (told("orphan", NULL))
@@ -180,90 +210,71 @@ static void build(void)
                 crash();
         if (told("mistakes", NULL))
                 complain();
+        if (told("long-mistakes", NULL))
+                complain_at_length();
+        if (told("strange-mistake", NULL))
+                complain_strangely(self.name);
         if (told("fail", NULL)) {
-                say(CHANNEL_FAILED, "brick 'first': the model is not there");
+                channel_say(CHANNEL_FAILED, "brick 'first': the model is not there");
                 exit(1);
         }
-        say(CHANNEL_CREATING, "");
-        say(CHANNEL_READY, "1 brick on 1 port");
+        lie_if_told("lie-at-once");
+        if (told("wake", &number))
+                while (number-- > 0)
+                        channel_wake(CHANNEL_FD_CONTROL);
+        be_ready();
         if (self.check)
                 exit(0);
         if (told("crash-after", &number))
                 self.crash_at = after(number);
         if (told("exit-after", &number))
                 self.exit_at = after(number);
-}
-
-/* As of a worker with very many bricks. */
-static void answer_at_length(size_t length)
-{
-        _cleanup_free_ char *text = NULL;
-
-        if (asprintf(&text, "{\"padding\":\"%0*d\"}", (int)length, 0) < 0)
-                exit(4);
-        say(CHANNEL_STATUS, text);
+        if (told("deaf", &number))
+                self.deaf_until = after(number);
+        if (told("send-descriptors", NULL))
+                send_descriptors();
 }
 
 static void answer(void)
 {
-        char text[sizeof self.levels + 64];
-        long number;
-
         if (told("silent\n", NULL) ||
             (told("silent-first", NULL) && strcmp(self.worker, "0") == 0)) {
-                say(CHANNEL_STUCK, "hog");
+                state_set_brick(self.state, STATE_STUCK, 0);
                 return;
         }
-        if (told("long-status", &number)) {
-                answer_at_length((size_t)number);
-                return;
-        }
-        (void)snprintf(text, sizeof text, "{\"calls\":0,\"levels\":\"%s\"}", self.levels);
-        say(CHANNEL_STATUS, text);
+        state_answer(self.state, state_get_question(self.state), 7, 3);
+        channel_wake(CHANNEL_FD_CONTROL);
+        lie_if_told("lie-when-asked");
 }
 
-static void hold(void)
+static void obey(void)
 {
-        say(CHANNEL_HELD, "brick 'first' still holds 3 calls");
-        self.accepting = false;
-}
-
-static void leave(void)
-{
-        say(CHANNEL_DRAINED, "");
-        exit(0);
-}
-
-static void on_message(const struct channel_message *message)
-{
+        unsigned orders = state_get_orders(self.state), given = orders & ~self.orders;
         long number = 0;
-        size_t n;
 
-        switch (message->kind) {
-        case CHANNEL_QUERY:
-                answer();
-                break;
-        case CHANNEL_LOG_LEVEL:
-                n = strlen(self.levels);
-                (void)snprintf(self.levels + n, sizeof self.levels - n, "%s%s", n > 0 ? "," : "",
-                               message->text);
-                break;
-        case CHANNEL_RETIRE:
+        self.orders = orders;
+        if (given & STATE_RETIRE) {
                 self.accepting = false;
                 if (!told("slow-retire", &number))
-                        leave();
+                        exit(0);
                 self.exit_at = after(number);
-                break;
-        case CHANNEL_STOP:
-                if (!told("held", NULL))
-                        leave();
-                hold();
-                break;
-        case CHANNEL_CANCEL:
-                if (!told("held-for-ever", NULL))
-                        leave();
-                break;
         }
+        if (given & STATE_STOP) {
+                if (!told("held", NULL))
+                        exit(0);
+                state_set_held(self.state, 0, 3);
+                self.accepting = false;
+        }
+        if (given & STATE_CANCEL && !told("held-for-ever", NULL))
+                exit(0);
+        answer();
+}
+
+static const char *level_of(ssize_t brick)
+{
+        int level = state_get_log_level(self.state, brick);
+
+        return level ? log_level_to_string((enum log_level)level) : "-";
 }
 
 static void greet(int i)
@@ -274,21 +285,23 @@ static void greet(int i)
 
         if (fd < 0)
                 return;
-        n = snprintf(text, sizeof text, "%s %s %d %d\n", self.generation, self.worker, i, getpid());
+        n = snprintf(text, sizeof text, "%s %s %d %d %s %s\n", self.generation, self.worker, i,
+                     getpid(), level_of(-1), level_of(0));
         (void)!write(fd, text, (size_t)n);
 }
 
 static void serve_once(void)
 {
         struct pollfd fds[1 + SOCKETS_MAX] = { { .fd = CHANNEL_FD_CONTROL, .events = POLLIN } };
-        _cleanup_(channel_message_done) struct channel_message message = {};
+        struct channel_message message;
 
+        fds[0].fd = clock_now() < self.deaf_until ? -1 : CHANNEL_FD_CONTROL;
         for (int i = 0; i < self.n_sockets; i++)
                 fds[1 + i] = (struct pollfd){ .fd = self.accepting ? self.sockets[i] : -1,
                                               .events = POLLIN };
         (void)poll(fds, 1 + (nfds_t)self.n_sockets, 10);
         if (clock_now() >= self.crash_at) {
-                say(CHANNEL_CRASHED, "flaky");
+                state_set_brick(self.state, STATE_CRASHED, 0);
                 crash();
         }
         if (clock_now() >= self.exit_at)
@@ -300,7 +313,7 @@ static void serve_once(void)
                 return;
         if (channel_receive(CHANNEL_FD_CONTROL, &message) <= 0)
                 exit(0);
-        on_message(&message);
+        obey();
 }
 
 int main(int argc, char **argv)
@@ -308,6 +321,8 @@ int main(int argc, char **argv)
         (void)alarm(LIFETIME);
         parse_arguments(argc, argv);
         self.config = read_config();
+        if (state_open(&self.state, CHANNEL_FD_STATE) < 0)
+                exit(4);
         apply_once();
         find_sockets();
         build();

@@ -372,7 +372,7 @@ def a_file_that_breaks():
         eq(reload.returncode, 78)
         assert "identities[0].rait" in reload.stderr, reload.stderr
         os.chmod(d.identities, 0o666)
-        says("identities.yaml: may be written by others than its owner: chmod go-w")
+        says("identities.yaml: is writable by users other than its owner; run chmod go-w")
         d.put(entry("web", EVERYTHING, token="fresh"))
         wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
         os.unlink(d.identities)
@@ -461,7 +461,7 @@ def brickctl():
         assert token not in text and digest(token) in text and text.startswith("identities:\n  - name: web\n"), text
         again = d.ctl("token", "new", "ci", check=False)
         eq((again.returncode, again.stdout), (1, ""))
-        assert "has an identity 'ci' already, on line 5" in again.stderr, again.stderr
+        assert "already has the identity 'ci' on line 5" in again.stderr, again.stderr
 
         d.env["BRICKD_TOKEN"] = token
         eq(d.ctl("call", "chat", '{"prompt": "case:ok"}').returncode, 0)
@@ -492,10 +492,10 @@ def brickctl():
         with open(fresh, "w") as f:
             f.write("# nobody yet\nidentities: []\n")
         refused = d.ctl("token", "new", "x", "--file", fresh, check=False)
-        assert refused.returncode == 1 and "has an empty list; take the key" in refused.stderr, refused.stderr
+        assert refused.returncode == 1 and "has an empty list; remove the key" in refused.stderr, refused.stderr
         for arguments, message in ((("no name",), "identities[0].name: expected a name"),
                                    (("x", "--allow", "Not/This"), "expected BRICK or BRICK/METHOD"),
-                                   (("x", "--expires", "soon"), "--expires: not a time")):
+                                   (("x", "--expires", "soon"), "--expires: expected a duration (90d), a date")):
             refused = d.ctl("token", "new", *arguments, "--file", "-", check=False)
             assert refused.returncode and message in refused.stderr, refused.stderr
 

@@ -497,7 +497,7 @@ def test_grpc_error():
 def test_reply_that_cannot_be_read():
     for prompt in ("no message", "no text"):
         out, err = brickctl("call", "llm", prompt, status=2)
-        assert (out, err) == ("", "brickctl: The reply is not a LLMResponse\n")
+        assert (out, err) == ("", "brickctl: The reply is not a valid LLMResponse\n")
 
 
 def test_unreachable():
@@ -574,7 +574,7 @@ def test_wrong_requests():
     }
     for request, reason in cases.items():
         err = brickctl("call", "llm", request, status=64)[1]
-        assert err.startswith(f"brickctl: request: {reason}"), err
+        assert err.startswith(f"brickctl: Invalid request: {reason}"), err
 
 
 def test_usage():
@@ -775,7 +775,7 @@ def test_list_without_brickd():
         out, err = control.brickctl("list")
         assert out.splitlines()[1].split() == ["b0", "-", "m0", "stopped"] + ["0"] * 4 and not err
         _, err = control.brickctl("status", status=2)
-        assert err.startswith("brickctl: brickd is not running: nobody listens on "), err
+        assert err.startswith("brickctl: brickd is not running: nothing listens on "), err
         control.config.write_text("bricks: 7\n")
         assert "brickd.yaml:1:9: bricks: " in control.brickctl("list", status=78)[1]
 
@@ -791,7 +791,7 @@ def test_socket_of_somebody_else():
         program = shutil.copy(BRICKCTL, TMP)  # where anybody can run it
         command = as_nobody + [program, "status", "--control", f"{control.folder}/socket"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-        assert done.returncode == 2 and "run as root or as brickd's user" in done.stderr, done
+        assert done.returncode == 2 and "run brickctl as root or as the user of brickd" in done.stderr, done
 
 
 def test_reload():
@@ -854,7 +854,7 @@ def test_call_by_configuration():
         control.brickctl("call", "Guard", "hi")
         assert "x-brick" not in SERVER.seen[-1][1]
         err = control.brickctl("call", "b9", "hi", status=64)[1]
-        assert err == "brickctl: No brick and no service 'b9'; did you mean 'b0'?\n", err
+        assert err == "brickctl: There is no brick or service 'b9'; did you mean 'b0'?\n", err
 
 
 def test_health():
@@ -866,7 +866,7 @@ def test_health():
     }
     assert brickctl("health", "guard", status=1)[0] == "NOT_SERVING\n"
     assert brickctl("health", "b7", status=2)[1] == "gRPC error NOT_FOUND: b7\n"
-    assert brickctl("health", "bad", status=2)[1] == "brickctl: The reply is not a HealthCheckResponse\n"
+    assert brickctl("health", "bad", status=2)[1] == "brickctl: The reply is not a valid HealthCheckResponse\n"
     brickctl("health", "a", "b", status=64)
     with Control(ports=[f"[::]:{port}", "127.0.0.1:1"]) as control:
         control.config.write_text(
@@ -876,7 +876,7 @@ def test_health():
         assert control.brickctl("health", "b0")[0] == "SERVING\n"
         assert control.brickctl("health", "b1", status=2)[1].startswith("gRPC error UNAVAILABLE: ")
         err = control.brickctl("health", "b9", status=64)[1]
-        assert err == "brickctl: No brick and no service 'b9'; did you mean 'b0'?\n", err
+        assert err == "brickctl: There is no brick or service 'b9'; did you mean 'b0'?\n", err
 
 
 def test_call_the_port_that_has_the_brick():
@@ -976,6 +976,20 @@ def test_completion_of_arguments():
     assert complete("call", "--timeout", "") == set()
     assert complete("top", "--interval", "") == set()
     assert complete("st") == {"status", "stop"}
+    assert complete("token", "") == {"new"}
+    assert complete("token", "new", "") == set()
+
+
+def test_completion_passes_over_values_of_options():
+    for command in ("call", "log-level", "token"):
+        text, _ = brickctl("help", command, address=False)
+        expected = complete(command, "")
+        assert expected, command
+        for line in text.splitlines():
+            found = re.match(r"  (?:(-[a-z]),|   ) (--[a-z-]+)( [A-Z]\S*)?", line)
+            for option in filter(None, found.groups()[:2]) if found else ():
+                words = [option, "x"] if found[3] else [option]
+                assert complete(command, *words, "") == expected, (command, line)
 
 
 def main():

@@ -155,12 +155,16 @@ class Brickd:
 
     def ask(self, address, limit=LIMIT):
         """What a worker says to a client: generation, worker, port's index, pid."""
+        return [int(n) for n in self.ask_all(address, limit)[:4]]
+
+    def ask_all(self, address, limit=LIMIT):
+        """The same and more: the levels of the log and of the first brick."""
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
         target = ("127.0.0.1", address) if isinstance(address, int) else str(address)
         with socket.socket(family) as client:
             client.settimeout(limit)
             client.connect(target)
-            return [int(n) for n in client.makefile().readline().split()]
+            return client.makefile().readline().split()
 
 
 def refused(port):
@@ -234,7 +238,7 @@ def workers_inherit_nothing_else():
     with Brickd() as d:
         pid = d.status()["workers"][0]["pid"]
         fds = {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
-        assert fds == set(range(10)), fds
+        assert fds == set(range(11)), fds
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert "SigBlk:\t0000000000000000" in status, status
         assert os.getpgid(pid) == pid
@@ -717,7 +721,7 @@ def a_full_table_of_descriptors_is_waited_for():
 def a_crash_names_the_brick_and_another_worker_takes_over():
     with Brickd("once:crash-after 100") as d:
         port = d.port()
-        d.wait_log("Worker 0", "died of SIGSEGV in brick 'flaky'", "starting it again")
+        d.wait_log("Worker 0", "died of SIGSEGV in brick 'first'", "starting it again")
         wait_for(lambda: d.status()["workers"][0]["restarts"] == 1, "the restart")
         assert d.ask(port)[0] == 1
         assert wait_for(lambda: d.status()["workers"][0]["state"] == "ready", "readiness")
@@ -956,7 +960,7 @@ def the_watchdog_is_fed():
 @test
 def a_silent_worker_is_killed_and_named():
     with Brickd("once:silent", env=watchdog(1500)) as d:
-        d.wait_log("has not answered for 0.5s", "brick 'hog' holds its polling thread")
+        d.wait_log("has not answered for 0.5s", "brick 'first' holds its polling thread")
         d.wait_log("was killed: it did not answer; starting it again")
         assert d.ask(d.port())[0] == 1
         fed = len(d.notified)
@@ -1095,18 +1099,20 @@ def control_stops():
 @test
 def control_sets_the_log_level_until_the_next_reload():
     def levels():
-        return (d.status()["workers"][0]["status"] or {}).get("levels")
+        return d.ask_all(port)[4:]
 
     with Brickd() as d:
+        port = d.port()
+        assert levels() == ["-", "-"]
         assert d.call("LogLevel", "debug", "", "")[0] == 0
-        assert levels() == "debug"
+        assert levels() == ["debug", "-"]
         assert d.call("LogLevel", "info", "", "echo")[0] == 0
-        assert levels() == "debug,debug,info first", levels()
+        assert levels() == ["debug", "info"]
         assert d.call("LogLevel", "warning", "first", "")[0] == 0
         assert d.status()["log_levels"] == [{"brick": None, "level": "debug"},
                                             {"brick": "first", "level": "warning"}]
-        os.kill(d.ask(d.port())[3], signal.SIGKILL)
-        wait_for(lambda: levels() == "debug,warning first", "the levels in the next worker")
+        os.kill(d.ask(port)[3], signal.SIGKILL)
+        wait_for(lambda: levels() == ["debug", "warning"], "the levels in the next worker")
         for arguments, message in (
                 (("loud", "", ""), "no such level: 'loud'"),
                 (("info", "nobody", ""), "no brick has the name 'nobody'"),
@@ -1115,7 +1121,7 @@ def control_sets_the_log_level_until_the_next_reload():
             code, text = d.call("LogLevel", *arguments)
             assert code == 1 and message in text, text
         d.reload()
-        assert levels() == "" and d.status()["log_levels"] == []
+        assert levels() == ["-", "-"] and d.status()["log_levels"] == []
 
 
 @test
@@ -1127,12 +1133,6 @@ def status_does_not_wait_for_the_silent():
         assert status["workers"][0]["status"] is None
         for key in ("version", "pid", "config", "uptime_seconds", "ports", "last_reload"):
             assert key in status, key
-
-
-@test
-def a_long_status_arrives_whole():
-    with Brickd("long-status 1000000") as d:
-        assert len(d.status()["workers"][0]["status"]["padding"]) == 1000000
 
 
 @test
@@ -1158,9 +1158,9 @@ def clients_that_go_are_forgotten():
         d.stop()
 
 
-def main():
+def main(every=tuple(TESTS)):
     only = sys.argv[4:]
-    tests = [t for t in TESTS if not only or t.__name__ in only]
+    tests = [t for t in every if not only or t.__name__ in only]
     failures = 0
     print(f"1..{len(tests)}")
     for number, function in enumerate(tests, 1):

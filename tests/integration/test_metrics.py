@@ -447,8 +447,8 @@ def addresses():
         assert not os.path.exists(path_of)
     holder.close()
 
-    for listen, more, why in (("0.0.0.0:0", "", "other machines could read the metrics"),
-                              (f"127.0.0.1:{daemon.port}", "", "listens there already"),
+    for listen, more, why in (("0.0.0.0:0", "", "other machines can read the metrics"),
+                              (f"127.0.0.1:{daemon.port}", "", "already listens there"),
                               ("nonsense", "", "expected host:port")):
         config = os.path.join(directory, "b.yaml")
         with open(config, "w") as f:

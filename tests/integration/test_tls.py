@@ -357,7 +357,7 @@ def a_mistake_is_located_and_nothing_starts():
     os.chmod(port.key, 0o644)
     text = refused(d)
     assert re.search(r"brickd\.yaml:3:\d+: ports\[0\]\.tls\.key\.file: /.*/tls\.key: every user of this machine can "
-                     r"read it; chmod o-rw", text), text
+                     r"read it; run chmod o-rw", text), text
     os.rename(port.key, port.path("real.key"))
     os.symlink("real.key", port.key)
     assert "every user of this machine can read it" in refused(d), "through a link"
@@ -499,8 +499,8 @@ def brickctl_calls_with_a_certificate():
         eq(d.ctl("health", *address, "--tls-name", "elsewhere", *pair, check=False).returncode, 2)
         eq(d.ctl("health", "-a", d.address, "--tls", *pair, check=False).returncode, 2, "an unknown authority")
         eq(d.ctl("health", "-a", d.address, check=False).returncode, 2, "plain text")
-        for wrong, words in ([], "is for clients with a certificate; say --tls-cert and --tls-key"), \
-                            (pair[:2], "--tls-cert and --tls-key go together"), \
+        for wrong, words in ([], "requires a client certificate; use --tls-cert and --tls-key"), \
+                            (pair[:2], "--tls-cert and --tls-key must be used together"), \
                             (["--tls-cert", "/none", "--tls-key", CLIENT[1]], "--tls-cert: /none: No such file"), \
                             (pair + ["--tls-ca", "/none"], "--tls-ca: /none: No such file or directory"):
             done = d.ctl("health", *wrong, check=False)

@@ -34,7 +34,7 @@ FILES = {
 
 # library header (or the start of it) -> the only files (or directories) that may include it
 LIBRARIES = {
-    "yaml.h": ["conf/yaml.c"],
+    "yaml.h": ["conf/yaml.c", "conf/yaml-print.c"],
     "grpc/": ["rpc/", "ctl/"],
     "openssl/": ["rpc/certificate.c", "rpc/auth.c", "rpc/decrypt.c", "ctl/token.c"],
     "dlfcn.h": ["module/load.c"],

@@ -172,9 +172,8 @@ static void test_trust(void)
         _cleanup_free_ char *dir = format("%s/dir", temp);
         _cleanup_free_ char *file = format("%s/dir/brick.so", temp);
         _cleanup_free_ char *link = format("%s/link.so", temp);
-        const char *others = "may be written by others than its owner: chmod go-w";
-        const char *stranger =
-                "belongs to somebody who is neither root nor the user brickd runs as";
+        const char *others = "is writable by users other than its owner; run chmod go-w";
+        const char *stranger = "is owned by a user other than root and the user of brickd";
         _cleanup_free_ char *dir_others = format("its directory %s", others);
         _cleanup_free_ char *dir_stranger = format("its directory %s", stranger);
         _cleanup_free_ char *linked = NULL;

@@ -9,7 +9,7 @@
 #include "module/share.h"
 
 struct wire {
-        struct brick_call call;
+        struct call call;
         unsigned sent;     /* replies that have left */
         bool hold;         /* nothing leaves: the peer does not read */
         bool silent;       /* no request message arrives: the peer does not write */
@@ -18,9 +18,10 @@ struct wire {
         struct share_party party;
         bool busy; /* it has been refused for want of a place */
         atomic_uint freed;
+        void *user; /* the test's */
 };
 
-static inline struct wire *wire_of(struct brick_call *call)
+static inline struct wire *wire_of(struct call *call)
 {
         return (struct wire *)call;
 }
@@ -28,8 +29,16 @@ static inline struct wire *wire_of(struct brick_call *call)
 /* A WAITING call; the caller has the transport's reference. "bad" is no reply of any type. */
 struct wire *wire_new(struct instance *instance, uint32_t method);
 
-/* The peer reads again. */
+/* Runs what is queued for the polling thread, which the calling thread has become with
+ * runner_enter(), until nothing is. */
+void wire_run(void);
+
+/* The peer does not read any more; it reads again. */
+void wire_hold(struct wire *wire);
 void wire_release(struct wire *wire);
+
+/* A silent peer writes a message, or its last. Nothing happens if the brick wants none. */
+void wire_deliver(struct wire *wire, bool message);
 
 /* Waits, not for long, until all others have let go of the call. Then it is gone. */
 void wire_free(struct wire *wire);

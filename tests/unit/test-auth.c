@@ -197,7 +197,7 @@ int main(void)
         assert(conf_parse(&conf, "f", config, strlen(config), diag) == 0);
         diag = diag_free(diag);
         assert(stats_attach(&stats, -EBADF, conf->n_bricks, conf->n_ports) == 0);
-        assert(quota_new(&owner) == 0 && quota_open(&quota, quota_fd(owner)) == 0);
+        assert(quota_new(&owner) == 0 && quota_open(&quota, quota_fd(owner), 0) == 0);
         test_tokens();
         test_allow();
         test_bad_text();

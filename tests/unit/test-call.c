@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fake-wire.h"
+#include "module/call-abi.h"
 #include "module/call.h"
 #include "module/instance.h"
 #include "module/load.h"
@@ -87,6 +88,7 @@ static void wire_start(struct wire *wire)
 
 static void wire_done(struct wire *wire)
 {
+        wire_run();
         assert(atomic_load(&wire->call.refs) == 1);
         wire_free(wire);
         assert(atomic_load(&instance_stats.in_flight) == 0);
@@ -99,13 +101,13 @@ static const struct brick_bytes hello = { "hello", 5 };
 
 static int start_answer(struct brick_call *call, uint32_t method)
 {
-        struct wire *wire = wire_of(call);
+        struct wire *wire = wire_of(handle_find(call));
 
         call_abi_set_data(call, call, data_destroy);
         assert(call_abi_send(call, hello) == 0);
         assert(wire->sent == 0); /* gathers */
         call_abi_finish(call, 0, brick_str(""));
-        assert(!wire->ended);
+        assert(wire->sent == 1 && wire->ended); /* all at once */
         return 0;
 }
 
@@ -206,21 +208,22 @@ static void test_window(void)
         atomic_store(&writables, 0);
         wire_start(wire);
         wire->hold = true;
-        assert(call_abi_send(&wire->call, big) == 0);
-        assert(call_abi_send(&wire->call, big) == 0);
-        assert(call_abi_send(&wire->call, big) == -EAGAIN);
+        assert(call_abi_send(wire->call.handle, big) == 0);
+        assert(call_abi_send(wire->call.handle, big) == 0);
+        assert(call_abi_send(wire->call.handle, big) == -EAGAIN);
         assert(atomic_load(&writables) == 0);
 
         (void)pthread_mutex_lock(&wire->call.lock);
         while ((reply = call_take_reply(&wire->call))) {
                 call_sent(&wire->call, reply->size);
                 free(reply);
-                call_enter_due(&wire->call);
         }
         (void)pthread_mutex_unlock(&wire->call.lock);
+        assert(atomic_load(&writables) == 0);
+        wire_run();
         assert(atomic_load(&writables) == 1);
-        assert(call_abi_send(&wire->call, big) == 0);
-        call_abi_finish(&wire->call, 0, brick_str(""));
+        assert(call_abi_send(wire->call.handle, big) == 0);
+        call_abi_finish(wire->call.handle, 0, brick_str(""));
         wire_done(wire);
 }
 
@@ -253,6 +256,8 @@ static void test_request_stream(void)
         on_start = start_receive;
         on_message = count_message;
         wire_start(wire);
+        assert(messages == 0); /* call_recv() has entered nobody */
+        wire_run();
         assert(messages == 5 && wire->ended);
         wire_done(wire);
 }
@@ -260,7 +265,7 @@ static void test_request_stream(void)
 /* Cancellation is told once, after start(), and only while the brick has the call. */
 static int start_cancelled(struct brick_call *call, uint32_t method)
 {
-        call_cancel(call);
+        call_cancel(handle_find(call));
         assert(atomic_load(&cancels) == 0);
         return 0;
 }
@@ -272,11 +277,13 @@ static void test_cancel(void)
         atomic_store(&cancels, 0);
         on_start = start_cancelled;
         wire_start(wire);
+        wire_run();
         assert(atomic_load(&cancels) == 1);
         call_cancel(&wire->call);
+        wire_run();
         assert(atomic_load(&cancels) == 1);
-        assert(call_abi_send(&wire->call, hello) == -ECANCELED);
-        call_abi_finish(&wire->call, 0, brick_str(""));
+        assert(call_abi_send(wire->call.handle, hello) == -ECANCELED);
+        call_abi_finish(wire->call.handle, 0, brick_str(""));
         wire_done(wire);
 }
 
@@ -302,12 +309,13 @@ static void test_cancelled_while_starved(void)
         atomic_store(&writables, 0);
         wire_start(wire);
         wire->hold = true;
-        assert(call_abi_send(&wire->call, big) == 0);
-        assert(call_abi_send(&wire->call, big) == -EAGAIN);
+        assert(call_abi_send(wire->call.handle, big) == 0);
+        assert(call_abi_send(wire->call.handle, big) == -EAGAIN);
         call_cancel(&wire->call);
+        wire_run();
         assert(atomic_load(&writables) == 1);
-        assert(call_abi_send(&wire->call, big) == -ECANCELED);
-        call_abi_finish(&wire->call, 0, brick_str(""));
+        assert(call_abi_send(wire->call.handle, big) == -ECANCELED);
+        call_abi_finish(wire->call.handle, 0, brick_str(""));
         wire_done(wire);
 }
 
@@ -354,8 +362,8 @@ static void test_overruled(void)
         wire_start(wire);
         call_refuse(&wire->call, &over);
         assert(wire->ended);
-        assert(call_abi_send(&wire->call, hello) == -ECANCELED);
-        call_abi_fail(&wire->call, 5, brick_str("too late"), brick_str(""));
+        assert(call_abi_send(wire->call.handle, hello) == -ECANCELED);
+        call_abi_fail(wire->call.handle, 5, brick_str("too late"), brick_str(""));
         assert(wire->call.outcome.status == 4 && !wire->call.outcome.in_band);
         wire_done(wire);
 }
@@ -377,7 +385,7 @@ static void *race_finish(void *arg)
 
 static void *race_cancel(void *arg)
 {
-        struct brick_call *call = arg;
+        struct call *call = arg;
 
         call_cancel(call);
         call_unref(call);
@@ -407,8 +415,8 @@ static void test_races(void)
                 assert(pthread_create(&thread, NULL, race_cancel, &wire->call) == 0);
                 assert(pthread_join(thread, NULL) == 0);
                 while (atomic_load(&wire->call.refs) > 1)
-                        (void)sched_yield();
-                assert(wire->call.phase == CALL_FINISHED);
+                        wire_run();
+                assert(wire->call.settled && wire->call.side == SIDE_DONE);
                 wire_done(wire);
         }
         assert(atomic_load(&destroyed) == RACES);
@@ -416,6 +424,7 @@ static void test_races(void)
 
 int main(void)
 {
+        runner_enter(NULL, NULL);
         test_inline();
         test_outcomes();
         test_window();

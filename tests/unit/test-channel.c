@@ -1,152 +1,184 @@
 /* SPDX-License-Identifier: MIT */
 #undef NDEBUG
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "shared/channel.h"
 #include "shared/memfd.h"
 #include "util/cleanup.h"
 
-static char *text_of(size_t length)
-{
-        char *text = malloc(length + 1);
+#define DESCRIPTORS 8
 
-        assert(text);
-        for (size_t i = 0; i < length; i++)
-                text[i] = (char)('a' + i % 26);
-        text[length] = '\0';
-        return text;
+static int ours, theirs;
+
+/* As a worker does that has been taken over. */
+static void send_bytes(const void *bytes, size_t length)
+{
+        assert(send(theirs, bytes, length, 0) == (ssize_t)length);
 }
 
-/* A text of the one length is sent, one of the other arrives, and no descriptor is left. */
-static void exchange(const int pair[2], size_t sent, size_t arrives)
+static void send_text(uint32_t kind, const char *text, size_t length)
 {
-        _cleanup_free_ char *text = text_of(sent);
+        _cleanup_free_ char *packet = malloc(sizeof kind + length);
+
+        assert(packet);
+        memcpy(packet, &kind, sizeof kind);
+        memcpy(packet + sizeof kind, text, length);
+        send_bytes(packet, sizeof kind + length);
+}
+
+static void arrives(uint32_t kind, const char *text)
+{
         struct channel_message message;
-        int before = dup(0), after;
 
-        (void)close(before);
-        assert(channel_send(pair[0], CHANNEL_STATUS, text, sent) == 0);
-        assert(channel_receive(pair[1], &message) == 1);
-        assert(message.kind == CHANNEL_STATUS);
-        assert(message.length == arrives && strlen(message.text) == arrives);
-        assert(memcmp(message.text, text, arrives) == 0);
-        channel_message_done(&message);
-        assert(channel_receive(pair[1], &message) == -EAGAIN);
-        after = dup(0);
-        assert(after == before);
-        (void)close(after);
+        assert(channel_receive(ours, &message) == 1);
+        assert(message.kind == kind && strcmp(message.text, text) == 0);
+        assert(channel_receive(ours, &message) == -EAGAIN);
 }
 
-static void test_lengths(const int pair[2])
+static void test_texts(void)
 {
-        static const size_t lengths[] = {
-                0, 1, CHANNEL_PACKET_MAX, CHANNEL_PACKET_MAX + 1, 1 << 20, CHANNEL_TEXT_MAX
+        static const struct {
+                const char *sent;
+                const char *arrives;
+        } texts[] = {
+                { "", "" },
+                { "plain", "plain" },
+                { "caf\xc3\xa9", "caf\xc3\xa9" },
+                { "caf\xe9", "caf?" },
+                { "cut \xc3", "cut ?" },
+                { "\x1b[31mred\x7f\r\t", "?[31mred???" },
+                { "\xc2\x9b"
+                  "31m",
+                  "??31m" },
+                { "\xe2\x80\xae"
+                  "right",
+                  "???right" },
+                { "a mistake\n    3 | one\n      | ^", "a mistake\n    3 | one\n      | ^" },
+                { "one\ntwo\n", "one two " },
+                { "one\n\n two", "one \n two" },
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(lengths); i++)
-                exchange(pair, lengths[i], lengths[i]);
-        exchange(pair, CHANNEL_TEXT_MAX + 1, CHANNEL_PACKET_MAX);
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                send_text(CHANNEL_DIAGNOSTIC, texts[i].sent, strlen(texts[i].sent));
+                arrives(CHANNEL_DIAGNOSTIC, texts[i].arrives);
+        }
+        send_text(CHANNEL_FAILED, "a\0b", 3);
+        arrives(CHANNEL_FAILED, "a?b");
 }
 
-/* The worker is then not silent, which would be its end. */
-static void test_no_descriptor_left(const int pair[2])
+static void test_lengths(void)
 {
-        _cleanup_free_ char *text = text_of(CHANNEL_PACKET_MAX + 1);
-        struct channel_message message;
-        struct rlimit saved, none;
+        static char text[100000], expected[CHANNEL_TEXT_MAX + 1];
 
-        assert(getrlimit(RLIMIT_NOFILE, &saved) == 0);
-        none = saved;
-        none.rlim_cur = (rlim_t)pair[1] + 1;
-        assert(setrlimit(RLIMIT_NOFILE, &none) == 0);
-        assert(channel_send(pair[0], CHANNEL_STATUS, text, CHANNEL_PACKET_MAX + 1) == 0);
-        assert(setrlimit(RLIMIT_NOFILE, &saved) == 0);
-        assert(channel_receive(pair[1], &message) == 1);
-        assert(message.length == CHANNEL_PACKET_MAX);
-        channel_message_done(&message);
+        memset(text, 'x', sizeof text);
+        memset(expected, 'x', CHANNEL_TEXT_MAX);
+        send_text(CHANNEL_FAILED, text, CHANNEL_TEXT_MAX);
+        arrives(CHANNEL_FAILED, expected);
+        memcpy(expected + CHANNEL_TEXT_MAX - 3, "...", 3);
+        send_text(CHANNEL_FAILED, text, CHANNEL_TEXT_MAX + 1);
+        arrives(CHANNEL_FAILED, expected);
+        send_text(CHANNEL_FAILED, text, sizeof text);
+        arrives(CHANNEL_FAILED, expected);
+
+        /* not within a character */
+        memcpy(text + CHANNEL_TEXT_MAX - 4, "\xe2\x82\xac", 3);
+        memcpy(expected + CHANNEL_TEXT_MAX - 4, "...", 4);
+        send_text(CHANNEL_FAILED, text, sizeof text);
+        arrives(CHANNEL_FAILED, expected);
 }
 
-/* What a worker must know whole is not said in part. */
-static void test_nothing_cut_to_workers(const int pair[2])
+/* What is shorter than a kind, or of an unknown one, only wakes. */
+static void test_other_packets(void)
 {
-        _cleanup_free_ char *text = text_of(CHANNEL_TEXT_MAX + 1);
-        struct channel_message message;
-
-        assert(channel_send(pair[0], CHANNEL_IDENTITIES, text, CHANNEL_TEXT_MAX + 1) == -EFBIG);
-        assert(channel_receive(pair[1], &message) == -EAGAIN);
-}
-
-/* The length is that of the memory, whatever the text holds. */
-static void test_nul(const int pair[2])
-{
-        static const char text[] = "{\0 and more, up to here }";
         struct channel_message message;
 
-        assert(channel_send(pair[0], CHANNEL_STATUS, text, sizeof text - 1) == 0);
-        assert(channel_receive(pair[1], &message) == 1);
-        assert(message.length == sizeof text - 1);
-        assert(memcmp(message.text, text, sizeof text) == 0);
-        channel_message_done(&message);
+        for (size_t n = 1; n < sizeof message.kind; n++) {
+                send_bytes("\3\3\3", n);
+                assert(channel_receive(ours, &message) == 1);
+                assert(message.kind != CHANNEL_FAILED && message.text[0] == '\0');
+        }
+        send_text(99, "text", 4);
+        arrives(99, "text");
+        channel_wake(theirs);
+        arrives(CHANNEL_WAKE, "");
 }
 
-/* More than one descriptor with a message: none of them stays. */
-static void test_many_descriptors(const int pair[2])
+static int first_free(void)
+{
+        int fd = dup(0);
+
+        (void)close(fd);
+        return fd;
+}
+
+/* Descriptors that come with a packet are closed, also if there is nothing else in it. */
+static void test_descriptors(void)
 {
         union {
-                char bytes[CMSG_SPACE(8 * sizeof(int))];
+                char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
                 struct cmsghdr head;
-        } control = { .head = { .cmsg_len = CMSG_LEN(8 * sizeof(int)),
+        } control = { .head = { .cmsg_len = CMSG_LEN(DESCRIPTORS * sizeof(int)),
                                 .cmsg_level = SOL_SOCKET,
                                 .cmsg_type = SCM_RIGHTS } };
-        uint32_t kind = CHANNEL_STATUS;
+        uint32_t kind = CHANNEL_DIAGNOSTIC;
         struct iovec iov = { &kind, sizeof kind };
         struct msghdr head = { .msg_iov = &iov,
                                .msg_iovlen = 1,
                                .msg_control = control.bytes,
                                .msg_controllen = sizeof control.bytes };
         struct channel_message message;
-        int before = dup(0), after;
+        int before = first_free();
 
-        (void)close(before);
-        for (size_t i = 0; i < 8; i++)
-                memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &pair[0], sizeof(int));
-        assert(sendmsg(pair[0], &head, 0) == sizeof kind);
-        assert(channel_receive(pair[1], &message) == -EBADF);
-        after = dup(0);
-        assert(after == before);
-        (void)close(after);
+        for (size_t i = 0; i < DESCRIPTORS; i++)
+                memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &ours, sizeof(int));
+        assert(sendmsg(theirs, &head, 0) == sizeof kind);
+        arrives(CHANNEL_DIAGNOSTIC, "");
+        assert(first_free() == before);
+        iov.iov_len = 0;
+        assert(sendmsg(theirs, &head, 0) == 0);
+        (void)channel_receive(ours, &message);
+        assert(first_free() == before);
 }
 
-/* What is no sealed memory is not read: it could block, or change. */
-static void test_other_descriptors(void)
+/* A wake-up that finds no room is not missed: there is something to read. */
+static void test_full(void)
 {
-        char *text = NULL;
-        size_t length;
-        int pipes[2], fd;
+        struct channel_message message;
+        int n = 0;
 
-        assert(pipe2(pipes, O_CLOEXEC) == 0);
-        assert(memfd_read(pipes[0], 100, &text, &length) == -EBADF);
-        fd = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        assert(fd >= 0 && memfd_read(fd, 100, &text, &length) == -EBADF);
-        (void)close(fd);
-        fd = memfd_new("sealed", "hello", 5);
+        for (int i = 0; i < 100000; i++)
+                channel_wake(theirs);
+        while (channel_receive(ours, &message) == 1)
+                n++;
+        assert(n > 0 && n < 100000);
+        channel_wake(theirs);
+        arrives(CHANNEL_WAKE, "");
+}
+
+/* Nobody but who has made it can change what it holds. */
+static void test_published(void)
+{
+        void *p, *other;
+        int fd = memfd_publish(&p, "published", 100);
+
         assert(fd >= 0);
-        assert(memfd_read(fd, 4, &text, &length) == -EFBIG);
-        assert(!text && memfd_read(fd, 5, &text, &length) == 0);
-        assert(length == 5 && strcmp(text, "hello") == 0);
-        free(text);
+        memcpy(p, "hello", 5);
+        assert(mmap(NULL, 100, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+        other = mmap(NULL, 100, PROT_READ, MAP_SHARED, fd, 0);
+        assert(other != MAP_FAILED && memcmp(other, "hello", 5) == 0);
+        assert(mprotect(other, 100, PROT_READ | PROT_WRITE) < 0);
+        assert(pwrite(fd, "x", 1, 0) < 0 && ftruncate(fd, 0) < 0);
+        assert(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 100) < 0);
+        assert(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0);
+        (void)munmap(p, 100);
+        (void)munmap(other, 100);
         (void)close(fd);
-        (void)close(pipes[0]);
-        (void)close(pipes[1]);
 }
 
 int main(void)
@@ -155,14 +187,16 @@ int main(void)
         int pair[2];
 
         assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-        test_lengths(pair);
-        test_no_descriptor_left(pair);
-        test_nothing_cut_to_workers(pair);
-        test_nul(pair);
-        test_many_descriptors(pair);
-        test_other_descriptors();
-        (void)close(pair[0]);
-        assert(channel_receive(pair[1], &message) == 0);
-        (void)close(pair[1]);
+        ours = pair[0];
+        theirs = pair[1];
+        test_texts();
+        test_lengths();
+        test_other_packets();
+        test_descriptors();
+        test_full();
+        test_published();
+        (void)close(theirs);
+        assert(channel_receive(ours, &message) == 0);
+        (void)close(ours);
         return 0;
 }

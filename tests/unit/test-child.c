@@ -10,6 +10,7 @@
 
 #include "conf/conf.h"
 #include "fake-wire.h"
+#include "module/call-abi.h"
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
@@ -114,7 +115,7 @@ static void on_reply(void *user, struct brick_bytes message)
 {
         struct told *told = user;
 
-        assert(strcmp(entry_current(), "caller") == 0);
+        assert(strcmp(entry_current()->name, "caller") == 0);
         told->messages++;
         told->bytes += message.len;
 }
@@ -123,7 +124,7 @@ static void on_done(void *user, const struct brick_outcome *outcome)
 {
         struct told *told = user;
 
-        assert(strcmp(entry_current(), "caller") == 0);
+        assert(strcmp(entry_current()->name, "caller") == 0);
         told->status = outcome->status;
         told->code = outcome->code;
         (void)atomic_fetch_add(&told->dones, 1);
@@ -156,12 +157,64 @@ static struct wire *parent_new(void)
         return wire;
 }
 
+static void parent_give_back(struct wire *parent)
+{
+        call_abi_finish(parent->call.handle, 0, brick_str(""));
+        wire_run();
+}
+
 static void parent_finish(struct wire *parent)
 {
-        call_abi_finish(&parent->call, 0, brick_str(""));
+        parent_give_back(parent);
         wire_free(parent);
         assert(atomic_load(&caller_stats.in_flight) == 0);
         assert(atomic_load(&callee_stats.in_flight) == 0);
+}
+
+/* What the functions of the ABI do is seen once the runner has run. */
+
+static void child_recv(struct brick_child *child)
+{
+        child_abi_recv(child);
+        wire_run();
+}
+
+static int child_send(struct brick_child *child)
+{
+        int r = child_abi_send(child, hello);
+
+        wire_run();
+        return r;
+}
+
+static void child_close(struct brick_child *child)
+{
+        child_abi_close(child);
+        wire_run();
+}
+
+static void child_cancel(struct brick_child *child)
+{
+        child_abi_cancel(child);
+        wire_run();
+}
+
+static void child_free(struct brick_child *child)
+{
+        child_abi_free(child);
+        wire_run();
+}
+
+static void callee_recv(void)
+{
+        call_abi_recv(callee_call);
+        wire_run();
+}
+
+static void cancel(struct wire *wire)
+{
+        call_cancel(&wire->call);
+        wire_run();
 }
 
 static struct brick_child *start(struct wire *parent, uint32_t method, struct told *told)
@@ -170,8 +223,10 @@ static struct brick_child *start(struct wire *parent, uint32_t method, struct to
 
         *told = (struct told){};
         callee.limits = callee_conf.limits;
-        assert(child_abi_start(&parent->call, &callee.as_target, method, hello, &ops, told,
+        assert(child_abi_start(parent->call.handle, &callee.as_target, method, hello, &ops, told,
                                &child) == 0);
+        assert(atomic_load(&told->dones) == 0); /* on this stack nobody is told anything */
+        wire_run();
         return child;
 }
 
@@ -194,7 +249,7 @@ static int start_answer(struct brick_call *call)
         struct brick_str value = call_abi_metadata(call, "key");
         struct brick_str identity = call_abi_identity(call);
 
-        assert(strcmp(entry_current(), "callee") == 0);
+        assert(strcmp(entry_current()->name, "callee") == 0);
         assert(identity.len == 3 && memcmp(identity.ptr, "web", 3) == 0);
         assert(request.len == 5 && memcmp(request.ptr, "hello", 5) == 0);
         assert(value.len == 5 && call_abi_peer(call).len == 4);
@@ -212,12 +267,12 @@ static void test_unary(void)
         on_start = start_answer;
         child = start(parent, BRICK_METHOD_UNARY, &told);
         assert(told.messages == 0 && atomic_load(&told.dones) == 0);
-        child_abi_recv(child);
+        child_recv(child);
         assert(told.messages == 1 && told.bytes == 5);
         check_done(&told, 0, 200);
-        child_abi_recv(child); /* does nothing */
-        child_abi_cancel(child);
-        child_abi_free(child);
+        child_recv(child); /* does nothing */
+        child_cancel(child);
+        child_free(child);
         parent_finish(parent);
 }
 
@@ -236,26 +291,26 @@ static void test_refusals(void)
 
         on_start = start_fail; /* what it has sent before is not told */
         child = start(parent, BRICK_METHOD_UNARY, &told);
-        child_abi_recv(child);
+        child_recv(child);
         assert(told.messages == 0);
         check_done(&told, 0, 2003);
-        child_abi_free(child);
+        child_free(child);
 
         child = start(parent, BRICK_METHOD_SERVICE_INFO, &told);
         check_done(&told, 0, 12);
-        child_abi_free(child);
+        child_free(child);
 
         atomic_store(&callee_stats.in_flight, 1010);
         child = start(parent, BRICK_METHOD_UNARY, &told);
         check_done(&told, STATUS_RESOURCE_EXHAUSTED, 200);
-        child_abi_free(child);
+        child_free(child);
         atomic_store(&callee_stats.in_flight, 0);
 
-        assert(child_abi_start(&parent->call, &callee.as_target, 99, hello, &ops, &told, &child) ==
-               -EINVAL);
-        call_cancel(&parent->call);
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               &told, &child) == -ECANCELED);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, 99, hello, &ops, &told,
+                               &child) == -EINVAL);
+        cancel(parent);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &told, &child) == -ECANCELED);
         parent_finish(parent);
 }
 
@@ -278,11 +333,11 @@ static void test_output_stream(void)
         child = start(parent, BRICK_METHOD_OUTPUT_STREAMING, &told);
         for (unsigned i = 1; i <= 3; i++) {
                 assert(atomic_load(&told.dones) == 0);
-                child_abi_recv(child);
+                child_recv(child);
                 assert(told.messages == i);
         }
         check_done(&told, 0, 2003);
-        child_abi_free(child);
+        child_free(child);
         parent_finish(parent);
 }
 
@@ -295,8 +350,8 @@ static void test_unread(void)
 
         on_start = start_stream;
         child = start(parent, BRICK_METHOD_OUTPUT_STREAMING, &told);
-        child_abi_recv(child);
-        child_abi_free(child);
+        child_recv(child);
+        child_free(child);
         assert(told.messages == 1 && atomic_load(&told.dones) == 1);
         parent_finish(parent);
 }
@@ -322,22 +377,22 @@ static void test_input_stream(void)
         on_message = count_message;
         atomic_store(&callee_messages, 0);
         child = start(parent, BRICK_METHOD_INPUT_STREAMING, &told);
-        child_abi_recv(child);
-        assert(child_abi_send(child, hello) == 0);
-        assert(child_abi_send(child, hello) == -EAGAIN);
+        child_recv(child);
+        assert(child_send(child) == 0);
+        assert(child_send(child) == -EAGAIN);
         assert(told.writables == 0);
-        call_abi_recv(callee_call);
+        callee_recv();
         assert(atomic_load(&callee_messages) == 1 && told.writables == 1);
-        assert(child_abi_send(child, hello) == 0);
-        child_abi_close(child);
-        assert(child_abi_send(child, hello) == -EINVAL);
-        call_abi_recv(callee_call);
+        assert(child_send(child) == 0);
+        child_close(child);
+        assert(child_send(child) == -EINVAL);
+        callee_recv();
         assert(atomic_load(&callee_messages) == 2 && atomic_load(&told.dones) == 0);
-        call_abi_recv(callee_call);
+        callee_recv();
         assert(told.messages == 1);
         check_done(&told, 0, 200);
-        assert(child_abi_send(child, hello) == -ECANCELED);
-        child_abi_free(child);
+        assert(child_send(child) == -ECANCELED);
+        child_free(child);
         parent_finish(parent);
 }
 
@@ -350,17 +405,17 @@ static void test_bidi(void)
         on_start = start_keep;
         on_message = count_message;
         child = start(parent, BRICK_METHOD_BIDI_STREAMING, &told);
-        call_abi_recv(callee_call);
+        callee_recv();
         assert(call_abi_send(callee_call, hello) == 0);
-        child_abi_recv(child);
+        child_recv(child);
         assert(told.messages == 1);
-        assert(child_abi_send(child, hello) == 0);
-        call_abi_recv(callee_call);
-        child_abi_recv(child);
-        child_abi_close(child);
+        assert(child_send(child) == 0);
+        callee_recv();
+        child_recv(child);
+        child_close(child);
         assert(told.messages == 2);
         check_done(&told, 0, 200);
-        child_abi_free(child);
+        child_free(child);
         parent_finish(parent);
 }
 
@@ -377,19 +432,19 @@ static void test_cancel(void)
                 on_start = start_keep;
                 atomic_store(&callee_cancels, 0);
                 child = start(parent, BRICK_METHOD_OUTPUT_STREAMING, &told);
-                child_abi_recv(child);
+                child_recv(child);
                 if (how == 0)
-                        child_abi_cancel(child);
+                        child_cancel(child);
                 else if (how == 1)
-                        child_abi_free(child);
+                        child_free(child);
                 else if (how == 2)
-                        call_cancel(&parent->call);
+                        cancel(parent);
                 else
-                        call_abi_finish(&parent->call, 0, brick_str(""));
+                        parent_give_back(parent);
                 assert(atomic_load(&callee_cancels) == 1);
                 assert(atomic_load(&told.dones) == 1);
                 if (how != 1)
-                        child_abi_free(child);
+                        child_free(child);
                 if (how == 3)
                         wire_free(parent);
                 else
@@ -408,13 +463,13 @@ static void test_cancel_in_queue(void)
         atomic_store(&callee_cancels, 0);
         first = start(parent, BRICK_METHOD_UNARY, &a);
         callee.limits.concurrency = 1;
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               memset(&b, 0, sizeof b), &second) == 0);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, memset(&b, 0, sizeof b), &second) == 0);
         assert(atomic_load(&callee_stats.queued) == 1);
-        child_abi_free(second);
+        child_free(second);
         check_done(&b, STATUS_CANCELLED, 200);
         assert(atomic_load(&callee_stats.queued) == 0 && atomic_load(&callee_cancels) == 0);
-        child_abi_free(first);
+        child_free(first);
         assert(atomic_load(&callee_cancels) == 1);
         parent_finish(parent);
 }
@@ -432,21 +487,24 @@ static void test_timeout(void)
         on_start = start_answer;
         callee.limits.timeout = 50 * NSEC_PER_MSEC;
         atomic_store(&callee_cancels, 0);
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               &c, &quick) == 0);
-        child_abi_recv(quick);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &c, &quick) == 0);
+        wire_run();
+        child_recv(quick);
         check_done(&c, 0, 200); /* it was in time */
 
         on_start = start_keep;
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               &a, &running) == 0);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &a, &running) == 0);
+        wire_run();
         assert(call_abi_deadline(atomic_load(&callee_call)) >= before + 50 * NSEC_PER_MSEC);
         assert(call_abi_deadline(atomic_load(&callee_call)) <= clock_now() + 50 * NSEC_PER_MSEC);
         callee.limits.concurrency = 1;
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               &b, &waiting) == 0);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &b, &waiting) == 0);
+        wire_run();
         while (atomic_load(&a.dones) == 0 || atomic_load(&b.dones) == 0)
-                (void)sched_yield();
+                wire_run();
         check_done(&a, STATUS_DEADLINE_EXCEEDED, 200);
         check_done(&b, STATUS_DEADLINE_EXCEEDED, 200);
         assert(clock_now() >= before + 50 * NSEC_PER_MSEC);
@@ -456,13 +514,14 @@ static void test_timeout(void)
         parent->call.deadline = clock_now() + NSEC_PER_MSEC;
         callee.limits = callee_conf.limits;
         callee.limits.timeout = (int64_t)(3600 * NSEC_PER_SEC);
-        child_abi_free(running);
-        assert(child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_UNARY, hello, &ops,
-                               memset(&a, 0, sizeof a), &running) == 0);
+        child_free(running);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, memset(&a, 0, sizeof a), &running) == 0);
+        wire_run();
         assert(call_abi_deadline(atomic_load(&callee_call)) == parent->call.deadline);
-        child_abi_free(running);
-        child_abi_free(waiting);
-        child_abi_free(quick);
+        child_free(running);
+        child_free(waiting);
+        child_free(quick);
         parent_finish(parent);
         timeouts_done(&callee.timeouts);
 }
@@ -473,10 +532,10 @@ enum { RACES = 1000 };
 
 static void *race_cancel(void *arg)
 {
-        struct brick_call *parent = arg;
+        struct call *parent = arg;
 
         call_cancel(parent);
-        call_unref(parent);
+        call_drop(parent);
         return NULL;
 }
 
@@ -496,12 +555,13 @@ static void test_race_start(void)
                 assert(pthread_create(&thread, NULL, race_cancel, &parent->call) == 0);
                 for (unsigned k = 0; k < i % 200; k++)
                         (void)atomic_load(&callee_stats.in_flight);
-                r = child_abi_start(&parent->call, &callee.as_target, BRICK_METHOD_BIDI_STREAMING,
-                                    hello, &ops, &told, &child);
+                r = child_abi_start(parent->call.handle, &callee.as_target,
+                                    BRICK_METHOD_BIDI_STREAMING, hello, &ops, &told, &child);
                 assert(r == 0 || r == -ECANCELED);
                 if (r == 0)
                         child_abi_recv(child);
                 assert(pthread_join(thread, NULL) == 0);
+                wire_run();
                 assert(atomic_load(&told.dones) == (r == 0));
                 if (r == 0)
                         child_abi_free(child);
@@ -546,21 +606,22 @@ static void test_race_answer(void)
 
                 child = start(parent, BRICK_METHOD_OUTPUT_STREAMING, &told);
                 for (unsigned k = 0; k < i % 4; k++)
-                        child_abi_recv(child);
+                        child_recv(child);
                 if (i % 2)
                         call_cancel(&parent->call);
                 child_abi_free(child);
-                call_abi_finish(&parent->call, 0, brick_str(""));
+                call_abi_finish(parent->call.handle, 0, brick_str(""));
                 wire_free(parent);
                 assert(atomic_load(&told.dones) == 1);
                 while (atomic_load(&callee_stats.in_flight) > 0)
-                        (void)sched_yield();
+                        wire_run();
         }
         callee.brick = &callee_brick;
 }
 
 int main(void)
 {
+        runner_enter(NULL, NULL);
         test_unary();
         test_refusals();
         test_output_stream();

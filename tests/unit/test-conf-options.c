@@ -14,9 +14,9 @@
 #include "util/cleanup.h"
 
 #define HEAD "ports: [{ listen: \"127.0.0.1:0\" }]\nbricks:\n"
-#define FORM                                                                                   \
-        "a secret is written { file: PATH }, { credential: NAME } or { env: NAME }, never as " \
-        "itself"
+#define FORM                                                                                 \
+        "a secret must be { file: PATH }, { credential: NAME } or { env: NAME }, never the " \
+        "secret itself"
 
 static const struct option_spec table[] = {
         { .name = "text", .type = OPTION_STRING, .fallback = "none" },
@@ -124,8 +124,8 @@ static void test_mistakes(void)
                 { "{ key: { file: } }", table,
                   "5:29: bricks[0].options.key.file: expected a name or a path\n" },
                 { "{ key: { credential: ../x } }", table,
-                  "5:35: bricks[0].options.key.credential: a credential's name has no \"/\"; use { "
-                  "file: PATH }\n" },
+                  "5:35: bricks[0].options.key.credential: the name of a credential must not "
+                  "contain \"/\"; for a path use { file: PATH }\n" },
                 { "{ next: sheild }", table,
                   "5:22: bricks[0].options.next: no brick has the name \"sheild\"; did you mean "
                   "\"shield\"?\n" },
@@ -136,7 +136,8 @@ static void test_mistakes(void)
                   "5:37: bricks[0].options.also[2]: no brick has the name \"x\"\n" },
                 { "{}", strict_table, "5:14: bricks[0].options.model: required\n" },
                 { "", strict_table, "3:5: bricks[0].options.model: required\n" },
-                { "{ model: }", strict_table, "5:23: bricks[0].options.model: has no value\n" },
+                { "{ model: }", strict_table,
+                  "5:23: bricks[0].options.model: the value is missing\n" },
                 { "{}", broken_table,
                   "5:14: bricks[0].options.items: the fallback [ is not YAML\n"
                   "5:14: bricks[0].options.count: expected a whole number, got \"many\"\n" },
@@ -225,17 +226,17 @@ static void test_order(void)
         expect_order("ab ac bd cd", "dbcae", "");
         expect_order("ac bc cd be", "dcaeb", "");
         expect_order("ab ba", "",
-                     "4:45: bricks[1].options.also[0]: bricks call each other in a circle: a -> b "
+                     "4:45: bricks[1].options.also[0]: bricks call each other in a cycle: a -> b "
                      "-> a\n");
         expect_order("ab bc cb de ed", "",
-                     "5:45: bricks[2].options.also[0]: bricks call each other in a circle: b -> c "
+                     "5:45: bricks[2].options.also[0]: bricks call each other in a cycle: b -> c "
                      "-> b\n"
-                     "7:45: bricks[4].options.also[0]: bricks call each other in a circle: d -> e "
+                     "7:45: bricks[4].options.also[0]: bricks call each other in a cycle: d -> e "
                      "-> d\n");
         expect_order("ab bc ca cb", "",
-                     "5:45: bricks[2].options.also[0]: bricks call each other in a circle: a -> b "
+                     "5:45: bricks[2].options.also[0]: bricks call each other in a cycle: a -> b "
                      "-> c -> a\n"
-                     "5:47: bricks[2].options.also[1]: bricks call each other in a circle: b -> c "
+                     "5:47: bricks[2].options.also[1]: bricks call each other in a cycle: b -> c "
                      "-> b\n");
 }
 
@@ -297,7 +298,7 @@ static void test_secrets(void)
         put_file(path, "\n", 1, 0600);
         expect_secret("{ file: key }", base, NULL, "empty");
         put_file(path, "a\0b", 3, 0600);
-        expect_secret("{ file: key }", base, NULL, "holds a NUL character");
+        expect_secret("{ file: key }", base, NULL, "contains a NUL character");
         large = calloc(1, 65537);
         assert(large);
         memset(large, 'x', 65537);

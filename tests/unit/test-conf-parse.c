@@ -93,30 +93,32 @@ static void test_mistakes(void)
                 { "ports:\r\n  - listen: \"127.0.0.1:0\"\r\nx: 1\r\n", "3:1: x: unknown key\n" },
                 { "# a\r# b\r" PORT "x: 1\n", "4:1: x: unknown key\n" },
                 { "# \xe2\x80\xa8# \xc2\x85" PORT "x: 1\n", "4:1: x: unknown key\n" },
-                { PORT "---\n" PORT, "2:1: a second document begins: there can be only one\n" },
+                { PORT "---\n" PORT, "2:1: a second document starts here; only one is allowed\n" },
                 { "%YAML 1.2\n---\n" PORT, "" },
                 { "\xff\xfe"
                   "a",
-                  " this is UTF-16: save it as UTF-8\n" },
+                  " the file is UTF-16; save it as UTF-8\n" },
                 { PORT "log: { level: \"caf\xc3\xa9\", \xc3\x28 }\n",
                   "2:23: not UTF-8: byte 0xc3\n" },
                 { PORT "log: \"\x1b[31m\"\n", "2:7: character U+001B is not allowed here\n" },
                 { PORT "x: \"\xef\xbf\xbf\"\n", "2:5: character U+FFFF is not allowed here\n" },
 
                 /* syntax */
-                { "ports:\n\t- listen: x\n", "2:1: a tab cannot indent: use spaces\n" },
-                { PORT "log: @x\n", "2:6: a value cannot begin with this character: quote it\n" },
+                { "ports:\n\t- listen: x\n", "2:1: indent with spaces, not with tabs\n" },
+                { PORT "log: @x\n",
+                  "2:6: a value must not start with this character; quote the value\n" },
                 { PORT "log: { level: ${X} }\n",
-                  "2:16: inside { } and [ ], quote what has a ${...} in it\n" },
-                { PORT "log: level: info\n",
-                  "2:11: \": \" cannot stand here: quote the value, or mend the indentation\n" },
+                  "2:16: inside { } and [ ], quote a value that contains ${...}\n" },
+                { PORT "log: level: info\n", "2:11: \": \" is not allowed here: quote the value, "
+                                             "or correct the indentation\n" },
                 { PORT "workers: \"1\n",
                   "3:1: the file ends inside a quoted text (while scanning a quoted scalar from "
                   "line 2)\n" },
-                { PORT "? [a]\n: b\n", "2:3: a key must be a word, not a list or a map\n" },
-                { PORT "&a b: 1\n", "2:1: a key has neither an anchor nor a NUL character\n" },
-                { PORT "\"a\\0b\": 1\n", "2:1: a key has neither an anchor nor a NUL character\n" },
-                { PORT "modules: \"/a\\0b\"\n", "2:10: modules: holds a NUL character\n" },
+                { PORT "? [a]\n: b\n", "2:3: a key must be a scalar, not a list or a map\n" },
+                { PORT "&a b: 1\n", "2:1: a key must not have an anchor or a NUL character\n" },
+                { PORT "\"a\\0b\": 1\n",
+                  "2:1: a key must not have an anchor or a NUL character\n" },
+                { PORT "modules: \"/a\\0b\"\n", "2:10: modules: contains a NUL character\n" },
                 { PORT "workers: !!int 1\n",
                   "2:10: tags such as tag:yaml.org,2002:int are not supported\n" },
                 { PORT "log: !x {}\n", "2:6: tags such as !x are not supported\n" },
@@ -132,13 +134,13 @@ static void test_mistakes(void)
                   "2:41: bricks[0].name: duplicate key; the first is on line 2\n" },
                 { PORT "log: &a { level: info }\nx: { <<: *a }\n",
                   "3:1: x: unknown key\n"
-                  "3:6: x.<<: merge keys are not supported: write the keys out, or use an alias "
+                  "3:6: x.<<: merge keys are not supported; write the keys out, or use an alias "
                   "for the whole map\n" },
 
                 /* anchors and aliases */
                 { "ports: &p\n  - listen: \"127.0.0.1:0\"\nbricks: *x\n",
-                  "3:9: no anchor &x comes before this alias\n" },
-                { PORT "bricks: &b [*b]\n", "2:13: *b stands inside its own anchor\n" },
+                  "3:9: there is no anchor &x before this alias\n" },
+                { PORT "bricks: &b [*b]\n", "2:13: *b is inside the value of its own anchor\n" },
                 { PORT "*a : b\n", "2:1: a key cannot be an alias\n" },
                 { PORT "bricks:\n"
                        "  - { name: a, module: m, limits: &l { queue: x } }\n"
@@ -154,7 +156,7 @@ static void test_mistakes(void)
                 { "ports:\n", "1:1: ports: required\n" },
                 { "ports: [5]\n", "1:9: ports[0]: expected a map, got \"5\"\n" },
                 { "ports: [{}]\n", "1:9: ports[0].listen: required\n" },
-                { "ports: [{ listen: }]\n", "1:19: ports[0].listen: has no value\n" },
+                { "ports: [{ listen: }]\n", "1:19: ports[0].listen: the value is missing\n" },
                 { "ports: [{ listen: [a] }]\n",
                   "1:19: ports[0].listen: expected a string, got a list\n" },
                 { PORT "workers: many\n",
@@ -192,29 +194,26 @@ static void test_mistakes(void)
 
                 /* names */
                 { PORT "bricks:\n  - { name: a, module: m }\n  - { name: a, module: m }\n",
-                  "4:13: bricks[1].name: another brick has this name; it is on line 3\n" },
+                  "4:13: bricks[1].name: the brick on line 3 already has this name\n" },
                 { "ports: [{ listen: \"localhost:0\", bricks: [shild, shield, shield, x] }]\n"
                   "bricks: [{ name: shield, module: m }]\n",
                   "1:43: ports[0].bricks[0]: no brick has the name \"shild\"; did you mean "
                   "\"shield\"?\n"
-                  "1:58: ports[0].bricks[2]: \"shield\" stands here twice\n"
+                  "1:58: ports[0].bricks[2]: \"shield\" is listed twice\n"
                   "1:66: ports[0].bricks[3]: no brick has the name \"x\"\n" },
 
                 /* variables */
                 { PORT "modules: /x/${T_UNSET}\n",
-                  "2:10: modules: the environment variable T_UNSET is not set; "
-                  "${T_UNSET:-default} gives a default\n" },
+                  "2:10: modules: the environment variable T_UNSET is not set; for a default write "
+                  "${T_UNSET:-default}\n" },
                 { PORT "modules: /x/${T_BINARY}\n",
                   "2:10: modules: the environment variable T_BINARY is not UTF-8\n" },
-                { PORT "modules: /x/${\n",
-                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
-                  "characters themselves\n" },
-                { PORT "modules: /x/${1}\n",
-                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
-                  "characters themselves\n" },
-                { PORT "modules: /x/${A?b}\n",
-                  "2:10: modules: \"${\" begins ${NAME} or ${NAME:-default}; write $${ for the "
-                  "characters themselves\n" },
+                { PORT "modules: /x/${\n", "2:10: modules: expected ${NAME} or ${NAME:-default}; "
+                                           "write $${ for a literal ${\n" },
+                { PORT "modules: /x/${1}\n", "2:10: modules: expected ${NAME} or ${NAME:-default}; "
+                                             "write $${ for a literal ${\n" },
+                { PORT "modules: /x/${A?b}\n", "2:10: modules: expected ${NAME} or "
+                                               "${NAME:-default}; write $${ for a literal ${\n" },
                 { PORT "workers: ${T_EVIL}\n",
                   "2:10: workers: expected a whole number or auto, got \"1?log: { level: debug "
                   "}\"\n" },
@@ -250,12 +249,13 @@ static void test_listen(void)
                 { "", NULL, NULL,
                   "expected host:port, unix:/path or systemd:NAME, such as \"127.0.0.1:50051\"" },
                 { ":50051", NULL, NULL,
-                  "no host; every address of this machine is \"[::]:50051\"" },
+                  "the host is missing; for every address of this machine write \"[::]:50051\"" },
                 { "*:50051", NULL, NULL,
-                  "no host; every address of this machine is \"[::]:50051\"" },
+                  "the host is missing; for every address of this machine write \"[::]:50051\"" },
                 { "[]:50051", NULL, NULL,
-                  "no host; every address of this machine is \"[::]:50051\"" },
-                { "::1:50051", NULL, NULL, "an IPv6 address stands in brackets: \"[::1]:50051\"" },
+                  "the host is missing; for every address of this machine write \"[::]:50051\"" },
+                { "::1:50051", NULL, NULL,
+                  "write an IPv6 address in brackets, such as \"[::1]:50051\"" },
                 { "[127.0.0.1]:1", NULL, NULL,
                   "the host must be \"localhost\" or an address of this machine" },
                 { "[localhost]:1", NULL, NULL,
@@ -268,25 +268,25 @@ static void test_listen(void)
                 { "127.0.0.1:-1", NULL, NULL, "the port must be a number from 0 to 65535" },
                 { "127.0.0.1:+1", NULL, NULL, "the port must be a number from 0 to 65535" },
                 { "unix:run/x", NULL, NULL,
-                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
+                  "expected unix:/path with an absolute path, or unix:@name" },
                 { "unix:/", NULL, NULL,
-                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
+                  "expected unix:/path with an absolute path, or unix:@name" },
                 { "unix:@", NULL, NULL,
-                  "a unix socket is written unix:/path, with an absolute path, or unix:@name" },
+                  "expected unix:/path with an absolute path, or unix:@name" },
                 { "systemd:", NULL, NULL,
-                  "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
-                  "its unit" },
+                  "expected systemd:NAME, where NAME is the FileDescriptorName= of the socket "
+                  "unit" },
                 { "systemd:a b", NULL, NULL,
-                  "a socket from systemd is written systemd:NAME, with the FileDescriptorName= of "
-                  "its unit" },
+                  "expected systemd:NAME, where NAME is the FileDescriptorName= of the socket "
+                  "unit" },
                 { "0.0.0.0:50051", NULL, NULL,
-                  "other machines can reach 0.0.0.0:50051, and this port is open to all of them in "
-                  "plain text; give it tls or identities, listen on 127.0.0.1, or say "
-                  "allow_insecure: true here" },
+                  "other machines can reach 0.0.0.0:50051, which is neither encrypted nor "
+                  "authenticated; set tls or identities, listen on 127.0.0.1, or set "
+                  "allow_insecure: true" },
                 { "[::]:50051", NULL, NULL,
-                  "other machines can reach [::]:50051, and this port is open to all of them in "
-                  "plain text; give it tls or identities, listen on 127.0.0.1, or say "
-                  "allow_insecure: true here" },
+                  "other machines can reach [::]:50051, which is neither encrypted nor "
+                  "authenticated; set tls or identities, listen on 127.0.0.1, or set "
+                  "allow_insecure: true" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -342,8 +342,8 @@ static void test_access(void)
                   "18: ports[0].group: only a unix socket with a path has a mode, owner and "
                   "group" },
                 { "mode: 0660, listen: systemd:a", 0, 0, 0,
-                  "17: ports[0].mode: systemd makes this socket: say it in its unit (SocketMode=, "
-                  "SocketUser=, SocketGroup=)" },
+                  "17: ports[0].mode: systemd creates this socket; use SocketMode=, SocketUser= "
+                  "and SocketGroup= of its unit" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -390,7 +390,7 @@ static void test_clash(void)
                          cases[i].a, cases[i].b);
                 expect(text, strlen(text),
                        cases[i].clash
-                               ? "3:15: ports[1].listen: the port on line 2 listens there already\n"
+                               ? "3:15: ports[1].listen: the port on line 2 already listens there\n"
                                : "");
         }
         expect("ports: [{ listen: \"[::]:1\", allow_insecure: true }]\n", 52, "");
@@ -408,14 +408,12 @@ static void test_tls(void)
                 { "{}",
                   "1:34: ports[0].tls.certificate: required\n1:34: ports[0].tls.key: required\n" },
                 { "a.pem", "1:34: ports[0].tls: expected a map, got \"a.pem\"\n" },
-                { "null",
-                  "1:19: ports[0].listen: other machines can reach [::]:1, and this port is open "
-                  "to "
-                  "all of them in plain text; give it tls or identities, listen on 127.0.0.1, or "
-                  "say allow_insecure: true here\n" },
+                { "null", "1:19: ports[0].listen: other machines can reach [::]:1, which is "
+                          "neither encrypted nor authenticated; set tls or identities, listen on "
+                          "127.0.0.1, or set allow_insecure: true\n" },
                 { "{ certificate: a, key: { env: k }, client_certificate: optional }",
-                  "1:69: ports[0].tls.client_certificate: needs client_ca, by which to know the "
-                  "certificates of clients\n" },
+                  "1:69: ports[0].tls.client_certificate: needs client_ca, the authorities that "
+                  "issue the certificates of clients\n" },
         };
         _cleanup_(conf_freep) struct conf *conf = parse_good(ca);
         const struct conf_tls *tls = &conf->ports[0].tls;
@@ -600,12 +598,13 @@ static void test_bounds(void)
         expect_repeated(PORT "bricks: ", "[", 1000000, "2:72: nested deeper than 64 levels\n");
         expect_repeated(PORT "bricks:\n", "- ", 100, "3:127: nested deeper than 64 levels\n");
         expect_repeated(PORT "x: [", "a,", 200000,
-                        "2:199995: more than 100000 values, each use of an alias counted\n");
+                        "2:199995: more than 100000 values; every alias counts as all values of "
+                        "its anchor\n");
         expect_repeated(PORT "x:\n", "- &a b\n", 2000, "1003:3: more than 1000 anchors\n");
         expect_repeated("ports:\n", "- listen: \"127.0.0.1:0\"\n", 65,
-                        "2:1: ports: 65 entries are too many; the limit is 64\n");
+                        "2:1: ports: has 65 entries; the limit is 64\n");
         expect_repeated(PORT "bricks:\n", "- { name: a, module: a }\n", 1025,
-                        "3:1: bricks: 1025 entries are too many; the limit is 1024\n");
+                        "3:1: bricks: has 1025 entries; the limit is 1024\n");
 
         /* every level is ten times the one before */
         expect(PORT "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
@@ -615,7 +614,7 @@ static void test_bounds(void)
                     "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n"
                     "f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n",
                strlen(PORT) + 37 + 5 * 47,
-               "6:36: more than 100000 values, each use of an alias counted\n");
+               "6:36: more than 100000 values; every alias counts as all values of its anchor\n");
 }
 
 /* Ten megabytes that mean little. */
@@ -823,12 +822,12 @@ static void test_authenticate(void)
         assert(conf->ports[2].authenticate == AUTHENTICATE_ALL);
         assert(!none->identities && none->ports[0].authenticate == AUTHENTICATE_OFF);
         expect(bad, strlen(bad),
-               "2:44: ports[0].authenticate: needs the top-level key identities, the file that "
-               "says who may call\n");
+               "2:44: ports[0].authenticate: needs the top-level key identities, which names the "
+               "file of identities\n");
         expect(open, strlen(open),
-               "2:20: ports[0].listen: other machines can reach [::]:1, and this port is open to "
-               "all of them in plain text; give it tls or identities, listen on 127.0.0.1, or say "
-               "allow_insecure: true here\n");
+               "2:20: ports[0].listen: other machines can reach [::]:1, which is neither encrypted "
+               "nor authenticated; set tls or identities, listen on 127.0.0.1, or set "
+               "allow_insecure: true\n");
 }
 
 int main(void)

@@ -184,7 +184,7 @@ static void test_schema(const char *name)
 
         f = open_memstream(&found, &length);
         assert(f);
-        conf_print_schema(f);
+        assert(conf_print_schema(f) == 0);
         assert(fclose(f) == 0);
         if (strcmp(found, expected) != 0)
                 fprintf(stderr, "%s: not what brickd --print-schema prints\n", name);

@@ -188,7 +188,7 @@ static void test_mistakes(void)
                 { "LLM", "\"a", "not JSON: " },
                 { "LLM", "\xff", "the text is not UTF-8" },
                 { "Common", "{\"data\":[]}", "data: expected an object, got a list" },
-                { "Common", "text", "CommonRequest is written as a JSON object" },
+                { "Common", "text", "expected a JSON object '{...}' for CommonRequest" },
                 { "Compose", "{\"input_documents\":[{\"metadata\":1}]}",
                   "input_documents[0].metadata: expected an object, got a number" },
         };

@@ -104,17 +104,17 @@ static void test_mistakes(void)
         } cases[] = {
                 { "{ certificate: a, allow: [] }", "1:15: identities[0].name: required" },
                 { "{ name: a, certificate: a }", "1:15: identities[0].allow: required" },
-                { "{ name: a, allow: [] }",
-                  "1:15: identities[0]: needs a token or a certificate, else nobody can be it" },
+                { "{ name: a, allow: [] }", "1:15: identities[0]: needs a token or a certificate; "
+                                            "otherwise no caller can have this identity" },
                 { "{ name: a b, certificate: a, allow: [] }",
                   "1:23: identities[0].name: expected a name of up to 63 characters from A-Z a-z "
                   "0-9 . _ @ - that begins with a letter or a digit, got \"a b\"" },
                 { "{ name: a, certificate: a, allow: Not/This }",
-                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
-                  "may be *, got \"Not/This\"" },
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD (either may be *), "
+                  "got \"Not/This\"" },
                 { "{ name: a, certificate: a, allow: x/y/z }",
-                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD, each of the two "
-                  "may be *, got \"x/y/z\"" },
+                  "1:49: identities[0].allow[0]: expected BRICK or BRICK/METHOD (either may be *), "
+                  "got \"x/y/z\"" },
                 { "{ name: a, certificate: a, allow: [], expires: soon }",
                   "1:62: identities[0].expires: expected a date or a time, such as 2027-01-31 or "
                   "2027-01-31T18:00:00Z, got \"soon\"" },
@@ -225,11 +225,11 @@ static void test_file(const char *sample)
         free(bytes);
         assert(fchmod(fd, 0664) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -EPERM);
-        assert(strstr(why, "may be written by others than its owner"));
+        assert(strstr(why, "is writable by users other than its owner"));
         free(why);
         assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -EINVAL);
-        assert(strstr(why, "is not a regular file"));
+        assert(strstr(why, "not a regular file"));
         free(why);
         assert(unlink(path) == 0);
         assert(identities_read(path, &bytes, &length, &why) == -ENOENT);

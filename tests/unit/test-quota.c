@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #undef NDEBUG
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "shared/quota.h"
@@ -11,12 +15,20 @@
 
 static struct quota *main_process;
 
-static struct quota *worker(void)
+static struct quota *worker_in(uint32_t row)
 {
         struct quota *quota = NULL;
 
-        assert(quota_open(&quota, quota_fd(main_process)) == 0);
+        assert(quota_open(&quota, quota_fd(main_process), row) == 0);
         return quota;
+}
+
+static struct quota *worker(void)
+{
+        uint32_t row;
+
+        assert(quota_take_row(main_process, &row) == 0);
+        return worker_in(row);
 }
 
 static void test_rate(void)
@@ -81,7 +93,7 @@ static void test_concurrency(void)
 }
 
 /* Another process that takes what there is and dies. */
-static pid_t run_worker(const struct quota_limit *limit, unsigned expected)
+static pid_t run_worker(uint32_t row, const struct quota_limit *limit, unsigned expected)
 {
         pid_t pid = fork();
         uint32_t slot;
@@ -89,7 +101,7 @@ static pid_t run_worker(const struct quota_limit *limit, unsigned expected)
 
         assert(pid >= 0);
         if (pid == 0) {
-                struct quota *quota = worker();
+                struct quota *quota = worker_in(row);
 
                 while (quota_enter(quota, limit, &slot))
                         n++;
@@ -109,21 +121,147 @@ static void test_death(void)
 {
         _cleanup_(quota_freep) struct quota *quota = worker();
         const struct quota_limit limit = quota_limit("death", 0, 1, 5);
-        uint32_t mine, slot;
-        pid_t pid;
+        uint32_t mine, slot, row;
 
         assert(quota_enter(quota, &limit, &mine));
         for (int i = 0; i < 3; i++) {
-                pid = run_worker(&limit, 4);
-                wait_for(pid);
+                assert(quota_take_row(main_process, &row) == 0);
+                wait_for(run_worker(row, &limit, 4));
                 assert(!quota_enter(quota, &limit, &slot));
-                quota_forget(main_process, pid);
+                quota_release_row(main_process, row);
         }
         for (int i = 0; i < 4; i++)
                 assert(quota_enter(quota, &limit, &slot));
         assert(!quota_enter(quota, &limit, &slot));
         for (int i = 0; i < 5; i++)
                 quota_leave(quota, mine);
+}
+
+static void test_rows(void)
+{
+        _cleanup_(quota_freep) struct quota *own = NULL;
+        struct quota *none = NULL;
+        uint32_t row, n = 0, last = 0;
+
+        assert(quota_new(&own) == 0);
+        for (; quota_take_row(own, &row) == 0; last = row)
+                assert(row == n++);
+        assert(n == QUOTA_WORKERS && quota_take_row(own, &row) == -EUSERS);
+        quota_release_row(own, 7);
+        assert(quota_take_row(own, &row) == 0 && row == 7);
+        assert(quota_open(&none, quota_fd(own), QUOTA_WORKERS) == -EINVAL && !none);
+        assert(quota_open(&none, quota_fd(own), last) == 0);
+        none = quota_free(none);
+}
+
+static uint32_t *map_all(struct quota *quota, size_t *ret_size)
+{
+        struct stat st;
+        void *p;
+
+        assert(fstat(quota_fd(quota), &st) == 0);
+        *ret_size = (size_t)st.st_size;
+        p = mmap(NULL, *ret_size, PROT_READ | PROT_WRITE, MAP_SHARED, quota_fd(quota), 0);
+        assert(p != MAP_FAILED);
+        return p;
+}
+
+/* The last part of the memory: of each identity, the calls in each worker's row. */
+static uint32_t *counts_of(uint32_t *p, size_t size, uint32_t slot)
+{
+        return p + size / sizeof *p - (size_t)(QUOTA_IDENTITIES - slot) * QUOTA_WORKERS;
+}
+
+/* A brick writes whatever it likes: nothing is done outside of the memory, nor without an end. */
+static void test_scribbled(void)
+{
+        const struct quota_limit limit = quota_limit("scribbled", 10, 5, 2);
+        _cleanup_(quota_freep) struct quota *own = NULL, *quota = NULL;
+        uint32_t row, other, slot, *p;
+        size_t size;
+
+        assert(quota_new(&own) == 0);
+        assert(quota_take_row(own, &row) == 0 && quota_take_row(own, &other) == 0);
+        assert(quota_open(&quota, quota_fd(own), row) == 0);
+        p = map_all(own, &size);
+        for (int byte = 1; byte < 256; byte += 127) {
+                memset(p, byte, size);
+                if (quota_enter(quota, &limit, &slot))
+                        quota_leave(quota, slot);
+                (void)quota_request(quota, &limit, clock_now());
+                quota_release_row(own, other);
+                assert(quota_take_row(own, &other) == 0);
+        }
+        (void)munmap(p, size);
+}
+
+/* All of it: once its worker is gone and each of the others has had a call, all is as before. */
+static void test_overwritten(void)
+{
+        const struct quota_limit limit = quota_limit("overwritten", 10, 5, 3);
+        _cleanup_(quota_freep) struct quota *own = NULL, *a = NULL, *b = NULL;
+        uint32_t rows[3], slot, *p;
+        size_t size;
+
+        assert(quota_new(&own) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert(quota_take_row(own, &rows[i]) == 0);
+        assert(quota_open(&a, quota_fd(own), rows[0]) == 0);
+        assert(quota_open(&b, quota_fd(own), rows[1]) == 0);
+        p = map_all(own, &size);
+        for (int byte = 0x80; byte < 256; byte += 0x7f) { /* times that no rate can come to */
+                memset(p, byte, size);
+                quota_release_row(own, rows[2]);
+                for (int i = 0; i < 2; i++) {
+                        if (quota_enter(a, &limit, &slot))
+                                quota_leave(a, slot);
+                        if (quota_enter(b, &limit, &slot))
+                                quota_leave(b, slot);
+                }
+                assert(quota_enter(a, &limit, &slot) && quota_enter(b, &limit, &slot));
+                assert(quota_enter(b, &limit, &slot) && !quota_enter(a, &limit, &slot));
+                quota_leave(a, slot);
+                quota_leave(b, slot);
+                quota_leave(b, slot);
+                (void)quota_request(a, &limit, clock_now());
+                assert(quota_request(a, &limit, clock_now() + NSEC_PER_SEC) == 0);
+        }
+        (void)munmap(p, size);
+}
+
+/* What it has written outside of its own row is undone when its worker is gone, unless the row is
+ * one that another worker has. */
+static void test_healed(void)
+{
+        const struct quota_limit limit = quota_limit("healed", 0, 1, 2);
+        _cleanup_(quota_freep) struct quota *own = NULL, *quota = NULL, *liar = NULL;
+        uint32_t rows[3], slot, *p;
+        size_t size;
+
+        assert(quota_new(&own) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert(quota_take_row(own, &rows[i]) == 0);
+        quota_release_row(own, rows[2]);
+        assert(quota_open(&quota, quota_fd(own), rows[0]) == 0);
+        assert(quota_open(&liar, quota_fd(own), rows[2]) == 0); /* nobody has given it that row */
+        p = map_all(own, &size);
+
+        assert(quota_enter(quota, &limit, &slot) && quota_enter(liar, &limit, &slot));
+        assert(!quota_enter(quota, &limit, &slot));
+        p[0] = 0; /* rows */
+        assert(quota_enter(quota, &limit, &slot));
+        quota_release_row(own, rows[1]);
+        assert(p[0] == ELEMENTSOF(rows));
+        assert(!quota_enter(quota, &limit, &slot));
+        quota_leave(quota, slot);
+        assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
+
+        /* its own counts, with its next call */
+        counts_of(p, size, slot)[rows[0]] = 0x80000000;
+        quota_leave(quota, slot);
+        assert(counts_of(p, size, slot)[rows[0]] == 1);
+        assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
+        (void)munmap(p, size);
 }
 
 /* Names come and go for years: those with nothing to remember make room. */
@@ -229,6 +367,10 @@ int main(void)
         test_rate_that_changes();
         test_concurrency();
         test_death();
+        test_rows();
+        test_scribbled();
+        test_healed();
+        test_overwritten();
         main_process = quota_free(main_process);
         return 0;
 }

@@ -11,25 +11,24 @@
 
 enum { CALLS = 600 };
 
-static struct brick_call calls[CALLS];
+static struct call calls[CALLS];
 static unsigned n_calls;
 
-static struct brick_call *join(struct share *share, const char *client, uint64_t connection)
+static struct call *join(struct share *share, const char *client, uint64_t connection)
 {
-        struct brick_call *call = &calls[n_calls++];
+        struct call *call = &calls[n_calls++];
         struct share_party party = { .connection = connection };
 
         assert(n_calls <= CALLS);
-        *call = (struct brick_call){};
+        *call = (struct call){};
         (void)strncpy(party.client, client, sizeof party.client - 1);
         assert(share_join(share, call, &party) == 0);
         return call;
 }
 
-static struct brick_call *wait_for_turn(struct share *share, const char *client,
-                                        uint64_t connection)
+static struct call *wait_for_turn(struct share *share, const char *client, uint64_t connection)
 {
-        struct brick_call *call = join(share, client, connection);
+        struct call *call = join(share, client, connection);
 
         share_append(share, call);
         return call;
@@ -47,7 +46,7 @@ static void check_empty(const struct share *share, unsigned concurrency)
         assert(share->for_connections + share->for_clients == share_reserve(concurrency));
 }
 
-static void take_next(struct share *share, struct brick_call *expected)
+static void take_next(struct share *share, struct call *expected)
 {
         assert(share_next(share) == expected);
         share_leave(share, expected);
@@ -56,7 +55,7 @@ static void take_next(struct share *share, struct brick_call *expected)
 /* Neither many calls nor many connections make a client's turn come more often. */
 static void test_turns(void)
 {
-        struct brick_call *many[6], *other[2], *own;
+        struct call *many[6], *other[2], *own;
         struct share share;
 
         begin(&share, 8);
@@ -84,7 +83,7 @@ static void test_turns(void)
 /* Those in the middle may leave. */
 static void test_remove(void)
 {
-        struct brick_call *c[4];
+        struct call *c[4];
         struct share share;
 
         begin(&share, 8);
@@ -103,7 +102,7 @@ static void test_remove(void)
 static unsigned take_all(struct share *share, const char *client, uint64_t connection)
 {
         for (unsigned n = 0;; n++) {
-                struct brick_call *call = join(share, client, connection);
+                struct call *call = join(share, client, connection);
 
                 if (!share_take(share, call)) {
                         share_leave(share, call);
@@ -144,7 +143,7 @@ static void test_reserve(void)
 /* Of those that wait, the first who may have a place of the reserve gets it. */
 static void test_next_reserved(void)
 {
-        struct brick_call *hog, *own, *taken;
+        struct call *hog, *own, *taken;
         struct share share;
 
         begin(&share, 256);
@@ -164,7 +163,7 @@ static void test_next_reserved(void)
 
 static void test_victim(void)
 {
-        struct brick_call *last = NULL, *own, *sibling;
+        struct call *last = NULL, *own, *sibling;
         struct share share;
 
         begin(&share, 8);
@@ -183,7 +182,7 @@ static void test_victim(void)
                 (void)wait_for_turn(&share, "few", 9);
         assert(!share_victim(&share, own));
         share_leave(&share, own);
-        for (struct brick_call *call; (call = share_next(&share));)
+        for (struct call *call; (call = share_next(&share));)
                 share_leave(&share, call);
         check_empty(&share, 8);
 }
@@ -193,9 +192,9 @@ static void test_random(void)
 {
         static const char *const names[] = { "a", "b", "c", "d" };
         enum { IDLE, WAITING, HOLDING } state[200] = {};
-        static struct brick_call some[200];
+        static struct call some[200];
         unsigned waiting = 0, seed = 1;
-        struct brick_call *next;
+        struct call *next;
         struct share share;
 
         begin(&share, 64);

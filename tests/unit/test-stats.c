@@ -140,6 +140,26 @@ static void test_identities(void)
         assert(strcmp(name, STATS_IDENTITY_OTHER) == 0);
 }
 
+/* No sum is larger than readers of JSON take, and what no counter can reach is no count. */
+static void test_impossible(void)
+{
+        static struct stats_brick_counters one, sum;
+        uint64_t calls, failures;
+
+        stats_count(&one.methods[0].ended[0][STATS_CLASS_GOOD], STATS_MAX);
+        stats_count(&one.methods[1].ended[3][STATS_CLASS_GOOD], STATS_MAX - 1);
+        stats_count(&one.methods[2].ended[3][STATS_CLASS_GOOD], STATS_MAX + 1);
+        stats_count(&one.inner, UINT64_MAX);
+        stats_add(&sum, &one, sizeof one);
+        stats_add(&sum, &one, sizeof one);
+        assert(stats_get(&sum.methods[0].ended[0][STATS_CLASS_GOOD]) == STATS_MAX);
+        assert(stats_get(&sum.methods[1].ended[3][STATS_CLASS_GOOD]) == STATS_MAX);
+        assert(stats_get(&sum.methods[2].ended[3][STATS_CLASS_GOOD]) == 0);
+        assert(stats_get(&sum.inner) == 0);
+        stats_totals(&sum, &calls, &failures);
+        assert(calls == STATS_MAX && failures <= calls);
+}
+
 /* A brick has written where it should not: what is read has still an end. */
 static void test_scribbled(void)
 {
@@ -153,6 +173,9 @@ static void test_scribbled(void)
         stats_identity_name(&stats->head->identities[0], name);
         assert(*name == '\0');
         memset(stats->head, 'x', stats->size);
+        atomic_store(&stats->head->identities[1].name[1], '\x1b');
+        stats_identity_name(&stats->head->identities[1], name);
+        assert(*name == '\0');
         (void)stats_get_health(&stats->bricks[0].health, text);
         assert(strlen(text) <= STATS_TEXT_MAX);
         stats_identity_name(&stats->head->identities[0], name);
@@ -196,6 +219,7 @@ int main(void)
         test_classes();
         test_totals();
         test_identities();
+        test_impossible();
         test_scribbled();
         test_health();
         return 0;

@@ -132,6 +132,13 @@ static void test_scribbled(void)
                 atomic_store(&stats->bricks[0].type, TYPE);
                 assert(tally_add(tally, &conf, stats, byte % 2 ? TALLY_DEAD : TALLY_SERVES) == 0);
         }
+        for (size_t i = 0; i < tally->n_bricks; i++) {
+                uint64_t calls, failures;
+
+                stats_totals(&tally->bricks[i]->counters, &calls, &failures);
+                assert(calls <= STATS_MAX && failures <= calls);
+                assert(tally->bricks[i]->methods < 1 << STATS_METHODS);
+        }
         for (size_t i = 0; i < tally->n_identities; i++)
                 for (size_t k = 0; k < i; k++)
                         assert(strcmp(tally->identities[i].name, tally->identities[k].name) != 0);
@@ -139,6 +146,25 @@ static void test_scribbled(void)
                 for (size_t k = 0; k < i; k++)
                         assert(tally->bricks[i]->type != tally->bricks[k]->type ||
                                strcmp(tally->bricks[i]->name, tally->bricks[k]->name) != 0);
+}
+
+/* Counters that contradict each other are not believed: of that method, and no other. */
+static void test_impossible(void)
+{
+        _cleanup_(tally_freep) struct tally *tally = NULL;
+        _cleanup_(stats_freep) struct stats *stats = worker();
+        struct stats_method *methods = stats->bricks[0].counters.methods;
+
+        assert(tally_new(&tally) == 0);
+        stats_count(&methods[OUTPUT].begun, 3);
+        stats_count(&methods[OUTPUT].ended[0][STATS_CLASS_GOOD], 4); /* seen a moment later */
+        stats_count(&methods[OUTPUT + 1].begun, 3);
+        stats_count(&methods[OUTPUT + 1].ended[0][STATS_CLASS_GOOD], 1000);
+        assert(tally_add(tally, &conf, stats, TALLY_DEAD) == 0);
+        assert(stats_ended(&tally->bricks[0]->counters.methods[OUTPUT]) == 4);
+        assert(stats_ended(&tally->bricks[0]->counters.methods[OUTPUT + 1]) == 0);
+        assert(stats_get(&tally->bricks[0]->lost[OUTPUT]) == 0);
+        assert(stats_get(&tally->bricks[0]->lost[OUTPUT + 1]) == 0);
 }
 
 /* What new connections get: the one that ends first, of the workers that take connections. */
@@ -170,5 +196,6 @@ int main(void)
         test_certificates();
         test_bounds();
         test_scribbled();
+        test_impossible();
         return 0;
 }

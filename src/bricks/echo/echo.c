@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A brick of any type that answers with what it was asked: for tests, benchmarks and first steps.
+ * A brick of any type that repeats the request in its reply, for tests, benchmarks and first steps.
  *
- * A call is one `work`. Whoever has it ACTIVE may touch it and the call; it is handed over, with
- * the instance's lock held, by parking it:
+ * Each call has a `work`. The thread for which it is ACTIVE owns it and the call. That thread gives
+ * it up by parking it, with the instance's lock held; in each parked state, one event may take it:
  *
  *   ACTIVE      one thread works on it           and parks or finishes it
  *   RECEIVING   for a request message            message(), or cancel(), takes it
  *   FULL        for room in the window           writable(), or cancel(), takes it
  *   QUEUED      for its next delay to pass       the timer thread, or cancel(), takes it
  *
- * A work that is cancelled while ACTIVE is finished by its owner, when that wants to park it.
+ * If a work is cancelled while it is ACTIVE, its owner finishes it instead of parking it.
  */
 
 #include <pthread.h>
@@ -38,7 +38,7 @@ struct brick_instance {
 
         pthread_mutex_t lock;
         pthread_cond_t wake;
-        pthread_t thread; /* with a delay only */
+        pthread_t thread; /* only with the option `delay` */
         bool stopping;
         struct queue queue;
 };
@@ -51,20 +51,21 @@ enum state {
 };
 
 struct work {                     /* in the call's arena */
-        struct queue_entry entry; /* first: the queue knows nothing else */
+        struct queue_entry entry; /* first: the queue only knows entries */
         struct brick_call *call;
         struct brick_instance *self;
         unsigned method;
 
-        /* under the lock */
+        /* protected by the lock */
         enum state state;
         bool cancelled;
-        bool room; /* writable() came before the work was parked for it */
+        bool room; /* writable() has been called before the work was parked */
 
         bool fails;
         size_t index; /* messages sent, or received */
         struct reply reply;
-        CommonRequest *held; /* of a request stream, on the heap: to be sent, or the last one */
+        CommonRequest *held; /* of a request stream, on the heap: the message to send back, or the
+                                last one */
 };
 
 static uint64_t now(void)
@@ -85,7 +86,7 @@ static void unlock(struct brick_instance *self)
         (void)pthread_mutex_unlock(&self->lock);
 }
 
-/* ---- the end of a call: its work is gone with it ----------------------------------------- */
+/* ---- the end of a call, which frees its work ----------------------------------------- */
 
 static void work_finish(struct work *work, uint32_t status)
 {
@@ -99,7 +100,7 @@ static void work_fail(struct work *work, int32_t code, const char *message)
         (void)brick_fail(work->call, code, message, NULL);
 }
 
-/* r: what sending said. */
+/* r: the error of a send. */
 static void work_abort(struct work *work, int r)
 {
         if (r == -ECANCELED)
@@ -110,13 +111,14 @@ static void work_abort(struct work *work, int r)
 
 /* ---- parking ---------------------------------------------------------------------------- */
 
-/* For message(). It is not the caller's any more. */
+/* Parks the work until message(). The caller no longer owns it. */
 static void work_receive(struct work *work)
 {
         struct brick_instance *self = work->self;
         bool cancelled;
 
-        /* Only entries come here, so its answer waits until this one has returned. */
+        /* The caller is inside an entry of the brick, so message() runs only after it has returned.
+         */
         brick_host->call_recv(work->call);
 
         lock(self);
@@ -128,7 +130,8 @@ static void work_receive(struct work *work)
                 work_finish(work, STATUS_CANCELLED);
 }
 
-/* For writable(). False: it has come already, the work is still the caller's. */
+/* Parks the work until writable(). False: writable() has already been called; the caller still owns
+ * the work. */
 static bool work_await_room(struct work *work)
 {
         struct brick_instance *self = work->self;
@@ -147,7 +150,7 @@ static bool work_await_room(struct work *work)
         return !room;
 }
 
-/* For the timer. It is not the caller's any more. */
+/* Parks the work for the timer thread. The caller no longer owns it. */
 static void work_delay(struct work *work)
 {
         struct brick_instance *self = work->self;
@@ -169,7 +172,7 @@ static void work_delay(struct work *work)
                 work_abort(work, r);
 }
 
-/* False: cancel() has it, or it was not parked for this. */
+/* Takes a parked work. False: it is in another state, for example because cancel() has taken it. */
 static bool work_take(struct work *work, enum state from)
 {
         struct brick_instance *self = work->self;
@@ -187,7 +190,7 @@ static bool work_take(struct work *work, enum state from)
 
 /* ---- replies ---------------------------------------------------------------------------- */
 
-/* Sends what remains, as far as the window and the delay allow. */
+/* Sends the remaining messages until the window is full or a delay starts. */
 static void work_run(struct work *work)
 {
         struct reply *reply = &work->reply;
@@ -219,7 +222,7 @@ static void work_run(struct work *work)
         work_finish(work, 0);
 }
 
-/* Bidi: sends the held message back, then asks for the next. [rpc] */
+/* Bidi: sends the held message back and asks for the next one. [rpc] */
 static void work_return(struct work *work)
 {
         CommonResponse response = PROTOCOLS__GRPC__COMMON__COMMON_RESPONSE__INIT;
@@ -239,14 +242,14 @@ static void work_return(struct work *work)
         work_receive(work);
 }
 
-/* ---- what brickd calls ------------------------------------------------------------------ */
+/* ---- entries ------------------------------------------------------------------ */
 
 static int start_service_info(struct brick_instance *self, struct brick_call *call)
 {
         const struct brick_module described = {
                 .name = "echo",
                 .version = "1.0",
-                .summary = "answers with what it was asked",
+                .summary = "repeats the request in its reply",
                 .methods = self->type == BRICK_TYPE_LLM || self->type == BRICK_TYPE_COMMON ||
                                            self->type == BRICK_TYPE_COMPOSE ||
                                            self->type == BRICK_TYPE_TRANSLATE
@@ -369,7 +372,7 @@ static void echo_cancel(struct brick_instance *self, struct brick_call *call)
         struct work *work = brick_host->call_data(call);
         bool mine;
 
-        if (!work) /* GetServiceInfo: finished inside start() */
+        if (!work) /* GetServiceInfo has finished inside start() */
                 return;
         lock(self);
         work->cancelled = true;
@@ -384,7 +387,7 @@ static void echo_cancel(struct brick_instance *self, struct brick_call *call)
 
 /* ---- the timer -------------------------------------------------------------------------- */
 
-/* Lock held. Sleeps until the first one is due; NULL: it is time to stop. */
+/* Lock held. Waits until the first work is due and returns it. NULL: the thread is to stop. */
 static struct work *next_due(struct brick_instance *self)
 {
         struct queue_entry *first;
@@ -493,25 +496,25 @@ static const struct brick_option options[] = {
           .type = BRICK_ENUM,
           .choices = "Common|LLM|Guard|Intention|Rectify|Retrieval|Translate|Compose",
           .fallback = "LLM",
-          .summary = "the service to answer for" },
+          .summary = "the service to implement" },
         { .name = "tokens",
           .type = BRICK_INT,
           .fallback = "10",
           .min = 1,
           .max = 1000000,
-          .summary = "messages of a stream, unless the request has max_tokens" },
+          .summary = "number of messages of a stream, unless the request has max_tokens" },
         { .name = "delay",
           .type = BRICK_DURATION,
           .fallback = "0s",
           .min = 0,
           .max = INT64_C(3600000000000),
-          .summary = "wait so long before each message of a Unary or OutputStreaming reply" },
+          .summary = "delay before each message of a Unary or OutputStreaming reply" },
         { .name = "size",
           .type = BRICK_SIZE,
           .fallback = "0",
           .min = 0,
           .max = 4 << 20,
-          .summary = "pad the text of each reply to so many bytes" },
+          .summary = "pad the text of each reply to this length in bytes" },
         { .name = "error_code",
           .type = BRICK_INT,
           .fallback = "0",
@@ -522,13 +525,13 @@ static const struct brick_option options[] = {
         { .name = "error_message",
           .type = BRICK_STRING,
           .fallback = "echo was told to fail",
-          .summary = "what such an error says" },
+          .summary = "message of this error" },
         { .name = "error_every",
           .type = BRICK_INT,
           .fallback = "1",
           .min = 1,
           .max = INT32_MAX,
-          .summary = "fail only every so many calls" },
+          .summary = "fail only every n-th call" },
         {},
 };
 
@@ -536,7 +539,7 @@ BRICK_MODULE(.type = BRICK_TYPE_ANY,
              .methods = 1u << BRICK_METHOD_SERVICE_INFO | 1u << BRICK_METHOD_UNARY |
                         1u << BRICK_METHOD_OUTPUT_STREAMING | 1u << BRICK_METHOD_INPUT_STREAMING |
                         1u << BRICK_METHOD_BIDI_STREAMING,
-             .name = "echo", .version = "1.0", .summary = "answers with what it was asked",
+             .name = "echo", .version = "1.0", .summary = "repeats the request in its reply",
              .options = options, .create = echo_create, .destroy = echo_destroy,
              .start = echo_start, .message = echo_message, .writable = echo_writable,
              .cancel = echo_cancel);

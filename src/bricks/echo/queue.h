@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What is due when: a binary heap whose entries know their place, so that any can be taken out.
- * The caller locks. */
+/* A priority queue by time: a binary heap whose entries know their index, so that any entry can be
+ * removed. Not thread-safe. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +21,6 @@ struct queue {
 int queue_add(struct queue *queue, struct queue_entry *entry);
 void queue_remove(struct queue *queue, struct queue_entry *entry);
 
-/* The one that is due first; NULL: none. */
+/* The entry that is due first; NULL: the queue is empty. */
 struct queue_entry *queue_first(const struct queue *queue);
 void queue_done(struct queue *queue);

@@ -4,14 +4,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* More documents than anybody asks for in earnest. */
+/* The most documents of a Retrieval reply. */
 #define DOCUMENTS_MAX 100
 #define DOCUMENTS_DEFAULT 3
 
 /* Room for "tok" and a number. */
 #define TOKEN_SIZE 32
 
-/* prefix and s, filled up with dots to the padding. NULL: out of memory. */
+/* prefix and s, padded with dots. NULL: out of memory. */
 static char *padded(struct brick_call *call, const struct reply_sizes *sizes, const char *prefix,
                     const char *s)
 {
@@ -47,7 +47,7 @@ static void next_token(struct reply *reply, size_t index)
         int n = snprintf(reply->text, TOKEN_SIZE, "tok%zu ", index);
         size_t padding = reply->text_size - TOKEN_SIZE;
 
-        /* The token's end in the place of its NUL; what follows is padding already. */
+        /* Replace the NUL of the token by padding; the rest of the buffer is padding already. */
         if ((size_t)n < padding) {
                 reply->text[n] = '.';
                 reply->text[padding] = '\0';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* guard-rules: says which categories of rules a text falls into. README.md is its documentation. */
+/* guard-rules: reports the categories of rules that a text matches. See README.md. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -16,14 +16,14 @@
 #include "request.h"
 
 #define VERSION "1.0"
-#define LOG_INTERVAL 10 /* seconds between two lines about limits */
+#define LOG_INTERVAL 10 /* seconds between log lines about limits */
 #define LIMIT_CONFIDENCE 0.5f
 
 struct brick_instance {
         struct brick_ctx *ctx;
         struct rules *rules;
         size_t max_text;
-        bool flag_limits;    /* a text that is not wholly judged counts as an attack */
+        bool flag_limits;    /* a text that was not judged completely counts as an attack */
         atomic_llong logged; /* CLOCK_MONOTONIC_COARSE, seconds */
 };
 
@@ -35,7 +35,7 @@ static void guard_free(struct brick_instance *self)
         free(self);
 }
 
-/* Where the rules are that the options do not name; free() it. */
+/* The path of the shipped rules, for free(). NULL: out of memory. */
 static char *default_rules(void)
 {
         const char *data = getenv("BRICKD_DATA");
@@ -46,7 +46,7 @@ static char *default_rules(void)
         return path;
 }
 
-/* Logs every mistake of a rule file, and blames for them the option that names the file. */
+/* Logs every mistake in a rule file, and reports a mistake of the option that names the file. */
 static void refuse(struct brick_instance *self, const struct brick_node *blamed,
                    const struct brick_yaml *yaml)
 {
@@ -102,7 +102,7 @@ static int load_all(struct brick_instance *self, const struct brick_node *config
         return load(self, extra, brick_host->node_str(extra).ptr);
 }
 
-/* Leaves only the categories of the list on. */
+/* Turns off the categories that are not in the list. */
 static int select_categories(struct brick_instance *self, const struct brick_node *list)
 {
         struct rules *rules = self->rules;
@@ -196,7 +196,7 @@ static int guard_info(struct brick_instance *self, struct brick_call *call,
         return 0;
 }
 
-/* How much of a text is looked at: at most max bytes, and whole characters. */
+/* The length of text to judge: at most max bytes, without cutting a character. */
 static size_t cut(const char *text, size_t length, size_t max)
 {
         if (length <= max)
@@ -206,7 +206,7 @@ static size_t cut(const char *text, size_t length, size_t max)
         return max;
 }
 
-/* One line now and then: whoever sends such a text can send many. */
+/* Limits the rate of log lines, because a client can send many such texts. */
 static void log_limit(struct brick_instance *self, const char *detail)
 {
         long long last = atomic_load(&self->logged);
@@ -247,7 +247,7 @@ static int add_category(struct brick_call *call, GuardResponse *response, const 
                           brick_printf(call, "%s: %s", category->name, names));
 }
 
-/* The text is too long, or rules were left undecided. */
+/* Adds the result `limit` for a text that is too long or has undecided rules. */
 static int add_limit(struct brick_instance *self, struct brick_call *call, GuardResponse *response,
                      const struct match *match, bool too_long)
 {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The letters and digits of a number as people write it, in upper case. max + 1: ret has the first
- * max of more. */
+/* Copies the letters and digits of a number, in upper case, without its separators. Returns their
+ * number; max + 1: there are more than max, and ret has the first max. */
 static size_t squeeze(const char *text, size_t length, char *ret, size_t max)
 {
         size_t n = 0;
@@ -29,7 +29,7 @@ static bool all_digits(const char *s, size_t n)
         return true;
 }
 
-/* Payment cards, ISO/IEC 7812. A run of one digit passes the sum but is nobody's card. */
+/* Payment cards, ISO/IEC 7812. A number that repeats one digit passes the sum but is not a card. */
 static bool check_luhn(const char *text, size_t length)
 {
         char s[19];
@@ -50,7 +50,7 @@ static bool check_luhn(const char *text, size_t length)
         return varied && sum % 10 == 0;
 }
 
-/* Length of an IBAN in each country, from the SWIFT registry. */
+/* The length of an IBAN in each country, from the SWIFT registry. */
 static const char iban_lengths[] =
         "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29"
         "ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20"
@@ -58,7 +58,7 @@ static const char iban_lengths[] =
         "PT25QA29RO24RS22RU33SA24SC31SD18SE24SI19SK24SM27SO23ST25SV28TL23TN24TR26UA29VA22VG24XK20"
         "YE30";
 
-/* 0: no such country. */
+/* 0: unknown country. */
 static size_t iban_length(const char *country)
 {
         for (const char *p = iban_lengths; *p; p += 4)
@@ -68,9 +68,9 @@ static size_t iban_length(const char *country)
 }
 
 /*
- * ISO 13616: with the first four characters moved to the end and letters as 10 to 35, the number is
- * 1 modulo 97. Where it ends only its country knows: a pattern cannot tell the next word from the
- * last group.
+ * ISO 13616: with the first four characters moved to the end and letters replaced by 10 to 35, the
+ * number is 1 modulo 97. Its length depends on the country: a pattern cannot tell the last group
+ * from the next word.
  */
 static bool check_iban(const char *text, size_t length)
 {
@@ -100,7 +100,7 @@ static bool check_iban(const char *text, size_t length)
 /* Taiwan's national and resident numbers: a letter and nine digits. */
 static bool check_tw_id(const char *text, size_t length)
 {
-        static const char letters[] = "ABCDEFGHJKLMNPQRSTUVXYWZIO"; /* stand for 10, 11, ... 35 */
+        static const char letters[] = "ABCDEFGHJKLMNPQRSTUVXYWZIO"; /* mean 10, 11, ... 35 */
         const char *letter;
         char s[10];
         int code, sum;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Arithmetic that a pattern cannot do: is this number what it looks like? */
+/* Verifies the check digits of numbers, which a pattern cannot do. */
 
 #include <stdbool.h>
 #include <stddef.h>
 
 typedef bool check_fn(const char *text, size_t length);
 
-/* "luhn", "iban", "tw-id", "cn-id". NULL: no such check. */
+/* Finds "luhn", "iban", "tw-id" or "cn-id". NULL: unknown check. */
 check_fn *check_find(const char *name);
 
 /* All names, for messages. */

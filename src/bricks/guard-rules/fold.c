@@ -5,9 +5,9 @@
 #include <string.h>
 
 /*
- * Characters first to last become the characters of `to`, over and over; NULL: they are dropped.
- * Sorted. A lookalike is changed only inside a word that has Latin letters as well, so that Russian
- * and Greek stay what they are.
+ * The characters from first to last become the characters of `to`, which repeats; NULL: they are
+ * dropped. Sorted. A lookalike changes only in a word that also has Latin letters, so that Russian
+ * and Greek words do not change.
  */
 static const struct fold {
         uint32_t first;
@@ -288,7 +288,7 @@ static char fold_to(const struct fold *fold, uint32_t c)
         return fold->to[(c - fold->first) % strlen(fold->to)];
 }
 
-/* One character of two bytes or more; *ret_size of them. UINT32_MAX: not UTF-8. */
+/* Decodes a character of two or more bytes; *ret_size is its length. UINT32_MAX: not UTF-8. */
 static uint32_t decode(const unsigned char *s, size_t length, size_t *ret_size)
 {
         static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -322,16 +322,16 @@ static bool is_letter(char c)
 struct folding {
         char *out;
         size_t n;
-        char space; /* ' ' or '\n': owed before the next character; 0: none */
+        char space; /* ' ' or '\n' to write before the next character; 0: none */
         bool han;   /* the last character is Chinese */
 
-        /* a word with lookalikes, while it is written */
+        /* the current word, if it has lookalikes */
         bool lookalike;
         bool latin;
         size_t word;
 };
 
-/* A lookalike comes next: how does its word begin? */
+/* Before the first lookalike of a word: finds the start of the word. */
 static void begin_lookalike(struct folding *f)
 {
         if (f->lookalike)
@@ -343,7 +343,7 @@ static void begin_lookalike(struct folding *f)
         f->lookalike = true;
 }
 
-/* Changes the lookalikes of a word that turned out to be Latin. */
+/* At the end of a word: changes its lookalikes if it also has Latin letters. */
 static void end_word(struct folding *f)
 {
         size_t n = f->word;
@@ -373,8 +373,8 @@ static void end_word(struct folding *f)
         f->n = n;
 }
 
-/* One space or newline for any number of them; none at the ends, and no space beside a Chinese
- * character, where it separates nothing. */
+/* Writes one space or newline for a run of them. Writes none at the ends of the text, and no space
+ * beside a Chinese character, where it has no meaning. */
 static void put_space(struct folding *f, bool han)
 {
         if (f->space) {
@@ -415,7 +415,7 @@ static void put_wide(struct folding *f, const unsigned char *s, size_t size, uin
         put_space(f, is_han(c));
         if (fold)
                 begin_lookalike(f);
-        else if (c > 0x58f) /* beyond Latin, Greek, Cyrillic and Armenian: no letter of this word */
+        else if (c > 0x58f) /* beyond Latin, Greek, Cyrillic and Armenian: the word ends */
                 end_word(f);
         memmove(f->out + f->n, s, size);
         f->n += size;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Folding makes texts that look the same to a reader the same to a rule: a small, table-driven part
- * of Unicode's NFKC and of its list of confusable characters. README.md says what it does.
+ * Folding makes texts that look the same to a reader the same for a rule. It implements small,
+ * table-driven parts of Unicode's NFKC and of its list of confusable characters; see README.md.
  */
 
 #include <stddef.h>

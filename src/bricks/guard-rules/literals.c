@@ -8,14 +8,14 @@
 
 struct literals {
         const struct literal *list;
-        uint8_t class[256]; /* bytes that no literal has share class 0 */
+        uint8_t class[256]; /* class 0: bytes that are in no literal */
         size_t n_classes;
         size_t n_states;
         uint16_t *next;  /* [state * n_classes + class]; state 0 is the root */
         uint32_t *out;   /* [state]: a literal that ends here, or NONE */
         uint16_t *dict;  /* [state]: the longest proper suffix that ends a literal, or 0 */
         uint32_t *twin;  /* [literal]: another one with the same text, or NONE */
-        uint8_t *ending; /* [state]: out or dict say something */
+        uint8_t *ending; /* [state]: out or dict is set */
 };
 
 struct literals *literals_free(struct literals *l)
@@ -31,7 +31,7 @@ struct literals *literals_free(struct literals *l)
         return NULL;
 }
 
-/* Classes of bytes keep the table small: some hundred columns and not 256. */
+/* Classes of bytes keep the table small: about a hundred columns instead of 256. */
 static size_t classify(struct literals *l, size_t n)
 {
         size_t bytes = 0;
@@ -42,7 +42,8 @@ static size_t classify(struct literals *l, size_t n)
                 for (size_t j = 0; j < l->list[i].length; j++) {
                         unsigned char c = (unsigned char)l->list[i].text[j];
 
-                        /* A class more than 255 cannot be: upper and lower case share theirs. */
+                        /* There are fewer than 256 classes, because upper and lower case share one.
+                         */
                         if (l->class[c] == 0)
                                 l->class[tolower(c)] = l->class[toupper(c)] =
                                         (uint8_t)l->n_classes++;
@@ -68,8 +69,8 @@ static void insert(struct literals *l, uint32_t index)
         l->out[state] = index;
 }
 
-/* Breadth first: what a state lacks, it takes from its longest proper suffix, which is shallower
- * and therefore already complete. */
+/* Completes the states breadth first. A state takes its missing transitions from its longest proper
+ * suffix, which is less deep and therefore already complete. */
 static void complete(struct literals *l, uint16_t *queue, uint16_t *fail)
 {
         size_t head = 0, tail = 0;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Many words looked for at once, whatever their number (Aho and Corasick, 1975). An alternation of
- * PCRE2 will not do: it stops at the first word that fits at a place, and the others that start or
- * end inside it go unseen. ASCII letters match in either case. Immutable; any thread may scan.
+ * Searches for many words in one pass (Aho and Corasick, 1975). An alternation in PCRE2 would not
+ * find all of them: it stops at the first word that matches at a place, and misses others that
+ * overlap it. Ignores the case of ASCII letters. Immutable; any thread may scan.
  */
 
 #include <stddef.h>
@@ -13,13 +13,13 @@
 struct literal {
         char *text;
         size_t length;  /* not 0 */
-        uint32_t owner; /* what a hit is reported with */
+        uint32_t owner; /* reported with every hit */
         uint32_t kind;
 };
 
 struct literals;
 
-/* All literals together: one state each byte, in 16 bits. */
+/* The most bytes of all literals: every byte needs a state, which has 16 bits. */
 #define LITERALS_BYTES_MAX 65535
 
 typedef void literal_hit_fn(void *user, const struct literal *literal, size_t end);
@@ -28,6 +28,6 @@ typedef void literal_hit_fn(void *user, const struct literal *literal, size_t en
 struct literals *literals_new(const struct literal *list, size_t n);
 struct literals *literals_free(struct literals *literals);
 
-/* Every occurrence, overlapping ones as well; end is the offset after its last byte. */
+/* Reports every occurrence, also overlapping ones. end: the offset behind its last byte. */
 void literals_scan(const struct literals *literals, const char *text, size_t length,
                    literal_hit_fn *hit, void *user);

@@ -24,7 +24,7 @@ static int take_varint(const uint8_t **p, const uint8_t *end, uint64_t *ret)
         return -EBADMSG;
 }
 
-/* How long the value of a field is, from where it starts. */
+/* Reads the length of a field's value. */
 static int take_size(const uint8_t **p, const uint8_t *end, unsigned wire, uint64_t *ret)
 {
         uint64_t ignored;

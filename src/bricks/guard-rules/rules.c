@@ -15,7 +15,7 @@
 
 #define NAME_MAX_LENGTH 64
 #define REGEX_MAX_LENGTH 16384
-#define PARENTHESES_MAX 100 /* nested */
+#define PARENTHESES_MAX 100 /* levels of nesting */
 
 static const char file_keys[] = "version, categories, rules";
 static const char category_keys[] = "threshold, description";
@@ -23,7 +23,7 @@ static const char rule_keys[] = "id, category, score, description, languages, re
                                 "literals, case_sensitive, raw, tests";
 static const char tests_keys[] = "match, pass";
 
-/* One file on its way into the rules. */
+/* The state of reading one file. */
 struct loader {
         struct rules *rules;
         struct brick_yaml *yaml;
@@ -89,13 +89,13 @@ struct category *rules_category(const struct rules *rules, const char *name)
         return NULL;
 }
 
-/* One more element, all zero, at the end of an array whose size doubles. NULL: out of memory, and
- * the loader has said so. */
+/* Appends a zeroed element to an array, whose capacity doubles. NULL: out of memory, which has been
+ * reported. */
 static void *append(struct loader *l, void *array, size_t *n, size_t size)
 {
         char *p;
 
-        memcpy(&p, array, sizeof p); /* array is a pointer to some other type of pointer */
+        memcpy(&p, array, sizeof p); /* array points to a pointer of another type */
         if ((*n & (*n - 1)) == 0) {
                 p = reallocarray(p, *n ? *n * 2 : 1, size);
                 if (!p) {
@@ -116,7 +116,7 @@ static char *copy(struct loader *l, const char *text)
         return s;
 }
 
-/* Is word one of "a, b, c"? */
+/* True: word is in a list such as "a, b, c". */
 static bool is_among(const char *word, const char *words)
 {
         size_t n = strcspn(word, ", ");
@@ -129,7 +129,7 @@ static bool is_among(const char *word, const char *words)
         return false;
 }
 
-/* A map with no other keys than these; false, and a problem, if it is no map. */
+/* Checks a map and its keys. False: not a map, which has been reported. */
 static bool check_map(struct loader *l, const struct brick_yaml_node *map, const char *keys)
 {
         if (brick_yaml_kind(map) != BRICK_YAML_MAP) {
@@ -145,7 +145,7 @@ static bool check_map(struct loader *l, const struct brick_yaml_node *map, const
         return true;
 }
 
-/* A word that may appear in a reply: "prompt-injection". */
+/* Checks a name that appears in replies, such as "prompt-injection". */
 static bool check_name(struct loader *l, const struct brick_yaml_node *node, const char *name)
 {
         static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
@@ -157,7 +157,7 @@ static bool check_name(struct loader *l, const struct brick_yaml_node *node, con
         return false;
 }
 
-/* A text that is not empty; NULL, and a problem, if it is none. */
+/* A non-empty text. NULL: a mistake, which has been reported. */
 static const char *read_text(struct loader *l, const struct brick_yaml_node *node)
 {
         const char *text = brick_yaml_text(node);
@@ -197,7 +197,7 @@ static bool read_bool(struct loader *l, const struct brick_yaml_node *node)
         return true;
 }
 
-/* A list, or a single text that stands for a list of one. */
+/* The size of a list; a single text counts as a list of one. */
 static size_t list_size(const struct brick_yaml_node *node)
 {
         return !node ? 0 : brick_yaml_kind(node) == BRICK_YAML_LIST ? brick_yaml_size(node) : 1;
@@ -365,7 +365,7 @@ static void read_check(struct loader *l, const struct brick_yaml_node *node, str
                 blame(l, node, "no such check; there are %s", check_names);
 }
 
-/* What the rule looks for. */
+/* Reads the regexes, literals and needs of a rule. */
 static void read_patterns(struct loader *l, const struct brick_yaml_node *map, struct rule *rule)
 {
         static const char *const of_regex[] = { "check", "needs", "case_sensitive", "raw" };
@@ -392,7 +392,7 @@ static void read_patterns(struct loader *l, const struct brick_yaml_node *map, s
                         blame(l, brick_yaml_get(map, of_regex[i]), "this goes with a regex");
 }
 
-/* The texts of one of a rule's tests. */
+/* Checks the texts of one key of a rule's tests. */
 static void check_texts(struct loader *l, const struct brick_yaml_node *list)
 {
         for (size_t i = 0; i < list_size(list); i++)
@@ -488,7 +488,7 @@ static void run_tests(struct loader *l, size_t index, const struct brick_yaml_no
                 run_test(l, index, list_at(list, i), wanted);
 }
 
-/* Every rule of the file, on the texts that it says it matches and those it says it does not. */
+/* Runs the tests of every rule in the file. */
 static void test_rules(struct loader *l, size_t first, const struct brick_yaml_node *rules)
 {
         for (size_t i = first; i < l->rules->n_rules; i++) {
@@ -535,7 +535,7 @@ int rules_parse(struct rules *rules, const char *bytes, size_t length, struct br
         return brick_yaml_mistakes(yaml) == 0 ? 0 : -EINVAL;
 }
 
-/* A whole file; errno says why not. */
+/* Reads a file. NULL: errno has the error. */
 static char *read_bytes(const char *path, size_t *ret_length)
 {
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

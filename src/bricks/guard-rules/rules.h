@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Rules as rule files state them, ready to be matched. Made by one thread, then immutable. */
+/* The compiled rules of rule files. One thread creates them; then they are immutable. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@ struct brick_yaml;
 
 struct category {
         char *name;
-        double threshold; /* a score from here on is an attack */
-        bool off;         /* its rules are not tried */
+        double threshold; /* the lowest score that is an attack */
+        bool off;         /* do not try its rules */
         size_t n_rules;
         char **languages; /* of its rules, each once */
         size_t n_languages;
@@ -27,16 +27,16 @@ struct category {
 struct rule {
         char *id;
         uint32_t category;
-        double score; /* over 0, to 1 */
-        bool raw;     /* sees the text as it came, not folded */
-        bool needs;   /* the regexes are tried only if one of its LITERAL_NEED is there */
+        double score; /* above 0, at most 1 */
+        bool raw;     /* matches the original text, not the folded one */
+        bool needs;   /* try the regexes only near a LITERAL_NEED */
         check_fn *check;
         pcre2_code **regexes;
         size_t n_regexes;
 };
 
 enum {               /* struct literal.kind; owner is the index of a rule */
-       LITERAL_WORD, /* the rule hits, if this stands at word's edges */
+       LITERAL_WORD, /* a hit of the rule, if it is a whole word */
        LITERAL_NEED,
 };
 
@@ -49,22 +49,22 @@ struct rules {
         size_t n_list;
         size_t list_bytes;
         struct literals *literals;
-        void *ids; /* tsearch() tree of all rule->id */
+        void *ids; /* tsearch() tree of every rule->id */
         bool slow; /* there is no JIT compiler */
 };
 
 #define RULES_FILE_MAX (4 << 20) /* bytes */
-#define RULES_MAX 10000          /* in all files */
+#define RULES_MAX 10000          /* of all files together */
 
 int rules_new(struct rules **ret);
 struct rules *rules_free(struct rules *rules);
 
 /*
- * Adds the rules of a file, and runs the tests in it. yaml is new and gets every mistake: -EINVAL;
- * or -ENOMEM. After a failure only rules_free() is legal.
+ * Adds the rules of a file and runs its tests. yaml must be new; it receives all mistakes. 0;
+ * -EINVAL: there are mistakes; -ENOMEM. After an error, only rules_free() is allowed.
  */
 int rules_read(struct rules *rules, const char *path, struct brick_yaml *yaml);
 int rules_parse(struct rules *rules, const char *bytes, size_t length, struct brick_yaml *yaml);
 
-/* NULL: none of that name. */
+/* Finds a category. NULL: unknown name. */
 struct category *rules_category(const struct rules *rules, const char *name);

@@ -2,8 +2,7 @@
 #pragma once
 
 /*
- * The JSON of OpenAI's chat completions: the request, and what comes back: a whole answer, the
- * chunks of a stream, errors.
+ * The JSON of OpenAI's chat completions: requests, whole answers, chunks of a stream, and errors.
  */
 
 #include <stdbool.h>
@@ -16,11 +15,11 @@ struct chat_options {
         const char *model;
         const char *default_prompt;
         const char *system_prompt; /* NULL: none */
-        double temperature;        /* for requests without one; NAN: leave it to the model */
-        bool include_usage;        /* ask for it in streams */
+        double temperature;        /* default of requests; NAN: the model's own */
+        bool include_usage;        /* request it for streams */
 };
 
-/* llmbrick's error numbers that the SDK does not name. */
+/* Error codes of llmbrick that the SDK does not name. */
 enum {
         CHAT_E_MODEL_NOT_FOUND = 4001,
         CHAT_E_MODEL_TIMEOUT = 4004,
@@ -35,17 +34,17 @@ enum {
         CHAT_E_TLS = 7004,
 };
 
-/* Why a call failed, in llmbrick's terms. */
+/* The error of a call, with a code of llmbrick. */
 struct chat_failure {
         int32_t code;
-        bool retry; /* the same request may succeed in a while */
+        bool retry; /* the same request may succeed later */
         char message[1024];
         char detail[160];
 };
 
-/* What has been said so far. Zero-initialised at the start of an answer. */
+/* An answer so far. Zero-initialize it for a new answer. */
 struct chat_answer {
-        char *text; /* of the last chat_take(): UTF-8, NUL-terminated, never NULL after it */
+        char *text; /* from the last chat_take(): UTF-8, never NULL after it */
         size_t n_text;
 
         /* For the trailing metadata. */
@@ -54,23 +53,24 @@ struct chat_answer {
         bool has_usage;
         int64_t prompt_tokens, completion_tokens, total_tokens;
 
-        uint16_t high; /* the first half of a surrogate pair whose second is still to come */
+        uint16_t high; /* the first half of a surrogate pair; 0: none */
 };
 
 enum chat_kind {
         CHAT_WHOLE, /* the answer to a request without `stream` */
         CHAT_CHUNK, /* one event of a stream */
-        CHAT_ERROR, /* one event of a stream, called an error */
+        CHAT_ERROR, /* one event of a stream, with the name `error` */
 };
 
-/* The body of the request, malloc'd. NULL: out of memory, or something that JSON cannot say. */
+/* Makes the body of the request, for free(). NULL: out of memory, or a value that JSON cannot
+ * represent. */
 char *chat_request(const struct chat_options *options, const LLMRequest *request, bool stream);
 
-/* Takes one JSON document, which it writes to. 0, or -EBADMSG and a failure. */
+/* Reads one JSON document, which it modifies. 0, or -EBADMSG and a failure. */
 int chat_take(struct chat_answer *answer, enum chat_kind kind, char *json, size_t size,
               struct chat_failure *ret_failure);
 
-/* The stream has ended: what chat_take() held back, "" if nothing. */
+/* At the end of a stream: the text that chat_take() kept back, or "". */
 const char *chat_rest(const struct chat_answer *answer);
 
 void chat_answer_done(struct chat_answer *answer);
@@ -78,5 +78,5 @@ void chat_answer_done(struct chat_answer *answer);
 BRICK_PRINTF(4, 5)
 void chat_fail(struct chat_failure *failure, int32_t code, bool retry, const char *format, ...);
 
-/* The failure that an HTTP status other than 2xx and its body tell of. */
+/* Makes a failure from an HTTP status other than 2xx and its body. */
 void chat_fail_http(struct chat_failure *failure, long status, const char *body, size_t size);

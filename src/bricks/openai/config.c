@@ -22,30 +22,29 @@ const struct brick_option config_options[] = {
         { .name = "base_url",
           .type = BRICK_STRING,
           .fallback = DEFAULT_BASE_URL,
-          .summary = "where the API is: /chat/completions is added" },
+          .summary = "URL of the API, without /chat/completions" },
         { .name = "api_key",
           .type = BRICK_SECRET,
-          .summary = "sent as a bearer token; OpenAI's own API: default $OPENAI_API_KEY" },
+          .summary = "API key, sent as a bearer token; default for OpenAI's own API: "
+                     "$OPENAI_API_KEY" },
         { .name = "model",
           .type = BRICK_STRING,
           .flags = BRICK_OPTION_REQUIRED,
-          .summary = "the model of requests that name none" },
-        { .name = "models",
-          .type = BRICK_LIST,
-          .summary = "more models to name in GetServiceInfo" },
+          .summary = "model for requests without model_id" },
+        { .name = "models", .type = BRICK_LIST, .summary = "further models for GetServiceInfo" },
         { .name = "default_prompt",
           .type = BRICK_STRING,
           .fallback = "",
-          .summary = "stands in for an empty prompt" },
+          .summary = "replaces an empty prompt" },
         { .name = "system_prompt", .type = BRICK_STRING, .summary = "goes before every context" },
         { .name = "temperature",
           .type = BRICK_FLOAT,
           .max = 2,
-          .summary = "of requests that have none; default: the model's own" },
+          .summary = "temperature for requests without one; default: that of the model" },
         { .name = "include_usage",
           .type = BRICK_BOOL,
           .fallback = "true",
-          .summary = "ask for the token counts of streams (stream_options)" },
+          .summary = "request the token counts of streams (stream_options)" },
         { .name = "organization", .type = BRICK_STRING, .summary = "sent as OpenAI-Organization" },
         { .name = "project", .type = BRICK_STRING, .summary = "sent as OpenAI-Project" },
         { .name = "timeout",
@@ -53,58 +52,59 @@ const struct brick_option config_options[] = {
           .fallback = "10m",
           .min = MS,
           .max = 86400 * SECOND,
-          .summary = "for the whole answer, with all its attempts" },
+          .summary = "time limit of the whole answer, with all attempts" },
         { .name = "connect_timeout",
           .type = BRICK_DURATION,
           .fallback = "10s",
           .min = MS,
           .max = 300 * SECOND,
-          .summary = "for one attempt to get a connection" },
+          .summary = "time limit of one attempt to connect" },
         { .name = "first_token_timeout",
           .type = BRICK_DURATION,
           .fallback = "5m",
           .max = 86400 * SECOND,
-          .summary = "for a stream to begin; 0s: none of its own" },
+          .summary = "time limit for the first text of a stream; 0s: none" },
         { .name = "idle_timeout",
           .type = BRICK_DURATION,
           .fallback = "1m",
           .max = 86400 * SECOND,
-          .summary = "for a stream that has begun to go on; 0s: none of its own" },
+          .summary = "time limit for further bytes of a stream; 0s: none" },
         { .name = "retries",
           .type = BRICK_INT,
           .fallback = "2",
           .max = 20,
-          .summary = "further attempts when the API is busy or cannot be reached" },
+          .summary = "number of retries if the API is busy or cannot be reached" },
         { .name = "retry_min",
           .type = BRICK_DURATION,
           .fallback = "500ms",
           .min = MS,
           .max = 3600 * SECOND,
-          .summary = "pause before the first retry; doubled for each further one" },
+          .summary = "delay before the first retry; doubles with each retry" },
         { .name = "retry_max",
           .type = BRICK_DURATION,
           .fallback = "8s",
           .min = MS,
           .max = 3600 * SECOND,
-          .summary = "the longest such pause" },
+          .summary = "longest delay before a retry" },
         { .name = "proxy",
           .type = BRICK_STRING,
-          .summary = "URL; \"\": none; default: $https_proxy, $http_proxy, $no_proxy" },
+          .summary =
+                  "URL of a proxy; \"\": none; default: $https_proxy, $http_proxy and $no_proxy" },
         { .name = "ca_file",
           .type = BRICK_PATH,
-          .summary = "certificates (PEM) to trust instead of the system's" },
+          .summary = "PEM file of authorities to trust instead of those of the system" },
         { .name = "max_connections",
           .type = BRICK_INT,
           .fallback = "1024",
           .min = 1,
           .max = 65536,
-          .summary = "to the API at any time" },
+          .summary = "concurrent connections to the API" },
         { .name = "max_reply",
           .type = BRICK_SIZE,
           .fallback = "8MiB",
           .min = KIB,
           .max = GIB,
-          .summary = "bytes of one answer, or of one event of a stream" },
+          .summary = "largest answer, or event of a stream" },
         {},
 };
 
@@ -120,7 +120,7 @@ static const char *string_of(const struct brick_node *node)
         return brick_host->node_type(node) == 0 ? NULL : brick_host->node_str(node).ptr;
 }
 
-/* *ret stays NULL if the option is absent. */
+/* Leaves *ret alone if the option is missing. */
 static int copy_option(char **ret, const struct brick_node *node, const char *name)
 {
         const char *value = string_of(option(node, name));
@@ -131,7 +131,7 @@ static int copy_option(char **ret, const struct brick_node *node, const char *na
         return *ret ? 0 : -ENOMEM;
 }
 
-/* Nanoseconds to microseconds; 0 stands for no limit. */
+/* Converts nanoseconds to microseconds. 0 means no limit. */
 static uint64_t duration(const struct brick_node *node, const char *name)
 {
         uint64_t value = (uint64_t)brick_host->node_int(option(node, name)) / 1000;
@@ -173,20 +173,22 @@ static int check_base_url(struct config *config, const struct brick_node *node, 
 
         if (curl_url_set(url, CURLUPART_URL, string_of(node), CURLU_NON_SUPPORT_SCHEME) !=
             CURLUE_OK)
-                return refuse(config, node, "not a URL: give one like \"" DEFAULT_BASE_URL "\"");
+                return refuse(config, node,
+                              "not a URL; expected one such as \"" DEFAULT_BASE_URL "\"");
         scheme = url_part(url, CURLUPART_SCHEME);
         user = url_part(url, CURLUPART_USER);
         fragment = url_part(url, CURLUPART_FRAGMENT);
         if (!scheme || (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0))
-                return refuse(config, node, "a URL that begins with https:// or http:// is needed");
+                return refuse(config, node, "the URL must start with https:// or http://");
         if (user)
-                return refuse(config, node, "no place for a secret: use the option api_key");
+                return refuse(config, node,
+                              "the URL must not contain a password; use the option api_key");
         if (fragment)
-                return refuse(config, node, "a URL without # is needed");
+                return refuse(config, node, "the URL must not contain #");
         return 0;
 }
 
-/* The path grows, and a query, which some gateways need, stays. */
+/* Appends to the path, and keeps the query, which some gateways need. */
 static char *completions_url(CURLU *url)
 {
         _cleanup_curl_ char *path = url_part(url, CURLUPART_PATH), *whole = NULL;
@@ -219,11 +221,11 @@ static void warn_of_clear_text(struct config *config, CURLU *url)
         _cleanup_curl_ char *host = url_part(url, CURLUPART_HOST);
 
         if (config->api_key && scheme && strcmp(scheme, "http") == 0 && host && !is_loopback(host))
-                brick_logf(
-                        brick_host, config->ctx, BRICK_LOG_WARNING,
-                        "The API key and all prompts go to %s unencrypted: base_url should begin "
-                        "with https://",
-                        host);
+                brick_logf(brick_host, config->ctx, BRICK_LOG_WARNING,
+                           "The API key and all prompts are sent to %s unencrypted; use a base_url "
+                           "with "
+                           "https://",
+                           host);
 }
 
 static int read_url(struct config *config, const struct brick_node *node)
@@ -238,7 +240,7 @@ static int read_url(struct config *config, const struct brick_node *node)
                 return r;
         config->url = completions_url(url);
         if (!config->url)
-                return refuse(config, option(node, "base_url"), "this URL is too long");
+                return refuse(config, option(node, "base_url"), "the URL is too long");
         warn_of_clear_text(config, url);
         return 0;
 }
@@ -253,13 +255,14 @@ static int check_proxy(struct config *config, const struct brick_node *node)
                 return -ENOMEM;
         if (curl_url_set(url, CURLUPART_URL, config->proxy,
                          CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) != CURLUE_OK)
-                return refuse(config, node, "not a proxy: give one like \"http://proxy:3128\"");
+                return refuse(config, node,
+                              "not the URL of a proxy; expected one such as \"http://proxy:3128\"");
         return 0;
 }
 
 /* --- headers ------------------------------------------------------------------------- */
 
-/* A line break in a header would start another one. */
+/* A line break in a header would start another header. */
 static bool is_header_value(const char *value)
 {
         for (; *value; value++)
@@ -296,8 +299,8 @@ static int add_header_option(struct config *config, const struct brick_node *nod
 }
 
 /*
- * $OPENAI_API_KEY is for OpenAI. Another server gets a key only if its options say so: a key that
- * happens to be in the environment must not reach whoever listens on some other base_url.
+ * Only OpenAI's own API gets $OPENAI_API_KEY by default. Another server gets a key only if the
+ * options say so: a key in the environment must not leak to another base_url.
  */
 static const char *find_key(const struct brick_node *node)
 {
@@ -333,7 +336,7 @@ static int read_headers(struct config *config, const struct brick_node *node)
         int r;
 
         r = add_header(config, "Content-Type", "", "application/json");
-        if (r == 0) /* or curl asks for leave to send a long prompt, and waits for it */
+        if (r == 0) /* otherwise curl waits for 100-continue before a long prompt */
                 r = add_header(config, "Expect", "", "");
         if (r == 0)
                 r = read_key(config, node);
@@ -346,7 +349,7 @@ static int read_headers(struct config *config, const struct brick_node *node)
 
 /* --- the rest ------------------------------------------------------------------------ */
 
-/* The default one comes first, and once. */
+/* The default model comes first, and only once. */
 static int read_models(struct config *config, const struct brick_node *node)
 {
         const struct brick_node *list = option(node, "models");
@@ -387,7 +390,7 @@ static int read_strings(struct config *config, const struct brick_node *node)
         if (r < 0)
                 return r;
         if (!*chat->model)
-                return refuse(config, option(node, "model"), "the name of a model is needed");
+                return refuse(config, option(node, "model"), "the name of a model is missing");
         if (config->ca_file && access(config->ca_file, R_OK) < 0)
                 return refuse(config, option(node, "ca_file"), strerror(errno));
         return 0;
@@ -409,7 +412,8 @@ static int read_numbers(struct config *config, const struct brick_node *node)
         config->max_connections = (unsigned)brick_host->node_int(option(node, "max_connections"));
         config->max_reply = (size_t)brick_host->node_int(option(node, "max_reply"));
         if (config->retry_min > config->retry_max)
-                return refuse(config, option(node, "retry_min"), "more than retry_max");
+                return refuse(config, option(node, "retry_min"),
+                              "must not be greater than retry_max");
         return 0;
 }
 

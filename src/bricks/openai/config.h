@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The options of one instance, checked. Constant once made; see README.md for what they mean. */
+/* The checked options of an instance. Immutable once created. See README.md for their meaning. */
 
 #include "chat.h"
 
@@ -15,7 +15,7 @@ struct config {
         char *proxy; /* NULL: as the environment says; "": none */
         char *ca_file;
         struct curl_slist *headers; /* those of every request */
-        char **models;              /* ends with NULL; the default one first */
+        char **models;              /* NULL-terminated; the default model is first */
 
         uint64_t timeout; /* microseconds; UINT64_MAX: none */
         uint64_t connect_timeout, first_token_timeout, idle_timeout;
@@ -27,6 +27,6 @@ struct config {
 
 extern const struct brick_option config_options[];
 
-/* Blames the option that is wrong. */
+/* Reports a mistake at its option. */
 int config_new(struct config **ret, struct brick_ctx *ctx, const struct brick_node *node);
 struct config *config_free(struct config *config);

@@ -15,12 +15,12 @@
 #include "job.h"
 
 /*
- * Connections being opened at a time. libcurl resolves a name in a thread per transfer until the
- * first answer is in its cache, and servers drop what does not fit into their backlog.
+ * The number of connections to open at the same time. libcurl uses a thread per transfer to resolve
+ * a name that is not in its cache, and a server drops connections beyond its backlog.
  */
 #define OPENING_MAX 64
 
-/* Sockets with something to read that are looked after in one turn of the loop. */
+/* The most sockets to handle in one iteration of the loop. */
 #define SOCKETS_MAX 256
 
 struct engine {
@@ -28,19 +28,19 @@ struct engine {
         pthread_t thread;
         bool running;
         int wake_fd;
-        int sockets_fd; /* an epoll of libcurl's sockets */
+        int sockets_fd; /* an epoll instance with libcurl's sockets */
 
         pthread_mutex_t lock;
         STAILQ_HEAD(, job) inbox;
         bool stopping;
 
-        /* The thread's own. */
+        /* used by the thread only */
         sd_event *event;
         CURLM *multi;
         sd_event_source *timer;  /* libcurl's */
         TAILQ_HEAD(, job) queue; /* for a connection */
         LIST_HEAD(, job) jobs;
-        unsigned opening, transfers; /* of those that libcurl has */
+        unsigned opening, transfers; /* of the jobs that libcurl has */
 };
 
 const struct config *engine_config(const struct engine *engine)
@@ -120,7 +120,7 @@ static void open_transfer(struct engine *engine, struct job *job)
         engine->opening++;
 }
 
-/* After each turn of the loop, since nothing can be given to libcurl from its own callbacks. */
+/* Runs after each iteration of the loop: libcurl's callbacks must not add transfers. */
 static int on_turn(sd_event_source *source, void *user)
 {
         struct engine *engine = user;
@@ -157,10 +157,10 @@ static int curl_events(uint32_t events)
 }
 
 /*
- * The sockets have an epoll of their own, since the event loop asks the kernel anew for each source
- * that it serves: with a thousand tokens waiting, it would look at a thousand sockets for each. One
- * that is closed on behalf of another in the same turn does no harm: libcurl does not know it any
- * more, or tries to read and finds nothing.
+ * The sockets have an epoll instance of their own, because the event loop polls again after each
+ * source: with a thousand readable sockets, it would poll a thousand times. It does no harm if
+ * handling one socket closes another of the same iteration: libcurl no longer knows it, or reads
+ * and finds nothing.
  */
 static int on_sockets(sd_event_source *source, int fd, uint32_t revents, void *user)
 {
@@ -178,7 +178,7 @@ static int on_curl_timer(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
-/* libcurl wants a socket watched. `known` is what was assigned to it: whether it already is. */
+/* libcurl's callback to watch a socket. `known` is set if it is already being watched. */
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
         struct engine *engine = user;
@@ -197,7 +197,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
         return 0;
 }
 
-/* libcurl wants to be called in a while. */
+/* libcurl's callback to set its timer. */
 static int set_curl_timer(CURLM *multi, long ms, void *user)
 {
         struct engine *engine = user;
@@ -277,7 +277,7 @@ static void *engine_run(void *user)
         r = sd_event_loop(engine->event);
         if (r < 0)
                 brick_logf(brick_host, engine->config->ctx, BRICK_LOG_ERROR,
-                           "The event loop has failed: %s", strerror(-r));
+                           "The event loop failed: %s", strerror(-r));
         while (!LIST_EMPTY(&engine->jobs))
                 job_cancel(LIST_FIRST(&engine->jobs));
         return NULL;
@@ -325,7 +325,8 @@ static int open_loop(struct engine *engine)
         return sd_event_source_set_enabled(engine->timer, SD_EVENT_OFF);
 }
 
-/* Signals are brickd's: none is for this thread, nor for those that libcurl starts from it. */
+/* Blocks all signals in the thread, and so in the threads that libcurl starts: brickd handles
+ * signals. */
 static int start_thread(struct engine *engine)
 {
         sigset_t all, before;

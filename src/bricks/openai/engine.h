@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The thread of one instance: an event loop that drives libcurl's multi handle, with as many
- * transfers as there are calls. Other threads only leave orders in its inbox.
+ * The thread of an instance: an event loop that runs libcurl's multi handle with one transfer per
+ * call. Other threads only put orders into its inbox.
  */
 
 #include <systemd/sd-event.h>
@@ -13,7 +13,7 @@
 struct engine;
 struct job;
 
-enum order { /* bits, so that many for one job are one visit */
+enum order { /* bits, so that a job handles several orders at once */
              ORDER_START = 1 << 0,
              ORDER_CANCEL = 1 << 1,
              ORDER_RESUME = 1 << 2,
@@ -21,28 +21,30 @@ enum order { /* bits, so that many for one job are one visit */
 
 int engine_new(struct engine **ret, const struct config *config);
 
-/* Joins the thread. Every call is finished. */
+/* Joins the thread. All calls must have finished. */
 struct engine *engine_free(struct engine *engine);
 
-/* [any] Tells the thread to do something with a job, of which it takes a reference till then. */
+/* [any] Gives the thread an order for a job. The engine has a reference to the job until the order
+ * is done. */
 void engine_order(struct engine *engine, struct job *job, enum order order);
 
-/* The rest is for the engine's own thread. */
+/* The functions below are for the engine's thread only. */
 
 const struct config *engine_config(const struct engine *engine);
 sd_event *engine_event(const struct engine *engine);
 uint64_t engine_now(const struct engine *engine); /* CLOCK_MONOTONIC, microseconds */
 
-/* The engine keeps a reference to the job from the one to the other. */
+/* Between engine_adopt() and engine_release(), the engine has a reference to the job. */
 void engine_adopt(struct engine *engine, struct job *job);
 void engine_drop(struct engine *engine, struct job *job);
 
-/* Asks for a connection: job_connect() is called once one is to be had. */
+/* Puts the job into the queue for a connection. The engine calls job_connect() when it may connect.
+ */
 void engine_queue(struct engine *engine, struct job *job);
 
-/* The job's connection stands, and the next one may be opened. */
+/* The job is connected, so the next job may connect. */
 void engine_connected(struct engine *engine, struct job *job);
 
-/* Takes the job out of the queue, or its transfer away from libcurl, which closes the connection of
- * one that is not complete. Not from within libcurl's callbacks. */
+/* Removes the job from the queue, or its transfer from libcurl, which closes the connection if the
+ * transfer is not complete. Must not be called from libcurl's callbacks. */
 void engine_close(struct engine *engine, struct job *job);

@@ -11,25 +11,28 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* How long a finished call waits for the rest of its transfer, to reuse the connection. */
+#include "answer.h"
+
+/* The time for which a finished call waits for the end of its transfer, so that the connection can
+ * be reused. */
 #define LINGER (1000 * UINT64_C(1000))
 
-/* How late timers may be, in microseconds: many then fire at once. */
+/* The accuracy of timers in microseconds, so that several can fire together. */
 #define TIMER_ACCURACY 5000
 
-/* What the kernel may keep of an answer whose client is slow; by itself it would grow to megabytes.
+/* The kernel's buffer for an answer whose client is slow. The default would grow to megabytes.
  */
 #define RECEIVE_BUFFER (64 * 1024)
 
-/* Longer values of headers are not passed on. */
+/* Longer header values are not forwarded. */
 #define HEADER_MAX 512
 
-/* gRPC's */
+/* of gRPC */
 #define STATUS_CANCELLED 1
 
-/* --- making one ---------------------------------------------------------------------- */
+/* --- creation ---------------------------------------------------------------------- */
 
-/* What a peer chose goes into a header only if it cannot end it. */
+/* Adds a header with a value from a peer, unless the value could end the header. */
 static int add_header(struct job *job, const char *name, const char *value, size_t n)
 {
         struct curl_slist *longer;
@@ -144,7 +147,7 @@ static uint64_t state_limit(const struct job *job)
                 return config->connect_timeout;
         case JOB_WAITING:
                 return job->stream ? config->first_token_timeout : UINT64_MAX;
-        case JOB_STREAMING: /* while the client is slow, the API may be silent */
+        case JOB_STREAMING: /* a slow client stops the API: no limit */
                 return job->blocked ? UINT64_MAX : config->idle_timeout;
         case JOB_BACKOFF:
                 return job->delay;
@@ -168,7 +171,7 @@ static void set_timer(struct job *job)
         (void)sd_event_source_set_enabled(job->timer, SD_EVENT_ONESHOT);
 }
 
-static void enter(struct job *job, enum job_state state)
+void job_enter(struct job *job, enum job_state state)
 {
         if (job->state == JOB_OPENING && job->transferring)
                 engine_connected(job->engine, job);
@@ -195,13 +198,13 @@ static void queue(struct job *job)
         incoming_done(&job->in);
         sse_init(&job->in.sse, engine_config(job->engine)->max_reply);
         engine_queue(job->engine, job);
-        enter(job, JOB_QUEUED);
+        job_enter(job, JOB_QUEUED);
 }
 
 /* --- failures ------------------------------------------------------------------------ */
 
-/* Exponential, of which the upper half is left to chance: callers that failed together come back
- * apart. */
+/* Exponential, with a random upper half, so that callers that failed together do not retry
+ * together. */
 static uint64_t backoff(const struct job *job)
 {
         const struct config *config = engine_config(job->engine);
@@ -217,7 +220,7 @@ static uint64_t backoff(const struct job *job)
         return delay / 2 + chance % (delay / 2 + 1);
 }
 
-/* The API may say when it wants to be asked again. */
+/* The delay that the API asks for. */
 static uint64_t retry_after(const struct job *job)
 {
         curl_off_t seconds = 0;
@@ -229,7 +232,7 @@ static uint64_t retry_after(const struct job *job)
         return seconds > 86400 ? UINT64_MAX : (uint64_t)seconds * 1000000;
 }
 
-/* False if it is not worth it, or there is no time left for it. */
+/* Schedules another attempt. False: a retry is useless, or there is no time left. */
 static bool try_again(struct job *job)
 {
         uint64_t deadline = brick_host->call_deadline(job->call) / 1000;
@@ -241,14 +244,14 @@ static bool try_again(struct job *job)
             (deadline < job->expires ? deadline : job->expires))
                 return false;
         brick_logf(brick_host, engine_config(job->engine)->ctx, BRICK_LOG_DEBUG,
-                   "Attempt %u has failed with error %" PRId32 "; the next one follows in %" PRIu64
+                   "Attempt %u failed with error %" PRId32 "; the next one starts in %" PRIu64
                    " ms",
                    job->attempts, job->failure.code, job->delay / 1000);
-        enter(job, JOB_BACKOFF);
+        job_enter(job, JOB_BACKOFF);
         return true;
 }
 
-/* An API that repeats the key it was given must not give it to the client. */
+/* Masks the key in a text: an API may repeat it in an error message. */
 static void hide_key(char *text, const char *key)
 {
         size_t n = key ? strlen(key) : 0;
@@ -258,7 +261,7 @@ static void hide_key(char *text, const char *key)
                 memset(p, '*', n);
 }
 
-/* Ends the attempt, for the reason given as an errno; -EBADMSG: as job->failure says. */
+/* Ends the attempt with an errno; -EBADMSG: with job->failure. */
 static void fail(struct job *job, int error)
 {
         struct chat_failure *failure = &job->failure;
@@ -271,7 +274,7 @@ static void fail(struct job *job, int error)
         }
         if (error == -EMSGSIZE)
                 chat_fail(failure, CHAT_E_RESOURCE_EXHAUSTED, false,
-                          "the model's answer is larger than this server may send");
+                          "the model's answer is larger than the reply limit of this server");
         else if (error != -EBADMSG)
                 chat_fail(failure, BRICK_E_INTERNAL, false, "%s", strerror(-error));
         else if (job->state != JOB_STREAMING && try_again(job))
@@ -288,7 +291,7 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
 {
         const char *reason = job->curl_error[0] ? job->curl_error : curl_easy_strerror(result);
         struct chat_failure *failure = &job->failure;
-        const char *what = "the connection to the API broke";
+        const char *what = "the connection to the API was lost";
         int32_t code = CHAT_E_CONNECTION;
         bool retry = true;
 
@@ -298,7 +301,7 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
                 code = CHAT_E_DNS;
-                what = "the API's name cannot be resolved";
+                what = "the host name of the API cannot be resolved";
                 break;
         case CURLE_COULDNT_CONNECT:
                 code = CHAT_E_SERVICE_UNAVAILABLE;
@@ -309,11 +312,11 @@ static int fail_because_of_curl(struct job *job, CURLcode result)
         case CURLE_SSL_ISSUER_ERROR:
                 retry = false;
                 code = CHAT_E_TLS;
-                what = "the API's certificate is not trusted";
+                what = "the certificate of the API is not trusted";
                 break;
         case CURLE_SSL_CONNECT_ERROR:
                 code = CHAT_E_TLS;
-                what = "no TLS connection to the API";
+                what = "the TLS connection to the API failed";
                 break;
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
@@ -339,11 +342,11 @@ static void time_out(struct job *job)
                           config->timeout / 1000);
         else if (job->state == JOB_WAITING)
                 chat_fail(failure, CHAT_E_MODEL_TIMEOUT, false,
-                          "the model did not begin its answer within %" PRIu64 " ms",
+                          "the model did not start its answer within %" PRIu64 " ms",
                           config->first_token_timeout / 1000);
         else if (job->state == JOB_STREAMING)
                 chat_fail(failure, CHAT_E_MODEL_TIMEOUT, false,
-                          "the model fell silent in its answer for %" PRIu64 " ms",
+                          "the model sent nothing for %" PRIu64 " ms in its answer",
                           config->idle_timeout / 1000);
         else
                 chat_fail(failure, CHAT_E_SERVICE_TIMEOUT, true,
@@ -356,7 +359,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 {
         struct job *job = user;
 
-        /* Bytes that came in the meantime have put it off. */
+        /* Bytes that have arrived since may have moved the deadline. */
         if (engine_now(job->engine) < due(job))
                 set_timer(job);
         else if (job->state == JOB_LINGERING)
@@ -368,279 +371,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
-/* --- towards the client -------------------------------------------------------------- */
-
-static int send_reply(struct job *job, const char *text, bool is_final)
-{
-        LLMResponse reply = PROTOCOLS__GRPC__LLM__LLMRESPONSE__INIT;
-        int r;
-
-        reply.text = (char *)text;
-        reply.is_final = is_final;
-        r = brick_send(job->call, &reply.base);
-        job->blocked = r == -EAGAIN;
-        return r;
-}
-
-/* -EAGAIN: the text is kept, and no more may come until job_resume(). */
-static int say(struct job *job, const char *text)
-{
-        int r;
-
-        if (!*text)
-                return 0;
-        if (job->state != JOB_STREAMING)
-                enter(job, JOB_STREAMING);
-        r = send_reply(job, text, false);
-        if (r == -EAGAIN) {
-                job->held = strdup(text);
-                if (!job->held)
-                        return -ENOMEM;
-        }
-        return r;
-}
-
-static void add_trailer(struct job *job, const char *key, const char *value)
-{
-        if (*value)
-                (void)brick_host->call_trailer(job->call, brick_str(key), brick_str(value));
-}
-
-static void add_count(struct job *job, const char *key, int64_t count)
-{
-        char text[24];
-
-        (void)snprintf(text, sizeof text, "%" PRId64, count);
-        add_trailer(job, key, text);
-}
-
-static void add_trailers(struct job *job)
-{
-        const struct chat_answer *answer = &job->in.answer;
-
-        add_trailer(job, "x-model", answer->model);
-        add_trailer(job, "x-finish-reason", answer->finish_reason);
-        if (!answer->has_usage)
-                return;
-        add_count(job, "x-usage-prompt-tokens", answer->prompt_tokens);
-        add_count(job, "x-usage-completion-tokens", answer->completion_tokens);
-        add_count(job, "x-usage-total-tokens", answer->total_tokens);
-}
-
-static int send_last(struct job *job, const char *text)
-{
-        int r;
-
-        r = send_reply(job, text, true);
-        if (r < 0)
-                return r;
-        add_trailers(job);
-        brick_finish(job->call);
-        job->call = NULL;
-        return 0;
-}
-
-/* The answer is complete: the last message, unless the client still has to take another one. */
-static int conclude(struct job *job)
-{
-        int r;
-
-        job->ended = true;
-        if (job->held)
-                return 0;
-        r = send_last(job, chat_rest(&job->in.answer));
-        if (r == 0)
-                enter(job, JOB_LINGERING);
-        return r == -EAGAIN ? 0 : r;
-}
-
-/* --- from the API -------------------------------------------------------------------- */
-
-static long http_status(const struct job *job)
-{
-        long status = 0;
-
-        (void)curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
-        return status;
-}
-
-/* Some servers answer a request for a stream with a whole answer, and errors come whole as well. */
-static bool is_event_stream(const struct job *job)
-{
-        char *type = NULL;
-
-        if (!job->stream || http_status(job) / 100 != 2)
-                return false;
-        (void)curl_easy_getinfo(job->easy, CURLINFO_CONTENT_TYPE, &type);
-        return !type || strncasecmp(type, "application/json", strlen("application/json")) != 0;
-}
-
-static int take_event(struct job *job)
-{
-        struct sse *sse = &job->in.sse;
-        int r;
-
-        if (sse->n_data == 0 || job->ended)
-                return 0;
-        if (strcmp(sse->data, "[DONE]") == 0)
-                return conclude(job);
-        r = chat_take(&job->in.answer, sse->is_error ? CHAT_ERROR : CHAT_CHUNK, sse->data,
-                      sse->n_data, &job->failure);
-        job->in.begun = true;
-        return r == 0 ? say(job, job->in.answer.text) : r;
-}
-
-static int too_large(struct job *job)
-{
-        chat_fail(&job->failure, CHAT_E_API, false, "the API's answer is larger than %zu bytes",
-                  engine_config(job->engine)->max_reply);
-        return -EBADMSG;
-}
-
-static int take_events(struct job *job, const char *bytes, size_t n)
-{
-        const char *pos = bytes + job->in.eaten, *end = bytes + n;
-        int r;
-
-        while ((r = sse_next(&job->in.sse, &pos, end)) > 0) {
-                r = take_event(job);
-                if (r == -EAGAIN)
-                        job->in.eaten = (size_t)(pos - bytes);
-                if (r < 0)
-                        return r;
-        }
-        job->in.eaten = 0;
-        return r == -EMSGSIZE ? too_large(job) : r;
-}
-
-static int take_body(struct job *job, const char *bytes, size_t n)
-{
-        struct incoming *in = &job->in;
-
-        if (n > engine_config(job->engine)->max_reply - in->n_body)
-                return too_large(job);
-        if (in->n_body + n > in->body_size) {
-                size_t size = (in->n_body + n) * 2;
-                char *body = realloc(in->body, size);
-
-                if (!body)
-                        return -ENOMEM;
-                in->body = body;
-                in->body_size = size;
-        }
-        memcpy(in->body + in->n_body, bytes, n);
-        in->n_body += n;
-        return 0;
-}
-
-static size_t on_bytes(char *bytes, size_t unit, size_t n, void *user)
-{
-        struct job *job = user;
-        struct incoming *in = &job->in;
-
-        if (in->verdict < 0) /* libcurl may come again after an error */
-                return 0;
-        if (!job->call || job->ended)
-                return n;
-        if (job->state == JOB_STREAMING)
-                job->since = engine_now(job->engine);
-        in->verdict = is_event_stream(job) ? take_events(job, bytes, n) : take_body(job, bytes, n);
-        if (in->verdict == -EAGAIN) {
-                in->verdict = 0;
-                return CURL_WRITEFUNC_PAUSE;
-        }
-        return in->verdict < 0 ? 0 : n;
-}
-
-static int on_connected(void *user, char *ip, char *local_ip, int port, int local_port)
-{
-        enter(user, JOB_WAITING);
-        return CURL_PREREQFUNC_OK;
-}
-
-/* A body that ends with its connection may have been cut anywhere. */
-static bool knows_its_end(const struct job *job)
-{
-        struct curl_header *header;
-        curl_off_t length = -1;
-
-        if (job->in.answer.finish_reason[0])
-                return true;
-        (void)curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        return length >= 0 || curl_easy_header(job->easy, "Transfer-Encoding", 0, CURLH_HEADER, -1,
-                                               &header) == CURLHE_OK;
-}
-
-static int empty(struct job *job)
-{
-        chat_fail(&job->failure, CHAT_E_API, false, "the API's answer is empty");
-        return -EBADMSG;
-}
-
-/* The stream has ended, with or without [DONE]. */
-static int finish_stream(struct job *job)
-{
-        int r;
-
-        r = sse_last(&job->in.sse);
-        if (r > 0)
-                r = take_event(job);
-        if (r < 0 && r != -EAGAIN)
-                return r == -EMSGSIZE ? too_large(job) : r;
-        if (!job->call || job->ended)
-                return 0;
-        if (!job->in.begun)
-                return empty(job);
-        if (knows_its_end(job))
-                return conclude(job);
-        chat_fail(&job->failure, CHAT_E_CONNECTION, true,
-                  "the connection to the API broke in the middle of the answer");
-        return -EBADMSG;
-}
-
-static int finish_whole(struct job *job)
-{
-        int r;
-
-        if (!job->in.body)
-                return empty(job);
-        r = chat_take(&job->in.answer, CHAT_WHOLE, job->in.body, job->in.n_body, &job->failure);
-        if (r < 0)
-                return r;
-        if (!job->stream)
-                return send_last(job, job->in.answer.text);
-        r = say(job, job->in.answer.text);
-        return r == 0 || r == -EAGAIN ? conclude(job) : r;
-}
-
-static int refuse_redirect(struct job *job)
-{
-        char *url = NULL;
-
-        (void)curl_easy_getinfo(job->easy, CURLINFO_REDIRECT_URL, &url);
-        chat_fail(&job->failure, CHAT_E_API, false,
-                  "the API redirects with HTTP %ld to %s, which is not followed: base_url should "
-                  "name the right place",
-                  http_status(job), url ? url : "nowhere");
-        return -EBADMSG;
-}
+/* --- the transfer -------------------------------------------------------------------- */
 
 static int finish(struct job *job, CURLcode result)
 {
-        long status;
-
         if (job->in.verdict < 0)
                 return job->in.verdict;
-        if (result != CURLE_OK)
-                return fail_because_of_curl(job, result);
-        status = http_status(job);
-        if (status / 100 == 3)
-                return refuse_redirect(job);
-        if (status / 100 != 2) {
-                chat_fail_http(&job->failure, status, job->in.body, job->in.n_body);
-                return -EBADMSG;
-        }
-        return is_event_stream(job) ? finish_stream(job) : finish_whole(job);
+        return result == CURLE_OK ? answer_finish(job) : fail_because_of_curl(job, result);
 }
 
 void job_done(struct job *job, CURLcode result)
@@ -655,7 +392,11 @@ void job_done(struct job *job, CURLcode result)
                 end(job);
 }
 
-/* --- the transfer -------------------------------------------------------------------- */
+static int on_connected(void *user, char *ip, char *local_ip, int port, int local_port)
+{
+        job_enter(user, JOB_WAITING);
+        return CURL_PREREQFUNC_OK;
+}
 
 static int on_new_socket(void *user, curl_socket_t fd, curlsocktype purpose)
 {
@@ -671,7 +412,7 @@ static bool set_options(struct job *job, CURL *easy)
         const struct config *config = engine_config(job->engine);
         bool ok = true;
 
-        /* All it can fail for is want of memory, or a libcurl that lacks what we need. */
+        /* Fails only if out of memory, or if libcurl lacks a feature. */
 #define SET(option, value) ok = curl_easy_setopt(easy, option, value) == CURLE_OK && ok
         SET(CURLOPT_PRIVATE, job);
         SET(CURLOPT_ERRORBUFFER, job->curl_error);
@@ -680,7 +421,7 @@ static bool set_options(struct job *job, CURL *easy)
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(job->body));
         SET(CURLOPT_HTTPHEADER, job->headers);
         SET(CURLOPT_USERAGENT, "brickd");
-        SET(CURLOPT_WRITEFUNCTION, on_bytes);
+        SET(CURLOPT_WRITEFUNCTION, answer_on_bytes);
         SET(CURLOPT_WRITEDATA, job);
         SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
         SET(CURLOPT_PREREQFUNCTION, on_connected);
@@ -688,12 +429,12 @@ static bool set_options(struct job *job, CURL *easy)
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_TCP_KEEPALIVE, 1L);
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        /* One connection per answer: the kernel then holds back an API whose client is slow. With
-         * HTTP/2 libcurl would have to keep up to 32 MiB of each paused answer itself. */
+        /* One connection per answer, so that the kernel's flow control stops an API whose client is
+         * slow. With HTTP/2, libcurl would buffer up to 32 MiB of each paused answer. */
         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-        /* Or closing a transfer waits for a name lookup that hangs, and all others with it. */
+        /* Without it, closing a transfer waits for its name lookup, and blocks all others. */
         SET(CURLOPT_QUICK_EXIT, 1L);
-        /* The state's own timer is the shorter one. */
+        /* The timer of the state is shorter and applies first. */
         SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(config->connect_timeout / 1000 + 1000));
         if (config->proxy) {
                 SET(CURLOPT_PROXY, config->proxy);
@@ -709,7 +450,7 @@ static bool set_options(struct job *job, CURL *easy)
 
 CURL *job_connect(struct job *job)
 {
-        enter(job, JOB_OPENING);
+        job_enter(job, JOB_OPENING);
         job->curl_error[0] = '\0';
         if (job->easy)
                 return job->easy;
@@ -761,14 +502,14 @@ void job_resume(struct job *job)
         if (!job->call || !job->blocked)
                 return;
         if (job->held) {
-                r = send_reply(job, job->held, false);
+                r = answer_send(job, job->held, false);
                 if (r == -EAGAIN)
                         return;
                 free(job->held);
                 job->held = NULL;
         }
         if (r == 0 && job->ended)
-                r = conclude(job);
+                r = answer_conclude(job);
         else if (r == 0)
                 return unpause(job);
         if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* LLM: asks an OpenAI-compatible API over HTTP. See README.md. */
+/* An LLM brick that calls an OpenAI-compatible API over HTTP. See README.md. */
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -59,7 +59,7 @@ static int take_call(struct brick_instance *self, struct brick_call *call,
         r = job_new(&job, self->engine, call, request, stream);
         if (r == -EINVAL)
                 return brick_fail(call, BRICK_E_PARAMETER_INVALID,
-                                  "the request cannot be put into JSON", NULL);
+                                  "JSON cannot represent the request", NULL);
         if (r < 0)
                 return r;
         brick_host->call_set_data(call, job, drop_job);
@@ -111,6 +111,6 @@ static const struct brick_llm handlers = {
 };
 
 BRICK_LLM(handlers, .name = "openai", .version = "1.0", .host_minor = 2,
-          .summary = "asks an OpenAI-compatible API: /chat/completions", .options = config_options,
+          .summary = "calls an OpenAI-compatible API: /chat/completions", .options = config_options,
           .create = openai_create, .destroy = openai_destroy, .writable = openai_writable,
           .cancel = openai_cancel);

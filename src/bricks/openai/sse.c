@@ -61,7 +61,7 @@ static int take_field(struct sse *sse, const char *name, size_t n_name, const ch
         return append_data(sse, value, n_value);
 }
 
-/* 1: the line ends an event. */
+/* Handles a line. 1: it ends an event. */
 static int take_line(struct sse *sse)
 {
         const char *line = sse->line, *colon, *value;

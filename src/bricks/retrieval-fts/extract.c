@@ -7,7 +7,7 @@
 
 #include "unicode.h"
 
-/* More than one control character in this many: not text. */
+/* A file with more than one control character per this many bytes is binary. */
 #define CONTROL_SHARE 32
 
 void extract_done(struct extract *e)
@@ -76,7 +76,7 @@ static bool is_binary(const char *data, size_t n)
         return control > n / CONTROL_SHARE;
 }
 
-/* What is not UTF-8 is taken for Latin-1, which every byte is. */
+/* Reads text that is not UTF-8 as Latin-1, in which every byte is a character. */
 static char *to_utf8(const char *data, size_t n, size_t *ret_n)
 {
         size_t used = 0;

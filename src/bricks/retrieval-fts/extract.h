@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The text of a file: what a reader of the rendered page would see, near enough to be searched and
- * quoted. Text and title are valid UTF-8.
+ * Extracts the text of a file: approximately what a reader sees on the rendered page, for searching
+ * and quoting. Text and title are valid UTF-8.
  */
 
 #include <stdbool.h>
@@ -17,18 +17,18 @@ enum { EXTRACT_E_BINARY = 1 };
 struct extract {
         char *text;
         size_t n;
-        char title[256];   /* empty: the file says none */
-        char language[16]; /* likewise */
+        char title[256];   /* "": the file has none */
+        char language[16]; /* "": the file has none */
 };
 
 void extract_done(struct extract *e);
 
-/* name is the file's, without a .gz at its end. 0, EXTRACT_E_BINARY, or -ENOMEM. */
+/* name: the name of the file without .gz. 0, EXTRACT_E_BINARY, or -ENOMEM. */
 int extract(const char *name, const char *data, size_t n, struct extract *ret);
 
 /*
- * For the formats. Text without markup is shorter than with it, so there is room for twice the size
- * of the file, and what exceeds even that is dropped. The input is valid UTF-8 without NUL.
+ * The output of the extractors. There is room for twice the size of the file, because text is
+ * usually shorter than its markup; more text is dropped. The input is valid UTF-8 without NUL.
  */
 struct extract_out {
         char *text;
@@ -39,7 +39,7 @@ struct extract_out {
 void extract_put(struct extract_out *out, const char *s, size_t n);
 void extract_put_char(struct extract_out *out, uint32_t c);
 
-/* Ends what is there with one newline, or with an empty line; does nothing at the start. */
+/* Ends the output with a newline, or with an empty line. Does nothing at the start. */
 void extract_break(struct extract_out *out, bool paragraph);
 
 /* Sets the title to the beginning of s, white space collapsed. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * HTML without its markup. This is no parser: it looks at one tag at a time and knows which tags
- * break lines and which hold no text. Every byte is looked at a bounded number of times.
+ * Removes the markup from HTML. This is not a parser: it looks at one tag at a time, and knows
+ * which tags break lines and which contain no text. It reads every byte a bounded number of times.
  */
 
 #include <ctype.h>
@@ -38,7 +38,7 @@ static const char *const paragraph_tags[] = {
 
 static const char *const line_tags[] = { "br", "caption", "dd", "dt", "li", "option", "tr" };
 
-/* Tags whose content is not text. */
+/* Elements whose content is not text. */
 static const char *const opaque_tags[] = { "script", "style", "template", "svg", "math" };
 
 struct html {
@@ -87,7 +87,7 @@ static uint32_t entity_number(const char *s, size_t n)
         return *end == '\0' && c <= 0x10ffff ? (uint32_t)c : 0;
 }
 
-/* The character that "&...;" stands for and its length, or '&' itself. */
+/* Decodes "&...;" into its character and its length, or returns '&'. */
 static uint32_t entity_get(const char *s, size_t n, size_t *ret_length)
 {
         size_t length;
@@ -136,7 +136,7 @@ static void put_text(struct html *h)
         h->p += length;
 }
 
-/* Passes over "<...>" at h->p. False: it is no tag, but text. */
+/* Skips "<...>" at h->p. False: it is text, not a tag. */
 static bool tag_read(struct html *h, struct tag *ret)
 {
         const char *p = h->p + 1, *close;
@@ -161,7 +161,7 @@ static bool tag_read(struct html *h, struct tag *ret)
         return true;
 }
 
-/* Passes over the content of an element that holds no text, up to its closing tag. */
+/* Skips the content of an element up to its closing tag. */
 static void skip_element(struct html *h, const char *name)
 {
         size_t n = strlen(name);
@@ -175,7 +175,7 @@ static void skip_element(struct html *h, const char *name)
         h->p = p ?: h->end;
 }
 
-/* Comments and declarations. */
+/* Skips a comment or a declaration. */
 static bool skip_markup(struct html *h)
 {
         size_t left = h->end - h->p;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* brickctl-index: `brickctl index` runs it. */
+/* brickctl-index, the program that `brickctl index` runs. */
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +17,7 @@
 
 #define DEFAULT_INDEX BRICKD_STATE_DIR "/docs.db"
 
-/* So that a document has at most SCHEMA_PASSAGES_MAX passages. */
+/* Keeps documents below SCHEMA_PASSAGES_MAX passages. */
 #define MAX_SIZE_MAX (32 << 20)
 
 static const char *arg_db = DEFAULT_INDEX;
@@ -75,7 +75,7 @@ static int parse_size(const char *s, size_t *ret)
         return -EINVAL;
 }
 
-/* 1: go on. 0: all is done. */
+/* 1: continue; 0: exit with success; -EINVAL. */
 static int parse_argv(int argc, char **argv)
 {
         enum { ARG_DB = 256, ARG_MAX_SIZE, ARG_NO_PRUNE, ARG_REMOVE, ARG_VERSION };
@@ -115,7 +115,7 @@ static int parse_argv(int argc, char **argv)
                 case ARG_VERSION:
                         puts("brickctl index " BRICKD_VERSION);
                         return 0;
-                default: /* getopt_long() has said what is wrong */
+                default: /* getopt_long() has reported the mistake */
                         return -EINVAL;
                 }
         if (optind == argc)

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Writing an index, while others search it. Changes become visible in batches, whenever a batch is
- * full and at the end. Used by one thread.
+ * Writes an index, also while others search it. Changes become visible in batches: when a batch is
+ * full, and at the end. Not thread-safe.
  *
- * Functions return 0, INDEX_E_* or, if the index itself cannot be written, a negative errno;
- * index_error() then says why, and nothing but index_free() should follow.
+ * Functions return 0, INDEX_E_*, or a negative errno if the index cannot be written: then
+ * index_error() has the message, and only index_free() may follow.
  */
 
 #include <stdbool.h>
@@ -27,7 +27,7 @@ struct index_file {
 };
 
 struct index_document {
-        const char *key; /* what answers call it; replaces a document of this key */
+        const char *key; /* the document's id in results; replaces a document with the same key */
         const char *title;
         const char *metadata; /* a JSON object */
         const char *text;     /* UTF-8, n bytes */
@@ -39,26 +39,27 @@ struct index_statistics {
         int64_t passages;
 };
 
-/* Discards what is not committed. */
+/* Discards changes that are not committed. */
 struct index *index_free(struct index *index);
 DEFINE_CLEANUP(struct index *, index_free);
 
-/* Creates the file if it is not there. On failure, *error is a line to show, if memory allowed. */
+/* Creates the file if it does not exist. On failure, *error is a message, or NULL if out of memory.
+ */
 int index_open(const char *path, struct index **ret, char **error);
 
 /*
- * Starts on a file: what the index has of it is dropped, and documents follow. With
- * INDEX_E_UNCHANGED nothing is, and none do. A file that is begun and not ended is read again next
- * time.
+ * Starts a file: removes its documents from the index, before the new ones are added.
+ * INDEX_E_UNCHANGED: the file has not changed; nothing is removed, and nothing must be added. A
+ * file without index_end() is read again next time.
  */
 int index_begin(struct index *index, const struct index_file *file);
 int index_add(struct index *index, const struct index_document *document);
 int index_end(struct index *index);
 
-/* Drops the files in directory that this struct index has not met. */
+/* Removes the files in a directory that have not been passed to this struct index. */
 int index_prune(struct index *index, const char *directory, int64_t *ret_files);
 
-/* Drops a file, or all in a directory. */
+/* Removes a file, or all files in a directory. */
 int index_remove(struct index *index, const char *path, int64_t *ret_files);
 
 int index_commit(struct index *index, struct index_statistics *ret);

@@ -22,7 +22,7 @@
 
 #define PROGRESS_INTERVAL_MS 100
 
-/* What is allocated for a file at first. */
+/* The first allocation for a file. */
 #define READ_SIZE (64 << 10)
 
 static void gzclosep(gzFile *stream)
@@ -75,7 +75,7 @@ static void show_progress(struct indexer *indexer, const char *path)
         fflush(stderr);
 }
 
-/* The name without .gz; ret is as long as the name or longer. */
+/* Copies the name without .gz to ret, which must be as long as the name. */
 static void plain_name(const char *path, char *ret)
 {
         size_t n = strlen(path);
@@ -86,7 +86,7 @@ static void plain_name(const char *path, char *ret)
         ret[n] = '\0';
 }
 
-/* The language of .../man/de/man1/ls.1.gz; empty if the path says none. */
+/* The language in .../man/de/man1/ls.1.gz; "" if the path has none. */
 static void path_language(const char *path, char ret[static 16])
 {
         const char *s = strstr(path, "/man/"), *end;
@@ -103,7 +103,7 @@ static void path_language(const char *path, char ret[static 16])
         ret[end - s] = '\0';
 }
 
-/* *ret_n is max_size + 1 if there is more. Damaged data: -EIO. */
+/* *ret_n is max_size + 1 if the file is larger. -EIO: the data is damaged. */
 static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *ret_n)
 {
         size_t allocated = 0, used = 0;
@@ -164,7 +164,7 @@ static int add_text(struct indexer *indexer, const struct index_file *file, cons
         return r < 0 ? r : 0;
 }
 
-/* Returns whether the file is done with: it need not be read again before it changes. */
+/* True: the file need not be read again until it changes. */
 static int add_plain(struct indexer *indexer, const struct index_file *file, const char *title,
                      const char *name, gzFile stream)
 {
@@ -250,7 +250,7 @@ static int compare(const FTSENT **a, const FTSENT **b)
         return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* Returns whether the entry could be read. */
+/* True: the entry could be read. */
 static int add_entry(struct indexer *indexer, const FTSENT *entry, size_t root_length)
 {
         char title[PATH_MAX];
@@ -267,7 +267,7 @@ static int add_entry(struct indexer *indexer, const FTSENT *entry, size_t root_l
         case FTS_NS:
                 indexer_error(indexer, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
                 return 0;
-        default: /* directories, symbolic links, what is neither */
+        default: /* directories, symbolic links and special files */
                 return 1;
         }
 }
@@ -294,7 +294,7 @@ static int add_directory(struct indexer *indexer, char *path)
                 indexer_error(indexer, "%s: %s", path, strerror(errno));
                 complete = false;
         }
-        /* What lies in a directory that could not be read has not gone. */
+        /* The files of a directory that could not be read have not been removed. */
         if (!indexer->prune || !complete)
                 return 0;
         r = index_prune(indexer->index, path, &removed);
@@ -324,7 +324,7 @@ int indexer_add(struct indexer *indexer, const char *path)
         return 0;
 }
 
-/* Absolute, without trailing slashes; links are resolved if it is there. */
+/* Makes a path absolute and removes trailing slashes; resolves links if the file exists. */
 static char *path_normalize(const char *path)
 {
         char *s = realpath(path, NULL), *directory;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* From files to the index: walks directories, reads files, splits lines of JSON. */
+/* Adds files to an index: walks directories, reads files, and splits lines of JSON. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@ struct index;
 struct indexer {
         struct index *index;
         size_t max_size; /* of a file's text, and of a line of JSON */
-        bool prune;      /* drop what has gone from the directories given */
-        bool progress;   /* show it on stderr */
+        bool prune;      /* remove documents whose files no longer exist */
+        bool progress;   /* show progress on stderr */
 
         int64_t n_read; /* files */
         int64_t n_unchanged;
@@ -22,21 +22,21 @@ struct indexer {
         int64_t n_skipped;
         int64_t n_errors; /* each has been printed */
 
-        struct timespec shown; /* when progress was last */
+        struct timespec shown; /* time of the last progress line */
 };
 
 /*
- * Indexes a file or a directory. What is wrong with the files is printed and counted; a negative
- * errno means that the index cannot be written: index_error().
+ * Indexes a file or a directory. Prints and counts mistakes in the files. A negative errno: the
+ * index cannot be written; see index_error().
  */
 int indexer_add(struct indexer *indexer, const char *path);
 
-/* Drops a file or a directory, which need not exist, from the index. */
+/* Removes a file or a directory from the index. It need not exist. */
 int indexer_remove(struct indexer *indexer, const char *path);
 
-/* Removes the line of progress from the terminal. */
+/* Clears the progress line on the terminal. */
 void indexer_clear(struct indexer *indexer);
 
-/* Prints and counts a mistake in the user's files. */
+/* Prints and counts a mistake in a user's file. */
 __attribute__((format(printf, 2, 3))) void indexer_error(struct indexer *indexer,
                                                          const char *format, ...);

@@ -6,5 +6,6 @@
 struct indexer;
 struct index_file;
 
-/* Adds one document for each line {"id", "title", "text", "metadata"}. As indexer_add(). */
+/* Adds a document for each line {"id", "title", "text", "metadata"}. Returns the same as
+ * indexer_add(). */
 int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile stream);

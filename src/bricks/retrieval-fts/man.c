@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Manual pages without their roff: man(7) and mdoc(7) as far as a search needs them. Requests and
- * conditional parts are dropped, macros give up their arguments, escapes become the characters they
- * print.
+ * Removes roff from manual pages, as far as a search needs it, for man(7) and mdoc(7). Drops
+ * requests and conditional parts, keeps the arguments of macros, and replaces escapes by the
+ * characters that they print.
  */
 
 #include <ctype.h>
@@ -42,7 +42,7 @@ static const struct special specials[] = {
 
 enum heading {
         HEADING_NONE,
-        HEADING_FIRST, /* in the first section, which names the page */
+        HEADING_FIRST, /* in the first section, which has the name of the page */
         HEADING_PAST,
 };
 
@@ -56,7 +56,7 @@ struct man {
         struct extract_out *out;
         const char *p; /* the next line */
         const char *end;
-        struct line name; /* what the first .Nm says, and those without arguments mean */
+        struct line name; /* the argument of the first .Nm, for a .Nm without arguments */
         enum heading heading;
         size_t name_start; /* in out: where the first section's text starts */
         int braces;        /* open in conditional parts */
@@ -94,7 +94,7 @@ static bool next_line(struct man *m, struct line *ret)
         return true;
 }
 
-/* Takes n characters. */
+/* Takes n characters off the line. */
 static struct line take(struct line *line, size_t n)
 {
         struct line taken = { line->p, line->p };
@@ -144,7 +144,8 @@ static void put_special(struct extract_out *out, struct line *line)
                 memcpy(hex, name.p + 1, n - 1);
                 extract_put_char(out, (uint32_t)strtoul(hex, NULL, 16));
         } else if (n == 2 && isalpha((unsigned char)name.p[0]) && strchr("'`^:,~", name.p[1]))
-                extract_put(out, name.p, 1); /* an accented letter: accents are folded anyway */
+                extract_put(out, name.p,
+                            1); /* an accented letter, without its accent, which is folded anyway */
 }
 
 /* "\s-1", "\s+(10", "\s'12'", "\s0" */
@@ -214,7 +215,8 @@ static void put_line(struct extract_out *out, struct line line)
         }
 }
 
-/* The next argument of a macro. A quoted one may hold spaces, and "" stands for a quote. */
+/* Reads the next argument of a macro. A quoted one may contain spaces; "" in it stands for a quote.
+ */
 static bool next_argument(struct line *line, struct line *ret)
 {
         bool quoted;
@@ -250,7 +252,7 @@ static bool is(const char *name, const char *list)
         return false;
 }
 
-/* The macros of mdoc that may stand in the line of another one. */
+/* True: a macro of mdoc that may be used inside the line of another macro. */
 static bool is_inline(const struct line *word)
 {
         static const char list[] =
@@ -352,7 +354,7 @@ static void handle_heading(struct man *m, const char *name, struct line line)
         m->name_start = m->out->n;
 }
 
-/* Up to and without the line that is `stop`: definitions, formats of tables, equations. */
+/* Skips a definition, the format of a table or an equation, up to the line `stop`. */
 static void skip_until(struct man *m, const char *stop)
 {
         size_t n = strlen(stop);
@@ -363,7 +365,7 @@ static void skip_until(struct man *m, const char *stop)
                         return;
 }
 
-/* The lines before the data of a table end with one that ends with a dot. */
+/* Skips the format of a table, whose last line ends with a dot. */
 static void skip_format(struct man *m)
 {
         struct line line;
@@ -387,7 +389,7 @@ static void count_braces(struct man *m, struct line line)
                 m->braces = 0;
 }
 
-/* A request, which prints nothing, in lower case. */
+/* Handles a request, whose name has lower case and which prints nothing. */
 static void handle_request(struct man *m, const char *macro, struct line line)
 {
         if (is(macro, "if ie el"))

@@ -5,5 +5,5 @@
 
 struct index_file;
 
-/* A document's metadata as JSON text: what is known of its file, under what it says itself. */
+/* Makes a document's metadata as JSON, for free(): that of its file, overridden by its own. */
 char *metadata_print(const struct index_file *file, const char *language, json_t *own);

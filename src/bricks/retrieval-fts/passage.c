@@ -5,7 +5,7 @@
 
 #include "unicode.h"
 
-/* An end before this is not worth having. */
+/* A passage must not end before this, unless the text does. */
 #define PASSAGE_SIZE_MIN (PASSAGE_SIZE_MAX / 2)
 
 static bool is_blank(char c)
@@ -46,7 +46,7 @@ static bool ends_sentence(const char *text, size_t at)
         return false;
 }
 
-/* How good it is to end before text[at]; 0: only if there is no better place. */
+/* Rates an end before text[at]; 0: only if there is no better place. */
 static unsigned end_value(const char *text, size_t at, size_t n)
 {
         if (text[at - 1] == '\n')

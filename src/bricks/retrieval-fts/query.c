@@ -10,7 +10,7 @@
 #include "scope.h"
 #include "unicode.h"
 
-/* A longer word is cut: nothing that one looks for is longer. */
+/* A longer word is cut: nobody searches for it. */
 #define TERM_SIZE_MAX 256
 
 /* Quotes, the operator between terms, and the mark of a prefix. */
@@ -27,13 +27,13 @@ struct terms {
         size_t n;
 };
 
-/* Words end at white space and at punctuation that is no part of names, paths and options. */
+/* White space, and punctuation that does not occur in names, paths and options, separates words. */
 static bool is_separator(uint32_t c)
 {
         return unicode_is_space(c) || (c < 0x80 && strchr("\"!(),;<>=?[]{|}", (int)c));
 }
 
-/* Something that the tokenizer may take for a word. Whatever it drops, FTS5 ignores. */
+/* True: the tokenizer may treat this as a word. FTS5 ignores terms that it drops. */
 static bool is_wordy(uint32_t c)
 {
         return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
@@ -50,7 +50,7 @@ static void terms_add(struct terms *terms, const char *text, size_t n, bool pref
                 terms->items[terms->n++] = (struct term){ text, n, prefix };
 }
 
-/* Returns where the word ends. */
+/* Returns the end of the word. */
 static size_t add_word(struct terms *terms, const char *text, size_t start, size_t n)
 {
         bool wordy = false;
@@ -68,7 +68,7 @@ static size_t add_word(struct terms *terms, const char *text, size_t start, size
         return i;
 }
 
-/* Returns where the run ends. Its pairs are found with the tokenizer's: see tokenize_pairs(). */
+/* Returns the end of the run. Its pairs are those of the tokenizer; see tokenize_pairs(). */
 static size_t add_run(struct terms *terms, const char *text, size_t start, size_t n)
 {
         size_t length, first = start, i;
@@ -101,7 +101,7 @@ static void terms_find(struct terms *terms, const char *text, size_t n)
         }
 }
 
-/* No term holds a quote or a NUL: both separate. */
+/* A term cannot contain a quote or a NUL, because both are separators. */
 static size_t term_print(char *to, const struct term *term, bool first)
 {
         char *end = first ? to : stpcpy(to, " OR ");

@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 /*
- * Turns plain text, whatever is in it, into an FTS5 expression that matches a passage with any of
- * its terms. A term is a word, or a pair of neighbouring characters of a script without spaces. The
- * first SCHEMA_TERMS_MAX distinct terms count. 0, QUERY_E_EMPTY if there is no term, or -ENOMEM.
+ * Converts any text to an FTS5 expression that matches a passage with at least one of its terms. A
+ * term is a word, or a pair of adjacent characters of a script without spaces. Only the first
+ * SCHEMA_TERMS_MAX distinct terms count. 0; QUERY_E_EMPTY: there is no term; -ENOMEM.
  */
 enum { QUERY_E_EMPTY = 1 };
 

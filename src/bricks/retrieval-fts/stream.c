@@ -27,7 +27,7 @@ int stream_read(gzFile stream, char *buffer, size_t n)
         r = gzread(stream, buffer, (unsigned)n);
         if (r > 0)
                 return r;
-        /* Data that ends too early is no error to gzread(). */
+        /* gzread() does not report data that ends too early. */
         (void)gzerror(stream, &error);
         return r == 0 && error == Z_OK ? 0 : -EIO;
 }

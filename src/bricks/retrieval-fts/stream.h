@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Reading a file that may be compressed with gzip. */
+/* Reads a file that may be compressed with gzip. */
 
 #include <stddef.h>
 #include <zlib.h>
 
-/* fd becomes the stream's, also on failure. 0 or -ENOMEM. */
+/* Takes ownership of fd, also on failure. 0 or -ENOMEM. */
 int stream_open(int fd, gzFile *ret);
 
-/* Bytes read, 0 at the end, or -EIO: damaged, or cut short. */
+/* The number of bytes read; 0: end of the file; -EIO: damaged or truncated. */
 int stream_read(gzFile stream, char *buffer, size_t n);

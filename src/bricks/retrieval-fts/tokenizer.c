@@ -9,10 +9,10 @@ typedef int token_func(void *user, int flags, const char *token, int length, int
 
 struct tokenizer {
         fts5_tokenizer words;
-        Fts5Tokenizer *instance; /* of words */
+        Fts5Tokenizer *instance; /* for words */
 };
 
-/* The caller of xTokenize, for a part of its text that starts at offset. */
+/* The callback of xTokenize's caller, for a part of the text that starts at offset. */
 struct part {
         token_func *token;
         void *user;
@@ -27,7 +27,7 @@ static int part_token(void *user, int flags, const char *token, int length, int 
                            part->offset + end);
 }
 
-/* Where the run of one kind that starts at text[start] ends. */
+/* The end of the run of characters of one kind that starts at text[start]. */
 static int run_end(const char *text, int start, int n, bool *ret_unspaced)
 {
         size_t length;
@@ -41,9 +41,9 @@ static int run_end(const char *text, int start, int n, bool *ret_unspaced)
 }
 
 /*
- * Every character of the run starts one token: the pair it begins, and the last one itself. The
- * last shares the position of the last pair, so that a phrase may cross the end of the run. A query
- * does without it, except when it is all there is.
+ * Each character of a run starts a token: a pair with the next character; the last character is a
+ * token by itself. It has the position of the last pair, so that a phrase can continue after the
+ * run. A query leaves it out, unless the run has only one character.
  */
 static int tokenize_pairs(void *user, bool query, const char *text, int start, int end,
                           token_func *token)

@@ -53,7 +53,7 @@ static size_t sequence_length(unsigned char first)
         return first < 0xf5 ? 4 : 0;
 }
 
-/* False: one bad byte. */
+/* False: the byte is not UTF-8. */
 static bool decode(const char *text, size_t n, uint32_t *ret, size_t *ret_length)
 {
         const unsigned char *s = (const unsigned char *)text;

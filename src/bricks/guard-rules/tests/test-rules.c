@@ -26,17 +26,17 @@ static const struct {
         { "just words", "f:1:1: expected a map with the keys version, categories, rules\n" },
         { "a: [1, 2",
           "f:2:1: expected \",\" or \"]\" (while parsing a flow sequence from line 1)\n" },
-        { "a:\n\tb: 1\n", "f:2:1: a tab cannot indent: use spaces\n" },
+        { "a:\n\tb: 1\n", "f:2:1: indent with spaces, not with tabs\n" },
         { "ok: 1\nbad: \xff\n", "f:2:6: not UTF-8: byte 0xff\n" },
         { "version: 1\n---\nversion: 1\n",
-          "f:2:1: a second document begins: there can be only one\n" },
+          "f:2:1: a second document starts here; only one is allowed\n" },
         { "version: 1\nrules: !!seq []\n",
           "f:2:8: tags such as tag:yaml.org,2002:seq are not supported\n" },
-        { "? [a]\n: 1\n", "f:1:3: a key must be a word, not a list or a map\n" },
-        { "\"a\\0b\": 1\n", "f:1:1: a key has neither an anchor nor a NUL character\n" },
-        { "version: 1\nrules: \"a\\0b\"\n", "f:2:8: rules: holds a NUL character\n" },
+        { "? [a]\n: 1\n", "f:1:3: a key must be a scalar, not a list or a map\n" },
+        { "\"a\\0b\": 1\n", "f:1:1: a key must not have an anchor or a NUL character\n" },
+        { "version: 1\nrules: \"a\\0b\"\n", "f:2:8: rules: contains a NUL character\n" },
         { "version: 1\nversion: 1\n", "f:2:1: version: duplicate key; the first is on line 1\n" },
-        { "version: 1\nrules: *x\n", "f:2:8: no anchor &x comes before this alias\n" },
+        { "version: 1\nrules: *x\n", "f:2:8: there is no anchor &x before this alias\n" },
         /* one run tells of mistakes of all kinds, by place */
         { "version: 2\nrule: !x []\nversion: 1\n",
           "f:1:10: version: a rule file says `version: 1`\n"
@@ -213,7 +213,8 @@ static void test_many_rules(void)
 static void test_bombs(void)
 {
         static const char deep[] = "f:1:65: nested deeper than 64 levels";
-        static const char grown[] = "f:5:16: more than 100000 values, each use of an alias counted";
+        static const char grown[] =
+                "f:5:16: more than 100000 values; every alias counts as all values of its anchor";
         static const char bomb[] = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
                                    "b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
                                    "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n"

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "module/entry.h"
+#include "module/runner.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+/* What one turn takes on before the caller serves others. The clock is read when a brick comes
+ * back.
+ */
+#define TURN_ITEMS 64
+#define TURN_NS (1 * NSEC_PER_MSEC)
+
+/* The code of a brick may be deep. */
+#define THREAD_STACK (1024 * 1024)
+
+struct runner runner_polling = {
+        .own.end = &runner_polling.own.first,
+        .last.end = &runner_polling.last.first,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .work = PTHREAD_COND_INITIALIZER,
+        .others.end = &runner_polling.others.first,
+};
+
+/* The runner that this thread is. */
+static _Thread_local struct runner *here;
+
+static void append(struct run_list *list, struct run_item *item)
+{
+        item->next = NULL;
+        *list->end = item;
+        list->end = &item->next;
+}
+
+static struct run_item *take(struct run_list *list)
+{
+        struct run_item *item = list->first;
+
+        if (item) {
+                list->first = item->next;
+                if (!list->first)
+                        list->end = &list->first;
+        }
+        return item;
+}
+
+/* Moves all of a list to the end of another. */
+static void join(struct run_list *list, struct run_list *tail)
+{
+        if (!tail->first)
+                return;
+        *list->end = tail->first;
+        list->end = tail->end;
+        tail->first = NULL;
+        tail->end = &tail->first;
+}
+
+bool runner_is_here(const struct runner *runner)
+{
+        return here == runner;
+}
+
+void runner_enter(void (*wake)(void *user), void *user)
+{
+        struct runner *runner = &runner_polling;
+
+        (void)pthread_mutex_lock(&runner->lock);
+        runner->wake = wake;
+        runner->user = user;
+        (void)pthread_mutex_unlock(&runner->lock);
+        here = runner;
+}
+
+void runner_leave(void)
+{
+        struct runner *runner = &runner_polling;
+
+        here = NULL;
+        (void)pthread_mutex_lock(&runner->lock);
+        runner->wake = NULL;
+        (void)pthread_mutex_unlock(&runner->lock);
+}
+
+void runner_post(struct runner *runner, struct run_item *item)
+{
+        void (*wake)(void *user) = NULL;
+
+        if (here == runner) {
+                append(&runner->own, item);
+                return;
+        }
+
+        (void)pthread_mutex_lock(&runner->lock);
+        append(&runner->others, item);
+        /* Only the first is news: the runner takes all at once. */
+        if (!atomic_exchange_explicit(&runner->posted, true, memory_order_relaxed)) {
+                wake = runner->wake;
+                (void)pthread_cond_signal(&runner->work);
+        }
+        /* With the lock held, for runner_leave() to wait for it. */
+        if (wake)
+                wake(runner->user);
+        (void)pthread_mutex_unlock(&runner->lock);
+}
+
+void runner_post_last(struct runner *runner, struct run_item *item)
+{
+        append(&runner->last, item);
+}
+
+static void take_others(struct runner *runner)
+{
+        if (!atomic_load_explicit(&runner->posted, memory_order_relaxed))
+                return;
+        (void)pthread_mutex_lock(&runner->lock);
+        atomic_store_explicit(&runner->posted, false, memory_order_relaxed);
+        join(&runner->own, &runner->others);
+        (void)pthread_mutex_unlock(&runner->lock);
+}
+
+void runner_run(struct runner *runner)
+{
+        uint64_t began = clock_recent();
+        struct run_item *item;
+
+        take_others(runner);
+        for (unsigned n = 0; n < TURN_ITEMS && clock_recent() - began < TURN_NS; n++) {
+                item = take(&runner->own);
+                if (!item)
+                        item = take(&runner->last);
+                if (!item)
+                        return;
+                item->run(item);
+        }
+}
+
+/* Whether there is something to run; waits for it. False: never again. */
+static bool wait_for_work(struct runner *runner)
+{
+        bool work;
+
+        (void)pthread_mutex_lock(&runner->lock);
+        while (!runner->others.first && !runner->stopping)
+                (void)pthread_cond_wait(&runner->work, &runner->lock);
+        work = runner->others.first;
+        (void)pthread_mutex_unlock(&runner->lock);
+        return work;
+}
+
+static void *thread_run(void *arg)
+{
+        struct runner *runner = arg;
+
+        here = runner;
+        entry_guard_stack();
+        while (wait_for_work(runner))
+                while (runner_has_work(runner))
+                        runner_run(runner);
+        return NULL;
+}
+
+static int start_thread(struct runner *runner)
+{
+        pthread_attr_t attr;
+        int r;
+
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+        r = -pthread_create(&runner->thread, &attr, thread_run, runner);
+        (void)pthread_attr_destroy(&attr);
+        return r;
+}
+
+int runner_new(struct runner **ret)
+{
+        _cleanup_free_ struct runner *runner = calloc(1, sizeof *runner);
+        int r;
+
+        if (!runner)
+                return -ENOMEM;
+        runner->own.end = &runner->own.first;
+        runner->last.end = &runner->last.first;
+        runner->others.end = &runner->others.first;
+        (void)pthread_mutex_init(&runner->lock, NULL);
+        (void)pthread_cond_init(&runner->work, NULL);
+        r = start_thread(runner);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(runner);
+        return 0;
+}
+
+struct runner *runner_free(struct runner *runner)
+{
+        if (!runner)
+                return NULL;
+        (void)pthread_mutex_lock(&runner->lock);
+        runner->stopping = true;
+        (void)pthread_cond_signal(&runner->work);
+        (void)pthread_mutex_unlock(&runner->lock);
+        (void)pthread_join(runner->thread, NULL);
+        (void)pthread_cond_destroy(&runner->work);
+        (void)pthread_mutex_destroy(&runner->lock);
+        free(runner);
+        return NULL;
+}
