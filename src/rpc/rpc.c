@@ -242,12 +242,11 @@ static void expire_calls(struct rpc *rpc)
 
 static gpr_timespec next_timeout(const struct rpc *rpc)
 {
-        uint64_t ns = rpc->stall_next;
+        uint64_t ns;
 
-        if (rpc->n_timeouts > 0 && rpc->timeouts[1]->base.deadline < ns)
-                ns = rpc->timeouts[1]->base.deadline;
-        if (ns == UINT64_MAX)
+        if (rpc->n_timeouts == 0)
                 return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        ns = rpc->timeouts[1]->base.deadline;
         return (gpr_timespec){
                 .tv_sec = (int64_t)(ns / NSEC_PER_SEC),
                 .tv_nsec = (int32_t)(ns % NSEC_PER_SEC),
@@ -302,11 +301,8 @@ static void *poll_run(void *arg)
         runner_enter(wake, rpc);
         entry_watch_thread();
         entry_guard_stack();
-        while (poll_once(rpc, next_timeout(rpc))) {
+        while (poll_once(rpc, next_timeout(rpc)))
                 expire_calls(rpc);
-                if (clock_recent() >= rpc->stall_next)
-                        stall_look(rpc);
-        }
         runner_leave();
         gather_leave();
         return NULL;
@@ -584,6 +580,8 @@ static void give_back_memory(struct rpc *rpc)
 void rpc_look(struct rpc *rpc, bool accepts)
 {
         give_back_memory(rpc);
+        if (!atomic_load(&rpc->stopping))
+                stall_look(rpc);
         gather_look(clock_now());
         if (!accepts)
                 return;

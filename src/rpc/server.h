@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "module/runner.h"
 #include "rpc/call.h"
 #include "rpc/rpc.h"
 #include "rpc/unread.h"
@@ -71,7 +72,8 @@ struct rpc {
 
         /* stall.h's */
         struct rpc_call *live;
-        uint64_t stall_next; /* CLOCK_MONOTONIC ns: when to look again; UINT64_MAX: not */
+        struct run_item stall_item; /* queued, if `stall_posted` */
+        atomic_bool stall_posted;
 
         /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
         struct rpc_call **timeouts;

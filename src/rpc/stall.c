@@ -2,9 +2,8 @@
 #include "rpc/stall.h"
 #include "module/instance.h"
 #include "rpc/server.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
-
-#define LOOK_NS NSEC_PER_SEC
 
 /* A client has limits.stall for each such part of a message, so that a slow one can take a large
  * one. */
@@ -13,17 +12,10 @@
 /* Of limits.stall, what a call has left that holds a place for which others wait. */
 #define HURRY 10
 
-void stall_init(struct rpc *rpc)
-{
-        rpc->stall_next = UINT64_MAX;
-}
-
 void stall_add(struct rpc *rpc, struct rpc_call *call)
 {
         if (call->port->conf->stall == 0)
                 return;
-        if (rpc->stall_next == UINT64_MAX)
-                rpc->stall_next = call->base.started + LOOK_NS;
         call->moved_at = 0;
         call->live_next = rpc->live;
         call->live_link = &rpc->live;
@@ -89,13 +81,15 @@ static const char *verdict(struct rpc_call *call, uint64_t now)
         return why;
 }
 
-void stall_look(struct rpc *rpc)
+/* On the polling thread. */
+static void look(struct run_item *item)
 {
+        struct rpc *rpc = CONTAINER_OF(item, struct rpc, stall_item);
         struct rpc_call *call, *next;
         uint64_t now = clock_now();
         const char *why;
 
-        rpc->stall_next = rpc->live ? now + LOOK_NS : UINT64_MAX;
+        atomic_store(&rpc->stall_posted, false);
         for (call = rpc->live; call; call = next) {
                 next = call->live_next;
                 why = verdict(call, now);
@@ -105,4 +99,15 @@ void stall_look(struct rpc *rpc)
                 stats_reject(call->port->stats, STATS_REJECTED_STALLED);
                 rpc_call_expire(call, why);
         }
+}
+
+void stall_init(struct rpc *rpc)
+{
+        rpc->stall_item.run = look;
+}
+
+void stall_look(struct rpc *rpc)
+{
+        if (!atomic_exchange(&rpc->stall_posted, true))
+                runner_post(&runner_polling, &rpc->stall_item);
 }

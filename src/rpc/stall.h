@@ -8,7 +8,6 @@
  *
  * All calls of bricks that are on the wire are in a list, and about every second each is looked at:
  * it has moved if it has sent or received a message since. So this costs a call next to nothing.
- * Polling thread only.
  */
 
 struct rpc;
@@ -16,9 +15,9 @@ struct rpc_call;
 
 void stall_init(struct rpc *rpc);
 
-/* The call goes to its brick; it has ended. */
+/* The call goes to its brick; it has ended. [polling thread] */
 void stall_add(struct rpc *rpc, struct rpc_call *call);
 void stall_remove(struct rpc *rpc, struct rpc_call *call);
 
-/* Once it is rpc->stall_next. */
+/* Has the polling thread look at all calls. About every second, until rpc_stop(). [main] */
 void stall_look(struct rpc *rpc);
