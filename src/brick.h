@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,7 +35,7 @@ extern "C" {
 
 /* MAJOR is also part of the entry symbol's name: bump it, and rename, on a break. */
 #define BRICK_ABI_MAJOR 1
-#define BRICK_ABI_MINOR 2
+#define BRICK_ABI_MINOR 3
 #define BRICK_ENTRY_NAME "brick_module_v1"
 #define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
 
@@ -219,7 +220,9 @@ struct brick_host {
         /*
          * Send one reply without its error field, which brickd adds; brickd copies it. 0; -EAGAIN:
          * not taken, wait for writable() (a blocking brick waits inside and never sees it);
-         * -ECANCELED: give up; -EMSGSIZE: larger than the port allows.
+         * -ECANCELED: give up; -EMSGSIZE: larger than the port allows; -EINVAL: there is one reply
+         * already and may be no other. brickd logs and ends the call itself on -EBADMSG: not of its
+         * type, -EILSEQ: a string that is not UTF-8, -EPROTO: the error field is set.
          */
         int (*call_send)(struct brick_call *call, struct brick_bytes message);
 
@@ -297,6 +300,21 @@ struct brick_host {
          */
         struct brick_str (*call_traceparent)(struct brick_call *call);
         struct brick_str (*call_tracestate)(struct brick_call *call);
+
+        /* --- since 1.3 --- */
+
+        /*
+         * Memory for one message of a stream: call_rewind() frees what call_alloc(),
+         * call_traceparent() and call_tracestate() have given since call_mark(). Marks may nest.
+         */
+        size_t (*call_mark)(struct brick_call *call);
+        void (*call_rewind)(struct brick_call *call, size_t mark);
+
+        /*
+         * End the call as a start() that returns the negative errno r does. For calls that start()
+         * has taken; as call_finish() otherwise.
+         */
+        void (*call_fail_errno)(struct brick_call *call, int r);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */
@@ -328,8 +346,8 @@ struct brick_module {
         const char *summary;
         const struct brick_option *options; /* ends with a NULL name; NULL: takes none */
 
-        /* [main] Make an instance. 0, or a negative errno after node_error() or log(). config is
-         * never NULL. */
+        /* [main] Make an instance. 0, or a negative errno after node_error() or log(): then there
+         * is none, and *ret does not count. config is never NULL. */
         int (*create)(const struct brick_host *host, struct brick_ctx *ctx,
                       const struct brick_node *config, struct brick_instance **ret);
 
@@ -341,9 +359,11 @@ struct brick_module {
 
         /*
          * [rpc] Take a call. On 0 the brick owns one reference and must call_finish() or
-         * call_fail(), now or later, from any thread. On a negative errno the call stays brickd's,
-         * which answers for it; do not touch it again. -ENOSYS is answered as llmbrick answers
-         * NotImplementedError.
+         * call_fail(), now or later, from any thread; 1 counts as 0, as the SDK's BRICK_TAKEN is
+         * 1. On a negative errno the call stays brickd's, which answers for it; do not touch
+         * it again. -ENOSYS is answered as llmbrick answers NotImplementedError, others as it
+         * answers an exception: code 13, with strerror() for the message. Other numbers are logged,
+         * and answered as -EINVAL.
          */
         int (*start)(struct brick_instance *self, struct brick_call *call, uint32_t method);
 
@@ -414,42 +434,67 @@ static inline struct brick_str brick_str(const char *s)
         return r;
 }
 
+/* A text of any length, for the functions below; on its own stack while it is short. */
+struct brick_line {
+        struct brick_str text;
+        char *long_text; /* NULL: text is in short_text */
+        char short_text[512];
+};
+
+/* Without memory for a long text, what fits is taken. */
+static inline void brick_line_format(struct brick_line *line, const char *format, va_list args)
+{
+        va_list again;
+        size_t size;
+        int n;
+
+        line->short_text[0] = '\0';
+        va_copy(again, args);
+        n = vsnprintf(line->short_text, sizeof line->short_text, format, args);
+        size = n > 0 ? (size_t)n + 1 : 1;
+        line->long_text = size > sizeof line->short_text ? (char *)malloc(size) : NULL;
+        if (line->long_text)
+                (void)vsnprintf(line->long_text, size, format, again);
+        else if (size > sizeof line->short_text)
+                size = sizeof line->short_text;
+        va_end(again);
+        line->text.ptr = line->long_text ? line->long_text : line->short_text;
+        line->text.len = size - 1;
+}
+
+static inline void brick_line_free(struct brick_line *line)
+{
+        free(line->long_text);
+}
+
 BRICK_PRINTF(4, 5)
 static inline void brick_logf(const struct brick_host *host, struct brick_ctx *ctx, uint32_t level,
                               const char *format, ...)
 {
-        char line[1024];
+        struct brick_line line;
         va_list args;
-        int n;
 
         if (BRICK_HAS(host, log_wanted) && !host->log_wanted(ctx, level))
                 return;
         va_start(args, format);
-        n = vsnprintf(line, sizeof line, format, args);
+        brick_line_format(&line, format, args);
         va_end(args);
-        if (n > 0) {
-                struct brick_str s = { line,
-                                       (size_t)n < sizeof line ? (size_t)n : sizeof line - 1 };
-                host->log(ctx, level, s);
-        }
+        host->log(ctx, level, line.text);
+        brick_line_free(&line);
 }
 
 BRICK_PRINTF(4, 5)
 static inline void brick_node_errorf(const struct brick_host *host, struct brick_ctx *ctx,
                                      const struct brick_node *node, const char *format, ...)
 {
-        char line[1024];
+        struct brick_line line;
         va_list args;
-        int n;
 
         va_start(args, format);
-        n = vsnprintf(line, sizeof line, format, args);
+        brick_line_format(&line, format, args);
         va_end(args);
-        if (n > 0) {
-                struct brick_str s = { line,
-                                       (size_t)n < sizeof line ? (size_t)n : sizeof line - 1 };
-                host->node_error(ctx, node, s);
-        }
+        host->node_error(ctx, node, line.text);
+        brick_line_free(&line);
 }
 
 #ifdef __cplusplus

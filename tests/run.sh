@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds brickd in three ways under build/ and runs all tests. The last line says
+# Builds brickd in four ways under build/ and runs all tests. The last line says
 # "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -18,7 +18,11 @@ builds=
 # build NAME CC MESON-OPTION... -- MESON-TEST-OPTION...
 build() {
 	dir=build/$1 CC=$2
-	export CC
+	case $CC in
+	clang) CXX=clang++ ;;
+	*) CXX=g++ ;;
+	esac
+	export CC CXX
 	shift 2
 	setup=
 	while [ "$1" != -- ]; do
@@ -32,7 +36,7 @@ build() {
 	echo "== $dir: $* =="
 	# shellcheck disable=SC2086 # a list of words
 	{ [ -e "$dir/build.ninja" ] || meson setup --werror $setup "$dir" >"$dir.log" 2>&1; } &&
-		ninja -C "$dir" -j "$jobs" >"$dir.log" 2>&1 || {
+		ninja -C "$dir" -j "$jobs" "${target:-all}" >"$dir.log" 2>&1 || {
 		tail -n 30 "$dir.log"
 		return
 	}
@@ -43,12 +47,16 @@ build() {
 mkdir -p build
 build gcc gcc -- --timeout-multiplier 2
 # links a hundred programs in a third of the time
-export CC_LD=gold
+export CC_LD=gold CXX_LD=gold
 build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
 	--timeout-multiplier 4 --suite unit --suite module --suite fuzz --suite integration
 # by the other compiler, which has warnings of its own
 build tsan clang -Db_sanitize=thread -Db_lundef=false -- \
 	--timeout-multiplier 8 --suite unit --suite module
+# each fuzzer searches for 20 seconds
+target=fuzzers
+build fuzz clang -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
+	--suite libfuzzer
 
 # shellcheck disable=SC2086
 exec tests/report.py $builds

@@ -137,7 +137,8 @@ void conf_blame_name(const struct conf *conf, const struct node *node, struct di
 {
         struct nearest nearest = nearest_to(node->text);
 
-        for (size_t i = 0; i < conf->n_bricks; i++)
+        /* To compare all names takes long, and a long list of mistakes is not shown. */
+        for (size_t i = 0; i < conf->n_bricks && diag_count(diag) < DIAG_SHOWN_MAX; i++)
                 if (conf->bricks[i].name)
                         nearest_offer(&nearest, conf->bricks[i].name);
         if (nearest.best)

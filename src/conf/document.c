@@ -9,8 +9,15 @@
 /* For all nodes and strings. Only a file made to exhaust memory needs more. */
 #define DOCUMENT_SIZE_MAX ((size_t)512 * 1024 * 1024)
 
+struct pattern {
+        struct pattern *next;
+        const char *text;
+        regex_t regex;
+};
+
 struct document {
         struct arena arena;
+        struct pattern *patterns;
 };
 
 int document_new(struct document **ret)
@@ -29,6 +36,7 @@ struct document *document_free(struct document *doc)
 {
         if (!doc)
                 return NULL;
+        document_drop_patterns(doc);
         arena_done(&doc->arena);
         free(doc);
         return NULL;
@@ -86,4 +94,35 @@ struct node *document_copy(struct document *doc, const struct node *node)
         if (copy)
                 *copy = *node;
         return copy;
+}
+
+const regex_t *document_pattern(struct document *doc, const char *pattern)
+{
+        struct pattern *p;
+
+        for (p = doc->patterns; p; p = p->next)
+                if (p->text == pattern)
+                        return &p->regex;
+        p = calloc(1, sizeof *p);
+        if (!p)
+                return NULL;
+        if (regcomp(&p->regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+                free(p);
+                return NULL;
+        }
+        p->text = pattern;
+        p->next = doc->patterns;
+        doc->patterns = p;
+        return &p->regex;
+}
+
+void document_drop_patterns(struct document *doc)
+{
+        struct pattern *p;
+
+        while ((p = doc->patterns)) {
+                doc->patterns = p->next;
+                regfree(&p->regex);
+                free(p);
+        }
 }

@@ -3,6 +3,7 @@
 
 /* Owns the nodes and strings of a configuration and frees them together. Not thread-safe. */
 
+#include <regex.h>
 #include <stddef.h>
 
 #include "conf/node.h"
@@ -29,3 +30,10 @@ struct node *document_node(struct document *doc, const struct node *place, enum 
 
 /* A copy that shares its children and text with the original. NULL: out of memory. */
 struct node *document_copy(struct document *doc, const struct node *node);
+
+/*
+ * A pattern, extended as in POSIX, compiled: once, since that takes longer than to match it. Lives
+ * until document_drop_patterns(). NULL: out of memory. The pattern's own text must live as long.
+ */
+const regex_t *document_pattern(struct document *doc, const char *pattern);
+void document_drop_patterns(struct document *doc);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -36,8 +37,9 @@ static const struct option_spec identity_options[] = {
         { .name = "certificate",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .help = "names in its client certificates: a URI, a DNS name, or the common name where "
-                  "there is neither" },
+          .help = "names in its client certificates: URI:NAME, DNS:NAME or CN:NAME; without a "
+                  "kind, "
+                  "what begins with a scheme is a URI, and all else a DNS name or a common name" },
         { .name = "expires",
           .type = OPTION_STRING,
           .help = "date or time of expiry, such as 2027-01-31; default: it does not expire" },
@@ -139,10 +141,10 @@ static double read_rate(const struct node *node, struct diag *diag)
 
         if (!node || !option_float(node, &rate, NULL))
                 return 0;
-        if (!(rate >= RATE_MIN && rate <= RATE_MAX))
-                diag_add(diag, node, "must be from %g to %d requests per second", RATE_MIN,
-                         RATE_MAX);
-        return rate;
+        if (rate >= RATE_MIN && rate <= RATE_MAX)
+                return rate;
+        diag_add(diag, node, "must be from %g to %d requests per second", RATE_MIN, RATE_MAX);
+        return 0;
 }
 
 static int hex_digit(char c)
@@ -203,6 +205,84 @@ static int read_digests(struct document *doc, const struct node *list, struct id
         return 0;
 }
 
+/* Whether text begins as a URI does: with a scheme, as RFC 3986 has them, and a colon. */
+static bool has_scheme(const char *text)
+{
+        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        size_t n = strspn(text, letters);
+
+        if (n == 0)
+                return false;
+        while (text[n] && (strchr(letters, text[n]) || strchr("0123456789+-.", text[n])))
+                n++;
+        return text[n] == ':';
+}
+
+/* The text may name its kind, as openssl(1) prints it. */
+static struct identity_certificate certificate_of(const char *text)
+{
+        static const struct {
+                const char *prefix;
+                unsigned kind;
+        } kinds[] = {
+                { "URI:", IDENTITY_URI },
+                { "DNS:", IDENTITY_DNS },
+                { "CN:", IDENTITY_COMMON_NAME },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                size_t n = strlen(kinds[i].prefix);
+
+                if (strncasecmp(text, kinds[i].prefix, n) == 0)
+                        return (struct identity_certificate){ kinds[i].kind, text + n };
+        }
+        return (struct identity_certificate){
+                has_scheme(text) ? IDENTITY_URI : IDENTITY_DNS | IDENTITY_COMMON_NAME, text
+        };
+}
+
+static bool check_certificate(const struct node *node, const struct identity_certificate *c,
+                              struct diag *diag)
+{
+        const char *text = node->text;
+
+        if (c->name[0] == '\0')
+                diag_add(diag, node,
+                         c->name == text ? "expected a name" : "expected a name after %s", text);
+        else if (c->kinds == IDENTITY_URI && !has_scheme(c->name))
+                diag_add(diag, node,
+                         "expected a URI with a scheme, such as spiffe://example.org/batch, got "
+                         "\"%.40s\"",
+                         c->name);
+        else if (c->kinds != IDENTITY_URI && strchr(c->name, '*'))
+                diag_add(diag, node,
+                         "a * stands for nothing here; give the whole name of each client");
+        else
+                return true;
+        return false;
+}
+
+static int read_certificates(struct document *doc, const struct node *list,
+                             struct identity *identity, struct diag *diag)
+{
+        struct identity_certificate c;
+
+        if (!list)
+                return 0;
+        identity->certificates = document_alloc(doc, list->n_children *
+                                                             sizeof identity->certificates[0]);
+        if (!identity->certificates)
+                return -ENOMEM;
+        for (size_t i = 0; i < list->n_children; i++) {
+                if (list->children[i]->bad)
+                        continue;
+                c = certificate_of(list->children[i]->text);
+                if (check_certificate(list->children[i], &c, diag))
+                        identity->certificates[identity->n_certificates++] = c;
+        }
+        return 0;
+}
+
 static int read_identity(struct document *doc, const struct node *node, struct identity *identity,
                          struct diag *diag)
 {
@@ -227,8 +307,7 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         r = read_digests(doc, get_node(node, "token"), identity, diag);
         if (r < 0)
                 return r;
-        r = get_strings(doc, node, "certificate", &identity->certificates,
-                        &identity->n_certificates);
+        r = read_certificates(doc, get_node(node, "certificate"), identity, diag);
         if (r < 0)
                 return r;
         return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
@@ -238,6 +317,7 @@ static int read_identity(struct document *doc, const struct node *node, struct i
  * ------------------------------------------------------------------- */
 
 struct claim {
+        unsigned kinds; /* two claims of the same bytes are twins if they share one */
         const void *bytes;
         size_t length;
         const struct node *node;
@@ -256,14 +336,28 @@ static int compare_claims(const void *left, const void *right)
         return a->node->line < b->node->line ? -1 : a->node->line > b->node->line;
 }
 
+static const struct claim *find_twin(const struct claim *claims, size_t i)
+{
+        const struct claim *claim = &claims[i];
+
+        while (i-- > 0 && claims[i].length == claim->length &&
+               memcmp(claims[i].bytes, claim->bytes, claim->length) == 0)
+                if (claims[i].kinds & claim->kinds)
+                        return &claims[i];
+        return NULL;
+}
+
 static void blame_twins(struct claim *claims, size_t n, const char *what, struct diag *diag)
 {
+        const struct claim *twin;
+
         qsort(claims, n, sizeof claims[0], compare_claims);
-        for (size_t i = 1; i < n; i++)
-                if (claims[i].length == claims[i - 1].length &&
-                    memcmp(claims[i].bytes, claims[i - 1].bytes, claims[i].length) == 0)
+        for (size_t i = 1; i < n; i++) {
+                twin = find_twin(claims, i);
+                if (twin)
                         diag_add(diag, claims[i].node, "another identity has this %s; see line %u",
-                                 what, claims[i - 1].node->line);
+                                 what, twin->node->line);
+        }
 }
 
 static int check_twins(const struct identities *identities, struct diag *diag)
@@ -286,15 +380,17 @@ static int check_twins(const struct identities *identities, struct diag *diag)
                 const struct identity *identity = &identities->list[i];
 
                 if (identity->name)
-                        names[n_names++] = (struct claim){ identity->name, strlen(identity->name),
+                        names[n_names++] = (struct claim){ 1, identity->name,
+                                                           strlen(identity->name),
                                                            node_get(identity->node, "name") };
                 for (size_t k = 0; k < identity->n_digests; k++)
-                        tokens[n_tokens++] = (struct claim){ identity->digests[k],
+                        tokens[n_tokens++] = (struct claim){ 1, identity->digests[k],
                                                              IDENTITY_DIGEST_SIZE,
                                                              node_get(identity->node, "token") };
                 for (size_t k = 0; k < identity->n_certificates; k++)
                         certificates[n_certificates++] = (struct claim){
-                                identity->certificates[k], strlen(identity->certificates[k]),
+                                identity->certificates[k].kinds, identity->certificates[k].name,
+                                strlen(identity->certificates[k].name),
                                 node_get(identity->node, "certificate")
                         };
         }

@@ -24,12 +24,24 @@ struct node;
 /* The prefix of every `token:`, which names the digest. */
 #define IDENTITY_DIGEST_PREFIX "sha256:"
 
+/* The kinds of names that a certificate has. */
+enum {
+        IDENTITY_URI = 1 << 0,
+        IDENTITY_DNS = 1 << 1,
+        IDENTITY_COMMON_NAME = 1 << 2,
+};
+
+struct identity_certificate {
+        unsigned kinds; /* IDENTITY_*: a name of one of these is meant */
+        const char *name;
+};
+
 struct identity {
         const struct node *node;
         const char *name;                               /* at most IDENTITY_NAME_MAX bytes */
         const uint8_t (*digests)[IDENTITY_DIGEST_SIZE]; /* of its tokens */
         size_t n_digests;
-        const char **certificates; /* names in client certificates */
+        struct identity_certificate *certificates; /* names in its client certificates */
         size_t n_certificates;
         int64_t expires;    /* seconds since 1970; INT64_MAX: never */
         const char **allow; /* "BRICK" or "BRICK/METHOD"; either may be "*" */
@@ -40,7 +52,8 @@ struct identity {
 };
 
 struct identities {
-        struct identity *list; /* no two share a name, a digest or a certificate */
+        struct identity
+                *list; /* no two share a name, a digest or a certificate's name of one kind */
         size_t n;
         struct document *document; /* owns all nodes and strings */
 };

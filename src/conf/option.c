@@ -15,7 +15,8 @@
 #include "conf/yaml.h"
 #include "util/utf8.h"
 
-#define QUOTED_MAX 40 /* bytes of a wrong value that a message repeats */
+#define QUOTED_MAX 40    /* bytes of a wrong value that a message repeats */
+#define CHOICES_MAX 1024 /* bytes of the choices that a message lists */
 
 /* The node, for "expected ..., got ...". */
 static const char *describe(const struct node *node, char buffer[QUOTED_MAX + 8])
@@ -131,15 +132,37 @@ static bool is_choice(const struct option_spec *spec, const struct node *node)
                value_parse_choice(node->text, spec->choices) >= 0;
 }
 
+/* "one|two|three" as "one, two or three". */
+static void list_choices(const char *choices, char *buffer, size_t size)
+{
+        size_t used = 0;
+        int r;
+
+        while (used < size) {
+                size_t n = strcspn(choices, "|");
+                const char *next = choices + n;
+                const char *glue = *next == '\0' ? "" : strchr(next + 1, '|') ? ", " : " or ";
+
+                r = snprintf(buffer + used, size - used, "%.*s%s", (int)n, choices, glue);
+                if (r < 0 || *next == '\0')
+                        return;
+                used += (size_t)r;
+                choices = next + 1;
+        }
+}
+
 static bool check_int(const struct option_spec *spec, const struct node *node, struct diag *diag)
 {
-        char expected[128];
+        char expected[CHOICES_MAX];
         int64_t value = 0;
+        int n;
 
         if (is_choice(spec, node))
                 return true;
         if (spec->choices && value_parse_int(text_of(node), &value) == -EINVAL) {
-                snprintf(expected, sizeof expected, "a whole number or %s", spec->choices);
+                n = snprintf(expected, sizeof expected, "a whole number%s",
+                             strchr(spec->choices, '|') ? ", " : " or ");
+                list_choices(spec->choices, expected + n, sizeof expected - (size_t)n);
                 return wrong(node, expected, diag);
         }
         return option_int(node, &value, diag) && check_range(spec, node, value, diag);
@@ -160,28 +183,9 @@ static bool check_size(const struct option_spec *spec, const struct node *node, 
         return option_size(node, &value, diag) && check_range(spec, node, value, diag);
 }
 
-/* "one|two|three" as "one, two or three". */
-static void list_choices(const char *choices, char *buffer, size_t size)
-{
-        size_t used = 0;
-        int r;
-
-        while (used < size) {
-                size_t n = strcspn(choices, "|");
-                const char *next = choices + n;
-                const char *glue = *next == '\0' ? "" : strchr(next + 1, '|') ? ", " : " or ";
-
-                r = snprintf(buffer + used, size - used, "%.*s%s", (int)n, choices, glue);
-                if (r < 0 || *next == '\0')
-                        return;
-                used += (size_t)r;
-                choices = next + 1;
-        }
-}
-
 static bool check_enum(const struct option_spec *spec, const struct node *node, struct diag *diag)
 {
-        char expected[256] = "";
+        char expected[CHOICES_MAX] = "";
 
         if (is_choice(spec, node))
                 return true;
@@ -189,25 +193,25 @@ static bool check_enum(const struct option_spec *spec, const struct node *node, 
         return wrong(node, expected, diag);
 }
 
-static bool check_string(const struct option_spec *spec, const struct node *node, struct diag *diag)
+static bool check_string(struct document *doc, const struct option_spec *spec,
+                         const struct node *node, struct diag *diag)
 {
-        regex_t regex;
-        int r;
+        const regex_t *regex;
 
         if (node->kind != NODE_SCALAR)
                 return wrong(node, spec->expected ? spec->expected : "a string", diag);
         if (!spec->pattern)
                 return true;
-        if (regcomp(&regex, spec->pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        regex = document_pattern(doc, spec->pattern);
+        if (!regex) {
                 diag_add(diag, node, "out of memory");
                 return false;
         }
-        r = regexec(&regex, node->text, 0, NULL, 0);
-        regfree(&regex);
-        return r == 0 || wrong(node, spec->expected, diag);
+        return regexec(regex, node->text, 0, NULL, 0) == 0 || wrong(node, spec->expected, diag);
 }
 
-static bool check_value(const struct option_spec *spec, const struct node *node, struct diag *diag)
+static bool check_value(struct document *doc, const struct option_spec *spec,
+                        const struct node *node, struct diag *diag)
 {
         switch (spec->type) {
         case OPTION_INT:
@@ -227,7 +231,7 @@ static bool check_value(const struct option_spec *spec, const struct node *node,
         case OPTION_STRING:
         case OPTION_BRICK:
         case OPTION_PATH:
-                return check_string(spec, node, diag);
+                return check_string(doc, spec, node, diag);
         case OPTION_LIST:
                 return node->kind == NODE_LIST || wrong(node, "a list", diag);
         case OPTION_MAP:
@@ -238,6 +242,19 @@ static bool check_value(const struct option_spec *spec, const struct node *node,
 
 static int complete(struct document *doc, const struct option_spec *table, struct node *map,
                     struct diag *diag);
+
+/* Who reads a choice may compare it with strcmp(): it is spelt as in the table. */
+static int spell_choice(struct document *doc, const struct option_spec *spec, struct node *value)
+{
+        const char *choice;
+
+        if (!is_choice(spec, value))
+                return 0;
+        choice = value_choice(spec->choices, value_parse_choice(value->text, spec->choices),
+                              &value->length);
+        value->text = document_strndup(doc, choice, value->length);
+        return value->text ? 0 : -ENOMEM;
+}
 
 /* Checks and completes one value, which is neither missing nor a list of such. 0 or -ENOMEM. */
 static int take_one(struct document *doc, const struct option_spec *spec, struct node *value,
@@ -254,10 +271,12 @@ static int take_one(struct document *doc, const struct option_spec *spec, struct
                 value->bad = true;
                 return 0;
         }
-        value->bad = !check_value(spec, value, diag);
-        if (!value->bad && spec->type == OPTION_MAP && spec->table)
+        value->bad = !check_value(doc, spec, value, diag);
+        if (value->bad)
+                return 0;
+        if (spec->type == OPTION_MAP && spec->table)
                 return complete(doc, spec->table, value, diag);
-        return 0;
+        return spell_choice(doc, spec, value);
 }
 
 static bool check_count(const struct option_spec *spec, const struct node *list, struct diag *diag)
@@ -466,7 +485,10 @@ struct node *option_check(struct document *doc, const struct option_spec *table,
                 full->bad = !wrong(full, "a map", diag);
                 return full;
         }
-        return complete(doc, table, full, diag) < 0 ? NULL : full;
+        if (complete(doc, table, full, diag) < 0)
+                full = NULL;
+        document_drop_patterns(doc);
+        return full;
 }
 
 void option_put(const struct node *map, struct node *child)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "util/cleanup.h"
 
@@ -137,18 +138,34 @@ int value_parse_size(const char *s, int64_t *ret)
         return parse_quantity(s, size_units, ret);
 }
 
-int value_parse_choice(const char *s, const char *choices)
+static int find_choice(const char *s, const char *choices,
+                       int (*compare)(const char *a, const char *b, size_t n))
 {
         size_t length = strlen(s), n;
 
         for (int i = 0;; i++) {
                 n = strcspn(choices, "|");
-                if (n == length && memcmp(choices, s, n) == 0)
+                if (n == length && compare(choices, s, n) == 0)
                         return i;
                 if (choices[n] == '\0')
                         return -EINVAL;
                 choices += n + 1;
         }
+}
+
+int value_parse_choice(const char *s, const char *choices)
+{
+        int r = find_choice(s, choices, strncmp);
+
+        return r >= 0 ? r : find_choice(s, choices, strncasecmp);
+}
+
+const char *value_choice(const char *choices, int index, size_t *ret_length)
+{
+        for (; index > 0; index--)
+                choices = strchr(choices, '|') + 1;
+        *ret_length = strcspn(choices, "|");
+        return choices;
 }
 
 void value_format(enum option_type type, int64_t value, char *buffer, size_t size)

@@ -15,8 +15,11 @@ int value_parse_float(const char *s, double *ret);
 int value_parse_duration(const char *s, int64_t *ret);
 int value_parse_size(const char *s, int64_t *ret);
 
-/* The index of s in "one|two|three"; -EINVAL. */
+/* The index of s in "one|two|three", first as it is written, then in any case; -EINVAL. */
 int value_parse_choice(const char *s, const char *choices);
+
+/* The choice with that index, which there is: not NUL-terminated. */
+const char *value_choice(const char *choices, int index, size_t *ret_length);
 
 /* A number as an option of this type is best written: "3s", "64KiB", "17". */
 void value_format(enum option_type type, int64_t value, char *buffer, size_t size);

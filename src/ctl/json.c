@@ -542,16 +542,27 @@ json_t *message_to_json(const ProtobufCMessage *message)
 
 #define UNPACK_STACK ((ptrdiff_t)1 << 20)
 
-/* Limits the recursion of protobuf_c_message_unpack(): every level of nesting allocates, and an
- * allocation that fails ends it. */
-static void *guarded_alloc(void *base, size_t size)
-{
-        char *here = __builtin_frame_address(0);
+/* Beside twice the message's size: an empty message within one takes 2 bytes there and 100 here. */
+#define UNPACK_MEMORY ((size_t)64 << 20)
 
-        return (char *)base - here > UNPACK_STACK ? NULL : malloc(size);
+struct unpacking {
+        const char *stack;
+        size_t left; /* bytes that may still be allocated */
+};
+
+/* Every level of nesting and every field allocates, so here unpacking can be stopped. */
+static void *guarded_alloc(void *user, size_t size)
+{
+        struct unpacking *unpacking = user;
+        const char *here = __builtin_frame_address(0);
+
+        if (unpacking->stack - here > UNPACK_STACK || size > unpacking->left)
+                return NULL;
+        unpacking->left -= size;
+        return malloc(size);
 }
 
-static void guarded_free(void *base, void *p)
+static void guarded_free(void *user, void *p)
 {
         free(p);
 }
@@ -559,7 +570,8 @@ static void guarded_free(void *base, void *p)
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
                                  size_t length)
 {
-        ProtobufCAllocator allocator = { guarded_alloc, guarded_free, __builtin_frame_address(0) };
+        struct unpacking unpacking = { __builtin_frame_address(0), 2 * length + UNPACK_MEMORY };
+        ProtobufCAllocator allocator = { guarded_alloc, guarded_free, &unpacking };
 
         return protobuf_c_message_unpack(type, &allocator, length, bytes);
 }

@@ -44,8 +44,9 @@ int message_from_text(const ProtobufCMessageDescriptor *type, const char *text_f
 json_t *message_to_json(const ProtobufCMessage *message);
 
 /*
- * Like protobuf_c_message_unpack(), but with a limit on nesting, because unpacking recurses. NULL:
- * not a valid message, nested too deeply, or out of memory.
+ * Like protobuf_c_message_unpack(), with limits on nesting, because unpacking recurses, and on
+ * memory, because a message of very many parts needs many times its size. NULL: not a valid
+ * message, beyond these limits, or out of memory.
  */
 ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const void *bytes,
                                  size_t length);

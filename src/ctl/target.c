@@ -204,14 +204,23 @@ static int no_such_name(struct search *search)
                          conf ? "see: brickctl list" : "for a brick, use --type SERVICE");
 }
 
+static int no_type(const char *type)
+{
+        char names[128] = "";
+
+        for (const struct service *s = services; s->name; s++)
+                (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                               s == services ? "" : ", ", s->name);
+        return ctl_error(EX_USAGE, "--type: no service '%s'; there are %s", type, names);
+}
+
 static int find_type(struct search *search, const struct conf_brick *brick, struct target *target)
 {
         const char *type = search->ctl->type;
 
         if (type) {
                 target->service = service_find(type);
-                return target->service ? CTL_OK
-                                       : ctl_error(EX_USAGE, "--type: no service '%s'", type);
+                return target->service ? CTL_OK : no_type(type);
         }
         if (brick) {
                 target->service = service_of(search, brick);

@@ -127,6 +127,22 @@ void *call_abi_alloc(struct brick_call *handle, size_t size, size_t align)
         return call ? arena_alloc(&call->arena, size, align) : NULL;
 }
 
+size_t call_abi_mark(struct brick_call *handle)
+{
+        struct call *call = find(handle, USED);
+
+        return call ? arena_mark(&call->arena) : 0;
+}
+
+void call_abi_rewind(struct brick_call *handle, size_t mark)
+{
+        struct call *call = find(handle, USED);
+
+        if (call && arena_rewind(&call->arena, mark) < 0)
+                call_misuse(call,
+                            "called call_rewind() with a mark that call_mark() has not given");
+}
+
 void call_abi_set_data(struct brick_call *handle, void *data, void (*destroy)(void *data))
 {
         struct call *call = find(handle, USED);
@@ -265,7 +281,7 @@ static int commit(struct call *call, struct reply *reply)
         r = room_for(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
-        if (r == -EBADMSG) {
+        if (r < 0 && outcome_reply_fault(r)) {
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
                 call_overrule(call, &outcome);
@@ -286,8 +302,8 @@ static int commit_or_blame(struct call *call, struct reply *reply)
         struct instance *instance = call->instance;
         int r = commit(call, reply);
 
-        if (r == -EBADMSG)
-                instance_blame(instance, "sent a reply that is not of its type");
+        if (r < 0 && outcome_reply_fault(r))
+                instance_blame(instance, outcome_reply_fault(r));
         return r;
 }
 
@@ -375,8 +391,24 @@ void call_abi_fail(struct brick_call *handle, int32_t code, struct brick_str mes
 
         if (!call)
                 return;
-        /* 200 is success: with it a client would take the empty payload for an answer. */
-        if (code == 200)
+        /* With it a client would take the empty payload for an answer. */
+        if (code == 200) {
+                call_misuse(call, "failed a call with the code 200, which means success");
                 outcome = outcome_invalid_reply(call->method, call->instance->type);
+        }
+        call_finish(call, &outcome);
+}
+
+void call_abi_fail_errno(struct brick_call *handle, int r)
+{
+        struct call *call = find(handle, FINISHED);
+        struct outcome outcome;
+
+        if (!call)
+                return;
+        if (r >= 0)
+                call_misuse(call, "called call_fail_errno() with a number that is not a negative "
+                                  "errno");
+        outcome = outcome_errno(call->method, r);
         call_finish(call, &outcome);
 }

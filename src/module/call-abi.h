@@ -28,3 +28,6 @@ void call_abi_fail(struct brick_call *handle, int32_t code, struct brick_str mes
                    struct brick_str detail);
 struct brick_str call_abi_traceparent(struct brick_call *handle);
 struct brick_str call_abi_tracestate(struct brick_call *handle);
+size_t call_abi_mark(struct brick_call *handle);
+void call_abi_rewind(struct brick_call *handle, size_t mark);
+void call_abi_fail_errno(struct brick_call *handle, int r);

@@ -253,14 +253,6 @@ void call_cancel(struct call *call)
         }
 }
 
-/* The strings of an outcome are the brick's, and it may free them. */
-static struct brick_str keep(struct call *call, struct brick_str s)
-{
-        char *copy = s.len > 0 ? arena_strndup(&call->arena, s.ptr, s.len) : NULL;
-
-        return copy ? (struct brick_str){ copy, s.len } : (struct brick_str){ "", 0 };
-}
-
 /* Lock held. The outcome that the brick gives, in strings of the call. */
 static struct outcome own_outcome(struct call *call, struct outcome outcome)
 {
@@ -268,8 +260,10 @@ static struct outcome own_outcome(struct call *call, struct outcome outcome)
                 outcome = outcome_no_reply(call->method, call->instance->type);
         /* The limit was for its work; what it says at the end must not be lost to it. */
         arena_limit(&call->arena, SIZE_MAX);
-        outcome.message = keep(call, outcome.message);
-        outcome.detail = keep(call, outcome.detail);
+        if (outcome.message.len > 0)
+                outcome.message = outcome_text(&call->arena, outcome.message);
+        if (outcome.detail.len > 0)
+                outcome.detail = outcome_text(&call->arena, outcome.detail);
         return outcome;
 }
 
@@ -368,17 +362,6 @@ static bool leave(struct call *call, enum call_side entered)
         return false;
 }
 
-/* start() has said no: this is what the peer is told. */
-static struct outcome outcome_of_errno(struct call *call, int r)
-{
-        const char *text = r < 0 ? strerrordesc_np(-r) : NULL;
-
-        if (r > 0)
-                call_misuse(call, "returned a positive number from start()");
-        return r == -ENOSYS ? outcome_not_implemented("")
-                            : outcome_exception(call->method, text ? text : "");
-}
-
 /* The brick's from here on, unless its peer has gone while it waited. */
 static bool give(struct call *call)
 {
@@ -410,7 +393,10 @@ static void finish_refused(struct call *call, int r)
         unlock(call);
         if (!has_it)
                 return;
-        outcome = outcome_of_errno(call, r);
+        if (r > 0)
+                call_misuse(call, "returned a positive number from start() (to answer with an "
+                                  "error code, use brick_fail() or call_fail())");
+        outcome = outcome_errno(call->method, r);
         call_finish(call, &outcome);
 }
 
@@ -432,7 +418,7 @@ void call_start(struct call *call)
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call->handle, call->method);
         note_time(call, entry_end(&entry, instance));
-        if (r != 0)
+        if (r < 0 || r > 1) /* 1 is the SDK's BRICK_TAKEN */
                 finish_refused(call, r);
 
         lock(call);

@@ -20,10 +20,8 @@ bool health_set(struct health *health, bool good, struct brick_str reason)
         size_t n = good || !reason.ptr ? 0 : reason.len;
         bool changed;
 
-        n = utf8_prefix(reason.ptr, n, HEALTH_REASON_MAX);
         (void)pthread_mutex_lock(&health->lock);
-        if (n > 0)
-                memcpy(health->reason, reason.ptr, n);
+        n = utf8_repair(health->reason, HEALTH_REASON_MAX, reason.ptr, n);
         health->reason[n] = '\0';
         if (health->shown)
                 stats_set_health(health->shown, good, health->reason);

@@ -10,7 +10,7 @@
 #include "brick.h"
 #include "shared/stats.h"
 
-/* Longer reasons are cut. */
+/* Longer reasons are cut, which an ellipsis shows. */
 #define HEALTH_REASON_MAX STATS_TEXT_MAX
 
 struct health {

@@ -12,6 +12,10 @@
 #include "module/host.h"
 #include "module/instance.h"
 #include "util/log.h"
+#include "util/utf8.h"
+
+/* The longest line of node_error(), in bytes. */
+#define REASON_MAX 4096
 
 /* A configuration node as the brick sees it: the same object under its public name. */
 static const struct brick_node *host_node(const struct node *node)
@@ -33,17 +37,16 @@ static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str lin
 {
         const char *name = ctx->instance->conf->name;
         const struct log_field fields[] = { { "BRICK", name, strlen(name) } };
-        char message[LOG_MESSAGE_MAX + 1];
-        int n;
+        char message[LOG_MESSAGE_MAX];
+        size_t n;
 
         if (level < BRICK_LOG_ERROR || level > BRICK_LOG_DEBUG)
                 level = BRICK_LOG_ERROR;
         if (!host_log_wanted(ctx, level))
                 return;
-        n = snprintf(message, sizeof message, "%s: %.*s", name,
-                     (int)(line.len < LOG_MESSAGE_MAX ? line.len : LOG_MESSAGE_MAX), line.ptr);
-        log_line((enum log_level)level, fields, ELEMENTSOF(fields), message,
-                 n < (int)sizeof message ? (size_t)n : sizeof message - 1);
+        n = (size_t)snprintf(message, sizeof message, "%s: ", name);
+        n += utf8_repair(message + n, sizeof message - n, line.ptr, line.len);
+        log_line((enum log_level)level, fields, ELEMENTSOF(fields), message, n);
 }
 
 static struct brick_str host_name(struct brick_ctx *ctx)
@@ -200,9 +203,12 @@ static double host_node_float(const struct brick_node *n)
 static void host_node_error(struct brick_ctx *ctx, const struct brick_node *node,
                             struct brick_str line)
 {
+        char text[REASON_MAX];
+        size_t n = utf8_repair(text, sizeof text, line.ptr, line.len);
+
         if (ctx->diag)
                 diag_add(ctx->diag, node ? node_of(node) : ctx->instance->conf->node, "%.*s",
-                         (int)(line.len < 4096 ? line.len : 4096), line.ptr);
+                         (int)n, text);
 }
 
 static struct brick_target *host_target(struct brick_ctx *ctx, const struct brick_node *n)
@@ -229,17 +235,17 @@ static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str
                 { "BRICK", name, strlen(name) },
                 { "MESSAGE_ID", LOG_ID_BRICK_HEALTH, strlen(LOG_ID_BRICK_HEALTH) },
         };
+        char why[HEALTH_REASON_MAX + 1];
 
         if (!health_set(&ctx->instance->health, serving, reason))
                 return;
+        health_reason(&ctx->instance->health, why);
         if (serving)
                 log_fields(LOG_LEVEL_NOTICE, fields, ELEMENTSOF(fields),
                            "Brick '%s' is healthy again", name);
         else
                 log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
-                           "Brick '%s' is not healthy: %.*s", name,
-                           (int)(reason.len < HEALTH_REASON_MAX ? reason.len : HEALTH_REASON_MAX),
-                           reason.ptr ? reason.ptr : "");
+                           "Brick '%s' is not healthy: %s", name, why);
 }
 
 const struct brick_host host_table = {
@@ -288,4 +294,7 @@ const struct brick_host host_table = {
         .call_identity = call_abi_identity,
         .call_traceparent = call_abi_traceparent,
         .call_tracestate = call_abi_tracestate,
+        .call_mark = call_abi_mark,
+        .call_rewind = call_abi_rewind,
+        .call_fail_errno = call_abi_fail_errno,
 };

@@ -224,12 +224,16 @@ static int create(struct instance *instance, struct diag *diag)
         r = host_create(&instance->ctx, instance->brick, &instance->self);
         (void)entry_end(&entry, instance);
 
-        if (r < 0 && diag_count(diag) == mistakes)
+        if (r != 0)
+                instance->self = NULL; /* whatever create() has left there: nothing to destroy() */
+        if (r > 0)
+                diag_add(diag, instance->conf->node,
+                         "module %s: create() returned %d, which is neither 0 nor a negative errno",
+                         instance->module->path, r);
+        else if (r < 0 && diag_count(diag) == mistakes)
                 diag_add(diag, instance->conf->node, "module %s refused to make this brick: %s",
                          instance->module->path, strerror(-r));
-        else if (r >= 0 && diag_count(diag) > mistakes)
-                r = -EINVAL; /* it has blamed a node and gone on: destroy() is due */
-        return r < 0 ? -EINVAL : 0;
+        return diag_count(diag) > mistakes ? -EINVAL : 0;
 }
 
 int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <elf.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 
 /* Majors that may come one day, so that a brickd of today can name them. */
 #define MAJOR_PROBED 9
+
+/* How deep module_calling_libc() looks. */
+#define FRAMES_MAX 64
 
 static bool is_name(const char *s)
 {
@@ -266,6 +270,26 @@ const void *module_symbol(const char *path, const char *name, char **ret_why)
         if (!symbol)
                 (void)verdict(ret_why, -ENOEXEC, path, "is not of this brickd: it lacks %s", name);
         return symbol;
+}
+
+const char *module_calling_libc(void)
+{
+        void *frames[FRAMES_MAX];
+        int n = backtrace(frames, FRAMES_MAX);
+        Dl_info libc, info;
+        bool in_libc = false;
+
+        if (!dladdr((void *)exit, &libc))
+                return "an unknown file";
+        for (int i = 0; i < n; i++) {
+                if (!dladdr(frames[i], &info))
+                        continue;
+                if (info.dli_fbase == libc.dli_fbase)
+                        in_libc = true;
+                else if (in_libc)
+                        return info.dli_fname;
+        }
+        return "an unknown file";
 }
 
 struct module *module_free(struct module *module)

@@ -32,6 +32,10 @@ DEFINE_CLEANUP(struct module *, module_free);
  * NULL: *ret_why as above. */
 const void *module_symbol(const char *path, const char *name, char **ret_why);
 
+/* In a function that libc calls, such as an exit handler: the file of the code that has called
+ * libc, which is a module or a library. Any thread. */
+const char *module_calling_libc(void);
+
 /* For `brickd --inspect FILE.so` and `brickd --describe NAME`. */
 void module_inspect(const struct module *module, FILE *f);
 void module_describe(const struct module *module, FILE *f);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "module/outcome.h"
 
+#include <errno.h>
+#include <string.h>
+
+#include "util/utf8.h"
+
 /* Codes that llmbrick's wrapper makes itself: gRPC's numbers, inside the message. */
 enum {
         CODE_UNIMPLEMENTED = 12,
@@ -97,6 +102,14 @@ struct outcome outcome_exception(uint32_t method, const char *message)
         return in_band(CODE_INTERNAL, message, texts[method].failed);
 }
 
+struct outcome outcome_errno(uint32_t method, int r)
+{
+        const char *text = strerrordesc_np(r < 0 ? -r : EINVAL);
+
+        return r == -ENOSYS ? outcome_not_implemented("")
+                            : outcome_exception(method, text ? text : "");
+}
+
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type)
 {
         if (method == BRICK_METHOD_SERVICE_INFO)
@@ -111,4 +124,34 @@ struct outcome outcome_no_reply(uint32_t method, unsigned type)
                 return in_band(CODE_UNIMPLEMENTED, "Service info not implemented!",
                                "The brick did not implement service info.");
         return outcome_invalid_reply(method, type);
+}
+
+const char *outcome_reply_fault(int r)
+{
+        switch (r) {
+        case -EBADMSG:
+                return "sent a reply that is not of its type";
+        case -EILSEQ:
+                return "sent a reply with a string that is not UTF-8";
+        case -EPROTO:
+                return "sent a reply with its field `error` set, which brickd sets (to answer with "
+                       "an error, use brick_fail() or call_fail())";
+        }
+        return NULL;
+}
+
+struct brick_str outcome_text(struct arena *arena, struct brick_str text)
+{
+        size_t size = text.len;
+        char *copy;
+
+        if (size == 0)
+                return brick_str("");
+        if (size > OUTCOME_TEXT_MAX)
+                size = OUTCOME_TEXT_MAX;
+        else if (!utf8_valid(text.ptr, text.len))
+                size = size < OUTCOME_TEXT_MAX / 3 ? 3 * size : OUTCOME_TEXT_MAX;
+        copy = arena_alloc(arena, size, 1);
+        return copy ? (struct brick_str){ copy, utf8_repair(copy, size, text.ptr, text.len) }
+                    : brick_str("");
 }

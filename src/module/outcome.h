@@ -4,13 +4,17 @@
 /*
  * How calls end that no brick has answered well: llmbrick's own codes and texts, to the letter,
  * because its clients compare them. Pure functions; all strings are static, but for the `message`
- * that is handed in.
+ * that is handed in. And what is checked of how a brick ends one.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "brick.h"
+#include "util/arena.h"
+
+/* The longest message or detail of an error that leaves, in bytes. */
+#define OUTCOME_TEXT_MAX (256 * 1024)
 
 /* What a peer is told in the end. */
 struct outcome {
@@ -58,8 +62,22 @@ struct outcome outcome_not_implemented(const char *message);
 /* The handler failed. */
 struct outcome outcome_exception(uint32_t method, const char *message);
 
+/* What start() has said with a number that is not 0: a negative errno, or else a mistake. */
+struct outcome outcome_errno(uint32_t method, int r);
+
 /* The reply is not of the method's type. */
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type);
+
+/* What a brick has done wrong, if r is why a transport refuses its reply; NULL: it is none of
+ * those.
+ */
+const char *outcome_reply_fault(int r);
+
+/*
+ * A copy in the arena of a text of a brick, as a client can read it: UTF-8, with U+FFFD for what is
+ * not, and with an ellipsis for what is longer than OUTCOME_TEXT_MAX. Empty: out of memory.
+ */
+struct brick_str outcome_text(struct arena *arena, struct brick_str text);
 
 /* The handler ended with success and without the one reply it owes. */
 struct outcome outcome_no_reply(uint32_t method, unsigned type);

@@ -11,6 +11,7 @@
 #include "conf/value.h"
 #include "module/load.h"
 #include "util/cleanup.h"
+#include "util/utf8.h"
 
 /* What the first release of the ABI had: no module's are smaller. */
 #define MODULE_SIZE_MIN (offsetof(struct brick_module, cancel) + sizeof(void (*)(void)))
@@ -70,6 +71,21 @@ static const char *missing_member(const struct brick_module *brick)
         if (!brick->start)
                 return "start";
         return NULL;
+}
+
+static bool is_text(const char *s)
+{
+        return !s || utf8_valid(s, strlen(s));
+}
+
+/* What is printed, logged and sent to clients. */
+static const char *bad_text(const struct brick_module *brick)
+{
+        if (!is_text(brick->name))
+                return "name";
+        if (!is_text(brick->version))
+                return "version";
+        return is_text(brick->summary) ? NULL : "summary";
 }
 
 /* What streams need; a blocking brick waits inside call_read() and call_send() instead. */
@@ -136,6 +152,9 @@ int verify_descriptor(const struct brick_module *brick, const char *path, char *
         missing = missing_member(brick);
         if (missing)
                 return verdict(ret_why, -ENOEXEC, path, "its descriptor lacks '%s'", missing);
+        if (bad_text(brick))
+                return verdict(ret_why, -ENOEXEC, path, "its descriptor's '%s' is not UTF-8",
+                               bad_text(brick));
         missing = missing_entry(brick);
         if (missing)
                 return verdict(ret_why, -ENOEXEC, path,
@@ -205,6 +224,8 @@ static const char *option_fault(const struct brick_option *option)
         if (option->name[strspn(option->name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0' ||
             !option->name[0])
                 return "its name is not made of lower-case letters, digits and _";
+        if (!is_text(option->summary) || !is_text(option->fallback) || !is_text(option->choices))
+                return "one of its texts is not UTF-8";
         if (option->type < BRICK_STRING || option->type > BRICK_PATH)
                 return "this brickd does not know its type";
         if (option->flags & ~(uint32_t)BRICK_OPTION_REQUIRED)
@@ -216,7 +237,8 @@ static const char *option_fault(const struct brick_option *option)
         if (option->flags & BRICK_OPTION_REQUIRED)
                 return "it is required and has a fallback";
         if (!fallback_valid(option))
-                return "its fallback is no value for it";
+                return option->type == BRICK_ENUM ? "its fallback is none of its choices"
+                                                  : "its fallback is no value for it";
         return NULL;
 }
 
@@ -253,7 +275,8 @@ static int verify_option(const struct brick_module *brick, size_t index, const c
                         fault = "there are two of this name";
         if (!fault && brick->type == BRICK_TYPE_ANY && strcmp(option->name, "type") == 0 &&
             !type_option_valid(option))
-                fault = "its choices are not all types of bricks";
+                fault = "its choices are not all types of bricks: Common, Rectify, Intention, "
+                        "Guard, LLM, Compose, Retrieval, Translate";
         if (fault)
                 return verdict(ret_why, -ENOEXEC, path, "option '%s': %s", option->name, fault);
         return 0;

@@ -23,8 +23,9 @@
 #define METHODS_ALL ((1u << (BRICK_METHOD_BIDI_STREAMING + 1)) - 1)
 
 /*
- * What somebody proves themselves by: the digest of a token, or of a name in a certificate. A token
- * has 256 random bits, so that a digest need not be slow to keep it from being guessed.
+ * What somebody proves themselves by: the digest of a token, or of the kind and the name that a
+ * certificate has. A token has 256 random bits, so that a digest need not be slow to keep it from
+ * being guessed.
  */
 struct key {
         uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -60,6 +61,9 @@ struct auth {
 
 _Static_assert(SHA256_DIGEST_LENGTH == IDENTITY_DIGEST_SIZE, "the file has these digests");
 
+/* What a certificate may be known by: each kind of name of each entry. */
+static const unsigned name_kinds[] = { IDENTITY_URI, IDENTITY_DNS, IDENTITY_COMMON_NAME };
+
 /* --- keys --------------------------------------------------------------------------------------
  */
 
@@ -69,6 +73,17 @@ static void digest(const char *s, size_t length, uint8_t ret[SHA256_DIGEST_LENGT
 
         (void)SHA256_Init(&context);
         (void)SHA256_Update(&context, s, length);
+        (void)SHA256_Final(ret, &context);
+}
+
+static void digest_name(unsigned kind, const char *name, uint8_t ret[SHA256_DIGEST_LENGTH])
+{
+        const uint8_t byte = (uint8_t)kind;
+        SHA256_CTX context;
+
+        (void)SHA256_Init(&context);
+        (void)SHA256_Update(&context, &byte, sizeof byte);
+        (void)SHA256_Update(&context, name, strlen(name));
         (void)SHA256_Final(ret, &context);
 }
 
@@ -106,14 +121,12 @@ static void keys_put(struct keys *keys, const uint8_t *digest, const struct auth
  * digests of the file; on no token. A client that learnt digests by the time this takes would still
  * have to find what they are the digests of.
  */
-static const struct auth_identity *keys_find(const struct keys *keys, const char *s, size_t length)
+static const struct auth_identity *keys_find(const struct keys *keys, const uint8_t *wanted)
 {
-        uint8_t wanted[SHA256_DIGEST_LENGTH];
         size_t i;
 
-        digest(s, length, wanted);
         for (i = place_of(keys, wanted); keys->list[i].identity; i = (i + 1) & keys->mask)
-                if (CRYPTO_memcmp(keys->list[i].digest, wanted, sizeof wanted) == 0)
+                if (CRYPTO_memcmp(keys->list[i].digest, wanted, SHA256_DIGEST_LENGTH) == 0)
                         return keys->list[i].identity;
         return NULL;
 }
@@ -173,13 +186,24 @@ static void allow(struct auth_identity *identity, uint8_t *methods, const char *
                         methods[i] |= bits;
 }
 
+static void add_certificate(struct table *table, const struct identity_certificate *certificate,
+                            const struct auth_identity *identity)
+{
+        uint8_t name[SHA256_DIGEST_LENGTH];
+
+        for (size_t i = 0; i < ELEMENTSOF(name_kinds); i++)
+                if (certificate->kinds & name_kinds[i]) {
+                        digest_name(name_kinds[i], certificate->name, name);
+                        keys_put(&table->certificates, name, identity);
+                }
+}
+
 static void add_identity(struct table *table, size_t index, const struct auth *auth)
 {
         const struct conf *conf = auth->conf;
         const struct identity *from = &table->identities->list[index];
         struct auth_identity *identity = &table->list[index];
         uint8_t *methods = table->methods + index * conf->n_bricks;
-        uint8_t name[SHA256_DIGEST_LENGTH];
 
         *identity = (struct auth_identity){
                 .name = from->name,
@@ -193,10 +217,8 @@ static void add_identity(struct table *table, size_t index, const struct auth *a
                 allow(identity, methods, from->allow[i], conf);
         for (size_t i = 0; i < from->n_digests; i++)
                 keys_put(&table->tokens, from->digests[i], identity);
-        for (size_t i = 0; i < from->n_certificates; i++) {
-                digest(from->certificates[i], strlen(from->certificates[i]), name);
-                keys_put(&table->certificates, name, identity);
-        }
+        for (size_t i = 0; i < from->n_certificates; i++)
+                add_certificate(table, &from->certificates[i], identity);
 }
 
 /* The main process has checked the text; one of another version might have seen it otherwise. */
@@ -229,7 +251,7 @@ static int table_new(struct table **ret, const struct auth *auth, const char *by
         table->list = calloc(identities->n + 1, sizeof *table->list);
         table->methods = calloc(identities->n * auth->conf->n_bricks + 1, 1);
         if (!table->list || !table->methods || keys_init(&table->tokens, n_tokens) < 0 ||
-            keys_init(&table->certificates, n_certificates) < 0)
+            keys_init(&table->certificates, ELEMENTSOF(name_kinds) * n_certificates) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < identities->n; i++)
                 add_identity(table, i, auth);
@@ -340,11 +362,14 @@ static bool take_bearer(const grpc_slice *value, const char **ret, size_t *ret_l
 static const struct auth_identity *find_certificate(const struct table *table, grpc_call *call)
 {
         const struct auth_identity *identity = NULL;
+        uint8_t name[SHA256_DIGEST_LENGTH];
         struct tls_names names;
 
         tls_names_init(&names, call);
-        for (size_t i = 0; !identity && i < names.n; i++)
-                identity = keys_find(&table->certificates, names.names[i], strlen(names.names[i]));
+        for (size_t i = 0; !identity && i < names.n; i++) {
+                digest_name(names.list[i].kind, names.list[i].name, name);
+                identity = keys_find(&table->certificates, name);
+        }
         tls_names_done(&names);
         return identity;
 }
@@ -359,6 +384,7 @@ const char *auth_identify(struct auth *auth, enum auth_reader reader, grpc_call 
 {
         const struct table *table = current_table(&auth->readers[reader]);
         const struct auth_identity *identity;
+        uint8_t wanted[SHA256_DIGEST_LENGTH];
         size_t n, length;
         const char *token;
         grpc_slice value;
@@ -372,7 +398,8 @@ const char *auth_identify(struct auth *auth, enum auth_reader reader, grpc_call 
         } else {
                 if (n > 1 || !take_bearer(&value, &token, &length))
                         return "The metadata authorization is not Bearer TOKEN";
-                identity = keys_find(&table->tokens, token, length);
+                digest(token, length, wanted);
+                identity = keys_find(&table->tokens, wanted);
                 if (!identity)
                         return "The token is not known";
         }

@@ -13,6 +13,7 @@
 #include "rpc/admission.h"
 #include "rpc/call.h"
 #include "rpc/errors.h"
+#include "rpc/fault.h"
 #include "rpc/merge.h"
 #include "rpc/server.h"
 #include "rpc/stall.h"
@@ -124,7 +125,7 @@ static int reply_seal(struct call *base, struct reply *r)
         const struct service *service = method->route->service;
 
         if (!validate_message(method->reply, bytes, r->size, method->error_field))
-                return -EBADMSG;
+                return fault_of_reply(method->reply, bytes, r->size);
         if (r->size == 0 && service->empty_size > 0 &&
             method->method != BRICK_METHOD_SERVICE_INFO) {
                 memcpy(bytes, service->empty, service->empty_size);
@@ -152,14 +153,17 @@ static void queue_error(struct rpc_call *call)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Few calls have any, and room for the most is 3 KiB. */
+/* Few calls have any, and room for the most is 3 KiB. Takes the slices, whatever comes of it. */
 static int add_trailer(struct rpc_call *call, grpc_slice key, grpc_slice value)
 {
         if (!call->trailers)
                 call->trailers = calloc(RPC_TRAILERS_MAX + RPC_TRAILERS_OWN,
                                         sizeof *call->trailers);
-        if (!call->trailers)
+        if (!call->trailers) {
+                grpc_slice_unref(key);
+                grpc_slice_unref(value);
                 return -ENOMEM;
+        }
         call->trailers[call->n_trailers++] = (grpc_metadata){ .key = key, .value = value };
         return 0;
 }
@@ -175,16 +179,16 @@ static void raise_status(struct rpc_call *call)
         struct outcome *outcome = &call->base.outcome;
         unsigned status = errors_status(outcome->code);
         size_t size = errors_details_size(status, outcome);
+        grpc_slice details;
 
         (void)snprintf(call->error_code, sizeof call->error_code, "%" PRId32, outcome->code);
         add_own_trailer(call, "x-brick-error-code",
                         grpc_slice_from_static_string(call->error_code));
         /* The arena is the brick's, which may be using it. */
         if (size <= STATUS_DETAILS_MAX) {
-                call->status_details = grpc_slice_malloc(size);
-                errors_put_details((char *)GRPC_SLICE_START_PTR(call->status_details), status,
-                                   outcome);
-                add_own_trailer(call, "grpc-status-details-bin", call->status_details);
+                details = grpc_slice_malloc(size);
+                errors_put_details((char *)GRPC_SLICE_START_PTR(details), status, outcome);
+                add_own_trailer(call, "grpc-status-details-bin", details);
         }
         call->raised = true;
         outcome->in_band = false;
@@ -249,15 +253,27 @@ static size_t op_message(struct rpc_call *call, grpc_op *op, uint32_t flags)
         return 1;
 }
 
+/* Freed with the call. */
+static grpc_slice status_message(const struct brick_str *message)
+{
+        grpc_slice slice;
+
+        if (message->len <= STATUS_MESSAGE_MAX)
+                return grpc_slice_from_static_buffer(message->ptr, message->len);
+        slice = grpc_slice_malloc(STATUS_MESSAGE_MAX);
+        slice_shrink(&slice, utf8_repair((char *)GRPC_SLICE_START_PTR(slice), STATUS_MESSAGE_MAX,
+                                         message->ptr, message->len));
+        return slice;
+}
+
 static size_t op_status(struct rpc_call *call, grpc_op *op)
 {
         const struct outcome *outcome = &call->base.outcome;
         unsigned status = outcome->in_band ? GRPC_STATUS_OK : outcome->status;
-        const struct brick_str *message = &outcome->message;
 
         call->ending = true;
-        call->details_out = grpc_slice_from_static_buffer(
-                message->ptr, utf8_prefix(message->ptr, message->len, STATUS_MESSAGE_MAX));
+        if (status != GRPC_STATUS_OK)
+                call->details_out = status_message(&outcome->message);
         *op = (grpc_op){
                 .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
                 .data.send_status_from_server = {
@@ -774,25 +790,30 @@ static struct brick_str peer(struct call *base)
 static int trailer(struct call *base, struct brick_str key, struct brick_str value)
 {
         struct rpc_call *call = call_of(base);
-        char *k, *v;
-        grpc_slice key_slice, value_slice;
+        grpc_slice key_slice = grpc_slice_from_static_buffer(key.ptr, key.len);
+        grpc_slice value_slice = grpc_slice_from_static_buffer(value.ptr, value.len);
 
         if (call->n_trailers == RPC_TRAILERS_MAX ||
             call->trailer_bytes + key.len + value.len > RPC_TRAILER_BYTES_MAX)
                 return -E2BIG;
-        k = arena_strndup(&base->arena, key.ptr, key.len);
-        v = arena_strndup(&base->arena, value.ptr, value.len);
-        if (!k || !v)
-                return -ENOMEM;
-        key_slice = grpc_slice_from_static_buffer(k, key.len);
-        value_slice = grpc_slice_from_static_buffer(v, value.len);
         if (key.len == 0 || !grpc_header_key_is_legal(key_slice) || key.ptr[0] == ':' ||
             (key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0))
                 return -EINVAL;
         if (!grpc_is_binary_header(key_slice) && !grpc_header_nonbin_value_is_legal(value_slice))
                 return -EINVAL;
         call->trailer_bytes += key.len + value.len;
-        return add_trailer(call, key_slice, value_slice);
+        /* Copies that do not lie in the arena: a brick may rewind that. */
+        return add_trailer(call, grpc_slice_from_copied_buffer(key.ptr, key.len),
+                           grpc_slice_from_copied_buffer(value.ptr, value.len));
+}
+
+static void drop_trailers(struct rpc_call *call)
+{
+        for (size_t i = 0; i < call->n_trailers; i++) {
+                grpc_slice_unref(call->trailers[i].key);
+                grpc_slice_unref(call->trailers[i].value);
+        }
+        call->n_trailers = 0;
 }
 
 /* --- the life of a call ----------------------------------------------------------------------- */
@@ -829,9 +850,11 @@ static void busy(struct call *base)
         rpc_call_push_back(call, RPC_PUSHBACK_MS);
 }
 
+/* A client may ask for 11,000 years, which nanoseconds cannot say: then there is no deadline. */
 static uint64_t deadline_ns(gpr_timespec deadline)
 {
-        if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 || deadline.tv_sec < 0)
+        if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0 ||
+            deadline.tv_sec < 0 || (uint64_t)deadline.tv_sec >= UINT64_MAX / NSEC_PER_SEC)
                 return UINT64_MAX;
         return (uint64_t)deadline.tv_sec * NSEC_PER_SEC + (uint64_t)deadline.tv_nsec;
 }
@@ -982,9 +1005,10 @@ static void call_free(struct call *base)
 
         admission_leave(call);
         grpc_call_unref(call->call);
+        drop_trailers(call);
+        grpc_slice_unref(call->details_out);
         grpc_byte_buffer_destroy(call->payload);
         grpc_slice_unref(call->payload_slice);
-        grpc_slice_unref(call->status_details);
         grpc_byte_buffer_destroy(call->incoming);
         grpc_slice_unref(call->incoming_slice);
         gpr_free(call->peer);
@@ -1048,6 +1072,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->call = NULL;
         call->payload = NULL;
         call->payload_slice = grpc_empty_slice();
+        call->details_out = grpc_empty_slice();
         call->peer = NULL;
         call->tags = 0;
         call->cancelled = 0;
@@ -1061,7 +1086,6 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->expired = false;
         call->outcome_queued = false;
         call->raised = false;
-        call->status_details = grpc_empty_slice();
         call->written = NULL;
         call->incoming = NULL;
         call->incoming_slice = grpc_empty_slice();

@@ -109,11 +109,10 @@ struct rpc_call {
         bool ending;
         bool closed;
         bool ended;
-        bool expired;              /* by the brick's own timeout */
-        bool outcome_queued;       /* an in-band error has become the last reply, or a status */
-        bool raised;               /* it has become a status */
-        char error_code[12];       /* then: llmbrick's, as text */
-        grpc_slice status_details; /* then: grpc-status-details-bin */
+        bool expired;        /* by the brick's own timeout */
+        bool outcome_queued; /* an in-band error has become the last reply, or a status */
+        bool raised;         /* it has become a status */
+        char error_code[12]; /* then: llmbrick's, as text */
 
         grpc_byte_buffer out;
         struct rpc_reply *written; /* in the write batch under way */

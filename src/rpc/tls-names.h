@@ -13,13 +13,18 @@
 
 #define TLS_NAMES_MAX 16
 
+struct tls_name {
+        unsigned kind;    /* one of IDENTITY_* */
+        const char *name; /* valid until tls_names_done() */
+};
+
 /*
  * The names in the certificate: its URIs first (a SPIFFE id is one), then its DNS names; the common
- * name only if there are neither. Those past TLS_NAMES_MAX are not there, and none that holds a NUL
- * character.
+ * name only if there are neither. Those past TLS_NAMES_MAX are left out, and so are those that hold
+ * a NUL character. Addresses and e-mail addresses are not names here.
  */
 struct tls_names {
-        const char *names[TLS_NAMES_MAX]; /* valid until tls_names_done() */
+        struct tls_name list[TLS_NAMES_MAX];
         size_t n; /* 0: the port has no TLS, or the client has shown no certificate */
         grpc_auth_context *context;
 };

@@ -4,6 +4,15 @@
 /*
  * Whether bytes are a message of a type, without unpacking them: so that a brick never sees a
  * request, and a client never a reply, that cannot be parsed.
+ *
+ * The promise:
+ * - What is accepted is parsed by protobuf-c (bricks) and by Google's parser (clients), and neither
+ *   passes over a field that it knows.
+ * - What both parse like that is accepted, except for tags of more than 32 bits: no writer makes
+ *   them, and protobuf-c takes them for other numbers than Google's parser.
+ *
+ * Types with a repeated number, bool or enum are not covered: their packed form is refused. No
+ * service has one in a request or a reply. tests/fuzz/fuzz-request.c holds the validator to this.
  */
 
 #include <protobuf-c/protobuf-c.h>
@@ -13,13 +22,13 @@
 
 #include "brick.h"
 
-/* Messages may nest this deep, as in Google's own parsers. */
+/* A message may hold messages down to this level below itself, as for Google's parser. */
 #define VALIDATE_DEPTH_MAX 100
 
 /*
- * Well-formed fields, of known numbers with the wire type they must have, strings UTF-8, nested
- * messages the same. Unknown fields are fine. A message whose field `forbidden` is there is not
- * valid (0: none is forbidden).
+ * Known fields must have the wire type of their type, strings must be UTF-8, and messages within
+ * must be valid as well. Unknown fields only have to be well formed. A message that has the field
+ * `forbidden` is not valid (0: none is forbidden). Takes time linear in length, and no memory.
  */
 bool validate_message(const ProtobufCMessageDescriptor *type, const void *bytes, size_t length,
                       uint32_t forbidden);

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "brick-sdk.h"
-
-/* Stack that unpacking may use: some 400 levels of nesting. protobuf-c itself has no limit. */
-#define UNPACK_STACK_MAX (256 * 1024)
-
-/* Memory that one message may take on the heap: two bytes on the wire can become fifty. */
-#define HEAP_MESSAGE_MAX (64 * 1024 * 1024)
 
 const struct brick_host *brick_host;
 
@@ -19,251 +12,43 @@ void brick_sdk_init(const struct brick_host *host)
         brick_host = host;
 }
 
-/* ---- unpacking -------------------------------------------------------------------------- */
-
-struct unpacker {
-        struct brick_call *call; /* NULL: from the heap, up to budget */
-        size_t budget;
-        const char *stack;
-        bool out_of_memory;
-};
-
-/* protobuf-c allocates before it descends, so this is where its recursion can be stopped. */
-static bool unpacker_too_deep(const struct unpacker *unpacker)
-{
-        const char *here = __builtin_frame_address(0);
-
-        return unpacker->stack - here > UNPACK_STACK_MAX;
-}
-
-static void *unpacker_alloc_arena(void *data, size_t size)
-{
-        struct unpacker *unpacker = data;
-        void *p;
-
-        if (unpacker_too_deep(unpacker))
-                return NULL;
-        p = brick_alloc(unpacker->call, size);
-        unpacker->out_of_memory |= !p;
-        return p;
-}
-
-static void unpacker_free_arena(void *data, void *p)
-{
-}
-
-static void *unpacker_alloc_heap(void *data, size_t size)
-{
-        struct unpacker *unpacker = data;
-        void *p = NULL;
-
-        if (unpacker_too_deep(unpacker))
-                return NULL;
-        if (size <= unpacker->budget)
-                p = malloc(size);
-        unpacker->out_of_memory |= !p;
-        if (p)
-                unpacker->budget -= size;
-        return p;
-}
-
-static void unpacker_free_heap(void *data, void *p)
-{
-        free(p);
-}
-
-/* Whether 8 * n bytes are ASCII: most text is, and many at a time are looked at. */
-static bool is_ascii(const unsigned char *p, size_t n)
-{
-        uint64_t all = 0, word;
-
-        for (size_t i = 0; i < n; i++) {
-                memcpy(&word, p + 8 * i, sizeof word);
-                all |= word;
-        }
-        return !(all & UINT64_C(0x8080808080808080));
-}
-
-static bool utf8_valid(const char *string)
-{
-        const unsigned char *p = (const unsigned char *)string, *end = p + strlen(string);
-
-        while (p < end) {
-                unsigned n, min, c;
-
-                if (end - p >= 32 && is_ascii(p, 4)) {
-                        p += 32;
-                        continue;
-                }
-                if (end - p >= 8 && is_ascii(p, 1)) {
-                        p += 8;
-                        continue;
-                }
-                c = *p++;
-                if (c < 0x80)
-                        continue;
-                if (c >= 0xc2 && c < 0xe0) {
-                        n = 1, min = 0x80, c &= 0x1f;
-                } else if (c >= 0xe0 && c < 0xf0) {
-                        n = 2, min = 0x800, c &= 0x0f;
-                } else if (c >= 0xf0 && c < 0xf5) {
-                        n = 3, min = 0x10000, c &= 0x07;
-                } else {
-                        return false;
-                }
-                while (n-- > 0) {
-                        if ((*p & 0xc0) != 0x80)
-                                return false;
-                        c = c << 6 | (*p++ & 0x3f);
-                }
-                if (c < min || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-                        return false;
-        }
-        return true;
-}
-
-static bool strings_valid(const ProtobufCMessage *message);
-
-static bool value_valid(const ProtobufCFieldDescriptor *field, const void *value)
-{
-        return !value ||
-               (field->type == PROTOBUF_C_TYPE_STRING ? utf8_valid(value) : strings_valid(value));
-}
-
-static bool field_valid(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
-{
-        const char *base = (const char *)message;
-        const void *value, *const *list;
-        uint32_t which;
-        size_t n;
-
-        if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
-                memcpy(&which, base + field->quantifier_offset, sizeof which);
-                if (which != field->id)
-                        return true;
-        }
-        if (field->label != PROTOBUF_C_LABEL_REPEATED) {
-                memcpy(&value, base + field->offset, sizeof value);
-                return value_valid(field, value);
-        }
-        memcpy(&n, base + field->quantifier_offset, sizeof n);
-        memcpy(&list, base + field->offset, sizeof list);
-        for (size_t i = 0; i < n; i++)
-                if (!value_valid(field, list[i]))
-                        return false;
-        return true;
-}
-
-/* protobuf-c does not look at the bytes of a string. */
-static bool strings_valid(const ProtobufCMessage *message)
-{
-        const ProtobufCMessageDescriptor *type = message->descriptor;
-
-        for (unsigned i = 0; i < type->n_fields; i++) {
-                const ProtobufCFieldDescriptor *field = &type->fields[i];
-
-                if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)
-                        continue;
-                if (!field_valid(message, field))
-                        return false;
-        }
-        return true;
-}
-
-static int unpack_arena(struct brick_call *call, const ProtobufCMessageDescriptor *type,
-                        struct brick_bytes bytes, void **ret)
-{
-        struct unpacker unpacker = { .call = call, .stack = __builtin_frame_address(0) };
-        ProtobufCAllocator allocator = { unpacker_alloc_arena, unpacker_free_arena, &unpacker };
-        ProtobufCMessage *message;
-
-        message = protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.ptr);
-        if (!message)
-                return unpacker.out_of_memory ? -ENOMEM : -EBADMSG;
-        if (!strings_valid(message))
-                return -EBADMSG;
-        *ret = message;
-        return 0;
-}
-
-void *brick_unpack(struct brick_call *call, const ProtobufCMessageDescriptor *type,
-                   struct brick_bytes bytes)
-{
-        void *message = NULL;
-
-        (void)unpack_arena(call, type, bytes, &message);
-        return message;
-}
-
-static int unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes, void **ret)
-{
-        struct unpacker unpacker = { .budget = HEAP_MESSAGE_MAX,
-                                     .stack = __builtin_frame_address(0) };
-        ProtobufCAllocator allocator = { unpacker_alloc_heap, unpacker_free_heap, &unpacker };
-        ProtobufCMessage *message;
-
-        message = protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.ptr);
-        if (!message)
-                return unpacker.out_of_memory ? -ENOMEM : -EBADMSG;
-        if (!strings_valid(message)) {
-                brick_unpacked_free(message);
-                return -EBADMSG;
-        }
-        *ret = message;
-        return 0;
-}
-
-void *brick_unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes)
-{
-        void *message = NULL;
-
-        (void)unpack_heap(type, bytes, &message);
-        return message;
-}
-
-void brick_unpacked_free(void *message)
-{
-        if (message)
-                protobuf_c_message_free_unpacked(message, NULL);
-}
-
-int brick_read(struct brick_call *call, CommonRequest **message)
-{
-        struct brick_bytes bytes;
-        void *unpacked;
-        int r;
-
-        brick_read_end(message);
-        r = brick_host->call_read(call, &bytes);
-        if (r <= 0)
-                return r;
-        r = unpack_heap(&protocols__grpc__common__common_request__descriptor, bytes, &unpacked);
-        if (r < 0)
-                return r;
-        *message = unpacked;
-        return 1;
-}
-
-void brick_read_end(CommonRequest **message)
-{
-        brick_unpacked_free(*message);
-        *message = NULL;
-}
-
 /* ---- answering -------------------------------------------------------------------------- */
 
-/* call_reserve() does not say why it gave nothing; call_send() does. */
-static int send_copy(struct brick_call *call, const ProtobufCMessage *message, size_t size)
+/* A message as bytes, on its own stack while it is small. */
+struct packed {
+        struct brick_bytes bytes;
+        uint8_t *large; /* NULL: bytes are in small */
+        uint8_t small[512];
+};
+
+static int pack(struct packed *packed, const ProtobufCMessage *message)
 {
-        uint8_t small[512], *buffer = size <= sizeof small ? small : malloc(size);
+        size_t size = message ? protobuf_c_message_get_packed_size(message) : 0;
+        uint8_t *out = packed->small;
+
+        packed->large = NULL;
+        if (size > sizeof packed->small) {
+                out = packed->large = malloc(size);
+                if (!out)
+                        return -ENOMEM;
+        }
+        if (message)
+                (void)protobuf_c_message_pack(message, out);
+        packed->bytes = (struct brick_bytes){ out, size };
+        return 0;
+}
+
+/* call_reserve() does not say why it gave nothing; call_send() does. */
+static int send_copy(struct brick_call *call, const ProtobufCMessage *message)
+{
+        struct packed packed;
         int r;
 
-        if (!buffer)
-                return -ENOMEM;
-        (void)protobuf_c_message_pack(message, buffer);
-        r = brick_host->call_send(call, (struct brick_bytes){ buffer, size });
-        if (buffer != small)
-                free(buffer);
+        r = pack(&packed, message);
+        if (r < 0)
+                return r;
+        r = brick_host->call_send(call, packed.bytes);
+        free(packed.large);
         return r;
 }
 
@@ -274,7 +59,7 @@ int brick_send(struct brick_call *call, const ProtobufCMessage *message)
 
         out = brick_host->call_reserve(call, size);
         if (!out)
-                return send_copy(call, message, size);
+                return send_copy(call, message);
         (void)protobuf_c_message_pack(message, out);
         return brick_host->call_commit(call, size);
 }
@@ -284,19 +69,57 @@ void brick_finish(struct brick_call *call)
         brick_host->call_finish(call, 0, brick_str(NULL));
 }
 
+/* What brickd itself would say: hosts before 1.3 cannot be asked to. */
+static void fail_errno(struct brick_call *call, int r)
+{
+        enum { UNIMPLEMENTED = 12, INTERNAL = 13 };
+
+        if (BRICK_HAS(brick_host, call_fail_errno))
+                brick_host->call_fail_errno(call, r);
+        else if (r == -ENOSYS)
+                (void)brick_fail(call, UNIMPLEMENTED, NULL, NULL);
+        else
+                (void)brick_fail(call, INTERNAL, strerror(r < 0 ? -r : EINVAL), NULL);
+}
+
+/* The last reply, if there is one, and the finish. 0: the call is finished. */
+static int reply(struct brick_call *call, const ProtobufCMessage *message)
+{
+        int r = message ? brick_send(call, message) : 0;
+
+        /* Of a client that is gone, brickd knows better what to say. */
+        if (r < 0 && r != -ECANCELED)
+                return r;
+        brick_finish(call);
+        return 0;
+}
+
+void brick_end(struct brick_call *call, int r, const void *response)
+{
+        if (r == BRICK_TAKEN)
+                return;
+        if (r == 0)
+                r = reply(call, response);
+        if (r != 0)
+                fail_errno(call, r);
+}
+
 void brick_reply(struct brick_call *call, const ProtobufCMessage *message)
 {
-        int r;
+        brick_end(call, 0, message);
+}
 
-        r = brick_send(call, message);
-        if (r == 0 || r == -ECANCELED)
-                brick_finish(call);
-        else if (r == -EMSGSIZE)
-                (void)brick_fail(call, BRICK_E_INTERNAL,
-                                 "The reply is larger than the port allows.", NULL);
-        else
-                (void)brick_failf(call, BRICK_E_INTERNAL, NULL, "The reply cannot be sent: %s.",
-                                  strerror(-r));
+int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r, const void *response)
+{
+        if (r == 0)
+                r = reply(call, response);
+        else if (r == BRICK_TAKEN)
+                r = 0;
+        else if (r > 0 && !BRICK_HAS(brick_host, call_fail_errno))
+                r = -EINVAL; /* for a host that takes positive numbers for success */
+        if (frame->begun)
+                brick_frame_end(frame);
+        return r;
 }
 
 int brick_fail(struct brick_call *call, int32_t code, const char *message, const char *detail)
@@ -307,13 +130,56 @@ int brick_fail(struct brick_call *call, int32_t code, const char *message, const
 
 int brick_failf(struct brick_call *call, int32_t code, const char *detail, const char *format, ...)
 {
-        char message[1024];
+        struct brick_line line;
         va_list args;
 
         va_start(args, format);
-        (void)vsnprintf(message, sizeof message, format, args);
+        brick_line_format(&line, format, args);
         va_end(args);
-        return brick_fail(call, code, message, detail);
+        brick_host->call_fail(call, code, line.text, brick_str(detail));
+        brick_line_free(&line);
+        return BRICK_TAKEN;
+}
+
+/* ---- calling other bricks --------------------------------------------------------------- */
+
+int brick_child_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                      const ProtobufCMessage *request, const struct brick_child_ops *ops,
+                      void *user, struct brick_child **ret)
+{
+        struct packed packed;
+        int r;
+
+        r = pack(&packed, request);
+        if (r < 0)
+                return r;
+        r = brick_host->child_start(parent, target, method, packed.bytes, ops, user, ret);
+        free(packed.large);
+        return r;
+}
+
+int brick_child_send(struct brick_child *child, const ProtobufCMessage *message)
+{
+        struct packed packed;
+        int r;
+
+        r = pack(&packed, message);
+        if (r < 0)
+                return r;
+        r = brick_host->child_send(child, packed.bytes);
+        free(packed.large);
+        return r;
+}
+
+int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome)
+{
+        if (outcome->status != 0)
+                brick_host->call_finish(call, outcome->status, outcome->message);
+        else if (outcome->code != 200)
+                brick_host->call_fail(call, outcome->code, outcome->message, outcome->detail);
+        else
+                return 0;
+        return BRICK_TAKEN;
 }
 
 /* ---- memory of a call ------------------------------------------------------------------- */
@@ -353,6 +219,110 @@ char *brick_printf(struct brick_call *call, const char *format, ...)
         va_end(args);
         return s;
 }
+
+/* A message's strings are `char *`, as protobuf-c generates them, and nobody writes to them. */
+char *brick_const(const char *s)
+{
+        char *p;
+
+        memcpy(&p, &s, sizeof p);
+        return p;
+}
+
+size_t brick_mark(struct brick_call *call)
+{
+        return BRICK_HAS(brick_host, call_mark) ? brick_host->call_mark(call) : 0;
+}
+
+void brick_rewind(struct brick_call *call, size_t mark)
+{
+        if (BRICK_HAS(brick_host, call_rewind))
+                brick_host->call_rewind(call, mark);
+}
+
+int brick_option_string(const struct brick_node *config, const char *key, char **ret)
+{
+        const struct brick_node *node = brick_host->node_get(config, key);
+
+        *ret = node ? strdup(brick_host->node_str(node).ptr) : NULL;
+        return node && !*ret ? -ENOMEM : 0;
+}
+
+/* ---- texts that grow -------------------------------------------------------------------- */
+
+/* Room for n more bytes and the NUL. Memory doubles, so that all copies together are as long as the
+ * text at most twice. */
+static int text_grow(struct brick_text *text, size_t n)
+{
+        size_t need, size = text->size > 0 ? text->size : 64;
+        char *copy;
+
+        if (text->failed || __builtin_add_overflow(text->len, n, &need) || need > SIZE_MAX / 4)
+                return -ENOMEM;
+        while (size <= need)
+                size *= 2;
+        if (size == text->size)
+                return 0;
+        copy = brick_host->call_alloc(text->call, size, 1);
+        if (!copy)
+                return -ENOMEM;
+        if (text->len > 0)
+                memcpy(copy, text->ptr, text->len);
+        text->ptr = copy;
+        text->size = size;
+        return 0;
+}
+
+void brick_text_add(struct brick_text *text, const char *s, size_t length)
+{
+        if (text_grow(text, length) < 0) {
+                text->failed = 1;
+                return;
+        }
+        if (length > 0)
+                memcpy(text->ptr + text->len, s, length);
+        text->len += length;
+}
+
+void brick_text_adds(struct brick_text *text, const char *s)
+{
+        brick_text_add(text, s, strlen(s));
+}
+
+void brick_text_vprintf(struct brick_text *text, const char *format, va_list args)
+{
+        va_list again;
+        int n;
+
+        va_copy(again, args);
+        n = vsnprintf(NULL, 0, format, args);
+        if (n < 0 || text_grow(text, (size_t)n) < 0) {
+                text->failed = 1;
+        } else {
+                (void)vsnprintf(text->ptr + text->len, (size_t)n + 1, format, again);
+                text->len += (size_t)n;
+        }
+        va_end(again);
+}
+
+void brick_text_printf(struct brick_text *text, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        brick_text_vprintf(text, format, args);
+        va_end(args);
+}
+
+char *brick_text_end(struct brick_text *text)
+{
+        if (text_grow(text, 0) < 0)
+                return NULL;
+        text->ptr[text->len] = '\0';
+        return text->ptr;
+}
+
+/* ---- messages --------------------------------------------------------------------------- */
 
 static Struct **message_struct(void *message, const ProtobufCMessageDescriptor *type)
 {
@@ -418,172 +388,13 @@ void *brick_add_one(struct brick_call *call, ProtobufCMessage *message, const ch
         return place ? *place : NULL;
 }
 
-const Value *brick_struct_get(const Struct *object, const char *key)
+int brick_add_text(struct brick_call *call, ProtobufCMessage *message, const char *field,
+                   const char *string)
 {
-        for (size_t i = 0; object && i < object->n_fields; i++)
-                if (strcmp(object->fields[i]->key, key) == 0)
-                        return object->fields[i]->value;
-        return NULL;
-}
+        char **place = brick_add_list(call, message, field, 1);
 
-const char *brick_struct_get_string(const Struct *object, const char *key)
-{
-        const Value *value = brick_struct_get(object, key);
-
-        if (!value || value->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-                return NULL;
-        return value->string_value;
-}
-
-Value *brick_struct_add(struct brick_call *call, Struct *object, const char *key)
-{
-        Value *value = brick_new(call, &google__protobuf__value__descriptor);
-        Google__Protobuf__Struct__FieldsEntry *entry;
-
-        if (!value)
-                return NULL;
-        entry = brick_add(call, object, fields);
-        if (!entry)
-                return NULL;
-        entry->key = (char *)key;
-        entry->value = value;
-        return value;
-}
-
-int brick_struct_add_string(struct brick_call *call, Struct *object, const char *key,
-                            const char *string)
-{
-        Value *value = brick_struct_add(call, object, key);
-
-        if (!value)
+        if (!place)
                 return -ENOMEM;
-        value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        value->string_value = (char *)string;
-        return 0;
-}
-
-int brick_struct_add_number(struct brick_call *call, Struct *object, const char *key, double number)
-{
-        Value *value = brick_struct_add(call, object, key);
-
-        if (!value)
-                return -ENOMEM;
-        value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
-        value->number_value = number;
-        return 0;
-}
-
-int brick_struct_add_bool(struct brick_call *call, Struct *object, const char *key, int truth)
-{
-        Value *value = brick_struct_add(call, object, key);
-
-        if (!value)
-                return -ENOMEM;
-        value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-        value->bool_value = !!truth;
-        return 0;
-}
-
-/* ---- typed bricks ----------------------------------------------------------------------- */
-
-static const struct {
-        const ProtobufCMessageDescriptor *request, *response;
-} typed[] = {
-        [BRICK_TYPE_COMMON] = { &protocols__grpc__common__common_request__descriptor,
-                                &protocols__grpc__common__common_response__descriptor },
-        [BRICK_TYPE_RECTIFY] = { &protocols__grpc__rectify__rectify_request__descriptor,
-                                 &protocols__grpc__rectify__rectify_response__descriptor },
-        [BRICK_TYPE_INTENTION] = { &protocols__grpc__intention__intention_request__descriptor,
-                                   &protocols__grpc__intention__intention_response__descriptor },
-        [BRICK_TYPE_GUARD] = { &protocols__grpc__guard__guard_request__descriptor,
-                               &protocols__grpc__guard__guard_response__descriptor },
-        [BRICK_TYPE_LLM] = { &protocols__grpc__llm__llmrequest__descriptor,
-                             &protocols__grpc__llm__llmresponse__descriptor },
-        [BRICK_TYPE_COMPOSE] = { &protocols__grpc__compose__compose_request__descriptor,
-                                 &protocols__grpc__compose__compose_response__descriptor },
-        [BRICK_TYPE_RETRIEVAL] = { &protocols__grpc__retrieval__retrieval_request__descriptor,
-                                   &protocols__grpc__retrieval__retrieval_response__descriptor },
-        [BRICK_TYPE_TRANSLATE] = { &protocols__grpc__translate__translate_request__descriptor,
-                                   &protocols__grpc__translate__translate_response__descriptor },
-};
-
-ServiceInfoResponse *brick_service_info(struct brick_call *call, const struct brick_module *module)
-{
-        const uint32_t streams = 1u << BRICK_METHOD_OUTPUT_STREAMING;
-        ServiceInfoResponse *info;
-        ModelInfo *model;
-
-        info = brick_new(call, &protocols__grpc__common__service_info_response__descriptor);
-        if (!info)
-                return NULL;
-        model = brick_add(call, info, models);
-        if (!model)
-                return NULL;
-        info->service_name = model->model_id = (char *)module->name;
-        info->version = model->version = (char *)module->version;
-        model->description = (char *)module->summary;
-        model->support_streaming = (module->methods & streams) != 0;
-        return info;
-}
-
-/* What a brick without state has for an instance. */
-static int create_stateless(const struct brick_host *host, struct brick_ctx *ctx,
-                            const struct brick_node *config, struct brick_instance **ret)
-{
-        *ret = (struct brick_instance *)ctx;
-        return 0;
-}
-
-static void destroy_stateless(struct brick_instance *self)
-{
-}
-
-const struct brick_module *brick_typed_module(struct brick_typed *self,
-                                              const struct brick_module *given)
-{
-        struct brick_module *module = &self->module;
-
-        if (module->magic == BRICK_MAGIC)
-                return module;
-        if (!module->create && !module->destroy) {
-                module->create = create_stateless;
-                module->destroy = destroy_stateless;
-        }
-        self->create = module->create;
-        if (module->create)
-                module->create = given->create;
-        module->start = given->start;
-        module->type = given->type;
-        module->methods = given->methods;
-        module->abi_major = BRICK_ABI_MAJOR;
-        module->abi_minor = BRICK_ABI_MINOR;
-        module->struct_size = sizeof *module;
-        module->option_size = sizeof *module->options;
-        module->magic = BRICK_MAGIC;
-        return module;
-}
-
-int brick_begin(struct brick_call *call, unsigned type, void **ret_request, void **ret_response)
-{
-        int r = 0;
-
-        if (ret_request)
-                r = unpack_arena(call, typed[type].request, brick_host->call_request(call),
-                                 ret_request);
-        if (r == 0 && ret_response) {
-                *ret_response = brick_new(call, typed[type].response);
-                r = *ret_response ? 0 : -ENOMEM;
-        }
-        return r;
-}
-
-int brick_typed_end(struct brick_call *call, int r, const void *response)
-{
-        if (r != 0)
-                return r < 0 ? r : 0;
-        if (response)
-                brick_reply(call, response);
-        else
-                brick_finish(call);
+        *place = brick_const(string);
         return 0;
 }

@@ -53,6 +53,42 @@ typedef Protocols__Grpc__Translate__TranslateRequest TranslateRequest;
 typedef Protocols__Grpc__Translate__TranslateResponse TranslateResponse;
 typedef Google__Protobuf__Struct Struct;
 typedef Google__Protobuf__Value Value;
+typedef Google__Protobuf__ListValue ListValue;
+typedef Protocols__Grpc__Common__ErrorDetail ErrorDetail;
+
+/* Their descriptors, for BRICK_NEW() and brick_unpack(). */
+#define BRICK_DESCRIPTOR(Type) (&BRICK_DESCRIPTOR_##Type)
+#define BRICK_DESCRIPTOR_CommonRequest protocols__grpc__common__common_request__descriptor
+#define BRICK_DESCRIPTOR_CommonResponse protocols__grpc__common__common_response__descriptor
+#define BRICK_DESCRIPTOR_ServiceInfoResponse \
+        protocols__grpc__common__service_info_response__descriptor
+#define BRICK_DESCRIPTOR_ModelInfo protocols__grpc__common__model_info__descriptor
+#define BRICK_DESCRIPTOR_ErrorDetail protocols__grpc__common__error_detail__descriptor
+#define BRICK_DESCRIPTOR_LLMRequest protocols__grpc__llm__llmrequest__descriptor
+#define BRICK_DESCRIPTOR_LLMResponse protocols__grpc__llm__llmresponse__descriptor
+#define BRICK_DESCRIPTOR_LLMContext protocols__grpc__llm__context__descriptor
+#define BRICK_DESCRIPTOR_GuardRequest protocols__grpc__guard__guard_request__descriptor
+#define BRICK_DESCRIPTOR_GuardResponse protocols__grpc__guard__guard_response__descriptor
+#define BRICK_DESCRIPTOR_GuardResult protocols__grpc__guard__guard_result__descriptor
+#define BRICK_DESCRIPTOR_RectifyRequest protocols__grpc__rectify__rectify_request__descriptor
+#define BRICK_DESCRIPTOR_RectifyResponse protocols__grpc__rectify__rectify_response__descriptor
+#define BRICK_DESCRIPTOR_IntentionRequest protocols__grpc__intention__intention_request__descriptor
+#define BRICK_DESCRIPTOR_IntentionResponse \
+        protocols__grpc__intention__intention_response__descriptor
+#define BRICK_DESCRIPTOR_IntentionResult protocols__grpc__intention__intention_result__descriptor
+#define BRICK_DESCRIPTOR_RetrievalRequest protocols__grpc__retrieval__retrieval_request__descriptor
+#define BRICK_DESCRIPTOR_RetrievalResponse \
+        protocols__grpc__retrieval__retrieval_response__descriptor
+#define BRICK_DESCRIPTOR_RetrievalDocument protocols__grpc__retrieval__document__descriptor
+#define BRICK_DESCRIPTOR_ComposeRequest protocols__grpc__compose__compose_request__descriptor
+#define BRICK_DESCRIPTOR_ComposeResponse protocols__grpc__compose__compose_response__descriptor
+#define BRICK_DESCRIPTOR_ComposeDocument protocols__grpc__compose__document__descriptor
+#define BRICK_DESCRIPTOR_TranslateRequest protocols__grpc__translate__translate_request__descriptor
+#define BRICK_DESCRIPTOR_TranslateResponse \
+        protocols__grpc__translate__translate_response__descriptor
+#define BRICK_DESCRIPTOR_Struct google__protobuf__struct__descriptor
+#define BRICK_DESCRIPTOR_Value google__protobuf__value__descriptor
+#define BRICK_DESCRIPTOR_ListValue google__protobuf__list_value__descriptor
 
 /*
  * The host's table, the same for every instance; brick_sdk_init(), first thing in create(), sets
@@ -79,7 +115,8 @@ void brick_unpacked_free(void *message);
 /* Packs straight into the reply. As call_send(). */
 int brick_send(struct brick_call *call, const ProtobufCMessage *message);
 
-/* Sends one reply and finishes the call with success: the end of a unary call. */
+/* Sends one reply and finishes the call with success: the end of a unary call. A reply that cannot
+ * be sent is error 13. */
 void brick_reply(struct brick_call *call, const ProtobufCMessage *message);
 
 /* Finishes with success: the end of a stream. */
@@ -88,10 +125,29 @@ void brick_finish(struct brick_call *call);
 /* What a typed handler answers when it has ended the call itself, or will: see below. */
 enum { BRICK_TAKEN = 1 };
 
-/* Finishes with an in-band error. detail may be NULL. Returns BRICK_TAKEN. */
+/*
+ * Ends a call that a handler has kept as if the handler returned r now: see below. response: what
+ * it would have filled in, with `&response->base` or a pointer to the message itself; NULL for
+ * output and bidi streaming, and where r is not 0.
+ */
+void brick_end(struct brick_call *call, int r, const void *response);
+
+/* Finishes with an in-band error. Message and detail may be NULL; code is not 200. Texts of any
+ * length are copied. Returns BRICK_TAKEN. */
 int brick_fail(struct brick_call *call, int32_t code, const char *message, const char *detail);
 int brick_failf(struct brick_call *call, int32_t code, const char *detail, const char *format, ...)
         BRICK_PRINTF(4, 5);
+
+/* As child_start() and child_send() of the host, with a message that is packed; NULL for methods
+ * whose request is a stream. -ENOMEM. */
+int brick_child_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                      const ProtobufCMessage *request, const struct brick_child_ops *ops,
+                      void *user, struct brick_child **ret);
+int brick_child_send(struct brick_child *child, const ProtobufCMessage *message);
+
+/* In done() of a child: if the child has failed, ends the call with the same error and gives
+ * BRICK_TAKEN; else 0, and the call is still to be ended. */
+int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome);
 
 /* Memory and strings that live as long as the call. NULL: out of memory. */
 void *brick_alloc(struct brick_call *call, size_t size);
@@ -99,10 +155,63 @@ char *brick_strndup(struct brick_call *call, const char *s, size_t length);
 char *brick_printf(struct brick_call *call, const char *format, ...) BRICK_PRINTF(2, 3);
 
 /*
- * An empty message that lives as long as the call: brick_new(call, &..._descriptor). NULL: out of
- * memory. The Structs that llmbrick always sends (data, output, a retrieved document's metadata)
- * are there already.
+ * Memory for one message of a stream. What brick_alloc() and all the functions here that take a
+ * call have given since the mark is free again after brick_rewind():
+ *
+ *   mark = brick_mark(call);
+ *   response = BRICK_NEW(call, CommonResponse);
+ *   ...
+ *   r = brick_send(call, &response->base);
+ *   brick_rewind(call, mark);
+ *
+ * Without it, a stream ends with -ENOMEM when the memory of its call (limits.memory) is used up. A
+ * brickd before ABI 1.3 does not rewind.
  */
+size_t brick_mark(struct brick_call *call);
+void brick_rewind(struct brick_call *call, size_t mark);
+
+/*
+ * A text in the memory of the call that grows. Out of memory shows at the end only:
+ *
+ *   struct brick_text text = BRICK_TEXT(call);
+ *
+ *   brick_text_adds(&text, "found: ");
+ *   brick_text_printf(&text, "%zu of %zu", hits, total);
+ *   response->text = brick_text_end(&text);
+ *   return response->text ? 0 : -ENOMEM;
+ */
+struct brick_text {
+        struct brick_call *call;
+        char *ptr; /* not NUL-terminated before brick_text_end() */
+        size_t len;
+        size_t size;
+        int failed;
+};
+/* clang-format off */
+#define BRICK_TEXT(call) { (call), NULL, 0, 0, 0 }
+/* clang-format on */
+void brick_text_add(struct brick_text *text, const char *s, size_t length);
+void brick_text_adds(struct brick_text *text, const char *s);
+void brick_text_printf(struct brick_text *text, const char *format, ...) BRICK_PRINTF(2, 3);
+void brick_text_vprintf(struct brick_text *text, const char *format, va_list args);
+char *brick_text_end(struct brick_text *text); /* NUL-terminated; NULL: out of memory */
+
+/* A constant for a field of a message, whose strings are `char *`: `r->text = brick_const("ok")`.
+ */
+char *brick_const(const char *s);
+
+/*
+ * In create(): a copy of a string option, or of a path or a secret, to be freed with free(). An
+ * option that is not there gives NULL. 0 or -ENOMEM.
+ */
+int brick_option_string(const struct brick_node *config, const char *key, char **ret);
+
+/*
+ * An empty message that lives as long as the call: `BRICK_NEW(call, LLMResponse)`, or brick_new()
+ * with a descriptor. NULL: out of memory. The Structs that llmbrick always sends (data, output, a
+ * retrieved document's metadata) are there already.
+ */
+#define BRICK_NEW(call, Type) ((Type *)brick_new((call), BRICK_DESCRIPTOR(Type)))
 void *brick_new(struct brick_call *call, const ProtobufCMessageDescriptor *type);
 
 /*
@@ -111,36 +220,78 @@ void *brick_new(struct brick_call *call, const ProtobufCMessageDescriptor *type)
  *   GuardResult *result = brick_add(call, response, results);
  *   RetrievalDocument **documents = brick_add_n(call, response, documents, 10);
  *
- * A list of strings gets empty ones. The list is copied each time, so add many at once. NULL: out
- * of memory.
+ * A list of strings gets empty ones; brick_add_string() appends one to it, which is not copied, and
+ * gives 0 or -ENOMEM:
+ *
+ *   r = brick_add_string(call, response->models[0], supported_languages, "de");
+ *
+ * The list is copied each time, so add many at once. NULL: out of memory.
  */
 #define brick_add(call, message, field) \
         ((__typeof__(*(message)->field))brick_add_one(call, &(message)->base, #field))
 #define brick_add_n(call, message, field, n) \
         ((__typeof__((message)->field))brick_add_list(call, &(message)->base, #field, n))
+#define brick_add_string(call, message, field, string) \
+        brick_add_text(call, &(message)->base, #field, string)
 void *brick_add_one(struct brick_call *call, ProtobufCMessage *message, const char *field);
 void *brick_add_list(struct brick_call *call, ProtobufCMessage *message, const char *field,
                      size_t n);
 
-/* The value of a key of a Struct. NULL: no such key, or no struct; for the string also another
- * type. */
+int brick_add_text(struct brick_call *call, ProtobufCMessage *message, const char *field,
+                   const char *string);
+
+/* The value of a key of a Struct. NULL, or 0 with *ret as it was: no such key, no struct (NULL), or
+ * the value has another type. */
 const Value *brick_struct_get(const Struct *object, const char *key);
 const char *brick_struct_get_string(const Struct *object, const char *key);
+int brick_struct_get_number(const Struct *object, const char *key, double *ret);
+int brick_struct_get_bool(const Struct *object, const char *key, int *ret);
+const Struct *brick_struct_get_struct(const Struct *object, const char *key);
+const ListValue *brick_struct_get_list(const Struct *object, const char *key);
 
-/* Adds a key to a Struct; key and string are not copied. 0 or -ENOMEM. */
+/* Adds a key to a Struct; key and string are not copied. 0 or -ENOMEM; of the Struct or the list
+ * that is added, NULL: out of memory. */
 int brick_struct_add_string(struct brick_call *call, Struct *object, const char *key,
                             const char *string);
 int brick_struct_add_number(struct brick_call *call, Struct *object, const char *key,
                             double number);
 int brick_struct_add_bool(struct brick_call *call, Struct *object, const char *key, int truth);
 
-/* The same with a value yet to be set. NULL: out of memory. */
+Struct *brick_struct_add_struct(struct brick_call *call, Struct *object, const char *key);
+ListValue *brick_struct_add_list(struct brick_call *call, Struct *object, const char *key);
+
+/* The same with a value that is null until it is set. NULL: out of memory. */
 Value *brick_struct_add(struct brick_call *call, Struct *object, const char *key);
+
+/* Sets a value. One that is NULL, because it could not be added, gives -ENOMEM or NULL. */
+int brick_value_set_string(Value *value, const char *string);
+int brick_value_set_number(Value *value, double number);
+int brick_value_set_bool(Value *value, int truth);
+Struct *brick_value_set_struct(struct brick_call *call, Value *value);
+ListValue *brick_value_set_list(struct brick_call *call, Value *value);
+
+/*
+ * The same for a list: one value at its end. A long list costs less if it is made at once:
+ *
+ *   Value **values = brick_add_n(call, list, values, n);
+ *
+ *   for (size_t i = 0; values && i < n; i++)
+ *           (void)brick_value_set_number(values[i], numbers[i]);
+ */
+int brick_list_add_string(struct brick_call *call, ListValue *list, const char *string);
+int brick_list_add_number(struct brick_call *call, ListValue *list, double number);
+int brick_list_add_bool(struct brick_call *call, ListValue *list, int truth);
+Struct *brick_list_add_struct(struct brick_call *call, ListValue *list);
+ListValue *brick_list_add_list(struct brick_call *call, ListValue *list);
+Value *brick_list_add(struct brick_call *call, ListValue *list);
 
 /*
  * Blocking bricks: waits for the next request message of a stream, and frees the one before. Start
  * with *message NULL. 1: there is one; 0: the peer has sent its last; -ECANCELED; -EBADMSG: not to
  * be parsed. In all but the first case *message is NULL again. Leave early: brick_read_end().
+ *
+ * What the last message holds stays valid until the handler of a typed brick has returned and its
+ * response is packed. Of the messages before it, copy what the response is to have.
  */
 int brick_read(struct brick_call *call, CommonRequest **message);
 void brick_read_end(CommonRequest **message);
@@ -178,8 +329,12 @@ enum {
  *   0                 the response (of output and bidi streaming: the end, after any number of
  *                     brick_send()) goes out and the call is finished with success;
  *   BRICK_TAKEN       the handler has ended the call, as in `return brick_fail(call, ...)`, or kept
- *                     it to end it later, from any thread;
- *   a negative errno  brickd ends the call, with error 12 for -ENOSYS and 13 for the others.
+ *                     it to end it later, from any thread, with brick_end() for example;
+ *   a negative errno  brickd ends the call, with error 12 for -ENOSYS and 13 for the others, whose
+ *                     message is strerror()'s.
+ *
+ * Anything else is a mistake, which is logged, and error 13. An error code as in
+ * `return BRICK_E_NOT_FOUND` is one: brick_fail() sends those.
  *
  * Handlers run where start() does. Those that wait need .flags = BRICK_FLAG_BLOCKING; only they can
  * send a stream in a loop, since brick_send() then waits for the client instead of saying -EAGAIN.
@@ -269,7 +424,20 @@ struct brick_typed {
 
 const struct brick_module *brick_typed_module(struct brick_typed *typed,
                                               const struct brick_module *given);
-int brick_typed_end(struct brick_call *call, int r, const void *response);
+
+/* A handler of a request stream that runs. On the stack of whoever calls it. */
+struct brick_frame {
+        struct brick_frame *outer;
+        void *last_read; /* the message of the last brick_read() */
+        int begun;
+};
+
+void brick_frame_begin(struct brick_frame *frame);
+void brick_frame_end(struct brick_frame *frame);
+
+/* Gives what start() is to return. */
+int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r,
+                    const void *response);
 
 #define BRICK_TYPED_(TYPE, SHAPE, handlers, ...)                                            \
         static struct brick_typed brick_typed = { .module = { __VA_ARGS__ } };              \
@@ -286,12 +454,13 @@ int brick_typed_end(struct brick_call *call, int r, const void *response);
                                      uint32_t method)                                       \
         {                                                                                   \
                 void *request = NULL, *response = NULL;                                     \
+                struct brick_frame frame = { NULL, NULL, 0 };                               \
                 int r = -ENOSYS;                                                            \
                                                                                             \
                 switch (method) {                                                           \
                         BRICK_SERVE_##SHAPE(TYPE, handlers)                                 \
                 }                                                                           \
-                return brick_typed_end(call, r, response);                                  \
+                return brick_typed_end(&frame, call, r, response);                          \
         }                                                                                   \
                                                                                             \
         BRICK_EXPORT const struct brick_module *BRICK_ENTRY(void);                          \
@@ -348,11 +517,13 @@ int brick_typed_end(struct brick_call *call, int r, const void *response);
         case BRICK_METHOD_INPUT_STREAMING:                                    \
                 if (!(handlers).input_streaming)                              \
                         break;                                                \
+                brick_frame_begin(&frame);                                    \
                 r = brick_begin(call, BRICK_TYPE_##TYPE, NULL, &response);    \
                 if (r == 0)                                                   \
                         r = (handlers).input_streaming(self, call, response); \
                 break;                                                        \
         case BRICK_METHOD_BIDI_STREAMING:                                     \
+                brick_frame_begin(&frame);                                    \
                 if ((handlers).bidi_streaming)                                \
                         r = (handlers).bidi_streaming(self, call);            \
                 break;

@@ -9,8 +9,6 @@
 #include "conf/node.h"
 #include "conf/yaml.h"
 
-#define REASON_MAX 512
-
 _Static_assert((int)BRICK_YAML_SCALAR == NODE_SCALAR && (int)BRICK_YAML_LIST == NODE_LIST &&
                        (int)BRICK_YAML_MAP == NODE_MAP,
                "kinds of nodes have the numbers of the core's");
@@ -110,27 +108,29 @@ int brick_yaml_plain(const struct brick_yaml_node *node)
 void brick_yaml_blame(struct brick_yaml *yaml, const struct brick_yaml_node *node,
                       const char *format, ...)
 {
-        char reason[REASON_MAX];
+        struct brick_line reason;
         va_list args;
 
         if (node && in(node)->bad)
                 return;
         va_start(args, format);
-        (void)vsnprintf(reason, sizeof reason, format, args);
+        brick_line_format(&reason, format, args);
         va_end(args);
-        diag_add(yaml->diag, in(node), "%s", reason);
+        diag_add(yaml->diag, in(node), "%s", reason.text.ptr);
+        brick_line_free(&reason);
 }
 
 void brick_yaml_blame_key(struct brick_yaml *yaml, const struct brick_yaml_node *node,
                           const char *format, ...)
 {
-        char reason[REASON_MAX];
+        struct brick_line reason;
         va_list args;
 
         va_start(args, format);
-        (void)vsnprintf(reason, sizeof reason, format, args);
+        brick_line_format(&reason, format, args);
         va_end(args);
-        diag_add_key(yaml->diag, in(node), "%s", reason);
+        diag_add_key(yaml->diag, in(node), "%s", reason.text.ptr);
+        brick_line_free(&reason);
 }
 
 size_t brick_yaml_mistakes(const struct brick_yaml *yaml)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 struct arena_block {
         struct arena_block *older;
         size_t size;
+        size_t before; /* bytes of all older blocks */
         _Alignas(16) char memory[];
 };
 
@@ -48,6 +50,7 @@ static int arena_grow(struct arena *arena, size_t need)
                 return -1;
         block->older = arena->blocks;
         block->size = size;
+        block->before = arena->used;
         arena->blocks = block;
         arena->used += size;
         arena->next = block->memory;
@@ -90,12 +93,39 @@ void arena_reset(struct arena *arena, size_t limit)
                         arena->blocks = block;
         }
         block = arena->blocks;
-        if (block)
+        if (block) {
                 block->older = NULL;
+                block->before = 0;
+        }
         arena_limit(arena, limit);
         arena->used = block ? block->size : 0;
         arena->next = block ? block->memory : NULL;
         arena->end = block ? block->memory + block->size : NULL;
+}
+
+size_t arena_mark(const struct arena *arena)
+{
+        const struct arena_block *block = arena->blocks;
+
+        return block ? block->before + (size_t)(arena->next - block->memory) : 0;
+}
+
+int arena_rewind(struct arena *arena, size_t mark)
+{
+        struct arena_block *block = arena->blocks;
+
+        if (mark > arena_mark(arena))
+                return -EINVAL;
+        for (; block && block->before > mark; block = arena->blocks) {
+                arena->blocks = block->older;
+                arena->used = block->before;
+                free(block);
+        }
+        if (block) {
+                arena->next = block->memory + (mark - block->before);
+                arena->end = block->memory + block->size;
+        }
+        return 0;
 }
 
 void arena_done(struct arena *arena)

@@ -27,6 +27,11 @@ void *arena_alloc(struct arena *arena, size_t size, size_t align);
 /* Changes the limit for further allocations. */
 void arena_limit(struct arena *arena, size_t limit);
 
+/* How much has been given out so far, and what is given out after that taken back. -EINVAL: there
+ * was never so much. */
+size_t arena_mark(const struct arena *arena);
+int arena_rewind(struct arena *arena, size_t mark);
+
 /* Forget everything that was given out. */
 void arena_reset(struct arena *arena, size_t limit);
 void arena_done(struct arena *arena);

@@ -188,7 +188,8 @@ static struct iovec put_item(struct out *out, const char *name, const char *valu
 
         out_string(out, name);
         out_put(out, "=", 1);
-        out_put(out, value, length);
+        /* journalctl(1) shows other bytes as "[blob data]". */
+        out->next += utf8_repair(out->next, (size_t)(out->end - out->next), value, length);
         return (struct iovec){ item, (size_t)(out->next - item) };
 }
 

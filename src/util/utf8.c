@@ -65,15 +65,36 @@ static size_t ascii_prefix(const char *s, size_t length)
         return n;
 }
 
+static bool is_continuation(unsigned char c)
+{
+        return (c & 0xc0) == 0x80;
+}
+
+/*
+ * The length of the character that is not ASCII and that s begins with; 0: it is none. Of the
+ * second byte, the first one tells which range is neither overlong, nor a surrogate, nor past
+ * U+10FFFF.
+ */
+static size_t sequence_length(const unsigned char *s, size_t length)
+{
+        unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+        size_t n = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+
+        if (n == 0 || n > length || s[1] < low || s[1] > high)
+                return 0;
+        if ((n > 2 && !is_continuation(s[2])) || (n > 3 && !is_continuation(s[3])))
+                return 0;
+        return n;
+}
+
 bool utf8_valid(const char *s, size_t length)
 {
-        uint32_t c;
         size_t n;
 
         for (; length > 0; s += n, length -= n) {
-                n = ascii_prefix(s, length);
-                if (n == 0)
-                        n = utf8_decode(s, length, &c);
+                n = (unsigned char)*s < 0x80 ? ascii_prefix(s, length)
+                                             : sequence_length((const unsigned char *)s, length);
                 if (n == 0)
                         return false;
         }
@@ -134,4 +155,37 @@ void utf8_clean(char *s, size_t length)
                 s += n;
                 length -= n;
         }
+}
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define ELLIPSIS "\xe2\x80\xa6"
+
+size_t utf8_repair(char *to, size_t size, const char *s, size_t length)
+{
+        size_t used = 0, cut = 0; /* cut: the longest that leaves room for the ellipsis */
+        uint32_t c;
+
+        if (length <= size && utf8_valid(s, length)) {
+                if (length > 0)
+                        memcpy(to, s, length);
+                return length;
+        }
+        while (length > 0) {
+                size_t read = utf8_decode(s, length, &c);
+                const char *character = read > 0 ? s : REPLACEMENT;
+                size_t n = read > 0 ? read : strlen(REPLACEMENT);
+
+                if (n > size - used) {
+                        n = size < strlen(ELLIPSIS) ? 0 : strlen(ELLIPSIS);
+                        memcpy(to + cut, ELLIPSIS, n);
+                        return cut + n;
+                }
+                memcpy(to + used, character, n);
+                used += n;
+                if (size - used >= strlen(ELLIPSIS))
+                        cut = used;
+                s += read > 0 ? read : 1;
+                length -= read > 0 ? read : 1;
+        }
+        return used;
 }

@@ -26,6 +26,7 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "worker/build.h"
+#include "worker/exit.h"
 #include "worker/otlp.h"
 #include "worker/worker.h"
 
@@ -244,6 +245,7 @@ static void prepare_process(void)
                 files.rlim_cur = files.rlim_max;
                 (void)setrlimit(RLIMIT_NOFILE, &files);
         }
+        exit_watch();
 }
 
 static int run_worker(void)
@@ -399,5 +401,5 @@ int main(int argc, char **argv)
                 return inspect(arg_inspect);
         if (arg_describe)
                 return describe(arg_describe);
-        return run_worker();
+        return exit_expect(run_worker());
 }

@@ -16,6 +16,9 @@
 /* The rest of a longer answer is discarded. */
 #define ANSWER_MAX 16384
 
+/* Longer than anybody waits. */
+#define WAIT_SECONDS_MAX 86400
+
 struct otlp_http {
         CURL *easy;
         struct curl_slist *headers;
@@ -106,12 +109,13 @@ static int http_init(struct otlp_http **ret, const char *url, const char *const 
         return 0;
 }
 
-/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. */
+/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. Below 0 is 0. */
 static uint64_t number_of(const json_t *json)
 {
-        if (json_is_string(json))
-                return strtoull(json_string_value(json), NULL, 10);
-        return json_integer_value(json) > 0 ? (uint64_t)json_integer_value(json) : 0;
+        long long number = json_is_string(json) ? strtoll(json_string_value(json), NULL, 10)
+                                                : json_integer_value(json);
+
+        return number > 0 ? (uint64_t)number : 0;
 }
 
 /* {"partialSuccess":{"rejectedSpans":"2","errorMessage":"..."}} */
@@ -149,7 +153,8 @@ static void http_post(struct otlp_http *http, const char *body, size_t length, u
         }
         (void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &ret->status);
         (void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &wait);
-        ret->wait = wait > 0 && wait < 86400 ? (uint64_t)wait * NSEC_PER_SEC : 0;
+        wait = wait < 0 ? 0 : wait < WAIT_SECONDS_MAX ? wait : WAIT_SECONDS_MAX;
+        ret->wait = (uint64_t)wait * NSEC_PER_SEC;
         if (ret->status / 100 == 2)
                 read_answer(http, ret);
         else

@@ -19,7 +19,7 @@ struct otlp_http;
 struct otlp_answer {
         long status;       /* HTTP's; 0: there is none, see reason */
         uint64_t wait;     /* ns that the collector wants to be left alone; 0: it does not say */
-        uint64_t rejected; /* spans that it did not take although all is well */
+        uint64_t rejected; /* spans that it says it did not take although all is well */
         char reason[256];  /* the error, or why it rejected them; may be empty */
 };
 

@@ -88,7 +88,7 @@ static void tell_success(struct otlp *otlp, const struct otlp_answer *answer)
         if (otlp->failing)
                 log_notice("Sending traces to %s works again", otlp->conf->traces_endpoint);
         otlp->failing = false;
-        otlp->lost += answer->rejected;
+        otlp->lost += answer->rejected < otlp->n_batch ? answer->rejected : otlp->n_batch;
         (void)snprintf(otlp->reason, sizeof otlp->reason, "%s",
                        answer->rejected > 0 ? answer->reason : "");
 }

@@ -71,7 +71,7 @@ AT(brick_module, message, 96);
 AT(brick_module, writable, 104);
 AT(brick_module, cancel, 112);
 
-SIZE(brick_host, 344);
+SIZE(brick_host, 368);
 AT(brick_host, struct_size, 0);
 AT(brick_host, abi_major, 4);
 AT(brick_host, abi_minor, 6);
@@ -117,6 +117,9 @@ AT(brick_host, log_wanted, 312);
 AT(brick_host, call_identity, 320);
 AT(brick_host, call_traceparent, 328);
 AT(brick_host, call_tracestate, 336);
+AT(brick_host, call_mark, 344);
+AT(brick_host, call_rewind, 352);
+AT(brick_host, call_fail_errno, 360);
 
 #define VALUE(name, value) _Static_assert((name) == (value), #name " has another value")
 

@@ -21,13 +21,27 @@ done <"$source/files"
 # The modules see nothing but the installed files.
 PKG_CONFIG_PATH=$(echo "$root"/usr/lib/*/pkgconfig)
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR="$root"
+warnings='-Wall -Wextra -Wpedantic -Wwrite-strings -Wno-unused-parameter -Werror'
 build_module() { # NAME PACKAGE
-	# shellcheck disable=SC2046 # a list of words
-	cc -std=c17 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -Wl,--no-undefined \
+	# shellcheck disable=SC2046,SC2086 # lists of words
+	cc -std=c17 $warnings -shared -fPIC -Wl,--no-undefined \
 		-o "$root/$1.so" "$source/$1.c" $(pkg-config --cflags --libs "$2")
 }
 build_module shout brickd
 build_module words brickd-yaml
+# The headers, each macro of them, make no warning in any language that they are for.
+check_headers() { # COMPILER STANDARD SOURCE
+	# shellcheck disable=SC2046,SC2086 # lists of words
+	"$1" -std="$2" $warnings -Wcast-qual -Wconversion -fsyntax-only "$source/$3" \
+		$(pkg-config --cflags brickd-yaml) || {
+		echo "the headers make warnings in $2"
+		status=1
+	}
+}
+check_headers cc c11 pedantic.c
+check_headers cc c17 pedantic.c
+check_headers c++ c++11 pedantic.cc
+
 ldd "$root/shout.so" | grep libyaml && {
 	echo "a module without YAML has libyaml"
 	status=1

@@ -49,11 +49,12 @@ class Authority:
         with open(self.path(name), "w") as f:
             f.write(text)
 
-    def issue(self, name, san="DNS:localhost,IP:127.0.0.1", begin=-1, end=100, usage=None):
+    def issue(self, name, san="DNS:localhost,IP:127.0.0.1", begin=-1, end=100, usage=None, common_name=None):
         """NAME.pem and NAME.key, valid from so many days from now to so many; their paths."""
+        subject = "/CN=" + (common_name or name).replace("/", "\\/")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name, cwd=self.folder)
-        self.write("ext", f"subjectAltName={san}\n" + (f"extendedKeyUsage={usage}\n" if usage else ""))
+                "-keyout", name + ".key", "-out", name + ".csr", "-subj", subject, cwd=self.folder)
+        self.write("ext", (f"subjectAltName={san}\n" if san else "basicConstraints=CA:FALSE\n") + (f"extendedKeyUsage={usage}\n" if usage else ""))
         openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
                 "-in", name + ".csr", "-out", name + ".pem", "-startdate", date(begin), "-enddate", date(end),
                 "-extfile", "ext", cwd=self.folder)

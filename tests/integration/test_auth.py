@@ -281,6 +281,15 @@ def concurrency_of_all_workers_and_of_dead_ones():
         eq(n, 6, "after all were cancelled")
 
 
+def channel_with(daemon, ca, pair=None):
+    """A channel of its own, with a client certificate."""
+    files = [ca] + ([pair[1], pair[0]] if pair else [])
+    credentials = grpc.ssl_channel_credentials(*(open(name, "rb").read() for name in files))
+    channel = grpc.secure_channel(daemon.address, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
+    daemon.channels.append(channel)
+    return channel
+
+
 @test
 def certificates():
     folder = temp_dir()
@@ -290,29 +299,65 @@ def certificates():
     other = authority.issue("other", san="URI:spiffe://corp/other", usage="clientAuth")
     ca = authority.path("ca.pem")
 
-    def channel_of(daemon, pair=None):
-        files = [ca] + ([pair[1], pair[0]] if pair else [])
-        credentials = grpc.ssl_channel_credentials(*(open(name, "rb").read() for name in files))
-        channel = grpc.secure_channel(daemon.address, credentials, options=[("grpc.use_local_subchannel_pool", 1)])
-        daemon.channels.append(channel)
-        return channel
-
     tls = f"tls: {{ certificate: {server[0]}, key: {{ file: {server[1]} }}, client_ca: {ca}, client_certificate: optional }}"
     with Guarded("  - { name: batch, certificate: 'spiffe://corp/batch', allow: [chat] }\n"
                  + entry("web", EVERYTHING) + entry("odd", EVERYTHING, token="spiffe://corp/other"),
                  port_extra="    " + tls) as d:
-        ch = channel_of(d, batch)
+        ch = channel_with(d, ca, batch)
         _, status, _, trailers = call(ch, UNARY, case("identity"))
         eq((status, trailers), ("OK", {"identity": "batch"}))
         eq(call(ch, GUARD)[1], "PERMISSION_DENIED")
         # A token says more than the connection that it comes over.
         eq(call(ch, GUARD, case("identity"), [bearer("web")])[3], {"identity": "web"})
         eq(call(ch, UNARY, b"", [bearer("wrong")])[1], "UNAUTHENTICATED")
-        eq(call(channel_of(d, other), UNARY)[1], "UNAUTHENTICATED")
-        eq(call(channel_of(d), UNARY)[1], "UNAUTHENTICATED")
-        eq(call(channel_of(d), UNARY, b"", [bearer("web")])[1], "OK")
+        eq(call(channel_with(d, ca, other), UNARY)[1], "UNAUTHENTICATED")
+        eq(call(channel_with(d, ca), UNARY)[1], "UNAUTHENTICATED")
+        eq(call(channel_with(d, ca), UNARY, b"", [bearer("web")])[1], "OK")
         d.put(entry("web", EVERYTHING))
         wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED", 5)
+
+
+@test
+def kinds_of_names_in_certificates():
+    folder = temp_dir()
+    authority = Authority(os.path.join(folder, "ca"))
+    server, ca = authority.issue("server"), authority.path("ca.pem")
+    entries = "".join(f"  - {{ name: {name}, certificate: '{certificate}', allow: '*' }}\n" for name, certificate in (
+        ("uri", "spiffe://corp/batch"), ("urn", "urn:corp:batch"), ("any", "batch.corp"), ("dns", "DNS:web.corp"),
+        ("common", "CN:robot"), ("group", "cn:system:node:a"), ("explicit", "URI:dns:corp")))
+    cases = (  # the common name, the alternative names, and who this is
+        ("x", "URI:spiffe://corp/batch", "uri"),
+        ("spiffe://corp/batch", None, None),
+        ("x", "DNS:spiffe://corp/batch", None),
+        ("spiffe://corp/batch", "email:a@corp", None),
+        ("x", "email:spiffe://corp/batch", None),
+        ("x", "URI:spiffe://corp/batch/", None),
+        ("x", "URI:SPIFFE://corp/batch", None),
+        ("x", "URI:urn:corp:batch", "urn"),
+        ("urn:corp:batch", None, None),
+        ("x", "DNS:batch.corp", "any"),
+        ("batch.corp", None, "any"),
+        ("batch.corp", "DNS:other.corp", None),
+        ("x", "URI:batch.corp", None),
+        ("x", "DNS:*.corp", None),
+        ("x", "DNS:BATCH.corp", None),
+        ("x", "DNS:web.corp", "dns"),
+        ("web.corp", None, None),
+        ("robot", None, "common"),
+        ("x", "DNS:robot", None),
+        ("x", "URI:robot", None),
+        ("system:node:a", None, "group"),
+        ("x", "URI:system:node:a", None),
+        ("x", "URI:dns:corp", "explicit"),
+        ("x", "DNS:corp", None),
+    )
+    tls = f"tls: {{ certificate: {server[0]}, key: {{ file: {server[1]} }}, client_ca: {ca} }}"
+    with Guarded(entries, port_extra="    " + tls) as d:
+        for i, (common_name, san, who) in enumerate(cases):
+            pair = authority.issue(f"c{i}", san=san, common_name=common_name)
+            _, status, _, trailers = call(channel_with(d, ca, pair), UNARY, case("identity"))
+            eq((common_name, san, status, trailers.get("identity")),
+               (common_name, san, "OK" if who else "UNAUTHENTICATED", who))
 
 
 @test

@@ -11,7 +11,7 @@ import grpc
 from harness import BUILD, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
 
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
-                   SETTINGS_FRAME, Connection, frame, header, request)
+                   SETTINGS_FRAME, Connection, frame, header, message, request)
 from pki import Authority
 
 generate_stubs()
@@ -48,6 +48,19 @@ def connections_of_a_port_are_bounded():
         wait_for("a line in the log", lambda: "limits.connections allows" in d.log(), 5)
         held.pop().close()
         wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))), 5)
+
+
+@test
+def a_timeout_of_any_length():
+    """Some of these are a little less than a multiple of 2^64 nanoseconds. The brick's own timeout is in force beside all."""
+    timeouts = b"35868669H", b"10248191H", b"5124095H", b"5124096H", b"99999999H", b"99999999M", b"99999999S", b"99999999m"
+    echo = ECHO.replace("LLM", "LLM, delay: 1m").replace("name: echo,", "name: echo, limits: { timeout: 300ms },")
+    with Brickd(echo, extra="log: { access: all }") as d:
+        connections = [Connection(d.port) for _ in timeouts]
+        for connection, timeout in zip(connections, timeouts):
+            connection.send(frame(HEADERS, END_HEADERS, 1, request(UNARY, (b"grpc-timeout", timeout)))
+                            + frame(DATA, END_STREAM, 1, message(HELLO)))
+        wait_for("the ends of the calls", lambda: d.log().count("rpc_status=DEADLINE_EXCEEDED") == len(timeouts), 5)
 
 
 @test

@@ -269,6 +269,18 @@ def a_collector_that_wants_time_gets_it():
 
 
 @test
+def a_collector_that_wants_more_time_than_there_is_gets_much():
+    """Without it the next attempt would follow within a second."""
+    with Server(lambda handler, _: handler.reply(503, b"", Retry_After="99999999999")) as c, \
+            Brickd(CONTRACT, traces(c.url)) as d:
+        calls_are_unaffected(d, 3)
+        wait_for("a refusal", lambda: c.requests, 5)
+        time.sleep(2.5)
+        eq(len(c.requests), 1)
+        d.stop()
+
+
+@test
 def a_stop_sends_what_waits():
     with Collector(503) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
@@ -299,6 +311,18 @@ def partial_success_is_counted():
         calls_are_unaffected(d, 3)
         d.stop()
         assert re.search(r"2 spans dropped: too ügly", d.log()), d.log()
+
+
+@test
+def no_more_can_be_rejected_than_was_sent():
+    for rejected in b'"-2"', b'"99999999999999999999999"', b"9223372036854775807":
+        def answer(handler, _):
+            handler.reply(200, b'{"partialSuccess":{"rejectedSpans":' + rejected + b',"errorMessage":"no"}}')
+        with Server(answer) as c, Brickd(CONTRACT, traces(c.url)) as d:
+            calls_are_unaffected(d, 3)
+            d.stop()
+            lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
+            eq(lost, 0 if b"-" in rejected else 3, (rejected, d.log()))
 
 
 @test

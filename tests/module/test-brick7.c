@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Loads the example of brick(7), whose file is the argument, as brickd does, and calls it. */
+/* Loads the examples of brick(7), whose files are the arguments, as brickd does, and calls them. */
 
 #undef NDEBUG
 #include <assert.h>
@@ -60,17 +60,47 @@ static void test_service_info(struct fake_host *host)
         assert(strcmp(info->models[0]->description, "blames capitals") == 0);
 }
 
-int main(int argc, char **argv)
+static void test_shout(struct fake_host *host)
+{
+        test_answers(host);
+        test_service_info(host);
+}
+
+/* Two wait; one is cancelled, and its thread answers the other. */
+static void test_later(struct fake_host *host)
+{
+        _cleanup_(fake_call_freep) struct fake_call *answered = NULL, *cancelled = NULL;
+        LLMRequest request = PROTOCOLS__GRPC__LLM__LLMREQUEST__INIT;
+        LLMResponse *response;
+
+        answered = fake_call_new(host, BRICK_METHOD_UNARY, &request.base);
+        cancelled = fake_call_new(host, BRICK_METHOD_UNARY, &request.base);
+        assert(fake_call_start(cancelled) == 0 && fake_call_start(answered) == 0);
+        assert(!fake_call_finished(cancelled));
+        fake_call_cancel(cancelled);
+        assert(fake_call_finished(cancelled) && fake_call_code(cancelled) == 13);
+        fake_call_wait(answered);
+        response = fake_call_reply(answered, 0, &protocols__grpc__llm__llmresponse__descriptor);
+        assert(strcmp(response->text, "Here I am.") == 0);
+        fake_call_cancel(answered); /* too late, and harmless */
+}
+
+static void test_example(const char *path, void (*test)(struct fake_host *host))
 {
         _cleanup_(module_freep) struct module *module = NULL;
         _cleanup_(fake_host_freep) struct fake_host *host = NULL;
         _cleanup_free_ char *why = NULL;
 
-        assert(argc == 2);
-        if (module_open(&module, "/", argv[1], &why) < 0)
+        if (module_open(&module, "/", path, &why) < 0)
                 fake_die("%s", why ? why : "out of memory");
         assert(fake_host_new(&host, module->brick, NULL) == 0);
-        test_answers(host);
-        test_service_info(host);
+        test(host);
+}
+
+int main(int argc, char **argv)
+{
+        assert(argc == 3);
+        test_example(argv[1], test_shout);
+        test_example(argv[2], test_later);
         return 0;
 }

@@ -23,10 +23,10 @@ static const struct {
         const char *verdict; /* after the path; NULL: sound */
 } refused[] = {
         { "no-entry", "is not a brick: it exports no brick_module_v1()" },
-        { "other-entry", "was built for brick ABI 2, this brickd speaks 1.2" },
+        { "other-entry", "was built for brick ABI 2, this brickd speaks 1.3" },
         { "bad-magic", "brick_module_v1() gives no brick descriptor (bad magic)" },
-        { "wrong-major", "was built for brick ABI 7.2, this brickd speaks 1.2" },
-        { "newer-host", "needs brick ABI 1.3 or newer, this brickd speaks 1.2" },
+        { "wrong-major", "was built for brick ABI 7.2, this brickd speaks 1.3" },
+        { "newer-host", "needs brick ABI 1.4 or newer, this brickd speaks 1.3" },
         { "longer-struct", NULL },
         { "missing-members", "its descriptor lacks 'start'" },
         { "missing-writable",
@@ -35,6 +35,8 @@ static const struct {
         { "unknown-type", "has no type that this brickd knows (42)" },
         { "unknown-flag", "has flags that this brickd does not know (bits 0x80000000)" },
         { "any-without-type", "is of any type, but has no option 'type' to say which" },
+        { "bad-summary", "its descriptor's 'summary' is not UTF-8" },
+        { "option-text", "option 'odd': one of its texts is not UTF-8" },
         { "option-twice", "option 'fine': there are two of this name" },
         { "option-name",
           "option 'Not-Fine': its name is not made of lower-case letters, digits and _" },
@@ -43,7 +45,7 @@ static const struct {
         { "option-choices", "option 'odd': it has no choices" },
         { "option-fallback", "option 'odd': its fallback is no value for it" },
         { "option-range", "option 'odd': its fallback is no value for it" },
-        { "option-choice", "option 'odd': its fallback is no value for it" },
+        { "option-choice", "option 'odd': its fallback is none of its choices" },
         { "option-required", "option 'odd': it is required and has a fallback" },
         { "missing-dependency", "cannot be loaded: libabsent.so.9: cannot open shared object file: "
                                 "No such file or directory" },
@@ -261,7 +263,7 @@ static void test_options(void)
                           "type:     Guard\n"
                           "methods:  Unary\n"
                           "runs:     on the polling thread (must not block)\n"
-                          "ABI:      built for 1.3, needs 1.0, this brickd speaks 1.2\n"
+                          "ABI:      built for 1.4, needs 1.0, this brickd speaks 1.3\n"
                           "options:  first, second\n",
                           zoo);
         assert(strcmp(inspected, expected) == 0);

@@ -288,6 +288,7 @@ static void add_fallbacks(struct brick_node *map, const struct brick_module *mod
 
 struct block {
         struct block *next;
+        size_t size;
         max_align_t memory[];
 };
 
@@ -320,6 +321,7 @@ struct fake_call {
         size_t read, taken;
         struct message reserved;
         struct block *blocks;
+        size_t n_blocks;
         void *data;
         void (*destroy)(void *data);
         ProtobufCMessage **unpacked;
@@ -476,11 +478,43 @@ static void *host_call_alloc(struct brick_call *c, size_t size, size_t align)
         if (size <= call->memory_left) {
                 call->memory_left -= size;
                 block = must(malloc(sizeof *block + size));
-                block->next = call->blocks;
+                *block = (struct block){ call->blocks, size };
                 call->blocks = block;
+                call->n_blocks++;
         }
         unlock(call);
         return block ? block->memory : NULL;
+}
+
+/* A mark is how many blocks there are. */
+static size_t host_call_mark(struct brick_call *c)
+{
+        struct fake_call *call = call_of(c);
+        size_t mark;
+
+        lock(call);
+        must_be_open(call, "call_mark");
+        mark = call->n_blocks;
+        unlock(call);
+        return mark;
+}
+
+static void host_call_rewind(struct brick_call *c, size_t mark)
+{
+        struct fake_call *call = call_of(c);
+
+        lock(call);
+        must_be_open(call, "call_rewind");
+        if (mark > call->n_blocks)
+                fake_die("call_rewind() with a mark that call_mark() has not given");
+        for (; call->n_blocks > mark; call->n_blocks--) {
+                struct block *block = call->blocks;
+
+                call->blocks = block->next;
+                call->memory_left += block->size;
+                free(block);
+        }
+        unlock(call);
 }
 
 static void host_call_set_data(struct brick_call *c, void *data, void (*destroy)(void *data))
@@ -652,6 +686,13 @@ static void host_call_fail(struct brick_call *c, int32_t code, struct brick_str 
         finish(c, 0, code, message, detail);
 }
 
+static void host_call_fail_errno(struct brick_call *c, int r)
+{
+        if (r >= 0)
+                fake_die("call_fail_errno() with %d", r);
+        finish(c, 0, r == -ENOSYS ? 12 : 13, brick_str(strerror(-r)), brick_str(NULL));
+}
+
 static const struct brick_host table = {
         .struct_size = sizeof table,
         .abi_major = BRICK_ABI_MAJOR,
@@ -688,6 +729,9 @@ static const struct brick_host table = {
         .set_health = host_set_health,
         .call_traceparent = host_call_traceparent,
         .call_tracestate = host_call_tracestate,
+        .call_mark = host_call_mark,
+        .call_rewind = host_call_rewind,
+        .call_fail_errno = host_call_fail_errno,
 };
 
 /* ---- what tests use --------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #undef NDEBUG
 #include <assert.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -80,6 +81,36 @@ static void test_reset(void)
         arena_done(&arena);
 }
 
+/* What is taken back can be given out again, however often; what came before stays as it is. */
+static void test_rewind(void)
+{
+        struct arena arena;
+        char *kept, *after;
+        size_t mark;
+
+        arena_init(&arena, 64 * 1024);
+        mark = arena_mark(&arena);
+        assert(arena_alloc(&arena, 3000, 8));
+        assert(arena_rewind(&arena, mark) == 0 && arena_mark(&arena) == mark);
+
+        kept = arena_strndup(&arena, "kept", 4);
+        mark = arena_mark(&arena);
+        after = arena_alloc(&arena, 10, 1);
+        for (int i = 0; i < 1000; i++) {
+                assert(arena_rewind(&arena, mark) == 0);
+                assert(arena_alloc(&arena, 10, 1) == after);
+                for (int j = 0; j < 20; j++)
+                        memset(arena_alloc(&arena, 1000, 8), j, 1000);
+                assert(arena.used <= 64 * 1024);
+        }
+        assert(arena_rewind(&arena, mark) == 0 && strcmp(kept, "kept") == 0);
+        assert(arena_rewind(&arena, mark + 1) == -EINVAL && arena_mark(&arena) == mark);
+
+        arena_reset(&arena, 64 * 1024);
+        assert(arena_mark(&arena) == 0 && arena_rewind(&arena, mark) == -EINVAL);
+        arena_done(&arena);
+}
+
 static void test_strndup(void)
 {
         struct arena arena;
@@ -96,6 +127,7 @@ int main(void)
         test_limit();
         test_reset();
         test_reuse();
+        test_rewind();
         test_strndup();
         return 0;
 }

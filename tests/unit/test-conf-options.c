@@ -167,7 +167,8 @@ static void test_values(void)
 
         f = load(HEAD
                  "  - name: chat\n    module: m\n"
-                 "    options: { wait: 2s, room: 1KiB, index: a/b, also: shield, count: \"7\" }\n"
+                 "    options: { wait: 2s, room: 1KiB, index: a/b, also: shield, count: \"7\", "
+                 "kind: TWO }\n"
                  "  - { name: shield, module: m }\n");
         options = conf_brick_options(f.conf, &f.conf->bricks[0], table, f.diag);
         assert(options && f.conf->bricks[0].checked == options);
@@ -177,6 +178,8 @@ static void test_values(void)
         assert(option_duration(node_get(options, "wait"), &number, NULL) && number == 2000000000);
         assert(option_size(node_get(options, "room"), &number, NULL) && number == 1024);
         assert(strcmp(node_get(options, "index")->text, "/etc/a/b") == 0);
+        assert(strcmp(node_get(options, "kind")->text, "two") == 0); /* as the table spells it */
+        assert(node_get(options, "kind")->length == 3);
         assert(!node_get(options, "sure") && !node_get(options, "key"));
 
         items = node_get(options, "items");

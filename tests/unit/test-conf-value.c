@@ -156,12 +156,18 @@ static void test_size(void)
 
 static void test_choice(void)
 {
+        size_t length;
+
         assert(value_parse_choice("one", "one|two|three") == 0);
         assert(value_parse_choice("three", "one|two|three") == 2);
         assert(value_parse_choice("four", "one|two|three") == -EINVAL);
         assert(value_parse_choice("on", "one|two") == -EINVAL);
         assert(value_parse_choice("one|two", "one|two") == -EINVAL);
         assert(value_parse_choice("", "one|two") == -EINVAL);
+        assert(value_parse_choice("llm", "Common|LLM") == 1);
+        assert(value_parse_choice("a", "A|a|b") == 1 && value_parse_choice("B", "A|a|b") == 2);
+        assert(strncmp(value_choice("one|two|three", 1, &length), "two", 3) == 0 && length == 3);
+        assert(strcmp(value_choice("one|two|three", 2, &length), "three") == 0 && length == 5);
 }
 
 static void test_format(void)
@@ -218,6 +224,35 @@ static void test_nearest(void)
         assert(!nearest_of(longest, words));
 }
 
+static bool decodes(const char *s, size_t length)
+{
+        uint32_t c;
+        size_t n;
+
+        for (; length > 0; s += n, length -= n) {
+                n = utf8_decode(s, length, &c);
+                if (n == 0)
+                        return false;
+        }
+        return true;
+}
+
+/* utf8_valid() does not decode. Of the third and the fourth byte, only the borders of what may
+ * continue a character matter. */
+static void test_utf8_sequences(void)
+{
+        static const char borders[] = { '\x7f', '\x80', '\xbf', '\xc0' };
+
+        for (unsigned i = 0; i < 1 << 16; i++)
+                for (unsigned k = 0; k < 16; k++) {
+                        const char sequence[] = { (char)(i >> 8), (char)i, borders[k / 4],
+                                                  borders[k % 4] };
+
+                        for (size_t n = 1; n <= sizeof sequence; n++)
+                                assert(utf8_valid(sequence, n) == decodes(sequence, n));
+                }
+}
+
 static void test_utf8(void)
 {
         static const char *const bad[] = { "\x80",
@@ -249,6 +284,48 @@ static void test_utf8(void)
         assert(utf8_width('a') == 1 && utf8_width(0x4e2d) == 2 && utf8_width(0x301) == 0);
 }
 
+static void test_utf8_repair(void)
+{
+        static const struct {
+                const char *text;
+                size_t size;
+                const char *repaired;
+        } cases[] = {
+                { "", 0, "" },
+                { "", 9, "" },
+                { "plain", 5, "plain" },
+                { "gr\xc3\xbc\xc3\x9f"
+                  "e",
+                  7,
+                  "gr\xc3\xbc\xc3\x9f"
+                  "e" },
+                { "a\xff"
+                  "b",
+                  9,
+                  "a\xef\xbf\xbd"
+                  "b" },
+                { "cut \xe2\x82", 18, "cut \xef\xbf\xbd\xef\xbf\xbd" }, /* each byte */
+                { "\xed\xa0\x80", 9, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+                { "too long", 7, "too \xe2\x80\xa6" },
+                { "\xc3\xbc\xc3\xbc\xc3\xbc", 5, "\xc3\xbc\xe2\x80\xa6" },
+                { "abcdefg\xff", 9, "abcdef\xe2\x80\xa6" },
+                { "abc", 2, "" },
+                { "abcd", 3, "\xe2\x80\xa6" },
+        };
+        char text[32];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                size_t n;
+
+                memset(text, '#', sizeof text);
+                n = utf8_repair(text, cases[i].size, cases[i].text, strlen(cases[i].text));
+                assert(n == strlen(cases[i].repaired) && n <= cases[i].size);
+                assert(memcmp(text, cases[i].repaired, n) == 0);
+                assert(text[cases[i].size] == '#' && utf8_valid(text, n));
+        }
+        assert(utf8_repair(text, sizeof text, NULL, 0) == 0);
+}
+
 int main(void)
 {
         test_int();
@@ -260,5 +337,7 @@ int main(void)
         test_format();
         test_nearest();
         test_utf8();
+        test_utf8_repair();
+        test_utf8_sequences();
         return 0;
 }

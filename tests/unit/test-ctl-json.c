@@ -311,6 +311,23 @@ static void test_nesting(void)
         assert(!message_unpack(type, much, length));
 }
 
+/* An empty document takes two bytes. */
+static void test_many_parts(void)
+{
+        static const size_t few = 100000, many = 8 << 20;
+        const ProtobufCMessageDescriptor *type = reply_of("Retrieval", "Unary");
+        _cleanup_free_ uint8_t *bytes = calloc(many, 2);
+        ProtobufCMessage *message;
+
+        assert(bytes);
+        for (size_t i = 0; i < many; i++)
+                bytes[2 * i] = 0x0a;
+        message = message_unpack(type, bytes, 2 * few);
+        assert(message);
+        message_free(message);
+        assert(!message_unpack(type, bytes, 2 * many));
+}
+
 static void test_bytes_that_are_no_text(void)
 {
         static const uint8_t bytes[] = { 0x0a, 0x02, 'a', 0xff };
@@ -345,6 +362,7 @@ int main(void)
         test_short_form();
         test_numbers();
         test_nesting();
+        test_many_parts();
         test_bytes_that_are_no_text();
         test_names();
         return 0;

@@ -39,12 +39,16 @@ static void test_changes(void)
         health_reason(&health, reason);
         assert(heard == 1 && strcmp(reason, "still gone") == 0);
 
-        /* cut, but not inside a character */
+        /* cut, but not inside a character, and not in secret */
         for (size_t i = 0; i < sizeof longer; i += 2)
                 memcpy(longer + i, "\xc3\xa9", 2);
         assert(!health_set(&health, false, (struct brick_str){ longer, sizeof longer }));
         health_reason(&health, reason);
-        assert(strlen(reason) == HEALTH_REASON_MAX - 1 && utf8_valid(reason, strlen(reason)));
+        assert(strlen(reason) == HEALTH_REASON_MAX && utf8_valid(reason, strlen(reason)));
+        assert(strcmp(reason + HEALTH_REASON_MAX - 5, "\xc3\xa9\xe2\x80\xa6") == 0);
+        assert(!health_set(&health, false, brick_str("not \xff UTF-8")));
+        health_reason(&health, reason);
+        assert(strcmp(reason, "not \xef\xbf\xbd UTF-8") == 0);
         assert(!health_set(&health, false, (struct brick_str){}));
 
         assert(health_set(&health, true, brick_str("no matter")));

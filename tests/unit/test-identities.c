@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "conf/diag.h"
@@ -79,10 +80,49 @@ static void test_good(void)
         assert(strcmp(a->name, "a") == 0 && a->n_digests == 1 && a->digests[0][0] == 0x01 &&
                a->digests[0][31] == 0xef && a->expires == INT64_MAX && a->n_allow == 1);
         assert(a->rate == 2.5 && a->burst == 2 && a->concurrency == 0);
-        assert(b->n_certificates == 2 && strcmp(b->certificates[0], "$HOME") == 0);
+        assert(b->n_certificates == 2 && strcmp(b->certificates[0].name, "$HOME") == 0);
+        assert(b->certificates[0].kinds == (IDENTITY_DNS | IDENTITY_COMMON_NAME));
+        assert(b->certificates[1].kinds == IDENTITY_URI);
         assert(b->expires == 1801391400 && b->n_allow == 4);
         assert(b->burst == 1 && b->concurrency == 7);
         assert(identities->list[2].n_allow == 0 && identities->list[2].burst == 99);
+}
+
+static void test_certificates(void)
+{
+        static const struct {
+                const char *text;
+                unsigned kinds;
+                const char *name;
+        } cases[] = {
+                { "spiffe://x/y", IDENTITY_URI, "spiffe://x/y" },
+                { "urn:x:y", IDENTITY_URI, "urn:x:y" },
+                { "a+b-c.1:", IDENTITY_URI, "a+b-c.1:" },
+                { "URI:spiffe://x", IDENTITY_URI, "spiffe://x" },
+                { "uri:dns:x", IDENTITY_URI, "dns:x" },
+                { "dns:x.y", IDENTITY_DNS, "x.y" },
+                { "DNS:x", IDENTITY_DNS, "x" },
+                { "CN:spiffe://x", IDENTITY_COMMON_NAME, "spiffe://x" },
+                { "Cn:a b", IDENTITY_COMMON_NAME, "a b" },
+                { "x.y", IDENTITY_DNS | IDENTITY_COMMON_NAME, "x.y" },
+                { "1a:b", IDENTITY_DNS | IDENTITY_COMMON_NAME, "1a:b" },
+                { ":x", IDENTITY_DNS | IDENTITY_COMMON_NAME, ":x" },
+                { "a b:c", IDENTITY_DNS | IDENTITY_COMMON_NAME, "a b:c" },
+                { "a@b", IDENTITY_DNS | IDENTITY_COMMON_NAME, "a@b" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(identities_freep) struct identities *identities = NULL;
+                char text[256];
+
+                (void)snprintf(text, sizeof text,
+                               "identities: [ { name: a, certificate: \"%s\", allow: [] } ]\n",
+                               cases[i].text);
+                identities = parse_good(text);
+                assert(identities->list[0].n_certificates == 1);
+                assert(identities->list[0].certificates[0].kinds == cases[i].kinds);
+                assert(strcmp(identities->list[0].certificates[0].name, cases[i].name) == 0);
+        }
 }
 
 static void test_empty(void)
@@ -124,6 +164,16 @@ static void test_mistakes(void)
                   "1:59: identities[0].rate: expected a number, got \".nan\"" },
                 { "{ name: a, certificate: a, allow: [], burst: 5 }",
                   "1:53: identities[0].burst: means nothing without a rate" },
+                { "{ name: a, certificate: \"\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: expected a name" },
+                { "{ name: a, certificate: [b, \"CN:\"], allow: [] }",
+                  "1:43: identities[0].certificate[1]: expected a name after CN:" },
+                { "{ name: a, certificate: \"URI:b\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: expected a URI with a scheme, such as "
+                  "spiffe://example.org/batch, got \"b\"" },
+                { "{ name: a, certificate: \"*.example.org\", allow: [] }",
+                  "1:39: identities[0].certificate[0]: a * stands for nothing here; give the whole "
+                  "name of each client" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
         };
@@ -148,6 +198,59 @@ static void test_twins(void)
                "f:4:23: identities[2].token: another identity has this token; see line 2\n"
                "f:5:29: identities[3].certificate: another identity has this certificate; see "
                "line 2\n");
+}
+
+/* What a file costs grows as it does: this one has the most values and the most mistakes. */
+static void test_cost(void)
+{
+        _cleanup_(diag_freep) struct diag *diag = NULL;
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+        _cleanup_(conf_freep) struct conf *conf = NULL;
+        _cleanup_free_ char *text = NULL, *bricks = NULL;
+        clock_t start = clock();
+        size_t length, size;
+        FILE *f;
+
+        f = open_memstream(&text, &length);
+        assert(f);
+        (void)fprintf(f, "identities:\n  - name: a\n    certificate: x\n    allow:\n");
+        for (unsigned i = 0; i < 60000; i++)
+                (void)fprintf(f, "      - brick-%u-that-is-not-there\n", i);
+        assert(fclose(f) == 0);
+        f = open_memstream(&bricks, &size);
+        assert(f);
+        (void)fprintf(f, "ports: [{ listen: \"127.0.0.1:0\" }]\nbricks:\n");
+        for (unsigned i = 0; i < 100; i++)
+                (void)fprintf(f, "  - { name: brick-%u-that-is, module: m }\n", i);
+        assert(fclose(f) == 0);
+
+        assert(diag_new(&diag, "f", text, length) == 0);
+        assert(conf_parse(&conf, "/f", bricks, size, diag) == 0);
+        assert(identities_parse(&identities, text, length, diag) == 0);
+        identities_check_bricks(identities, conf, diag);
+        assert(diag_count(diag) == 60000);
+        assert(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
+/* A name without a kind is two. */
+static void test_twins_of_kinds(void)
+{
+        _cleanup_(identities_freep) struct identities *identities = NULL;
+
+        identities = parse_good("identities:\n"
+                                "  - { name: a, certificate: \"CN:x\", allow: [] }\n"
+                                "  - { name: b, certificate: \"DNS:x\", allow: [] }\n"
+                                "  - { name: c, certificate: \"URI:x:\", allow: [] }\n"
+                                "  - { name: d, certificate: \"CN:x:\", allow: [] }\n");
+        assert(identities->n == 4);
+        expect("identities:\n"
+               "  - { name: a, certificate: x, allow: [] }\n"
+               "  - { name: b, certificate: \"CN:x\", allow: [] }\n"
+               "  - { name: c, certificate: \"DNS:x\", allow: [] }\n",
+               "f:3:29: identities[1].certificate: another identity has this certificate; see line "
+               "2\n"
+               "f:4:29: identities[2].certificate: another identity has this certificate; see line "
+               "2\n");
 }
 
 /* A token where its digest should be is not shown, on whatever occasion. */
@@ -264,9 +367,12 @@ int main(int argc, char **argv)
 {
         assert(argc == 3);
         test_good();
+        test_certificates();
+        test_cost();
         test_empty();
         test_mistakes();
         test_twins();
+        test_twins_of_kinds();
         test_secrecy();
         test_times();
         test_file(argv[1]);

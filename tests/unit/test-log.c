@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/log-format.h"
 #include "util/log.h"
 
 #define THREADS 8
@@ -392,8 +393,25 @@ static void test_stuck(void)
         assert(log_open(LOG_TARGET_TEXT, LOG_LEVEL_INFO) == -EBUSY);
 }
 
+/* Texts for the journal are UTF-8, too. */
+static void test_journal(void)
+{
+        static char texts[LOG_FORMATTED_MAX];
+        const struct log_line line = {
+                .message = "a\xff", .length = 2, .n = 1, .fields = { { "BRICK", "\xc3", 1 } }
+        };
+        struct iovec items[LOG_ITEMS_MAX];
+        size_t n = log_format_items(LOG_LEVEL_ERROR, &line, items, texts);
+
+        assert(n == 4);
+        assert(items[0].iov_len == 12 &&
+               memcmp(items[0].iov_base, "MESSAGE=a\xef\xbf\xbd", 12) == 0);
+        assert(items[3].iov_len == 9 && memcmp(items[3].iov_base, "BRICK=\xef\xbf\xbd", 9) == 0);
+}
+
 int main(void)
 {
+        test_journal();
         test_levels();
         test_closed();
         test_errno();

@@ -36,6 +36,20 @@ static const struct {
           false },
         { "a length of nearly 2^64", BYTES("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"),
           false },
+        { "a length in five bytes", BYTES("\x12\x82\x80\x80\x80\x00ok"), true },
+        { "a length in six bytes", BYTES("\x12\x82\x80\x80\x80\x80\x00ok"), false },
+        { "a length in ten bytes", BYTES("\x12\x82\x80\x80\x80\x80\x80\x80\x80\x80\x00ok"), false },
+        { "a length of 2^32 + 2", BYTES("\x12\x82\x80\x80\x80\x10ok"), false },
+        { "a length in six bytes of an unknown field", BYTES("\xa2\x06\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a length in six bytes within a message", BYTES("\x1a\x07\x0a\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a number in ten bytes", BYTES("\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), true },
+        { "a number in eleven bytes", BYTES("\x48\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"),
+          false },
+        { "a tag in five bytes", BYTES("\x92\x80\x80\x80\x00\x02ok"), true },
+        { "a tag in six bytes", BYTES("\x92\x80\x80\x80\x80\x00\x02ok"), false },
+        { "a tag of 33 bits", BYTES("\x92\x80\x80\x80\x10\x02ok"), false },
         { "not UTF-8", BYTES("\x12\x02\xc3\x28"), false },
         { "an overlong form", BYTES("\x12\x02\xc0\x80"), false },
         { "a surrogate", BYTES("\x12\x03\xed\xa0\x80"), false },
@@ -84,7 +98,7 @@ static size_t nest(unsigned depth, uint8_t **ret)
 
 static void test_depth(void)
 {
-        static const unsigned depths[] = { 10, 98, 99, 100, 101, 1000, 100000 };
+        static const unsigned depths[] = { 10, 99, 100, 101, 102, 1000, 100000 };
 
         for (size_t i = 0; i < ELEMENTSOF(depths); i++) {
                 _cleanup_free_ uint8_t *bytes = NULL;
@@ -94,7 +108,7 @@ static void test_depth(void)
                                       : &google__protobuf__value__descriptor;
 
                 assert(validate_message(type, bytes, length, 0) ==
-                       (depths[i] < VALIDATE_DEPTH_MAX));
+                       (depths[i] <= VALIDATE_DEPTH_MAX));
         }
 }
 
@@ -121,6 +135,21 @@ static void test_find_string(void)
         assert(!validate_find_string(NULL, 0, 5, &length));
 }
 
+/* What rpc/validate.h takes for granted. A Value may hold a Struct may hold a Value. */
+static void check_not_packed(const ProtobufCMessageDescriptor *type, unsigned depth)
+{
+        for (unsigned i = 0; i < type->n_fields; i++) {
+                const ProtobufCFieldDescriptor *field = &type->fields[i];
+
+                assert(field->label != PROTOBUF_C_LABEL_REPEATED ||
+                       field->type == PROTOBUF_C_TYPE_STRING ||
+                       field->type == PROTOBUF_C_TYPE_BYTES ||
+                       field->type == PROTOBUF_C_TYPE_MESSAGE);
+                if (field->type == PROTOBUF_C_TYPE_MESSAGE && depth < 6)
+                        check_not_packed(field->descriptor, depth + 1);
+        }
+}
+
 /* Eight services, 22 methods, as llmbrick has them. */
 static void test_services(void)
 {
@@ -130,6 +159,9 @@ static void test_services(void)
                 const struct service *service = service_of_type(type);
 
                 assert(service && service->type == type);
+                check_not_packed(service->request, 0);
+                check_not_packed(service->reply, 0);
+                check_not_packed(service_reply(service, BRICK_METHOD_SERVICE_INFO), 0);
                 for (uint32_t m = 0; m <= BRICK_METHOD_BIDI_STREAMING; m++)
                         methods += (service->methods >> m) & 1;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fold.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -264,10 +265,26 @@ static const struct fold {
         { 0xe0100, 0xe01ef, NULL },
 };
 
+/* Alphabets with lookalikes lie below. */
+#define DIRECT_MAX 0x600
+
+/* One more than the index of a character's fold; 0: it has none. */
+static uint8_t direct[DIRECT_MAX];
+static pthread_once_t direct_once = PTHREAD_ONCE_INIT;
+
+static void direct_fill(void)
+{
+        for (size_t i = 0; folds[i].first < DIRECT_MAX; i++)
+                for (uint32_t c = folds[i].first; c <= folds[i].last; c++)
+                        direct[c] = (uint8_t)(i + 1);
+}
+
 static const struct fold *fold_find(uint32_t c)
 {
         size_t low = 0, high = sizeof folds / sizeof folds[0];
 
+        if (c < DIRECT_MAX)
+                return direct[c] > 0 ? &folds[direct[c] - 1] : NULL;
         if (c >= 0x3400 && c < 0xfe00) /* Chinese and Korean, and nothing else here */
                 return NULL;
         while (low < high) {
@@ -285,7 +302,9 @@ static const struct fold *fold_find(uint32_t c)
 
 static char fold_to(const struct fold *fold, uint32_t c)
 {
-        return fold->to[(c - fold->first) % strlen(fold->to)];
+        size_t i = c - fold->first;
+
+        return i == 0 ? fold->to[0] : fold->to[i % strlen(fold->to)];
 }
 
 /* Decodes a character of two or more bytes; *ret_size is its length. UINT32_MAX: not UTF-8. */
@@ -421,15 +440,25 @@ static void put_wide(struct folding *f, const unsigned char *s, size_t size, uin
         f->n += size;
 }
 
-/* Most of most texts: characters that stay what they are, one after the other. */
+static bool is_plain(unsigned char c)
+{
+        return c > ' ' && c < 0x7f;
+}
+
+/* Most of most texts: characters that stay what they are, and single spaces between them. */
 static size_t put_plain(struct folding *f, const unsigned char *s, size_t length)
 {
         size_t i = 0;
 
         if (f->space || f->lookalike)
                 return 0;
-        for (; i < length && s[i] > ' ' && s[i] < 0x7f; i++)
+        for (; i < length; i++) {
+                if (!is_plain(s[i]) &&
+                    ((s[i] != ' ' && s[i] != '\n') || i == 0 || i + 1 == length ||
+                     !is_plain(s[i - 1]) || !is_plain(s[i + 1])))
+                        break;
                 f->out[f->n + i] = (char)s[i];
+        }
         f->n += i;
         f->han = f->han && i == 0;
         return i;
@@ -440,15 +469,16 @@ size_t fold_text(const char *text, size_t length, char *out)
         const unsigned char *s = (const unsigned char *)text;
         struct folding f = { .out = out };
 
+        (void)pthread_once(&direct_once, direct_fill);
         for (size_t i = 0, size; i < length; i += size) {
                 uint32_t c;
 
-                size = put_plain(&f, s + i, length - i);
-                if (size > 0)
-                        continue;
-                size = 1;
                 if (s[i] < 0x80) {
-                        put_ascii(&f, text[i]);
+                        size = put_plain(&f, s + i, length - i);
+                        if (size == 0) {
+                                put_ascii(&f, text[i]);
+                                size = 1;
+                        }
                         continue;
                 }
                 c = decode(s + i, length - i, &size);

@@ -11,7 +11,8 @@ struct literals {
         uint8_t class[256]; /* class 0: bytes that are in no literal */
         size_t n_classes;
         size_t n_states;
-        uint16_t *next;  /* [state * n_classes + class]; state 0 is the root */
+        uint16_t *next;  /* [state * n_classes + class]; state 0 is the root; until all is made */
+        uint32_t *steps; /* as next, for scanning: see step_of() */
         uint32_t *out;   /* [state]: a literal that ends here, or NONE */
         uint16_t *dict;  /* [state]: the longest proper suffix that ends a literal, or 0 */
         uint32_t *twin;  /* [literal]: another one with the same text, or NONE */
@@ -23,6 +24,7 @@ struct literals *literals_free(struct literals *l)
         if (!l)
                 return NULL;
         free(l->next);
+        free(l->steps);
         free(l->out);
         free(l->dict);
         free(l->twin);
@@ -97,6 +99,12 @@ static void complete(struct literals *l, uint16_t *queue, uint16_t *fail)
         }
 }
 
+/* Where a state's row begins, which saves the scan a multiplication, and whether it is ending. */
+static uint32_t step_of(const struct literals *l, uint16_t state)
+{
+        return (uint32_t)(state * l->n_classes) << 1 | l->ending[state];
+}
+
 struct literals *literals_new(const struct literal *list, size_t n)
 {
         struct literals *l = calloc(1, sizeof *l);
@@ -109,18 +117,23 @@ struct literals *literals_new(const struct literal *list, size_t n)
         l->n_states = 1;
         states = classify(l, n) + 1;
         l->next = calloc(states * l->n_classes, sizeof *l->next);
+        l->steps = calloc(states * l->n_classes, sizeof *l->steps);
         l->out = malloc(states * sizeof *l->out);
         l->dict = calloc(states, sizeof *l->dict);
         l->twin = malloc((n + 1) * sizeof *l->twin);
         l->ending = calloc(states, sizeof *l->ending);
         queue = calloc(states, sizeof *queue);
         fail = calloc(states, sizeof *fail);
-        if (l->next && l->out && l->dict && l->twin && l->ending && queue && fail) {
+        if (l->next && l->steps && l->out && l->dict && l->twin && l->ending && queue && fail) {
                 for (size_t i = 0; i < states; i++)
                         l->out[i] = NONE;
                 for (size_t i = 0; i < n; i++)
                         insert(l, (uint32_t)i);
                 complete(l, queue, fail);
+                for (size_t i = 0; i < l->n_states * l->n_classes; i++)
+                        l->steps[i] = step_of(l, l->next[i]);
+                free(l->next);
+                l->next = NULL;
         } else {
                 l = literals_free(l);
         }
@@ -142,13 +155,13 @@ static void report(const struct literals *l, uint16_t state, size_t end, literal
 void literals_scan(const struct literals *l, const char *text, size_t length, literal_hit_fn *hit,
                    void *user)
 {
-        const uint16_t *next = l->next;
-        const size_t n_classes = l->n_classes;
-        uint16_t state = 0;
+        const uint32_t *steps = l->steps;
+        uint32_t row = 0, step;
 
         for (size_t i = 0; i < length; i++) {
-                state = next[state * n_classes + l->class[(unsigned char)text[i]]];
-                if (l->ending[state])
-                        report(l, state, i + 1, hit, user);
+                step = steps[row + l->class[(unsigned char)text[i]]];
+                row = step >> 1;
+                if (step & 1)
+                        report(l, (uint16_t)(row / l->n_classes), i + 1, hit, user);
         }
 }

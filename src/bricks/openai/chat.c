@@ -3,14 +3,14 @@
 #include "chat.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A number too large for an integer, say a seed, is no reason to refuse an answer. */
-#define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL)
+#include "scan.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -76,9 +76,11 @@ char *chat_request(const struct chat_options *options, const LLMRequest *request
         return r == 0 ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 }
 
-static int64_t to_int(const json_t *number)
+/* 0: it is no such number. */
+static int64_t to_int(struct scan number)
 {
-        double value = json_number_value(number);
+        json_auto_t *json = scan_load(number);
+        double value = json_number_value(json);
 
         return value > 0 && value < 0x1p53 ? (int64_t)value : 0;
 }
@@ -180,36 +182,42 @@ static bool classify_status(struct chat_failure *failure, long status)
         return true;
 }
 
-static const char *string_or(const json_t *string, const char *otherwise)
+/* False: it is no string. to is then empty. */
+static bool copy_string(char *to, size_t size, struct scan string)
 {
-        return json_is_string(string) ? json_string_value(string) : otherwise;
+        json_auto_t *json = scan_load(string);
+
+        to[0] = '\0';
+        if (!json_is_string(json))
+                return false;
+        copy_text(to, size, json_string_value(json));
+        return true;
 }
 
 /*
  * The text of an error, wherever the server put it: {"error": {"message": ..}} says OpenAI,
  * {"error": ".."}, {"message": ..} and {"detail": ".."} say others.
  */
-static const char *error_message(const json_t *root, const json_t *error)
+static void copy_message(char *to, size_t size, struct scan root, struct scan error)
 {
-        const char *message = string_or(error, NULL);
-
-        if (!message)
-                message = string_or(json_object_get(error, "message"), NULL);
-        if (!message)
-                message = string_or(json_object_get(root, "message"), NULL);
-        return message ? message : string_or(json_object_get(root, "detail"), "");
+        (void)(copy_string(to, size, error) ||
+               copy_string(to, size, scan_member(error, "message")) ||
+               copy_string(to, size, scan_member(root, "message")) ||
+               copy_string(to, size, scan_member(root, "detail")));
 }
 
-static void fail_from(struct chat_failure *failure, long status, const json_t *root)
+/* What the document says of an error, if anything; status is 0 within an answer. */
+static void fail_from(struct chat_failure *failure, long status, struct scan root)
 {
-        const json_t *error = json_object_get(root, "error");
-        const json_t *fields = json_is_object(error) ? error : root;
-        const json_t *number = json_object_get(fields, "code");
-        const char *code = string_or(number, ""), *message = error_message(root, error);
-        const char *type = string_or(json_object_get(fields, "type"), "");
-        char http[16] = "", detail[sizeof failure->detail * 2];
+        struct scan error = scan_member(root, "error");
+        struct scan fields = scan_is_object(error) ? error : root;
+        struct scan number = scan_member(fields, "code");
+        char code[sizeof failure->detail], type[sizeof failure->detail], http[16] = "";
+        char detail[sizeof failure->detail * 3];
 
         *failure = (struct chat_failure){ .code = CHAT_E_API };
+        (void)copy_string(code, sizeof code, number);
+        (void)copy_string(type, sizeof type, scan_member(fields, "type"));
         if (!classify_word(failure, code) && !classify_status(failure, status) &&
             !classify_status(failure, (long)to_int(number)) &&
             !classify_status(failure, strtol(code, NULL, 10)))
@@ -220,23 +228,24 @@ static void fail_from(struct chat_failure *failure, long status, const json_t *r
         (void)snprintf(detail, sizeof detail, "%s%s%s%s%s", http, *http && *type ? " " : "", type,
                        *code ? "/" : "", code);
         copy_text(failure->detail, sizeof failure->detail, detail);
-        if (*message)
-                copy_text(failure->message, sizeof failure->message, message);
-        else
+        copy_message(failure->message, sizeof failure->message, root, error);
+        if (!failure->message[0])
                 (void)snprintf(failure->message, sizeof failure->message, "the API answered %s",
                                *http ? http : "with an error that it does not explain");
 }
 
 void chat_fail_http(struct chat_failure *failure, long status, const char *body, size_t size)
 {
-        json_auto_t *root = NULL;
+        json_auto_t *line = NULL;
+        struct scan root = {};
 
-        if (body)
-                root = json_loadb(body, size, DECODE, NULL);
-        /* A line of plain text is worth as much; a page of HTML is not. */
-        if (!root && body && size < sizeof failure->message && body[0] != '<')
-                root = json_pack("{s o*}", "error", json_stringn(body, size));
+        if (body && !scan_document(body, size, &root) && size < sizeof failure->message &&
+            body[0] != '<')
+                line = json_stringn(body, size);
         fail_from(failure, status, root);
+        /* A line of plain text is worth as much; a page of HTML is not. */
+        if (line && json_string_length(line) > 0)
+                copy_text(failure->message, sizeof failure->message, json_string_value(line));
 }
 
 /* --- the answer ---------------------------------------------------------------------- */
@@ -345,9 +354,8 @@ static char *copy_mending(struct chat_answer *answer, char *to, const char *text
         return to;
 }
 
-static int add_text(struct chat_answer *answer, const json_t *string, bool halves)
+static int add_bytes(struct chat_answer *answer, const char *bytes, size_t n, bool halves)
 {
-        size_t n = json_string_length(string);
         char *text, *end;
 
         if (n == 0)
@@ -356,79 +364,104 @@ static int add_text(struct chat_answer *answer, const json_t *string, bool halve
         if (!text)
                 return -ENOMEM;
         answer->text = text;
-        end = copy_mending(answer, text + answer->n_text, json_string_value(string), n, halves);
+        end = copy_mending(answer, text + answer->n_text, bytes, n, halves);
         *end = '\0';
         answer->n_text = (size_t)(end - text);
         return 0;
 }
 
+/* -EBADMSG: it is a string, and not UTF-8. */
+static int add_text(struct chat_answer *answer, struct scan string, bool halves)
+{
+        json_auto_t *json = NULL;
+
+        if (!scan_is_string(string))
+                return 0;
+        json = scan_load(string);
+        if (!json)
+                return -EBADMSG;
+        return add_bytes(answer, json_string_value(json), json_string_length(json), halves);
+}
+
 /* A half at the end of a whole answer waits for nothing. */
 static int add_rest(struct chat_answer *answer)
 {
-        json_auto_t *rest = json_string(chat_rest(answer));
+        const char *rest = chat_rest(answer);
 
         answer->high = 0;
-        return rest ? add_text(answer, rest, false) : -ENOMEM;
+        return add_bytes(answer, rest, strlen(rest), false);
 }
 
 /* A refusal is what the model says instead. A list of parts is read as its texts. */
-static int add_content(struct chat_answer *answer, const json_t *message, bool halves)
+static int add_content(struct chat_answer *answer, struct scan message, bool halves)
 {
-        const json_t *content = json_object_get(message, "content"), *part;
-        size_t i;
+        struct scan content = scan_member(message, "content"), part;
         int r;
 
         r = add_text(answer, content, halves);
-        json_array_foreach(content, i, part)
-        {
+        for (part = scan_first(content); part.p && r == 0; part = scan_next(content, part)) {
+                r = add_text(answer, scan_member(part, "text"), halves);
                 if (r == 0)
-                        r = add_text(answer, json_object_get(part, "text"), halves);
-                if (r == 0)
-                        r = add_text(answer, json_object_get(part, "refusal"), halves);
+                        r = add_text(answer, scan_member(part, "refusal"), halves);
         }
-        return r == 0 ? add_text(answer, json_object_get(message, "refusal"), halves) : r;
+        return r == 0 ? add_text(answer, scan_member(message, "refusal"), halves) : r;
 }
 
-static void take_usage(struct chat_answer *answer, const json_t *usage)
+static void take_usage(struct chat_answer *answer, struct scan usage)
 {
-        if (!json_is_object(usage))
+        if (!scan_is_object(usage))
                 return;
         answer->has_usage = true;
-        answer->prompt_tokens = to_int(json_object_get(usage, "prompt_tokens"));
-        answer->completion_tokens = to_int(json_object_get(usage, "completion_tokens"));
-        answer->total_tokens = to_int(json_object_get(usage, "total_tokens"));
+        answer->prompt_tokens = to_int(scan_member(usage, "prompt_tokens"));
+        answer->completion_tokens = to_int(scan_member(usage, "completion_tokens"));
+        answer->total_tokens = to_int(scan_member(usage, "total_tokens"));
 }
 
-static void take_facts(struct chat_answer *answer, const json_t *root, const json_t *choice)
+/* Chunks that do not say it leave what an earlier one has said. */
+static void take_fact(char *to, size_t size, struct scan string)
 {
-        const char *model = string_or(json_object_get(root, "model"), "");
-        const char *reason = string_or(json_object_get(choice, "finish_reason"), "");
+        char text[128];
 
-        if (*model)
-                copy_text(answer->model, sizeof answer->model, model);
-        if (*reason)
-                copy_text(answer->finish_reason, sizeof answer->finish_reason, reason);
-        take_usage(answer, json_object_get(root, "usage"));
+        if (copy_string(text, sizeof text, string) && text[0])
+                copy_text(to, size, text);
 }
 
-static int take_choice(struct chat_answer *answer, enum chat_kind kind, const json_t *root,
+static int not_json(enum chat_kind kind, struct chat_failure *ret_failure)
+{
+        chat_fail(ret_failure, CHAT_E_API, false,
+                  "the API sent something that is not JSON where %s was due",
+                  kind == CHAT_WHOLE ? "the answer" : "a chunk of the answer");
+        return -EBADMSG;
+}
+
+static int out_of_memory(struct chat_failure *ret_failure)
+{
+        chat_fail(ret_failure, BRICK_E_INTERNAL, false, "out of memory");
+        return -EBADMSG;
+}
+
+static int take_choice(struct chat_answer *answer, enum chat_kind kind, struct scan root,
                        bool halves, struct chat_failure *ret_failure)
 {
-        const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-        const json_t *message = json_object_get(choice, kind == CHAT_WHOLE ? "message" : "delta");
+        struct scan choice = scan_first(scan_member(root, "choices"));
+        struct scan message = scan_member(choice, kind == CHAT_WHOLE ? "message" : "delta");
+        int r;
 
-        if (kind == CHAT_WHOLE && !json_is_object(message)) {
+        if (kind == CHAT_WHOLE && !scan_is_object(message)) {
                 chat_fail(ret_failure, CHAT_E_API, false,
                           "the API's answer has no choices[0].message");
                 return -EBADMSG;
         }
-        take_facts(answer, root, choice);
-        if (add_content(answer, message, halves) < 0 ||
-            (kind == CHAT_WHOLE && add_rest(answer) < 0)) {
-                chat_fail(ret_failure, BRICK_E_INTERNAL, false, "out of memory");
-                return -EBADMSG;
-        }
-        return 0;
+        take_fact(answer->model, sizeof answer->model, scan_member(root, "model"));
+        take_fact(answer->finish_reason, sizeof answer->finish_reason,
+                  scan_member(choice, "finish_reason"));
+        take_usage(answer, scan_member(root, "usage"));
+        r = add_content(answer, message, halves);
+        if (r == 0 && kind == CHAT_WHOLE)
+                r = add_rest(answer);
+        if (r == -EBADMSG)
+                return not_json(kind, ret_failure);
+        return r < 0 ? out_of_memory(ret_failure) : 0;
 }
 
 /* An answer may begin where the last one has ended. */
@@ -447,20 +480,14 @@ int chat_take(struct chat_answer *answer, enum chat_kind kind, char *json, size_
               struct chat_failure *ret_failure)
 {
         bool halves = hide_halves(json, size);
-        json_auto_t *root = json_loadb(json, size, DECODE, NULL);
-        const json_t *error = json_object_get(root, "error");
+        struct scan root, error;
 
-        if (reset_text(answer) < 0) {
-                chat_fail(ret_failure, BRICK_E_INTERNAL, false, "out of memory");
-                return -EBADMSG;
-        }
-        if (!json_is_object(root)) {
-                chat_fail(ret_failure, CHAT_E_API, false,
-                          "the API sent something that is not JSON where %s was due",
-                          kind == CHAT_WHOLE ? "the answer" : "a chunk of the answer");
-                return -EBADMSG;
-        }
-        if (kind == CHAT_ERROR || (error && !json_is_null(error))) {
+        if (reset_text(answer) < 0)
+                return out_of_memory(ret_failure);
+        if (!scan_document(json, size, &root) || !scan_is_object(root))
+                return not_json(kind, ret_failure);
+        error = scan_member(root, "error");
+        if (kind == CHAT_ERROR || (error.p && !scan_is_null(error))) {
                 fail_from(ret_failure, 0, root);
                 return -EBADMSG;
         }

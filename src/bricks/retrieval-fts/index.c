@@ -113,10 +113,20 @@ struct index {
         char error[512];
 };
 
+static int index_damaged(struct index *index, const char *why)
+{
+        (void)snprintf(index->error, sizeof index->error,
+                       "%s is damaged (%s): remove it and run brickctl index again", index->path,
+                       why);
+        return -EIO;
+}
+
 static int index_failed(struct index *index)
 {
         int code = sqlite3_errcode(index->db);
 
+        if (code == SQLITE_CORRUPT || code == SQLITE_ERROR || code == SQLITE_TOOBIG)
+                return index_damaged(index, sqlite3_errmsg(index->db));
         if (code == SQLITE_BUSY)
                 (void)snprintf(index->error, sizeof index->error,
                                "%s: another brickctl index is writing to it", index->path);
@@ -157,6 +167,17 @@ static int run_id(struct index *index, int which, sqlite3_int64 id)
 {
         sqlite3_bind_int64(index->sql[which], 1, id);
         return run(index, which);
+}
+
+/* Deletes a row that was found, in an index of the database: it must be in the table as well. */
+static int delete_id(struct index *index, int which, sqlite3_int64 id)
+{
+        int r;
+
+        r = run_id(index, which, id);
+        if (r == 0 && sqlite3_changes(index->db) == 0)
+                return index_damaged(index, "a row is missing");
+        return r;
 }
 
 /* Runs a statement that returns an id or nothing: 1 or 0. */
@@ -283,7 +304,7 @@ static int index_prepare(struct index *index)
         if (!index->db)
                 return -ENOMEM;
         if (r != SQLITE_OK || sqlite3_busy_timeout(index->db, BUSY_TIMEOUT_MS) != SQLITE_OK ||
-            schema_register(index->db) != SQLITE_OK)
+            schema_distrust(index->db) != SQLITE_OK || schema_register(index->db) != SQLITE_OK)
                 return index_failed(index);
         r = schema_check(index);
         if (r == 0)
@@ -354,7 +375,7 @@ static int document_delete(struct index *index, sqlite3_int64 id)
         sqlite3_bind_int64(index->sql[SQL_PASSAGES_DELETE], 2,
                            SCHEMA_ROWID(id, SCHEMA_PASSAGES_MAX - 1));
         index->changed = true;
-        return run(index, SQL_PASSAGES_DELETE) ?: run_id(index, SQL_DOCUMENT_DELETE, id);
+        return run(index, SQL_PASSAGES_DELETE) ?: delete_id(index, SQL_DOCUMENT_DELETE, id);
 }
 
 static int documents_delete(struct index *index, sqlite3_int64 file)
@@ -503,7 +524,7 @@ static int files_delete(struct index *index, int which, const char *path, int64_
                 return r;
         bind_text(index, which, 1, path);
         while ((r = find_id(index, which, &id)) > 0) {
-                r = documents_delete(index, id) ?: run_id(index, SQL_FILE_DELETE, id);
+                r = documents_delete(index, id) ?: delete_id(index, SQL_FILE_DELETE, id);
                 if (r < 0)
                         return r;
                 n++;

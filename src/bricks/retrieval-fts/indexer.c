@@ -213,6 +213,17 @@ static int add_stream(struct indexer *indexer, const struct index_file *file, co
         return add_plain(indexer, file, title, name, stream);
 }
 
+/* A file may say that it is from a year which nanoseconds cannot. */
+static int64_t to_nanoseconds(const struct timespec *t)
+{
+        int64_t ns;
+
+        if (__builtin_mul_overflow((int64_t)t->tv_sec, INT64_C(1000000000), &ns) ||
+            __builtin_add_overflow(ns, (int64_t)t->tv_nsec, &ns))
+                return t->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+        return ns;
+}
+
 /* path is absolute; title is for files that have none of their own. */
 static int add_file(struct indexer *indexer, const char *path, const char *title)
 {
@@ -234,7 +245,7 @@ static int add_file(struct indexer *indexer, const char *path, const char *title
         if (r < 0 || !S_ISREG(st.st_mode))
                 return r;
         show_progress(indexer, path);
-        file.mtime = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+        file.mtime = to_nanoseconds(&st.st_mtim);
         file.size = st.st_size;
         r = index_begin(indexer->index, &file);
         if (r == INDEX_E_UNCHANGED)

@@ -10,11 +10,11 @@
 #include "index.h"
 #include "indexer.h"
 #include "metadata.h"
+#include "schema.h"
 #include "stream.h"
 
-/* Metadata is sent with every answer, as a Struct, whose nesting gRPC peers limit. */
+/* Of a document's own metadata. */
 #define METADATA_SIZE_MAX (16 << 10)
-#define METADATA_DEPTH_MAX 16
 
 #define KEY_SIZE_MAX 1024
 
@@ -150,9 +150,9 @@ static bool record_get_metadata(struct record *record, json_t *metadata)
 {
         if (metadata && !json_is_object(metadata))
                 return record_error(record, "\"metadata\" must be an object");
-        if (metadata && json_depth(metadata) > METADATA_DEPTH_MAX)
+        if (metadata && json_depth(metadata) > SCHEMA_METADATA_DEPTH_MAX)
                 return record_error(record, "\"metadata\" is nested deeper than %d levels",
-                                    METADATA_DEPTH_MAX);
+                                    SCHEMA_METADATA_DEPTH_MAX);
         if (metadata && json_dumpb(metadata, NULL, 0, JSON_COMPACT) > METADATA_SIZE_MAX)
                 return record_error(record, "\"metadata\" is larger than %d bytes",
                                     METADATA_SIZE_MAX);

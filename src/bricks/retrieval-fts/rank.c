@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passage.h"
 #include "schema.h"
 #include "scope.h"
 #include "unicode.h"
@@ -54,7 +55,9 @@ static int statistics_sizes(const Fts5ExtensionApi *api, Fts5Context *fts, sqlit
                 r = api->xColumnTotalSize(fts, column, &size);
                 if (r != SQLITE_OK)
                         return r;
-                s->average_size[column] = rows > 0 && size > 0 ? (double)size / (double)rows : 1;
+                if (size < 0)
+                        return SQLITE_CORRUPT;
+                s->average_size[column] = size > 0 ? (double)size / (double)rows : 1;
         }
         return SQLITE_OK;
 }
@@ -68,11 +71,15 @@ static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int te
         if (api->xPhraseSize(fts, term) == 0)
                 return SQLITE_OK;
         r = api->xQueryPhrase(fts, term, &with, count_row);
+        if (r == SQLITE_OK && with > rows)
+                r = SQLITE_CORRUPT;
+        if (r != SQLITE_OK)
+                return r;
         s->rarity[term] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
         s->rarity_sum += s->rarity[term];
         if (with > 0 && (with <= COMMON_LEAST || with <= rows / COMMON_SHARE))
                 s->telling |= UINT64_C(1) << term;
-        return r;
+        return SQLITE_OK;
 }
 
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
@@ -84,6 +91,8 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
         if (s->n > SCHEMA_TERMS_MAX)
                 return SQLITE_RANGE;
         r = api->xRowCount(fts, &rows);
+        if (r == SQLITE_OK && rows <= 0) /* the one that is asked about is there */
+                r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
                 r = statistics_sizes(api, fts, rows, s);
         for (int i = 0; r == SQLITE_OK && i < s->n; i++)
@@ -111,7 +120,10 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
         return SQLITE_OK;
 }
 
-/* How often each term stands in the row's title and body; and the terms that do, as bits. */
+/*
+ * How often each term stands in the row's title and body; and the terms that do, as bits. FTS5 does
+ * not check the positions that it reads from the file.
+ */
 static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
                        uint64_t *ret_found)
 {
@@ -126,8 +138,11 @@ static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, dou
                         return r;
                 if (column >= 0)
                         *ret_found |= UINT64_C(1) << term;
-                for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset))
+                for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset)) {
+                        if (column > SCHEMA_BODY || offset < 0)
+                                return SQLITE_CORRUPT;
                         counts[term][column]++;
+                }
         }
         return SQLITE_OK;
 }
@@ -142,6 +157,8 @@ static int row_norms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct
                 r = api->xColumnSize(fts, column, &size);
                 if (r != SQLITE_OK)
                         return r;
+                if (size < 0)
+                        return SQLITE_CORRUPT;
                 ret[column] = BM25_K1 * (1 - BM25_B + BM25_B * size / s->average_size[column]);
         }
         return SQLITE_OK;
@@ -233,8 +250,12 @@ static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context 
         r = api->xInstCount(fts, &n);
         for (int i = 0; r == SQLITE_OK && i < n; i++) {
                 r = api->xInst(fts, i, &phrase, &column, &offset);
-                if (r == SQLITE_OK && column == SCHEMA_BODY && (size_t)offset < w->n)
-                        w->terms[offset] |= UINT64_C(1) << (phrase % SCHEMA_TERMS_MAX);
+                if (r != SQLITE_OK || column != SCHEMA_BODY)
+                        continue;
+                if (offset < 0 || (size_t)offset >= w->n || phrase < 0 ||
+                    phrase >= SCHEMA_TERMS_MAX)
+                        return SQLITE_CORRUPT;
+                w->terms[offset] |= UINT64_C(1) << phrase;
         }
         return r;
 }
@@ -352,6 +373,8 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
         int size, r;
 
         r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
+        if (r == SQLITE_OK && size > PASSAGE_SIZE_MAX) /* what follows may cost its square */
+                r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
                 r = api->xTokenize(fts, text, size, &w, words_add);
         if (r == SQLITE_OK)

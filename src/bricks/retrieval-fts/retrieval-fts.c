@@ -11,6 +11,7 @@
 
 #include "brick-sdk.h"
 
+#include "schema.h"
 #include "search.h"
 
 struct brick_instance {
@@ -83,10 +84,11 @@ static void *new_message(struct brick_call *call, const ProtobufCMessageDescript
         return message;
 }
 
-static int set_value(struct brick_call *call, const json_t *json, Value *ret);
+/* depth: how deep the value may be. */
+static int set_value(struct brick_call *call, const json_t *json, unsigned depth, Value *ret);
 
 /* Adds the members of a JSON object to what is in the struct, which has room for them. */
-static int add_members(struct brick_call *call, json_t *json, Struct *object)
+static int add_members(struct brick_call *call, json_t *json, unsigned depth, Struct *object)
 {
         Google__Protobuf__Struct__FieldsEntry *entry;
         const char *key;
@@ -102,7 +104,7 @@ static int add_members(struct brick_call *call, json_t *json, Struct *object)
                 entry->value = new_message(call, &google__protobuf__value__descriptor);
                 if (!entry->key || !entry->value)
                         return -ENOMEM;
-                r = set_value(call, member, entry->value);
+                r = set_value(call, member, depth, entry->value);
                 if (r < 0)
                         return r;
                 object->fields[object->n_fields++] = entry;
@@ -110,7 +112,7 @@ static int add_members(struct brick_call *call, json_t *json, Struct *object)
         return 0;
 }
 
-static int set_struct(struct brick_call *call, json_t *json, Value *ret)
+static int set_struct(struct brick_call *call, json_t *json, unsigned depth, Value *ret)
 {
         Struct *object;
 
@@ -122,10 +124,10 @@ static int set_struct(struct brick_call *call, json_t *json, Value *ret)
                 return -ENOMEM;
         ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
         ret->struct_value = object;
-        return add_members(call, json, object);
+        return add_members(call, json, depth, object);
 }
 
-static int set_list(struct brick_call *call, const json_t *json, Value *ret)
+static int set_list(struct brick_call *call, const json_t *json, unsigned depth, Value *ret)
 {
         Google__Protobuf__ListValue *list;
         json_t *item;
@@ -145,7 +147,7 @@ static int set_list(struct brick_call *call, const json_t *json, Value *ret)
                 list->values[i] = new_message(call, &google__protobuf__value__descriptor);
                 if (!list->values[i])
                         return -ENOMEM;
-                r = set_value(call, item, list->values[i]);
+                r = set_value(call, item, depth, list->values[i]);
                 if (r < 0)
                         return r;
                 list->n_values++;
@@ -153,13 +155,15 @@ static int set_list(struct brick_call *call, const json_t *json, Value *ret)
         return 0;
 }
 
-static int set_value(struct brick_call *call, const json_t *json, Value *ret)
+static int set_value(struct brick_call *call, const json_t *json, unsigned depth, Value *ret)
 {
+        if (depth == 0 && (json_is_object(json) || json_is_array(json)))
+                return -EBADMSG;
         switch (json_typeof(json)) {
         case JSON_OBJECT:
-                return set_struct(call, (json_t *)json, ret);
+                return set_struct(call, (json_t *)json, depth - 1, ret);
         case JSON_ARRAY:
-                return set_list(call, json, ret);
+                return set_list(call, json, depth - 1, ret);
         case JSON_STRING:
                 ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
                 ret->string_value = brick_strndup(call, json_string_value(json),
@@ -186,15 +190,17 @@ static int set_metadata(struct brick_call *call, const struct search_hit *hit, S
 {
         json_auto_t *json = NULL;
 
-        json = json_loads(hit->metadata, 0, NULL);
-        if (!json_is_object(json) ||
-            json_object_set_new(json, "passage", json_integer(hit->passage)) < 0 ||
+        if (strlen(hit->metadata) <= SCHEMA_METADATA_SIZE_MAX)
+                json = json_loads(hit->metadata, 0, NULL);
+        if (!json_is_object(json))
+                return -EBADMSG;
+        if (json_object_set_new(json, "passage", json_integer(hit->passage)) < 0 ||
             json_object_set_new(json, "passages", json_integer(hit->passages)) < 0)
-                return -EIO;
+                return -ENOMEM;
         metadata->fields = brick_alloc(call, json_object_size(json) * sizeof *metadata->fields);
         if (!metadata->fields)
                 return -ENOMEM;
-        return add_members(call, json, metadata);
+        return add_members(call, json, SCHEMA_METADATA_DEPTH_MAX - 1, metadata);
 }
 
 static int add_hit(void *user, const struct search_hit *hit)

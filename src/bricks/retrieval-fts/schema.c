@@ -30,3 +30,14 @@ int schema_register(sqlite3 *db)
                 return r;
         return rank_register(api);
 }
+
+int schema_distrust(sqlite3 *db)
+{
+        (void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, SCHEMA_TEXT_SIZE_MAX);
+        if (sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) != SQLITE_OK ||
+            sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL) != SQLITE_OK ||
+            sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL) != SQLITE_OK)
+                return SQLITE_ERROR;
+        return sqlite3_exec(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0", NULL, NULL,
+                            NULL);
+}

@@ -29,6 +29,14 @@
 #define SCHEMA_APPLICATION_ID 0x42524654 /* "BRFT" */
 #define SCHEMA_VERSION 1
 
+/* No text in the file is longer, in bytes. */
+#define SCHEMA_TEXT_SIZE_MAX (64 << 20)
+
+/* Metadata, with what brickctl index adds to the document's own. It is sent with every answer, as a
+ * Struct, whose nesting gRPC peers limit. */
+#define SCHEMA_METADATA_SIZE_MAX (64 << 10)
+#define SCHEMA_METADATA_DEPTH_MAX 16
+
 /* Passages of one document have consecutive rowids. */
 #define SCHEMA_PASSAGE_BITS 16
 #define SCHEMA_PASSAGES_MAX (1 << SCHEMA_PASSAGE_BITS)
@@ -55,6 +63,12 @@ struct statistics {
         uint64_t telling;       /* terms that are not common; all, if there are no others */
         double average_size[2]; /* of title and body, in words */
 };
+
+/*
+ * Of a connection that is new: a file that somebody else has made, or changed, may have in its
+ * schema nothing that SQLite would run of its own accord. An SQLite result code.
+ */
+int schema_distrust(sqlite3 *db);
 
 /* Makes the tokenizer and the functions known to one connection. An SQLite result code. */
 int schema_register(sqlite3 *db);

@@ -6,10 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "query.h"
 #include "schema.h"
+#include "unicode.h"
+#include "version.h"
 
 /* Virtual machine steps of SQLite between two looks at cancelled(): about a tenth of a millisecond.
  */
@@ -44,14 +45,17 @@ struct reader {
         struct reader *next;
         sqlite3 *db;
         sqlite3_stmt *statements[N_STATEMENTS];
-        dev_t device; /* of the file it reads */
-        ino_t inode;
+        struct version version; /* of the file, when the search began */
+        bool damaged;           /* the search has found the file to be */
 };
 
 struct searcher {
         char *path;
+        char *log; /* the path of the write-ahead log */
         pthread_mutex_t lock;
-        struct reader *idle; /* under lock */
+        struct reader *idle;         /* under lock, as what follows */
+        struct version damaged;      /* the last that was found to be */
+        struct search_error *damage; /* what was wrong with it; NULL: none was */
 };
 
 struct candidate {
@@ -93,16 +97,34 @@ static int missing(const char *path, struct search_error *error)
                            path);
 }
 
+/* What SQLite, whose result code this is, has to say about it. */
+static const char *reason(struct reader *reader, int code)
+{
+        return sqlite3_errcode(reader->db) == (code & 0xff) ? sqlite3_errmsg(reader->db)
+                                                            : sqlite3_errstr(code);
+}
+
 /* What SQLite answered, in terms of the index. */
 static int failed(struct reader *reader, const char *path, int code, struct search_error *error)
 {
         switch (code & 0xff) {
+        case SQLITE_CORRUPT:
+        case SQLITE_ERROR: /* a table or a column is not what it was */
+        case SQLITE_FORMAT:
+        case SQLITE_MISMATCH:
+        case SQLITE_TOOBIG:
+                reader->damaged = true;
+                return unavailable(error,
+                                   "%s is damaged (%s): remove it and run brickctl index again",
+                                   path, reason(reader, code));
         case SQLITE_INTERRUPT:
                 (void)snprintf(error->text, sizeof error->text, "cancelled");
                 return SEARCH_E_CANCELLED;
-        case SQLITE_NOMEM:
-                (void)snprintf(error->text, sizeof error->text, "out of memory");
-                return -ENOMEM;
+        case SQLITE_NOMEM: /* FTS5 believes the lengths that it reads */
+                return unavailable(error,
+                                   "%s cannot be searched for lack of memory; if there is enough, "
+                                   "it is damaged: remove it and run brickctl index again",
+                                   path);
         case SQLITE_NOTADB:
                 return unavailable(error, "%s is not an index of brickctl index", path);
         case SQLITE_CANTOPEN:
@@ -113,10 +135,7 @@ static int failed(struct reader *reader, const char *path, int code, struct sear
                                    "their directory writable",
                                    path, path, path);
         default:
-                return unavailable(error, "%s: %s", path,
-                                   sqlite3_errcode(reader->db) == (code & 0xff)
-                                           ? sqlite3_errmsg(reader->db)
-                                           : sqlite3_errstr(code));
+                return unavailable(error, "%s: %s", path, reason(reader, code));
         }
 }
 
@@ -164,8 +183,7 @@ static int reader_check(struct reader *reader, const char *path, struct search_e
         return 0;
 }
 
-static int reader_open(const char *path, const struct stat *st, struct reader **ret,
-                       struct search_error *error)
+static int reader_open(const char *path, struct reader **ret, struct search_error *error)
 {
         _cleanup_(reader_freep) struct reader *reader = NULL;
         int r;
@@ -173,13 +191,13 @@ static int reader_open(const char *path, const struct stat *st, struct reader **
         reader = calloc(1, sizeof *reader);
         if (!reader)
                 return -ENOMEM;
-        reader->device = st->st_dev;
-        reader->inode = st->st_ino;
         r = sqlite3_open_v2(path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
         if (!reader->db)
                 return -ENOMEM;
         if (r == SQLITE_OK)
                 r = sqlite3_busy_timeout(reader->db, BUSY_TIMEOUT_MS);
+        if (r == SQLITE_OK)
+                r = schema_distrust(reader->db);
         if (r == SQLITE_OK)
                 r = schema_register(reader->db);
         if (r != SQLITE_OK)
@@ -217,25 +235,58 @@ static void searcher_push(struct searcher *s, struct reader *reader)
         pthread_mutex_unlock(&s->lock);
 }
 
+static bool is_damaged(struct searcher *s, const struct version *version,
+                       struct search_error *error)
+{
+        bool damaged;
+
+        pthread_mutex_lock(&s->lock);
+        damaged = s->damage && version_same_content(&s->damaged, version);
+        if (damaged)
+                *error = *s->damage;
+        pthread_mutex_unlock(&s->lock);
+        return damaged;
+}
+
+/* Without memory for it, the next search finds the damage again. */
+static void note_damage(struct searcher *s, const struct version *version,
+                        const struct search_error *error)
+{
+        pthread_mutex_lock(&s->lock);
+        s->damaged = *version;
+        if (!s->damage)
+                s->damage = malloc(sizeof *s->damage);
+        if (s->damage)
+                *s->damage = *error;
+        pthread_mutex_unlock(&s->lock);
+}
+
 /* A connection to the file that is there now: another one may have taken its name. */
 static int searcher_acquire(struct searcher *s, struct reader **ret, struct search_error *error)
 {
+        struct version version;
         struct reader *reader;
-        struct stat st;
+        int r;
 
-        if (stat(s->path, &st) < 0) {
-                if (errno == ENOENT)
-                        return missing(s->path, error);
-                return unavailable(error, "%s: %s", s->path, strerror(errno));
-        }
-        while ((reader = searcher_pop(s))) {
-                if (reader->device == st.st_dev && reader->inode == st.st_ino) {
-                        *ret = reader;
-                        return 0;
-                }
+        r = version_get(s->path, s->log, &version);
+        if (r == -ENOENT)
+                return missing(s->path, error);
+        if (r == -EINVAL)
+                return unavailable(error, "%s is not a regular file", s->path);
+        if (r < 0)
+                return unavailable(error, "%s: %s", s->path, strerror(-r));
+        if (is_damaged(s, &version, error))
+                return SEARCH_E_UNAVAILABLE;
+        while ((reader = searcher_pop(s)) && !version_same_file(&reader->version, &version))
                 reader_free(reader);
+        if (!reader) {
+                r = reader_open(s->path, &reader, error);
+                if (r != 0)
+                        return r;
         }
-        return reader_open(s->path, &st, ret, error);
+        reader->version = version;
+        *ret = reader;
+        return 0;
 }
 
 struct searcher *searcher_free(struct searcher *s)
@@ -247,6 +298,8 @@ struct searcher *searcher_free(struct searcher *s)
         while ((reader = searcher_pop(s)))
                 reader_free(reader);
         pthread_mutex_destroy(&s->lock);
+        free(s->damage);
+        free(s->log);
         free(s->path);
         free(s);
         return NULL;
@@ -261,7 +314,8 @@ int searcher_new(const char *path, struct searcher **ret)
                 return -ENOMEM;
         pthread_mutex_init(&s->lock, NULL);
         s->path = strdup(path);
-        if (!s->path) {
+        if (!s->path || asprintf(&s->log, "%s-wal", path) < 0) {
+                s->log = NULL;
                 searcher_free(s);
                 return -ENOMEM;
         }
@@ -345,11 +399,27 @@ static int row_by_id(sqlite3_stmt *statement, int parameter, sqlite3_int64 id)
         return r == SQLITE_OK ? sqlite3_step(statement) : r;
 }
 
-static const char *column(sqlite3_stmt *statement, int i)
+/* The text of a column. False: it is none, or not what an index has. */
+static bool column_text(sqlite3_stmt *statement, int i, const char **ret)
 {
         const char *s = (const char *)sqlite3_column_text(statement, i);
+        size_t n = (size_t)sqlite3_column_bytes(statement, i);
 
-        return s ? s : "";
+        if (!s || memchr(s, '\0', n) || !unicode_valid(s, n))
+                return false;
+        *ret = s;
+        return true;
+}
+
+static bool hit_read(sqlite3_stmt *document, sqlite3_stmt *passage,
+                     const struct candidate *candidate, struct search_hit *hit)
+{
+        hit->score = candidate->score;
+        hit->passage = SCHEMA_NUMBER(candidate->rowid) + 1;
+        hit->passages = sqlite3_column_int(document, 3);
+        return column_text(document, 0, &hit->id) && column_text(document, 1, &hit->title) &&
+               column_text(document, 2, &hit->metadata) && column_text(passage, 0, &hit->snippet) &&
+               hit->passage <= hit->passages;
 }
 
 /* 0, an SQLite result code, or the negative errno of hit(). */
@@ -361,38 +431,31 @@ static int show_passage(struct search *search, const struct candidate *candidate
         int r;
 
         r = row_by_id(document, 1, SCHEMA_DOCUMENT(candidate->rowid));
-        if (r == SQLITE_ROW) {
-                hit = (struct search_hit){
-                        .id = column(document, 0),
-                        .title = column(document, 1),
-                        .snippet = column(passage, 0),
-                        .metadata = column(document, 2),
-                        .score = candidate->score,
-                        .passage = SCHEMA_NUMBER(candidate->rowid) + 1,
-                        .passages = sqlite3_column_int(document, 3),
-                };
-                r = search->query->hit(search->query->user, &hit);
-        } else if (r == SQLITE_DONE)
+        if (r == SQLITE_ROW)
+                r = hit_read(document, passage, candidate, &hit)
+                            ? search->query->hit(search->query->user, &hit)
+                            : SQLITE_CORRUPT;
+        else if (r == SQLITE_DONE)
                 r = SQLITE_CORRUPT;
         sqlite3_reset(document);
-        return r;
+        return r == -EBADMSG ? SQLITE_CORRUPT : r;
 }
 
 /* As show_passage(). */
 static int show(struct search *search, const struct candidate *candidate)
 {
         sqlite3_stmt *passage = search->reader->statements[STATEMENT_PASSAGE];
+        const char *body;
         int r;
 
         sqlite3_bind_text(passage, 1, search->expression, -1, SQLITE_STATIC);
         sqlite3_bind_pointer(passage, 2, &search->statistics, STATISTICS_TYPE, NULL);
         sqlite3_bind_int(passage, 3, search->query->snippet_words);
         r = row_by_id(passage, 4, candidate->rowid);
-        if (r == SQLITE_ROW)
-                r = is_new(search, column(passage, 1)) ? show_passage(search, candidate, passage)
-                                                       : SQLITE_OK;
-        else if (r == SQLITE_DONE)
+        if (r == SQLITE_DONE || (r == SQLITE_ROW && !column_text(passage, 1, &body)))
                 r = SQLITE_CORRUPT;
+        else if (r == SQLITE_ROW)
+                r = is_new(search, body) ? show_passage(search, candidate, passage) : SQLITE_OK;
         sqlite3_reset(passage);
         return r;
 }
@@ -447,8 +510,11 @@ static int reader_search(struct reader *reader, const char *path, const struct s
 }
 
 /* After a failure the connection is not trusted again. */
-static void searcher_release(struct searcher *s, struct reader *reader, int r)
+static void searcher_release(struct searcher *s, struct reader *reader, int r,
+                             const struct search_error *error)
 {
+        if (reader->damaged)
+                note_damage(s, &reader->version, error);
         if (r == 0 || r == SEARCH_E_CANCELLED)
                 searcher_push(s, reader);
         else
@@ -471,7 +537,7 @@ int searcher_search(struct searcher *s, const struct search_query *query,
                 r = reader_search(reader, s->path, query, expression, error);
         else if (r == QUERY_E_EMPTY)
                 r = 0;
-        searcher_release(s, reader, r);
+        searcher_release(s, reader, r, error);
         return r;
 }
 
@@ -491,10 +557,12 @@ int searcher_statistics(struct searcher *s, struct search_statistics *ret,
         if (r == SQLITE_ROW) {
                 ret->documents = sqlite3_column_int64(statement, 0);
                 ret->passages = sqlite3_column_int64(statement, 1);
-                r = 0;
-        } else
+                r = ret->documents >= 0 && ret->passages >= 0 ? SQLITE_OK : SQLITE_CORRUPT;
+        } else if (r == SQLITE_DONE)
+                r = SQLITE_CORRUPT;
+        if (r != SQLITE_OK)
                 r = failed(reader, s->path, r, error);
         sqlite3_reset(statement);
-        searcher_release(s, reader, r);
+        searcher_release(s, reader, r, error);
         return r;
 }

@@ -23,7 +23,7 @@ struct search_error {
         char text[512];
 };
 
-/* One document, by its best passage. Strings live until the callback returns. */
+/* One document, by its best passage. Strings are UTF-8 and live until the callback returns. */
 struct search_hit {
         const char *id;
         const char *title;
@@ -43,7 +43,8 @@ struct search_query {
         /* True: give up. Asked every millisecond or so. May be NULL. */
         bool (*cancelled)(void *user);
 
-        /* Called for each hit, best first. A negative errno ends the search. */
+        /* Called for each hit, best first. A negative errno ends the search. -EBADMSG: the metadata
+         * is not what it should be, so that the index is damaged. */
         int (*hit)(void *user, const struct search_hit *hit);
         void *user;
 };
@@ -59,7 +60,10 @@ DEFINE_CLEANUP(struct searcher *, searcher_free);
 /* The file need not be there. Negative errno. */
 int searcher_new(const char *path, struct searcher **ret);
 
-/* 0, SEARCH_E_* or a negative errno; *error is set unless 0. */
+/*
+ * 0, SEARCH_E_* or a negative errno; *error is set unless 0. All that is read from the file is
+ * checked. When a search has found it to be damaged, every call says so until the file changes.
+ */
 int searcher_search(struct searcher *s, const struct search_query *query,
                     struct search_error *error);
 int searcher_statistics(struct searcher *s, struct search_statistics *ret,

@@ -2,7 +2,8 @@
 
 /*
  * What an API may answer. The first byte chooses how the others are read: even, as a whole answer;
- * odd, as a stream that arrives in pieces of half as many bytes.
+ * odd, as a stream that arrives in pieces of half as many bytes. What jansson takes for a document,
+ * scan_document() does.
  */
 
 #include <jansson.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "chat.h"
+#include "scan.h"
 #include "sse.h"
 
 #define EVENT_MAX 4096
@@ -74,12 +76,52 @@ static void read_stream(const char *bytes, size_t size, size_t piece)
         chat_answer_done(&answer);
 }
 
+static unsigned depth_of(const char *bytes, size_t size)
+{
+        unsigned depth = 0;
+
+        for (size_t i = 0; i < size; i++)
+                depth += bytes[i] == '[' || bytes[i] == '{';
+        return depth;
+}
+
+/* Whether a member of the root is found, and the last one, as by jansson. */
+static void compare_member(struct scan root, const json_t *json, const char *name)
+{
+        const json_t *expected = json_object_get(json, name);
+        struct scan found = scan_member(root, name);
+        json_t *loaded = scan_load(found);
+
+        if (!!expected != !!found.p)
+                abort();
+        if (json_is_string(expected) && !json_equal(expected, loaded))
+                abort();
+        json_decref(loaded);
+}
+
+static void compare(const char *bytes, size_t size)
+{
+        json_t *json = json_loadb(bytes, size, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+        struct scan root;
+        bool taken = scan_document(bytes, size, &root);
+
+        if (json && !taken && depth_of(bytes, size) <= SCAN_DEPTH_MAX)
+                abort();
+        if (json && taken) {
+                compare_member(root, json, "error");
+                compare_member(root, json, "model");
+                compare_member(root, json, "choices");
+        }
+        json_decref(json);
+}
+
 static void read_whole(const char *bytes, size_t size)
 {
         struct chat_answer answer = {};
         struct chat_failure failure;
         char *copy = memcpy(malloc(size + 1), bytes, size);
 
+        compare(copy, size);
         chat_fail_http(&failure, 400, copy, size);
         must_be_text(failure.message, strlen(failure.message));
         (void)take(&answer, CHAT_WHOLE, copy, size);

@@ -5,6 +5,8 @@
 #undef NDEBUG
 #include <assert.h>
 #include <errno.h>
+#include <jansson.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +162,9 @@ static void test_whole(void)
                   "{\"type\":\"refusal\",\"refusal\":\"b\"},7]}",
                   "ab" },
                 { "{\"content\":\"half \\ud83d\"}", "half " FFFD },
+                { "{\"content\":\"a\",\"content\":\"b\"}", "b" },
+                { "{\"\\u0063ontent\":\"a\"}", "a" },
+                { " { \"content\" :\n\"a\" , \"x\" : [ { } , [ ] , -0.5e+3 ] } ", "a" },
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -223,6 +228,18 @@ static void test_broken_answers(void)
                   "the API sent something that is not JSON where a chunk of the answer was due",
                   "" },
                 { CHAT_CHUNK, "{\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}", 5001, false,
+                  "the API sent something that is not JSON where a chunk of the answer was due",
+                  "" },
+                { CHAT_CHUNK, "{\"x\":[1,]}", 5001, false,
+                  "the API sent something that is not JSON where a chunk of the answer was due",
+                  "" },
+                { CHAT_CHUNK, "{\"x\":\"\\x\"}", 5001, false,
+                  "the API sent something that is not JSON where a chunk of the answer was due",
+                  "" },
+                { CHAT_CHUNK, "{\"x\":01}", 5001, false,
+                  "the API sent something that is not JSON where a chunk of the answer was due",
+                  "" },
+                { CHAT_CHUNK, "{} {}", 5001, false,
                   "the API sent something that is not JSON where a chunk of the answer was due",
                   "" },
                 { CHAT_WHOLE, "", 5001, false,
@@ -315,6 +332,91 @@ static void test_long_error(void)
         assert(strlen(failure.message) == (sizeof failure.message - 1) / 3 * 3);
 }
 
+/* --- memory ----------------------------------------------------------------------------- */
+
+#define DOCUMENT_SIZE ((size_t)1 << 18)
+
+static size_t held, peak; /* bytes that jansson has, and the most that it had */
+
+static void *counting_malloc(size_t n)
+{
+        void *p = malloc(n);
+
+        held += p ? malloc_usable_size(p) : 0;
+        peak = held > peak ? held : peak;
+        return p;
+}
+
+static void counting_free(void *p)
+{
+        held -= p ? malloc_usable_size(p) : 0;
+        free(p);
+}
+
+/* head, then item as often as fits, then tail. */
+static char *repeat(const char *head, const char *item, const char *tail)
+{
+        char *json = malloc(DOCUMENT_SIZE), *end = stpcpy(json, head);
+
+        while (end + strlen(item) + strlen(tail) + 1 < json + DOCUMENT_SIZE)
+                end = stpcpy(end, item);
+        (void)strcpy(end, tail);
+        return json;
+}
+
+/* Whatever a document of an API is made of, it costs a few times its size. */
+static void test_memory(void)
+{
+        static const struct {
+                const char *head, *item, *tail;
+        } rows[] = {
+                { "{\"x\":[0", ",[]", "]}" },
+                { "{\"x\":[0", ",{}", "]}" },
+                { "{\"x\":[0", ",{\"\":{\"\":0}}", "]}" },
+                { "{\"x\":[0", ",\"\"", "]}" },
+                { "{\"x\":[0", ",1", "]}" },
+                { "{\"x\":[0", ",1e9", "]}" },
+                { "{\"x\":{\"\":0", ",\"\":0", "}}" },
+                { "{\"x\":0", ",\"x\":[[[[]]]]", "}" },
+                { "{\"error\":[0", ",{}", "]}" },
+                { "{\"error\":{\"message\":\"no\"", ",\"message\":\"no\"", "}}" },
+                { "{\"error\":{\"message\":\"", "\\u00e4", "\"}}" },
+                { "{\"usage\":{\"total_tokens\":1", "1", "}}" },
+                { "{\"choices\":[{\"message\":{}}", ",{\"message\":{}}", "]}" },
+                { "{\"choices\":[{\"message\":{\"content\":[{}", ",{}", "]}}]}" },
+                { "{\"choices\":[{\"message\":{\"content\":[0", ",{\"text\":\"a\",\"text\":\"b\"}",
+                  "]}}]}" },
+                { "{\"choices\":[{\"message\":{\"content\":\"", "\\ud83d\\ude00", "\"}}]}" },
+                { "{\"choices\":[{\"message\":{\"content\":\"", "\\ud83d", "\"}}]}" },
+                { "{\"choices\":[{\"message\":{\"content\":\"", "a", "\"}}]}" },
+                { "{\"choices\":[{\"message\":{\"content\":\"\"", ",\"content\":\"a\"", "}}]}" },
+                { "", "[", "" },
+                { "", "{\"\":", "" },
+                { "{\"x\":", "[", "" },
+                { "{\"x", "\\u0041", "\":0}" },
+                { "{\"x\":0", ",\"\\u0078\":0", "}" },
+        };
+
+        json_set_alloc_funcs(counting_malloc, counting_free);
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+                for (enum chat_kind kind = CHAT_WHOLE; kind <= CHAT_ERROR; kind++) {
+                        char *json = repeat(rows[i].head, rows[i].item, rows[i].tail);
+                        struct chat_answer answer = {};
+                        struct chat_failure failure;
+
+                        peak = 0;
+                        chat_fail_http(&failure, 500, json, strlen(json));
+                        (void)chat_take(&answer, kind, json, strlen(json), &failure);
+                        if (peak + answer.n_text > 4 * DOCUMENT_SIZE)
+                                fprintf(stderr, "%s%s...: %zu bytes\n", rows[i].head, rows[i].item,
+                                        peak);
+                        assert(held == 0 && peak + answer.n_text <= 4 * DOCUMENT_SIZE);
+                        chat_answer_done(&answer);
+                        free(json);
+                }
+        json_set_alloc_funcs(malloc, free);
+}
+
 /* --- requests ------------------------------------------------------------------------- */
 
 static void test_request(void)
@@ -373,6 +475,7 @@ int main(void)
         test_broken_answers();
         test_http_errors();
         test_long_error();
+        test_memory();
         test_request();
         return 0;
 }

@@ -4,6 +4,7 @@
  */
 
 #include <errno.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,60 @@ static void test_life(struct fake_host *host)
         check_count(host, "zebra", 0, 1);
 }
 
+static void change(const char *sql)
+{
+        sqlite3 *db;
+
+        check(sqlite3_open(path, &db) == SQLITE_OK);
+        check(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+        check(sqlite3_close(db) == SQLITE_OK);
+}
+
+static size_t count(const char *text, const char *part)
+{
+        size_t n = 0;
+
+        while ((text = strstr(text, part))) {
+                text += strlen(part);
+                n++;
+        }
+        return n;
+}
+
+/* The host hears once which file is damaged, however often calls fail. */
+static void test_damaged(struct fake_host *host)
+{
+        static const char *const metadata[] = {
+                "'[]'",
+                "'{'",
+                ("'{\"a\":' || replace(hex(zeroblob(10)), '0', '[') ||"
+                 " replace(hex(zeroblob(10)), '0', ']') || '}'"),
+                ("'{\"a\":' || replace(hex(zeroblob(500)), '0', '[') ||"
+                 " replace(hex(zeroblob(500)), '0', ']') || '}'"),
+                "'{\"a\":\"' || hex(zeroblob(40000)) || '\"}'",
+        };
+        size_t before = count(fake_host_said(host), "is damaged (");
+        char sql[256];
+
+        for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++) {
+                remove_index();
+                make_index();
+                (void)snprintf(sql, sizeof sql, "UPDATE document SET metadata = %s", metadata[i]);
+                change(sql);
+                for (int k = 0; k < 3; k++)
+                        check_error(host, "zebra", 503, "index.db is damaged (");
+                check(!fake_host_healthy(host));
+                if (i == 0)
+                        (void)usleep(1200 * 1000); /* one look at the index */
+                check(!fake_host_healthy(host));
+                check(count(fake_host_said(host), "is damaged (") == before + i + 1);
+                remove_index();
+                make_index();
+                check_count(host, "zebra", 0, 1);
+                check(fake_host_healthy(host));
+        }
+}
+
 static void test_results(struct fake_host *host)
 {
         test_document(host);
@@ -201,6 +256,7 @@ int main(int argc, char **argv)
         check(fake_host_new(&host, retrieval_fts_brick_module_v1(), options) == 0);
         test_life(host);
         test_results(host);
+        test_damaged(host);
         test_little_memory(host);
         test_options();
         remove_index();

@@ -62,6 +62,16 @@ for suffix in wal shm; do
 	[ -e "$db-$suffix" ] || fail "$db-$suffix is gone"
 done
 
+# a time that nanoseconds cannot say, where the file system can
+mkdir far
+echo text >far/a.txt
+for time in 99999999999999 -99999999999999; do
+	touch -d "@$time" far/a.txt 2>/dev/null || continue
+	run 0 --db far.db far
+	said out '1 documents in 1 passages'
+	[ ! -s err ] || fail "it complains of the time $time"
+done
+
 # what was too large is not; a change, a new file, and one that has gone
 echo 'other text, longer' >docs/a.txt
 echo new >docs/new.md

@@ -338,6 +338,10 @@ static void test_unavailable(struct searcher *s)
         assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
 
         remove_index();
+        assert(mkfifo(path, 0600) == 0);
+        assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
+
+        remove_index();
         add_corpus();
         check(s, "banana", "basket");
         assert(searcher_statistics(s, &statistics, &error) == 0 && statistics.documents == 12);

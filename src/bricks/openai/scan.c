@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A string may hold NUL, and a number too large for an integer is no reason to refuse an answer. */
+#define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY)
+
+static const char *skip_blanks(const char *p, const char *end)
+{
+        while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+                p++;
+        return p;
+}
+
+/* --- scalars: each of these returns where the value ends, or NULL -------------------------------
+ */
+
+static const char *skip_hex(const char *p, const char *end)
+{
+        if (end - p < 4)
+                return NULL;
+        for (size_t i = 0; i < 4; i++)
+                if (p[i] == '\0' || !strchr("0123456789abcdefABCDEF", p[i]))
+                        return NULL;
+        return p + 4;
+}
+
+static const char *skip_string(const char *p, const char *end)
+{
+        for (p++; p && p < end && *p != '"';) {
+                if ((unsigned char)*p < 0x20)
+                        return NULL;
+                if (*p++ != '\\')
+                        continue;
+                if (p == end || *p == '\0' || !strchr("\"\\/bfnrtu", *p))
+                        return NULL;
+                p = *p == 'u' ? skip_hex(p + 1, end) : p + 1;
+        }
+        return p && p < end ? p + 1 : NULL;
+}
+
+static const char *skip_digits(const char *p, const char *end)
+{
+        const char *start = p;
+
+        while (p < end && *p >= '0' && *p <= '9')
+                p++;
+        return p > start ? p : NULL;
+}
+
+static const char *skip_number(const char *p, const char *end)
+{
+        if (*p == '-')
+                p++;
+        p = p < end && *p == '0' ? p + 1 : skip_digits(p, end);
+        if (p && p < end && *p == '.')
+                p = skip_digits(p + 1, end);
+        if (p && p < end && (*p == 'e' || *p == 'E')) {
+                p++;
+                if (p < end && (*p == '+' || *p == '-'))
+                        p++;
+                p = skip_digits(p, end);
+        }
+        return p;
+}
+
+static const char *skip_word(const char *p, const char *end)
+{
+        static const char *const words[] = { "true", "false", "null" };
+
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+                size_t n = strlen(words[i]);
+
+                if ((size_t)(end - p) >= n && memcmp(p, words[i], n) == 0)
+                        return p + n;
+        }
+        return NULL;
+}
+
+static const char *skip_scalar(const char *p, const char *end)
+{
+        if (*p == '"')
+                return skip_string(p, end);
+        if (*p == '-' || (*p >= '0' && *p <= '9'))
+                return skip_number(p, end);
+        return skip_word(p, end);
+}
+
+/* --- values -------------------------------------------------------------------------------------
+ */
+
+/* A name and its colon. */
+static const char *skip_name(const char *p, const char *end)
+{
+        p = skip_blanks(p, end);
+        if (p == end || *p != '"')
+                return NULL;
+        p = skip_string(p, end);
+        if (!p)
+                return NULL;
+        p = skip_blanks(p, end);
+        return p < end && *p == ':' ? p + 1 : NULL;
+}
+
+/* What closes the lists and objects that are open. */
+struct nesting {
+        char closers[SCAN_DEPTH_MAX];
+        size_t depth;
+};
+
+/* After a value: past all that closes there and past the comma, before the next value. NULL: wrong.
+ * With a depth of 0 the outermost value has ended. */
+static const char *skip_between(struct nesting *nesting, const char *p, const char *end)
+{
+        while (nesting->depth > 0) {
+                char closer = nesting->closers[nesting->depth - 1];
+
+                p = skip_blanks(p, end);
+                if (p == end)
+                        return NULL;
+                if (*p == ',')
+                        return closer == '}' ? skip_name(p + 1, end) : p + 1;
+                if (*p++ != closer)
+                        return NULL;
+                nesting->depth--;
+        }
+        return p;
+}
+
+/* Past the opening of a list or an object, and, if it is empty, past its end as well. */
+static const char *skip_opening(struct nesting *nesting, const char *p, const char *end)
+{
+        char closer = *p == '{' ? '}' : ']';
+
+        if (nesting->depth == SCAN_DEPTH_MAX)
+                return NULL;
+        nesting->closers[nesting->depth++] = closer;
+        p = skip_blanks(p + 1, end);
+        if (p < end && *p == closer)
+                return skip_between(nesting, p, end);
+        return closer == '}' ? skip_name(p, end) : p;
+}
+
+/* Where the value ends that begins at p, after blanks; NULL: it is not well-formed. */
+static const char *skip_value(const char *p, const char *end)
+{
+        struct nesting nesting;
+
+        nesting.depth = 0;
+        do {
+                p = skip_blanks(p, end);
+                if (p == end)
+                        return NULL;
+                if (*p == '{' || *p == '[') {
+                        p = skip_opening(&nesting, p, end);
+                        continue;
+                }
+                p = skip_scalar(p, end);
+                if (p)
+                        p = skip_between(&nesting, p, end);
+        } while (p && nesting.depth > 0);
+        return p;
+}
+
+static struct scan value_at(const char *p, const char *end)
+{
+        p = skip_blanks(p, end);
+        return (struct scan){ p, skip_value(p, end) };
+}
+
+bool scan_document(const char *json, size_t n, struct scan *ret)
+{
+        const char *end = json + n, *p = skip_blanks(json, end), *stop;
+
+        if (p == end || (*p != '{' && *p != '['))
+                return false;
+        stop = skip_value(p, end);
+        if (!stop || skip_blanks(stop, end) != end)
+                return false;
+        *ret = (struct scan){ p, stop };
+        return true;
+}
+
+bool scan_is_object(struct scan value)
+{
+        return value.p && *value.p == '{';
+}
+
+bool scan_is_string(struct scan value)
+{
+        return value.p && *value.p == '"';
+}
+
+bool scan_is_null(struct scan value)
+{
+        return value.p && *value.p == 'n';
+}
+
+static unsigned hex_value(const char *p)
+{
+        char digits[5] = {};
+
+        memcpy(digits, p, 4);
+        return (unsigned)strtoul(digits, NULL, 16);
+}
+
+/* The names that are wanted have letters of ASCII: of the escapes only \uXXXX stands for one. */
+static bool is_name(struct scan name, const char *wanted)
+{
+        const char *p = name.p + 1;
+
+        for (; *wanted; wanted++) {
+                unsigned c = (unsigned char)*p++;
+
+                if (c == '\\' && *p == 'u') {
+                        c = hex_value(p + 1);
+                        p += 5;
+                }
+                if (c != (unsigned char)*wanted)
+                        return false;
+        }
+        return *p == '"';
+}
+
+struct scan scan_member(struct scan object, const char *name)
+{
+        struct scan found = {}, key, value;
+        const char *p, *end = object.end;
+
+        if (!scan_is_object(object))
+                return found;
+        for (p = skip_blanks(object.p + 1, end); *p != '}'; p = skip_blanks(p + 1, end)) {
+                key = (struct scan){ p, skip_string(p, end) };
+                value = value_at(skip_blanks(key.end, end) + 1, end);
+                if (is_name(key, name))
+                        found = value;
+                p = skip_blanks(value.end, end);
+                if (*p == '}')
+                        break;
+        }
+        return found;
+}
+
+struct scan scan_first(struct scan list)
+{
+        const char *p;
+
+        if (!list.p || *list.p != '[')
+                return (struct scan){};
+        p = skip_blanks(list.p + 1, list.end);
+        return *p == ']' ? (struct scan){} : value_at(p, list.end);
+}
+
+struct scan scan_next(struct scan list, struct scan item)
+{
+        const char *p = skip_blanks(item.end, list.end);
+
+        return *p == ']' ? (struct scan){} : value_at(p + 1, list.end);
+}
+
+json_t *scan_load(struct scan value)
+{
+        if (!value.p ||
+            !(scan_is_string(value) || *value.p == '-' || (*value.p >= '0' && *value.p <= '9')))
+                return NULL;
+        return json_loadb(value.p, (size_t)(value.end - value.p), DECODE, NULL);
+}
