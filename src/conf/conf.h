@@ -76,6 +76,7 @@ struct conf_port {
         unsigned max_resets; /* calls cancelled on one connection within a second */
         int64_t max_watches; /* of health, open at a time */
         int64_t window;      /* bytes of replies that wait for one slow client */
+        int64_t stall;       /* ns a call waits for its client; 0: for ever */
 };
 
 struct conf_limits {

@@ -145,6 +145,7 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->max_streams = get_number(limits, "streams");
         port->max_watches = get_number(limits, "watches");
         port->window = get_number(limits, "window");
+        port->stall = get_number(limits, "stall");
         r = read_tls(conf, get_node(node, "tls"), &port->tls, diag);
         if (r < 0)
                 return r;

@@ -128,6 +128,13 @@ static const struct option_spec port_limits[] = {
           .min = KIB,
           .max = GIB,
           .help = "replies that wait in memory for one slow client" },
+        { .name = "stall",
+          .type = OPTION_DURATION,
+          .fallback = "60s",
+          .min = 0,
+          .max = 24 * HOUR,
+          .help = "time after which a call ends whose client takes no message, or sends none that "
+                  "the brick waits for; 0s: never" },
         { .name = "watches",
           .type = OPTION_INT,
           .fallback = "5000",

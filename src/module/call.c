@@ -63,6 +63,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->entries.run = run_entries;
         call->receive_due = false;
         call->settled = false;
+        call->left = false;
         call->outbox = NULL;
         call->outbox_end = &call->outbox;
         call->reserved = NULL;
@@ -72,6 +73,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->inbox = INBOX_IDLE;
         call->children = NULL;
         call->request = (struct brick_bytes){};
+        call->message = (struct brick_bytes){};
         call->timed = false;
         call->given_at = 0;
         call->settled_at = 0;
@@ -79,9 +81,11 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
+        call->member = NULL;
+        call->pool = SHARE_NONE;
         call->next = NULL;
         call->link = NULL;
-        arena_reset(&call->arena, memory_limit);
+        arena_limit(&call->arena, memory_limit);
 }
 
 void call_ref(struct call *call)
@@ -210,6 +214,17 @@ void call_refuse(struct call *call, const struct outcome *outcome)
                 child_cancel_all(call);
 }
 
+void call_refuse_busy(struct call *call)
+{
+        const struct outcome busy = outcome_busy();
+
+        lock(call);
+        if (call->transport->busy)
+                call->transport->busy(call);
+        settle(call, &busy);
+        unlock(call);
+}
+
 void call_watch(struct call *call)
 {
         lock(call);
@@ -267,7 +282,8 @@ void call_finish(struct call *call, const struct outcome *outcome)
         }
         call->side = SIDE_DONE;
         /* While an entry runs, the brick may still ask for its data: leave() does it then. */
-        if (before == SIDE_IDLE)
+        call->left = before == SIDE_IDLE;
+        if (call->left)
                 handle_void(call->slot);
         if (!call->settled) {
                 own = own_outcome(call, *outcome);
@@ -281,8 +297,21 @@ void call_finish(struct call *call, const struct outcome *outcome)
         /* Cancel the calls made on behalf of this one. */
         if (children)
                 child_cancel_all(call);
-        instance_release(call->instance);
+        instance_release(call->instance, call);
         call_drop(call); /* the brick's reference */
+}
+
+void call_forget_large(struct call *call)
+{
+        if (!call->left || call->children)
+                return;
+        if (call->inbox == INBOX_READY || call->inbox == INBOX_HELD) {
+                call->transport->release(call);
+                call->inbox = INBOX_END;
+                call->message = (struct brick_bytes){};
+        }
+        if (call->transport->forget)
+                call->transport->forget(call);
 }
 
 /* --- entering the brick ----------------------------------------------------------------------- */
@@ -328,6 +357,8 @@ static bool leave(struct call *call, enum call_side entered)
                 return true;
         }
         handle_void(call->slot);
+        call->left = true;
+        call_forget(call);
         return false;
 }
 
@@ -379,7 +410,7 @@ void call_start(struct call *call)
                 struct outcome outcome = outcome_cancelled();
 
                 call_refuse(call, &outcome);
-                instance_release(instance);
+                instance_release(instance, call);
                 return;
         }
 

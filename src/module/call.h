@@ -54,6 +54,8 @@
 
 struct brick_child;
 struct instance;
+struct share_member;
+struct share_party;
 
 enum call_side {
         SIDE_UNSEEN,
@@ -88,7 +90,7 @@ enum inbox_state {
 };
 
 /* What a transport does for a call. Called with the lock held, except reply_new(), metadata(),
- * peer() and free(). */
+ * peer(), party() and free(). */
 struct transport {
         /* Memory for a reply of up to size bytes. */
         struct reply *(*reply_new)(struct call *call, size_t size);
@@ -118,6 +120,17 @@ struct transport {
         /* Trailing metadata, as call_trailer() of the ABI. */
         int (*trailer)(struct call *call, struct brick_str key, struct brick_str value);
 
+        /* For whom the call counts among those of its brick; *ret is all zero before. */
+        void (*party)(struct call *call, struct share_party *ret);
+
+        /* The call is about to be refused because its brick has no place for it. NULL: nothing to
+         * do. */
+        void (*busy)(struct call *call);
+
+        /* The brick has left the call: what only the brick has needed may go, but for the arena if
+         * `destroy` is set. May come more than once. NULL: nothing to do. */
+        void (*forget)(struct call *call);
+
         /* The last reference is gone. */
         void (*free)(struct call *call);
 };
@@ -135,6 +148,7 @@ struct call {
         pthread_cond_t changed; /* a blocking brick waits here */
 
         enum call_side side;
+        bool left;    /* it is DONE, and no entry into the brick runs any more */
         unsigned due; /* DUE_* */
         struct runner *runner;
         bool posted; /* `entries` is in the runner's queue */
@@ -170,8 +184,11 @@ struct call {
         void *data;
         void (*destroy)(void *data);
 
-        /* In the instance's queue; its lock guards them. link: what points here; NULL: not there.
-         */
+        /* The instance's, under its lock: for whom the call counts while it waits or holds a place
+         * of the reserve, of which pool; and its place in the queue. link: what points here; NULL:
+         * not there. */
+        struct share_member *member; /* NULL: it does not count */
+        unsigned pool;               /* enum share_pool */
         struct call *next;
         struct call **link;
         uint64_t queued; /* since when it waits there */
@@ -183,8 +200,8 @@ int call_init(struct call *call, const struct transport *transport);
 void call_done(struct call *call);
 
 /*
- * Begins a new call in recycled memory: the caller then has the one reference, the transport's.
- * memory_limit bounds the arena.
+ * Begins a new call in recycled memory, whose arena is empty: the caller then has the one
+ * reference, the transport's. memory_limit bounds the arena.
  */
 void call_reset(struct call *call, struct instance *instance, uint32_t method, size_t memory_limit);
 
@@ -213,6 +230,9 @@ void call_post_start(struct call *call);
  * call, to give up. The outcome's strings must outlive the call. Lock not held. [any]
  */
 void call_refuse(struct call *call, const struct outcome *outcome);
+
+/* Refuses a call for which its brick has no place. Lock not held. [any] */
+void call_refuse_busy(struct call *call);
 
 /* [transport] The call waits in its instance's queue: from now on its peer's death is to be known.
  * Lock not held. */
@@ -244,6 +264,18 @@ void call_sent(struct call *call, size_t size);
 
 /* [transport] Drops what is in the outbox. Lock held. */
 void call_drop_replies(struct call *call);
+
+/* Memory of a call that is worth freeing before its end. */
+#define CALL_FORGET_MIN ((size_t)32 * 1024)
+
+/* [transport] Frees what nobody needs any more, if it is much, and if the brick has left the call.
+ * Lock held. */
+void call_forget_large(struct call *call);
+static inline void call_forget(struct call *call)
+{
+        if (call->request.len + call->message.len + call->arena.used >= CALL_FORGET_MIN)
+                call_forget_large(call);
+}
 
 /* Output does not leave now: it gathers until start() returns. Lock held. */
 bool call_gathers(const struct call *call);

@@ -9,6 +9,7 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /* Replies of one child that wait for child_recv(). */
 #define CHILD_WINDOW (64 * 1024)
@@ -29,6 +30,9 @@ struct brick_child {
         struct brick_child *newer;
         const struct brick_child_ops *ops;
         void *user;
+
+        struct timeout timeout;
+        bool expired; /* it is over: so the outcome, whatever the callee says */
 
         struct run_item tells; /* in the queue of the caller's runner, if `posted` */
         bool posted;
@@ -175,16 +179,21 @@ static void end_span(const struct brick_child *child)
 
 static void tell_done(struct brick_child *child)
 {
-        const struct outcome *o = &child->call.outcome;
-        struct brick_outcome outcome = {
+        struct outcome *o = &child->call.outcome;
+        struct brick_outcome outcome;
+        struct entry entry;
+
+        if (child->timeout.call)
+                timeout_remove(&child->call.instance->timeouts, &child->timeout);
+        if (child->expired)
+                *o = outcome_expired();
+        outcome = (struct brick_outcome){
                 .struct_size = sizeof outcome,
                 .status = o->in_band ? 0 : o->status,
                 .code = o->in_band ? o->code : 200,
                 .message = o->message,
                 .detail = o->detail,
         };
-        struct entry entry;
-
         count(child->call.instance, o);
         if (span_is_recorded(&child->call.span))
                 end_span(child);
@@ -294,6 +303,14 @@ static struct brick_str peer(struct call *call)
         return parent->transport->peer(parent);
 }
 
+/* A call from brick to brick counts for the client on whose behalf it is made. */
+static void party(struct call *call, struct share_party *ret)
+{
+        struct call *parent = child_of(call)->parent;
+
+        parent->transport->party(parent, ret);
+}
+
 /* A callee's trailing metadata is for a peer on a wire; here there is none. */
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
@@ -329,6 +346,7 @@ static const struct transport child_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
         .free = child_destroy,
 };
 
@@ -396,13 +414,28 @@ static void child_dispatch(struct call *call)
         case ADMIT_QUEUED:
                 return;
         case ADMIT_FULL:
-                outcome = outcome_busy();
-                break;
+                call_refuse_busy(call);
+                return;
         case ADMIT_CLOSED:
                 outcome = outcome_stopping();
                 break;
         }
         call_refuse(call, &outcome);
+}
+
+/* The callee has its own time, or its caller's if that ends earlier. */
+static void set_timeout(struct brick_child *child)
+{
+        struct call *call = &child->call;
+        struct instance *callee = call->instance;
+        uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
+
+        if (ns == 0 || call->deadline <= now + ns)
+                return;
+        call->deadline = now + ns;
+        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
+                log_error("Brick '%s' is called without its timeout: no thread for it",
+                          callee->conf->name);
 }
 
 int child_abi_start(struct brick_call *handle, struct brick_target *target, uint32_t method,
@@ -434,6 +467,7 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         call_ref(call); /* for this function */
         child_link(child);
         *ret = child;
+        set_timeout(child);
 
         /* A cancellation of the parent that came before child_link() has not seen this child. */
         if (atomic_load(&parent->cancelled))
@@ -533,6 +567,19 @@ void child_abi_cancel(struct brick_child *child)
         /* It may have finished before, with replies that nobody has asked for. */
         post_tells(child);
         unlock_untold(child);
+}
+
+void child_expire(struct call *call)
+{
+        struct brick_child *child = child_of(call);
+        bool late;
+
+        lock(child);
+        late = !call->settled;
+        child->expired = late;
+        unlock(child);
+        if (late)
+                child_abi_cancel(child);
 }
 
 void child_abi_free(struct brick_child *child)

@@ -21,5 +21,8 @@ void child_abi_close(struct brick_child *child);
 void child_abi_cancel(struct brick_child *child);
 void child_abi_free(struct brick_child *child);
 
+/* The callee's time is over: limits.timeout of its instance, see timeout.h. */
+void child_expire(struct call *call);
+
 /* The parent is cancelled: so is what it has asked of others. Lock of the parent not held. */
 void child_cancel_all(struct call *parent);

@@ -8,6 +8,7 @@
 #include "conf/names.h"
 #include "conf/node.h"
 #include "module/call.h"
+#include "module/child.h"
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
@@ -101,12 +102,18 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
 /* --- places and the queue ----------------------------------------------------------------------
  */
 
-/* Takes a place among the calls in flight, if there is one. */
+/* Places in flight that are for whoever comes first. */
+static unsigned unreserved(const struct instance *instance)
+{
+        return instance->limits.concurrency - share_reserve(instance->limits.concurrency);
+}
+
+/* Takes one of them, if there is one. */
 static bool claim_place(struct instance *instance)
 {
         unsigned n = atomic_load(&instance->stats->in_flight);
 
-        while (n < instance->limits.concurrency)
+        while (n < unreserved(instance))
                 if (atomic_compare_exchange_weak(&instance->stats->in_flight, &n, n + 1))
                         return true;
         return false;
@@ -115,34 +122,36 @@ static bool claim_place(struct instance *instance)
 /* Lock held. */
 static void queue_append(struct instance *instance, struct call *call)
 {
-        call->next = NULL;
         call->queued = clock_now();
-        call->link = instance->queue_end;
-        *call->link = call;
-        instance->queue_end = &call->next;
+        share_append(&instance->share, call);
         (void)atomic_fetch_add(&instance->stats->queued, 1);
 }
 
 /* Lock held. */
 static void queue_remove(struct instance *instance, struct call *call)
 {
-        *call->link = call->next;
-        if (call->next)
-                call->next->link = call->link;
-        else
-                instance->queue_end = call->link;
-        call->link = NULL;
+        share_remove(&instance->share, call);
+        share_leave(&instance->share, call);
         (void)atomic_fetch_sub(&instance->stats->queued, 1);
 }
 
 /* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
 static struct call *queue_take(struct instance *instance)
 {
-        struct call *call = instance->queue;
+        struct call *call;
 
-        if (!call || !claim_place(instance))
-                return NULL;
-        queue_remove(instance, call);
+        if (!instance->share.turn)
+                return NULL; /* nobody waits */
+        if (claim_place(instance)) {
+                call = share_next(&instance->share);
+                share_leave(&instance->share, call);
+        } else {
+                call = share_next_reserved(&instance->share);
+                if (!call)
+                        return NULL;
+                (void)atomic_fetch_add(&instance->stats->in_flight, 1);
+        }
+        (void)atomic_fetch_sub(&instance->stats->queued, 1);
         stats_observe(&instance->stats->counters.queue_wait, clock_now() - call->queued);
         return call;
 }
@@ -242,7 +251,6 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->brick = module->brick;
         instance->type = type_of(module, options);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
-        instance->queue_end = &instance->queue;
         instance->stats = stats;
         instance->as_target.instance = instance;
         instance->number = take_number(instance);
@@ -251,6 +259,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
+        timeouts_init(&instance->timeouts, child_expire);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -268,6 +277,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         /* One call per thread: more would only wait inside the brick's start(). */
         if (instance->blocking && instance->limits.concurrency > instance->limits.threads)
                 instance->limits.concurrency = instance->limits.threads;
+        share_init(&instance->share, instance->limits.concurrency);
 
         instance->ctx = (struct brick_ctx){
                 .instance = instance,
@@ -334,7 +344,7 @@ static void try_close(struct instance *instance)
         bool closed;
 
         (void)pthread_mutex_lock(&instance->lock);
-        closed = !instance->queue;
+        closed = !instance->share.turn;
         atomic_store(&instance->closed, closed);
         (void)pthread_mutex_unlock(&instance->lock);
         if (!closed)
@@ -377,6 +387,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
+        timeouts_done(&instance->timeouts);
         free(instance->callers);
         (void)runner_free(atomic_load(&instance->runner));
 
@@ -393,8 +404,15 @@ struct instance *instance_free(struct instance *instance)
         return NULL;
 }
 
+/* There is a place in flight for one more call than those that wait, without the reserve. */
+static bool has_unreserved(const struct instance *instance)
+{
+        return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
+               unreserved(instance);
+}
+
 /* Lock held. Those in flight count as well: a blocking brick's calls reach its idle threads only
- * through the queue. */
+ * through the queue, and what the reserve keeps from a client waits there. */
 static bool queue_has_room(const struct instance *instance)
 {
         return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
@@ -423,21 +441,53 @@ static void start_waiting(struct instance *instance)
         }
 }
 
-/* Puts the call into the queue, if there is room. */
-static enum admission admit_to_queue(struct instance *instance, struct call *call)
+/* Lock held. The call has joined. *ret_victim: the call to refuse in its stead. */
+static enum admission admit_scarce(struct instance *instance, struct call *call,
+                                   struct call **ret_victim)
+{
+        if (atomic_load(&instance->closed))
+                return ADMIT_CLOSED;
+        if (!instance->blocking && !has_unreserved(instance) &&
+            share_take(&instance->share, call)) {
+                (void)atomic_fetch_add(&instance->stats->in_flight, 1);
+                return ADMIT_START;
+        }
+        if (!queue_has_room(instance)) {
+                *ret_victim = share_victim(&instance->share, call);
+                if (!*ret_victim)
+                        return ADMIT_FULL;
+                queue_remove(instance, *ret_victim);
+        }
+        call_ref(call);
+        queue_append(instance, call);
+        (void)pthread_cond_signal(&instance->work);
+        return ADMIT_QUEUED;
+}
+
+/* Counts the call for its party, and takes it in. Cold: most calls of most bricks do not come here.
+ */
+__attribute__((noinline, cold)) static enum admission admit_shared(struct instance *instance,
+                                                                   struct call *call)
 {
         enum admission admission = ADMIT_FULL;
+        struct call *victim = NULL;
+        struct share_party party = {};
 
+        /* A blocking brick's calls reach even its idle threads through the queue: while there are
+         * places for all, it does not matter whose they are. */
+        if (!instance->blocking || !has_unreserved(instance))
+                call->transport->party(call, &party);
         (void)pthread_mutex_lock(&instance->lock);
-        if (atomic_load(&instance->closed)) {
-                admission = ADMIT_CLOSED;
-        } else if (queue_has_room(instance)) {
-                call_ref(call);
-                queue_append(instance, call);
-                (void)pthread_cond_signal(&instance->work);
-                admission = ADMIT_QUEUED;
+        if (share_join(&instance->share, call, &party) == 0) {
+                admission = admit_scarce(instance, call, &victim);
+                if (admission == ADMIT_FULL || admission == ADMIT_CLOSED)
+                        share_leave(&instance->share, call);
         }
         (void)pthread_mutex_unlock(&instance->lock);
+        if (victim) {
+                call_refuse_busy(victim);
+                call_drop(victim); /* the queue's */
+        }
         return admission;
 }
 
@@ -449,10 +499,10 @@ enum admission instance_admit(struct instance *instance, struct call *call)
             claim_place(instance)) {
                 if (!atomic_load(&instance->closed))
                         return ADMIT_START;
-                instance_release(instance);
+                instance_release(instance, call);
                 return ADMIT_CLOSED;
         }
-        admission = admit_to_queue(instance, call);
+        admission = admit_shared(instance, call);
         /* A place may have become free just before: nobody would look at the queue again. */
         if (admission == ADMIT_QUEUED && !instance->blocking)
                 start_waiting(instance);
@@ -471,16 +521,21 @@ bool instance_withdraw(struct instance *instance, struct call *call)
         return queued;
 }
 
-void instance_release(struct instance *instance)
+__attribute__((noinline, cold)) static void release_shared(struct instance *instance,
+                                                           struct call *call)
 {
-        (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
-        if (atomic_load(&instance->stats->queued) == 0)
-                return;
-        if (!instance->blocking) {
-                start_waiting(instance);
-                return;
-        }
         (void)pthread_mutex_lock(&instance->lock);
+        if (call->member)
+                share_leave(&instance->share, call);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);
+        if (!instance->blocking)
+                start_waiting(instance);
+}
+
+void instance_release(struct instance *instance, struct call *call)
+{
+        (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
+        if (call->member || atomic_load(&instance->stats->queued) > 0)
+                release_shared(instance, call);
 }

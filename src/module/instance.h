@@ -17,6 +17,8 @@
 #include "module/health.h"
 #include "module/load.h"
 #include "module/runner.h"
+#include "module/share.h"
+#include "module/timeout.h"
 #include "shared/stats.h"
 #include "util/log.h"
 
@@ -67,8 +69,7 @@ struct instance {
         /* Calls that wait for room, and the threads of a blocking brick that take them. */
         pthread_mutex_t lock;
         pthread_cond_t work;
-        struct call *queue;
-        struct call **queue_end;
+        struct share share;
         pthread_t *threads;
         unsigned n_threads;
         bool stopping;
@@ -81,6 +82,7 @@ struct instance {
         atomic_bool started; /* all that was taken in before it was closed has been started */
         bool drained;
 
+        struct timeouts timeouts; /* of calls by other bricks */
         struct brick_target as_target;
 };
 
@@ -143,16 +145,16 @@ static inline bool instance_logs(const struct instance *instance, enum log_level
 enum admission {
         ADMIT_START,  /* it has a place: the caller starts it */
         ADMIT_QUEUED, /* it is started when there is room; the queue has a reference */
-        ADMIT_FULL,   /* neither room nor queue: RESOURCE_EXHAUSTED */
+        ADMIT_FULL,   /* neither room nor queue: call_refuse_busy() */
         ADMIT_CLOSED, /* the brick is being drained: UNAVAILABLE */
 };
 
-/* Takes a call in. [any] */
+/* Takes a call in. May refuse one that waits in its stead, see share.h. [any] */
 enum admission instance_admit(struct instance *instance, struct call *call);
 
 /* Takes a call out of the queue; the queue's reference is then the caller's. False: it is not
  * there. [any] */
 bool instance_withdraw(struct instance *instance, struct call *call);
 
-/* A call of the brick has finished: there is room for the next. [any] */
-void instance_release(struct instance *instance);
+/* This call of the brick has finished: there is room for the next. [any] */
+void instance_release(struct instance *instance, struct call *call);

@@ -63,6 +63,14 @@ struct outcome outcome_cancelled(void)
         return (struct outcome){ .status = STATUS_CANCELLED, .message = brick_str("Cancelled") };
 }
 
+struct outcome outcome_expired(void)
+{
+        return (struct outcome){
+                .status = STATUS_DEADLINE_EXCEEDED,
+                .message = brick_str("Deadline Exceeded"),
+        };
+}
+
 struct outcome outcome_busy(void)
 {
         return (struct outcome){

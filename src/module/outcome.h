@@ -30,6 +30,7 @@ enum {
         STATUS_OK = 0,
         STATUS_CANCELLED = 1,
         STATUS_UNKNOWN = 2,
+        STATUS_DEADLINE_EXCEEDED = 4,
         STATUS_RESOURCE_EXHAUSTED = 8,
         STATUS_UNAVAILABLE = 14,
         STATUS_MAX = 16,
@@ -42,6 +43,9 @@ static inline bool outcome_is_success(const struct outcome *outcome)
 
 /* Nobody waits for the answer any more. */
 struct outcome outcome_cancelled(void);
+
+/* The brick's time for the call is over. */
+struct outcome outcome_expired(void);
 
 /* The brick has all the calls it may have, and its queue is full. */
 struct outcome outcome_busy(void);

@@ -310,6 +310,37 @@ static void find_ids(const struct rpc_call *call, struct brick_str texts[static 
         texts[TEXT_CLIENT] = ids[CLIENT];
 }
 
+/* Tag and length of a field need two bytes each at most: service.c has no field above 15. */
+_Static_assert(3 * (4 + TEXT_MAX) <= ACCESS_DIGEST_MAX && SPAN_REQUEST_ID_MAX <= TEXT_MAX,
+               "a digest has all that is logged");
+
+static char *put_field(char *p, uint32_t field, struct brick_str text)
+{
+        size_t length = utf8_prefix(text.ptr, text.len, TEXT_MAX);
+
+        if (length == 0)
+                return p;
+        *p++ = (char)(field << 3 | 2);
+        if (length >= 0x80)
+                *p++ = (char)((length & 0x7f) | 0x80);
+        *p++ = (char)(length >= 0x80 ? length >> 7 : length);
+        memcpy(p, text.ptr, length);
+        return p + length;
+}
+
+size_t access_digest(const struct rpc_call *call, char ret[static ACCESS_DIGEST_MAX])
+{
+        const struct service *service = call->method->route->service;
+        struct brick_str texts[TEXTS] = {};
+        char *p = ret;
+
+        find_ids(call, texts);
+        p = put_field(p, service->request_id, texts[TEXT_REQUEST]);
+        p = put_field(p, service->session_id, texts[TEXT_SESSION]);
+        p = put_field(p, service->client_id, texts[TEXT_CLIENT]);
+        return (size_t)(p - ret);
+}
+
 static void write_line(struct entry *entry, const struct stages *stages,
                        const struct trace_context *trace,
                        const struct brick_str texts[static TEXTS])

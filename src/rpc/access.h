@@ -18,6 +18,11 @@ void access_log(struct rpc_call *call, const struct rpc_end *end);
  * none. It lives as long as the call. */
 struct brick_str access_request_id(const struct rpc_call *call);
 
+/* What the lines about a call need of its request: a message with nothing else, which may take its
+ * place. Returns its length. */
+#define ACCESS_DIGEST_MAX 512
+size_t access_digest(const struct rpc_call *call, char ret[static ACCESS_DIGEST_MAX]);
+
 /* The same for a call that brickd has answered itself: label stands for brick and method; both
  * texts are there for ever. */
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,

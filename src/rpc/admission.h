@@ -9,12 +9,18 @@
 
 #include <stdbool.h>
 
+#include "brick.h"
+
 struct instance;
 struct outcome;
 struct rpc_call;
+struct share_party;
 
 /* Who, and at what rate. Yes, of all calls of a port that does not authenticate. */
 bool admission_identify(struct rpc_call *call, struct outcome *ret);
+
+/* The client reads what it gets. Need not be asked while unread_any() says no. */
+bool admission_listens(struct rpc_call *call, struct outcome *ret);
 
 /* This brick's method, and one more call at a time. instance NULL: there is no such brick; whoever
  * may not call all bricks is not told. */
@@ -22,3 +28,7 @@ bool admission_permit(struct rpc_call *call, const struct instance *instance, st
 
 /* The call, and its brick, are done. [any] */
 void admission_leave(struct rpc_call *call);
+
+/* The client that a call counts for: its identity, else its address as the core names it, else its
+ * connection, which *ret has already. [any] */
+void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,9 +16,11 @@
 #include "rpc/fault.h"
 #include "rpc/merge.h"
 #include "rpc/server.h"
+#include "rpc/stall.h"
 #include "rpc/stats.h"
 #include "rpc/trace.h"
 #include "rpc/validate.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/utf8.h"
@@ -33,6 +36,9 @@
  * than a client takes, each of whose messages it would have taken. */
 #define MERGE_MAX 64
 #define MERGE_SIZE_MAX 4096
+
+/* A reply that nobody reads is worth counting. */
+#define UNREAD_MIN ((size_t)64 * 1024)
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -350,6 +356,35 @@ static struct rpc_reply *next_reply(struct rpc_call *call)
         return reply;
 }
 
+uintptr_t rpc_call_connection(const struct rpc_call *call)
+{
+        grpc_auth_context *context = grpc_call_auth_context(call->call);
+
+        /* The core makes one for each connection, encrypted or not, and the call holds it. */
+        if (context)
+                grpc_auth_context_release(context);
+        return (uintptr_t)context;
+}
+
+/* Lock held. A large last reply counts against its connection; a connection can have only so many
+ * small ones. */
+static void count_unread(struct rpc_call *call)
+{
+        size_t size = call->written->base.size;
+
+        if (size > UNREAD_MIN &&
+            unread_add(&call->port->rpc->unread, rpc_call_connection(call), size))
+                call->unread = size;
+}
+
+/* Lock held. */
+static void discount_unread(struct rpc_call *call, bool read)
+{
+        unread_remove(&call->port->rpc->unread, rpc_call_connection(call), call->unread,
+                      read ? clock_now() : 0);
+        call->unread = 0;
+}
+
 /* Lock held. The core refused the batch and cancelled the call; the close event ends it. */
 static void abandon_write(struct rpc_call *call)
 {
@@ -360,6 +395,8 @@ static void abandon_write(struct rpc_call *call)
                 reply_free(&call->base, &call->written->base);
                 call->written = NULL;
         }
+        if (call->unread > 0)
+                discount_unread(call, false);
         if (!call->close_armed)
                 arm_close(call);
 }
@@ -434,9 +471,13 @@ static void pump(struct call *base)
                 n += op_status(call, ops + n);
                 n += op_close(call, ops + n);
         }
+        if (end && call->written)
+                count_unread(call);
         call->writing = start_batch(call, ops, n, &call->on_write);
         if (!call->writing)
                 abandon_write(call);
+        if (call->ending)
+                call_forget(base);
 }
 
 static void end_call(struct rpc_call *call);
@@ -505,6 +546,7 @@ static void end_call(struct rpc_call *call)
         const struct rpc_end end = describe_end(call);
 
         rpc_timeout_remove(call->port->rpc, call);
+        stall_remove(call->port->rpc, call);
         stats_end(call, &end);
         access_log(call, &end);
         if (call->base.span.tracer)
@@ -519,10 +561,14 @@ static void on_write(struct rpc_call *call, bool ok)
         (void)pthread_mutex_lock(&base->lock);
         call->tags--;
         call->writing = false;
+        if (call->unread > 0)
+                discount_unread(call, ok);
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
         if (call->written) {
                 if (ok)
                         stats_sent(call, call->written->base.size);
+                call->moves++;
+                call->owes_reply = false;
                 call_sent(base, call->written->counted);
                 reply_free(base, &call->written->base);
                 call->written = NULL;
@@ -570,30 +616,38 @@ static void on_close(struct rpc_call *call, bool ok)
         unlock_and_end(call);
 }
 
-void rpc_call_expire(struct rpc_call *call)
+void rpc_call_expire(struct rpc_call *call, const char *why)
 {
         call_ref(&call->base);
         call->expired = true;
-        (void)grpc_call_cancel_with_status(call->call, GRPC_STATUS_DEADLINE_EXCEEDED,
-                                           "Deadline Exceeded", NULL);
+        (void)grpc_call_cancel_with_status(call->call, GRPC_STATUS_DEADLINE_EXCEEDED, why, NULL);
         call_cancel(&call->base);
         call_unref(&call->base);
 }
 
+/* A block of memory goes, which may leave the heap with a hole. [any] */
+static void note_free(struct rpc_call *call, size_t size)
+{
+        if (size >= CALL_FORGET_MIN)
+                (void)atomic_fetch_add_explicit(&call->port->rpc->freed, 1, memory_order_relaxed);
+}
+
 /* --- receiving -------------------------------------------------------------------------------- */
 
-/* The bytes of a buffer in one piece, without a copy if they are. hold keeps a copy alive. */
-static struct brick_bytes buffer_bytes(grpc_byte_buffer *buffer, grpc_slice *hold)
+/* The bytes of a buffer in one piece. If they are not, a copy, which *hold keeps alive, takes the
+ * buffer's place. */
+static struct brick_bytes buffer_bytes(grpc_byte_buffer **buffer, grpc_slice *hold)
 {
-        grpc_slice_buffer *slices = &buffer->data.raw.slice_buffer;
+        grpc_slice_buffer *slices = &(*buffer)->data.raw.slice_buffer;
         grpc_byte_buffer_reader reader;
         grpc_slice *slice = hold;
 
-        if (buffer->data.raw.compression == GRPC_COMPRESS_NONE && slices->count == 1) {
+        if ((*buffer)->data.raw.compression == GRPC_COMPRESS_NONE && slices->count == 1) {
                 slice = &slices->slices[0];
-        } else if (grpc_byte_buffer_reader_init(&reader, buffer)) {
+        } else if (grpc_byte_buffer_reader_init(&reader, *buffer)) {
                 *hold = grpc_byte_buffer_reader_readall(&reader);
                 grpc_byte_buffer_reader_destroy(&reader);
+                grpc_byte_buffer_destroy(TAKE_PTR(*buffer));
         }
         return (struct brick_bytes){ GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice) };
 }
@@ -616,6 +670,7 @@ static void release(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
+        note_free(call, base->message.len);
         grpc_byte_buffer_destroy(call->incoming);
         call->incoming = NULL;
         grpc_slice_unref(call->incoming_slice);
@@ -638,8 +693,10 @@ static void on_read(struct rpc_call *call, bool ok)
 
         (void)pthread_mutex_lock(&base->lock);
         if (call->incoming) {
-                message = buffer_bytes(call->incoming, &call->incoming_slice);
+                message = buffer_bytes(&call->incoming, &call->incoming_slice);
                 stats_received(call, message.len);
+                call->moves++;
+                call->owes_reply = true;
                 bad = !validate_message(call->method->request, message.ptr, message.len, 0);
                 if (!bad)
                         call_deliver(base, &message);
@@ -655,6 +712,45 @@ static void on_read(struct rpc_call *call, bool ok)
         }
         call->tags--;
         unlock_and_end(call);
+}
+
+/* Lock held. What was sent, or will be, has been taken from the outcome, or is the end of a call
+ * without a reply. */
+static bool needs_arena(const struct rpc_call *call)
+{
+        const struct outcome *outcome = &call->base.outcome;
+
+        return call->base.destroy || call->n_trailers > 0 ||
+               !(outcome_is_success(outcome) || (outcome->in_band && call->outcome_queued));
+}
+
+/* Lock held. Of the request stays what the lines about the call say of it. */
+static void shorten_request(struct rpc_call *call)
+{
+        char digest[ACCESS_DIGEST_MAX];
+        size_t length = access_digest(call, digest);
+
+        note_free(call, call->base.request.len);
+        grpc_byte_buffer_destroy(call->payload);
+        call->payload = NULL;
+        grpc_slice_unref(call->payload_slice);
+        call->payload_slice = grpc_slice_from_copied_buffer(digest, length);
+        call->base.request = (struct brick_bytes){ GRPC_SLICE_START_PTR(call->payload_slice),
+                                                   length };
+}
+
+/* Lock held. A reply may wait long for its client: no large request shall wait with it. */
+static void forget(struct call *base)
+{
+        struct rpc_call *call = call_of(base);
+
+        if (call->ended)
+                return; /* the lines are being made */
+        if (!needs_arena(call)) {
+                base->outcome.message = base->outcome.detail = brick_str("");
+                arena_reset(&base->arena, SIZE_MAX);
+        }
+        shorten_request(call);
 }
 
 /* --- what the brick may ask ------------------------------------------------------------------- */
@@ -738,6 +834,22 @@ static void refuse(struct rpc_call *call, unsigned status, const char *message)
         call_refuse(&call->base, &outcome);
 }
 
+static void party(struct call *base, struct share_party *ret)
+{
+        struct rpc_call *call = call_of(base);
+
+        ret->connection = rpc_call_connection(call);
+        admission_client(base->identity, peer(base), ret);
+}
+
+static void busy(struct call *base)
+{
+        struct rpc_call *call = call_of(base);
+
+        stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
+        rpc_call_push_back(call, RPC_PUSHBACK_MS);
+}
+
 /* A client may ask for 11,000 years, which nanoseconds cannot say: then there is no deadline. */
 static uint64_t deadline_ns(gpr_timespec deadline)
 {
@@ -759,7 +871,7 @@ static bool take_request(struct rpc_call *call)
                 refuse(call, GRPC_STATUS_INTERNAL, "The request has no message");
                 return false;
         }
-        request = buffer_bytes(call->payload, &call->payload_slice);
+        request = buffer_bytes(&call->payload, &call->payload_slice);
         if (!validate_message(call->method->request, request.ptr, request.len, 0)) {
                 refuse(call, GRPC_STATUS_UNKNOWN, call->method->request_error);
                 return false;
@@ -798,6 +910,10 @@ static void dispatch(struct rpc_call *call)
         struct instance *instance;
         struct outcome outcome;
 
+        if (unread_any(&call->port->rpc->unread) && !admission_listens(call, &outcome)) {
+                call_refuse(base, &outcome);
+                return;
+        }
         if (!take_request(call)) {
                 stats_reject(call->port->stats, STATS_REJECTED_REQUEST);
                 return;
@@ -823,6 +939,7 @@ static void dispatch(struct rpc_call *call)
         }
 
         set_deadline(call, instance);
+        stall_add(call->port->rpc, call);
         call_choose_runner(base);
         switch (instance_admit(instance, base)) {
         case ADMIT_START:
@@ -832,10 +949,7 @@ static void dispatch(struct rpc_call *call)
                 call_watch(base);
                 break;
         case ADMIT_FULL:
-                stats_reject(call->port->stats, STATS_REJECTED_QUEUE);
-                rpc_call_push_back(call, RPC_PUSHBACK_MS);
-                outcome = outcome_busy();
-                call_refuse(base, &outcome);
+                call_refuse_busy(base);
                 break;
         case ADMIT_CLOSED:
                 outcome = outcome_stopping();
@@ -898,6 +1012,8 @@ static void call_free(struct call *base)
         grpc_byte_buffer_destroy(call->incoming);
         grpc_slice_unref(call->incoming_slice);
         gpr_free(call->peer);
+        note_free(call, base->request.len + base->arena.used);
+        arena_reset(&base->arena, 0);
         call->metadata.count = 0; /* the array is used again */
         if (!call->method) {
                 grpc_call_details_destroy(&call->details);
@@ -976,6 +1092,10 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->n_trailers = 0;
         call->trailer_bytes = 0;
         call->timeout_index = 0;
+        call->moves = 0;
+        call->owes_reply = false;
+        call->live_link = NULL;
+        call->unread = 0;
         call->stats = NULL;
         call->last_sent = 0;
         call->who = NULL;
@@ -1007,5 +1127,8 @@ static const struct transport rpc_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
+        .busy = busy,
+        .forget = forget,
         .free = call_free,
 };

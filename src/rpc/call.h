@@ -133,6 +133,16 @@ struct rpc_call {
         bool counted;
 
         size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
+
+        /* stall.h's. moves: messages that have been sent and received, under the lock. */
+        unsigned moves;
+        bool owes_reply; /* the last of them was received */
+        unsigned moves_seen;
+        uint64_t moved_at; /* when they were last seen to be more */
+        struct rpc_call *live_next;
+        struct rpc_call **live_link; /* NULL: not in the list */
+
+        size_t unread; /* bytes that unread.h counts for it */
         struct rpc_call *next_free;
 };
 
@@ -160,8 +170,11 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method);
 /* Tells the client of a call that is to be refused when to try again. Before it is refused. */
 void rpc_call_push_back(struct rpc_call *call, uint64_t ms);
 
-/* The brick's time is over. Polling thread. */
-void rpc_call_expire(struct rpc_call *call);
+/* The time of the brick or the client is over, as `why` tells the client. Polling thread. */
+void rpc_call_expire(struct rpc_call *call, const char *why);
+
+/* The number of its connection. [any] */
+uintptr_t rpc_call_connection(const struct rpc_call *call);
 
 /* Frees what recycled calls keep. */
 void rpc_call_destroy(struct rpc_call *call);

@@ -3,6 +3,8 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
+#include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@
 #include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/server.h"
+#include "rpc/stall.h"
 #include "rpc/tls.h"
 #include "shared/balance.h"
 #include "util/clock.h"
@@ -78,6 +81,31 @@ static void core_log(gpr_log_func_args *args)
                 return;
         log_fields(args->severity == GPR_LOG_SEVERITY_ERROR ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
                    NULL, 0, "gRPC: %s", args->message);
+}
+
+/* So often a line about clients that make calls wait. */
+#define IDLE_INTERVAL_NS (10 * NSEC_PER_SEC)
+
+void rpc_log_idle(struct rpc_call *call, const char *why)
+{
+        struct rpc *rpc = call->port->rpc;
+        const struct instance *instance = call->base.instance;
+        uint64_t now = clock_now();
+        char others[64] = "";
+        struct brick_str peer;
+
+        if (rpc->idle_logged != 0 && now - rpc->idle_logged < IDLE_INTERVAL_NS) {
+                rpc->idle_unlogged++;
+                return;
+        }
+        if (rpc->idle_unlogged > 0)
+                (void)snprintf(others, sizeof others, "; %u more since the last such line",
+                               rpc->idle_unlogged);
+        peer = call->base.transport->peer(&call->base);
+        log_warning("Ended a call of %.*s (%s): %s%s", (int)peer.len, peer.ptr,
+                    instance ? instance->conf->name : call->method->path, why, others);
+        rpc->idle_logged = now;
+        rpc->idle_unlogged = 0;
 }
 
 /* --- recycled calls ----------------------------------------------------------------------------
@@ -205,7 +233,7 @@ static void expire_calls(struct rpc *rpc)
                 struct rpc_call *call = rpc->timeouts[1];
 
                 rpc_timeout_remove(rpc, call);
-                rpc_call_expire(call);
+                rpc_call_expire(call, "Deadline Exceeded");
         }
 }
 
@@ -302,6 +330,8 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->auth = auth;
         rpc->tracer = tracer;
         rpc->first = first;
+        unread_init(&rpc->unread);
+        stall_init(rpc);
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
@@ -533,8 +563,25 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         return 0;
 }
 
+/* Once large calls have ceased, what they leave free in the heap goes back to the system. */
+static void give_back_memory(struct rpc *rpc)
+{
+        unsigned freed = atomic_load_explicit(&rpc->freed, memory_order_relaxed);
+
+        if (freed != rpc->freed_seen) {
+                rpc->freed_seen = freed;
+                rpc->trim_due = true;
+        } else if (rpc->trim_due) {
+                rpc->trim_due = false;
+                (void)malloc_trim(0);
+        }
+}
+
 void rpc_look(struct rpc *rpc, bool accepts)
 {
+        give_back_memory(rpc);
+        if (!atomic_load(&rpc->stopping))
+                stall_look(rpc);
         gather_look(clock_now());
         if (!accepts)
                 return;
@@ -666,6 +713,7 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_shutdown();
+        unread_done(&rpc->unread);
         free(rpc->timeouts);
         free(rpc->ports);
         free(rpc);

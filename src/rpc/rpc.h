@@ -47,9 +47,9 @@ void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag);
  * long as any descriptor is open. */
 int rpc_start(struct rpc *rpc, struct balance *balance);
 
-/* About every second, to the end: gives up connections that are closed but for bytes that nobody
- * reads. While it `accepts`, takes connections that it could not before, and certificates that have
- * changed. */
+/* About every second, to the end: gives back memory, and gives up connections that are closed but
+ * for bytes that nobody reads. While it `accepts`, takes connections that it could not before, and
+ * certificates that have changed. */
 void rpc_look(struct rpc *rpc, bool accepts);
 
 /* Accepts no more connections, and tells the clients of those there are to make new ones; serves

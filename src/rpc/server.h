@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "module/runner.h"
 #include "rpc/call.h"
 #include "rpc/rpc.h"
+#include "rpc/unread.h"
 #include "shared/stats.h"
 
 #define RPC_METHODS_MAX 22
@@ -57,6 +59,22 @@ struct rpc {
         _Atomic(struct rpc_call *) returned;
         atomic_uint kept; /* both */
 
+        struct unread unread;
+
+        /* Large blocks freed so far; what rpc_look() has seen of it. */
+        atomic_uint freed;
+        unsigned freed_seen;
+        bool trim_due;
+
+        /* Lines about calls that end because of how their clients behave. Polling thread. */
+        uint64_t idle_logged; /* when the last one was logged; 0: none was */
+        unsigned idle_unlogged;
+
+        /* stall.h's */
+        struct rpc_call *live;
+        struct run_item stall_item; /* queued, if `stall_posted` */
+        atomic_bool stall_posted;
+
         /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
         struct rpc_call **timeouts;
         size_t n_timeouts;
@@ -65,6 +83,10 @@ struct rpc {
 
 /* Whether the thread that asks is the polling one. */
 bool rpc_is_polling(void);
+
+/* Says why a call ends before its brick has ended it, though not more often than once in ten
+ * seconds. Polling thread only. */
+void rpc_log_idle(struct rpc_call *call, const char *why);
 
 /* Polling thread only. */
 void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);

@@ -62,6 +62,8 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_HEADERS] = "header_flood",
                 [STATS_REJECTED_RESETS] = "reset_flood",
                 [STATS_REJECTED_EARLY] = "early_streams",
+                [STATS_REJECTED_UNREAD] = "unread_replies",
+                [STATS_REJECTED_STALLED] = "stalled",
         };
 
         return names[reason];

@@ -65,6 +65,8 @@ enum stats_reason {
         STATS_REJECTED_HEADERS,     /* larger than a connection may send */
         STATS_REJECTED_RESETS,      /* more calls cancelled than a connection may */
         STATS_REJECTED_EARLY,       /* calls without regard to the settings */
+        STATS_REJECTED_UNREAD,      /* the client does not read the replies it has */
+        STATS_REJECTED_STALLED,     /* it has let a call wait for too long */
         STATS_REASONS,
 };
 

@@ -349,7 +349,7 @@ static void on_message(struct brick_instance *self, struct brick_call *call,
                 (void)do_fail(self, call, 0);
                 return;
         }
-        if (message && !single)
+        if (message && !single && !memmem(message->ptr, message->len, "case:think", 10))
                 (void)send(self, call, *message);
         if (!message || memmem(message->ptr, message->len, "case:stop", 9)) {
                 if (single)

@@ -73,6 +73,16 @@ static struct brick_str peer(struct call *call)
         return brick_str("test");
 }
 
+static void party(struct call *call, struct share_party *ret)
+{
+        *ret = wire_of(call)->party;
+}
+
+static void busy(struct call *call)
+{
+        wire_of(call)->busy = true;
+}
+
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
@@ -93,6 +103,8 @@ static const struct transport wire_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .party = party,
+        .busy = busy,
         .free = count_free,
 };
 

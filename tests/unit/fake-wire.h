@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "module/call.h"
+#include "module/share.h"
 
 struct wire {
         struct call call;
@@ -14,6 +15,8 @@ struct wire {
         bool silent;       /* no request message arrives: the peer does not write */
         bool ended;        /* the outcome has left */
         unsigned incoming; /* request messages still to deliver */
+        struct share_party party;
+        bool busy; /* it has been refused for want of a place */
         atomic_uint freed;
         void *user; /* the test's */
 };

@@ -72,7 +72,6 @@ static struct instance instance = {
         .type = BRICK_TYPE_LLM,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &instance.queue,
 };
 
 static struct wire *wire_make(uint32_t method)

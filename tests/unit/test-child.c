@@ -15,6 +15,7 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "module/load.h"
+#include "util/clock.h"
 
 /*
  * Calls of one brick to another: all shapes, all ways to end. The caller is this file, on behalf of
@@ -75,7 +76,6 @@ static struct instance callee = {
         .type = BRICK_TYPE_COMMON,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &callee.queue,
         .as_target = { &callee },
 };
 
@@ -99,7 +99,6 @@ static struct instance caller = {
         .limits = { .concurrency = 1000 },
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &caller.queue,
 };
 
 /* What one child has told. */
@@ -475,6 +474,58 @@ static void test_cancel_in_queue(void)
         parent_finish(parent);
 }
 
+/* A callee has limits.timeout for calls of other bricks as well: the call ends then, in the queue
+ * or in the brick, and the callee sees when. */
+static void test_timeout(void)
+{
+        const uint64_t before = clock_now();
+        struct wire *parent = parent_new();
+        struct brick_child *running, *waiting, *quick;
+        struct told a = {}, b = {}, c = {};
+
+        timeouts_init(&callee.timeouts, child_expire);
+        on_start = start_answer;
+        callee.limits.timeout = 50 * NSEC_PER_MSEC;
+        atomic_store(&callee_cancels, 0);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &c, &quick) == 0);
+        wire_run();
+        child_recv(quick);
+        check_done(&c, 0, 200); /* it was in time */
+
+        on_start = start_keep;
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &a, &running) == 0);
+        wire_run();
+        assert(call_abi_deadline(atomic_load(&callee_call)) >= before + 50 * NSEC_PER_MSEC);
+        assert(call_abi_deadline(atomic_load(&callee_call)) <= clock_now() + 50 * NSEC_PER_MSEC);
+        callee.limits.concurrency = 1;
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, &b, &waiting) == 0);
+        wire_run();
+        while (atomic_load(&a.dones) == 0 || atomic_load(&b.dones) == 0)
+                wire_run();
+        check_done(&a, STATUS_DEADLINE_EXCEEDED, 200);
+        check_done(&b, STATUS_DEADLINE_EXCEEDED, 200);
+        assert(clock_now() >= before + 50 * NSEC_PER_MSEC);
+        assert(atomic_load(&callee_cancels) >= 1);
+
+        /* The caller's own deadline is earlier. */
+        parent->call.deadline = clock_now() + NSEC_PER_MSEC;
+        callee.limits = callee_conf.limits;
+        callee.limits.timeout = (int64_t)(3600 * NSEC_PER_SEC);
+        child_free(running);
+        assert(child_abi_start(parent->call.handle, &callee.as_target, BRICK_METHOD_UNARY, hello,
+                               &ops, memset(&a, 0, sizeof a), &running) == 0);
+        wire_run();
+        assert(call_abi_deadline(atomic_load(&callee_call)) == parent->call.deadline);
+        child_free(running);
+        child_free(waiting);
+        child_free(quick);
+        parent_finish(parent);
+        timeouts_done(&callee.timeouts);
+}
+
 /* --- many threads ---------------------------------------------------------------------------- */
 
 enum { RACES = 1000 };
@@ -579,6 +630,7 @@ int main(void)
         test_bidi();
         test_cancel();
         test_cancel_in_queue();
+        test_timeout();
         test_race_start();
         test_race_answer();
         return 0;

@@ -468,6 +468,7 @@ static void test_values(void)
         assert(conf->ports[0].max_request == 1 << 20 && conf->ports[0].max_reply == 2 << 20);
         assert(conf->ports[0].max_metadata == 4096 && conf->ports[0].max_streams == 7);
         assert(conf->ports[0].window == 128 << 10);
+        assert(conf->ports[0].stall == INT64_C(60000000000));
         assert(conf->ports[1].n_bricks == 2 && conf->ports[1].bricks[1] == 1);
         assert(conf->ports[1].node->line == 6);
 

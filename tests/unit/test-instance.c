@@ -186,8 +186,6 @@ static void test_cancelled_in_queue(void)
         (void)instance_free(instance);
 }
 
-/* --- blocking bricks ------------------------------------------------------------------------- */
-
 static int start_wait(struct brick_call *call)
 {
         (void)sem_post(&started);
@@ -195,6 +193,91 @@ static int start_wait(struct brick_call *call)
         answer(call);
         return 0;
 }
+
+/* --- shares ---------------------------------------------------------------------------------- */
+
+static struct wire *wire_for(struct instance *instance, const char *client, uint64_t connection)
+{
+        struct wire *wire = wire_new(instance, BRICK_METHOD_UNARY);
+
+        wire->party.connection = connection;
+        (void)strncpy(wire->party.client, client, sizeof wire->party.client - 1);
+        return wire;
+}
+
+enum { PLACES = 64, QUEUE = 8, HOG = PLACES + QUEUE };
+
+/* A client takes all that it can get: all of the places, for nobody else asks. */
+static void fill(struct instance *instance, struct wire *hog[static HOG])
+{
+        for (int i = 0; i < HOG; i++) {
+                hog[i] = wire_for(instance, "hog", 1);
+                assert(admit(instance, hog[i]) != ADMIT_FULL);
+        }
+}
+
+/* Another then gets a place at once, for some of them have only been waiting. */
+static void test_reserve(void)
+{
+        struct instance *instance = make(false, PLACES, QUEUE, 1);
+        struct wire *hog[HOG], *own = wire_for(instance, "own", 2), *late;
+
+        on_start = start_keep;
+        fill(instance, hog);
+        late = wire_for(instance, "hog", 1);
+        assert(admit(instance, late) == ADMIT_FULL);
+        assert(admit(instance, own) == ADMIT_START);
+        wait_for(&started);
+        answer(own->call.handle);
+        assert(!late->ended && atomic_load(&instance->stats->in_flight) < PLACES);
+
+        /* As places come free, the others have their turns. */
+        for (int i = 0; i < HOG; i++) {
+                wait_for(&started);
+                answer(hog[i]->call.handle);
+        }
+        for (int i = 0; i < HOG; i++)
+                wire_free(hog[i]);
+        wire_free(own);
+        wire_free(late);
+        assert(atomic_load(&instance->stats->in_flight) == 0);
+        assert(atomic_load(&instance->stats->queued) == 0);
+        (void)instance_free(instance);
+}
+
+/* A full queue has room for one who has nothing in it, and his turn comes before others' second. */
+static void test_full_queue(void)
+{
+        struct instance *instance = make(true, 1, 3, 1);
+        struct wire *hog[4], *own = wire_for(instance, "own", 2);
+
+        on_start = start_wait;
+        for (int i = 0; i < 4; i++) {
+                hog[i] = wire_for(instance, "hog", 1);
+                assert(admit(instance, hog[i]) == ADMIT_QUEUED);
+                if (i == 0)
+                        wait_for(&started);
+        }
+        assert(admit(instance, own) == ADMIT_QUEUED);
+        assert(hog[3]->ended && hog[3]->busy);
+        assert(hog[3]->call.outcome.status == STATUS_RESOURCE_EXHAUSTED);
+        assert(atomic_load(&instance->stats->queued) == 3);
+
+        for (int i = 0; i < 3; i++) { /* the running one, the hog's next, and then: */
+                assert(!own->ended);
+                (void)sem_post(&go);
+                if (i < 2)
+                        wait_for(&started);
+        }
+        wire_free(own);
+        wait_for(&started);
+        (void)sem_post(&go);
+        for (int i = 0; i < 4; i++)
+                wire_free(hog[i]);
+        (void)instance_free(instance);
+}
+
+/* --- blocking bricks ------------------------------------------------------------------------- */
 
 static void test_pool(void)
 {
@@ -360,6 +443,8 @@ int main(void)
         (void)sem_init(&go, 0, 0);
         test_queue_of_async();
         test_cancelled_in_queue();
+        test_reserve();
+        test_full_queue();
         test_pool();
         test_wait_for_window();
         test_read();

@@ -331,7 +331,6 @@ static struct instance instance = {
         .type = BRICK_TYPE_COMMON,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &instance.queue,
 };
 
 /* --- the callee: another brick, without cancel(), that answers as chance will have it -----------
@@ -379,7 +378,6 @@ static struct instance callee = {
         .type = BRICK_TYPE_COMMON,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
-        .queue_end = &callee.queue,
         .as_target = { &callee },
 };
 

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: MIT
+"""Whom a brick has places and memory for: clients that take all they can, or do nothing, and others beside them."""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+
+from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
+from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
+
+generate_stubs()
+from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.llm import llm_pb2  # noqa: E402
+
+ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
+LLM, STREAM, BIDI = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "BidiStreaming")
+MIB = 1 << 20
+# a client that lets nothing be sent to it
+DEAF = PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)) + frame(SETTINGS, ACK)
+QUIET = "log: { access: off }"
+
+
+def brick(name, kind, options="", limits="{}"):
+    return f"  - {{ name: {name}, module: {ECHO}, options: {{ type: {kind}, {options} }}, limits: {limits} }}\n"
+
+
+def prompt(text):
+    return llm_pb2.LLMRequest(prompt=text).SerializeToString()
+
+
+def held(running, name):
+    """How many calls a brick works on, and how many wait for it."""
+    bricks = json.loads(running.ctl("status", "--json").stdout)["bricks"]
+    found = next(b for b in bricks if b["name"] == name)
+    return found["in_flight"], found["queued"]
+
+
+def memory(running):
+    """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
+    pid, = running.workers()
+    with open(f"/proc/{pid}/maps") as maps:
+        if any(name in maps.read() for name in ("libasan", "libtsan", "libclang_rt")):
+            return None
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
+
+
+class Bystander:
+    """A client in a process of its own; what it saw meanwhile."""
+
+    def __init__(self, running, full):
+        self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "bystander.py"),
+                                         running.address, full], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.seen()
+
+    def seen(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(START_LIMIT)
+
+
+def leave(*connections):
+    """At once, though a thread of theirs still reads."""
+    for connection in connections:
+        try:
+            connection.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        connection.close()
+
+
+def calls(full, n, body=b"", end=True):
+    """Frames that begin n calls on a new connection."""
+    return b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(full)) +
+                    frame(DATA, END_STREAM if end else 0, 1 + 2 * k, message(body)) for k in range(n))
+
+
+def new_client(running, full=LLM, timeout=5):
+    channel = grpc.insecure_channel(running.address, options=[("grpc.use_local_subchannel_pool", 1)])
+    try:
+        return call(channel, full, timeout=timeout)[1]
+    finally:
+        channel.close()
+
+
+def silent_connections(full, end, connections=6, streams=999):
+    bricks = brick("llm", "LLM", "tokens: 1000000, size: 4KiB") + brick("common", "Common")
+    name = "llm" if "LLM" in full else "common"
+    own = path("LLM" if name == "llm" else "Common", "Unary")
+    with Brickd(bricks, extra=QUIET) as running, Bystander(running, own) as bystander:
+        silent = [Connection(running.port, preface=DEAF).read_all() for _ in range(connections)]
+        for connection in silent:
+            assert connection.send(calls(full, streams, end=end))
+        wait_for("places to be scarce", lambda: sum(held(running, name)) > 4000)
+        bystander.seen()
+        for source in range(5):
+            eq(new_client(running, own), "OK", f"new client {source}")
+        seen = bystander.seen()
+        eq(seen["failures"], [])
+        in_flight, queued = held(running, name)
+        assert in_flight <= 4096 and queued <= 1024 + 512, (in_flight, queued)
+        leave(*silent)
+
+
+@test
+def streams_that_nobody_reads_leave_places_for_others():
+    silent_connections(STREAM, end=True)
+
+
+@test
+def so_do_those_of_many_connections():
+    silent_connections(STREAM, end=True, connections=60, streams=100)
+
+
+@test
+def streams_that_nobody_writes_leave_places_for_others():
+    silent_connections(BIDI, end=False)
+
+
+@test
+def many_connections_do_not_outweigh_one_client():
+    limits = "{ concurrency: 4, queue: 800 }"
+    with Brickd(brick("llm", "LLM", "delay: 20ms", limits), extra=QUIET) as running:
+        crowd = [Connection(running.port, source="127.0.0.2").read_all() for _ in range(200)]
+        for connection in crowd:
+            assert connection.send(calls(LLM, 4))
+        wait_for("a full queue", lambda: held(running, "llm")[1] > 700)
+        eq(new_client(running, timeout=60), "OK")
+        _, queued = held(running, "llm")
+        assert queued > 400, f"{queued} of 800 calls of the others still wait"
+
+        # The queue is full again, with their calls: the newest of them makes room.
+        leave(*crowd)
+        crowd = [Connection(running.port, source="127.0.0.3").read_all() for _ in range(300)]
+        for connection in crowd:
+            assert connection.send(calls(LLM, 4))
+        wait_for("a full queue", lambda: held(running, "llm")[1] > 780)
+        eq(new_client(running, timeout=60), "OK")
+        leave(*crowd)
+
+
+@test
+def a_stream_that_nobody_reads_ends():
+    with Brickd(brick("llm", "LLM", "tokens: 1000000, size: 4KiB"), port_extra="    limits: { stall: 1s }") as running:
+        rpc = running.channel().unary_stream(STREAM)(prompt("x"), timeout=60)
+        wait_for("the stream", lambda: held(running, "llm") == (1, 0))
+        wait_for("its end", lambda: held(running, "llm") == (0, 0))
+        try:
+            for _ in rpc:
+                pass
+            raise AssertionError("the stream ended well")
+        except grpc.RpcError as e:
+            eq((e.code().name, e.details()), ("DEADLINE_EXCEEDED", "The client does not read: limits.stall"))
+        wait_for("the line", lambda: "(llm): The client does not read: limits.stall" in running.log())
+
+
+@test
+def a_stream_that_is_read_slowly_goes_on():
+    with Brickd(brick("llm", "LLM", "tokens: 8, size: 2MiB"), port_extra="    limits: { stall: 1s }") as running:
+        replies = running.channel(**{"grpc.max_receive_message_length": -1}).unary_stream(STREAM)(prompt("x"), timeout=60)
+        for n in range(8):
+            next(replies)
+            time.sleep(0.5)
+        eq(list(replies), [])
+
+
+@test
+def a_client_that_sends_nothing_loses_its_call():
+    never = threading.Event()
+
+    def silence(*messages):
+        yield from messages
+        never.wait(60)
+
+    with Brickd(brick("common", "Common"), port_extra="    limits: { stall: 1s }") as running:
+        channel = running.channel()
+        for kind, messages in (("stream_stream", ()), ("stream_stream", (b"",)), ("stream_unary", (b"",))):
+            full = path("Common", "BidiStreaming" if kind == "stream_stream" else "InputStreaming")
+            rpc = getattr(channel, kind)(full)
+            try:
+                if kind == "stream_unary":
+                    rpc(silence(*messages), timeout=60)
+                else:
+                    for _ in rpc(silence(*messages), timeout=60):
+                        pass
+                raise AssertionError("the call ended well")
+            except grpc.RpcError as e:
+                eq((e.code().name, e.details()), ("DEADLINE_EXCEEDED", "The client does not send: limits.stall"))
+        never.set()
+        wait_for("free places", lambda: held(running, "common") == (0, 0))
+
+
+@test
+def a_brick_may_think_for_longer_than_clients_may():
+    module = os.path.join(BUILD, "tests", "module", "contract.so")
+    with Brickd(f"  - {{ name: contract, module: {module}, options: {{ type: Common }} }}\n",
+                port_extra="    limits: { stall: 1s }") as running:
+        def messages():
+            for text in ("case:think", "and answer"):
+                data = common_pb2.CommonRequest()
+                data.data["prompt"] = text
+                yield data.SerializeToString()
+                time.sleep(3 if text == "case:think" else 0)
+
+        eq(len(list(running.channel().stream_stream(BIDI)(messages(), timeout=60))), 1)
+
+
+@test
+def a_thread_that_waits_for_a_client_does_not_wait_for_ever():
+    module = os.path.join(BUILD, "tests", "module", "blocking.so")
+    with Brickd(f"  - {{ name: blocking, module: {module} }}\n", port_extra="    limits: { stall: 1s }") as running:
+        silent = Connection(running.port).read_all()
+        assert silent.send(calls(BIDI, 4, end=False))  # all of its threads
+        wait_for("the calls", lambda: held(running, "blocking") == (4, 0))
+        eq(new_client(running, path("Common", "Unary"), timeout=20), "OK")
+        leave(silent)
+
+
+@test
+def who_lets_others_wait_has_less_time():
+    limits = "{ concurrency: 1, queue: 8 }"
+    with Brickd(brick("llm", "LLM", "tokens: 1000000, size: 4KiB", limits),
+                port_extra="    limits: { stall: 20s }") as running:
+        silent = Connection(running.port, preface=DEAF).read_all()
+        assert silent.send(calls(STREAM, 1))
+        wait_for("the stream", lambda: held(running, "llm") == (1, 0))
+        eq(new_client(running, timeout=15), "OK")
+        leave(silent)
+
+
+def large_calls(running, n, body):
+    silent = Connection(running.port, preface=DEAF).read_all()
+    data = message(body)
+    for k in range(n):
+        assert silent.send(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) +
+                           b"".join(frame(DATA, 0, 1 + 2 * k, data[i:i + 16384]) for i in range(0, len(data), 16384)) +
+                           frame(DATA, END_STREAM, 1 + 2 * k))
+    return silent
+
+
+@test
+def replies_that_nobody_reads_hold_little():
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running:
+        eq(new_client(running), "OK")
+        before = memory(running)
+        silent = large_calls(running, 40, prompt("x" * (4 * MIB - 100)))
+        wait_for("the line", lambda: "The client has too many replies to read" in running.log())
+        wait_for("the calls", lambda: held(running, "llm")[0] == 0)
+        eq(new_client(running), "OK")
+        if before:
+            peak = memory(running) - before
+            assert peak < 150 * MIB, f"160 MiB that nobody reads hold {peak / MIB:.0f} MiB"
+        leave(silent)
+        if before:
+            wait_for("the memory", lambda: memory(running) - before < 32 * MIB)
+
+
+@test
+def nor_do_they_on_many_connections():
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running:
+        eq(new_client(running), "OK")
+        before = memory(running)
+        silent = [large_calls(running, 10, prompt("x" * (4 * MIB - 100))) for _ in range(16)]
+        wait_for("the calls", lambda: held(running, "llm")[0] == 0)
+        eq(new_client(running), "OK")
+        if before:
+            peak = memory(running) - before
+            assert peak < 450 * MIB, f"640 MiB that nobody reads hold {peak / MIB:.0f} MiB"
+        leave(*silent)
+        if before:
+            wait_for("the memory", lambda: memory(running) - before < 32 * MIB)
+
+
+@test
+def unread_replies_end_as_well():
+    with Brickd(brick("llm", "LLM"), extra=QUIET, port_extra="    limits: { stall: 1s }") as running:
+        eq(new_client(running), "OK")
+        before = memory(running)
+        silent = large_calls(running, 12, prompt("x" * MIB))
+        wait_for("the line", lambda: "The client does not read" in running.log())
+        if before:
+            wait_for("the memory", lambda: memory(running) - before < 16 * MIB)
+        leave(silent)
+
+
+@test
+def a_large_request_keeps_its_id_for_the_log():
+    with Brickd(brick("llm", "LLM")) as running:
+        large = llm_pb2.LLMRequest(prompt="x" * MIB, request_id="r-17", session_id="s" * 200, client_id="c-3")
+        eq(call(running.channel(), LLM, large.SerializeToString())[1], "OK")
+        wait_for("the line", lambda: "request_id=r-17" in running.log())
+        line = next(x for x in running.log().splitlines() if "request_id=r-17" in x)
+        assert "client_id=c-3" in line and f"session_id={'s' * 128} " in line, line
+
+
+@test
+def a_burst_of_large_calls_leaves_no_memory_behind():
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET) as running:
+        eq(new_client(running), "OK")
+        before = memory(running)
+        body = prompt("x" * MIB)
+        with grpc.insecure_channel(running.address, options=options) as channel:
+            unary = channel.unary_unary(LLM)
+            futures = [unary.future(body, timeout=60) for _ in range(200)]
+            eq({f.code().name for f in futures}, {"OK"})
+        if before:
+            wait_for("the memory", lambda: memory(running) - before < 16 * MIB)
+
+
+@test
+def a_brick_has_its_timeout_for_calls_of_bricks():
+    bricks = (f"  - {{ name: pipe, module: pipeline, options: {{ target: chat }} }}\n" +
+              brick("chat", "LLM", "delay: 1h", "{ timeout: 200ms }"))
+    asked = common_pb2.CommonRequest()
+    asked.data["prompt"] = "hi"
+    with Brickd(bricks) as running:
+        channel = running.channel()
+        for timeout in (60, 0.1):
+            watch = Stopwatch()
+            _, status, details, _ = call(channel, path("Common", "Unary"), asked.SerializeToString(), timeout=timeout)
+            eq((status, details), ("DEADLINE_EXCEEDED", "Deadline Exceeded"), f"a client with {timeout} s")
+            assert watch.elapsed().running < 20
+        wait_for("the end", lambda: held(running, "chat") == (0, 0) and held(running, "pipe") == (0, 0))
+
+
+main()
