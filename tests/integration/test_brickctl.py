@@ -784,7 +784,7 @@ def test_list_without_brickd():
 
 def test_default_file_with_mistakes():
     # under a directory of our own at the default's place, which is the build's
-    default = re.search(r"else (/\S+)", brickctl("help", "list", address=False)[0]).group(1)
+    default = re.search(r"otherwise (/\S+)", brickctl("help", "list", address=False)[0]).group(1)
     place = next(p for p in pathlib.Path(default).parents if p.is_dir())
     if os.geteuid() != 0 or str(place) == "/" or subprocess.run(
             ["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
