@@ -52,13 +52,13 @@ struct gather {
         atomic_bool event;     /* one has come */
         atomic_bool open;      /* the number is a connection's */
         atomic_bool held;      /* bytes are; changes with the lock held */
+        atomic_bool lost;      /* nothing more can be written to the peer */
 
         pthread_mutex_t lock; /* for all below */
         struct buffer *buffer;
         size_t begin, end; /* of the bytes in it */
         bool listed;
         struct gather *next; /* on the list */
-        int error;           /* of a late write, for the core's next; 0: none */
         bool shut, closed;   /* by the core; to be done when the bytes have gone */
         uint64_t closed_at;
 
@@ -195,13 +195,18 @@ static int push(struct gather *g)
         return r;
 }
 
-/* As push(), when it is not the core that asks. */
+/*
+ * As push(), when it is not the core that asks. The kernel tells of an error once, and it has told
+ * us: shut down, the connection becomes readable, and gather_is_lost() tells the core.
+ */
 static void push_late(struct gather *g)
 {
         int r = push(g);
 
-        if (r < 0 && r != -EAGAIN)
-                g->error = -r;
+        if (r == 0 || r == -EAGAIN)
+                return;
+        atomic_store_explicit(&g->lost, true, memory_order_release);
+        (void)sys_shutdown(g->fd, SHUT_RDWR);
 }
 
 static void append(struct gather *g, const void *bytes, size_t length)
@@ -232,7 +237,8 @@ static bool enlist(struct gather *g)
 static bool may_tell(const struct gather *g)
 {
         return atomic_load_explicit(&g->open, memory_order_relaxed) && g->greeted && g->whole &&
-               !g->told && !g->error && !g->shut && !g->closed;
+               !g->told && !g->shut && !g->closed &&
+               !atomic_load_explicit(&g->lost, memory_order_relaxed);
 }
 
 static void tell_goaway(struct gather *g)
@@ -331,9 +337,8 @@ static ssize_t write_message(struct gather *g, const struct msghdr *message, int
 {
         size_t size = message_size(message);
 
-        if (g->error) { /* of bytes that the core believes written */
-                errno = g->error;
-                g->error = 0;
+        if (atomic_load_explicit(&g->lost, memory_order_relaxed)) {
+                errno = ECONNRESET;
                 return -1;
         }
         if (may_hold(message, size, flags) && has_room(g, size) && enlist(g))
@@ -407,11 +412,17 @@ static struct gather *marked(int epoll, uint64_t data)
         return g && atomic_load_explicit(&g->epoll, memory_order_relaxed) == epoll ? g : NULL;
 }
 
-/* True: the event is for the core, too. */
-static bool on_event(struct gather *g)
+/*
+ * True: the event is for the core, too. EPOLLHUP: the peer takes nothing any more. The core would
+ * not learn of it if this event came while it reads: it stops when TCP_INQ says that nothing is
+ * left, and after a reset the kernel says so without a sign that the end has come.
+ */
+static bool on_event(struct gather *g, uint32_t events)
 {
         bool closed, over;
 
+        if (events & EPOLLHUP)
+                atomic_store_explicit(&g->lost, true, memory_order_release);
         atomic_store_explicit(&g->event, true, memory_order_release);
         if (!atomic_load_explicit(&g->held, memory_order_acquire))
                 return true;
@@ -434,7 +445,7 @@ static int give_events(int epoll, struct epoll_event *events, int n)
                 struct epoll_event event = events[i];
                 struct gather *g = marked(epoll, event.data.u64);
 
-                if (g && !on_event(g))
+                if (g && !on_event(g, event.events))
                         continue;
                 if (g)
                         event.data.u64 = atomic_load_explicit(&g->data, memory_order_relaxed);
@@ -591,8 +602,15 @@ void gather_open(int fd)
         atomic_store_explicit(&g->open, true, memory_order_relaxed);
         atomic_store_explicit(&g->event, false, memory_order_relaxed);
         g->whole = g->greeted = g->told = false;
-        g->error = 0;
+        atomic_store_explicit(&g->lost, false, memory_order_relaxed);
         (void)pthread_mutex_unlock(&g->lock);
+}
+
+bool gather_is_lost(int fd)
+{
+        struct gather *g = gather_of(fd);
+
+        return g && atomic_load_explicit(&g->lost, memory_order_acquire);
 }
 
 /* A client that has just connected has a call to send: it hears of GOAWAY with the next write. */

@@ -10,7 +10,8 @@
  * The core sees a socket as it knows it. A held byte counts as written, and there are at most
  * GATHER_SIZE of them per connection; once the kernel takes no more, the core is told EAGAIN.
  * Order is kept whichever thread writes. What the core wrote before it shut a connection down
- * arrives, if the peer reads it. The error of a late write is that of the next.
+ * arrives, if the peer reads it. An error of a late write ends the connection: the core sees it as
+ * lost as soon as it reads or writes, and is woken to do so.
  */
 
 #include <stdbool.h>
@@ -76,6 +77,10 @@ void gather_mark(int fd, int epoll, struct epoll_event *event);
 /* For receive.c: whether an event of the connection has come since this was last asked. Of a
  * descriptor that events cannot be told of it is always true. [the thread that reads] */
 bool gather_event_came(int fd);
+
+/* For receive.c: the peer is gone. What it has sent and the core has not read is worth nothing.
+ * [any] */
+bool gather_is_lost(int fd);
 
 /* For receive.c: the peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
 void gather_greeted(int fd);

@@ -118,8 +118,12 @@ __attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *me
         struct connection *connection = connection_of(fd);
         ssize_t n;
 
-        if (!connection)
+        if (!connection || flags & MSG_ERRQUEUE)
                 return sys_recvmsg(fd, message, flags);
+        if (gather_is_lost(fd)) {
+                errno = ECONNRESET;
+                return -1;
+        }
         if (!may_read(connection, fd)) {
                 errno = EAGAIN;
                 return -1;

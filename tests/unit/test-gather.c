@@ -436,6 +436,14 @@ static void test_other_waits(void)
         pair_done(&pair);
 }
 
+static void reset(int peer)
+{
+        static const struct linger now = { .l_onoff = 1 };
+
+        assert(setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+        (void)close(peer);
+}
+
 /* --- the end of a connection --------------------------------------------------------------------
  */
 
@@ -482,7 +490,6 @@ static void test_close_full(bool flushed)
 /* Or the peer goes without reading. */
 static void test_close_lost(void)
 {
-        static const struct linger reset = { .l_onoff = 1 };
         struct pair pair = pair_new();
         struct epoll_event events[16];
 
@@ -492,8 +499,7 @@ static void test_close_lost(void)
         assert(close(pair.fd) == 0);
         gather_flush();
         assert(gather_stalled() == 1 && listen_connections() == 1);
-        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        (void)close(pair.peer);
+        reset(pair.peer);
         for (int i = 0; i < 100 && listen_connections() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 0 && listen_connections() == 0);
@@ -520,22 +526,95 @@ static void test_close_unread(void)
         (void)close(pair.peer);
 }
 
-/* The peer has gone: the write that is held is lost, and the next says so. */
+/* One byte, as the core reads. */
+static ssize_t read_core(int fd)
+{
+        char byte;
+        struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        return recvmsg(fd, &message, 0);
+}
+
+static bool has_event(int fd)
+{
+        struct epoll_event events[16];
+        int n = wait_events(events, 16, 5000);
+
+        for (int i = 0; i < n; i++)
+                if (events[i].data.ptr == mark_of(fd) && events[i].events & EPOLLIN)
+                        return true;
+        return false;
+}
+
+static void must_be_lost(int fd)
+{
+        assert(read_core(fd) < 0 && errno == ECONNRESET);
+        assert(write_core(fd, "x", 1) < 0 && errno == ECONNRESET);
+        assert(close(fd) == 0);
+        assert(listen_connections() == 0);
+}
+
+/* The peer has gone: the write that is held is lost, and the core hears of it. */
 static void test_error(void)
 {
-        static const struct linger reset = { .l_onoff = 1 };
+        struct pair pair = pair_new();
+
+        be_busy();
+        wait_once();
+        gather_begin();
+        must_write(pair.fd, "lost");
+        gather_end();
+        reset(pair.peer);
+        gather_flush(); /* takes the error from the kernel */
+        assert(has_event(pair.fd));
+        must_be_lost(pair.fd);
+}
+
+/* The same if the core has seen the event of the reset before. */
+static void test_error_after_event(void)
+{
         struct pair pair = pair_new();
 
         be_busy();
         gather_begin();
         must_write(pair.fd, "lost");
-        gather_end();
-        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        (void)close(pair.peer);
+        assert(write(pair.peer, "abc", 3) == 3);
+        reset(pair.peer);
         gather_flush();
-        assert(write_core(pair.fd, "x", 1) < 0 && (errno == EPIPE || errno == ECONNRESET));
-        assert(close(pair.fd) == 0);
-        assert(listen_connections() == 0);
+        gather_end();
+        wait_once();
+        must_be_lost(pair.fd);
+}
+
+/* What somebody sent who has gone since is not read; and nothing needs to be written for that. */
+static void test_reset(void)
+{
+        struct pair pair = pair_new();
+
+        wait_once();
+        assert(write(pair.peer, "abc", 3) == 3);
+        assert(has_event(pair.fd));
+        assert(read_core(pair.fd) == 1);
+        reset(pair.peer);
+        assert(has_event(pair.fd));
+        must_be_lost(pair.fd);
+}
+
+/* Who has only said all that it had to say still gets its answer. */
+static void test_half_closed(void)
+{
+        struct pair pair = pair_new();
+
+        wait_once();
+        assert(write(pair.peer, "a", 1) == 1);
+        assert(shutdown(pair.peer, SHUT_WR) == 0);
+        assert(has_event(pair.fd));
+        assert(read_core(pair.fd) == 1);
+        assert(read_core(pair.fd) == 0);
+        must_write(pair.fd, "answer");
+        must_read(pair.peer, "answer");
+        pair_done(&pair);
 }
 
 /* --- many threads -------------------------------------------------------------------------------
@@ -715,6 +794,9 @@ int main(void)
         test_close_lost();
         test_close_unread();
         test_error();
+        test_error_after_event();
+        test_reset();
+        test_half_closed();
         test_threads();
         test_goaway();
         assert(listen_connections() == 0 && gather_stalled() == 0);
