@@ -309,6 +309,9 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->max_connections = (unsigned)get_number(limits, "connections");
         port->max_connections_per_address = (unsigned)get_number(limits, "connections_per_address");
         port->max_resets = (unsigned)get_number(limits, "resets");
+        port->max_calls = get_number(limits, "calls");
+        port->max_unfinished = get_number(limits, "unfinished");
+        port->request_time = get_number(limits, "request_time");
         port->handshake = get_number(limits, "handshake");
         port->idle = get_number(limits, "idle");
         port->age = get_number(limits, "age");
@@ -515,6 +518,7 @@ static void read_rest(struct conf *conf)
                                 ? n_cores()
                                 : (unsigned)get_number(conf->root, "workers");
         conf->gather_writes = get_choice(conf->root, "writes") == 0;
+        conf->memory = get_number(conf->root, "memory");
         conf->module_dir = get_string(conf->root, "modules");
         conf->control = get_string(conf->root, "control");
         if (conf->control && conf->control[0] == '\0')

@@ -16,7 +16,11 @@
 #include "rpc/connection.h"
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
+#include "rpc/goaway.h"
+#include "rpc/inspect.h"
+#include "rpc/linger.h"
 #include "rpc/listen.h"
+#include "rpc/memory.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
 #include "shared/balance.h"
@@ -260,6 +264,18 @@ static void *poll_run(void *arg)
         return NULL;
 }
 
+/*
+ * Unfinished requests may take half of it, and the client that has the most of them is closed then.
+ * The core keeps to the whole: it reads less, takes no new connections, and at last ends whatever
+ * connections it has.
+ */
+static void limit_memory(struct rpc *rpc)
+{
+        rpc->quota = grpc_resource_quota_create("worker");
+        grpc_resource_quota_resize(rpc->quota, (size_t)rpc->conf->memory);
+        inspect_limit((uint64_t)rpc->conf->memory / 2, connection_shed);
+}
+
 /* --- building ------------------------------------------------------------------------------------
  */
 
@@ -292,6 +308,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         if (set_deadlock_detection)
                 set_deadlock_detection(DEADLOCKS_IGNORED);
         grpc_init();
+        limit_memory(rpc);
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
@@ -320,9 +337,14 @@ static grpc_arg ms_arg(const char *key, int64_t ns)
         return int_arg(key, ns > 0 ? (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : INT32_MAX);
 }
 
-static grpc_server *server_new(const struct conf_port *conf)
+static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
 {
         grpc_arg args[] = {
+                {
+                        .type = GRPC_ARG_POINTER,
+                        .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+                        .value.pointer = { rpc->quota, grpc_resource_quota_arg_vtable() },
+                },
                 /* The main process owns the address; the core shall not look for others. */
                 int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
                 int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, conf->max_request),
@@ -439,7 +461,7 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         port->conf = conf;
         port->stats = &rpc->stats->ports[conf - rpc->conf->ports];
         if (fd >= 0) {
-                port->server = server_new(conf);
+                port->server = server_new(rpc, conf);
                 grpc_server_register_completion_queue(port->server, rpc->queue, NULL);
                 grpc_server_register_completion_queue(port->server, rpc->shutdown_queue, NULL);
         }
@@ -492,6 +514,7 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         int r;
 
         connection_share(balance);
+        memory_look();
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
                 r = post_requests(rpc->ports[i]);
@@ -511,7 +534,11 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
 
 void rpc_look(struct rpc *rpc, bool accepts)
 {
-        gather_look(clock_now());
+        uint64_t now = clock_now();
+
+        connection_look(now);
+        linger_look(now);
+        memory_look();
         if (!accepts)
                 return;
         listen_look();
@@ -526,7 +553,7 @@ void rpc_look(struct rpc *rpc, bool accepts)
 void rpc_retire(struct rpc *rpc)
 {
         listen_pause();
-        gather_goaway();
+        goaway_all();
         builtin_retire(rpc->builtin);
 }
 
@@ -565,7 +592,7 @@ void rpc_cancel(struct rpc *rpc)
                 if (rpc->ports[i]->server)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);
         /* The core does not close a connection while it has something to write. */
-        gather_disconnect();
+        linger_disconnect();
 }
 
 /* The core waits seconds for peers that are idle or silent; brickd waits only for calls, and for
@@ -637,6 +664,7 @@ struct rpc *rpc_free(struct rpc *rpc)
         free_calls(rpc);
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
+        grpc_resource_quota_unref(rpc->quota);
         grpc_shutdown();
         free(rpc->timeouts);
         free(rpc->ports);

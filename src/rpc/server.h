@@ -39,6 +39,7 @@ struct rpc {
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls */
         grpc_completion_queue *shutdown_queue; /* that servers are down */
+        grpc_resource_quota *quota;
         struct builtin *builtin;
         struct auth *auth; /* NULL: no port authenticates */
         pthread_t thread;

@@ -65,6 +65,10 @@ enum stats_reason {
         STATS_REJECTED_HEADERS,     /* larger than a connection may send */
         STATS_REJECTED_RESETS,      /* more calls cancelled than a connection may */
         STATS_REJECTED_EARLY,       /* calls without regard to the settings */
+        STATS_REJECTED_MESSAGE,     /* a request that begins like no message */
+        STATS_REJECTED_UNFINISHED,  /* requests of a connection that have not ended: too much */
+        STATS_REJECTED_SLOW,        /* one of them: for too long */
+        STATS_REJECTED_MEMORY,      /* those of all connections: too much */
         STATS_REASONS,
 };
 

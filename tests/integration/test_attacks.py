@@ -414,6 +414,47 @@ def clients_that_never_end_their_requests(s):
     return "3000 streams"
 
 
+def requests_that_never_end(s, *args, **kwargs):
+    """150 of 4 MiB on one connection, and all but the last byte comes."""
+    body = message(bytes(4 * MIB))[:-1]
+    connection = Connection(*args, preface=ACKNOWLEDGED, **kwargs)
+    if not kwargs.get("tls"):
+        connection.read_all()
+    for stream in range(1, 301, 2):
+        connection.send(frame(HEADERS, END_HEADERS, stream, REQUEST))
+        if not all(connection.send(frame(DATA, 0, stream, body[i:i + 16384])) for i in range(0, len(body), 16384)):
+            break
+    closed = connection.is_closed(5)
+    connection.close()
+    return f"closed: {closed}, at request {stream // 2 + 1}"
+
+
+@attack(120 * MIB)
+def requests_of_which_the_last_byte_is_missing(s):
+    return requests_that_never_end(s, s.port)
+
+
+@attack(120 * MIB)
+def requests_of_which_the_last_byte_is_missing_through_tls(s):
+    return requests_that_never_end(s, s.tls_port, tls=True)
+
+
+@attack(450 * MIB)
+def unfinished_requests_on_many_connections(s):
+    body = message(bytes(4 * MIB))[:-1]
+    held = [Connection(s.port, preface=ACKNOWLEDGED, source=f"127.8.{i % 50}.1").read_all() for i in range(40)]
+
+    def run(i):
+        for connection in held[i::4]:
+            for stream in range(1, 9, 2):
+                connection.send(frame(HEADERS, END_HEADERS, stream, REQUEST) +
+                                b"".join(frame(DATA, 0, stream, body[k:k + 16384]) for k in range(0, len(body), 16384)))
+    together(4, run)
+    for connection in held:
+        connection.close()
+    return "160 of 4 MiB on 40 connections"
+
+
 # --- connections ------------------------------------------------------------------------------------------------------
 
 @attack(CONNECTIONS * 40 * 1024 + 20 * MIB)

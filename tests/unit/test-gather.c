@@ -18,6 +18,8 @@
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/goaway.h"
+#include "rpc/linger.h"
 #include "rpc/listen.h"
 #include "shared/stats.h"
 #include "util/clock.h"
@@ -516,10 +518,10 @@ static void test_close_unread(void)
         (void)fill(pair.fd);
         assert(close(pair.fd) == 0);
         gather_flush();
-        gather_look(clock_now() + 10 * NSEC_PER_SEC);
+        linger_look(clock_now() + 10 * NSEC_PER_SEC);
         assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 1 && listen_connections() == 1);
-        gather_look(clock_now() + 20 * NSEC_PER_SEC);
+        linger_look(clock_now() + 20 * NSEC_PER_SEC);
         for (int i = 0; i < 100 && listen_connections() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 0 && listen_connections() == 0);
@@ -715,7 +717,7 @@ static struct pair pair_greeted(void)
 
         must_write(pair.fd, "hello");
         must_read(pair.peer, "hello");
-        gather_greeted(pair.fd);
+        goaway_greeted(connection_of(pair.fd));
         return pair;
 }
 
@@ -734,7 +736,7 @@ static void test_goaway(void)
         must_write(held.fd, "held");
         gather_end();
 
-        gather_goaway();
+        goaway_all();
         must_read_goaway(idle.peer);
         assert(has_nothing(held.peer));
         gather_flush();
@@ -746,7 +748,7 @@ static void test_goaway(void)
         must_read(tls.peer, "tlsmore");
         must_write(fresh.fd, "hello");
         must_read(fresh.peer, "hello");
-        gather_greeted(fresh.fd);
+        goaway_greeted(connection_of(fresh.fd));
         assert(has_nothing(tls.peer) && has_nothing(fresh.peer));
         must_write(fresh.fd, "answer");
         must_read(fresh.peer, "answer");
@@ -760,7 +762,7 @@ static void test_goaway(void)
         must_read_goaway(full.peer);
 
         /* Once. */
-        gather_goaway();
+        goaway_all();
         must_write(idle.fd, "after");
         must_read(idle.peer, "after");
         assert(has_nothing(idle.peer));
