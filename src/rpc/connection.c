@@ -17,7 +17,7 @@ struct peer {
         unsigned connections;
 };
 
-static _Atomic(struct fd_record *) records[FD_MAX]; /* zero pages until touched */
+_Atomic(struct fd_record *) fd_records[FD_MAX];
 static atomic_int end;                              /* above every number that has a record */
 static atomic_uint n_connections;                   /* written under the lock */
 static atomic_uint second;
@@ -27,12 +27,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *peers; /* of tsearch() */
 
 /* --- records --------------------------------------------------------------------------------- */
-
-struct fd_record *fd_record(int fd)
-{
-        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&records[fd], memory_order_acquire)
-                                      : NULL;
-}
 
 struct fd_record *fd_record_make(int fd)
 {
@@ -46,7 +40,7 @@ struct fd_record *fd_record_make(int fd)
                 return NULL;
         record->connection.fd = fd;
         (void)pthread_mutex_init(&record->connection.lock, NULL);
-        atomic_store_explicit(&records[fd], record, memory_order_release);
+        atomic_store_explicit(&fd_records[fd], record, memory_order_release);
         while (above <= fd && !atomic_compare_exchange_weak(&end, &above, fd + 1))
                 ;
         return record;
@@ -196,10 +190,11 @@ static void begin(struct connection *connection, const struct peer_key *key)
 
         (void)pthread_mutex_lock(&connection->lock);
         atomic_store(&connection->serial, serial == UINT32_MAX ? 1 : serial + 1);
-        connection->inspect = (struct inspect){ .peer = *key };
+        inspect_begin(&connection->inspect, key);
         connection->turn = (struct turn){ 0 };
         /* A thread may still have it on its list, empty. */
-        g->shut = g->closed = g->whole = g->greeted = g->told = false;
+        g->shut = g->closed = g->greeted = g->told = false;
+        g->whole = true;
         atomic_store(&connection->epoll, -1);
         atomic_store(&connection->event_came, false);
         atomic_store(&connection->lost, false);

@@ -38,6 +38,22 @@ static uint32_t stream_of(const uint8_t *head)
                head[8];
 }
 
+/* Bytes of a frame's head; how many. */
+static size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
+{
+        size_t n;
+
+        if (*n_head == 0 && length >= FRAME_HEAD) {
+                memcpy(head, p, FRAME_HEAD);
+                *n_head = FRAME_HEAD;
+                return FRAME_HEAD;
+        }
+        n = min_size(length, FRAME_HEAD - *n_head);
+        memcpy(head + *n_head, p, n);
+        *n_head += (uint8_t)n;
+        return n;
+}
+
 /* --- requests -------------------------------------------------------------------------------- */
 
 /* What is under way of another stream is put by. */
@@ -50,16 +66,23 @@ static bool put_by(struct frames *frames)
         return done;
 }
 
-/* The request of this stream is under way from now on, if it has one. */
-static bool turn_to(struct frames *frames, uint32_t stream)
+static bool change_to(struct frames *frames, uint32_t stream)
 {
-        if (frames->request.stream == stream)
-                return true;
         if (!put_by(frames))
                 return false;
         if (!unfinished_take(&frames->unfinished, stream, &frames->request))
                 frames->request.stream = 0;
         return true;
+}
+
+/* The request of this stream is under way from now on, if it has one. */
+static inline bool turn_to(struct frames *frames, uint32_t stream)
+{
+        if (frames->request.stream == stream)
+                return true;
+        if (frames->request.stream == 0 && unfinished_is_empty(&frames->unfinished))
+                return true;
+        return change_to(frames, stream);
 }
 
 static void begin_request(struct frames *frames, uint32_t stream, bool first)
@@ -86,14 +109,32 @@ static bool pass_prefix(struct unfinished_request *request, const uint8_t *p, si
         return true;
 }
 
+/* Bytes at the beginning of a message, if all of it is here; 0: it is not, or it is none. */
+static size_t whole_message(const struct unfinished_request *request, const uint8_t *p,
+                            size_t length)
+{
+        size_t size;
+
+        if ((request->stream != 0 && request->n_prefix > 0) || length < MESSAGE_PREFIX || p[0] > 1)
+                return 0;
+        size = MESSAGE_PREFIX + ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]);
+        return size <= length ? size : 0;
+}
+
 /* Of messages of the stream under way. */
 static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, size_t length)
 {
         struct unfinished_request *request = &frames->request;
 
         while (length > 0) {
-                size_t n = 0;
+                size_t n = whole_message(request, p, length);
 
+                if (n > 0) {
+                        request->stream = 0; /* the core tells of it */
+                        p += n;
+                        length -= n;
+                        continue;
+                }
                 if (request->stream == 0)
                         begin_request(frames, stream_of(frames->head), false);
                 if (request->n_prefix < MESSAGE_PREFIX) {
@@ -107,9 +148,28 @@ static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, si
                 p += n;
                 length -= n;
                 if (request->n_prefix == MESSAGE_PREFIX && request->left == 0)
-                        request->stream = 0; /* whole: the core tells of it */
+                        request->stream = 0;
         }
         return FRAMES_GOOD;
+}
+
+/* One thread writes it. */
+static uint32_t get_open(const struct frames *frames)
+{
+        return atomic_load_explicit(&frames->open, memory_order_relaxed);
+}
+
+static void set_open(struct frames *frames, uint32_t n)
+{
+        atomic_store_explicit(&frames->open, n, memory_order_relaxed);
+}
+
+/* The client has said all of its stream. */
+static void end_stream(struct frames *frames)
+{
+        frames->request.stream = 0;
+        if (get_open(frames) > 0)
+                set_open(frames, get_open(frames) - 1);
 }
 
 /* So many bytes of the payload under way. */
@@ -127,7 +187,7 @@ static enum frames_verdict pass_payload(struct frames *frames, const uint8_t *p,
                 verdict = pass_data(frames, p, length);
         }
         if (frames->payload == 0 && frames->head[4] & FLAG_END_STREAM)
-                frames->request.stream = 0;
+                end_stream(frames);
         return verdict;
 }
 
@@ -179,8 +239,9 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
         frames->calls++;
         if (!turn_to(frames, stream))
                 return FRAMES_UNFINISHED;
+        set_open(frames, get_open(frames) + 1);
         if (flags & FLAG_END_STREAM)
-                frames->request.stream = 0;
+                end_stream(frames);
         else if (frames->request.stream == 0)
                 begin_request(frames, stream, true);
         return pass_block(frames, flags, max_block);
@@ -197,7 +258,7 @@ static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
         frames->skipped = flags & FLAG_PADDED || (frames->request.stream == 0 &&
                                                   unfinished_is_reset(&frames->unfinished, stream));
         if (frames->payload == 0 && flags & FLAG_END_STREAM)
-                frames->request.stream = 0;
+                end_stream(frames);
         return FRAMES_GOOD;
 }
 
@@ -246,10 +307,7 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
                 if (n > 0)
                         verdict = pass_payload(frames, p, n);
                 p += n;
-                n = min_size((size_t)(end - p), FRAME_HEAD - frames->n_head);
-                memcpy(frames->head + frames->n_head, p, n);
-                frames->n_head += (uint8_t)n;
-                p += n;
+                p += take_head(frames->head, &frames->n_head, p, (size_t)(end - p));
                 if (verdict == FRAMES_GOOD && frames->n_head == FRAME_HEAD)
                         verdict = pass_head(frames, limits->block, resets);
         }
@@ -266,10 +324,7 @@ void frames_sent(struct frames_out *out, const void *bytes, size_t length,
 
                 out->payload -= (uint32_t)n;
                 p += n;
-                n = min_size((size_t)(end - p), FRAME_HEAD - out->n_head);
-                memcpy(out->head + out->n_head, p, n);
-                out->n_head += (uint8_t)n;
-                p += n;
+                p += take_head(out->head, &out->n_head, p, (size_t)(end - p));
                 if (out->n_head < FRAME_HEAD)
                         continue;
                 out->n_head = 0;

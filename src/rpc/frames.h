@@ -8,6 +8,7 @@
  * gets the bytes.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,9 @@ struct frames {
         uint64_t block;   /* bytes of the header block under way, heads included */
         uint64_t data;    /* bytes of messages so far: what DATA frames carry */
         uint64_t calls;   /* HEADERS frames so far */
+        /* Streams at most that the client has begun and not ended: one that it has cancelled counts
+         * on. Any thread may look. */
+        _Atomic uint32_t open;
 
         struct unfinished_request request; /* of the stream under way; stream 0: none */
         struct unfinished unfinished;      /* of the others */
@@ -57,8 +61,9 @@ enum frames_verdict {
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
                                 const struct frames_limits *limits, unsigned *resets);
 
-/* What the core sends. All zeros is the beginning of a connection. */
+/* What the core sends. All zeros is the beginning of a connection, or of any frame. */
 struct frames_out {
+        bool behind; /* bytes have passed unseen */
         uint32_t payload; /* bytes of the frame that are still to come */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];

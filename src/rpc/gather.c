@@ -296,18 +296,28 @@ static ssize_t write_message(struct connection *connection, const struct msghdr 
                                   : write_behind(connection, message, flags);
 }
 
-/* What the core says to the client, of which its resets matter. Of TLS, decrypt.c looks at it. */
+/*
+ * What the core says to the client: that it resets a stream matters, while the client has some that
+ * it has not ended. `aligned`: the message begins with a frame. Of TLS, decrypt.c looks at it.
+ */
 static void look_at_frames(struct connection *connection, const struct msghdr *message,
-                           size_t written)
+                           size_t written, bool aligned)
 {
         struct inspect *inspect = &connection->inspect;
+        struct frames_out *sent = &inspect->sent;
 
-        if (inspect->peer.listener->conf->tls.node)
+        if (atomic_load_explicit(&inspect->frames.open, memory_order_relaxed) == 0) {
+                sent->behind = true;
                 return;
+        }
+        if (sent->behind && !aligned)
+                return;
+        if (sent->behind)
+                *sent = (struct frames_out){ 0 };
         for (const struct iovec *piece = message->msg_iov; written > 0; piece++) {
                 size_t n = written < piece->iov_len ? written : piece->iov_len;
 
-                frames_sent(&inspect->sent, piece->iov_base, n, &inspect->frames.unfinished);
+                frames_sent(sent, piece->iov_base, n, &inspect->frames.unfinished);
                 written -= n;
         }
 }
@@ -319,8 +329,8 @@ ssize_t gather_write(struct connection *connection, const struct msghdr *message
 
         (void)pthread_mutex_lock(&connection->lock);
         n = write_message(connection, message, size, flags);
-        if (n > 0)
-                look_at_frames(connection, message, (size_t)n);
+        if (n > 0 && !connection->inspect.peer.listener->conf->tls.node)
+                look_at_frames(connection, message, (size_t)n, connection->gather.whole);
         goaway_note_write(connection, message, size, n);
         (void)pthread_mutex_unlock(&connection->lock);
         return n;

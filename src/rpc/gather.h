@@ -42,7 +42,7 @@ struct gather {
         uint64_t closed_at;
 
         /* goaway.c */
-        bool whole;   /* the core's last write has ended, and with it a frame */
+        bool whole;   /* the core's last write has ended, and with it a frame; there was none */
         bool greeted; /* the peer has seen the core's settings; in plain text */
         bool told;    /* GOAWAY */
 };

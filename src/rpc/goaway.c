@@ -35,8 +35,15 @@ void goaway_all(void)
         fd = connection_end(); /* later ones find that they are retiring */
         while ((connection = connection_lock_below(&fd))) {
                 tell(connection);
+                if (atomic_load(&connection->blocked))
+                        (void)connection_rearm(connection); /* to be read, see receive.c */
                 (void)pthread_mutex_unlock(&connection->lock);
         }
+}
+
+bool goaway_told(void)
+{
+        return atomic_load_explicit(&retiring, memory_order_relaxed);
 }
 
 /* A client that has just connected has a call to send: it hears of GOAWAY with the next write. */
@@ -52,6 +59,6 @@ void goaway_note_write(struct connection *connection, const struct msghdr *messa
 {
         connection->gather.whole = written >= 0 && (size_t)written == size &&
                                    message->msg_iovlen < CORE_IOVEC_MAX;
-        if (atomic_load_explicit(&retiring, memory_order_relaxed))
+        if (goaway_told())
                 tell(connection);
 }

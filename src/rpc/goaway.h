@@ -7,6 +7,7 @@
  * was said. Encrypted connections are left alone: nobody but the core can write to them.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -15,6 +16,9 @@ struct connection;
 
 /* Tells the clients of all connections that there are, and of all that are accepted later. [any] */
 void goaway_all(void);
+
+/* That has been called. [any] */
+bool goaway_told(void);
 
 /* The peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
 void goaway_greeted(struct connection *connection);

@@ -125,6 +125,11 @@ static struct frames_limits limits_of(const struct conf_port *conf)
         };
 }
 
+void inspect_begin(struct inspect *inspect, const struct peer_key *peer)
+{
+        *inspect = (struct inspect){ .peer = *peer, .limits = limits_of(peer->listener->conf) };
+}
+
 void inspect_limit(uint64_t bytes, void (*function)(void))
 {
         worker_limit = bytes;
@@ -139,11 +144,10 @@ bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length)
                 [FRAMES_MESSAGE] = STATS_REJECTED_MESSAGE,
                 [FRAMES_UNFINISHED] = STATS_REJECTED_UNFINISHED,
         };
-        const struct frames_limits limits = limits_of(inspect->peer.listener->conf);
         enum frames_verdict verdict;
         unsigned resets = 0;
 
-        verdict = frames_pass(&inspect->frames, bytes, length, &limits, &resets);
+        verdict = frames_pass(&inspect->frames, bytes, length, &inspect->limits, &resets);
         if (verdict != FRAMES_GOOD) {
                 inspect_reject(&inspect->peer, reasons[verdict]);
                 return false;

@@ -44,11 +44,14 @@ struct peer_key {
 /* One connection; for the thread that reads from it, and the core lets one at a time. */
 struct inspect {
         struct peer_key peer;
+        struct frames_limits limits;
         struct frames frames;
         struct frames_out sent; /* for the thread that writes */
         uint64_t second;        /* in which the resets were counted */
         unsigned resets;
 };
+
+void inspect_begin(struct inspect *inspect, const struct peer_key *peer);
 
 /* Most that requests under way may take in the whole worker, 0: no limit; and what is to be done
  * when they take more. [main, before the first connection] */

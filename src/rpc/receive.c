@@ -25,7 +25,7 @@ static size_t next_size(const struct turn *turn, const struct frames *frames)
 
         if (turn->size == 0)
                 return TURN_FIRST;
-        if (taken == 0)
+        if (taken < turn->size / 2) /* nothing to be learnt from it */
                 return turn->size;
         if (frames->data - turn->data > taken / 8 * 7)
                 return TURN_LARGE;
@@ -80,8 +80,9 @@ static bool may_read(struct connection *connection)
 {
         struct turn *turn = &connection->turn;
 
-        /* The event that says that there is room again also says what there is to read. */
-        if (atomic_load(&connection->blocked))
+        /* The event that says that there is room again also says what there is to read. But who has
+         * been told to go is served what is on its way. */
+        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_told())
                 return false;
         if (event_came(connection) || turn->size == 0)
                 begin_turn(connection);

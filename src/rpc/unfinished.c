@@ -132,7 +132,7 @@ bool unfinished_take(struct unfinished *u, uint32_t stream, struct unfinished_re
 {
         bool found;
 
-        if (atomic_load_explicit(&u->n, memory_order_relaxed) == 0)
+        if (unfinished_is_empty(u))
                 return false;
         (void)pthread_mutex_lock(&u->lock);
         found = take(u, stream, ret);

@@ -40,6 +40,12 @@ struct unfinished {
         _Atomic(uint32_t *) reset; /* streams that the core has reset lately; NULL: none */
 };
 
+/* For the thread that puts. */
+static inline bool unfinished_is_empty(const struct unfinished *unfinished)
+{
+        return atomic_load_explicit(&unfinished->n, memory_order_relaxed) == 0;
+}
+
 /* The stream must have none there. False: memory is out. */
 bool unfinished_put(struct unfinished *unfinished, const struct unfinished_request *request);
 
