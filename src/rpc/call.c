@@ -13,6 +13,7 @@
 #include "rpc/call.h"
 #include "rpc/errors.h"
 #include "rpc/merge.h"
+#include "rpc/port.h"
 #include "rpc/server.h"
 #include "rpc/stats.h"
 #include "rpc/trace.h"
@@ -468,7 +469,7 @@ static void end_call(struct rpc_call *call)
 {
         const struct rpc_end end = describe_end(call);
 
-        rpc_timeout_remove(call->port->rpc, call);
+        timeouts_remove(&call->port->rpc->timeouts, call);
         stats_end(call, &end);
         access_log(call, &end);
         if (call->base.span.tracer)
@@ -732,7 +733,7 @@ static void set_deadline(struct rpc_call *call, const struct instance *instance)
 
         if (own < call->base.deadline) {
                 call->base.deadline = own;
-                rpc_timeout_add(call->port->rpc, call);
+                timeouts_add(&call->port->rpc->timeouts, call);
         }
 }
 
@@ -798,8 +799,8 @@ static void on_new(struct rpc_call *call, bool ok)
         /* In this order, and rpc_step() looks in the other: never does a call count as neither. */
         (void)atomic_fetch_add(&rpc->in_flight, 1);
         (void)atomic_fetch_sub(&rpc->posted, 1);
-        if (!atomic_load(&rpc->stopping) && rpc_call_post(call->port, call->method) < 0)
-                log_error("Out of memory: a request could not be posted");
+        if (!atomic_load(&rpc->stopping))
+                port_post_next(call->port, call->method);
 
         call_reset(base, NULL, call->method ? call->method->method : BRICK_METHOD_UNARY, 0);
         base->window = (size_t)call->port->conf->window;

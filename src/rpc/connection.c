@@ -18,8 +18,8 @@ struct peer {
 };
 
 _Atomic(struct fd_record *) fd_records[FD_MAX];
-static atomic_int end;                              /* above every number that has a record */
-static atomic_uint n_connections;                   /* written under the lock */
+static atomic_int end;            /* above every number that has a record */
+static atomic_uint n_connections; /* written under the lock */
 static atomic_uint second;
 static struct balance *shared; /* NULL: not yet */
 

@@ -104,9 +104,8 @@ extern _Atomic(struct fd_record *) fd_records[FD_MAX];
 /* The record of a number; NULL: it has none yet. [any] */
 static inline struct fd_record *fd_record(int fd)
 {
-        return (unsigned)fd < FD_MAX
-                       ? atomic_load_explicit(&fd_records[fd], memory_order_acquire)
-                       : NULL;
+        return (unsigned)fd < FD_MAX ? atomic_load_explicit(&fd_records[fd], memory_order_acquire)
+                                     : NULL;
 }
 
 /* The same, made if need be; NULL: memory is out, or the number is too large. [any] */

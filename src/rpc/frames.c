@@ -117,7 +117,8 @@ static size_t whole_message(const struct unfinished_request *request, const uint
 
         if ((request->stream != 0 && request->n_prefix > 0) || length < MESSAGE_PREFIX || p[0] > 1)
                 return 0;
-        size = MESSAGE_PREFIX + ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]);
+        size = MESSAGE_PREFIX +
+               ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]);
         return size <= length ? size : 0;
 }
 

@@ -63,7 +63,7 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
 
 /* What the core sends. All zeros is the beginning of a connection, or of any frame. */
 struct frames_out {
-        bool behind; /* bytes have passed unseen */
+        bool behind;      /* bytes have passed unseen */
         uint32_t payload; /* bytes of the frame that are still to come */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];

@@ -9,6 +9,7 @@
 
 #include "rpc/call.h"
 #include "rpc/rpc.h"
+#include "rpc/timeouts.h"
 #include "shared/stats.h"
 
 #define RPC_METHODS_MAX 22
@@ -27,7 +28,8 @@ struct rpc_port {
         struct route routes[RPC_SERVICES];
         struct rpc_method methods[RPC_METHODS_MAX];
         size_t n_methods;
-        bool down; /* the core has shut it down */
+        unsigned unposted[RPC_METHODS_MAX + 1]; /* port.c; polling thread only */
+        bool down;                              /* the core has shut it down */
 };
 
 struct rpc {
@@ -56,18 +58,13 @@ struct rpc {
         _Atomic(struct rpc_call *) returned;
         atomic_uint kept; /* both */
 
-        /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
-        struct rpc_call **timeouts;
-        size_t n_timeouts;
-        size_t timeouts_size;
+        /* Polling thread only. */
+        struct timeouts timeouts;
+        unsigned unposted; /* requests, of all ports, that there was no memory for */
 };
 
 /* Whether the thread that asks is the polling one. */
 bool rpc_is_polling(void);
-
-/* Polling thread only. */
-void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);
-void rpc_timeout_remove(struct rpc *rpc, struct rpc_call *call);
 
 /* Memory for a call, and back. take: polling thread, or before it runs; give: any thread. */
 struct rpc_call *rpc_take_call(struct rpc *rpc);

@@ -3,16 +3,21 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -619,6 +624,62 @@ static void test_half_closed(void)
         pair_done(&pair);
 }
 
+/* The kernel has no memory: from now on, for this thread. */
+static void break_sending(void)
+{
+        static struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOBUFS),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        static const struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+        assert(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        assert(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void *write_without_memory(void *arg)
+{
+        const struct pair *pairs = arg;
+
+        be_busy();
+        gather_begin();
+        must_write(pairs[0].fd, "held");
+        gather_end();
+        break_sending();
+        gather_flush();
+        assert(write_core(pairs[1].fd, "x", 1) < 0 && errno == EAGAIN);
+        gather_leave();
+        return NULL;
+}
+
+/* Of the end of that no event tells: one is made. */
+static void test_no_memory(void)
+{
+        struct pair pairs[] = { pair_new(), pair_new() };
+        struct epoll_event events[16];
+        bool writable = false;
+        pthread_t thread;
+        int n;
+
+        wait_once();
+        assert(pthread_create(&thread, NULL, write_without_memory, pairs) == 0);
+        assert(pthread_join(thread, NULL) == 0);
+        assert(wait_events(events, 16, 50) == 0);
+        assert(has_nothing(pairs[0].peer));
+        connection_look(clock_now());
+        n = wait_events(events, 16, 5000);
+        for (int i = 0; i < n; i++)
+                writable = writable || (events[i].data.ptr == mark_of(pairs[1].fd) &&
+                                        events[i].events & EPOLLOUT);
+        must_read(pairs[0].peer, "held");
+        assert(writable && gather_stalled() == 0);
+        pair_done(&pairs[0]);
+        pair_done(&pairs[1]);
+}
+
 /* --- many threads -------------------------------------------------------------------------------
  */
 
@@ -799,6 +860,7 @@ int main(void)
         test_error_after_event();
         test_reset();
         test_half_closed();
+        test_no_memory();
         test_threads();
         test_goaway();
         assert(listen_connections() == 0 && gather_stalled() == 0);
