@@ -225,6 +225,7 @@ static void read_rest(struct conf *conf)
                                 ? n_cores()
                                 : (unsigned)get_number(conf->root, "workers");
         conf->gather_writes = get_choice(conf->root, "writes") == 0;
+        conf->memory = get_number(conf->root, "memory");
         conf->module_dir = get_string(conf->root, "modules");
         conf->control = get_string(conf->root, "control");
         if (conf->control && conf->control[0] == '\0')

@@ -72,11 +72,15 @@ struct conf_port {
         int64_t max_request;          /* bytes of one request message */
         int64_t max_reply;            /* bytes of one reply message */
         int64_t max_metadata;
-        int64_t max_streams; /* per connection */
-        unsigned max_resets; /* calls cancelled on one connection within a second */
-        int64_t max_watches; /* of health, open at a time */
-        int64_t window;      /* bytes of replies that wait for one slow client */
-        int64_t stall;       /* ns a call waits for its client; 0: for ever */
+        int64_t max_streams;    /* per connection */
+        unsigned max_resets;    /* calls cancelled on one connection within a second */
+        int64_t max_calls;      /* begun on one connection within a second; 0: no limit */
+        int64_t max_unfinished; /* bytes of one connection's requests that have not ended */
+        int64_t request_time;   /* ns from a call's first byte to the end of its first message;
+                                   0: no limit */
+        int64_t max_watches;    /* of health, open at a time */
+        int64_t window;         /* bytes of replies that wait for one slow client */
+        int64_t stall;          /* ns a call waits for its client; 0: for ever */
 };
 
 struct conf_limits {
@@ -124,6 +128,7 @@ struct conf {
 
         bool gather_writes; /* writes: gather */
         unsigned workers;   /* "auto" has been resolved to the number of cores */
+        int64_t memory;     /* bytes that one worker may use for requests that have not ended */
         const char *module_dir;
         const char *identities;    /* absolute path of their file; NULL: none */
         const char *control;       /* path of the control socket; NULL: none */

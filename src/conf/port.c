@@ -87,6 +87,9 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->max_connections = (unsigned)get_number(limits, "connections");
         port->max_connections_per_address = (unsigned)get_number(limits, "connections_per_address");
         port->max_resets = (unsigned)get_number(limits, "resets");
+        port->max_calls = get_number(limits, "calls");
+        port->max_unfinished = get_number(limits, "unfinished");
+        port->request_time = get_number(limits, "request_time");
         port->handshake = get_number(limits, "handshake");
         port->idle = get_number(limits, "idle");
         port->age = get_number(limits, "age");

@@ -15,6 +15,7 @@
 #include "rpc/errors.h"
 #include "rpc/fault.h"
 #include "rpc/merge.h"
+#include "rpc/port.h"
 #include "rpc/server.h"
 #include "rpc/stall.h"
 #include "rpc/stats.h"
@@ -545,7 +546,7 @@ static void end_call(struct rpc_call *call)
 {
         const struct rpc_end end = describe_end(call);
 
-        rpc_timeout_remove(call->port->rpc, call);
+        deadlines_remove(&call->port->rpc->deadlines, call);
         stall_remove(call->port->rpc, call);
         stats_end(call, &end);
         access_log(call, &end);
@@ -625,13 +626,6 @@ void rpc_call_expire(struct rpc_call *call, const char *why)
         call_unref(&call->base);
 }
 
-/* A block of memory goes, which may leave the heap with a hole. [any] */
-static void note_free(struct rpc_call *call, size_t size)
-{
-        if (size >= CALL_FORGET_MIN)
-                (void)atomic_fetch_add_explicit(&call->port->rpc->freed, 1, memory_order_relaxed);
-}
-
 /* --- receiving -------------------------------------------------------------------------------- */
 
 /* The bytes of a buffer in one piece. If they are not, a copy, which *hold keeps alive, takes the
@@ -670,7 +664,6 @@ static void release(struct call *base)
 {
         struct rpc_call *call = call_of(base);
 
-        note_free(call, base->message.len);
         grpc_byte_buffer_destroy(call->incoming);
         call->incoming = NULL;
         grpc_slice_unref(call->incoming_slice);
@@ -730,7 +723,6 @@ static void shorten_request(struct rpc_call *call)
         char digest[ACCESS_DIGEST_MAX];
         size_t length = access_digest(call, digest);
 
-        note_free(call, call->base.request.len);
         grpc_byte_buffer_destroy(call->payload);
         call->payload = NULL;
         grpc_slice_unref(call->payload_slice);
@@ -888,7 +880,7 @@ static void set_deadline(struct rpc_call *call, const struct instance *instance)
 
         if (own < call->base.deadline) {
                 call->base.deadline = own;
-                rpc_timeout_add(call->port->rpc, call);
+                deadlines_add(&call->port->rpc->deadlines, call);
         }
 }
 
@@ -972,8 +964,8 @@ static void on_new(struct rpc_call *call, bool ok)
         /* In this order, and rpc_step() looks in the other: never does a call count as neither. */
         (void)atomic_fetch_add(&rpc->in_flight, 1);
         (void)atomic_fetch_sub(&rpc->posted, 1);
-        if (!atomic_load(&rpc->stopping) && rpc_call_post(call->port, call->method) < 0)
-                log_error("Out of memory: a request could not be posted");
+        if (!atomic_load(&rpc->stopping))
+                port_post_next(call->port, call->method);
 
         call_reset(base, NULL, call->method ? call->method->method : BRICK_METHOD_UNARY, 0);
         base->window = (size_t)call->port->conf->window;
@@ -1012,7 +1004,6 @@ static void call_free(struct call *base)
         grpc_byte_buffer_destroy(call->incoming);
         grpc_slice_unref(call->incoming_slice);
         gpr_free(call->peer);
-        note_free(call, base->request.len + base->arena.used);
         arena_reset(&base->arena, 0);
         call->metadata.count = 0; /* the array is used again */
         if (!call->method) {
@@ -1091,7 +1082,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->incoming_slice = grpc_empty_slice();
         call->n_trailers = 0;
         call->trailer_bytes = 0;
-        call->timeout_index = 0;
+        call->deadline_index = 0;
         call->moves = 0;
         call->owes_reply = false;
         call->live_link = NULL;

@@ -132,7 +132,7 @@ struct rpc_call {
         uint32_t quota_slot;              /* its concurrency is counted there, if `counted` */
         bool counted;
 
-        size_t timeout_index; /* in the rpc's heap, from 1; 0: not there */
+        size_t deadline_index; /* in the rpc's heap, from 1; 0: not there */
 
         /* stall.h's. moves: messages that have been sent and received, under the lock. */
         unsigned moves;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rpc/connection.h"
+#include "rpc/syscall.h"
 #include "shared/balance.h"
 #include "util/cleanup.h"
 
@@ -16,12 +17,56 @@ struct peer {
         unsigned connections;
 };
 
-static _Atomic(struct connection *) table[FD_MAX]; /* zero pages until touched */
-static atomic_uint n_connections;                  /* written under the lock */
-static struct balance *shared;                     /* NULL: not yet */
+_Atomic(struct fd_record *) fd_records[FD_MAX];
+static atomic_int end;            /* above every number that has a record */
+static atomic_uint n_connections; /* written under the lock */
+static atomic_uint second;
+static struct balance *shared; /* NULL: not yet */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *peers; /* of tsearch() */
+
+/* --- records --------------------------------------------------------------------------------- */
+
+struct fd_record *fd_record_make(int fd)
+{
+        struct fd_record *record = fd_record(fd);
+        int above = atomic_load(&end);
+
+        if (record || fd < 0 || fd >= FD_MAX)
+                return record;
+        record = calloc(1, sizeof *record);
+        if (!record)
+                return NULL;
+        record->connection.fd = fd;
+        (void)pthread_mutex_init(&record->connection.lock, NULL);
+        atomic_store_explicit(&fd_records[fd], record, memory_order_release);
+        while (above <= fd && !atomic_compare_exchange_weak(&end, &above, fd + 1))
+                ;
+        return record;
+}
+
+int connection_end(void)
+{
+        return atomic_load(&end);
+}
+
+struct connection *connection_lock_below(int *fd)
+{
+        while (--*fd >= 0) {
+                struct connection *connection = connection_of(*fd);
+
+                if (!connection)
+                        continue;
+                (void)pthread_mutex_lock(&connection->lock);
+                if (connection_of(*fd))
+                        return connection;
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+        return NULL;
+}
+
+/* --- limits of their number ------------------------------------------------------------------ */
 
 static int compare(const void *a, const void *b)
 {
@@ -131,37 +176,66 @@ static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
         return true;
 }
 
-bool connection_add(int fd, struct listener *listener, const struct sockaddr *address)
+unsigned connection_count(void)
 {
-        _cleanup_free_ struct connection *connection = calloc(1, sizeof *connection);
+        return atomic_load(&n_connections);
+}
+
+/* --- their life ------------------------------------------------------------------------------ */
+
+static void begin(struct connection *connection, const struct peer_key *key)
+{
+        struct gather *g = &connection->gather;
+        unsigned serial = atomic_load(&connection->serial);
+
+        (void)pthread_mutex_lock(&connection->lock);
+        atomic_store(&connection->serial, serial == UINT32_MAX ? 1 : serial + 1);
+        inspect_begin(&connection->inspect, key);
+        connection->turn = (struct turn){ 0 };
+        /* A thread may still have it on its list, empty. */
+        g->shut = g->closed = g->greeted = g->told = false;
+        g->whole = true;
+        atomic_store(&connection->epoll, -1);
+        atomic_store(&connection->event_came, false);
+        atomic_store(&connection->lost, false);
+        atomic_store(&connection->blocked, false);
+        atomic_store(&connection->rearm, false);
+        (void)pthread_mutex_unlock(&connection->lock);
+}
+
+struct connection *connection_add(int fd, struct listener *listener, const struct sockaddr *address)
+{
+        struct fd_record *record = fd_record_make(fd);
         const struct peer_key key = peer_key(listener, address);
         enum stats_reason why;
         bool taken;
 
-        if (!connection || fd >= FD_MAX) {
+        if (!record) {
                 inspect_reject(&key, STATS_REJECTED_DESCRIPTORS);
-                return false;
+                return NULL;
         }
         (void)pthread_mutex_lock(&lock);
         taken = count_in(&key, &why);
         (void)pthread_mutex_unlock(&lock);
         if (!taken) {
                 inspect_reject(&key, why);
-                return false;
+                return NULL;
         }
-        connection->inspect.peer = key;
-        connection->epoll = -1;
         (void)atomic_fetch_add(&listener->stats->connections, 1);
         stats_count_shared(&listener->stats->counters.accepted);
-        atomic_store(&table[fd], TAKE_PTR(connection));
-        return true;
+        begin(&record->connection, &key);
+        atomic_store(&record->kind, FD_CONNECTION);
+        return &record->connection;
 }
 
-void connection_remove(int fd)
+void connection_remove(struct connection *connection)
 {
-        struct connection *connection = atomic_exchange(&table[fd], NULL);
         const struct peer_key *key = &connection->inspect.peer;
 
+        (void)pthread_mutex_lock(&connection->lock);
+        atomic_store(&fd_record(connection->fd)->kind, FD_OTHER);
+        unfinished_clear(&connection->inspect.frames.unfinished);
+        (void)pthread_mutex_unlock(&connection->lock);
         (void)pthread_mutex_lock(&lock);
         key->listener->connections--;
         if (has_address(key))
@@ -169,16 +243,78 @@ void connection_remove(int fd)
         set_count(connection_count() - 1);
         (void)pthread_mutex_unlock(&lock);
         (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
-        free(connection);
 }
 
-struct connection *connection_of(int fd)
+void connection_lose(struct connection *connection)
 {
-        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&table[fd], memory_order_acquire)
-                                      : NULL;
+        atomic_store_explicit(&connection->lost, true, memory_order_release);
+        (void)sys_shutdown(connection->fd, SHUT_RDWR);
 }
 
-unsigned connection_count(void)
+bool connection_rearm(struct connection *connection)
 {
-        return atomic_load(&n_connections);
+        return sys_epoll_ctl(atomic_load(&connection->epoll), EPOLL_CTL_MOD, connection->fd,
+                             &connection->event) == 0;
+}
+
+/* --- once a second --------------------------------------------------------------------------- */
+
+/* Lock held. */
+static void drop(struct connection *connection, enum stats_reason why)
+{
+        inspect_reject(&connection->inspect.peer, why);
+        unfinished_clear(&connection->inspect.frames.unfinished);
+        connection_lose(connection);
+}
+
+static bool is_late(struct connection *connection, uint64_t now)
+{
+        uint64_t begun = unfinished_oldest(&connection->inspect.frames.unfinished);
+        uint64_t most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
+
+        return most > 0 && begun < now && now - begun > most;
+}
+
+void connection_look(uint64_t now)
+{
+        int fd = connection_end();
+        struct connection *connection;
+
+        (void)atomic_fetch_add(&second, 1);
+        while ((connection = connection_lock_below(&fd))) {
+                if (is_late(connection, now))
+                        drop(connection, STATS_REJECTED_SLOW);
+                if (atomic_exchange(&connection->rearm, false))
+                        (void)connection_rearm(connection);
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+}
+
+unsigned connection_second(void)
+{
+        return atomic_load_explicit(&second, memory_order_relaxed);
+}
+
+void connection_shed(void)
+{
+        int fd = connection_end(), heaviest = -1;
+        uint64_t most = 0;
+        struct connection *connection;
+
+        while ((connection = connection_lock_below(&fd))) {
+                uint64_t weight = unfinished_weight(&connection->inspect.frames.unfinished);
+
+                if (weight > most) {
+                        most = weight;
+                        heaviest = fd;
+                }
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+        connection = connection_of(heaviest);
+        if (!connection)
+                return;
+        (void)pthread_mutex_lock(&connection->lock);
+        if (connection_of(heaviest))
+                drop(connection, STATS_REJECTED_MEMORY);
+        (void)pthread_mutex_unlock(&connection->lock);
 }

@@ -1,45 +1,83 @@
 /* SPDX-License-Identifier: MIT */
 #include <openssl/ssl.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stdint.h>
 
+#include "rpc/connection.h"
 #include "rpc/decrypt.h"
-#include "rpc/inspect.h"
 #include "rpc/listen.h"
 
-static int place = -1; /* of the struct inspect in an SSL */
+/*
+ * An SSL names its connection by number and serial: nothing that must be allocated or freed, and
+ * nothing that could outlive the connection. 0: the SSL is none of gRPC core's.
+ */
+static int place = -1; /* of the name in an SSL */
 
-/* The core makes the SSL of a connection right after it has accepted it, on the same thread. */
-static void inspect_new(void *ssl, void *none, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static uintptr_t name_of(const struct connection *connection)
 {
-        const struct peer_key *peer = listen_accepted();
-        struct inspect *inspect = peer ? calloc(1, sizeof *inspect) : NULL;
+        return (uintptr_t)atomic_load(&connection->serial) << FD_BITS | (uintptr_t)connection->fd;
+}
+_Static_assert(sizeof(uintptr_t) >= 8, "a name has room for both");
 
-        if (inspect)
-                inspect->peer = *peer;
-        (void)CRYPTO_set_ex_data(data, index, inspect);
+/* NULL: it has been closed. */
+static struct connection *connection_named(uintptr_t name)
+{
+        struct connection *connection = connection_of((int)(name & (FD_MAX - 1)));
+
+        return connection && name_of(connection) == name ? connection : NULL;
 }
 
-static void inspect_free(void *ssl, void *inspect, CRYPTO_EX_DATA *data, int index, long l, void *p)
+/* The core makes the SSL of a connection right after it has accepted it, on the same thread. */
+static void name_new(void *ssl, void *none, CRYPTO_EX_DATA *data, int index, long l, void *p)
 {
-        free(inspect);
+        struct connection *connection = listen_take_accepted();
+
+        if (!connection || CRYPTO_set_ex_data(data, index, (void *)name_of(connection)))
+                return;
+        /* Out of memory: nobody could look at what it sends. */
+        (void)pthread_mutex_lock(&connection->lock);
+        connection_lose(connection);
+        (void)pthread_mutex_unlock(&connection->lock);
 }
 
 bool decrypt_init(void)
 {
         if (place < 0)
-                place = SSL_get_ex_new_index(0, NULL, inspect_new, NULL, inspect_free);
+                place = SSL_get_ex_new_index(0, NULL, name_new, NULL, NULL);
         return place >= 0;
+}
+
+static uintptr_t get_name(const SSL *ssl)
+{
+        return SSL_is_server(ssl) ? (uintptr_t)SSL_get_ex_data(ssl, place) : 0;
 }
 
 /* The connections of bricks to others come here, too: they are clients. */
 __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int size)
 {
-        struct inspect *inspect = SSL_is_server(ssl) ? SSL_get_ex_data(ssl, place) : NULL;
+        uintptr_t name = get_name(ssl);
+        struct connection *connection;
         size_t n;
 
         /* SSL_get_error() makes no difference between the two. */
         if (size < 0 || SSL_read_ex(ssl, buffer, (size_t)size, &n) <= 0)
                 return -1;
-        return !inspect || inspect_bytes(inspect, buffer, n) ? (int)n : -1;
+        if (name == 0)
+                return (int)n;
+        connection = connection_named(name);
+        return connection && inspect_bytes(&connection->inspect, buffer, n) ? (int)n : -1;
+}
+
+__attribute__((visibility("default"))) int SSL_write(SSL *ssl, const void *bytes, int size)
+{
+        uintptr_t name = get_name(ssl);
+        struct connection *connection = name != 0 ? connection_named(name) : NULL;
+        size_t n;
+
+        if (size < 0 || SSL_write_ex(ssl, bytes, (size_t)size, &n) <= 0)
+                return -1;
+        if (connection)
+                frames_sent(&connection->inspect.sent, bytes, n,
+                            &connection->inspect.frames.unfinished);
+        return (int)n;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the clients of TLS send, inspected once it is plain text. This file defines SSL_read() in
- * the executable, in front of OpenSSL's.
+ * What the clients of TLS send, and are sent, inspected where it is plain text. This file defines
+ * SSL_read() and SSL_write() in the executable, in front of OpenSSL's.
  */
 
 #include <stdbool.h>

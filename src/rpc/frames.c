@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "rpc/frames.h"
+#include "util/clock.h"
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -14,12 +15,200 @@ enum frame_type {
 };
 
 #define FLAG_ACK 1
+#define FLAG_END_STREAM 1
 #define FLAG_END_HEADERS 4
+#define FLAG_PADDED 8
+
+/* A gRPC message begins with a byte that says whether it is compressed, and its length in four. */
+#define MESSAGE_PREFIX 5
 
 static size_t min_size(size_t a, size_t b)
 {
         return a < b ? a : b;
 }
+
+static uint32_t payload_of(const uint8_t *head)
+{
+        return (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+}
+
+static uint32_t stream_of(const uint8_t *head)
+{
+        return (uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 |
+               head[8];
+}
+
+/* Bytes of a frame's head; how many. */
+static size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
+{
+        size_t n;
+
+        if (*n_head == 0 && length >= FRAME_HEAD) {
+                memcpy(head, p, FRAME_HEAD);
+                *n_head = FRAME_HEAD;
+                return FRAME_HEAD;
+        }
+        n = min_size(length, FRAME_HEAD - *n_head);
+        memcpy(head + *n_head, p, n);
+        *n_head += (uint8_t)n;
+        return n;
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+/* What is under way of another stream is put by. */
+static bool put_by(struct frames *frames)
+{
+        bool done = frames->request.stream == 0 ||
+                    unfinished_put(&frames->unfinished, &frames->request);
+
+        frames->request.stream = 0;
+        return done;
+}
+
+static bool change_to(struct frames *frames, uint32_t stream)
+{
+        if (!put_by(frames))
+                return false;
+        if (!unfinished_take(&frames->unfinished, stream, &frames->request))
+                frames->request.stream = 0;
+        return true;
+}
+
+/* The request of this stream is under way from now on, if it has one. */
+static inline bool turn_to(struct frames *frames, uint32_t stream)
+{
+        if (frames->request.stream == stream)
+                return true;
+        if (frames->request.stream == 0 && unfinished_is_empty(&frames->unfinished))
+                return true;
+        return change_to(frames, stream);
+}
+
+static void begin_request(struct frames *frames, uint32_t stream, bool first)
+{
+        frames->request = (struct unfinished_request){
+                .stream = stream,
+                .first = first,
+                .begun = UINT64_MAX,
+        };
+}
+
+/* Bytes of a message's prefix; how many. False: they are of none. */
+static bool pass_prefix(struct unfinished_request *request, const uint8_t *p, size_t length,
+                        size_t *ret_n)
+{
+        size_t n = min_size(length, MESSAGE_PREFIX - request->n_prefix);
+
+        if (request->n_prefix == 0 && p[0] > 1)
+                return false;
+        for (size_t i = 0; i < n; i++) /* the first byte is shifted out */
+                request->left = request->left << 8 | p[i];
+        request->n_prefix += (uint8_t)n;
+        *ret_n = n;
+        return true;
+}
+
+/* Bytes at the beginning of a message, if all of it is here; 0: it is not, or it is none. */
+static size_t whole_message(const struct unfinished_request *request, const uint8_t *p,
+                            size_t length)
+{
+        size_t size;
+
+        if ((request->stream != 0 && request->n_prefix > 0) || length < MESSAGE_PREFIX || p[0] > 1)
+                return 0;
+        size = MESSAGE_PREFIX +
+               ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]);
+        return size <= length ? size : 0;
+}
+
+/* Of messages of the stream under way. */
+static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, size_t length)
+{
+        struct unfinished_request *request = &frames->request;
+
+        while (length > 0) {
+                size_t n = whole_message(request, p, length);
+
+                if (n > 0) {
+                        request->stream = 0; /* the core tells of it */
+                        p += n;
+                        length -= n;
+                        continue;
+                }
+                if (request->stream == 0)
+                        begin_request(frames, stream_of(frames->head), false);
+                if (request->n_prefix < MESSAGE_PREFIX) {
+                        if (!pass_prefix(request, p, length, &n))
+                                return FRAMES_MESSAGE;
+                } else {
+                        n = min_size(length, request->left);
+                        request->left -= (uint32_t)n;
+                }
+                request->bytes += n;
+                p += n;
+                length -= n;
+                if (request->n_prefix == MESSAGE_PREFIX && request->left == 0)
+                        request->stream = 0;
+        }
+        return FRAMES_GOOD;
+}
+
+/* One thread writes it. */
+static uint32_t get_open(const struct frames *frames)
+{
+        return atomic_load_explicit(&frames->open, memory_order_relaxed);
+}
+
+static void set_open(struct frames *frames, uint32_t n)
+{
+        atomic_store_explicit(&frames->open, n, memory_order_relaxed);
+}
+
+/* The client has said all of its stream. */
+static void end_stream(struct frames *frames)
+{
+        frames->request.stream = 0;
+        if (get_open(frames) > 0)
+                set_open(frames, get_open(frames) - 1);
+}
+
+/* So many bytes of the payload under way. */
+static enum frames_verdict pass_payload(struct frames *frames, const uint8_t *p, size_t length)
+{
+        enum frames_verdict verdict = FRAMES_GOOD;
+
+        frames->payload -= (uint32_t)length;
+        if (frames->head[3] != FRAME_DATA)
+                return FRAMES_GOOD;
+        frames->data += length;
+        if (!frames->skipped) {
+                if (!turn_to(frames, stream_of(frames->head)))
+                        return FRAMES_UNFINISHED;
+                verdict = pass_data(frames, p, length);
+        }
+        if (frames->payload == 0 && frames->head[4] & FLAG_END_STREAM)
+                end_stream(frames);
+        return verdict;
+}
+
+/* The bytes end here: what is under way counts from now on. */
+static enum frames_verdict pause(struct frames *frames, const struct frames_limits *limits)
+{
+        struct unfinished_request *request = &frames->request;
+        const struct unfinished *unfinished = &frames->unfinished;
+
+        if (request->stream == 0)
+                return FRAMES_GOOD;
+        if (request->first && request->bytes > 0 && request->begun == UINT64_MAX)
+                request->begun = clock_now();
+        if (!put_by(frames) || unfinished->bytes > limits->bytes ||
+            unfinished->n > limits->requests)
+                return FRAMES_UNFINISHED;
+        return FRAMES_GOOD;
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
 
 /* The first words of a connection; how many of the bytes are of them. */
 static size_t pass_preface(struct frames *frames, const uint8_t *p, size_t length)
@@ -32,7 +221,7 @@ static size_t pass_preface(struct frames *frames, const uint8_t *p, size_t lengt
         return n;
 }
 
-static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, uint64_t max_block)
+static enum frames_verdict pass_block(struct frames *frames, unsigned flags, uint64_t max_block)
 {
         frames->block += FRAME_HEAD + frames->payload;
         if (frames->block > max_block)
@@ -43,19 +232,56 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
         return frames->greeted || ++frames->early <= FRAMES_EARLY_MAX ? FRAMES_GOOD : FRAMES_EARLY;
 }
 
+/* A call begins; or it ends, with trailers. */
+static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, uint64_t max_block)
+{
+        uint32_t stream = stream_of(frames->head);
+
+        frames->calls++;
+        if (!turn_to(frames, stream))
+                return FRAMES_UNFINISHED;
+        set_open(frames, get_open(frames) + 1);
+        if (flags & FLAG_END_STREAM)
+                end_stream(frames);
+        else if (frames->request.stream == 0)
+                begin_request(frames, stream, true);
+        return pass_block(frames, flags, max_block);
+}
+
+/* DATA of a stream that the core has reset, or that it will reset for its padding, is thrown away
+ * by the core, too. */
+static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
+{
+        uint32_t stream = stream_of(frames->head);
+
+        if (!turn_to(frames, stream))
+                return FRAMES_UNFINISHED;
+        frames->skipped = flags & FLAG_PADDED || (frames->request.stream == 0 &&
+                                                  unfinished_is_reset(&frames->unfinished, stream));
+        if (frames->payload == 0 && flags & FLAG_END_STREAM)
+                end_stream(frames);
+        return FRAMES_GOOD;
+}
+
 /* A head is complete. */
 static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, unsigned *resets)
 {
         const uint8_t *head = frames->head;
 
         frames->n_head = 0;
-        frames->payload = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+        frames->payload = payload_of(head);
         switch (head[3]) {
+        case FRAME_DATA:
+                return pass_data_head(frames, head[4]);
         case FRAME_HEADERS:
-        case FRAME_CONTINUATION:
                 return pass_headers(frames, head[4], max_block);
+        case FRAME_CONTINUATION:
+                return pass_block(frames, head[4], max_block);
         case FRAME_RST_STREAM:
                 ++*resets;
+                if (!turn_to(frames, stream_of(head)))
+                        return FRAMES_UNFINISHED;
+                frames->request.stream = 0;
                 break;
         case FRAME_SETTINGS:
                 frames->greeted = frames->greeted || head[4] & FLAG_ACK;
@@ -67,7 +293,7 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
 }
 
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
-                                uint64_t max_block, unsigned *resets)
+                                const struct frames_limits *limits, unsigned *resets)
 {
         const uint8_t *p = bytes, *end = p + length;
         enum frames_verdict verdict = FRAMES_GOOD;
@@ -79,16 +305,32 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
         while (p < end && verdict == FRAMES_GOOD) {
                 size_t n = min_size((size_t)(end - p), frames->payload);
 
-                frames->payload -= (uint32_t)n;
-                if (frames->head[3] == FRAME_DATA)
-                        frames->data += n;
+                if (n > 0)
+                        verdict = pass_payload(frames, p, n);
                 p += n;
-                n = min_size((size_t)(end - p), FRAME_HEAD - frames->n_head);
-                memcpy(frames->head + frames->n_head, p, n);
-                frames->n_head += (uint8_t)n;
-                p += n;
-                if (frames->n_head == FRAME_HEAD)
-                        verdict = pass_head(frames, max_block, resets);
+                p += take_head(frames->head, &frames->n_head, p, (size_t)(end - p));
+                if (verdict == FRAMES_GOOD && frames->n_head == FRAME_HEAD)
+                        verdict = pass_head(frames, limits->block, resets);
         }
-        return verdict;
+        return verdict == FRAMES_GOOD ? pause(frames, limits) : verdict;
+}
+
+void frames_sent(struct frames_out *out, const void *bytes, size_t length,
+                 struct unfinished *unfinished)
+{
+        const uint8_t *p = bytes, *end = p + length;
+
+        while (p < end) {
+                size_t n = min_size((size_t)(end - p), out->payload);
+
+                out->payload -= (uint32_t)n;
+                p += n;
+                p += take_head(out->head, &out->n_head, p, (size_t)(end - p));
+                if (out->n_head < FRAME_HEAD)
+                        continue;
+                out->n_head = 0;
+                out->payload = payload_of(out->head);
+                if (out->head[3] == FRAME_RST_STREAM)
+                        unfinished_forget(unfinished, stream_of(out->head));
+        }
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/goaway.h"
+#include "rpc/linger.h"
 #include "rpc/syscall.h"
 #include "util/clock.h"
 
@@ -20,74 +21,36 @@
 /* Buffers that a thread keeps to use again. */
 #define SPARE_MAX 32
 
-/* The core hands the kernel at most so many pieces at once: after so many, a write may go on. */
-#define CORE_IOVEC_MAX 260
-
-/* So long a peer may take for the last bytes of a connection that the core has closed: as long as
- * TCP has to acknowledge them. A unix socket knows no such time. */
-#define LAST_BYTES_NS (20 * NSEC_PER_SEC)
+/* Most pieces that are handed to the kernel behind what is held. */
+#define PIECES_MAX 260
 
 /* Marks an event of a connection: the rest is its descriptor. No pointer has this bit; but a
  * brick's event loop may put anything in the events of an epoll of its own. */
 #define EVENT_MARK (UINT64_C(1) << 63)
 
-/* Length 8, type 7, stream 0; no stream is refused, NO_ERROR. */
-static const unsigned char goaway[] = { 0,    0,    8,    7,    0, 0, 0, 0, 0,
-                                        0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0 };
-
-struct buffer {
-        struct buffer *next; /* spare */
-        unsigned char bytes[GATHER_SIZE + sizeof goaway];
+struct gather_buffer {
+        struct gather_buffer *next; /* spare */
+        unsigned char bytes[GATHER_SIZE + GATHER_FRAME_MAX];
 };
 
-/*
- * One per descriptor number, made for its first connection and never freed. A buffer is there while
- * the connection is on the list of a thread, which will flush it, or while it is stalled: the
- * kernel takes no more, and its next EPOLLOUT will flush it.
- */
-struct gather {
-        int fd;
-        atomic_int epoll;      /* where the core waits for it */
-        _Atomic uint64_t data; /* what the core wants to see in its events */
-        atomic_bool event;     /* one has come */
-        atomic_bool open;      /* the number is a connection's */
-        atomic_bool held;      /* bytes are; changes with the lock held */
-
-        pthread_mutex_t lock; /* for all below */
-        struct buffer *buffer;
-        size_t begin, end; /* of the bytes in it */
-        bool listed;
-        struct gather *next; /* on the list */
-        int error;           /* of a late write, for the core's next; 0: none */
-        bool shut, closed;   /* by the core; to be done when the bytes have gone */
-        uint64_t closed_at;
-
-        bool whole;   /* the core's last write has ended, and with it a frame */
-        bool greeted; /* in plain text */
-        bool told;    /* GOAWAY */
-};
-
-static _Atomic(struct gather *) table[FD_MAX]; /* zero pages until touched */
-static atomic_int highest = -1;                /* that has a record */
-static uint64_t longest;                       /* ns; 0: nothing is held back */
-static atomic_bool retiring;
+static uint64_t longest; /* ns; 0: nothing is held back */
 static atomic_uint stalled;
 
 /* What a thread holds back. */
 static _Thread_local struct {
         bool holding;
-        struct gather *list;
+        struct connection *list;
         uint64_t since;                 /* of the last flush or wait; 0: this thread never holds */
         unsigned writes, writes_before; /* between two waits */
-        struct buffer *spare;
+        struct gather_buffer *spare;
         unsigned n_spare;
 } mine;
 
 /* --- buffers --------------------------------------------------------------------------------- */
 
-static struct buffer *buffer_take(void)
+static struct gather_buffer *buffer_take(void)
 {
-        struct buffer *buffer = mine.spare;
+        struct gather_buffer *buffer = mine.spare;
 
         if (!buffer)
                 return malloc(sizeof *buffer);
@@ -96,7 +59,7 @@ static struct buffer *buffer_take(void)
         return buffer;
 }
 
-static void buffer_give(struct buffer *buffer)
+static void buffer_give(struct gather_buffer *buffer)
 {
         if (!mine.since || mine.n_spare == SPARE_MAX) {
                 free(buffer);
@@ -108,37 +71,6 @@ static void buffer_give(struct buffer *buffer)
 }
 
 /* --- one connection; its lock is held -------------------------------------------------------- */
-
-static struct gather *record_of(int fd)
-{
-        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&table[fd], memory_order_acquire)
-                                      : NULL;
-}
-
-/* NULL: the descriptor is none. */
-static struct gather *gather_of(int fd)
-{
-        struct gather *g = record_of(fd);
-
-        return g && atomic_load_explicit(&g->open, memory_order_relaxed) ? g : NULL;
-}
-
-/* The next connection below *fd, which becomes its number; locked. NULL: there is none. */
-static struct gather *lock_below(int *fd)
-{
-        struct gather *g;
-
-        while (--*fd >= 0) {
-                g = gather_of(*fd);
-                if (!g)
-                        continue;
-                (void)pthread_mutex_lock(&g->lock);
-                if (atomic_load_explicit(&g->open, memory_order_relaxed))
-                        return g;
-                (void)pthread_mutex_unlock(&g->lock);
-        }
-        return NULL;
-}
 
 static void set_held(struct gather *g, bool held)
 {
@@ -156,52 +88,81 @@ static void drop_buffer(struct gather *g)
         g->buffer = NULL;
 }
 
-/* Nothing is held any more: what had to wait for that is done. */
-static void settle(struct gather *g)
+/* Nothing is held any more. */
+static void settle(struct connection *connection)
 {
+        struct gather *g = &connection->gather;
+
         g->begin = g->end = 0;
         set_held(g, false);
         if (is_stalled(g)) {
                 drop_buffer(g);
                 (void)atomic_fetch_sub_explicit(&stalled, 1, memory_order_relaxed);
         }
-        if (g->shut)
-                (void)sys_shutdown(g->fd, SHUT_RDWR);
-        g->shut = false;
+        linger_settle(connection);
 }
 
 /*
- * Sends what is held. -EAGAIN: the kernel takes no more, so that EPOLLOUT will come. Another error:
- * the connection is lost, and the bytes with it.
+ * `blocked` is true before the kernel is asked: who gets the event that says otherwise must not
+ * miss that somebody found it full before.
  */
-static int push(struct gather *g)
+static void begin_send(struct connection *connection)
 {
+        atomic_store(&connection->blocked, true);
+}
+
+static void end_send(struct connection *connection, bool full)
+{
+        if (!full)
+                atomic_store_explicit(&connection->blocked, false, memory_order_relaxed);
+}
+
+/*
+ * The kernel takes no more. When its memory is out, rather than the peer's room, no event tells of
+ * the end of that: then one is made in the next second.
+ */
+static bool is_full(struct connection *connection, int error)
+{
+        if (error == ENOBUFS || error == ENOMEM)
+                atomic_store(&connection->rearm, true);
+        return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
+}
+
+int gather_push(struct connection *connection)
+{
+        struct gather *g = &connection->gather;
         int r = 0;
 
+        if (g->begin < g->end)
+                begin_send(connection);
         while (g->begin < g->end) {
-                ssize_t n = send(g->fd, g->buffer->bytes + g->begin, g->end - g->begin,
+                ssize_t n = send(connection->fd, g->buffer->bytes + g->begin, g->end - g->begin,
                                  MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 if (n >= 0) {
                         g->begin += (size_t)n;
-                } else if (errno == EAGAIN || errno == ENOBUFS) {
+                } else if (is_full(connection, errno)) {
                         return -EAGAIN;
                 } else if (errno != EINTR) {
                         r = -errno;
                         break;
                 }
         }
-        settle(g);
+        end_send(connection, false);
+        settle(connection);
         return r;
 }
 
-/* As push(), when it is not the core that asks. */
-static void push_late(struct gather *g)
+/*
+ * As gather_push(), when it is not the core that asks. The kernel tells of an error once, and it
+ * has told us: made known as lost, the connection fails when the core next reads or writes.
+ */
+static void push_late(struct connection *connection)
 {
-        int r = push(g);
+        int r = gather_push(connection);
 
         if (r < 0 && r != -EAGAIN)
-                g->error = -r;
+                connection_lose(connection);
 }
 
 static void append(struct gather *g, const void *bytes, size_t length)
@@ -212,8 +173,10 @@ static void append(struct gather *g, const void *bytes, size_t length)
 }
 
 /* The connection gets a buffer, and a place on this thread's list. */
-static bool enlist(struct gather *g)
+static bool enlist(struct connection *connection)
 {
+        struct gather *g = &connection->gather;
+
         if (g->listed)
                 return true;
         g->buffer = buffer_take();
@@ -221,49 +184,25 @@ static bool enlist(struct gather *g)
                 return false;
         g->listed = true;
         g->next = mine.list;
-        mine.list = g;
+        mine.list = connection;
         return true;
 }
 
-/* --- saying goodbye -------------------------------------------------------------------------- */
-
-/* A frame must not come between the halves of another; and a client that has yet to see the
- * SETTINGS would take it for a failure to connect. */
-static bool may_tell(const struct gather *g)
+bool gather_add(struct connection *connection, const void *frame, size_t length)
 {
-        return atomic_load_explicit(&g->open, memory_order_relaxed) && g->greeted && g->whole &&
-               !g->told && !g->error && !g->shut && !g->closed;
-}
-
-static void tell_goaway(struct gather *g)
-{
+        struct gather *g = &connection->gather;
         bool stalls = !g->buffer;
 
-        if (!may_tell(g))
-                return;
         if (stalls) {
                 g->buffer = buffer_take();
                 if (!g->buffer)
-                        return;
+                        return false;
                 (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
         }
-        append(g, goaway, sizeof goaway);
-        g->told = true;
+        append(g, frame, length);
         if (stalls)
-                push_late(g);
-}
-
-void gather_goaway(void)
-{
-        struct gather *g;
-        int fd;
-
-        atomic_store(&retiring, true);
-        fd = atomic_load(&highest) + 1; /* later ones find that they are retiring */
-        while ((g = lock_below(&fd))) {
-                tell_goaway(g);
-                (void)pthread_mutex_unlock(&g->lock);
-        }
+                push_late(connection);
+        return true;
 }
 
 /* --- what the core writes -------------------------------------------------------------------- */
@@ -300,129 +239,169 @@ static ssize_t hold_back(struct gather *g, const struct msghdr *message, size_t 
         return (ssize_t)size;
 }
 
-/* What is held, and the message behind it, in one system call. */
-static ssize_t write_behind(struct gather *g, const struct msghdr *message, int flags)
+static ssize_t write_now(struct connection *connection, const struct msghdr *message, int flags)
 {
+        bool full;
+        ssize_t n;
+
+        begin_send(connection);
+        n = sys_sendmsg(connection->fd, message, flags);
+        full = n < 0 && is_full(connection, errno);
+        end_send(connection, full);
+        if (full)
+                errno = EAGAIN;
+        return n;
+}
+
+/* What is held, and the message behind it, in one system call. */
+static ssize_t write_behind(struct connection *connection, const struct msghdr *message, int flags)
+{
+        struct gather *g = &connection->gather;
         size_t held = g->end - g->begin, count = message->msg_iovlen;
-        struct iovec pieces[1 + CORE_IOVEC_MAX];
+        struct iovec pieces[1 + PIECES_MAX];
         struct msghdr both = *message;
         ssize_t n;
 
-        if (count > CORE_IOVEC_MAX)
-                count = CORE_IOVEC_MAX;
+        if (count > PIECES_MAX)
+                count = PIECES_MAX;
         pieces[0] = (struct iovec){ g->buffer->bytes + g->begin, held };
         memcpy(pieces + 1, message->msg_iov, count * sizeof *pieces);
         both.msg_iov = pieces;
         both.msg_iovlen = 1 + count;
-        n = sys_sendmsg(g->fd, &both, flags);
+        n = write_now(connection, &both, flags);
         if (n < 0)
                 return -1;
         if ((size_t)n < held)
                 g->begin += (size_t)n;
         else
-                settle(g);
+                settle(connection);
         if ((size_t)n > held)
                 return n - (ssize_t)held;
         errno = EAGAIN; /* of the message, nothing */
         return -1;
 }
 
-static ssize_t write_message(struct gather *g, const struct msghdr *message, int flags)
+static ssize_t write_message(struct connection *connection, const struct msghdr *message,
+                             size_t size, int flags)
 {
-        size_t size = message_size(message);
+        struct gather *g = &connection->gather;
 
-        if (g->error) { /* of bytes that the core believes written */
-                errno = g->error;
-                g->error = 0;
+        if (atomic_load_explicit(&connection->lost, memory_order_relaxed)) {
+                errno = ECONNRESET;
                 return -1;
         }
-        if (may_hold(message, size, flags) && has_room(g, size) && enlist(g))
+        if (may_hold(message, size, flags) && has_room(g, size) && enlist(connection))
                 return hold_back(g, message, size);
-        return g->begin == g->end ? sys_sendmsg(g->fd, message, flags)
-                                  : write_behind(g, message, flags);
+        return g->begin == g->end ? write_now(connection, message, flags)
+                                  : write_behind(connection, message, flags);
 }
 
-static void note_write(struct gather *g, const struct msghdr *message, ssize_t written)
+/*
+ * What the core says to the client: that it resets a stream matters, while the client has some that
+ * it has not ended. `aligned`: the message begins with a frame. Of TLS, decrypt.c looks at it.
+ */
+static void look_at_frames(struct connection *connection, const struct msghdr *message,
+                           size_t written, bool aligned)
 {
-        g->whole = written >= 0 && (size_t)written == message_size(message) &&
-                   message->msg_iovlen < CORE_IOVEC_MAX;
-        if (atomic_load_explicit(&retiring, memory_order_relaxed))
-                tell_goaway(g);
+        struct inspect *inspect = &connection->inspect;
+        struct frames_out *sent = &inspect->sent;
+
+        if (atomic_load_explicit(&inspect->frames.open, memory_order_relaxed) == 0) {
+                sent->behind = true;
+                return;
+        }
+        if (sent->behind && !aligned)
+                return;
+        if (sent->behind)
+                *sent = (struct frames_out){ 0 };
+        for (const struct iovec *piece = message->msg_iov; written > 0; piece++) {
+                size_t n = written < piece->iov_len ? written : piece->iov_len;
+
+                frames_sent(sent, piece->iov_base, n, &inspect->frames.unfinished);
+                written -= n;
+        }
 }
 
-__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
-                                                       int flags)
+ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags)
 {
-        struct gather *g = gather_of(fd);
+        size_t size = message_size(message);
         ssize_t n;
 
-        if (!g)
-                return sys_sendmsg(fd, message, flags);
-        (void)pthread_mutex_lock(&g->lock);
-        n = write_message(g, message, flags);
-        note_write(g, message, n);
-        (void)pthread_mutex_unlock(&g->lock);
+        (void)pthread_mutex_lock(&connection->lock);
+        n = write_message(connection, message, size, flags);
+        if (n > 0 && !connection->inspect.peer.listener->conf->tls.node)
+                look_at_frames(connection, message, (size_t)n, connection->gather.whole);
+        goaway_note_write(connection, message, size, n);
+        (void)pthread_mutex_unlock(&connection->lock);
         return n;
 }
 
 /* --- what the core waits for ----------------------------------------------------------------- */
 
-/* The core has closed the connection, and its last bytes have gone. */
-static bool take_over(struct gather *g)
+/* A connection is named by its number and serial: a late event of one is not taken for that of the
+ * next which has the number. */
+static uint64_t mark_of(const struct connection *connection)
 {
-        bool over = g->closed && g->begin == g->end;
-
-        g->closed = g->closed && !over;
-        return over;
+        return EVENT_MARK | (uint64_t)atomic_load(&connection->serial) << FD_BITS |
+               (uint64_t)connection->fd;
 }
 
-void gather_mark(int fd, int epoll, struct epoll_event *event)
+void gather_mark(struct connection *connection, int epoll, const struct epoll_event *event)
 {
-        struct gather *g = gather_of(fd);
-
-        if (!g)
-                return;
-        atomic_store_explicit(&g->epoll, epoll, memory_order_relaxed);
-        atomic_store_explicit(&g->data, event->data.u64, memory_order_relaxed);
-        event->data.u64 = EVENT_MARK | (uint64_t)fd;
-}
-
-bool gather_event_came(int fd)
-{
-        struct gather *g = gather_of(fd);
-
-        if (!g)
-                return true;
-        if (!atomic_load_explicit(&g->event, memory_order_acquire))
-                return false;
-        atomic_store_explicit(&g->event, false, memory_order_relaxed);
-        return true;
+        atomic_store_explicit(&connection->data, event->data.u64, memory_order_relaxed);
+        connection->event = *event;
+        connection->event.data.u64 = mark_of(connection);
+        atomic_store_explicit(&connection->epoll, epoll, memory_order_release);
 }
 
 /* The connection whose event this is; NULL: it is of something else. */
-static struct gather *marked(int epoll, uint64_t data)
+static struct connection *marked(int epoll, uint64_t data)
 {
-        struct gather *g = data & EVENT_MARK ? record_of((int)(data & ~EVENT_MARK)) : NULL;
+        struct fd_record *record = data & EVENT_MARK ? fd_record((int)(data & (FD_MAX - 1))) : NULL;
+        struct connection *connection = record ? &record->connection : NULL;
 
-        return g && atomic_load_explicit(&g->epoll, memory_order_relaxed) == epoll ? g : NULL;
+        return connection && mark_of(connection) == data &&
+                               atomic_load_explicit(&connection->epoll, memory_order_acquire) ==
+                                       epoll
+                       ? connection
+                       : NULL;
+}
+
+/*
+ * EPOLLHUP: the peer takes nothing any more. The core would not learn of it if this event came
+ * while it reads: it stops when TCP_INQ says that nothing is left, and after a reset the kernel
+ * says so without a sign that the end has come.
+ */
+static void note_loss(struct connection *connection, uint64_t mark)
+{
+        (void)pthread_mutex_lock(&connection->lock);
+        if (mark_of(connection) == mark)
+                atomic_store_explicit(&connection->lost, true, memory_order_release);
+        (void)pthread_mutex_unlock(&connection->lock);
 }
 
 /* True: the event is for the core, too. */
-static bool on_event(struct gather *g)
+static bool on_event(struct connection *connection, const struct epoll_event *event)
 {
+        struct gather *g = &connection->gather;
+        bool room = event->events & EPOLLOUT && atomic_load(&connection->blocked);
         bool closed, over;
 
-        atomic_store_explicit(&g->event, true, memory_order_release);
-        if (!atomic_load_explicit(&g->held, memory_order_acquire))
+        if (event->events & EPOLLHUP)
+                note_loss(connection, event->data.u64);
+        atomic_store_explicit(&connection->event_came, true, memory_order_release);
+        if (!room && !atomic_load_explicit(&g->held, memory_order_acquire))
                 return true;
-        (void)pthread_mutex_lock(&g->lock);
+        (void)pthread_mutex_lock(&connection->lock);
         closed = g->closed;
+        if (room)
+                atomic_store(&connection->blocked, false);
         if (is_stalled(g))
-                push_late(g);
-        over = take_over(g);
-        (void)pthread_mutex_unlock(&g->lock);
+                push_late(connection);
+        over = linger_is_over(connection);
+        (void)pthread_mutex_unlock(&connection->lock);
         if (over)
-                (void)close(g->fd);
+                (void)close(connection->fd);
         return !closed;
 }
 
@@ -432,19 +411,19 @@ static int give_events(int epoll, struct epoll_event *events, int n)
 
         for (int i = 0; i < n; i++) {
                 struct epoll_event event = events[i];
-                struct gather *g = marked(epoll, event.data.u64);
+                struct connection *connection = marked(epoll, event.data.u64);
 
-                if (g && !on_event(g))
+                if (connection && !on_event(connection, &event))
                         continue;
-                if (g)
-                        event.data.u64 = atomic_load_explicit(&g->data, memory_order_relaxed);
+                if (connection)
+                        event.data.u64 = atomic_load_explicit(&connection->data,
+                                                              memory_order_relaxed);
                 events[given++] = event;
         }
         return given;
 }
 
-__attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_event *events,
-                                                      int max, int timeout)
+int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
 {
         int n;
 
@@ -500,28 +479,30 @@ bool gather_held(void)
 
 void gather_flush(void)
 {
-        struct gather *g;
+        struct connection *connection;
         bool over;
 
-        while ((g = mine.list)) {
-                (void)pthread_mutex_lock(&g->lock);
+        while ((connection = mine.list)) {
+                struct gather *g = &connection->gather;
+
+                (void)pthread_mutex_lock(&connection->lock);
                 mine.list = g->next;
-                push_late(g);
+                push_late(connection);
                 g->listed = false;
                 if (g->begin == g->end)
                         drop_buffer(g);
                 else
                         (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
-                over = take_over(g);
-                (void)pthread_mutex_unlock(&g->lock);
+                over = linger_is_over(connection);
+                (void)pthread_mutex_unlock(&connection->lock);
                 if (over)
-                        (void)close(g->fd);
+                        (void)close(connection->fd);
         }
 }
 
 void gather_leave(void)
 {
-        struct buffer *buffer;
+        struct gather_buffer *buffer;
 
         while ((buffer = mine.spare)) {
                 mine.spare = buffer->next;
@@ -534,105 +515,4 @@ void gather_leave(void)
 unsigned gather_stalled(void)
 {
         return atomic_load_explicit(&stalled, memory_order_relaxed);
-}
-
-void gather_disconnect(void)
-{
-        int fd = atomic_load(&highest) + 1;
-        struct gather *g;
-
-        while ((g = lock_below(&fd))) {
-                (void)sys_shutdown(fd, SHUT_RDWR);
-                (void)pthread_mutex_unlock(&g->lock);
-        }
-}
-
-/* The next event of a connection that is down finds the bytes lost, and closes it. */
-void gather_look(uint64_t now)
-{
-        int fd = atomic_load(&highest) + 1;
-        struct gather *g;
-
-        if (gather_stalled() == 0)
-                return;
-        while ((g = lock_below(&fd))) {
-                if (g->closed && now >= g->closed_at + LAST_BYTES_NS)
-                        (void)sys_shutdown(fd, SHUT_RDWR);
-                (void)pthread_mutex_unlock(&g->lock);
-        }
-}
-
-/* --- the life of a connection ---------------------------------------------------------------- */
-
-static struct gather *gather_new(int fd)
-{
-        struct gather *g = calloc(1, sizeof *g);
-        int top = atomic_load(&highest);
-
-        if (!g)
-                return NULL;
-        g->fd = fd;
-        (void)pthread_mutex_init(&g->lock, NULL);
-        atomic_store_explicit(&table[fd], g, memory_order_release);
-        while (top < fd && !atomic_compare_exchange_weak(&highest, &top, fd))
-                ;
-        return g;
-}
-
-void gather_open(int fd)
-{
-        struct gather *g = record_of(fd);
-
-        if (!g && fd >= 0 && fd < FD_MAX)
-                g = gather_new(fd);
-        if (!g)
-                return; /* as every other descriptor */
-        (void)pthread_mutex_lock(&g->lock);
-        atomic_store_explicit(&g->open, true, memory_order_relaxed);
-        atomic_store_explicit(&g->event, false, memory_order_relaxed);
-        g->whole = g->greeted = g->told = false;
-        g->error = 0;
-        (void)pthread_mutex_unlock(&g->lock);
-}
-
-/* A client that has just connected has a call to send: it hears of GOAWAY with the next write. */
-void gather_greeted(int fd)
-{
-        struct gather *g = gather_of(fd);
-
-        if (!g)
-                return;
-        (void)pthread_mutex_lock(&g->lock);
-        g->greeted = true;
-        (void)pthread_mutex_unlock(&g->lock);
-}
-
-bool gather_shutdown(int fd)
-{
-        struct gather *g = gather_of(fd);
-        bool later;
-
-        if (!g)
-                return false;
-        (void)pthread_mutex_lock(&g->lock);
-        later = push(g) == -EAGAIN;
-        g->shut = later;
-        (void)pthread_mutex_unlock(&g->lock);
-        return later;
-}
-
-bool gather_close(int fd)
-{
-        struct gather *g = gather_of(fd);
-        bool later;
-
-        if (!g)
-                return false;
-        (void)pthread_mutex_lock(&g->lock);
-        later = push(g) == -EAGAIN;
-        g->closed = later;
-        g->closed_at = clock_now();
-        atomic_store_explicit(&g->open, later, memory_order_relaxed);
-        (void)pthread_mutex_unlock(&g->lock);
-        return later;
 }

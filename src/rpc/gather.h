@@ -3,23 +3,49 @@
 
 /*
  * What the core writes to its connections. It makes one system call for each reply, also when it
- * has many for one connection. This file stands in front of libc's sendmsg() and epoll_wait(),
- * as listen.c does for others: writes that the polling thread makes while it works
- * through what one wait has brought are held back and leave together, before it waits again.
+ * has many for one connection. Writes that the polling thread makes while it works through what one
+ * wait has brought are held back and leave together, before it waits again.
  *
  * The core sees a socket as it knows it. A held byte counts as written, and there are at most
  * GATHER_SIZE of them per connection; once the kernel takes no more, the core is told EAGAIN.
  * Order is kept whichever thread writes. What the core wrote before it shut a connection down
- * arrives, if the peer reads it. The error of a late write is that of the next.
+ * arrives, if the peer reads it: linger.h. An error of a late write ends the connection: the core
+ * sees it as lost as soon as it reads or writes, and is woken to do so.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
+struct connection;
 struct epoll_event;
+struct gather_buffer;
 
 /* Most that one connection holds back. The memory is there only while it does. */
 #define GATHER_SIZE (32 * 1024)
+
+/*
+ * Of a connection; its lock is for all of it. A buffer is there while the connection is on the list
+ * of a thread, which will flush it, or while it is stalled: the kernel takes no more, and its next
+ * EPOLLOUT will flush it.
+ */
+struct gather {
+        _Atomic bool held; /* bytes are */
+        bool listed;
+        struct connection *next; /* on the list */
+        struct gather_buffer *buffer;
+        size_t begin, end; /* of the bytes in it */
+
+        /* linger.c: by the core; to be done when the bytes have gone. */
+        bool shut, closed;
+        uint64_t closed_at;
+
+        /* goaway.c */
+        bool whole;   /* the core's last write has ended, and with it a frame; there was none */
+        bool greeted; /* the peer has seen the core's settings; in plain text */
+        bool told;    /* GOAWAY */
+};
 
 /*
  * Holds back from now on; without, every write goes straight to the kernel. When the polling thread
@@ -40,42 +66,25 @@ void gather_flush(void);
 /* The polling thread ends: frees what it kept. Nothing may be held. [polling] */
 void gather_leave(void);
 
-/*
- * Ends every plain-text connection without loss, as RFC 9113 section 6.8 has it: the client is told
- * to open no new streams, and what it has begun is served. The core goes on as if nothing was said.
- * Connections accepted later are told, too. Encrypted ones are left alone: nobody but the core can
- * write to them. [any]
- */
-void gather_goaway(void);
-
-/* Ends every connection, though its peer may not read what the core would still write. [any] */
-void gather_disconnect(void);
-
 /* Connections whose peers have yet to make room for bytes that the core has written. [any] */
 unsigned gather_stalled(void);
 
-/* Now and then, at `now` of clock_now(): ends connections that the core closed long ago and whose
- * peers still do not read. [any] */
-void gather_look(uint64_t now);
+/* As sendmsg() and epoll_wait(), for the core. [any] */
+ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags);
+int gather_wait(int epoll, struct epoll_event *events, int max, int timeout);
+
+/* The core is about to wait, at epoll, for this event of a connection: marked as one, the event is
+ * known when it comes, and the core gets back what it wants to see. [any] */
+void gather_mark(struct connection *connection, int epoll, const struct epoll_event *event);
+
+/* --- for linger.c and goaway.c; the connection's lock is held --------------------------------- */
 
 /*
- * For listen.c: a connection has been accepted; the core shuts it down, or closes it. True: not
- * yet, as bytes wait for the peer; it is then done when they have gone. [any]
+ * Sends what is held. -EAGAIN: the kernel takes no more, and an event will come when it does.
+ * Another error: the connection is lost, and the bytes with it.
  */
-void gather_open(int fd);
-bool gather_shutdown(int fd);
-bool gather_close(int fd);
+int gather_push(struct connection *connection);
 
-/*
- * For receive.c: the core is about to wait, at epoll, for this event of a connection. It is marked
- * as one, so that epoll_wait() knows whose it is, and puts back there what the core wants to see.
- * [any]
- */
-void gather_mark(int fd, int epoll, struct epoll_event *event);
-
-/* For receive.c: whether an event of the connection has come since this was last asked. Of a
- * descriptor that events cannot be told of it is always true. [the thread that reads] */
-bool gather_event_came(int fd);
-
-/* For receive.c: the peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
-void gather_greeted(int fd);
+/* A frame that is not the core's, behind what is held; one fits always. False: memory is out. */
+bool gather_add(struct connection *connection, const void *frame, size_t length);
+#define GATHER_FRAME_MAX 17

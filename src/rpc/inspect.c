@@ -15,6 +15,9 @@
 /* A header block takes no more bytes on the wire than the metadata in it, unless it is made to. */
 #define BLOCK_FACTOR 2
 
+static uint64_t worker_limit; /* of unfinished_total(); 0: none */
+static void (*shed)(void);
+
 /* --- refusals ----------------------------------------------------------------------------------
  */
 
@@ -42,7 +45,15 @@ static const char *reason_of(enum stats_reason why)
         case STATS_REJECTED_RESETS:
                 return "it cancelled calls faster than limits.resets allows";
         case STATS_REJECTED_EARLY:
-                return "it began calls without regard to the settings";
+                return "it began more than 100 calls before it acknowledged the settings";
+        case STATS_REJECTED_MESSAGE:
+                return "it sent a request that begins like no gRPC message";
+        case STATS_REJECTED_UNFINISHED:
+                return "its unfinished requests are larger than limits.unfinished allows";
+        case STATS_REJECTED_SLOW:
+                return "a request did not end within limits.request_time";
+        case STATS_REJECTED_MEMORY:
+                return "unfinished requests use up 'memory', and it has the most of them";
         default:
                 return stats_reason_to_string(why);
         }
@@ -101,25 +112,51 @@ static bool resets_allowed(struct inspect *inspect, unsigned resets)
         return inspect->resets <= inspect->peer.listener->conf->max_resets;
 }
 
+/* A single request that is large enough to be refused by the core must come as far as that. */
+static struct frames_limits limits_of(const struct conf_port *conf)
+{
+        const uint64_t one = (uint64_t)conf->max_request + UNFINISHED_CALL;
+
+        return (struct frames_limits){
+                .block = BLOCK_FACTOR * (uint64_t)conf->max_metadata,
+                .bytes = (uint64_t)conf->max_unfinished > one ? (uint64_t)conf->max_unfinished
+                                                              : one,
+                .requests = (uint32_t)conf->max_streams,
+        };
+}
+
+void inspect_begin(struct inspect *inspect, const struct peer_key *peer)
+{
+        *inspect = (struct inspect){ .peer = *peer, .limits = limits_of(peer->listener->conf) };
+}
+
+void inspect_limit(uint64_t bytes, void (*function)(void))
+{
+        worker_limit = bytes;
+        shed = function;
+}
+
 bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length)
 {
-        const struct conf_port *conf = inspect->peer.listener->conf;
+        static const enum stats_reason reasons[] = {
+                [FRAMES_BLOCK] = STATS_REJECTED_HEADERS,
+                [FRAMES_EARLY] = STATS_REJECTED_EARLY,
+                [FRAMES_MESSAGE] = STATS_REJECTED_MESSAGE,
+                [FRAMES_UNFINISHED] = STATS_REJECTED_UNFINISHED,
+        };
+        enum frames_verdict verdict;
         unsigned resets = 0;
 
-        switch (frames_pass(&inspect->frames, bytes, length,
-                            BLOCK_FACTOR * (uint64_t)conf->max_metadata, &resets)) {
-        case FRAMES_GOOD:
-                break;
-        case FRAMES_BLOCK:
-                inspect_reject(&inspect->peer, STATS_REJECTED_HEADERS);
-                return false;
-        case FRAMES_EARLY:
-                inspect_reject(&inspect->peer, STATS_REJECTED_EARLY);
+        verdict = frames_pass(&inspect->frames, bytes, length, &inspect->limits, &resets);
+        if (verdict != FRAMES_GOOD) {
+                inspect_reject(&inspect->peer, reasons[verdict]);
                 return false;
         }
         if (resets > 0 && !resets_allowed(inspect, resets)) {
                 inspect_reject(&inspect->peer, STATS_REJECTED_RESETS);
                 return false;
         }
+        if (worker_limit > 0 && unfinished_total() > worker_limit)
+                shed();
         return true;
 }

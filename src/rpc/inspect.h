@@ -18,6 +18,7 @@
 struct listener {
         const struct conf_port *conf;
         struct stats_port *stats;
+        struct listener *next;
         unsigned connections; /* under the lock of connection.c */
         atomic_bool missed;   /* a connection may wait that could not be accepted */
 
@@ -43,10 +44,18 @@ struct peer_key {
 /* One connection; for the thread that reads from it, and the core lets one at a time. */
 struct inspect {
         struct peer_key peer;
+        struct frames_limits limits;
         struct frames frames;
-        uint64_t second; /* in which the resets were counted */
+        struct frames_out sent; /* for the thread that writes */
+        uint64_t second;        /* in which the resets were counted */
         unsigned resets;
 };
+
+void inspect_begin(struct inspect *inspect, const struct peer_key *peer);
+
+/* Most that requests under way may take in the whole worker, 0: no limit; and what is to be done
+ * when they take more. [main, before the first connection] */
+void inspect_limit(uint64_t bytes, void (*shed)(void));
 
 /* The next bytes that the client has sent, in plain text. False: they must not reach the core, and
  * the connection is to be closed; that has been counted and logged. */

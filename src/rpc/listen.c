@@ -8,13 +8,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "rpc/connection.h"
-#include "rpc/gather.h"
 #include "rpc/listen.h"
 #include "rpc/syscall.h"
 #include "shared/stats.h"
@@ -35,22 +35,14 @@
 #define PATIENCE_NS (4 * NSEC_PER_MSEC)
 #define STUCK_NS NSEC_PER_MSEC
 
-enum fd_kind {
-        FD_OTHER,
-        FD_CONNECTION, /* accepted on an adopted socket */
-        FD_LISTENER,   /* adopted: this and the number of its listener */
-};
-
-/* What brickd knows of a descriptor that the core uses. Zero pages until touched. */
-static _Atomic unsigned char kinds[FD_MAX];
-static struct listener listeners[LISTEN_MAX];
-static unsigned n_listeners;
+static struct listener *listeners; /* all that there have been */
 static atomic_bool paused;
 
 static _Thread_local int adopt_next = -1;
 static _Thread_local struct listener adopt_as;
 
-static _Thread_local struct peer_key accepted;
+/* The connection that this thread has accepted last; -1: none, or somebody has asked for it. */
+static _Thread_local int accepted = -1;
 
 /* A descriptor kept to be given up when the table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -63,36 +55,24 @@ static void drop_timer(struct listener *listener)
         listener->timer = -1;
 }
 
-static unsigned kind_of(int fd)
-{
-        return fd >= 0 && fd < FD_MAX ? atomic_load_explicit(&kinds[fd], memory_order_relaxed)
-                                      : FD_OTHER;
-}
-
-static void set_kind(int fd, unsigned kind)
-{
-        atomic_store_explicit(&kinds[fd], (unsigned char)kind, memory_order_relaxed);
-}
-
 void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats)
 {
         adopt_next = fd;
         adopt_as = (struct listener){ .conf = conf, .stats = stats, .epoll = -1, .timer = -1 };
 }
 
-void listen_wait(int fd, int epoll, const struct epoll_event *event)
+void listen_wait(struct listener *listener, int epoll, const struct epoll_event *event)
 {
-        unsigned kind = kind_of(fd);
-
-        if (kind < FD_LISTENER)
-                return;
-        listeners[kind - FD_LISTENER].epoll = epoll;
-        listeners[kind - FD_LISTENER].event = *event;
+        listener->epoll = epoll;
+        listener->event = *event;
 }
 
-const struct peer_key *listen_accepted(void)
+struct connection *listen_take_accepted(void)
 {
-        return accepted.listener ? &accepted : NULL;
+        struct connection *connection = connection_of(accepted);
+
+        accepted = -1;
+        return connection;
 }
 
 void listen_pause(void)
@@ -132,29 +112,41 @@ static void set_options(int fd)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-__attribute__((visibility("default"))) int bind(int fd, const struct sockaddr *address,
-                                                socklen_t length)
+/* The core's own socket goes, the adopted one takes its number. */
+static int adopt(int adopted, int fd)
+{
+        struct fd_record *record = fd_record_make(fd);
+        struct listener *listener = calloc(1, sizeof *listener);
+
+        if (!record || !listener) {
+                free(listener);
+                errno = ENOMEM;
+                return -1;
+        }
+        if (fcntl(adopted, F_SETFL, fcntl(adopted, F_GETFL) | O_NONBLOCK) < 0 ||
+            dup3(adopted, fd, O_CLOEXEC) < 0) {
+                free(listener);
+                return -1;
+        }
+        *listener = adopt_as;
+        listener->fd = fd;
+        listener->next = listeners;
+        listeners = listener; /* for good: connections name it */
+        record->listener = listener;
+        atomic_store(&record->kind, FD_LISTENER);
+        set_options(fd);
+        (void)sys_close(adopted);
+        return 0;
+}
+
+int listen_bind(int fd, const struct sockaddr *address, socklen_t length)
 {
         int adopted = adopt_next;
 
         if (adopted < 0 || !is_placeholder(address))
                 return sys_bind(fd, address, length);
-
-        /* The core's own socket goes, the adopted one takes its number. */
         adopt_next = -1;
-        if (fd >= FD_MAX || n_listeners == LISTEN_MAX) {
-                errno = EMFILE;
-                return -1;
-        }
-        if (fcntl(adopted, F_SETFL, fcntl(adopted, F_GETFL) | O_NONBLOCK) < 0 ||
-            dup3(adopted, fd, O_CLOEXEC) < 0)
-                return -1;
-        listeners[n_listeners] = adopt_as;
-        listeners[n_listeners].fd = fd;
-        set_kind(fd, FD_LISTENER + n_listeners++);
-        set_options(fd);
-        (void)sys_close(adopted);
-        return 0;
+        return adopt(adopted, fd);
 }
 
 /*
@@ -264,9 +256,9 @@ static bool leave_to_others(struct listener *listener)
 
 void listen_look(void)
 {
-        for (unsigned i = 0; i < n_listeners; i++)
-                if (atomic_exchange(&listeners[i].missed, false))
-                        (void)ask_again(&listeners[i]);
+        for (struct listener *l = listeners; l; l = l->next)
+                if (atomic_exchange(&l->missed, false))
+                        (void)ask_again(l);
 }
 
 /*
@@ -290,9 +282,7 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
 
                 if (connection >= 0 && !is_abandoned(connection) &&
                     connection_add(connection, listener, (struct sockaddr *)address)) {
-                        set_kind(connection, FD_CONNECTION);
-                        gather_open(connection);
-                        accepted = connection_of(connection)->inspect.peer;
+                        accepted = listener->conf->tls.node ? connection : -1;
                         return connection;
                 }
                 if (connection >= 0) {
@@ -307,22 +297,18 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
         return -1;
 }
 
-__attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *address,
-                                                   socklen_t *length, int flags)
+int listen_accept(struct listener *listener, struct sockaddr *address, socklen_t *length, int flags)
 {
         struct sockaddr_storage peer = { 0 };
-        unsigned kind = kind_of(fd);
         int connection;
 
-        if (kind < FD_LISTENER)
-                return sys_accept4(fd, address, length, flags);
         if (atomic_load(&paused)) {
                 errno = EAGAIN;
                 return -1;
         }
 
         keep_reserve();
-        connection = next_connection(fd, &listeners[kind - FD_LISTENER], &peer, flags);
+        connection = next_connection(listener->fd, listener, &peer, flags);
         if (connection < 0) {
                 /* After any other error than this one the core would give up on the listener for
                  * ever. */
@@ -334,27 +320,7 @@ __attribute__((visibility("default"))) int accept4(int fd, struct sockaddr *addr
         return connection;
 }
 
-/* shutdown() on a listening socket would act on every process that has it. */
-__attribute__((visibility("default"))) int shutdown(int fd, int how)
+void listen_close(struct listener *listener)
 {
-        unsigned kind = kind_of(fd);
-
-        if (kind >= FD_LISTENER || (kind == FD_CONNECTION && gather_shutdown(fd)))
-                return 0;
-        return sys_shutdown(fd, how);
-}
-
-__attribute__((visibility("default"))) int close(int fd)
-{
-        unsigned kind = kind_of(fd);
-
-        if (kind == FD_CONNECTION && gather_close(fd))
-                return 0;
-        if (kind != FD_OTHER)
-                set_kind(fd, FD_OTHER);
-        if (kind >= FD_LISTENER)
-                drop_timer(&listeners[kind - FD_LISTENER]);
-        if (kind == FD_CONNECTION)
-                connection_remove(fd);
-        return sys_close(fd);
+        drop_timer(listener);
 }

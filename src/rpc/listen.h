@@ -3,27 +3,26 @@
 
 /*
  * Listening sockets that gRPC core did not make. The core of Debian 12 can only bind addresses
- * itself, so this file defines bind(), accept4(), shutdown() and close() in the executable, in
- * front of libc's: the core then takes the sockets that the main process has given us, cannot lose
- * a listener to a full descriptor table, cannot shut down a socket that other processes share,
- * keeps to the port's limits of connections, leaves to other workers what is theirs
- * (shared/balance.h), and can be told to stop accepting.
+ * itself. Here it takes the sockets that the main process has given us, cannot lose a listener to a
+ * full descriptor table, cannot shut down a socket that other processes share, keeps to the port's
+ * limits of connections, leaves to other workers what is theirs (shared/balance.h), and can be told
+ * to stop accepting.
  */
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 struct conf_port;
+struct connection;
 struct epoll_event;
-struct peer_key;
+struct listener;
 struct stats_port;
 
 /*
  * The next bind() of this thread to LISTEN_PLACEHOLDER adopts fd, a listening socket, and closes
  * it: call grpc_server_add_http2_port() with that address right after. -1: none does. Its
- * connections keep to the limits of conf and are counted in stats, which both outlive them. At most
- * LISTEN_MAX. [main]
+ * connections keep to the limits of conf and are counted in stats, which both outlive them. [main]
  */
-#define LISTEN_MAX 64
 #define LISTEN_PLACEHOLDER "127.0.0.1:0"
 void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats);
 
@@ -38,9 +37,15 @@ void listen_look(void);
 /* Connections accepted and not yet closed. [any] */
 unsigned listen_connections(void);
 
-/* For receive.c: the core is about to wait for a descriptor, which may be an adopted socket.
- * [any] */
-void listen_wait(int fd, int epoll, const struct epoll_event *event);
+/* For decrypt.c: the connection of a port with TLS that this thread has accepted last, once; NULL:
+ * none. */
+struct connection *listen_take_accepted(void);
 
-/* For decrypt.c: of whom the connection is that this thread has accepted last; NULL: none. */
-const struct peer_key *listen_accepted(void);
+/* As bind() and accept4(), for the core: of any socket, and of one that bind() has adopted. */
+int listen_bind(int fd, const struct sockaddr *address, socklen_t length);
+int listen_accept(struct listener *listener, struct sockaddr *address, socklen_t *length,
+                  int flags);
+
+/* The core is about to wait for an adopted socket; or has closed it. */
+void listen_wait(struct listener *listener, int epoll, const struct epoll_event *event);
+void listen_close(struct listener *listener);

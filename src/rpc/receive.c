@@ -1,54 +1,101 @@
 /* SPDX-License-Identifier: MIT */
-
-/*
- * What the connections of listen.h receive. gRPC core reads from a connection for as long as
- * something comes, and does nothing else meanwhile: one client that sends calls faster than they
- * can be begun holds up all others, while memory fills with calls that nobody has been told of.
- * This file defines recvmsg() and epoll_ctl() in the executable, in front of libc's: connections
- * take turns, and one whose client breaks the limits is closed.
- */
-
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "rpc/connection.h"
-#include "rpc/gather.h"
-#include "rpc/listen.h"
+#include "rpc/goaway.h"
+#include "rpc/receive.h"
 #include "rpc/syscall.h"
 
-/* Bytes that the core may read from a connection before others have their turn: few may begin many
- * calls, unless it is seen to send large messages. */
+/*
+ * Bytes that the core may read from a connection before others have their turn: as many as brought
+ * TURN_CALLS calls the last time, and more of a client that is seen to send large messages.
+ */
 #define TURN ((size_t)16 * 1024)
 #define TURN_LARGE (4 * TURN)
+#define TURN_FIRST ((size_t)4 * 1024)
+#define TURN_MIN ((size_t)1024)
+#define TURN_CALLS 64
+
+static size_t next_size(const struct turn *turn, const struct frames *frames)
+{
+        size_t taken = turn->size - turn->left, size;
+        uint64_t calls = frames->calls - turn->calls;
+
+        if (turn->size == 0)
+                return TURN_FIRST;
+        if (taken < turn->size / 2) /* nothing to be learnt from it */
+                return turn->size;
+        if (frames->data - turn->data > taken / 8 * 7)
+                return TURN_LARGE;
+        if (calls == 0)
+                return TURN;
+        size = taken / calls * TURN_CALLS;
+        if (size > TURN)
+                return TURN;
+        return size < TURN_MIN ? TURN_MIN : size;
+}
 
 static void begin_turn(struct connection *connection)
 {
         const struct frames *frames = &connection->inspect.frames;
-        size_t taken = connection->turn - connection->left;
-        bool large = frames->data - connection->data > taken / 8 * 7;
+        struct turn *turn = &connection->turn;
 
-        if (taken > 0 || connection->turn == 0)
-                connection->turn = large ? TURN_LARGE : TURN;
-        connection->left = connection->turn;
-        connection->data = frames->data;
-        connection->paused = false;
+        turn->size = turn->left = next_size(turn, frames);
+        turn->data = frames->data;
+        turn->calls = frames->calls;
+        turn->over = false;
+}
+
+/* It has begun as many calls in this second as one connection may. */
+static bool is_spent(struct connection *connection)
+{
+        const struct inspect *inspect = &connection->inspect;
+        struct turn *turn = &connection->turn;
+        unsigned second = connection_second();
+        uint64_t most = inspect->peer.listener->conf->max_calls;
+
+        if (turn->second != second) {
+                turn->second = second;
+                turn->begun = inspect->frames.calls;
+        }
+        return most > 0 && inspect->frames.calls - turn->begun >= most;
+}
+
+static bool event_came(struct connection *connection)
+{
+        if (!atomic_load_explicit(&connection->event_came, memory_order_acquire))
+                return false;
+        atomic_store_explicit(&connection->event_came, false, memory_order_relaxed);
+        return true;
 }
 
 /*
  * False: the turn is over, and the core is told that nothing has come. It waits for edges, so the
- * edge is made anew, once: an event then comes at once, when others have had theirs.
+ * edge is made anew, once: an event then comes at once, when others have had theirs; or with the
+ * next second.
  */
-static bool may_read(struct connection *connection, int fd)
+static bool may_read(struct connection *connection)
 {
-        if (gather_event_came(fd) || connection->turn == 0)
-                begin_turn(connection);
-        if (connection->left > 0)
-                return true;
-        if (connection->paused)
+        struct turn *turn = &connection->turn;
+
+        /* The event that says that there is room again also says what there is to read. But who has
+         * been told to go is served what is on its way. */
+        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_told())
                 return false;
-        connection->paused = true;
-        if (sys_epoll_ctl(connection->epoll, EPOLL_CTL_MOD, fd, &connection->event) == 0)
+        if (event_came(connection) || turn->size == 0)
+                begin_turn(connection);
+        if (is_spent(connection)) {
+                atomic_store(&connection->rearm, true);
+                return false;
+        }
+        if (turn->left > 0)
+                return true;
+        if (turn->over)
+                return false;
+        turn->over = true;
+        if (connection_rearm(connection))
                 return false;
         begin_turn(connection); /* the core does not wait for it in this way */
         return true;
@@ -64,7 +111,7 @@ static size_t room_of(const struct msghdr *message)
 }
 
 /* As recvmsg(), but of at most so many bytes. */
-static ssize_t receive(int fd, struct msghdr *message, int flags, size_t most)
+static ssize_t receive_part(int fd, struct msghdr *message, int flags, size_t most)
 {
         struct iovec *last = message->msg_iov, whole;
         size_t n = message->msg_iovlen;
@@ -83,68 +130,62 @@ static ssize_t receive(int fd, struct msghdr *message, int flags, size_t most)
 
 /* Within the connection's turn: the core soon has room for megabytes for a client that sends much.
  */
-static ssize_t receive_in_turn(struct connection *connection, int fd, struct msghdr *message,
-                               int flags)
+static ssize_t receive_in_turn(struct connection *connection, struct msghdr *message, int flags)
 {
+        size_t left = connection->turn.left;
         ssize_t n;
 
-        n = room_of(message) <= connection->left ? sys_recvmsg(fd, message, flags)
-                                                 : receive(fd, message, flags, connection->left);
+        n = room_of(message) <= left ? sys_recvmsg(connection->fd, message, flags)
+                                     : receive_part(connection->fd, message, flags, left);
         if (n > 0)
-                connection->left -= (size_t)n;
+                connection->turn.left -= (size_t)n;
         return n;
 }
 
-/* What has been read may go on to the core. */
-static bool inspect_message(struct connection *connection, int fd, const struct msghdr *message,
+/* What has been read may go on to the core. Of TLS, decrypt.c says so. */
+static bool inspect_message(struct connection *connection, const struct msghdr *message,
                             size_t length)
 {
-        bool greeted = connection->inspect.frames.greeted;
+        struct inspect *inspect = &connection->inspect;
+        bool greeted = inspect->frames.greeted;
 
+        if (inspect->peer.listener->conf->tls.node)
+                return true;
         for (const struct iovec *piece = message->msg_iov; length > 0; piece++) {
                 size_t n = length < piece->iov_len ? length : piece->iov_len;
 
-                if (!inspect_bytes(&connection->inspect, piece->iov_base, n))
+                if (!inspect_bytes(inspect, piece->iov_base, n))
                         return false;
                 length -= n;
         }
-        if (connection->inspect.frames.greeted && !greeted)
-                gather_greeted(fd);
+        if (inspect->frames.greeted && !greeted)
+                goaway_greeted(connection);
         return true;
 }
 
-__attribute__((visibility("default"))) ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+static ssize_t say_lost(void)
 {
-        struct connection *connection = connection_of(fd);
+        errno = ECONNRESET;
+        return -1;
+}
+
+ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags)
+{
         ssize_t n;
 
-        if (!connection)
-                return sys_recvmsg(fd, message, flags);
-        if (!may_read(connection, fd)) {
+        if (atomic_load_explicit(&connection->lost, memory_order_acquire))
+                return say_lost();
+        if (!may_read(connection)) {
                 errno = EAGAIN;
                 return -1;
         }
-        n = receive_in_turn(connection, fd, message, flags);
-        if (n > 0 && !inspect_message(connection, fd, message, (size_t)n)) {
+        n = receive_in_turn(connection, message, flags);
+        if (n > 0 && !inspect_message(connection, message, (size_t)n)) {
                 /* The core would wait for its write to end, and the client may never read. */
-                (void)sys_shutdown(fd, SHUT_RDWR);
-                errno = ECONNRESET;
-                return -1;
+                (void)pthread_mutex_lock(&connection->lock);
+                connection_lose(connection);
+                (void)pthread_mutex_unlock(&connection->lock);
+                return say_lost();
         }
         return n;
-}
-
-__attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
-                                                     struct epoll_event *event)
-{
-        struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
-
-        if (op == EPOLL_CTL_ADD && !connection)
-                listen_wait(fd, epoll, event);
-        if (!connection)
-                return sys_epoll_ctl(epoll, op, fd, event);
-        connection->epoll = epoll;
-        connection->event = *event;
-        gather_mark(fd, epoll, &connection->event);
-        return sys_epoll_ctl(epoll, op, fd, &connection->event);
 }

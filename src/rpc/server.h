@@ -9,6 +9,7 @@
 
 #include "module/runner.h"
 #include "rpc/call.h"
+#include "rpc/deadlines.h"
 #include "rpc/rpc.h"
 #include "rpc/unread.h"
 #include "shared/stats.h"
@@ -29,7 +30,8 @@ struct rpc_port {
         struct route routes[RPC_SERVICES];
         struct rpc_method methods[RPC_METHODS_MAX];
         size_t n_methods;
-        bool down; /* the core has shut it down */
+        unsigned unposted[RPC_METHODS_MAX + 1]; /* port.c; polling thread only */
+        bool down;                              /* the core has shut it down */
 };
 
 struct rpc {
@@ -43,6 +45,7 @@ struct rpc {
         grpc_completion_queue *shutdown_queue; /* that servers are down */
         grpc_channel *nowhere;                 /* for `waker`: it never connects */
         grpc_call *waker;                      /* whose empty batches wake the polling thread */
+        grpc_resource_quota *quota;
         struct builtin *builtin;
         struct auth *auth; /* NULL: no port authenticates */
         pthread_t thread;
@@ -61,11 +64,6 @@ struct rpc {
 
         struct unread unread;
 
-        /* Large blocks freed so far; what rpc_look() has seen of it. */
-        atomic_uint freed;
-        unsigned freed_seen;
-        bool trim_due;
-
         /* Lines about calls that end because of how their clients behave. Polling thread. */
         uint64_t idle_logged; /* when the last one was logged; 0: none was */
         unsigned idle_unlogged;
@@ -75,10 +73,9 @@ struct rpc {
         struct run_item stall_item; /* queued, if `stall_posted` */
         atomic_bool stall_posted;
 
-        /* Calls with a timeout of their brick's, a heap by deadline. Polling thread only. */
-        struct rpc_call **timeouts;
-        size_t n_timeouts;
-        size_t timeouts_size;
+        /* Polling thread only. */
+        struct deadlines deadlines;
+        unsigned unposted; /* requests, of all ports, that there was no memory for */
 };
 
 /* Whether the thread that asks is the polling one. */
@@ -87,10 +84,6 @@ bool rpc_is_polling(void);
 /* Says why a call ends before its brick has ended it, though not more often than once in ten
  * seconds. Polling thread only. */
 void rpc_log_idle(struct rpc_call *call, const char *why);
-
-/* Polling thread only. */
-void rpc_timeout_add(struct rpc *rpc, struct rpc_call *call);
-void rpc_timeout_remove(struct rpc *rpc, struct rpc_call *call);
 
 /* Memory for a call, and back. take: polling thread, or before it runs; give: any thread. */
 struct rpc_call *rpc_take_call(struct rpc *rpc);

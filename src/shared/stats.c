@@ -64,6 +64,10 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_EARLY] = "early_streams",
                 [STATS_REJECTED_UNREAD] = "unread_replies",
                 [STATS_REJECTED_STALLED] = "stalled",
+                [STATS_REJECTED_MESSAGE] = "bad_message",
+                [STATS_REJECTED_UNFINISHED] = "unfinished_requests",
+                [STATS_REJECTED_SLOW] = "slow_request",
+                [STATS_REJECTED_MEMORY] = "memory",
         };
 
         return names[reason];

@@ -67,6 +67,10 @@ enum stats_reason {
         STATS_REJECTED_EARLY,       /* calls without regard to the settings */
         STATS_REJECTED_UNREAD,      /* the client does not read the replies it has */
         STATS_REJECTED_STALLED,     /* it has let a call wait for too long */
+        STATS_REJECTED_MESSAGE,     /* a request that begins like no message */
+        STATS_REJECTED_UNFINISHED,  /* requests of a connection that have not ended: too much */
+        STATS_REJECTED_SLOW,        /* one of them: for too long */
+        STATS_REJECTED_MEMORY,      /* those of all connections: too much */
         STATS_REASONS,
 };
 

@@ -8,7 +8,9 @@
  * make no difference.
  */
 
-#define MAX_BLOCK 4096
+static const struct frames_limits limits = { .block = 4096,
+                                             .bytes = UINT64_MAX,
+                                             .requests = UINT32_MAX };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,11 +26,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         piece = data[0] + 1u;
         data++;
         size--;
-        verdict = frames_pass(&whole, data, size, MAX_BLOCK, &whole_resets);
+        verdict = frames_pass(&whole, data, size, &limits, &whole_resets);
         for (size_t at = 0; piecewise == FRAMES_GOOD && at < size; at += piece)
                 piecewise = frames_pass(&pieces, data + at, size - at < piece ? size - at : piece,
-                                        MAX_BLOCK, &piece_resets);
+                                        &limits, &piece_resets);
         if (piecewise != verdict || whole_resets != piece_resets)
+                abort();
+        if (verdict == FRAMES_GOOD && (whole.unfinished.weight != pieces.unfinished.weight ||
+                                       unfinished_total() != 2 * whole.unfinished.weight))
+                abort();
+        unfinished_clear(&whole.unfinished);
+        unfinished_clear(&pieces.unfinished);
+        if (unfinished_total() != 0)
                 abort();
         return 0;
 }

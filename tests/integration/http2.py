@@ -48,15 +48,18 @@ CANCEL = struct.pack(">I", 8)
 
 
 class Connection:
-    """A socket that has said its preface; `source`: the address that it comes from; `tls`: it is encrypted."""
+    """A socket that has said its preface; `port`: a number of 127.0.0.1, or the path of a unix socket; `source`: the address
+    that it comes from; `tls`: it is encrypted."""
 
     def __init__(self, port, source="127.0.0.1", preface=PREFACE + SETTINGS_FRAME, receive_buffer=None, tls=False):
-        self.socket = socket.socket()
+        unix = isinstance(port, str)
+        self.socket = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.bind((source, 0))
+        if not unix:
+            self.socket.bind((source, 0))
         self.socket.settimeout(10)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect(port if unix else ("127.0.0.1", port))
         if tls:
             context = ssl._create_unverified_context()
             context.set_alpn_protocols(["h2"])
@@ -103,4 +106,9 @@ class Connection:
             return True
 
     def close(self):
+        self.socket.close()
+
+    def reset(self):
+        """Leaves at once, whatever is under way."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()

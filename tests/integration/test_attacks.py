@@ -33,7 +33,8 @@ with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as worker:
     SANITIZED = b"__asan_init" in worker.read()  # which keeps what has been freed, and takes its time
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
-BRICKS = "".join(f"  - {{ name: {kind.lower()}, module: {ECHO}, options: {{ type: {kind}{more} }} }}\n"
+SLOW = path("Translate", "Unary")  # a minute each
+BRICKS = f"  - {{ name: slow, module: {ECHO}, options: {{ type: Translate, delay: 60s }} }}\n" + "".join(f"  - {{ name: {kind.lower()}, module: {ECHO}, options: {{ type: {kind}{more} }} }}\n"
                  for kind, more in (("LLM", ", tokens: 1000000, size: 4KiB"), ("Common", ""), ("Compose", "")))
 UNARY = path("LLM", "Unary")
 HELLO = message(llm_pb2.LLMRequest(prompt="hello").SerializeToString())
@@ -68,17 +69,23 @@ class Stage:
 
     def __init__(self):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-        authority, self.tls_port = Authority(temp_dir() + "/ca"), free_port()
+        authority, self.tls_port, self.unix_path = Authority(temp_dir() + "/ca"), free_port(), temp_dir() + "/socket"
         authority.issue("server")
         self.daemon = Brickd(BRICKS, extra="log: { access: off }", port_extra=f"""\
     limits: {{ connections: {max(10000, CONNECTIONS)} }}
   - listen: "127.0.0.1:{self.tls_port}"
-    tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}""").start()
+    tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}
+  - listen: 'unix:{self.unix_path}'""").start()
         self.port = self.daemon.port
         self.bystander = Bystander(self.daemon)
         self.worker = self.daemon.workers()[0]
         self.first = memory(self.worker, "VmRSS")
         self.rows = []
+
+
+    def in_flight(self, brick):
+        status = json.loads(self.daemon.ctl("status", "--json").stdout)
+        return sum(b["in_flight"] for b in status["bricks"] if b["name"] == brick)
 
 
 _stage = None
@@ -407,6 +414,47 @@ def clients_that_never_end_their_requests(s):
     return "3000 streams"
 
 
+def requests_that_never_end(s, *args, **kwargs):
+    """150 of 4 MiB on one connection, and all but the last byte comes."""
+    body = message(bytes(4 * MIB))[:-1]
+    connection = Connection(*args, preface=ACKNOWLEDGED, **kwargs)
+    if not kwargs.get("tls"):
+        connection.read_all()
+    for stream in range(1, 301, 2):
+        connection.send(frame(HEADERS, END_HEADERS, stream, REQUEST))
+        if not all(connection.send(frame(DATA, 0, stream, body[i:i + 16384])) for i in range(0, len(body), 16384)):
+            break
+    closed = connection.is_closed(5)
+    connection.close()
+    return f"closed: {closed}, at request {stream // 2 + 1}"
+
+
+@attack(120 * MIB)
+def requests_of_which_the_last_byte_is_missing(s):
+    return requests_that_never_end(s, s.port)
+
+
+@attack(120 * MIB)
+def requests_of_which_the_last_byte_is_missing_through_tls(s):
+    return requests_that_never_end(s, s.tls_port, tls=True)
+
+
+@attack(450 * MIB)
+def unfinished_requests_on_many_connections(s):
+    body = message(bytes(4 * MIB))[:-1]
+    held = [Connection(s.port, preface=ACKNOWLEDGED, source=f"127.8.{i % 50}.1").read_all() for i in range(40)]
+
+    def run(i):
+        for connection in held[i::4]:
+            for stream in range(1, 9, 2):
+                connection.send(frame(HEADERS, END_HEADERS, stream, REQUEST) +
+                                b"".join(frame(DATA, 0, stream, body[k:k + 16384]) for k in range(0, len(body), 16384)))
+    together(4, run)
+    for connection in held:
+        connection.close()
+    return "160 of 4 MiB on 40 connections"
+
+
 # --- connections ------------------------------------------------------------------------------------------------------
 
 @attack(CONNECTIONS * 40 * 1024 + 20 * MIB)
@@ -454,6 +502,69 @@ def no_descriptors_left(s):
             connection.close()
     finally:
         resource.prlimit(s.worker, resource.RLIMIT_NOFILE, saved)
+
+
+# --- clients that leave ------------------------------------------------------------------------------------------------
+
+def bad_call(stream):
+    """Its message begins with what is no length: the answer is a reset."""
+    return frame(HEADERS, END_HEADERS, stream, REQUEST) + frame(DATA, 0, stream, b"\2\0\0\0\5hello")
+
+
+def slow_call(stream):
+    return frame(HEADERS, END_HEADERS, stream, request(SLOW)) + frame(DATA, END_STREAM, stream, message(b""))
+
+
+def descriptors(s):
+    return len(os.listdir(f"/proc/{s.worker}/fd"))
+
+
+def ghosts(s, *args, **kwargs):
+    """Clients whose calls have been begun, and who leave with a reset: nothing of theirs stays."""
+    before = descriptors(s)
+    for calls in ([slow_call] * 50, [slow_call] * 20 + [bad_call] * 980, [bad_call] * 1000):
+        data = b"".join(one(1 + 2 * i) for i, one in enumerate(calls))
+        held = [Connection(*args, preface=ACKNOWLEDGED, **kwargs).taken() for _ in range(20)]
+        senders = [threading.Thread(target=c.send, args=(data,)) for c in held]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(20)
+        for connection in held:
+            connection.reset()
+        wait_for("the connections to go", lambda: descriptors(s) <= before + 2, 20)
+        wait_for("the calls to go", lambda: s.in_flight("slow") == 0, 20)
+
+
+@attack(60 * MIB)
+def clients_that_leave_calls_behind(s):
+    ghosts(s, s.port)
+
+
+@attack(60 * MIB)
+def clients_that_leave_calls_behind_through_tls(s):
+    ghosts(s, s.tls_port, tls=True)
+
+
+@attack(60 * MIB)
+def clients_that_leave_calls_behind_on_a_unix_socket(s):
+    ghosts(s, s.unix_path)
+
+
+@attack(150 * MIB)
+def hit_and_run(s):
+    data = b"".join(bad_call(1 + 2 * i) for i in range(20000))
+    before = descriptors(s)
+
+    def run(_):
+        def step():
+            connection = Connection(s.port, preface=ACKNOWLEDGED).read_all()
+            connection.send(data)
+            connection.reset()
+            return True
+        for_a_while(step)
+    together(4, run)
+    wait_for("the connections to go", lambda: descriptors(s) <= before + 2, 20)
 
 
 # --- nonsense ---------------------------------------------------------------------------------------------------------

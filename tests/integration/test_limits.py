@@ -11,7 +11,7 @@ import grpc
 from harness import BUILD, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
 
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
-                   SETTINGS_FRAME, Connection, frame, header, message, request)
+                   SETTINGS_FRAME, WINDOW_UPDATE, Connection, frame, header, message, request)
 from pki import Authority
 
 generate_stubs()
@@ -20,6 +20,7 @@ from protocols.grpc.llm import llm_pb2  # noqa: E402
 ECHO = "  - { name: echo, module: " + os.path.join(BUILD, "src", "bricks") + "/echo.so, options: { type: LLM } }\n"
 HELLO = llm_pb2.LLMRequest(prompt="hello").SerializeToString()
 UNARY = path("LLM", "Unary")
+MIB = 1 << 20
 
 
 def daemon(limits, more=""):
@@ -196,11 +197,39 @@ def calls_without_settings(c):
     one_by_one(c, lambda stream: frame(HEADERS, END_HEADERS, stream, request(UNARY)))
 
 
+def begin_request(c, stream, size, sent, method=UNARY, headers=()):
+    """A call whose message of so many bytes does not come to its end."""
+    body = struct.pack(">BI", 0, size) + bytes(min(sent, size - 1))
+    return c.send(frame(HEADERS, END_HEADERS, stream, request(method, *headers)) +
+                  b"".join(frame(DATA, 0, stream, body[i:i + 16384]) for i in range(0, len(body), 16384)))
+
+
+def requests_without_end(c):
+    c.send(frame(SETTINGS, ACK))
+    for i in range(3):
+        begin_request(c, 1 + 2 * i, MIB, MIB)
+        time.sleep(0.1)  # one alone may be as large as limits.request says
+    begin_request(c, 9, MIB, MIB)
+    begin_request(c, 11, MIB, MIB)
+
+
+def a_slow_request(c):
+    c.send(frame(SETTINGS, ACK))
+    begin_request(c, 1, 1000, 1)
+
+
+def no_message(c):
+    c.send(frame(SETTINGS, ACK) + frame(HEADERS, END_HEADERS, 1, request(UNARY)) + frame(DATA, 0, 1, b"\2\0\0\0\5hello"))
+
+
 def what_is_sent_has_limits(more, tls):
     for attack, why in ((headers_without_end, "headers far above limits.metadata"),
                         (calls_and_resets, "faster than limits.resets"),
-                        (calls_without_settings, "without regard to the settings")):
-        with daemon("{ resets: 100 }", more) as d:
+                        (calls_without_settings, "before it acknowledged the settings"),
+                        (requests_without_end, "larger than limits.unfinished"),
+                        (a_slow_request, "within limits.request_time"),
+                        (no_message, "like no gRPC message")):
+        with daemon("{ resets: 100, request: 1MiB, unfinished: 4MiB, request_time: 1s }", more) as d:
             c = Connection(d.port, preface=PREFACE + SETTINGS_FRAME, tls=tls)
             attack(c)
             assert c.is_closed(5), why
@@ -218,6 +247,97 @@ def what_is_sent_through_tls_has_limits():
     authority.issue("server")
     what_is_sent_has_limits(f"    tls: {{ certificate: {authority.path('server.pem')}, "
                             f"key: {{ file: {authority.path('server.key')} }} }}", True)
+
+
+@test
+def requests_that_end_have_no_limit_together():
+    with daemon("{ request: 1MiB, unfinished: 1MiB, request_time: 1s }") as d:
+        channel = d.channel()
+        prompt = llm_pb2.LLMRequest(prompt="x" * 900000).SerializeToString()
+        for _ in range(2):
+            begun = [channel.unary_unary(UNARY).future(prompt, timeout=20) for _ in range(2)]
+            for one in begun:
+                one.result()
+            time.sleep(1)
+        eq(d.log().count("Closed"), 0)
+
+
+@test
+def requests_that_brickd_refuses_do_not_count():
+    """A client stops in the middle of a message when its call is over. That leaves nothing unfinished."""
+    bidi = path("Common", "BidiStreaming")
+    bricks = ECHO + ECHO.replace("name: echo", "name: common").replace("LLM", "Common")
+    limits = "    limits: { request: 1MiB, unfinished: 2MiB, request_time: 1s }\n"
+    with Brickd(bricks, extra="log: { access: off }", port_extra=limits) as d:
+        c = Connection(d.port).read_all()
+        c.send(frame(SETTINGS, ACK))
+        for i in range(20):
+            assert begin_request(c, 1 + 2 * i, MIB, 60000, bidi, [(b"x-brick", b"nobody")]), d.log()
+            time.sleep(0.05)
+            assert c.send(frame(DATA, 0, 1 + 2 * i, b"what was on its way")), d.log()
+        time.sleep(2.5)
+        assert c.send(frame(HEADERS, END_HEADERS, 99, request(UNARY)) + frame(DATA, END_STREAM, 99, bytes(5)))
+        eq(d.log().count("Closed"), 0, d.log())
+
+
+@test
+def unfinished_requests_of_all_connections_have_a_limit():
+    with Brickd(ECHO, extra="log: { access: off }\nmemory: 16MiB") as d:
+        modest, greedy = Connection(d.port).read_all(), [Connection(d.port).read_all() for _ in range(3)]
+        modest.send(frame(SETTINGS, ACK))
+        begin_request(modest, 1, MIB, MIB)
+        for c in greedy:
+            c.send(frame(SETTINGS, ACK))
+            begin_request(c, 1, 3 * MIB, 3 * MIB)
+        wait_for("the greediest to be closed", lambda: "use up 'memory'" in d.log(), 5)
+        eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another client")
+        assert modest.send(frame(DATA, END_STREAM, 1, b"\0")), d.log()
+
+
+@test
+def calls_wait_for_the_next_second():
+    with daemon("{ calls: 20 }") as d:
+        c = Connection(d.port)
+        c.send(frame(SETTINGS, ACK))
+        time.sleep(0.2)
+        watch = Stopwatch()
+        for i in range(100):
+            c.send(frame(HEADERS, END_HEADERS, 1 + 2 * i, request(UNARY)) +
+                   frame(DATA, END_STREAM, 1 + 2 * i, struct.pack(">BI", 0, len(HELLO)) + HELLO))
+        c.socket.settimeout(10)
+        received = b""
+        while received.count(b"Echo: hello") < 100:
+            got = c.socket.recv(1 << 16)
+            assert got, "the connection is over"
+            received += got
+        took = watch.elapsed()
+        assert 0.9 < took.seconds and took.running < 8, took
+
+
+@test
+def nothing_is_read_of_who_does_not_read():
+    bricks = ECHO.replace("type: LLM", "type: LLM, size: 256KiB")
+    window = struct.pack(">I", 2 ** 31 - 1 - 65535)
+    with Brickd(bricks, extra="log: { access: off }") as d:
+        worker = d.workers()[0]
+        c = Connection(d.port, receive_buffer=4096,
+                       preface=PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2 ** 31 - 1)) + frame(SETTINGS, ACK) +
+                       frame(WINDOW_UPDATE, 0, 0, window))
+        body = struct.pack(">BI", 0, len(HELLO)) + HELLO
+        c.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * i, request(UNARY)) + frame(DATA, END_STREAM, 1 + 2 * i, body)
+                        for i in range(900)))
+        time.sleep(1)
+        with open(f"/proc/{worker}/status") as f:
+            peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+        print(f"# the worker's peak is {peak >> 10} MiB, where all replies are 225 MiB")
+        assert peak < 150 << 10 or os.environ.get("ASAN_OPTIONS"), peak
+        eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another client")
+        c.socket.settimeout(5)
+        rest = 0
+        while rest < 8 * MIB:  # more than the kernel keeps: it goes on when it reads
+            got = len(c.socket.recv(1 << 20))
+            assert got, "the connection is over"
+            rest += got
 
 
 @test

@@ -18,7 +18,7 @@ enum {
 };
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-#define MAX_BLOCK 100
+static const struct frames_limits limits = { .block = 100, .bytes = 1000, .requests = 3 };
 
 /* What a client sends. */
 static char bytes[4096];
@@ -32,7 +32,7 @@ static void begin(void)
         data = 0;
 }
 
-static void add(unsigned type, unsigned flags, size_t payload)
+static void add_to(unsigned stream, unsigned type, unsigned flags, size_t payload)
 {
         const char head[] = { (char)(payload >> 16),
                               (char)(payload >> 8),
@@ -41,8 +41,8 @@ static void add(unsigned type, unsigned flags, size_t payload)
                               (char)flags,
                               0,
                               0,
-                              0,
-                              1 };
+                              (char)(stream >> 8),
+                              (char)stream };
 
         memcpy(bytes + length, head, sizeof head);
         memset(bytes + length + sizeof head, 3, payload); /* looks like a RST_STREAM */
@@ -51,10 +51,27 @@ static void add(unsigned type, unsigned flags, size_t payload)
         assert(length <= sizeof bytes);
 }
 
-/* The verdict, the resets and the data must not depend on where reads cut the bytes. */
+static void add(unsigned type, unsigned flags, size_t payload)
+{
+        add_to(1, type, flags, payload);
+}
+
+/* DATA that begins a message of so many bytes. */
+static void add_message(unsigned stream, unsigned flags, size_t size, size_t payload)
+{
+        char *p = bytes + length + FRAME_HEAD;
+        const char prefix[] = { 0, 0, 0, (char)(size >> 8), (char)size };
+
+        add_to(stream, DATA, flags, payload);
+        memcpy(p, prefix, payload < sizeof prefix ? payload : sizeof prefix);
+}
+
+/* The verdict, the resets, the data and what is unfinished must not depend on where reads cut the
+ * bytes. */
 static bool pass(unsigned expected_resets)
 {
         bool first = true, passes = true;
+        uint64_t weight = 0;
 
         for (size_t piece = 1; piece <= length; piece++) {
                 struct frames frames = { 0 };
@@ -67,11 +84,14 @@ static bool pass(unsigned expected_resets)
 
                         assert(copy);
                         memcpy(copy, bytes + at, n);
-                        ok = frames_pass(&frames, copy, n, MAX_BLOCK, &resets) == FRAMES_GOOD;
+                        ok = frames_pass(&frames, copy, n, &limits, &resets) == FRAMES_GOOD;
                         free(copy);
                 }
                 assert(first || ok == passes);
                 assert(!ok || (resets == expected_resets && frames.data == data));
+                assert(!ok || first || frames.unfinished.weight == weight);
+                weight = frames.unfinished.weight;
+                unfinished_clear(&frames.unfinished);
                 passes = ok;
                 first = false;
         }
@@ -86,22 +106,196 @@ static void test_greeting(void)
 
         begin();
         add(SETTINGS, 0, 6);
-        assert(frames_pass(&frames, bytes, length, MAX_BLOCK, &resets) == FRAMES_GOOD);
+        assert(frames_pass(&frames, bytes, length, &limits, &resets) == FRAMES_GOOD);
         assert(!frames.greeted);
         length = 0;
         add(SETTINGS, ACK, 0);
         add(SETTINGS, 0, 0);
-        assert(frames_pass(&frames, bytes, length, MAX_BLOCK, &resets) == FRAMES_GOOD);
+        assert(frames_pass(&frames, bytes, length, &limits, &resets) == FRAMES_GOOD);
         assert(frames.greeted);
+}
+
+/* --- requests that have not ended --------------------------------------------------------------
+ */
+
+static struct frames frames;
+
+static enum frames_verdict pass_on(void)
+{
+        unsigned resets = 0;
+        enum frames_verdict verdict = frames_pass(&frames, bytes, length, &limits, &resets);
+
+        length = 0;
+        return verdict;
+}
+
+static void begin_frames(void)
+{
+        unfinished_clear(&frames.unfinished);
+        frames = (struct frames){ 0 };
+        begin();
+        assert(pass_on() == FRAMES_GOOD);
+}
+
+static void expect(unsigned requests, uint64_t of_messages)
+{
+        assert(frames.unfinished.n == requests && frames.unfinished.bytes == of_messages);
+        assert(unfinished_weight(&frames.unfinished) >= of_messages);
+        assert(unfinished_total() == unfinished_weight(&frames.unfinished));
+}
+
+static void test_unfinished(void)
+{
+        begin_frames();
+        add(HEADERS, END_HEADERS, 10);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 0);
+        assert(unfinished_weight(&frames.unfinished) == UNFINISHED_CALL);
+        assert(unfinished_oldest(&frames.unfinished) == UINT64_MAX); /* a stream may say nothing */
+        add_message(1, 0, 295, 3);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 3);
+        assert(unfinished_oldest(&frames.unfinished) < UINT64_MAX);
+        add(DATA, 0, 2); /* the length is 3 * 256 + 3 now */
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 5);
+        add(DATA, 0, 770);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 775);
+        add(DATA, 0, 1);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(0, 0);
+
+        /* Another message of the same stream, whose time is the brick's. */
+        add_message(1, 0, 100, 50);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 50);
+        assert(unfinished_oldest(&frames.unfinished) == UINT64_MAX);
+        add(DATA, 1, 0); /* END_STREAM */
+        assert(pass_on() == FRAMES_GOOD);
+        expect(0, 0);
+
+        /* Two in one frame, one of them empty, and the next one begun. */
+        add_message(1, 0, 5, 10);
+        bytes[2] = 25;
+        memcpy(bytes + length, "\0\0\0\0\0\0\0\0\0\x9", 10);
+        length += 15;
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 10);
+}
+
+static void test_several(void)
+{
+        begin_frames();
+        for (unsigned stream = 1; stream <= 5; stream += 2)
+                add_to(stream, HEADERS, END_HEADERS, 10);
+        for (unsigned stream = 1; stream <= 5; stream += 2)
+                add_message(stream, 0, 95, 50);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(3, 150);
+        add_to(3, DATA, 0, 50);
+        add_to(5, RST_STREAM, 0, 4);
+        assert(pass_on() == FRAMES_GOOD);
+        expect(1, 50);
+        add_to(1, HEADERS, END_HEADERS | 1, 0); /* trailers */
+        assert(pass_on() == FRAMES_GOOD);
+        expect(0, 0);
+}
+
+static void test_too_much(void)
+{
+        begin_frames();
+        add(HEADERS, END_HEADERS, 0);
+        add_message(1, 0, 2000, 1000);
+        assert(pass_on() == FRAMES_GOOD);
+        add(DATA, 0, 1);
+        assert(pass_on() == FRAMES_UNFINISHED);
+
+        begin_frames();
+        for (unsigned stream = 1; stream <= 5; stream += 2)
+                add_to(stream, HEADERS, END_HEADERS, 0);
+        assert(pass_on() == FRAMES_GOOD);
+        add_to(7, HEADERS, END_HEADERS | 1, 0); /* which is whole */
+        assert(pass_on() == FRAMES_GOOD);
+        add_to(9, HEADERS, END_HEADERS, 0);
+        assert(pass_on() == FRAMES_UNFINISHED);
+
+        begin_frames();
+        add(HEADERS, END_HEADERS, 0);
+        add(DATA, 0, 1); /* 3 is neither "compressed" nor "not" */
+        assert(pass_on() == FRAMES_MESSAGE);
+}
+
+/* The core resets a stream; what the client still sends of it says nothing of where messages
+ * begin. */
+static void test_reset(void)
+{
+        static const char sent[] = "\0\0\4\x8\0\0\0\0\1abcd\0\0\4\3\0\0\0\0\1\0\0\0\x8";
+
+        for (size_t piece = 1; piece < sizeof sent; piece++) {
+                struct frames_out out = { 0 };
+
+                begin_frames();
+                add(HEADERS, END_HEADERS, 0);
+                add_to(3, HEADERS, END_HEADERS, 0);
+                add_message(1, 0, 2000, 500);
+                assert(pass_on() == FRAMES_GOOD);
+                expect(2, 500);
+                for (size_t at = 0; at < sizeof sent - 1; at += piece)
+                        frames_sent(&out, sent + at,
+                                    piece < sizeof sent - 1 - at ? piece : sizeof sent - 1 - at,
+                                    &frames.unfinished);
+                expect(1, 0);
+                add(DATA, 0, 400);
+                assert(pass_on() == FRAMES_GOOD);
+                expect(1, 0);
+        }
+}
+
+/* Against a table that is as simple as can be. */
+static void test_table(void)
+{
+        static struct unfinished_request model[512];
+        struct unfinished table = { 0 };
+        unsigned n = 0;
+
+        srandom(1);
+        for (int i = 0; i < 200000; i++) {
+                unsigned k = (unsigned)random() % 512;
+                struct unfinished_request *r = &model[k], got;
+                uint32_t stream = 1 + 2 * (k % 16 * 4096 + k);
+
+                if (r->stream == 0) {
+                        *r = (struct unfinished_request){ .stream = stream,
+                                                          .bytes = (uint64_t)random() % 1000 };
+                        assert(unfinished_put(&table, r));
+                        n++;
+                } else {
+                        assert(unfinished_take(&table, stream, &got));
+                        assert(got.stream == stream && got.bytes == r->bytes);
+                        r->stream = 0;
+                        n--;
+                }
+                assert(table.n == n);
+                assert(!unfinished_take(&table, 2, &got));
+        }
+        unfinished_clear(&table);
+        assert(unfinished_total() == 0);
 }
 
 int main(void)
 {
         test_greeting();
+        test_unfinished();
+        test_several();
+        test_too_much();
+        test_reset();
+        unfinished_clear(&frames.unfinished);
+        test_table();
         begin();
         assert(pass(0));
         add(HEADERS, END_HEADERS, 91); /* 100 with its head */
-        add(DATA, 0, 300);
+        add_message(1, 0, 295, 300);
         add(RST_STREAM, 0, 4);
         add(HEADERS, END_HEADERS, 91); /* the next block is counted anew */
         add(RST_STREAM, 0, 4);

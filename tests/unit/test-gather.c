@@ -3,21 +3,28 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/goaway.h"
+#include "rpc/linger.h"
 #include "rpc/listen.h"
 #include "shared/stats.h"
 #include "util/clock.h"
@@ -436,6 +443,14 @@ static void test_other_waits(void)
         pair_done(&pair);
 }
 
+static void reset(int peer)
+{
+        static const struct linger now = { .l_onoff = 1 };
+
+        assert(setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+        (void)close(peer);
+}
+
 /* --- the end of a connection --------------------------------------------------------------------
  */
 
@@ -482,7 +497,6 @@ static void test_close_full(bool flushed)
 /* Or the peer goes without reading. */
 static void test_close_lost(void)
 {
-        static const struct linger reset = { .l_onoff = 1 };
         struct pair pair = pair_new();
         struct epoll_event events[16];
 
@@ -492,8 +506,7 @@ static void test_close_lost(void)
         assert(close(pair.fd) == 0);
         gather_flush();
         assert(gather_stalled() == 1 && listen_connections() == 1);
-        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        (void)close(pair.peer);
+        reset(pair.peer);
         for (int i = 0; i < 100 && listen_connections() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 0 && listen_connections() == 0);
@@ -510,32 +523,161 @@ static void test_close_unread(void)
         (void)fill(pair.fd);
         assert(close(pair.fd) == 0);
         gather_flush();
-        gather_look(clock_now() + 10 * NSEC_PER_SEC);
+        linger_look(clock_now() + 10 * NSEC_PER_SEC);
         assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 1 && listen_connections() == 1);
-        gather_look(clock_now() + 20 * NSEC_PER_SEC);
+        linger_look(clock_now() + 20 * NSEC_PER_SEC);
         for (int i = 0; i < 100 && listen_connections() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 0 && listen_connections() == 0);
         (void)close(pair.peer);
 }
 
-/* The peer has gone: the write that is held is lost, and the next says so. */
+/* One byte, as the core reads. */
+static ssize_t read_core(int fd)
+{
+        char byte;
+        struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        return recvmsg(fd, &message, 0);
+}
+
+static bool has_event(int fd)
+{
+        struct epoll_event events[16];
+        int n = wait_events(events, 16, 5000);
+
+        for (int i = 0; i < n; i++)
+                if (events[i].data.ptr == mark_of(fd) && events[i].events & EPOLLIN)
+                        return true;
+        return false;
+}
+
+static void must_be_lost(int fd)
+{
+        assert(read_core(fd) < 0 && errno == ECONNRESET);
+        assert(write_core(fd, "x", 1) < 0 && errno == ECONNRESET);
+        assert(close(fd) == 0);
+        assert(listen_connections() == 0);
+}
+
+/* The peer has gone: the write that is held is lost, and the core hears of it. */
 static void test_error(void)
 {
-        static const struct linger reset = { .l_onoff = 1 };
+        struct pair pair = pair_new();
+
+        be_busy();
+        wait_once();
+        gather_begin();
+        must_write(pair.fd, "lost");
+        gather_end();
+        reset(pair.peer);
+        gather_flush(); /* takes the error from the kernel */
+        assert(has_event(pair.fd));
+        must_be_lost(pair.fd);
+}
+
+/* The same if the core has seen the event of the reset before. */
+static void test_error_after_event(void)
+{
         struct pair pair = pair_new();
 
         be_busy();
         gather_begin();
         must_write(pair.fd, "lost");
-        gather_end();
-        assert(setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        (void)close(pair.peer);
+        assert(write(pair.peer, "abc", 3) == 3);
+        reset(pair.peer);
         gather_flush();
-        assert(write_core(pair.fd, "x", 1) < 0 && (errno == EPIPE || errno == ECONNRESET));
-        assert(close(pair.fd) == 0);
-        assert(listen_connections() == 0);
+        gather_end();
+        wait_once();
+        must_be_lost(pair.fd);
+}
+
+/* What somebody sent who has gone since is not read; and nothing needs to be written for that. */
+static void test_reset(void)
+{
+        struct pair pair = pair_new();
+
+        wait_once();
+        assert(write(pair.peer, "abc", 3) == 3);
+        assert(has_event(pair.fd));
+        assert(read_core(pair.fd) == 1);
+        reset(pair.peer);
+        assert(has_event(pair.fd));
+        must_be_lost(pair.fd);
+}
+
+/* Who has only said all that it had to say still gets its answer. */
+static void test_half_closed(void)
+{
+        struct pair pair = pair_new();
+
+        wait_once();
+        assert(write(pair.peer, "a", 1) == 1);
+        assert(shutdown(pair.peer, SHUT_WR) == 0);
+        assert(has_event(pair.fd));
+        assert(read_core(pair.fd) == 1);
+        assert(read_core(pair.fd) == 0);
+        must_write(pair.fd, "answer");
+        must_read(pair.peer, "answer");
+        pair_done(&pair);
+}
+
+/* The kernel has no memory: from now on, for this thread. */
+static void break_sending(void)
+{
+        static struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOBUFS),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        static const struct sock_fprog program = { sizeof filter / sizeof *filter, filter };
+
+        assert(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        assert(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void *write_without_memory(void *arg)
+{
+        const struct pair *pairs = arg;
+
+        be_busy();
+        gather_begin();
+        must_write(pairs[0].fd, "held");
+        gather_end();
+        break_sending();
+        gather_flush();
+        assert(write_core(pairs[1].fd, "x", 1) < 0 && errno == EAGAIN);
+        gather_leave();
+        return NULL;
+}
+
+/* Of the end of that no event tells: one is made. */
+static void test_no_memory(void)
+{
+        struct pair pairs[] = { pair_new(), pair_new() };
+        struct epoll_event events[16];
+        bool writable = false;
+        pthread_t thread;
+        int n;
+
+        wait_once();
+        assert(pthread_create(&thread, NULL, write_without_memory, pairs) == 0);
+        assert(pthread_join(thread, NULL) == 0);
+        assert(wait_events(events, 16, 50) == 0);
+        assert(has_nothing(pairs[0].peer));
+        connection_look(clock_now());
+        n = wait_events(events, 16, 5000);
+        for (int i = 0; i < n; i++)
+                writable = writable || (events[i].data.ptr == mark_of(pairs[1].fd) &&
+                                        events[i].events & EPOLLOUT);
+        must_read(pairs[0].peer, "held");
+        assert(writable && gather_stalled() == 0);
+        pair_done(&pairs[0]);
+        pair_done(&pairs[1]);
 }
 
 /* --- many threads -------------------------------------------------------------------------------
@@ -636,7 +778,7 @@ static struct pair pair_greeted(void)
 
         must_write(pair.fd, "hello");
         must_read(pair.peer, "hello");
-        gather_greeted(pair.fd);
+        goaway_greeted(connection_of(pair.fd));
         return pair;
 }
 
@@ -655,7 +797,7 @@ static void test_goaway(void)
         must_write(held.fd, "held");
         gather_end();
 
-        gather_goaway();
+        goaway_all();
         must_read_goaway(idle.peer);
         assert(has_nothing(held.peer));
         gather_flush();
@@ -667,7 +809,7 @@ static void test_goaway(void)
         must_read(tls.peer, "tlsmore");
         must_write(fresh.fd, "hello");
         must_read(fresh.peer, "hello");
-        gather_greeted(fresh.fd);
+        goaway_greeted(connection_of(fresh.fd));
         assert(has_nothing(tls.peer) && has_nothing(fresh.peer));
         must_write(fresh.fd, "answer");
         must_read(fresh.peer, "answer");
@@ -681,7 +823,7 @@ static void test_goaway(void)
         must_read_goaway(full.peer);
 
         /* Once. */
-        gather_goaway();
+        goaway_all();
         must_write(idle.fd, "after");
         must_read(idle.peer, "after");
         assert(has_nothing(idle.peer));
@@ -715,6 +857,10 @@ int main(void)
         test_close_lost();
         test_close_unread();
         test_error();
+        test_error_after_event();
+        test_reset();
+        test_half_closed();
+        test_no_memory();
         test_threads();
         test_goaway();
         assert(listen_connections() == 0 && gather_stalled() == 0);

@@ -370,7 +370,7 @@ static void test_addresses(void)
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_CONNECTIONS]) == 1);
         for (int i = 0; i < 5; i++)
-                connection_remove(fd + i);
+                connection_remove(connection_of(fd + i));
         assert(connection_count() == 0);
 }
 

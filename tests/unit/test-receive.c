@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
-#include "rpc/gather.h"
 
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
 
 #define TOTAL (1 << 20)
 #define TURN_MAX ((size_t)16 * 1024)
+#define TURN_FIRST ((size_t)4 * 1024)
 #define TURN_LARGE (4 * TURN_MAX)
 
 static const struct conf_port port = {
@@ -24,6 +24,9 @@ static const struct conf_port port = {
         .max_connections_per_address = 10,
         .max_metadata = 1000,
         .max_resets = 5,
+        .max_streams = 100,
+        .max_request = 1 << 20,
+        .max_unfinished = 1 << 20,
 };
 
 static struct stats_port stats;
@@ -41,7 +44,6 @@ static int pair_new(int ret_pair[2])
         assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ret_pair) == 0);
         (void)setsockopt(ret_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
         assert(connection_add(ret_pair[1], &listener, &local));
-        gather_open(ret_pair[1]);
         event.data.fd = ret_pair[1];
         assert(epoll_ctl(epoll, EPOLL_CTL_ADD, ret_pair[1], &event) == 0);
         return epoll;
@@ -49,7 +51,6 @@ static int pair_new(int ret_pair[2])
 
 static void pair_done(int epoll, const int pair[2])
 {
-        connection_remove(pair[1]);
         (void)close(epoll);
         (void)close(pair[0]);
         (void)close(pair[1]);
@@ -133,10 +134,11 @@ static void test_large_turns(void)
         memcpy(sent, PREFACE, strlen(PREFACE));
         for (size_t i = 0; i < 10; i++, p += 9 + TURN_MAX)
                 memcpy(p, DATA_HEAD, 9);
+        memcpy(sent + strlen(PREFACE) + 9, "\0\0\2\x7f\xfb", 5); /* one message in all of them */
         for (; p + 13 <= sent + 15 * TURN_MAX; p += 13)
                 memcpy(p, "\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13); /* WINDOW_UPDATE */
         assert(write(pair[0], sent, (size_t)(p - sent)) == p - sent);
-        assert(next_turn(epoll, pair[1]) == TURN_MAX);
+        assert(next_turn(epoll, pair[1]) == TURN_FIRST);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE); /* which is mostly something else */

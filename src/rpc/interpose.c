@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The functions of libc that brickd defines in the executable, in front of libc's own, so that gRPC
+ * core calls them. Each hands what concerns an adopted socket or a connection to the file that
+ * knows about it, and all else to the kernel. Two of OpenSSL's are in decrypt.c.
+ */
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rpc/connection.h"
+#include "rpc/gather.h"
+#include "rpc/linger.h"
+#include "rpc/listen.h"
+#include "rpc/receive.h"
+#include "rpc/syscall.h"
+
+#define INTERPOSED __attribute__((visibility("default")))
+
+/* NULL: the descriptor is none. */
+static struct listener *listener_of(int fd)
+{
+        struct fd_record *record = fd_record(fd);
+
+        return record && atomic_load_explicit(&record->kind, memory_order_acquire) == FD_LISTENER
+                       ? record->listener
+                       : NULL;
+}
+
+INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+        return listen_bind(fd, address, length);
+}
+
+INTERPOSED int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+        struct listener *listener = listener_of(fd);
+
+        return listener ? listen_accept(listener, address, length, flags)
+                        : sys_accept4(fd, address, length, flags);
+}
+
+/* MSG_ERRQUEUE asks for something else than what has been received. */
+INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+        struct connection *connection = flags & MSG_ERRQUEUE ? NULL : connection_of(fd);
+
+        return connection ? receive_message(connection, message, flags)
+                          : sys_recvmsg(fd, message, flags);
+}
+
+INTERPOSED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+        struct connection *connection = connection_of(fd);
+
+        return connection ? gather_write(connection, message, flags)
+                          : sys_sendmsg(fd, message, flags);
+}
+
+INTERPOSED int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+        struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
+        struct listener *listener = op == EPOLL_CTL_ADD ? listener_of(fd) : NULL;
+
+        if (listener)
+                listen_wait(listener, epoll, event);
+        if (!connection)
+                return sys_epoll_ctl(epoll, op, fd, event);
+        gather_mark(connection, epoll, event);
+        return sys_epoll_ctl(epoll, op, fd, &connection->event);
+}
+
+INTERPOSED int epoll_wait(int epoll, struct epoll_event *events, int max, int timeout)
+{
+        return gather_wait(epoll, events, max, timeout);
+}
+
+/* shutdown() on a listening socket would act on every process that has it. */
+INTERPOSED int shutdown(int fd, int how)
+{
+        struct connection *connection = connection_of(fd);
+
+        if (listener_of(fd) || (connection && linger_shutdown(connection)))
+                return 0;
+        return sys_shutdown(fd, how);
+}
+
+INTERPOSED int close(int fd)
+{
+        struct connection *connection = connection_of(fd);
+        struct listener *listener = listener_of(fd);
+
+        if (connection && linger_close(connection))
+                return 0;
+        if (connection)
+                connection_remove(connection);
+        if (listener) {
+                atomic_store(&fd_record(fd)->kind, FD_OTHER);
+                listen_close(listener);
+        }
+        return sys_close(fd);
+}
