@@ -6,16 +6,6 @@
 #include "module/call.h"
 #include "module/instance.h"
 
-static void lock(struct call *call)
-{
-        (void)pthread_mutex_lock(&call->lock);
-}
-
-static void unlock(struct call *call)
-{
-        (void)pthread_mutex_unlock(&call->lock);
-}
-
 __attribute__((cold, noinline)) static void blame(struct brick_call *handle, const char *what)
 {
         instance_blame(instance_of_number(handle_owner(handle)), what);
@@ -173,7 +163,7 @@ void call_abi_recv(struct brick_call *handle)
                 return;
         }
 
-        lock(call);
+        call_lock(call);
         switch (call->inbox) {
         case INBOX_IDLE:
                 call_want_message(call);
@@ -188,7 +178,8 @@ void call_abi_recv(struct brick_call *handle)
         case INBOX_READY:
                 break;
         }
-        unlock(call); /* the last: message() may finish the call on another thread from here on */
+        call_unlock(
+                call); /* the last: message() may finish the call on another thread from here on */
 }
 
 int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
@@ -204,7 +195,7 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
                 return -ENOTSUP;
         }
 
-        lock(call);
+        call_lock(call);
         if (call->inbox == INBOX_HELD) {
                 call->transport->release(call);
                 call->inbox = INBOX_IDLE;
@@ -222,7 +213,7 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
         } else {
                 r = call->inbox == INBOX_END && !atomic_load(&call->cancelled) ? 0 : -ECANCELED;
         }
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 
@@ -249,7 +240,7 @@ static int reserve(struct call *call, size_t size, struct reply **ret)
         bool done;
         int r;
 
-        lock(call);
+        call_lock(call);
         while ((r = room_for(call, size)) == -EAGAIN) {
                 call->starved = true;
                 if (!call->instance->blocking)
@@ -257,7 +248,7 @@ static int reserve(struct call *call, size_t size, struct reply **ret)
                 (void)pthread_cond_wait(&call->changed, &call->lock);
         }
         done = call->side == SIDE_DONE;
-        unlock(call);
+        call_unlock(call);
 
         if (r == -EINVAL)
                 call_misuse(call, "sent more than one reply to a call that has one");
@@ -277,7 +268,7 @@ static int commit(struct call *call, struct reply *reply)
 {
         int r;
 
-        lock(call);
+        call_lock(call);
         r = room_for(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
@@ -293,7 +284,7 @@ static int commit(struct call *call, struct reply *reply)
                 if (!call_gathers(call))
                         call->transport->pump(call);
         }
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 
@@ -363,9 +354,9 @@ int call_abi_trailer(struct brick_call *handle, struct brick_str key, struct bri
 
         if (!call)
                 return -ECANCELED;
-        lock(call);
+        call_lock(call);
         r = call->settled ? -ECANCELED : call->transport->trailer(call, key, value);
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 

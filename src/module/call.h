@@ -194,6 +194,16 @@ struct call {
         uint64_t queued; /* since when it waits there */
 };
 
+static inline void call_lock(struct call *call)
+{
+        (void)pthread_mutex_lock(&call->lock);
+}
+
+static inline void call_unlock(struct call *call)
+{
+        (void)pthread_mutex_unlock(&call->lock);
+}
+
 /* The parts of a call that outlive it, for transports that recycle theirs. -ENOMEM: there are as
  * many calls as there can be. */
 int call_init(struct call *call, const struct transport *transport);
@@ -305,7 +315,10 @@ bool call_is_key(struct brick_str key, const char *wanted, size_t length);
 /* The first value of a key in the request's metadata. A NULL ptr: none. */
 struct brick_str call_metadata(struct call *call, const char *key);
 
-/* --- for the host functions in call-abi.c: the lock is held, except where said ---------------- */
+/* --- between call.c, call-enter.c and call-abi.c: the lock is held, except where said --------- */
+
+/* The item of a call whose entries are due. Lock not held. */
+void call_run_entries(struct run_item *item);
 
 /* Logs a fault of the brick's module. Lock not held. */
 void call_misuse(const struct call *call, const char *what);

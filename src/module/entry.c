@@ -9,6 +9,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
+#define THREAD_STACK (1024 * 1024)
 #define SLOW_NS (100 * NSEC_PER_MSEC)
 
 static _Thread_local struct instance *current;
@@ -79,6 +80,18 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
                 return NULL;
         *ret_held = now - since;
         return instance->conf;
+}
+
+int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg)
+{
+        pthread_attr_t attr;
+        int r;
+
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+        r = -pthread_create(ret, &attr, run, arg);
+        (void)pthread_attr_destroy(&attr);
+        return r;
 }
 
 void entry_guard_stack(void)

@@ -6,6 +6,7 @@
  * is to blame, should the process die in it or a thread not come back from it.
  */
 
+#include <pthread.h>
 #include <stdint.h>
 
 struct conf_brick;
@@ -34,6 +35,12 @@ void entry_watch_thread(void);
 /* The brick that has held the watched thread for longer than `limit`, and for how long, in ns.
  * NULL: none. [any] */
 const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held);
+
+/*
+ * Starts a thread that will enter bricks. Its stack holds a brick whose code is deep, and is small
+ * enough for thousands of such threads. Negative errno.
+ */
+int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
 /* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
 void entry_guard_stack(void);

@@ -15,9 +15,6 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
-#define THREAD_STACK (1024 * 1024)
-
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 static _Atomic(struct instance *) numbered[HANDLE_OWNERS];
@@ -182,21 +179,17 @@ static void *thread_run(void *arg)
 
 static int start_threads(struct instance *instance, unsigned n)
 {
-        pthread_attr_t attr;
         int r = 0;
 
         instance->threads = calloc(n, sizeof *instance->threads);
         if (!instance->threads)
                 return -ENOMEM;
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
         while (r == 0 && instance->n_threads < n) {
-                r = -pthread_create(&instance->threads[instance->n_threads], &attr, thread_run,
-                                    instance);
+                r = entry_start_thread(&instance->threads[instance->n_threads], thread_run,
+                                       instance);
                 if (r == 0)
                         instance->n_threads++;
         }
-        (void)pthread_attr_destroy(&attr);
         return r;
 }
 

@@ -13,9 +13,6 @@
 #define TURN_ITEMS 64
 #define TURN_NS (1 * NSEC_PER_MSEC)
 
-/* The code of a brick may be deep. */
-#define THREAD_STACK (1024 * 1024)
-
 struct runner runner_polling = {
         .own.end = &runner_polling.own.first,
         .last.end = &runner_polling.last.first,
@@ -161,18 +158,6 @@ static void *thread_run(void *arg)
         return NULL;
 }
 
-static int start_thread(struct runner *runner)
-{
-        pthread_attr_t attr;
-        int r;
-
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
-        r = -pthread_create(&runner->thread, &attr, thread_run, runner);
-        (void)pthread_attr_destroy(&attr);
-        return r;
-}
-
 int runner_new(struct runner **ret)
 {
         _cleanup_free_ struct runner *runner = calloc(1, sizeof *runner);
@@ -185,7 +170,7 @@ int runner_new(struct runner **ret)
         runner->others.end = &runner->others.first;
         (void)pthread_mutex_init(&runner->lock, NULL);
         (void)pthread_cond_init(&runner->work, NULL);
-        r = start_thread(runner);
+        r = entry_start_thread(&runner->thread, thread_run, runner);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(runner);

@@ -4,19 +4,11 @@
 #include "module/entry.h"
 #include "util/clock.h"
 
-/* Enough for a brick that is told of a timeout on the thread. */
-#define THREAD_STACK (1024 * 1024)
-
 void timeouts_init(struct timeouts *timeouts, void (*over)(struct call *call))
 {
-        pthread_condattr_t attr;
-
         *timeouts = (struct timeouts){ .end = &timeouts->first, .over = over };
         (void)pthread_mutex_init(&timeouts->lock, NULL);
-        (void)pthread_condattr_init(&attr);
-        (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        (void)pthread_cond_init(&timeouts->changed, &attr);
-        (void)pthread_condattr_destroy(&attr);
+        clock_cond_init(&timeouts->changed);
 }
 
 void timeouts_done(struct timeouts *timeouts)
@@ -88,15 +80,11 @@ static void *run(void *arg)
 /* Lock held. */
 static int start_thread(struct timeouts *timeouts)
 {
-        pthread_attr_t attr;
         int r;
 
         if (timeouts->running)
                 return 0;
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
-        r = -pthread_create(&timeouts->thread, &attr, run, timeouts);
-        (void)pthread_attr_destroy(&attr);
+        r = entry_start_thread(&timeouts->thread, run, timeouts);
         timeouts->running = r == 0;
         return r;
 }
