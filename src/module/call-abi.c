@@ -11,7 +11,7 @@ __attribute__((cold, noinline)) static void blame(struct brick_call *handle, con
         instance_blame(instance_of_number(handle_owner(handle)), what);
 }
 
-/* The call of a handle. NULL: the brick has finished it, and is blamed for what it does. */
+/* The call of a handle. NULL: the brick has finished it; logs what the brick does all the same. */
 static inline struct call *find(struct brick_call *handle, const char *what)
 {
         struct call *call = handle_find(handle);
@@ -70,7 +70,7 @@ uint64_t call_abi_deadline(struct brick_call *handle)
         return call ? call->deadline : 0;
 }
 
-/* A thread of the brick may ask in a loop, so nobody is blamed. */
+/* Logs nothing for a finished call: a thread of the brick may ask in a loop. */
 int call_abi_cancelled(struct brick_call *handle)
 {
         struct call *call = handle_find(handle);
@@ -178,8 +178,8 @@ void call_abi_recv(struct brick_call *handle)
         case INBOX_READY:
                 break;
         }
-        call_unlock(
-                call); /* the last: message() may finish the call on another thread from here on */
+        /* From here on message() may finish the call on another thread: do not touch it. */
+        call_unlock(call);
 }
 
 int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
@@ -202,7 +202,7 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
         }
         if (call->inbox == INBOX_IDLE)
                 call_want_message(call);
-        /* Bounded: the deadline, the peer's death and a stop cancel the call. */
+        /* Ends at the latest when the deadline, a disconnect or a stop cancels the call. */
         while (call->inbox == INBOX_WANTED && !call->settled && !atomic_load(&call->cancelled))
                 (void)pthread_cond_wait(&call->changed, &call->lock);
 
@@ -219,7 +219,7 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
 
 /* --- replies ---------------------------------------------------------------------------------- */
 
-/* Lock held. May the brick send n bytes now? 0, or what call_send() says. */
+/* Lock held. Whether the brick may send n bytes now: 0, or the result of call_send(). */
 static int room_for(struct call *call, size_t n)
 {
         if (call->settled || atomic_load(&call->cancelled))
@@ -233,7 +233,7 @@ static int room_for(struct call *call, size_t n)
         return 0;
 }
 
-/* Not two at once: see call_reserve() in brick.h. */
+/* Memory for one reply. Only one thread at a time: see call_reserve() in brick.h. */
 static int reserve(struct call *call, size_t size, struct reply **ret)
 {
         struct reply *reply;
@@ -382,7 +382,7 @@ void call_abi_fail(struct brick_call *handle, int32_t code, struct brick_str mes
 
         if (!call)
                 return;
-        /* With it a client would take the empty payload for an answer. */
+        /* A client would take the empty payload for an answer. */
         if (code == 200) {
                 call_misuse(call, "failed a call with the code 200, which means success");
                 outcome = outcome_invalid_reply(call->method, call->instance->type);

@@ -7,7 +7,7 @@
 void call_post(struct call *call, unsigned due)
 {
         call->due |= due;
-        /* Whoever has entered the brick looks at `due` again when it comes back. */
+        /* After an entry, `due` is checked again. */
         if (call->posted || (call->side != SIDE_IDLE && call->side != SIDE_UNSEEN))
                 return;
         call->posted = true;
@@ -20,7 +20,7 @@ void call_choose_runner(struct call *call)
         call->runner = instance_runner_for(call->instance, call->request.len);
 }
 
-/* An entry has come back, `held` ns after it began, if that was on the polling thread. */
+/* An entry has returned. held: for how many ns it held the polling thread; 0 on other threads. */
 static void note_time(struct call *call, uint64_t held)
 {
         int64_t limit = call->instance->limits.hold;
@@ -36,8 +36,8 @@ void call_post_start(struct call *call)
         call_unlock(call);
 }
 
-/* Lock held. The brick has returned from an entry: side was `entered` before. False: it has
- * finished the call, and knows it no longer. */
+/* Lock held. The brick has returned from an entry, at the begin of which side was `entered`.
+ * False: the brick has finished the call, whose name is void from now on. */
 static bool leave(struct call *call, enum call_side entered)
 {
         if (call->side == entered) {
@@ -50,7 +50,7 @@ static bool leave(struct call *call, enum call_side entered)
         return false;
 }
 
-/* The brick's from here on, unless its peer has gone while it waited. */
+/* Makes the call the brick's, unless it has been settled or cancelled while it waited. */
 static bool give(struct call *call)
 {
         bool given;
@@ -70,7 +70,7 @@ static bool give(struct call *call)
         return given;
 }
 
-/* start() has refused the call, unless it has finished it all the same. */
+/* start() has returned an error: finishes the call, unless start() has done so as well. */
 static void finish_refused(struct call *call, int r)
 {
         struct outcome outcome;
@@ -129,7 +129,8 @@ void call_want_message(struct call *call)
                 call_deliver(call, NULL);
 }
 
-/* Lock held, as in those that follow; they leave and take it. */
+/* The enter_*() functions are called with the lock held, and release it while the brick runs. */
+
 static void enter_cancel(struct call *call)
 {
         struct instance *instance = call->instance;
@@ -181,8 +182,8 @@ static void enter_writable(struct call *call)
         call_lock(call);
 }
 
-/* Lock held. Each of what is due now, once: others are to have their turn before what it leads to.
- */
+/* Lock held. Makes each entry that is due now, once. What becomes due meanwhile is queued again, so
+ * that other calls have their turns before. */
 static void enter(struct call *call)
 {
         unsigned due = call->due;
@@ -199,7 +200,6 @@ static void enter(struct call *call)
                 call_post(call, 0);
 }
 
-/* The turn of a call whose entries are due. */
 void call_run_entries(struct run_item *item)
 {
         struct call *call = CONTAINER_OF(item, struct call, entries);

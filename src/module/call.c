@@ -111,7 +111,7 @@ void call_drop(struct call *call)
 {
         if (!is_last_ref(call))
                 return;
-        /* Without a reference nobody else has the item queued. */
+        /* Nobody has a reference, so the item is in no queue. */
         call->entries.run = run_free;
         runner_post(call->runner, &call->entries);
 }
@@ -133,7 +133,7 @@ bool call_gathers(const struct call *call)
         return call->side == SIDE_STARTING && !call->instance->blocking;
 }
 
-/* What the peer is told is decided once; what comes later only gives up references. */
+/* Lock held. The first outcome is the one that the peer gets. */
 static void settle(struct call *call, const struct outcome *outcome)
 {
         if (call->settled)
@@ -143,14 +143,14 @@ static void settle(struct call *call, const struct outcome *outcome)
         call->outcome = *outcome;
         if (call->timed)
                 call->settled_at = clock_now();
-        /* A brick that waits for the window or for a message waits in vain now. */
+        /* Ends the wait of a blocking brick for the window or for a message. */
         (void)pthread_cond_broadcast(&call->changed);
         if (!call->instance || !call_gathers(call))
                 call->transport->pump(call);
 }
 
-/* Lock held. The brick has the call, and is to give it up. What it waits for ends; that is also how
- * a brick without cancel() learns of it. */
+/* Lock held. Tells a brick that has the call to give it up, and ends what it waits for. A brick
+ * without cancel() learns of it by a message NULL or by writable(). */
 static void tell_over(struct call *call)
 {
         const struct brick_module *brick = call->instance->brick;
@@ -169,8 +169,7 @@ static void tell_over(struct call *call)
                 call_post(call, due);
 }
 
-/* Lock held. Marks the call as cancelled, and tells the brick, if it has it. Only the first time.
- */
+/* Lock held. Marks the call as cancelled and tells the brick if it has the call, once. */
 static void cancel(struct call *call)
 {
         if (atomic_exchange(&call->cancelled, true))
@@ -237,12 +236,12 @@ void call_cancel(struct call *call)
         }
 }
 
-/* Lock held. The outcome that the brick gives, in strings of the call. */
+/* Lock held. The brick's outcome, with its strings copied into the call's arena. */
 static struct outcome own_outcome(struct call *call, struct outcome outcome)
 {
         if (outcome_is_success(&outcome) && call_is_single(call) && call->replies == 0)
                 outcome = outcome_no_reply(call->method, call->instance->type);
-        /* The limit was for its work; what it says at the end must not be lost to it. */
+        /* Copy the texts even if the brick has used up the memory of the call. */
         arena_limit(&call->arena, SIZE_MAX);
         if (outcome.message.len > 0)
                 outcome.message = outcome_text(&call->arena, outcome.message);
@@ -265,7 +264,7 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 return;
         }
         call->side = SIDE_DONE;
-        /* While an entry runs, the brick may still ask for its data: leave() does it then. */
+        /* While an entry runs, the brick may still use its data: leave() does this then. */
         call->left = before == SIDE_IDLE;
         if (call->left)
                 handle_void(call->slot);
@@ -273,7 +272,7 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 own = own_outcome(call, *outcome);
                 settle(call, &own);
         } else if (before == SIDE_STARTING && !call->instance->blocking) {
-                call->transport->pump(call); /* what gathered so far */
+                call->transport->pump(call); /* send what has been collected */
         }
         children = call->children;
         call_unlock(call);
@@ -378,7 +377,7 @@ struct brick_str call_metadata(struct call *call, const char *key)
         return (struct brick_str){};
 }
 
-/* Of two, nobody can tell which is right: then there is none. */
+/* Two headers: none of them counts, because nobody can tell which is right. */
 bool call_caller_trace(struct call *call, struct trace_context *ret)
 {
         struct brick_str key, value, found = {};

@@ -11,7 +11,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Replies of one child that wait for child_recv(). */
+/* Bytes of replies that wait for child_recv() of one child. */
 #define CHILD_WINDOW (64 * 1024)
 
 static struct brick_child *child_of(struct call *call)
@@ -112,7 +112,7 @@ static struct brick_str peer(struct call *call)
         return parent->transport->peer(parent);
 }
 
-/* A call from brick to brick counts for the client on whose behalf it is made. */
+/* A child call counts for the party of its parent. */
 static void party(struct call *call, struct share_party *ret)
 {
         struct call *parent = child_of(call)->parent;
@@ -120,7 +120,7 @@ static void party(struct call *call, struct share_party *ret)
         parent->transport->party(parent, ret);
 }
 
-/* A callee's trailing metadata is for a peer on a wire; here there is none. */
+/* Trailing metadata is for clients; a caller brick gets none. */
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
@@ -134,7 +134,8 @@ static void child_disown(struct brick_child *child)
         free(child);
 }
 
-/* The callee is gone; this may be the end of the parent, whose data may be what frees the child. */
+/* Releases the callee's half. This may be the last reference to the parent, and the destruction of
+ * the parent's data may call child_free(). */
 static void child_destroy(struct call *call)
 {
         struct brick_child *child = child_of(call);
@@ -205,7 +206,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
         return 0;
 }
 
-/* Hands the call to its callee, or decides it right here. */
+/* Gives the call to its callee, or refuses it. */
 static void child_dispatch(struct call *call)
 {
         struct instance *callee = call->instance;
@@ -232,7 +233,7 @@ static void child_dispatch(struct call *call)
         call_refuse(call, &outcome);
 }
 
-/* The callee has its own time, or its caller's if that ends earlier. */
+/* Starts limits.timeout of the callee, unless the caller's deadline is earlier. */
 static void set_timeout(struct brick_child *child)
 {
         struct call *call = &child->call;
@@ -243,7 +244,8 @@ static void set_timeout(struct brick_child *child)
                 return;
         call->deadline = now + ns;
         if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
-                log_error("Brick '%s' is called without its timeout: no thread for it",
+                log_error("Cannot create a thread for limits.timeout of brick '%s': a call of "
+                          "another brick runs without it",
                           callee->conf->name);
 }
 
@@ -278,7 +280,7 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         *ret = child;
         set_timeout(child);
 
-        /* A cancellation of the parent that came before child_link() has not seen this child. */
+        /* If the parent was cancelled before child_link(), nobody has cancelled this child. */
         if (atomic_load(&parent->cancelled))
                 child_abi_cancel(child);
         else
@@ -288,8 +290,9 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
 }
 
 /*
- * Once done() has been called, the callee's half may be gone: only the lock and `told` are sure to
- * be there. Before, the transport's reference is, so that another may be taken.
+ * Takes the lock, and a reference to the call; false: done() has been called. Once it has, the
+ * callee's half may have been freed, and only the lock and `told` are still valid. Before, the
+ * transport's reference exists, so that another may be taken.
  */
 static bool lock_untold(struct brick_child *child)
 {
@@ -373,7 +376,7 @@ void child_abi_cancel(struct brick_child *child)
         call_cancel(&child->call);
         call_refuse(&child->call, &cancelled);
         call_lock(&child->call);
-        /* It may have finished before, with replies that nobody has asked for. */
+        /* The callee may have finished before: drop its replies, and tell the caller the end. */
         child_post_tells(child);
         unlock_untold(child);
 }
@@ -397,7 +400,7 @@ void child_abi_free(struct brick_child *child)
         child_disown(child);
 }
 
-/* One that has not been cancelled, with a reference. */
+/* A child that has not been cancelled, with a reference; NULL: there is none. */
 static struct brick_child *next_to_cancel(struct call *parent)
 {
         struct brick_child *child;

@@ -16,11 +16,12 @@ static _Thread_local struct instance *current;
 static _Thread_local bool watched;
 static _Thread_local char signal_stack[32 * 1024];
 
-/* What the watched thread is in, for other threads. */
+/* The brick that the watched thread is in, and since when, for other threads. */
 static _Atomic(struct instance *) watched_instance;
 static atomic_uint_fast64_t watched_since;
 
-/* From now on the watched thread's time is this brick's. The time that it was the last one's. */
+/* Counts the time of the watched thread for this brick from now on. Returns for how long it counted
+ * for the last one. */
 static uint64_t hand_over(struct instance *instance, uint64_t now)
 {
         uint64_t since = atomic_exchange_explicit(&watched_since, now, memory_order_relaxed);
@@ -74,7 +75,7 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
 {
         struct instance *instance = atomic_load_explicit(&watched_instance, memory_order_acquire);
         uint64_t since = atomic_load_explicit(&watched_since, memory_order_relaxed);
-        uint64_t now = clock_now(); /* after since: the thread may have gone on meanwhile */
+        uint64_t now = clock_now(); /* read after `since`, which may have changed meanwhile */
 
         if (!instance || now < since || now - since < limit)
                 return NULL;
@@ -99,7 +100,8 @@ void entry_guard_stack(void)
         const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof signal_stack };
         stack_t old;
 
-        /* A sanitizer gives threads one of its own, and takes back what it finds there. */
+        /* A sanitizer gives each thread a signal stack, and at the end frees the one that is set.
+         */
         if (sigaltstack(NULL, &old) == 0 && old.ss_flags & SS_DISABLE)
                 (void)sigaltstack(&stack, NULL);
 }

@@ -7,9 +7,8 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-/* What one turn takes on before the caller serves others. The clock is read when a brick comes
- * back.
- */
+/* The limits of one turn. Its time is clock_recent(), which an item that enters a brick brings up
+ * to date. */
 #define TURN_ITEMS 64
 #define TURN_NS (1 * NSEC_PER_MSEC)
 
@@ -21,7 +20,7 @@ struct runner runner_polling = {
         .others.end = &runner_polling.others.first,
 };
 
-/* The runner that this thread is. */
+/* The runner of this thread; NULL: it is none. */
 static _Thread_local struct runner *here;
 
 static void append(struct run_list *list, struct run_item *item)
@@ -91,12 +90,12 @@ void runner_post(struct runner *runner, struct run_item *item)
 
         (void)pthread_mutex_lock(&runner->lock);
         append(&runner->others, item);
-        /* Only the first is news: the runner takes all at once. */
+        /* Wake it for the first item only: it takes all at once. */
         if (!atomic_exchange_explicit(&runner->posted, true, memory_order_relaxed)) {
                 wake = runner->wake;
                 (void)pthread_cond_signal(&runner->work);
         }
-        /* With the lock held, for runner_leave() to wait for it. */
+        /* With the lock held, so that runner_leave() waits for this. */
         if (wake)
                 wake(runner->user);
         (void)pthread_mutex_unlock(&runner->lock);
@@ -133,7 +132,7 @@ void runner_run(struct runner *runner)
         }
 }
 
-/* Whether there is something to run; waits for it. False: never again. */
+/* Waits until something is posted. False: the runner is to end. */
 static bool wait_for_work(struct runner *runner)
 {
         bool work;

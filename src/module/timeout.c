@@ -34,7 +34,7 @@ static void unlink_timeout(struct timeouts *timeouts, struct timeout *timeout)
         timeout->link = NULL;
 }
 
-/* Lock held; leaves and takes it. */
+/* Lock held, and released meanwhile. */
 static void expire_first(struct timeouts *timeouts)
 {
         struct call *call = timeouts->first->call;
@@ -47,7 +47,7 @@ static void expire_first(struct timeouts *timeouts)
         (void)pthread_mutex_lock(&timeouts->lock);
 }
 
-/* Lock held; leaves and takes it. */
+/* Lock held, and released meanwhile. */
 static void wait_for_first(struct timeouts *timeouts)
 {
         uint64_t at = timeouts->first->at;
@@ -96,7 +96,7 @@ int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct call 
         (void)pthread_mutex_lock(&timeouts->lock);
         r = start_thread(timeouts);
         if (r == 0) {
-                /* The lock is held: whoever comes later ends later. */
+                /* With the lock held, so that the list stays in the order of `at`. */
                 *timeout = (struct timeout){ .call = call, .at = clock_now() + ns };
                 timeout->link = timeouts->end;
                 *timeout->link = timeout;
