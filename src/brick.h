@@ -464,14 +464,15 @@ static inline struct brick_str brick_str(const char *s)
         return r;
 }
 
-/* A text of any length, for the functions below; on its own stack while it is short. */
+/* A formatted text of any length, for the functions below. */
 struct brick_line {
         struct brick_str text;
         char *long_text; /* NULL: text is in short_text */
         char short_text[512];
 };
 
-/* Without memory for a long text, what fits is taken. */
+/* Without memory for a long text, it is cut. */
+BRICK_PRINTF(2, 0)
 static inline void brick_line_format(struct brick_line *line, const char *format, va_list args)
 {
         va_list again;
