@@ -39,7 +39,7 @@ static uint32_t stream_of(const uint8_t *head)
 }
 
 /* Bytes of a frame's head; how many. */
-static size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
+static inline size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
 {
         size_t n;
 

@@ -73,11 +73,8 @@ void timeouts_remove(struct timeouts *timeouts, struct rpc_call *call)
 
 void timeouts_expire(struct timeouts *timeouts)
 {
-        uint64_t now;
+        uint64_t now = clock_now();
 
-        if (timeouts->n == 0)
-                return;
-        now = clock_now();
         while (timeouts_next(timeouts) <= now) {
                 struct rpc_call *call = timeouts->heap[1];
 
