@@ -14,11 +14,16 @@ struct instance;
 /* On the stack of whoever enters. Entries nest: a brick calls a brick. */
 struct entry {
         struct instance *previous;
+        uint64_t
+                waited; /* of a suspect: for how long the thread had waited for a processor; or 0 */
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
 
-/* For how long, in ns, if this is the polling thread; else 0. */
+/*
+ * For how long, in ns, if this is the polling thread; else 0. For a brick that is suspected of
+ * holding it (instance_took_long()), without the time in which the machine ran others.
+ */
 uint64_t entry_end(struct entry *entry, struct instance *instance);
 
 /* The brick that this thread is in; NULL: none. Async-signal-safe. */

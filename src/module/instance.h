@@ -63,7 +63,8 @@ struct instance {
          * calls with requests of long_size bytes or more. NULL: the polling thread does. */
         _Atomic(struct runner *) runner;
         atomic_size_t long_size;
-        uint64_t long_seen; /* [polling thread] when it has held it, and with what size; 0: never */
+        bool suspect; /* [polling thread] it has held it: when, and with a request of what size */
+        uint64_t long_seen;
         size_t long_seen_size;
 
         /* Calls that wait for room, and the threads of a blocking brick that take them. */
@@ -127,6 +128,14 @@ static inline struct runner *instance_runner_for(const struct instance *instance
  * [polling thread]
  */
 void instance_took_long(struct instance *instance, size_t size, uint64_t held);
+
+/* Whether that has happened within the last 10 s. [polling thread] */
+bool instance_suspected_lately(struct instance *instance);
+
+static inline bool instance_is_suspect(struct instance *instance)
+{
+        return instance->suspect && instance_suspected_lately(instance);
+}
 
 /* The instance of a number; NULL: there is none any more. [any] */
 const struct instance *instance_of_number(unsigned number);
