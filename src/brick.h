@@ -442,6 +442,7 @@ struct brick_line {
 };
 
 /* Without memory for a long text, what fits is taken. */
+BRICK_PRINTF(2, 0)
 static inline void brick_line_format(struct brick_line *line, const char *format, va_list args)
 {
         va_list again;
