@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "module/entry.h"
 #include "module/instance.h"
@@ -15,6 +18,22 @@
 static _Thread_local struct instance *current;
 static _Thread_local bool watched;
 static _Thread_local char signal_stack[32 * 1024];
+
+/* /proc/thread-self/schedstat of the watched thread; -1: it cannot be read. */
+static int schedstat = -1;
+
+/* For how many ns the watched thread has waited for a processor. 0: not known. */
+static uint64_t run_queue_wait(void)
+{
+        unsigned long long ran, waited;
+        char text[64];
+        ssize_t n = pread(schedstat, text, sizeof text - 1, 0);
+
+        if (n <= 0)
+                return 0;
+        text[n] = '\0';
+        return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
 
 /* The brick that the watched thread is in, and since when, for other threads. */
 static _Atomic(struct instance *) watched_instance;
@@ -34,8 +53,16 @@ void entry_begin(struct entry *entry, struct instance *instance)
 {
         entry->previous = current;
         current = instance;
-        if (watched)
-                (void)hand_over(instance, clock_recent());
+        if (!watched)
+                return;
+        entry->waited = instance_is_suspect(instance) ? run_queue_wait() : 0;
+        (void)hand_over(instance, clock_recent());
+}
+
+/* The time in which the thread could not run is not the brick's. */
+static uint64_t without_wait(uint64_t held, uint64_t waited)
+{
+        return held > waited ? held - waited : 0;
 }
 
 uint64_t entry_end(struct entry *entry, struct instance *instance)
@@ -46,6 +73,8 @@ uint64_t entry_end(struct entry *entry, struct instance *instance)
         if (!watched)
                 return 0;
         held = hand_over(current, clock_now());
+        if (entry->waited > 0)
+                held = without_wait(held, run_queue_wait() - entry->waited);
         if (held > SLOW_NS) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },
@@ -69,6 +98,7 @@ const struct conf_brick *entry_current(void)
 void entry_watch_thread(void)
 {
         watched = true;
+        schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 }
 
 const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)

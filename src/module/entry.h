@@ -15,11 +15,16 @@ struct instance;
 /* On the stack of the caller. Entries may nest. */
 struct entry {
         struct instance *previous;
+        uint64_t waited; /* for a suspect: run_queue_wait() at the begin; else 0 */
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
 
-/* Returns for how many ns the brick has held the polling thread; 0 on any other thread. */
+/*
+ * Returns for how many ns the brick has held the polling thread; 0 on any other thread. For a
+ * suspect (instance_is_suspect()), the time in which the thread waited for a processor does not
+ * count.
+ */
 uint64_t entry_end(struct entry *entry, struct instance *instance);
 
 /* The brick that this thread is in; NULL: none. Async-signal-safe. */

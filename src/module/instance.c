@@ -78,13 +78,20 @@ static void log_runner(const struct instance *instance, size_t size, uint64_t he
                    name, (unsigned)(held / NSEC_PER_MSEC), size);
 }
 
+bool instance_suspected_lately(struct instance *instance)
+{
+        instance->suspect = clock_recent() - instance->long_seen < LONG_AGAIN_NS;
+        return instance->suspect;
+}
+
 void instance_took_long(struct instance *instance, size_t size, uint64_t held)
 {
         uint64_t now = clock_now();
-        bool again = instance->long_seen > 0 && now - instance->long_seen < LONG_AGAIN_NS;
+        bool again = instance_is_suspect(instance);
         size_t seen = instance->long_seen_size;
         struct runner *runner = atomic_load(&instance->runner);
 
+        instance->suspect = true;
         instance->long_seen = now;
         instance->long_seen_size = size;
         if (!again)

@@ -63,7 +63,8 @@ struct instance {
          * the polling thread for long. NULL: the polling thread is the runner of all calls. */
         _Atomic(struct runner *) runner;
         atomic_size_t long_size;
-        uint64_t long_seen;    /* [polling thread] when a call last held it for long; 0: never */
+        bool suspect;          /* [polling thread] a call has held it for long at long_seen */
+        uint64_t long_seen;    /* [polling thread] clock_now() */
         size_t long_seen_size; /* [polling thread] the size of that call's request */
 
         /* Calls that wait for a place, and the threads of a blocking brick, which take them. */
@@ -130,6 +131,14 @@ static inline struct runner *instance_runner_for(const struct instance *instance
  * a runner of their own. [polling thread]
  */
 void instance_took_long(struct instance *instance, size_t size, uint64_t held);
+
+/* Whether a call has held the polling thread for long within the last 10 s. [polling thread] */
+bool instance_suspected_lately(struct instance *instance);
+
+static inline bool instance_is_suspect(struct instance *instance)
+{
+        return instance->suspect && instance_suspected_lately(instance);
+}
 
 /* The instance with this number; NULL: there is none. [any] */
 const struct instance *instance_of_number(unsigned number);

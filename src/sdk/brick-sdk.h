@@ -192,9 +192,10 @@ struct brick_text {
 void brick_text_add(struct brick_text *text, const char *s, size_t length);
 void brick_text_adds(struct brick_text *text, const char *s);
 void brick_text_printf(struct brick_text *text, const char *format, ...) BRICK_PRINTF(2, 3);
-void brick_text_vprintf(struct brick_text *text, const char *format, va_list args);
-char *brick_text_end(
-        struct brick_text *text); /* NUL-terminated; NULL: out of memory at any point */
+void brick_text_vprintf(struct brick_text *text, const char *format, va_list args)
+        BRICK_PRINTF(2, 0);
+/* NUL-terminated. NULL: out of memory at any point. */
+char *brick_text_end(struct brick_text *text);
 
 /* A constant for a field of a message, whose strings are `char *`: `r->text = brick_const("ok")`.
  */
