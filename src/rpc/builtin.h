@@ -135,7 +135,9 @@ struct builtin {
         atomic_bool replaced; /* for the next bell */
         atomic_bool leaving;
         atomic_bool stopping;
-        atomic_uint calls; /* open, or posted */
+        atomic_bool told;      /* every stream that was open has been told to end */
+        atomic_uint calls;     /* open, or posted */
+        unsigned calls_before; /* when builtin_ends() was last asked */
 };
 
 /* All for the main thread. conf, stats and auth must outlive the builtin. */
@@ -160,6 +162,10 @@ void builtin_leave(struct builtin *builtin);
 
 /* The same, then the streams end. The servers are shut down right after. */
 void builtin_stop(struct builtin *builtin);
+
+/* After builtin_stop(): streams have ended since the last time this was asked, or the thread has
+ * yet to end them. A client that does not read keeps its stream, but not this true. */
+bool builtin_ends(struct builtin *builtin);
 
 /* Nothing is open any more. */
 bool builtin_idle(const struct builtin *builtin);

@@ -383,13 +383,14 @@ void rpc_cancel(struct rpc *rpc)
         linger_disconnect();
 }
 
-/* The core waits seconds for peers that are idle or silent; brickd waits only for calls, and for
- * the last bytes of their replies. */
+/* The core waits seconds for peers that are idle or silent; brickd waits only for calls, for the
+ * last bytes of their replies, and for the statuses of its own streams. */
 static void cancel_if_idle(struct rpc *rpc)
 {
         uint64_t now = clock_now();
+        bool ends = builtin_ends(rpc->builtin);
 
-        if (rpc_in_flight(rpc) > 0 || gather_stalled() > 0)
+        if (ends || rpc_in_flight(rpc) > 0 || gather_stalled() > 0)
                 rpc->idle_since = 0;
         else if (rpc->idle_since == 0)
                 rpc->idle_since = now;

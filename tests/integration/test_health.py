@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """grpc.health.v1 as clients, load balancers and Kubernetes use it."""
+import contextlib
 import itertools
 import json
 import queue
@@ -263,6 +264,33 @@ def two_thousand_watchers_cost_other_calls_nothing():
         print(f"# stopped in {took.seconds:.2f} s")
         eq(status, 0)
         assert took.running < 2.5, took
+
+
+@contextlib.contextmanager
+def starving(pid):
+    """All threads of the process but the first get a hundredth of a processor."""
+    cpu = min(os.sched_getaffinity(0))
+    with subprocess.Popen(["timeout", "60", "sh", "-c", "while :; do :; done"],
+                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) as other:
+        for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+            if thread != pid:
+                os.sched_setaffinity(thread, {cpu})
+                os.setpriority(os.PRIO_PROCESS, thread, 19)
+        yield
+        other.terminate()
+
+
+@test
+def a_stop_waits_until_watches_have_been_told():
+    with Brickd(TWO, extra="drain: { grace: 60s }") as d:
+        ch = d.channel()
+        watches = [Watch(ch) for _ in range(500)]
+        for watch in watches:
+            eq(watch.next(), SERVING)
+        with starving(d.workers()[0]):
+            eq(d.stop()[0], 0)
+        for i, watch in enumerate(watches):
+            eq((watch.next(), watch.next()), (NOT_SERVING, STOPPING), i)
 
 
 @test
