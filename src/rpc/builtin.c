@@ -367,10 +367,9 @@ static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
         struct builtin_call *call, *next;
-        bool replaced, stopping;
+        bool replaced;
 
         atomic_store(&builtin->rung, false);
-        stopping = atomic_load(&builtin->stopping);
         replaced = atomic_exchange(&builtin->replaced, false);
         for (call = builtin->open; call; call = next) {
                 const struct builtin_method *method = call->slot->method;
@@ -387,8 +386,6 @@ static void on_bell(void *owner, bool ok)
                 end_if_stopping(call);
                 settle(call);
         }
-        if (stopping)
-                atomic_store(&builtin->told, true);
 }
 
 /* [any] */
@@ -556,15 +553,6 @@ void builtin_stop(struct builtin *builtin)
 {
         atomic_store(&builtin->stopping, true);
         builtin_leave(builtin);
-}
-
-bool builtin_ends(struct builtin *builtin)
-{
-        unsigned before = builtin->calls_before;
-
-        builtin->calls_before = atomic_load(&builtin->calls);
-        return builtin->calls_before < before ||
-               (builtin->running && builtin->calls_before > 0 && !atomic_load(&builtin->told));
 }
 
 bool builtin_idle(const struct builtin *builtin)

@@ -9,8 +9,8 @@
  * Their queue does not poll: the polling thread does the I/O of all, and a second poller would
  * halve its speed. While a brick holds the polling thread, health is silent, as is everything else.
  *
- * The streams among them are open for as long as their clients like: they are bounded in number,
- * are no reason to wait on a stop, and end with UNAVAILABLE then.
+ * The streams among them are open for as long as their clients like: they are bounded in number. A
+ * stop ends them with UNAVAILABLE, and waits until that has been written.
  */
 
 #include <grpc/byte_buffer.h>
@@ -135,9 +135,7 @@ struct builtin {
         atomic_bool replaced; /* for the next bell */
         atomic_bool leaving;
         atomic_bool stopping;
-        atomic_bool told;      /* every stream that was open has been told to end */
-        atomic_uint calls;     /* open, or posted */
-        unsigned calls_before; /* when builtin_ends() was last asked */
+        atomic_uint calls; /* open, or posted */
 };
 
 /* All for the main thread. conf, stats and auth must outlive the builtin. */
@@ -162,10 +160,6 @@ void builtin_leave(struct builtin *builtin);
 
 /* The same, then the streams end. The servers are shut down right after. */
 void builtin_stop(struct builtin *builtin);
-
-/* After builtin_stop(): streams have ended since the last time this was asked, or the thread has
- * yet to end them. A client that does not read keeps its stream, but not this true. */
-bool builtin_ends(struct builtin *builtin);
 
 /* Nothing is open any more. */
 bool builtin_idle(const struct builtin *builtin);

@@ -106,6 +106,13 @@ class Brickd:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
+    def says(self, text):
+        """Waits until the log has the text: lines come from a thread of their own."""
+        try:
+            wait_for(f"{text!r} in the log", lambda: text in self.log())
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
+
     def channel(self, **options):
         channel = grpc.insecure_channel(
             self.address, options=[("grpc.use_local_subchannel_pool", 1)] + list(options.items()))

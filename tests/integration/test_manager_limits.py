@@ -294,7 +294,17 @@ def signals_do_not_put_the_end_off():
         while d.process.poll() is None and watch.elapsed().running < 15:
             d.signal(signal.SIGTERM)
             time.sleep(0.3)
-        assert d.process.poll() == 0, "it still waits for its worker"
+        assert d.process.poll() == 0, (d.process.poll(), "it still waits for its worker, or has died")
+
+
+@test
+def signals_do_not_change_how_it_ends():
+    for _ in range(5):
+        with Brickd() as d:
+            watch = Stopwatch()
+            while d.process.poll() is None and watch.elapsed().running < 15:  # to the last, as the process goes down
+                d.signal(signal.SIGTERM)
+            assert d.process.poll() == 0, d.process.poll()
 
 
 @test
