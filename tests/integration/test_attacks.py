@@ -16,7 +16,8 @@ import zlib
 
 import grpc
 
-from harness import BUILD, Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, temp_dir, test, wait_for
+from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, temp_dir, test,
+                     wait_for)
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
                    SETTINGS, SETTINGS_FRAME, WINDOW_UPDATE, Connection, frame, header, message, request)
 from pki import Authority
@@ -30,8 +31,6 @@ WORST = float(os.environ.get("ATTACK_WORST", "1.5"))  # of the other client's ca
 RECOVERY = 2
 STREAMS = 1000  # limits.streams
 MIB = 1 << 20
-with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as worker:
-    SANITIZED = b"__asan_init" in worker.read()  # which keeps what has been freed, and takes its time
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
 SLOW = path("Translate", "Unary")  # a minute each
