@@ -35,11 +35,11 @@ struct pending { /* a call that has not been answered */
         struct pending *next;
         struct connection *connection;
         sd_bus_message *message;
-        enum { PENDING_STATUS, PENDING_RELOAD, PENDING_DRAIN } what;
+        enum { PENDING_STATUS, PENDING_RELOAD, PENDING_RETIRED } what;
         unsigned
                 generation; /* PENDING_RELOAD: the verdict on it; _DRAIN: all before it have gone */
         bool wait;          /* PENDING_RELOAD: _DRAIN follows */
-        char *text;         /* PENDING_DRAIN: the verdict on its own reload */
+        char *text;         /* PENDING_RETIRED: the verdict on its own reload */
 };
 
 struct bus {
@@ -139,12 +139,12 @@ void bus_answered(struct bus *bus)
                 answer_all_status(bus);
 }
 
-void bus_drained(struct bus *bus)
+void bus_generation_ended(struct bus *bus)
 {
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_DRAIN &&
-                    !manager_drains_before(bus->manager, p->generation)) {
+                if (p->what == PENDING_RETIRED &&
+                    !manager_retires_before(bus->manager, p->generation)) {
                         (void)sd_bus_reply_method_return(p->message, "s", p->text ? p->text : "");
                         (void)pending_free(bus, p);
                 }
@@ -160,13 +160,13 @@ void bus_verdict(struct bus *bus)
                 if (p->what != PENDING_RELOAD || p->generation != v->generation)
                         continue;
                 if (v->ok && p->wait) {
-                        p->what = PENDING_DRAIN;
+                        p->what = PENDING_RETIRED;
                         p->text = v->text ? strdup(v->text) : NULL;
                 } else {
                         answer_reload(bus, p);
                 }
         }
-        bus_drained(bus); /* there may be nothing to wait for */
+        bus_generation_ended(bus); /* there may be nothing to wait for */
 }
 
 /* Methods */

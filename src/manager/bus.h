@@ -33,5 +33,5 @@ void bus_listen(struct bus *bus, const char *path);
 /* What those who wait are waiting for: manager->verdict is new, old workers have gone, a worker has
  * answered. */
 void bus_verdict(struct bus *bus);
-void bus_drained(struct bus *bus);
+void bus_generation_ended(struct bus *bus);
 void bus_answered(struct bus *bus);

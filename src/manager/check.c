@@ -9,7 +9,7 @@
 #include "util/log.h"
 #include "util/terminal.h"
 
-static void on_gone(struct generation *g, void *user)
+static void on_ended(struct generation *g, void *user)
 {
         sd_event *event = user;
 
@@ -69,7 +69,7 @@ static int check(const char *name)
         static const struct generation_ops ops = {
                 .ready = on_nothing,
                 .failed = on_failed,
-                .gone = on_gone,
+                .ended = on_ended,
                 .changed = on_nothing,
                 .answered = on_nothing,
         };

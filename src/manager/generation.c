@@ -160,15 +160,15 @@ static void release_sockets(struct generation *g)
 }
 
 /* The last thing that any caller does: the owner may free g. */
-static void generation_settle(struct generation *g)
+static void end_if_empty(struct generation *g)
 {
-        if (count_processes(g) > 0 || g->state < GENERATION_LEAVING)
+        if (count_processes(g) > 0 || g->state < GENERATION_ENDING)
                 return;
         release_sockets(g); /* before anybody learns of the end */
         if (g->state == GENERATION_FAILED)
                 g->ops->failed(g, g->user);
         else
-                g->ops->gone(g, g->user);
+                g->ops->ended(g, g->user);
 }
 
 /* Only now: until the new configuration serves, the old one's word counts. */
@@ -223,14 +223,14 @@ static void on_answered(struct process *process, void *user)
 }
 
 static void slot_start_later(struct slot *slot);
-static void on_gone(struct process *process, void *user);
+static void on_exited(struct process *process, void *user);
 
 static int slot_start(struct slot *slot)
 {
         static const struct process_ops ops = {
                 .ready = on_ready,
                 .answered = on_answered,
-                .gone = on_gone,
+                .exited = on_exited,
         };
         struct generation *g = slot->generation;
         _cleanup_free_ int *fds = calloc(g->n_sockets + 1, sizeof *fds);
@@ -340,7 +340,7 @@ static void slot_restart(struct slot *slot, const struct process *dead)
         slot->generation->ops->changed(slot->generation, slot->generation->user);
 }
 
-static void on_gone(struct process *process, void *user)
+static void on_exited(struct process *process, void *user)
 {
         struct slot *slot = user;
         struct generation *g = slot->generation;
@@ -352,14 +352,14 @@ static void on_gone(struct process *process, void *user)
         switch (g->state) {
         case GENERATION_STARTING:
                 if (g->check && g->conf && dead->ready > 0)
-                        g->state = GENERATION_LEAVING;
+                        g->state = GENERATION_ENDING;
                 else
                         generation_fail(g, dead);
                 break;
         case GENERATION_SERVING:
                 slot_restart(slot, dead);
                 break;
-        case GENERATION_LEAVING:
+        case GENERATION_ENDING:
                 if (!left_in_peace(dead))
                         log_death(slot, dead, false);
                 break;
@@ -367,7 +367,7 @@ static void on_gone(struct process *process, void *user)
         case GENERATION_FAILED:
                 break;
         }
-        generation_settle(g);
+        end_if_empty(g);
 }
 
 /* Making and unmaking */
@@ -638,7 +638,7 @@ void generation_retire(struct generation *g)
         uint64_t limit = (uint64_t)g->conf->drain_retire + (uint64_t)g->conf->drain_grace +
                          RETIRE_MARGIN;
 
-        g->state = GENERATION_LEAVING;
+        g->state = GENERATION_ENDING;
         cancel_restarts(g);
         for (size_t i = 0; i < g->n_slots; i++) {
                 struct process *process = g->slots[i].process;
@@ -649,13 +649,13 @@ void generation_retire(struct generation *g)
                         process_retire(process, limit);
         }
         release_sockets(g);
-        generation_settle(g);
+        end_if_empty(g);
 }
 
 void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
 {
         if (g->state != GENERATION_FAILED)
-                g->state = GENERATION_LEAVING;
+                g->state = GENERATION_ENDING;
         g->stopping = true;
         cancel_restarts(g);
         for (size_t i = 0; i < g->n_sockets; i++)
@@ -663,7 +663,7 @@ void generation_stop(struct generation *g, uint64_t grace, uint64_t limit)
         for (size_t i = 0; i < g->n_slots; i++)
                 if (g->slots[i].process)
                         process_stop(g->slots[i].process, grace, limit);
-        generation_settle(g);
+        end_if_empty(g);
 }
 
 bool generation_is_stopping(const struct generation *g)

@@ -9,7 +9,7 @@
  *   ---------  -----------------------  -----------------------------  ----------------------------
  *   STARTING   generation_start()       all ready: ops.ready           fails the generation
  *   SERVING    ops.ready                retire or stop                 is started again
- *   LEAVING    _retire(), _stop()       the last worker: ops.gone      is one less
+ *   LEAVING    _retire(), _stop()       the last worker: ops.ended      is one less
  *   FAILED     a worker failed          the last worker: ops.failed    is one less
  */
 
@@ -34,14 +34,14 @@ enum generation_state {
         GENERATION_NEW,
         GENERATION_STARTING,
         GENERATION_SERVING,
-        GENERATION_LEAVING,
+        GENERATION_ENDING,
         GENERATION_FAILED,
 };
 
 struct generation_ops {
         void (*ready)(struct generation *g, void *user);
         void (*failed)(struct generation *g, void *user);  /* may free it */
-        void (*gone)(struct generation *g, void *user);    /* may free it */
+        void (*ended)(struct generation *g, void *user);   /* may free it */
         void (*changed)(struct generation *g, void *user); /* a worker has died, or serves again */
         void (*answered)(struct generation *g, void *user);
 };
@@ -114,7 +114,7 @@ int generation_start(struct generation *g, const struct generation *previous,
 /* A newer one serves: give up the sockets it does not have, let the workers drain. */
 void generation_retire(struct generation *g);
 
-/* Times are nanoseconds. At once if no worker is left: ops.gone is then called before they return.
+/* Times are nanoseconds. At once if no worker is left: ops.ended is then called before they return.
  */
 void generation_stop(struct generation *g, uint64_t grace, uint64_t limit);
 void generation_cancel(struct generation *g, uint64_t limit);

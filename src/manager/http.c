@@ -11,7 +11,7 @@
 #include "util/clock.h"
 
 #define CONNECTIONS_MAX 16
-#define CONNECTIONS_LEAVING 16 /* beside them: the oldest, which have been told to go */
+#define CONNECTIONS_CLOSING 16 /* beside them: the oldest, which have been told to go */
 #define CONNECTION_TIME (10 * NSEC_PER_SEC)
 #define CONNECTION_MEMORY ((size_t)16 * 1024) /* the request, and the head of the answer */
 
@@ -46,7 +46,7 @@ struct connection {
         struct connection *next; /* the newer one */
         sd_event_source *deadline;
         int fd;
-        bool leaving;
+        bool disconnected;
 };
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -194,15 +194,15 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 /* --- connections ------------------------------------------------------------------------------ */
 
 /* The daemon sees that the socket is down, and closes it. */
-static void leave(struct connection *c)
+static void disconnect(struct connection *c)
 {
-        c->leaving = true;
+        c->disconnected = true;
         (void)shutdown(c->fd, SHUT_RDWR);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 {
-        leave(user);
+        disconnect(user);
         return 0;
 }
 
@@ -213,14 +213,14 @@ static void make_room(struct server *server)
         unsigned n = 0;
 
         for (struct connection *c = server->connections; c; c = c->next) {
-                if (c->leaving)
+                if (c->disconnected)
                         continue;
                 if (!oldest)
                         oldest = c;
                 n++;
         }
         if (n > CONNECTIONS_MAX)
-                leave(oldest);
+                disconnect(oldest);
 }
 
 static void connection_new(struct server *server, struct MHD_Connection *connection, void **ret)
@@ -312,7 +312,7 @@ static int start_daemon(struct server *server, int fd)
 {
         server->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
-                MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_LEAVING),
+                MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_CLOSING),
                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(CONNECTION_TIME / NSEC_PER_SEC),
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
                 on_connection, server, MHD_OPTION_END);

@@ -125,14 +125,14 @@ static void forget(struct manager *m, struct generation *g)
         (void)generation_free(g);
 }
 
-static void on_gone(struct generation *g, void *user)
+static void on_ended(struct generation *g, void *user)
 {
         struct manager *m = user;
 
         if (m->next == g)
                 refuse_reload(m, g->number, "brickd is stopping");
         forget(m, g);
-        bus_drained(m->bus);
+        bus_generation_ended(m->bus);
         exit_when_alone(m);
 }
 
@@ -314,7 +314,7 @@ static void start_next(struct manager *m)
         static const struct generation_ops ops = {
                 .ready = on_ready,
                 .failed = on_failed,
-                .gone = on_gone,
+                .ended = on_ended,
                 .changed = on_changed,
                 .answered = on_answered,
         };
@@ -429,7 +429,7 @@ bool manager_awaits_answer(const struct manager *m)
         return awaits;
 }
 
-bool manager_drains_before(const struct manager *m, unsigned generation)
+bool manager_retires_before(const struct manager *m, unsigned generation)
 {
         for (const struct generation *g = m->old; g; g = g->next)
                 if (g->number < generation)

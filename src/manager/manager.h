@@ -98,7 +98,7 @@ void manager_query(struct manager *m);
 bool manager_awaits_answer(const struct manager *m);
 
 /* Workers older than that generation are still draining. */
-bool manager_drains_before(const struct manager *m, unsigned generation);
+bool manager_retires_before(const struct manager *m, unsigned generation);
 
 /* Everything about it as one JSON object. */
 int manager_status(const struct manager *m, char **ret);

@@ -412,7 +412,7 @@ static void put_builtin_open(struct page *p)
 
 static void put_workers(struct page *p)
 {
-        for (unsigned state = PROCESS_STARTING; state < PROCESS_GONE; state++) {
+        for (unsigned state = PROCESS_STARTING; state < PROCESS_EXITED; state++) {
                 size_t n = 0;
 
                 for (size_t i = 0; i < p->n_workers; i++)

@@ -29,7 +29,7 @@ const char *process_state_to_string(enum process_state state)
         static const char *const names[] = {
                 [PROCESS_STARTING] = "starting", [PROCESS_READY] = "ready",
                 [PROCESS_RETIRING] = "retiring", [PROCESS_STOPPING] = "stopping",
-                [PROCESS_GONE] = "gone",
+                [PROCESS_EXITED] = "exited",
         };
 
         return names[state];
@@ -112,7 +112,7 @@ static void hear(struct process *p, const struct channel_message *message)
                 p->failed = keep_text(p, message->text);
 }
 
-static void look_whether_ready(struct process *p)
+static void check_ready(struct process *p)
 {
         if (p->state != PROCESS_STARTING || !state_is_ready(p->shared))
                 return;
@@ -122,7 +122,7 @@ static void look_whether_ready(struct process *p)
         p->ops->ready(p, p->user);
 }
 
-static void look_for_answer(struct process *p)
+static void check_answer(struct process *p)
 {
         unsigned connections, in_flight;
 
@@ -135,10 +135,10 @@ static void look_for_answer(struct process *p)
         p->ops->answered(p, p->user);
 }
 
-static void look(struct process *p)
+static void check_state(struct process *p)
 {
-        look_whether_ready(p);
-        look_for_answer(p);
+        check_ready(p);
+        check_answer(p);
 }
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *user)
@@ -152,7 +152,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
                 hear(p, &message);
         else if (r != -EAGAIN)
                 p->io = sd_event_source_disable_unref(p->io); /* its exit comes next */
-        look(p);
+        check_state(p);
         return 0;
 }
 
@@ -165,7 +165,7 @@ static void hear_last_words(struct process *p)
         /* Bounded: a process that the worker has left behind may still talk. */
         for (int i = 0; i < PACKETS_MAX && channel_receive(p->channel, &message) > 0; i++)
                 hear(p, &message);
-        look(p);
+        check_state(p);
 }
 
 static void process_exited(struct process *p, const siginfo_t *info)
@@ -173,17 +173,17 @@ static void process_exited(struct process *p, const siginfo_t *info)
         hear_last_words(p);
         p->exit_code = info->si_code;
         p->exit_status = info->si_status;
-        p->state = PROCESS_GONE;
+        p->state = PROCESS_EXITED;
         p->io = sd_event_source_disable_unref(p->io);
         disarm(p);
-        p->ops->gone(p, p->user);
+        p->ops->exited(p, p->user);
 }
 
 static struct process *processes_find(struct processes *processes, pid_t pid)
 {
         struct process *p = processes->first;
 
-        while (p && (p->pid != pid || p->state == PROCESS_GONE))
+        while (p && (p->pid != pid || p->state == PROCESS_EXITED))
                 p = p->next;
         return p;
 }
@@ -271,7 +271,7 @@ int process_new(struct process **ret, struct processes *processes, struct spawn 
                 .channel = -EBADF,
                 .conf = conf,
                 .quota_row = QUOTA_WORKERS,
-                .state = PROCESS_GONE,
+                .state = PROCESS_EXITED,
                 .start_timeout = start_timeout,
                 .since = clock_now(),
         };
@@ -299,7 +299,7 @@ struct process *process_free(struct process *p)
 {
         if (!p)
                 return NULL;
-        if (p->state != PROCESS_GONE) {
+        if (p->state != PROCESS_EXITED) {
                 process_kill(p);
                 (void)waitpid(p->pid, NULL, 0);
         }
@@ -328,7 +328,7 @@ void process_wake(struct process *p)
 
 void process_query(struct process *p)
 {
-        if (p->state == PROCESS_STARTING || p->state == PROCESS_GONE)
+        if (p->state == PROCESS_STARTING || p->state == PROCESS_EXITED)
                 return;
         if (!p->asked) {
                 p->asked = clock_now();
@@ -396,7 +396,7 @@ void process_abort(struct process *p)
 
 void process_kill(struct process *p)
 {
-        if (p->state != PROCESS_GONE)
+        if (p->state != PROCESS_EXITED)
                 (void)kill(p->pid, SIGKILL);
 }
 

@@ -38,7 +38,7 @@ enum process_state {
         PROCESS_READY,
         PROCESS_RETIRING,
         PROCESS_STOPPING,
-        PROCESS_GONE,
+        PROCESS_EXITED,
 };
 
 const char *process_state_to_string(enum process_state state);
@@ -46,7 +46,7 @@ const char *process_state_to_string(enum process_state state);
 struct process_ops {
         void (*ready)(struct process *process, void *user);
         void (*answered)(struct process *process, void *user);
-        void (*gone)(struct process *process, void *user); /* may free it */
+        void (*exited)(struct process *process, void *user); /* may free it */
 };
 
 struct process {

@@ -56,8 +56,9 @@ static void put_worker(FILE *f, const struct slot *slot, const char **separator)
                 put_own_status(f, process);
                 (void)fputc('}', f);
         } else {
-                (void)fputs("\"pid\":null,\"state\":\"gone\",\"uptime_seconds\":0,\"status\":null}",
-                            f);
+                (void)fputs(
+                        "\"pid\":null,\"state\":\"exited\",\"uptime_seconds\":0,\"status\":null}",
+                        f);
         }
         *separator = ",";
 }

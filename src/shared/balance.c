@@ -102,7 +102,7 @@ void balance_join(struct balance *balance)
         atomic_store(&balance->slots[balance->own].serving, true);
 }
 
-void balance_leave(struct balance *balance)
+void balance_pause(struct balance *balance)
 {
         atomic_store(&balance->slots[balance->own].serving, false);
 }

@@ -30,7 +30,7 @@ DEFINE_CLEANUP(struct balance *, balance_free);
 
 /* [any] This worker accepts connections from now on, or does not any more. */
 void balance_join(struct balance *balance);
-void balance_leave(struct balance *balance);
+void balance_pause(struct balance *balance);
 
 /* [any, one at a time] So many it has now. */
 void balance_count(struct balance *balance, uint32_t connections);

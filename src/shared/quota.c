@@ -293,7 +293,7 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
         return true;
 }
 
-void quota_leave(struct quota *quota, uint32_t slot)
+void quota_release(struct quota *quota, uint32_t slot)
 {
         change(quota, slot, -1);
 }

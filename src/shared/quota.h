@@ -65,7 +65,7 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
 /*
  * [any] One more call in flight, of an identity whose limit has a concurrency. False: there are as
  * many as there may be. Workers that try for the last place at the same moment may all be refused
- * it, but never get more than there are. Else *ret_slot is for quota_leave().
+ * it, but never get more than there are. Else *ret_slot is for quota_release().
  */
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot);
-void quota_leave(struct quota *quota, uint32_t slot);
+void quota_release(struct quota *quota, uint32_t slot);

@@ -34,11 +34,11 @@
  */
 enum stage {
         STAGE_SERVING,
-        STAGE_LEAVING,
-        STAGE_PARTING,
+        STAGE_LAME_DUCK,
+        STAGE_GOAWAY,
         STAGE_DRAINING,
         STAGE_CANCELLING,
-        STAGE_GONE,
+        STAGE_DONE,
 };
 
 /* How often a stage other than SERVING is looked at: what a stop is late at most. */
@@ -47,10 +47,10 @@ enum stage {
  * The time of PARTING after STOP. The core refuses calls that reach it once its shutdown has begun;
  * clients that have been told to go send no more of them.
  */
-#define PARTING_NS (250 * NSEC_PER_MSEC)
+#define GOAWAY_NS (250 * NSEC_PER_MSEC)
 /* How often a worker looks whether a brick holds the polling thread, and says what is still held.
  */
-#define LOOK_USEC 1000000
+#define CHECK_USEC 1000000
 #define STUCK_NS NSEC_PER_SEC
 /* How long a worker without a main process may take to exit, once its calls are cancelled. */
 #define ORPHAN_SEC 5
@@ -93,11 +93,11 @@ static void cancel(struct worker *w)
         rpc_cancel(w->rpc);
 }
 
-static void part(struct worker *w, uint64_t time)
+static void send_goaway(struct worker *w, uint64_t time)
 {
-        if (w->stage > STAGE_PARTING)
+        if (w->stage > STAGE_GOAWAY)
                 return;
-        w->stage = STAGE_PARTING;
+        w->stage = STAGE_GOAWAY;
         w->stage_end = clock_now() + time;
         rpc_retire(w->rpc);
 }
@@ -106,10 +106,10 @@ static void stop(struct worker *w)
 {
         rpc_leave(w->rpc);
         if (w->stage > STAGE_SERVING) {
-                part(w, PARTING_NS);
+                send_goaway(w, GOAWAY_NS);
                 return;
         }
-        w->stage = STAGE_LEAVING;
+        w->stage = STAGE_LAME_DUCK;
         w->stage_end = clock_now() + (uint64_t)w->conf->drain_lame_duck;
 }
 
@@ -118,9 +118,9 @@ static void step(struct worker *w)
         uint64_t now = clock_now();
         bool drained;
 
-        if (w->stage == STAGE_LEAVING && now >= w->stage_end)
-                part(w, PARTING_NS);
-        if (w->stage == STAGE_PARTING && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
+        if (w->stage == STAGE_LAME_DUCK && now >= w->stage_end)
+                send_goaway(w, GOAWAY_NS);
+        if (w->stage == STAGE_GOAWAY && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
@@ -128,7 +128,7 @@ static void step(struct worker *w)
                 return;
         drained = build_drain_bricks(w->build, w->stage >= STAGE_CANCELLING);
         if (rpc_step(w->rpc) && drained) {
-                w->stage = STAGE_GONE;
+                w->stage = STAGE_DONE;
                 (void)sd_event_exit(w->event, 0);
         }
 }
@@ -138,7 +138,7 @@ static int on_step(sd_event_source *source, uint64_t usec, void *userdata)
         struct worker *w = userdata;
 
         step(w);
-        if (w->stage == STAGE_GONE)
+        if (w->stage == STAGE_DONE)
                 return 0;
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -215,7 +215,7 @@ static void obey(struct worker *w)
 
         w->orders |= orders;
         if (given & STATE_RETIRE)
-                part(w, (uint64_t)w->conf->drain_retire);
+                send_goaway(w, (uint64_t)w->conf->drain_retire);
         if (given & STATE_STOP) {
                 w->grace = state_get_grace(w->state);
                 stop(w);
@@ -227,7 +227,7 @@ static void obey(struct worker *w)
 }
 
 /* There is no telling what has changed. */
-static void look_at_memory(struct worker *w)
+static void read_shared_memory(struct worker *w)
 {
         change_identities(w);
         set_log_levels(w);
@@ -255,7 +255,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         do
                 r = channel_receive(fd, &message);
         while (r > 0);
-        look_at_memory(w);
+        read_shared_memory(w);
         if (r == -EAGAIN)
                 return 0;
 
@@ -264,14 +264,14 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         limit_orphan(w);
         if (w->stage == STAGE_SERVING)
                 (void)start_steps(w);
-        part(w, PARTING_NS);
+        send_goaway(w, GOAWAY_NS);
         return 0;
 }
 
 /* --- looking after the bricks --------------------------------------------------------------------
  */
 
-static void look_for_stuck(struct worker *w)
+static void check_for_stuck(struct worker *w)
 {
         uint64_t held;
         const struct conf_brick *brick = find_stuck(w, &held);
@@ -312,16 +312,16 @@ static void count_dropped_lines(struct worker *w)
         atomic_store_explicit(&w->stats->head->log_dropped, log_dropped(), memory_order_relaxed);
 }
 
-static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
 {
         struct worker *w = userdata;
 
         count_dropped_lines(w);
-        look_for_stuck(w);
-        rpc_look(w->rpc, w->stage <= STAGE_LEAVING);
+        check_for_stuck(w);
+        rpc_look(w->rpc, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
                 say_what_is_held(w);
-        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
+        (void)sd_event_source_set_time_relative(source, CHECK_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -347,7 +347,7 @@ int worker_serve(const struct worker_parts *parts)
         r = sd_event_add_io(event, NULL, CHANNEL_FD_CONTROL, EPOLLIN, on_channel, &w);
         if (r < 0)
                 return r;
-        r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, &w);
+        r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, CHECK_USEC, 0, on_check, &w);
         if (r < 0)
                 return r;
         state_set_ready(w.state);
