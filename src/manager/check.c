@@ -21,8 +21,8 @@ static void on_ended(struct generation *g, void *user)
 
 static void show_failure(const struct generation *g)
 {
-        for (size_t i = 0; i < g->n_reasons; i++) {
-                terminal_put(stderr, g->reasons[i]);
+        for (size_t i = 0; i < g->reasons.n; i++) {
+                terminal_put(stderr, g->reasons.texts[i]);
                 (void)fputc('\n', stderr);
         }
 }
@@ -91,7 +91,7 @@ static int check(const char *name)
         r = generation_load(g);
         if (r == 0)
                 r = generation_start(g, NULL, NULL);
-        if (r < 0 && g->n_reasons > 0) {
+        if (r < 0 && g->reasons.n > 0) {
                 show_failure(g);
                 return g->exit_status;
         }

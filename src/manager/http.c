@@ -132,7 +132,8 @@ static const char *why_not_ready(const struct manager *m)
                 return "starting";
         if (m->stage == STAGE_STOPPING)
                 return "stopping";
-        return m->current && generation_count_ready(m->current) > 0 ? NULL : "no worker is ready";
+        return m->current && workers_count_ready(&m->current->workers) > 0 ? NULL
+                                                                           : "no worker is ready";
 }
 
 static void put_reasons(FILE *f, const struct tally *tally)

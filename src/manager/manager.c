@@ -65,9 +65,9 @@ static void cancel_all(struct manager *m)
 {
         log_notice("Asked to stop again: cancelling the calls that still run");
         if (m->current)
-                generation_cancel(m->current, STOP_MARGIN);
+                workers_cancel(&m->current->workers, STOP_MARGIN);
         for (struct generation *g = m->old; g; g = g->next)
-                generation_cancel(g, STOP_MARGIN);
+                workers_cancel(&g->workers, STOP_MARGIN);
 }
 
 static void stop_all(struct manager *m, uint64_t grace, uint64_t limit)
@@ -139,10 +139,10 @@ static void on_ended(struct generation *g, void *user)
 static void report_failure(const struct generation *g, const char *what)
 {
         if (g->exit_status == EX_CONFIG)
-                report_mistakes(g->label, g->reasons, g->n_reasons);
+                report_mistakes(g->label, g->reasons.texts, g->reasons.n);
         else
-                for (size_t i = 0; i < g->n_reasons; i++)
-                        log_error("%s: %s", what, g->reasons[i]);
+                for (size_t i = 0; i < g->reasons.n; i++)
+                        log_error("%s: %s", what, g->reasons.texts[i]);
 }
 
 static void on_failed_first(struct manager *m, struct generation *g)
@@ -170,7 +170,7 @@ static void on_failed(struct generation *g, void *user)
                                m->current->number);
                 log_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, "Reload failed", serves);
         }
-        (void)generation_explain(g, &text);
+        (void)reasons_join(&g->reasons, &text);
         set_verdict(m, (struct verdict){ .generation = g->number,
                                          .config = g->exit_status == EX_CONFIG,
                                          .text = text });
@@ -218,9 +218,9 @@ static void limit_old(struct manager *m)
                 next = g->next;
                 if (++n <= conf->drain_generations)
                         continue;
-                if (generation_is_stopping(g)) {
+                if (g->stopping) {
                         if (n > 2 * conf->drain_generations)
-                                generation_cancel(g, CUT_TIME);
+                                workers_cancel(&g->workers, CUT_TIME);
                         continue;
                 }
                 log_notice("Generation %u is stopped early: more than %u replaced "
@@ -241,7 +241,7 @@ static void on_ready(struct generation *g, void *user)
         apply_log(g->conf, old ? old->conf : NULL);
         announce(m, old);
         bus_listen(m->bus, g->conf->control);
-        http_listen(m->http, g->metrics);
+        http_listen(m->http, g->sockets.metrics);
         if (old) {
                 old->next = m->old;
                 m->old = old;
@@ -333,7 +333,8 @@ static void start_next(struct manager *m)
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
         if (r == 0 && !m->current)
-                http_listen(m->http, m->next->metrics); /* that it lives shows before it serves */
+                http_listen(m->http,
+                            m->next->sockets.metrics); /* that it lives shows before it serves */
         if (r < 0)
                 on_failed(m->next, m);
 }
@@ -386,8 +387,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
         bool well = true;
 
         if (m->current && m->stage == STAGE_SERVING) {
-                well = generation_reap_silent(m->current, m->interval, lateness(usec));
-                generation_query(m->current);
+                well = workers_reap_silent(&m->current->workers, m->interval, lateness(usec));
+                workers_query(&m->current->workers);
         }
         notify_again(m);
         if (m->watchdog && well)
@@ -415,17 +416,17 @@ static int start_ticking(struct manager *m)
 void manager_query(struct manager *m)
 {
         if (m->current)
-                generation_query(m->current);
+                workers_query(&m->current->workers);
         for (struct generation *g = m->old; g; g = g->next)
-                generation_query(g);
+                workers_query(&g->workers);
 }
 
 bool manager_awaits_answer(const struct manager *m)
 {
-        bool awaits = m->current && generation_awaits_answer(m->current);
+        bool awaits = m->current && workers_await_answer(&m->current->workers);
 
         for (struct generation *g = m->old; g; g = g->next)
-                awaits = awaits || generation_awaits_answer(g);
+                awaits = awaits || workers_await_answer(&g->workers);
         return awaits;
 }
 
@@ -443,13 +444,13 @@ int manager_set_log_level(struct manager *m, enum log_level level, const char *b
         int r = 0;
 
         if (m->current)
-                r = generation_set_log_level(m->current, level, brick, module);
+                r = workers_set_log_level(&m->current->workers, level, brick, module);
         if (r < 0)
                 return r;
         if (!brick && !module)
                 log_set_level(level);
         for (struct generation *g = m->old; g; g = g->next)
-                (void)generation_set_log_level(g, level, brick, module);
+                (void)workers_set_log_level(&g->workers, level, brick, module);
         return 0;
 }
 

@@ -91,7 +91,7 @@ int manager_run(const char *file);
 int manager_reload(struct manager *m, unsigned *ret_generation);
 void manager_stop(struct manager *m);
 
-/* As generation_set_log_level(); of workers that drain as well. */
+/* As workers_set_log_level(); of workers that drain as well. */
 int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
                           const char *module);
 void manager_query(struct manager *m);

@@ -431,7 +431,7 @@ static void put_restarts(struct page *p)
 static void begin_worker(struct page *p, const struct worker *worker)
 {
         begin(p, "");
-        label_number(p, "generation", worker->slot->generation->number);
+        label_number(p, "generation", worker->slot->workers->spawn.generation);
         label_number(p, "worker", worker->slot->index);
 }
 
@@ -629,8 +629,8 @@ static const struct {
 
 static void add_workers(struct page *p, const struct generation *g)
 {
-        for (size_t i = 0; g && i < g->n_slots; i++) {
-                const struct slot *slot = &g->slots[i];
+        for (size_t i = 0; g && i < g->workers.n; i++) {
+                const struct slot *slot = &g->workers.slots[i];
                 struct worker *worker = &p->workers[p->n_workers];
 
                 if (!slot->process)
@@ -643,7 +643,7 @@ static void add_workers(struct page *p, const struct generation *g)
 
 static size_t count_slots(const struct generation *g)
 {
-        return g ? g->n_slots : 0;
+        return g ? g->workers.n : 0;
 }
 
 static int find_workers(struct page *p)
@@ -651,7 +651,7 @@ static int find_workers(struct page *p)
         size_t n = count_slots(p->m->current) + count_slots(p->m->next);
 
         for (const struct generation *g = p->m->old; g; g = g->next)
-                n += g->n_slots;
+                n += g->workers.n;
         p->workers = calloc(n + 1, sizeof *p->workers);
         if (!p->workers)
                 return -ENOMEM;
@@ -666,8 +666,8 @@ static int add_to_tally(struct tally *tally, const struct generation *g, bool cu
 {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && g && g->conf && i < g->n_slots; i++) {
-                const struct process *process = g->slots[i].process;
+        for (size_t i = 0; r == 0 && g && g->conf && i < g->workers.n; i++) {
+                const struct process *process = g->workers.slots[i].process;
 
                 if (process)
                         r = tally_add(tally, g->conf, process->stats,

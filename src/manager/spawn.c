@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "config.h"
+#include "manager/sockets.h"
 #include "manager/spawn.h"
 #include "shared/channel.h"
 #include "shared/memfd.h"
@@ -49,7 +50,7 @@ static int fds_collect(struct fds *fds, int channel, int config, int state, int 
 {
         const int first[] = { channel,           config,       state,         stats,
                               spawn->identities, spawn->quota, spawn->balance };
-        int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
+        int lowest = CHANNEL_FD_LISTEN + (int)spawn->sockets->n_ports;
         int r = 0;
 
         _Static_assert(ELEMENTSOF(first) == CHANNEL_FD_LISTEN - CHANNEL_FD_CONTROL,
@@ -59,8 +60,8 @@ static int fds_collect(struct fds *fds, int channel, int config, int state, int 
                 return -ENOMEM;
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(first); i++)
                 r = fds_lift(fds, first[i], lowest);
-        for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
-                r = fds_lift(fds, spawn->sockets[i], lowest);
+        for (size_t i = 0; r == 0 && i < spawn->sockets->n_ports; i++)
+                r = fds_lift(fds, spawn->sockets->ports[i]->fd, lowest);
         return r;
 }
 
@@ -145,12 +146,12 @@ static int share_state(const struct spawn *spawn, int *ret_fd, struct state **re
 
 static int share_stats(const struct spawn *spawn, int *ret_fd, struct stats **ret)
 {
-        _cleanup_close_ int fd = stats_create(spawn->n_bricks, spawn->n_sockets);
+        _cleanup_close_ int fd = stats_create(spawn->n_bricks, spawn->sockets->n_ports);
         int r;
 
         if (fd < 0)
                 return fd;
-        r = stats_open(ret, fd, spawn->n_bricks, spawn->n_sockets);
+        r = stats_open(ret, fd, spawn->n_bricks, spawn->sockets->n_ports);
         if (r < 0)
                 return r;
         *ret_fd = TAKE_FD(fd);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sockets;
 struct state;
 struct stats;
 
@@ -22,8 +23,7 @@ struct spawn {
         int quota;
         uint32_t quota_row;
         int balance;
-        const int *sockets; /* one per entry of `ports:` */
-        size_t n_sockets;
+        const struct sockets *sockets;
         size_t n_bricks;
 };
 

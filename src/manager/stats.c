@@ -135,8 +135,8 @@ int manager_stats(const struct manager *m, char **ret)
                       "{\"version\":\"%s\",\"state\":\"%s\",\"generation\":%u,\"workers\":%zu,"
                       "\"workers_ready\":%zu,\"time\":%" PRIu64 ",\"bounds\":[",
                       BRICKD_VERSION, stage_to_string(m->stage),
-                      m->current ? m->current->number : 0, m->current ? m->current->n_slots : 0,
-                      m->current ? generation_count_ready(m->current) : 0, clock_now());
+                      m->current ? m->current->number : 0, m->current ? m->current->workers.n : 0,
+                      m->current ? workers_count_ready(&m->current->workers) : 0, clock_now());
         for (size_t i = 0; i < STATS_BUCKETS; i++)
                 (void)fprintf(f, "%s%" PRIu64, i > 0 ? "," : "", stats_bounds[i]);
         (void)fputs("],", f);

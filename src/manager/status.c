@@ -22,11 +22,11 @@ static uint64_t seconds_since(uint64_t time)
 static void put_ports(FILE *f, const struct generation *g)
 {
         (void)fputs("\"ports\":[", f);
-        for (size_t i = 0; g && i < g->n_sockets; i++) {
+        for (size_t i = 0; g && i < g->sockets.n_ports; i++) {
                 (void)fputs(i > 0 ? ",{\"listen\":" : "{\"listen\":", f);
-                put_string(f, g->sockets[i]->listen);
+                put_string(f, g->sockets.ports[i]->listen);
                 (void)fputs(",\"address\":", f);
-                put_string(f, g->sockets[i]->address);
+                put_string(f, g->sockets.ports[i]->address);
                 (void)fputc('}', f);
         }
         (void)fputc(']', f);
@@ -47,7 +47,7 @@ static void put_worker(FILE *f, const struct slot *slot, const char **separator)
         const struct process *process = slot->process;
 
         (void)fprintf(f, "%s{\"index\":%u,\"generation\":%u,\"restarts\":%u,", *separator,
-                      slot->index, slot->generation->number, slot->restarts);
+                      slot->index, slot->workers->spawn.generation, slot->restarts);
         if (process) {
                 (void)fprintf(
                         f, "\"pid\":%d,\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"status\":",
@@ -65,9 +65,9 @@ static void put_worker(FILE *f, const struct slot *slot, const char **separator)
 
 static void put_workers(FILE *f, const struct generation *g, const char **separator)
 {
-        for (size_t i = 0; g && i < g->n_slots; i++)
-                if (g->slots[i].process || g->state == GENERATION_SERVING)
-                        put_worker(f, &g->slots[i], separator);
+        for (size_t i = 0; g && i < g->workers.n; i++)
+                if (g->workers.slots[i].process || g->state == GENERATION_SERVING)
+                        put_worker(f, &g->workers.slots[i], separator);
 }
 
 static void put_all_workers(FILE *f, const struct manager *m)
@@ -102,9 +102,10 @@ static void put_log_levels(FILE *f, const struct generation *g)
 
         (void)fputs("\"log_levels\":[", f);
         if (g)
-                put_log_level(f, NULL, g->log_level, &separator);
-        for (size_t i = 0; g && g->brick_log_levels && i < g->conf->n_bricks; i++)
-                put_log_level(f, g->conf->bricks[i].name, g->brick_log_levels[i], &separator);
+                put_log_level(f, NULL, g->workers.log_level, &separator);
+        for (size_t i = 0; g && g->workers.brick_log_levels && i < g->conf->n_bricks; i++)
+                put_log_level(f, g->conf->bricks[i].name, g->workers.brick_log_levels[i],
+                              &separator);
         (void)fputc(']', f);
 }
 
