@@ -17,7 +17,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
@@ -105,10 +104,6 @@ int manager_status(const struct manager *m, char **ret);
 
 /* What all workers have counted, those that live included. */
 int manager_tally(const struct manager *m, struct tally **ret);
-
-/* Its bricks, as the member of a JSON object: what they have done and do. */
-void manager_put_bricks(const struct manager *m, const struct tally *tally, bool durations,
-                        FILE *f);
 
 /* The bricks and how long their calls take, as one JSON object; asks no worker. */
 int manager_stats(const struct manager *m, char **ret);
