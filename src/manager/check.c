@@ -7,6 +7,7 @@
 #include "manager/check.h"
 #include "manager/generation.h"
 #include "util/log.h"
+#include "util/plural.h"
 #include "util/terminal.h"
 
 static void on_ended(struct generation *g, void *user)
@@ -14,8 +15,7 @@ static void on_ended(struct generation *g, void *user)
         sd_event *event = user;
 
         (void)printf("%s: %zu brick%s on %zu port%s: ok\n", g->label, g->conf->n_bricks,
-                     g->conf->n_bricks == 1 ? "" : "s", g->conf->n_ports,
-                     g->conf->n_ports == 1 ? "" : "s");
+                     plural(g->conf->n_bricks), g->conf->n_ports, plural(g->conf->n_ports));
         (void)sd_event_exit(event, EXIT_SUCCESS);
 }
 

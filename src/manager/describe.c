@@ -8,11 +8,7 @@
 #include "manager/generation.h"
 #include "manager/socket.h"
 #include "util/clock.h"
-
-static const char *plural(size_t n)
-{
-        return n == 1 ? "" : "s";
-}
+#include "util/plural.h"
 
 int describe_ready(const struct generation *g, uint64_t since, char **ret)
 {

@@ -11,6 +11,7 @@
 #include "shared/stats.h"
 #include "util/clock.h"
 #include "util/errno.h"
+#include "util/plural.h"
 
 #define DIAGNOSTICS_MAX 64
 #define TEXTS_MAX ((size_t)64 << 10) /* bytes of all texts of one worker */
@@ -451,8 +452,8 @@ static int describe_held(const struct process *p, char **ret)
         if (destroyed)
                 return asprintf(ret, "had to be killed: brick '%s' is in destroy()", destroyed);
         if (holds)
-                return asprintf(ret, "had to be killed: brick '%s' still holds %u %s", holds, calls,
-                                calls == 1 ? "call" : "calls");
+                return asprintf(ret, "had to be killed: brick '%s' still holds %u call%s", holds,
+                                calls, plural(calls));
         return asprintf(ret, "had to be killed: it did not say what held it");
 }
 

@@ -59,11 +59,12 @@ static json_t *worker_to_json(const struct slot *slot)
         return json_object_update(json, rest) == 0 ? json_incref(json) : NULL;
 }
 
+/* A slot without a process is shown while its worker is to be restarted. */
 static int add_workers(json_t *array, const struct generation *g)
 {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && g && i < g->workers.n; i++)
+        for (size_t i = 0; r == 0 && i < g->workers.n; i++)
                 if (g->workers.slots[i].process || g->state == GENERATION_SERVING)
                         r = json_array_append_new(array, worker_to_json(&g->workers.slots[i]));
         return r;
@@ -72,12 +73,10 @@ static int add_workers(json_t *array, const struct generation *g)
 static json_t *workers_to_json(const struct manager *m)
 {
         json_auto_t *array = json_array();
-        int r;
+        const struct generation *g = NULL;
+        int r = 0;
 
-        r = add_workers(array, m->current);
-        if (r == 0)
-                r = add_workers(array, m->next);
-        for (const struct generation *g = m->old; r == 0 && g; g = g->next)
+        while (r == 0 && (g = manager_each(m, g)))
                 r = add_workers(array, g);
         return r == 0 ? json_incref(array) : NULL;
 }
