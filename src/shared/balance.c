@@ -15,8 +15,8 @@ struct slot {
 struct balance {
         struct slot *slots; /* shared, one per worker */
         uint32_t n_slots;
-        uint32_t own; /* of this worker */
-        int fd;
+        uint32_t own; /* [worker] its own slot */
+        int fd;       /* [main process] */
 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_BOOL_LOCK_FREE == 2,
