@@ -39,7 +39,7 @@ static void on_nothing(struct generation *g, void *user)
 {
 }
 
-/* The worker may hang in a create(): it goes with us. */
+/* Also ends a worker that hangs in a create(): generation_free() kills it. */
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
 {
         return sd_event_exit(sd_event_source_get_event(source), 128 + (int)info->ssi_signo);

@@ -144,10 +144,10 @@ static void on_ended(struct generation *g, void *user)
 
 static void report_failure(const struct generation *g, const char *what)
 {
-        if (g->exit_status == EX_CONFIG)
-                report_mistakes(g->label, g->reasons.texts, g->reasons.n);
-        else
-                for (size_t i = 0; i < g->reasons.n; i++)
+        for (size_t i = 0; i < g->reasons.n; i++)
+                if (g->exit_status == EX_CONFIG)
+                        report_mistake(g->label, g->reasons.texts[i]);
+                else
                         log_error("%s: %s", what, g->reasons.texts[i]);
 }
 

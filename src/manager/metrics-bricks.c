@@ -25,7 +25,8 @@ static void each_method(struct page *p, void (*put)(struct page *p, const struct
                                 put(p, p->tally->bricks[i], m);
 }
 
-/* A good end is there from the beginning, so that the first one shows as an increase. */
+/* The line for success exists from the start with 0, so that the first call shows as an increase.
+ */
 static void put_requests_of(struct page *p, const struct tally_brick *brick, unsigned method)
 {
         for (unsigned status = 0; status < STATS_STATUSES; status++)
@@ -89,7 +90,7 @@ static void put_gaps(struct page *p)
         each_method(p, put_gaps_of);
 }
 
-/* One counter of each method. */
+/* One counter of each method; offset: where it is in struct stats_method. */
 static void put_counter(struct page *p, size_t offset)
 {
         for (size_t i = 0; i < p->tally->n_bricks; i++)
@@ -132,7 +133,7 @@ static void put_identities(struct page *p)
                 const struct tally_identity *identity = &p->tally->identities[i];
 
                 if (i == 0 && identity->requests == 0)
-                        continue; /* all have found a place */
+                        continue; /* every identity has a place of its own */
                 page_begin(p, "");
                 page_label(p, "identity", identity->name);
                 page_end(p, identity->requests);
@@ -206,26 +207,26 @@ const struct metric metrics_of_bricks[] = {
         { "brickd_requests_total", "counter", "Calls that have ended.", put_requests },
         { "brickd_requests_lost_total", "counter", "Calls that were in a worker when it died.",
           put_lost },
-        { "brickd_request_duration_seconds", "histogram", "From the arrival of a call to its end.",
-          put_durations },
+        { "brickd_request_duration_seconds", "histogram",
+          "Time from the arrival of a call to its end.", put_durations },
         { "brickd_first_message_seconds", "histogram",
-          "From the arrival of a call to the first message of its stream.", put_first },
-        { "brickd_message_gap_seconds", "histogram", "From one message of a stream to the next.",
-          put_gaps },
+          "Time from the arrival of a call to the first message of its stream.", put_first },
+        { "brickd_message_gap_seconds", "histogram",
+          "Time from one message of a stream to the next.", put_gaps },
         { "brickd_messages_received_total", "counter", "Request messages.", put_received },
         { "brickd_received_bytes_total", "counter", "Bytes of request messages.",
           put_received_bytes },
         { "brickd_messages_sent_total", "counter", "Reply messages.", put_sent },
         { "brickd_sent_bytes_total", "counter", "Bytes of reply messages.", put_sent_bytes },
-        { "brickd_identity_requests_total", "counter", "Calls by who has made them.",
+        { "brickd_identity_requests_total", "counter", "Calls that the identity has made.",
           put_identities },
-        { "brickd_brick_in_flight", "gauge", "Calls that the brick holds.", put_in_flight },
+        { "brickd_brick_in_flight", "gauge", "Calls that are in the brick.", put_in_flight },
         { "brickd_brick_queued", "gauge", "Calls that wait for the brick.", put_queued },
         { "brickd_brick_queue_wait_seconds", "histogram",
-          "How long calls have waited for the brick, if they had to.", put_queue_wait },
-        { "brickd_brick_healthy", "gauge", "Whether the brick says that it is healthy.",
+          "Time that queued calls have waited for the brick.", put_queue_wait },
+        { "brickd_brick_healthy", "gauge", "1 if the brick is healthy in all workers, else 0.",
           put_healthy },
-        { "brickd_brick_inner_calls_total", "counter", "Calls by other bricks that have ended.",
+        { "brickd_brick_inner_calls_total", "counter", "Calls from other bricks that have ended.",
           put_inner },
         {},
 };

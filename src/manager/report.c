@@ -17,7 +17,7 @@ void report_event(enum log_level level, const char *id, const char *brick, const
         va_end(args);
 }
 
-static void report_mistake(const char *name, const char *text)
+void report_mistake(const char *name, const char *text)
 {
         struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_CONFIG_ERROR, strlen(LOG_ID_CONFIG_ERROR) },
@@ -33,10 +33,4 @@ static void report_mistake(const char *name, const char *text)
                 n++;
         }
         log_block(LOG_LEVEL_ERROR, fields, n, text);
-}
-
-void report_mistakes(const char *name, char *const *texts, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                report_mistake(name, texts[i]);
 }

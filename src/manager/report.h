@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Log lines that the journal can find by fields: events by MESSAGE_ID=, mistakes by their place. */
-
-#include <stddef.h>
+/* Log lines with fields: events with MESSAGE_ID=, mistakes with their place. */
 
 #include "util/log.h"
 
@@ -12,7 +10,7 @@ void report_event(enum log_level level, const char *id, const char *brick, const
         __attribute__((format(printf, 4, 5)));
 
 /*
- * Logs mistakes of the file `name`, which is CONFIG_FILE=. Those that begin with "NAME:LINE:" get
- * CONFIG_LINE=. On a terminal each is shown as it is, with the quoted line below it.
+ * Logs a mistake of the file `name`, which becomes CONFIG_FILE=. If the text begins with
+ * "NAME:LINE:", the line becomes CONFIG_LINE=. On a terminal the text stands alone.
  */
-void report_mistakes(const char *name, char *const *texts, size_t n);
+void report_mistake(const char *name, const char *text);

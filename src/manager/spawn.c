@@ -14,7 +14,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 
-struct fds { /* ours, to be closed */
+struct fds { /* copies of the descriptors to pass, closed with fds_done() */
         int *fd;
         size_t n;
 };
@@ -33,7 +33,8 @@ const char *spawn_executable(void)
         return override && *override ? override : BRICKD_LIBEXEC_DIR "/brickd-worker";
 }
 
-/* A copy above every number that the worker expects, so that no copy below overwrites another. */
+/* Adds a copy of fd above all numbers that the worker gets, so that placing one of them does not
+ * overwrite another. */
 static int fds_lift(struct fds *fds, int fd, int lowest)
 {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
@@ -173,7 +174,7 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                 return -errno;
         ours = pair[0];
         theirs = pair[1];
-        /* One per worker, not one for all: its file position is shared with whoever else has it. */
+        /* A memfd of its own: processes with the same one would share its file position. */
         config = memfd_new("brickd-config", spawn->bytes, spawn->length);
         if (config < 0)
                 return config;
