@@ -89,7 +89,7 @@ static void put_builtin_open(struct page *p)
 const struct metric metrics_of_ports[] = {
         { "brickd_unrouted_requests_total", "counter",
           "Calls that were refused before a brick was chosen.", put_unrouted },
-        { "brickd_rejected_total", "counter", "Calls and connections that were refused.",
+        { "brickd_rejected_total", "counter", "Calls and connections that were refused or ended.",
           put_rejected },
         { "brickd_connections", "gauge", "Open connections.", put_connections },
         { "brickd_connections_accepted_total", "counter", "Connections accepted.", put_accepted },

@@ -63,7 +63,7 @@ enum stats_reason {
         STATS_REJECTED_ADDRESS,     /* too many connections from one address */
         STATS_REJECTED_DESCRIPTORS, /* the process has no free descriptor for the connection */
         STATS_REJECTED_HEADERS,     /* a header block longer than a connection may send */
-        STATS_REJECTED_RESETS,      /* the connection has cancelled too many calls */
+        STATS_REJECTED_RESETS,      /* the connection cancelled calls too fast */
         STATS_REJECTED_EARLY,       /* too many calls before acknowledging SETTINGS */
         STATS_REJECTED_UNREAD,      /* the client has too many replies that it does not read */
         STATS_REJECTED_STALLED,     /* the client has let a call wait for too long */
