@@ -413,7 +413,7 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
                 return 0;
         r = connection_new(user, TAKE_FD(fd), uid);
         if (r < 0)
-                (void)log_errno(r, "Cannot take a control connection: %m");
+                (void)log_errno(r, "Cannot accept a control connection: %m");
         return 0;
 }
 

@@ -11,9 +11,7 @@
 #include "util/clock.h"
 
 #define CONNECTIONS_MAX 16
-#define CONNECTIONS_CLOSING                                                  \
-        16 /* in addition: those that have been shut down and not closed yet \
-            */
+#define CONNECTIONS_CLOSING 16 /* more of them may be shut down and not closed yet */
 #define CONNECTION_TIME (10 * NSEC_PER_SEC)
 #define CONNECTION_MEMORY ((size_t)16 * 1024) /* for the request and the head of the answer */
 

@@ -16,8 +16,10 @@
  * While a generation starts, requests to reload are noted, and one reload follows for all of them.
  * All of it runs on the main thread.
  *
- * bus.c, http.c, notify.c and watchdog.c include this header and are called by manager.c: they are
- * parts of the main process that read its state.
+ * manager.c implements the life of the main process. The functions that only read or ask are in
+ * manager-control.c, manager-tally.c, status.c and metrics.c. The circle of manager.c with bus.c,
+ * http.c, notify.c and watchdog.c is intended: these are parts of the main process, which manager.c
+ * creates and calls, and they read its state and give it orders through this header.
  */
 
 #include <stdbool.h>
@@ -49,7 +51,7 @@ enum stage {
 const char *stage_to_string(enum stage stage);
 
 struct verdict {             /* the result of a reload */
-        unsigned generation; /* that the reload started; 0: there was no reload yet */
+        unsigned generation; /* its number; 0: there was no reload yet */
         bool ok;
         bool config; /* it failed because of a mistake in the configuration */
         char *text;
@@ -85,7 +87,8 @@ struct manager {
 /* Serves what the file says until it is told to stop. Gives the exit status. */
 int manager_run(const char *file);
 
-/* The generation that follows `g`: current, next, old ones. NULL: the first one, and the end. */
+/* The generation after `g`, in this order: current, next, old ones. NULL gives the first, and
+ * follows the last. */
 struct generation *manager_each(const struct manager *m, const struct generation *g);
 
 /* *ret_generation: the number of the generation that the verdict will be about. -ESHUTDOWN: brickd
@@ -104,13 +107,13 @@ bool manager_awaits_answer(const struct manager *m);
 /* Generations older than this one are still ending. */
 bool manager_retires_before(const struct manager *m, unsigned generation);
 
-/* Everything about it as one JSON object; free() it. Like the next three: 0 or -ENOMEM. */
+/* What Status() answers: a JSON object; free() it. All four of these give 0 or -ENOMEM. */
 int manager_status(const struct manager *m, char **ret);
 
 /* What all workers have counted, running and dead ones. */
 int manager_tally(const struct manager *m, struct tally **ret);
 
-/* The bricks and how long their calls take, as one JSON object; free() it. */
+/* What Stats() answers: a JSON object about bricks and how long their calls took; free() it. */
 int manager_stats(const struct manager *m, char **ret);
 
 /* All metrics, as text for Prometheus; free() it. */

@@ -43,7 +43,7 @@ void reasons_add_diag(struct reasons *reasons, const struct diag *diag)
                 reasons_add(reasons, "and %zu more", count - shown);
 }
 
-/* Each begins with the name of the file: a worker cannot make one pass for another log line. */
+/* Puts the name of the file first, so that a worker cannot forge another kind of log line. */
 static void add_diagnostic(struct reasons *reasons, const char *file, const char *diagnostic)
 {
         size_t length = strlen(file);

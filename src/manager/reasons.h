@@ -24,7 +24,7 @@ void reasons_add(struct reasons *reasons, const char *format, ...)
 /* Adds the mistakes that were found in the file. */
 void reasons_add_diag(struct reasons *reasons, const struct diag *diag);
 
-/* Adds the mistakes that a worker found. `file`: the configuration's name; see reasons.c. */
+/* Adds the mistakes that a worker found. Each text begins with `file`, the configuration's name. */
 void reasons_add_diagnostics(struct reasons *reasons, const char *file, const struct process *dead);
 
 /* All reasons, a line each; free() it. 0 or -ENOMEM. */

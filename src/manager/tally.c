@@ -145,8 +145,8 @@ static int find_port(struct tally *tally, const char *listen, struct tally_port 
  */
 #define ENDS_EARLY 64
 
-/* Skips methods without calls: most bricks have few, and reading the rest would make the worker's
- * sparse memory real. */
+/* Skips methods without calls: most bricks have few methods, and reading the counters of the others
+ * would make the kernel allocate their pages. */
 static void add_method(struct tally_brick *brick, const struct stats_brick *from, size_t m,
                        enum tally_kind kind)
 {

@@ -47,7 +47,7 @@ static struct unix_file identify(const struct stat *st)
         return (struct unix_file){ .device = st->st_dev, .inode = st->st_ino, .made = st->st_mtim };
 }
 
-/* The time as well: a file system may give the inode number of a removed file to the next one. */
+/* Compares the time as well: a file system may reuse the inode number of a removed file. */
 static bool is_same(const struct unix_file *a, const struct unix_file *b)
 {
         return a->device == b->device && a->inode == b->inode && a->made.tv_sec == b->made.tv_sec &&

@@ -182,7 +182,7 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
 
 static int serve(struct conf *conf, struct diag *diag)
 {
-        static struct stats *stats; /* never freed, as the connection counts */
+        static struct stats *stats; /* never freed, like balance */
         _cleanup_(
                 otlp_freep) struct otlp *otlp = NULL; /* first, so freed last: the others' spans */
         _cleanup_(build_freep) struct build *build = NULL;
