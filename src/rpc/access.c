@@ -5,7 +5,7 @@
 #include "module/instance.h"
 #include "rpc/access.h"
 #include "rpc/server.h"
-#include "rpc/validate.h"
+#include "serve/validate.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/grpc-status.h"

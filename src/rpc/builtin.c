@@ -13,7 +13,7 @@
 #include "rpc/descriptors.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
-#include "rpc/validate.h"
+#include "serve/validate.h"
 #include "util/clock.h"
 #include "util/log.h"
 

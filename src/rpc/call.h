@@ -34,7 +34,7 @@
 
 #include "conf/identities.h"
 #include "module/call.h"
-#include "rpc/route.h"
+#include "serve/route.h"
 
 struct auth_identity;
 struct rpc;

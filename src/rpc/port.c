@@ -11,11 +11,11 @@
 #include "conf/node.h"
 #include "module/instance.h"
 #include "rpc/builtin.h"
-#include "rpc/certificate.h"
 #include "rpc/listen.h"
 #include "rpc/port.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
+#include "serve/certificate.h"
 #include "util/clock.h"
 #include "util/log.h"
 

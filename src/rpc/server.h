@@ -11,7 +11,7 @@
 #include "rpc/call.h"
 #include "rpc/deadlines.h"
 #include "rpc/rpc.h"
-#include "rpc/unread.h"
+#include "serve/unread.h"
 #include "shared/stats.h"
 
 #define RPC_METHODS_MAX 22

@@ -9,7 +9,7 @@
 #include "conf/diag.h"
 #include "llm.pb-c.h"
 #include "module/instance.h"
-#include "rpc/route.h"
+#include "serve/route.h"
 
 /* Which brick answers: by metadata, by model_id, by default; and what a file may not say. */
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "brick.h"
-#include "rpc/service.h"
+#include "serve/service.h"
 
 struct diag;
 struct conf_port;

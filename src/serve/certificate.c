@@ -11,7 +11,7 @@
 #include "conf/diag.h"
 #include "conf/node.h"
 #include "conf/option.h"
-#include "rpc/certificate.h"
+#include "serve/certificate.h"
 
 /* All roots of a system are 220 KiB. */
 #define FILE_MAX ((size_t)1024 * 1024)

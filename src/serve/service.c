@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "rpc/service.h"
+#include "serve/service.h"
 #include "common.pb-c.h"
 #include "compose.pb-c.h"
 #include "guard.pb-c.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 
-#include "rpc/fault.h"
-#include "rpc/validate.h"
+#include "serve/fault.h"
+#include "serve/validate.h"
 #include "util/utf8.h"
 
 #define WIRE_TYPE_MASK 7

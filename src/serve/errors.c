@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <grpc/status.h>
 #include <string.h>
 
-#include "rpc/errors.h"
-#include "rpc/wire.h"
+#include "serve/errors.h"
+#include "serve/wire.h"
 #include "util/cleanup.h"
 
 /* --- protobuf ----------------------------------------------------------------------------------
@@ -122,67 +121,67 @@ void errors_put_details(char *p, unsigned status, const struct outcome *outcome)
 static const struct {
         int32_t first;
         int32_t last;
-        grpc_status_code status;
+        uint32_t status;
 } rows[] = {
-        { 12, 12, GRPC_STATUS_UNIMPLEMENTED },
-        { 13, 13, GRPC_STATUS_INTERNAL },
+        { 12, 12, STATUS_UNIMPLEMENTED },
+        { 13, 13, STATUS_INTERNAL },
 
-        { 401, 401, GRPC_STATUS_UNAUTHENTICATED },
-        { 403, 403, GRPC_STATUS_PERMISSION_DENIED },
-        { 404, 404, GRPC_STATUS_NOT_FOUND },
-        { 405, 405, GRPC_STATUS_UNIMPLEMENTED },
-        { 408, 408, GRPC_STATUS_DEADLINE_EXCEEDED },
-        { 409, 409, GRPC_STATUS_ABORTED },
-        { 410, 410, GRPC_STATUS_NOT_FOUND },
-        { 412, 412, GRPC_STATUS_FAILED_PRECONDITION },
-        { 413, 413, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 416, 416, GRPC_STATUS_OUT_OF_RANGE },
-        { 417, 417, GRPC_STATUS_FAILED_PRECONDITION },
-        { 423, 424, GRPC_STATUS_FAILED_PRECONDITION },
-        { 429, 429, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 400, 499, GRPC_STATUS_INVALID_ARGUMENT },
+        { 401, 401, STATUS_UNAUTHENTICATED },
+        { 403, 403, STATUS_PERMISSION_DENIED },
+        { 404, 404, STATUS_NOT_FOUND },
+        { 405, 405, STATUS_UNIMPLEMENTED },
+        { 408, 408, STATUS_DEADLINE_EXCEEDED },
+        { 409, 409, STATUS_ABORTED },
+        { 410, 410, STATUS_NOT_FOUND },
+        { 412, 412, STATUS_FAILED_PRECONDITION },
+        { 413, 413, STATUS_RESOURCE_EXHAUSTED },
+        { 416, 416, STATUS_OUT_OF_RANGE },
+        { 417, 417, STATUS_FAILED_PRECONDITION },
+        { 423, 424, STATUS_FAILED_PRECONDITION },
+        { 429, 429, STATUS_RESOURCE_EXHAUSTED },
+        { 400, 499, STATUS_INVALID_ARGUMENT },
 
-        { 501, 501, GRPC_STATUS_UNIMPLEMENTED },
-        { 502, 503, GRPC_STATUS_UNAVAILABLE },
-        { 504, 504, GRPC_STATUS_DEADLINE_EXCEEDED },
-        { 505, 505, GRPC_STATUS_UNIMPLEMENTED },
-        { 507, 507, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 500, 599, GRPC_STATUS_INTERNAL },
+        { 501, 501, STATUS_UNIMPLEMENTED },
+        { 502, 503, STATUS_UNAVAILABLE },
+        { 504, 504, STATUS_DEADLINE_EXCEEDED },
+        { 505, 505, STATUS_UNIMPLEMENTED },
+        { 507, 507, STATUS_RESOURCE_EXHAUSTED },
+        { 500, 599, STATUS_INTERNAL },
 
-        { 1003, 1003, GRPC_STATUS_UNAVAILABLE },
-        { 1001, 1002, GRPC_STATUS_FAILED_PRECONDITION },
+        { 1003, 1003, STATUS_UNAVAILABLE },
+        { 1001, 1002, STATUS_FAILED_PRECONDITION },
 
-        { 2000, 2999, GRPC_STATUS_INVALID_ARGUMENT },
+        { 2000, 2999, STATUS_INVALID_ARGUMENT },
 
-        { 3001, 3001, GRPC_STATUS_PERMISSION_DENIED },
-        { 3004, 3004, GRPC_STATUS_PERMISSION_DENIED },
-        { 3000, 3999, GRPC_STATUS_UNAUTHENTICATED },
+        { 3001, 3001, STATUS_PERMISSION_DENIED },
+        { 3004, 3004, STATUS_PERMISSION_DENIED },
+        { 3000, 3999, STATUS_UNAUTHENTICATED },
 
-        { 4001, 4001, GRPC_STATUS_NOT_FOUND },
-        { 4002, 4002, GRPC_STATUS_UNAVAILABLE },
-        { 4004, 4004, GRPC_STATUS_DEADLINE_EXCEEDED },
-        { 4005, 4005, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 4000, 4999, GRPC_STATUS_INTERNAL },
+        { 4001, 4001, STATUS_NOT_FOUND },
+        { 4002, 4002, STATUS_UNAVAILABLE },
+        { 4004, 4004, STATUS_DEADLINE_EXCEEDED },
+        { 4005, 4005, STATUS_RESOURCE_EXHAUSTED },
+        { 4000, 4999, STATUS_INTERNAL },
 
-        { 5001, 5001, GRPC_STATUS_INTERNAL },
-        { 5002, 5002, GRPC_STATUS_DEADLINE_EXCEEDED },
-        { 5004, 5004, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 5000, 5999, GRPC_STATUS_UNAVAILABLE },
+        { 5001, 5001, STATUS_INTERNAL },
+        { 5002, 5002, STATUS_DEADLINE_EXCEEDED },
+        { 5004, 5004, STATUS_RESOURCE_EXHAUSTED },
+        { 5000, 5999, STATUS_UNAVAILABLE },
 
-        { 6001, 6001, GRPC_STATUS_NOT_FOUND },
-        { 6002, 6002, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 6003, 6004, GRPC_STATUS_ABORTED },
-        { 6000, 6999, GRPC_STATUS_INTERNAL },
+        { 6001, 6001, STATUS_NOT_FOUND },
+        { 6002, 6002, STATUS_RESOURCE_EXHAUSTED },
+        { 6003, 6004, STATUS_ABORTED },
+        { 6000, 6999, STATUS_INTERNAL },
 
-        { 7002, 7002, GRPC_STATUS_DEADLINE_EXCEEDED },
-        { 7000, 7999, GRPC_STATUS_UNAVAILABLE },
+        { 7002, 7002, STATUS_DEADLINE_EXCEEDED },
+        { 7000, 7999, STATUS_UNAVAILABLE },
 
-        { 8002, 8002, GRPC_STATUS_NOT_FOUND },
-        { 8003, 8003, GRPC_STATUS_PERMISSION_DENIED },
-        { 8004, 8004, GRPC_STATUS_RESOURCE_EXHAUSTED },
-        { 8000, 8999, GRPC_STATUS_INTERNAL },
+        { 8002, 8002, STATUS_NOT_FOUND },
+        { 8003, 8003, STATUS_PERMISSION_DENIED },
+        { 8004, 8004, STATUS_RESOURCE_EXHAUSTED },
+        { 8000, 8999, STATUS_INTERNAL },
 
-        { 9000, 9999, GRPC_STATUS_FAILED_PRECONDITION },
+        { 9000, 9999, STATUS_FAILED_PRECONDITION },
 };
 
 unsigned errors_status(int32_t code)
@@ -190,5 +189,5 @@ unsigned errors_status(int32_t code)
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (code >= rows[i].first && code <= rows[i].last)
                         return rows[i].status;
-        return GRPC_STATUS_UNKNOWN;
+        return STATUS_UNKNOWN;
 }

@@ -2,7 +2,7 @@
 #include <search.h>
 #include <stdlib.h>
 
-#include "rpc/unread.h"
+#include "serve/unread.h"
 #include "util/clock.h"
 
 /* A client reads that has taken a reply within this time. It may have more than the limit, for it

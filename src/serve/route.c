@@ -7,8 +7,8 @@
 #include "conf/diag.h"
 #include "conf/names.h"
 #include "module/instance.h"
-#include "rpc/route.h"
-#include "rpc/validate.h"
+#include "serve/route.h"
+#include "serve/validate.h"
 
 static bool str_is(const char *s, struct brick_str value)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "rpc/validate.h"
+#include "serve/validate.h"
 #include "util/utf8.h"
 
 enum wire_type {
