@@ -50,8 +50,14 @@ void runner_enter(void (*wake)(void *user), void *user);
 /* It is the polling thread no longer. */
 void runner_leave(void);
 
+/* The runner that the calling thread is; NULL: none. runner.c's to set. */
+extern _Thread_local struct runner *runner_here;
+
 /* Whether the calling thread is this runner. */
-bool runner_is_here(const struct runner *runner);
+static inline bool runner_is_here(const struct runner *runner)
+{
+        return runner_here == runner;
+}
 
 /* Queues an item, which must not be queued already; its owner keeps it until it has run. [any] */
 void runner_post(struct runner *runner, struct run_item *item);

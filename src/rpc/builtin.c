@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "module/instance.h"
-#include "rpc/access.h"
-#include "rpc/auth.h"
 #include "rpc/builtin.h"
+#include "rpc/credentials.h"
 #include "rpc/descriptors.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
+#include "serve/access.h"
+#include "serve/auth.h"
 #include "serve/validate.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -20,84 +21,55 @@
 /* Requests that wait for a call, per method. */
 #define POSTED 4
 
-/* Most the core may ask of one batch: close, headers, message, status. */
-#define OPS_MAX 4
-
 /* --- batches ---------------------------------------------------------------------------------- */
 
-/* The core refuses a batch only for reasons that are ours; the call is then beyond help. */
 static bool start_batch(struct builtin_call *call, const grpc_op *ops, size_t n,
-                        struct builtin_tag *tag)
+                        struct batch_tag *tag)
 {
-        grpc_call_error error = grpc_call_start_batch(call->call, ops, n, tag, NULL);
-
-        if (error == GRPC_CALL_OK) {
+        if (batch_start(call->call, ops, n, tag)) {
                 call->tags++;
                 return true;
         }
-        log_error("gRPC refused a batch: %s", grpc_call_error_to_string(error));
-        (void)grpc_call_cancel(call->call, NULL);
         call->closed = call->closed || !call->close_armed;
         return false;
 }
 
-static grpc_op close_op(struct builtin_call *call)
-{
-        return (grpc_op){
-                .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                .data.recv_close_on_server.cancelled = &call->cancelled,
-        };
-}
-
-/* A stream hears early that its client has gone; a unary call asks in its only batch. */
+/* A stream hears early that its client has disconnected; a unary call asks in its only batch. */
 static void arm_close(struct builtin_call *call)
 {
-        const grpc_op op = close_op(call);
+        grpc_op op;
 
+        batch_close(&op, &call->cancelled);
         call->close_armed = true;
         call->close_armed = start_batch(call, &op, 1, &call->on_close);
 }
 
 static void read_message(struct builtin_call *call)
 {
-        const grpc_op op = {
-                .op = GRPC_OP_RECV_MESSAGE,
-                .data.recv_message.recv_message = &call->request,
-        };
+        grpc_op op;
 
+        batch_receive(&op, &call->request);
         (void)start_batch(call, &op, 1, &call->on_read);
-}
-
-static grpc_op status_op(struct builtin_call *call)
-{
-        return (grpc_op){
-                .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
-                .data.send_status_from_server = {
-                        .status = (grpc_status_code)call->status,
-                        .status_details = call->status != GRPC_STATUS_OK ? &call->details : NULL,
-                },
-        };
 }
 
 /* Sends what there is to send, unless something is under way. */
 static void pump(struct builtin_call *call)
 {
-        grpc_op ops[OPS_MAX];
+        grpc_op ops[BATCH_OPS_MAX];
         size_t n = 0;
 
         if (call->closed || call->writing || call->ending || (!call->reply && !call->finished))
                 return;
         if (!call->headers_sent)
-                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA };
+                batch_headers(&ops[n++]);
         call->headers_sent = true;
         if (call->reply)
-                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_MESSAGE,
-                                      .data.send_message.send_message = call->reply };
+                batch_message(&ops[n++], call->reply, 0);
         if (call->finished) {
                 call->ending = true;
-                ops[n++] = status_op(call);
+                batch_status(&ops[n++], call->status, &call->details, NULL, 0);
                 if (!call->close_armed)
-                        ops[n++] = close_op(call);
+                        batch_close(&ops[n++], &call->cancelled);
         }
         call->writing = start_batch(call, ops, n, &call->on_write);
 }
@@ -171,6 +143,20 @@ static void count_open(struct builtin *builtin, const struct builtin_method *met
                               memory_order_relaxed);
 }
 
+/* The metadata x-request-id; empty: none. It lives as long as the call. */
+static struct brick_str request_id(const struct builtin_call *call)
+{
+        const grpc_metadata *pairs = call->metadata.metadata;
+
+        for (size_t i = 0; i < call->metadata.count; i++)
+                if (grpc_slice_str_cmp(pairs[i].key, "x-request-id") == 0)
+                        return (struct brick_str){
+                                (const char *)GRPC_SLICE_START_PTR(pairs[i].value),
+                                GRPC_SLICE_LENGTH(pairs[i].value),
+                        };
+        return (struct brick_str){};
+}
+
 static void end_call(struct builtin_call *call)
 {
         const struct builtin_method *method = call->slot->method;
@@ -179,7 +165,7 @@ static void end_call(struct builtin_call *call)
 
         stats_count(&builtin->stats->builtin.calls[method->stats][status], 1);
         count_open(builtin, method, -1);
-        access_log_builtin(builtin->conf, method->path, method->label, &call->metadata, status,
+        access_log_builtin(builtin->conf, method->path, method->label, request_id(call), status,
                            call->started);
         unlink_call(call);
         call->slot->open--;
@@ -289,11 +275,14 @@ static void identify(struct builtin_call *call)
 {
         struct builtin *builtin = call->slot->port->builtin;
         const struct auth_identity *who;
+        struct credentials credentials;
         const char *refusal;
 
         if (!call->slot->authenticate)
                 return;
-        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, call->call, &call->metadata, &who);
+        credentials_take(&credentials, call->call, &call->metadata);
+        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, &credentials.proof, &who);
+        credentials_done(&credentials);
         if (!refusal)
                 return;
         stats_reject(call->slot->port->stats, STATS_REJECTED_IDENTITY);
@@ -343,10 +332,10 @@ static int post(struct builtin_slot *slot)
         if (!call)
                 return -ENOMEM;
         call->slot = slot;
-        call->on_new = (struct builtin_tag){ on_new, call };
-        call->on_close = (struct builtin_tag){ on_close, call };
-        call->on_write = (struct builtin_tag){ on_write, call };
-        call->on_read = (struct builtin_tag){ on_read, call };
+        call->on_new = (struct batch_tag){ on_new, call };
+        call->on_close = (struct batch_tag){ on_close, call };
+        call->on_write = (struct batch_tag){ on_write, call };
+        call->on_read = (struct batch_tag){ on_read, call };
         grpc_metadata_array_init(&call->metadata);
         (void)atomic_fetch_add(&builtin->calls, 1);
         error = grpc_server_request_registered_call(
@@ -394,7 +383,7 @@ static void ring(void *user)
         struct builtin *builtin = user;
 
         if (!atomic_exchange(&builtin->rung, true))
-                (void)grpc_call_start_batch(builtin->bell, NULL, 0, &builtin->on_bell, NULL);
+                (void)batch_start(builtin->bell, NULL, 0, &builtin->on_bell);
 }
 
 static void *run(void *arg)
@@ -407,27 +396,12 @@ static void *run(void *arg)
                                                    gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
                 if (event.type == GRPC_QUEUE_SHUTDOWN)
                         return NULL;
-                if (event.type == GRPC_OP_COMPLETE) {
-                        struct builtin_tag *tag = event.tag;
-
-                        tag->done(tag->owner, event.success);
-                }
+                if (event.type == GRPC_OP_COMPLETE)
+                        batch_done(&event);
         }
 }
 
 /* --- building --------------------------------------------------------------------------------- */
-
-static void make_bell(struct builtin *builtin)
-{
-        grpc_channel *channel = grpc_lame_client_channel_create(NULL, GRPC_STATUS_UNAVAILABLE,
-                                                                "never called");
-
-        builtin->bell = grpc_channel_create_call(channel, NULL, 0, builtin->queue,
-                                                 grpc_slice_from_static_string("/bell"), NULL,
-                                                 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        builtin->on_bell = (struct builtin_tag){ on_bell, builtin };
-        grpc_channel_destroy(channel);
-}
 
 int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats,
                 struct auth *auth)
@@ -448,7 +422,8 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         builtin->auth = auth;
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
-        make_bell(builtin);
+        builtin->bell = batch_bell_new(builtin->queue);
+        builtin->on_bell = (struct batch_tag){ on_bell, builtin };
         r = descriptors_new(&builtin->descriptors);
         if (r < 0)
                 return r;
@@ -475,13 +450,13 @@ static void add_method(struct builtin_port *port, const struct builtin_method *m
 
 static void add_services(struct builtin_port *port, const struct rpc_port *rpc_port)
 {
-        const struct conf_port *conf = rpc_port->conf;
+        const struct conf_port *conf = rpc_port->base.conf;
         bool all = conf->authenticate == AUTHENTICATE_ALL;
         bool calls = conf->authenticate != AUTHENTICATE_OFF;
 
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                if (rpc_port->routes[i].n_bricks > 0)
-                        port->services[port->n_services++] = rpc_port->routes[i].service->name;
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                if (rpc_port->base.routes[i].n_bricks > 0)
+                        port->services[port->n_services++] = rpc_port->base.routes[i].service->name;
         if (conf->health) {
                 port->services[port->n_services++] = HEALTH_SERVICE;
                 add_method(port, &health_check, UINT_MAX, all);
@@ -505,7 +480,7 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
         builtin->ports = port;
         port->builtin = builtin;
         port->server = rpc_port->server;
-        port->stats = rpc_port->stats;
+        port->stats = rpc_port->base.stats;
         if (port->server)
                 grpc_server_register_completion_queue(port->server, builtin->queue, NULL);
         add_services(port, rpc_port);

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rpc/batch.h"
 #include "rpc/health.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
@@ -77,11 +78,6 @@ struct builtin_port {
         struct builtin_port *next;
 };
 
-struct builtin_tag {
-        void (*done)(void *owner, bool ok);
-        void *owner;
-};
-
 /* At most one batch of each tag is under way; `tags` counts them. */
 struct builtin_call {
         struct builtin_slot *slot;
@@ -92,10 +88,10 @@ struct builtin_call {
         grpc_byte_buffer *reply; /* to be sent, or under way */
         grpc_slice details;
         uint64_t started;
-        struct builtin_tag on_new;
-        struct builtin_tag on_close;
-        struct builtin_tag on_write;
-        struct builtin_tag on_read;
+        struct batch_tag on_new;
+        struct batch_tag on_close;
+        struct batch_tag on_write;
+        struct batch_tag on_read;
         unsigned tags;
         unsigned status;
         int cancelled;
@@ -126,10 +122,8 @@ struct builtin {
         bool running;
         struct builtin_call *open;
 
-        /* The one way to put an event of one's own into a queue: an empty batch, of a call that is
-         * never made. */
-        grpc_call *bell;
-        struct builtin_tag on_bell;
+        grpc_call *bell; /* wakes the thread */
+        struct batch_tag on_bell;
         atomic_bool rung;
 
         atomic_bool replaced; /* for the next bell */

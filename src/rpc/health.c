@@ -20,9 +20,9 @@ static size_t count_names(const struct rpc_port *port)
 {
         size_t n = 1;
 
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                if (port->routes[i].n_bricks > 0)
-                        n += 1 + port->routes[i].n_bricks;
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                if (port->base.routes[i].n_bricks > 0)
+                        n += 1 + port->base.routes[i].n_bricks;
         return n;
 }
 
@@ -32,8 +32,8 @@ int health_names_init(struct health_names *names, const struct rpc_port *port)
         if (!names->names)
                 return -ENOMEM;
         names->names[names->n++] = (struct health_name){ .name = "" };
-        for (size_t i = 0; i < RPC_SERVICES; i++) {
-                const struct route *route = &port->routes[i];
+        for (size_t i = 0; i < SERVE_SERVICES; i++) {
+                const struct route *route = &port->base.routes[i];
 
                 if (route->n_bricks == 0)
                         continue;

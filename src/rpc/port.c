@@ -89,29 +89,15 @@ static void success_bytes(char *p, uint32_t error_field)
         memcpy(p, bytes, sizeof bytes);
 }
 
-/* As llmbrick's Python library says it. */
-#define DECODE_ERROR "Unexpected <class 'google.protobuf.message.DecodeError'>: "
-
 static void add_method(struct rpc_port *port, const struct route *route, uint32_t number)
 {
-        const struct service *service = route->service;
         struct rpc_method *method = &port->methods[port->n_methods++];
 
-        method->port = port;
-        method->route = route;
-        method->method = number;
-        method->request = service_request(service, number);
-        method->reply = service_reply(service, number);
-        method->error_field = service_error_field(service, number);
-        success_bytes(method->success, method->error_field);
-        (void)snprintf(method->request_error, sizeof method->request_error,
-                       DECODE_ERROR "Error parsing message with type '%s'", method->request->name);
-        method->parse_error = method->request_error + strlen(DECODE_ERROR);
-        (void)snprintf(method->path, sizeof method->path, "/%s/%s", service->name,
-                       brick_method_to_string(number));
+        serve_method_init(&method->base, route, number);
+        success_bytes(method->success, method->base.error_field);
         if (port->server)
                 method->handle = grpc_server_register_method(
-                        port->server, method->path, NULL,
+                        port->server, method->base.path, NULL,
                         rpc_method_has_payload(method) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
                                                        : GRPC_SRM_PAYLOAD_NONE,
                         0);
@@ -129,8 +115,8 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
         int r = 0;
 
         for (unsigned type = BRICK_TYPE_COMMON; type <= BRICK_TYPE_TRANSLATE; type++) {
-                struct route *route = &port->routes[type - BRICK_TYPE_COMMON];
-                int e = route_init(route, service_of_type(type), port->conf, instances, diag);
+                struct route *route = &port->base.routes[type - BRICK_TYPE_COMMON];
+                int e = route_init(route, service_of_type(type), port->base.conf, instances, diag);
 
                 if (e < 0)
                         r = e;
@@ -149,7 +135,7 @@ static int listen_on(struct rpc_port *port, int fd)
                                                        : grpc_insecure_server_credentials_create();
         int bound;
 
-        listen_adopt(fd, port->conf, port->stats);
+        listen_adopt(fd, port->base.conf, port->base.stats);
         bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
         listen_adopt(-1, NULL, NULL);
         grpc_server_credentials_release(credentials);
@@ -166,8 +152,9 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
                 return -ENOMEM;
         rpc->ports[rpc->n_ports++] = port;
         port->rpc = rpc;
-        port->conf = conf;
-        port->stats = &rpc->stats->ports[conf - rpc->conf->ports];
+        port->base.serve = &rpc->serve;
+        port->base.conf = conf;
+        port->base.stats = &rpc->serve.stats->ports[conf - rpc->serve.conf->ports];
         if (fd >= 0) {
                 port->server = server_new(rpc, conf);
                 grpc_server_register_completion_queue(port->server, rpc->queue, NULL);
@@ -175,7 +162,8 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         }
         r = add_services(port, instances, diag);
         if (conf->tls.node) {
-                int e = tls_new(&port->tls, rpc->conf, &conf->tls, port->stats, rpc->first, diag);
+                int e = tls_new(&port->tls, rpc->serve.conf, &conf->tls, port->base.stats,
+                                rpc->first, diag);
 
                 r = r < 0 ? r : e;
         }
@@ -209,7 +197,7 @@ int port_post_requests(struct rpc_port *port)
         int r = 0;
 
         for (size_t i = 0; i < port->n_methods; i++)
-                for (int k = is_hot(port->methods[i].method) ? POSTED_HOT : POSTED_COLD;
+                for (int k = is_hot(port->methods[i].base.method) ? POSTED_HOT : POSTED_COLD;
                      r == 0 && k > 0; k--)
                         r = rpc_call_post(port, &port->methods[i]);
         for (int k = 0; r == 0 && k < POSTED_COLD; k++)
@@ -231,7 +219,7 @@ static void log_unposted(void)
 /* Behind those of the methods comes that of all that are not registered. */
 static unsigned *unposted_of(struct rpc_port *port, const struct rpc_method *method)
 {
-        return &port->unposted[method ? method - port->methods : RPC_METHODS_MAX];
+        return &port->unposted[method ? method - port->methods : SERVE_METHODS];
 }
 
 /* A method for which no request is posted answers nobody: what is missing is made up for. */
@@ -272,7 +260,7 @@ void port_free(struct rpc_port *port)
         if (port->server)
                 grpc_server_destroy(port->server);
         (void)tls_free(port->tls);
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                route_done(&port->routes[i]);
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                route_done(&port->base.routes[i]);
         free(port);
 }

@@ -14,21 +14,22 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "module/runner.h"
+#include "rpc/batch.h"
 #include "rpc/builtin.h"
+#include "rpc/close.h"
 #include "rpc/connection.h"
-#include "rpc/deadlines.h"
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
 #include "rpc/inspect.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
-#include "rpc/memory.h"
 #include "rpc/port.h"
 #include "rpc/server.h"
-#include "rpc/stall.h"
 #include "rpc/tls.h"
 #include "serve/certificate.h"
+#include "serve/deadlines.h"
+#include "serve/memory.h"
 #include "shared/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -56,14 +57,6 @@ extern void set_deadlock_detection(int mode) __asm__(
         __attribute__((weak));
 #define DEADLOCKS_IGNORED 0
 
-/* This thread handles the events. */
-static _Thread_local bool polling;
-
-bool rpc_is_polling(void)
-{
-        return polling;
-}
-
 /* --- the core's own lines ----------------------------------------------------------------------
  */
 
@@ -84,77 +77,6 @@ static void core_log(gpr_log_func_args *args)
                    NULL, 0, "gRPC: %s", args->message);
 }
 
-/* So often a line about clients that make calls wait. */
-#define IDLE_INTERVAL_NS (10 * NSEC_PER_SEC)
-
-void rpc_log_idle(struct rpc_call *call, const char *why)
-{
-        struct rpc *rpc = call->port->rpc;
-        const struct instance *instance = call->base.instance;
-        uint64_t now = clock_now();
-        char others[64] = "";
-        struct brick_str peer;
-
-        if (rpc->idle_logged != 0 && now - rpc->idle_logged < IDLE_INTERVAL_NS) {
-                rpc->idle_unlogged++;
-                return;
-        }
-        if (rpc->idle_unlogged > 0)
-                (void)snprintf(others, sizeof others, "; %u more since the last such line",
-                               rpc->idle_unlogged);
-        peer = call->base.transport->peer(&call->base);
-        log_warning("Ended a call of %.*s (%s): %s%s", (int)peer.len, peer.ptr,
-                    instance ? instance->conf->name : call->method->path, why, others);
-        rpc->idle_logged = now;
-        rpc->idle_unlogged = 0;
-}
-
-/* --- recycled calls ----------------------------------------------------------------------------
- */
-
-/* More than are under way at most times; what a burst needed goes back to the system. */
-#define CALLS_KEPT 1024
-
-struct rpc_call *rpc_take_call(struct rpc *rpc)
-{
-        struct rpc_call *call;
-
-        if (!rpc->free)
-                rpc->free = atomic_exchange_explicit(&rpc->returned, NULL, memory_order_acquire);
-        call = rpc->free;
-        if (call) {
-                rpc->free = call->next_free;
-                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
-        }
-        return call;
-}
-
-void rpc_give_call(struct rpc *rpc, struct rpc_call *call)
-{
-        if (atomic_fetch_add_explicit(&rpc->kept, 1, memory_order_relaxed) >= CALLS_KEPT) {
-                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
-                rpc_call_destroy(call);
-                return;
-        }
-        if (polling) {
-                call->next_free = rpc->free;
-                rpc->free = call;
-                return;
-        }
-        call->next_free = atomic_load_explicit(&rpc->returned, memory_order_relaxed);
-        while (!atomic_compare_exchange_weak_explicit(&rpc->returned, &call->next_free, call,
-                                                      memory_order_release, memory_order_relaxed))
-                ;
-}
-
-static void free_calls(struct rpc *rpc)
-{
-        struct rpc_call *call;
-
-        while ((call = rpc_take_call(rpc)))
-                rpc_call_destroy(call);
-}
-
 /* --- the polling thread --------------------------------------------------------------------------
  */
 
@@ -164,9 +86,9 @@ static gpr_timespec next_look(const struct rpc *rpc)
 {
         uint64_t ns;
 
-        if (rpc->deadlines.n == 0 && rpc->unposted == 0)
+        if (rpc->serve.deadlines.n == 0 && rpc->unposted == 0)
                 return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-        ns = deadlines_next(&rpc->deadlines);
+        ns = deadlines_next(&rpc->serve.deadlines);
         if (rpc->unposted > 0 && ns > clock_now() + RETRY_NS)
                 ns = clock_now() + RETRY_NS;
         return (gpr_timespec){
@@ -176,18 +98,17 @@ static gpr_timespec next_look(const struct rpc *rpc)
         };
 }
 
-static void on_wake(struct rpc_call *call, bool ok)
+static void on_bell(void *owner, bool ok)
 {
 }
 
-/* The polling thread has something to run. The core has no event of an application's own; an empty
- * batch of a call that goes nowhere is one. */
+/* The polling thread has something to run. */
 static void wake(void *user)
 {
-        static struct rpc_tag tag = { on_wake, NULL };
+        static struct batch_tag tag = { on_bell, NULL };
         struct rpc *rpc = user;
 
-        (void)grpc_call_start_batch(rpc->waker, NULL, 0, &tag, NULL);
+        (void)batch_start(rpc->bell, NULL, 0, &tag);
 }
 
 /* Waits for one event, handles it, and runs what is queued. False: the completion queue has been
@@ -203,9 +124,7 @@ static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
         gather_begin();
         event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
         if (event.type == GRPC_OP_COMPLETE) {
-                struct rpc_tag *tag = event.tag;
-
-                tag->done(tag->call, event.success);
+                batch_done(&event);
         } else {
                 gather_flush();
         }
@@ -219,13 +138,12 @@ static void *poll_run(void *arg)
 {
         struct rpc *rpc = arg;
 
-        polling = true;
         runner_enter(wake, rpc);
         entry_watch_thread();
         entry_guard_stack();
         while (poll_once(rpc, next_look(rpc))) {
-                if (rpc->deadlines.n > 0)
-                        deadlines_expire(&rpc->deadlines);
+                if (rpc->serve.deadlines.n > 0)
+                        deadlines_expire(&rpc->serve.deadlines);
                 if (rpc->unposted > 0)
                         port_post_again(rpc);
         }
@@ -242,8 +160,8 @@ static void *poll_run(void *arg)
 static void limit_memory(struct rpc *rpc)
 {
         rpc->quota = grpc_resource_quota_create("worker");
-        grpc_resource_quota_resize(rpc->quota, (size_t)rpc->conf->memory);
-        inspect_limit((uint64_t)rpc->conf->memory / 2, connection_shed);
+        grpc_resource_quota_resize(rpc->quota, (size_t)rpc->serve.conf->memory);
+        inspect_limit((uint64_t)rpc->serve.conf->memory / 2, connection_shed);
 }
 
 /* --- building ------------------------------------------------------------------------------------
@@ -263,13 +181,16 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
 
         if (!rpc)
                 return -ENOMEM;
-        rpc->conf = conf;
-        rpc->stats = stats;
-        rpc->auth = auth;
-        rpc->tracer = tracer;
-        rpc->first = first;
+        rpc->serve = (struct serve){
+                .conf = conf,
+                .stats = stats,
+                .auth = auth,
+                .tracer = tracer,
+                .expire = rpc_expire,
+        };
+        stall_init(&rpc->serve.stalls);
         unread_init(&rpc->unread);
-        stall_init(rpc);
+        rpc->first = first;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
@@ -284,10 +205,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
-        rpc->nowhere = grpc_lame_client_channel_create("", GRPC_STATUS_UNAVAILABLE, "");
-        rpc->waker = grpc_channel_create_call(rpc->nowhere, NULL, GRPC_PROPAGATE_DEFAULTS,
-                                              rpc->queue, grpc_slice_from_static_string("/"), NULL,
-                                              gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        rpc->bell = batch_bell_new(rpc->queue);
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports || !decrypt_init())
                 return -ENOMEM;
@@ -329,7 +247,7 @@ void rpc_look(struct rpc *rpc, bool accepts)
         linger_look(now);
         memory_look();
         if (!atomic_load(&rpc->stopping))
-                stall_look(rpc);
+                stall_maintain(&rpc->serve.stalls);
         if (!accepts)
                 return;
         listen_look();
@@ -420,13 +338,11 @@ bool rpc_step(struct rpc *rpc)
 /* Servers that never got their polling thread: the core still wants them shut down in order. */
 static void stop_unpolled(struct rpc *rpc)
 {
-        polling = true;
         runner_enter(wake, rpc);
         rpc_stop(rpc);
         while (!rpc_step(rpc))
                 (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
         runner_leave();
-        polling = false;
 }
 
 struct rpc *rpc_free(struct rpc *rpc)
@@ -438,21 +354,20 @@ struct rpc *rpc_free(struct rpc *rpc)
             rpc->builtin) /* without it rpc_new() failed, and there are no servers */
                 stop_unpolled(rpc);
         (void)builtin_free(rpc->builtin);
-        grpc_call_unref(rpc->waker);
-        grpc_channel_destroy(rpc->nowhere);
+        grpc_call_unref(rpc->bell);
         grpc_completion_queue_shutdown(rpc->queue);
         if (rpc->running)
                 (void)pthread_join(rpc->thread, NULL);
         grpc_completion_queue_shutdown(rpc->shutdown_queue);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 port_free(rpc->ports[i]);
-        free_calls(rpc);
+        rpc_free_calls(rpc);
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_resource_quota_unref(rpc->quota);
         grpc_shutdown();
         unread_done(&rpc->unread);
-        deadlines_done(&rpc->deadlines);
+        deadlines_done(&rpc->serve.deadlines);
         free(rpc->ports);
         free(rpc);
         return NULL;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "rpc/memory.h"
+#include "serve/memory.h"
 #include "util/cleanup.h"
 
 /* Trimming walks through all that is free with malloc()'s locks held: less is not worth it. */

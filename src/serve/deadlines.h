@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Calls with a timeout of their brick's: a heap by deadline, for the polling thread only. */
+/* Calls that their brick's timeout ends: a heap by deadline, only for the thread that serves the
+ * calls. */
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct rpc_call;
+struct served;
 
 /* All zeros is empty. */
 struct deadlines {
-        struct rpc_call **heap; /* entries count from 1 */
+        struct served **heap; /* entries count from 1 */
         size_t n, size;
 };
 
 /* A call must be removed before it ends. */
-void deadlines_add(struct deadlines *deadlines, struct rpc_call *call);
-void deadlines_remove(struct deadlines *deadlines, struct rpc_call *call);
+void deadlines_add(struct deadlines *deadlines, struct served *call);
+void deadlines_remove(struct deadlines *deadlines, struct served *call);
 
-/* Expires those whose time is over. */
+/* Ends the calls whose deadline is past, by serve->expire(). */
 void deadlines_expire(struct deadlines *deadlines);
 
 /* The next deadline, CLOCK_MONOTONIC ns; UINT64_MAX: there is none. */

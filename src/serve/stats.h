@@ -2,24 +2,23 @@
 #pragma once
 
 /*
- * What is counted of one call, and when. Polling thread only. A call that has not come as far as to
- * a brick counts for its port.
+ * What is counted of one call, and when. Only on the thread that serves the call: the counters have
+ * one writer. A call that has not got as far as a brick counts for its port.
  */
 
 #include "module/instance.h"
-#include "rpc/call.h"
-#include "rpc/server.h"
+#include "serve/served.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 
-static inline void stats_received(struct rpc_call *call, size_t size)
+static inline void stats_received(struct served *call, size_t size)
 {
         stats_count(&call->stats->received, 1);
         stats_count(&call->stats->received_bytes, size);
 }
 
 /* The call's brick is known. */
-static inline void stats_begin(struct rpc_call *call)
+static inline void stats_begin(struct served *call)
 {
         struct call *base = &call->base;
 
@@ -29,8 +28,8 @@ static inline void stats_begin(struct rpc_call *call)
                 stats_received(call, base->request.len);
 }
 
-/* A reply has left. */
-static inline void stats_sent(struct rpc_call *call, size_t size)
+/* A reply has been sent. */
+static inline void stats_sent(struct served *call, size_t size)
 {
         uint64_t now;
 
@@ -48,10 +47,10 @@ static inline void stats_sent(struct rpc_call *call, size_t size)
         call->last_sent = now;
 }
 
-static inline void stats_end(struct rpc_call *call, const struct rpc_end *end)
+static inline void stats_end(struct served *call, const struct served_end *end)
 {
         enum stats_class c = end->in_band ? stats_class_of(end->code) : STATS_CLASS_GOOD;
-        unsigned status = end->status < STATS_STATUSES ? end->status : GRPC_STATUS_UNKNOWN;
+        unsigned status = end->status < STATS_STATUSES ? end->status : STATUS_UNKNOWN;
 
         if (!call->stats) {
                 stats_count(&call->port->stats->counters.unrouted[status], 1);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include "rpc/trace.h"
+#include "serve/trace.h"
 
 #include <string.h>
 
 #include "module/instance.h"
-#include "rpc/access.h"
-#include "rpc/server.h"
+#include "serve/access.h"
+#include "serve/served.h"
 #include "util/utf8.h"
 
-void trace_begin(struct rpc_call *call)
+void trace_begin(struct served *call)
 {
         struct call *base = &call->base;
         struct trace_context parent;
         bool has_parent = call_caller_trace(base, &parent);
 
-        span_begin(&base->span, call->port->rpc->tracer, has_parent ? &parent : NULL,
+        span_begin(&base->span, call->port->serve->tracer, has_parent ? &parent : NULL,
                    base->started);
 }
 
-void trace_end(const struct rpc_call *call, const struct rpc_end *end)
+void trace_end(struct served *call, const struct served_end *end)
 {
         const struct call *base = &call->base;
         struct span_record record;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
-#include "rpc/call.h"
-#include "rpc/deadlines.h"
+#include "serve/deadlines.h"
+#include "serve/served.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-static void heap_set(struct deadlines *deadlines, size_t i, struct rpc_call *call)
+static void heap_set(struct deadlines *deadlines, size_t i, struct served *call)
 {
         deadlines->heap[i] = call;
         call->deadline_index = i;
@@ -14,7 +14,7 @@ static void heap_set(struct deadlines *deadlines, size_t i, struct rpc_call *cal
 
 static void heap_up(struct deadlines *deadlines, size_t i)
 {
-        struct rpc_call *call = deadlines->heap[i];
+        struct served *call = deadlines->heap[i];
 
         for (; i > 1 && deadlines->heap[i / 2]->base.deadline > call->base.deadline; i /= 2)
                 heap_set(deadlines, i, deadlines->heap[i / 2]);
@@ -23,7 +23,7 @@ static void heap_up(struct deadlines *deadlines, size_t i)
 
 static void heap_down(struct deadlines *deadlines, size_t i)
 {
-        struct rpc_call *call = deadlines->heap[i];
+        struct served *call = deadlines->heap[i];
         size_t child;
 
         while ((child = 2 * i) <= deadlines->n) {
@@ -38,11 +38,11 @@ static void heap_down(struct deadlines *deadlines, size_t i)
         heap_set(deadlines, i, call);
 }
 
-void deadlines_add(struct deadlines *deadlines, struct rpc_call *call)
+void deadlines_add(struct deadlines *deadlines, struct served *call)
 {
         if (deadlines->n + 1 >= deadlines->size) {
                 size_t size = deadlines->size > 0 ? deadlines->size * 2 : 64;
-                struct rpc_call **heap = reallocarray(deadlines->heap, size, sizeof *heap);
+                struct served **heap = reallocarray(deadlines->heap, size, sizeof *heap);
 
                 if (!heap) {
                         log_error("Out of memory: a call runs without its timeout");
@@ -55,10 +55,10 @@ void deadlines_add(struct deadlines *deadlines, struct rpc_call *call)
         heap_up(deadlines, deadlines->n);
 }
 
-void deadlines_remove(struct deadlines *deadlines, struct rpc_call *call)
+void deadlines_remove(struct deadlines *deadlines, struct served *call)
 {
         size_t i = call->deadline_index;
-        struct rpc_call *last;
+        struct served *last;
 
         if (i == 0)
                 return;
@@ -76,10 +76,10 @@ void deadlines_expire(struct deadlines *deadlines)
         uint64_t now = clock_now();
 
         while (deadlines_next(deadlines) <= now) {
-                struct rpc_call *call = deadlines->heap[1];
+                struct served *call = deadlines->heap[1];
 
                 deadlines_remove(deadlines, call);
-                rpc_call_expire(call, "Deadline Exceeded");
+                call->port->serve->expire(call, "Deadline Exceeded");
         }
 }
 

@@ -3,8 +3,8 @@
 
 #include "conf/names.h"
 #include "module/instance.h"
-#include "rpc/access.h"
-#include "rpc/server.h"
+#include "serve/access.h"
+#include "serve/served.h"
 #include "serve/validate.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -166,7 +166,7 @@ static void add_fields(struct log_line *line, const struct subject *subject)
                 add_text(line, "BRICK", texts[TEXT_BRICK]);
                 add_string(line, "BRICK_TYPE", brick_type_to_string(entry->service->type));
         }
-        if (entry->service && (entry->status == GRPC_STATUS_OK || entry->in_band))
+        if (entry->service && (entry->status == STATUS_OK || entry->in_band))
                 add_code(line, entry->code);
         if (texts[TEXT_REQUEST].len > 0)
                 add_text(line, "REQUEST_ID", texts[TEXT_REQUEST]);
@@ -265,35 +265,28 @@ static bool is_graphic(struct brick_str s)
         return s.len > 0;
 }
 
-/* The client's id of the request, if its metadata has a sound one. */
-static struct brick_str metadata_request_id(const grpc_metadata_array *metadata)
+/* An id from the metadata, if it is fit for the log. */
+static struct brick_str sound_id(struct brick_str id)
 {
-        static const char name[] = "x-request-id";
-
-        for (size_t i = 0; i < metadata->count; i++) {
-                const grpc_slice *key = &metadata->metadata[i].key;
-                const grpc_slice *value = &metadata->metadata[i].value;
-                struct brick_str id = { (const char *)GRPC_SLICE_START_PTR(*value),
-                                        GRPC_SLICE_LENGTH(*value) };
-
-                if (GRPC_SLICE_LENGTH(*key) == sizeof name - 1 &&
-                    memcmp(GRPC_SLICE_START_PTR(*key), name, sizeof name - 1) == 0)
-                        return is_graphic(id) ? id : (struct brick_str){};
-        }
-        return (struct brick_str){};
+        return is_graphic(id) ? id : (struct brick_str){};
 }
 
-struct brick_str access_request_id(const struct rpc_call *call)
+static struct brick_str metadata_id(struct served *call)
+{
+        return sound_id(call_metadata(&call->base, "x-request-id"));
+}
+
+struct brick_str access_request_id(struct served *call)
 {
         struct brick_str id = {};
 
         if (call->method)
                 validate_find_strings(call->base.request.ptr, call->base.request.len,
                                       &call->method->route->service->request_id, 1, &id);
-        return id.len > 0 ? id : metadata_request_id(&call->metadata);
+        return id.len > 0 ? id : metadata_id(call);
 }
 
-static void find_ids(const struct rpc_call *call, struct brick_str texts[static TEXTS])
+static void find_ids(const struct served *call, struct brick_str texts[static TEXTS])
 {
         enum { REQUEST, SESSION, CLIENT, IDS };
         const struct service *service = call->method->route->service;
@@ -328,7 +321,7 @@ static char *put_field(char *p, uint32_t field, struct brick_str text)
         return p + length;
 }
 
-size_t access_digest(const struct rpc_call *call, char ret[static ACCESS_DIGEST_MAX])
+size_t access_digest(const struct served *call, char ret[static ACCESS_DIGEST_MAX])
 {
         const struct service *service = call->method->route->service;
         struct brick_str texts[TEXTS] = {};
@@ -364,14 +357,14 @@ static void write_line(struct entry *entry, const struct stages *stages,
         log_later(stages ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, render, parts, n);
 }
 
-static bool is_wanted(const struct conf *conf, const struct rpc_end *end)
+static bool is_wanted(const struct conf *conf, const struct served_end *end)
 {
-        bool failed = end->status != GRPC_STATUS_OK || end->in_band;
+        bool failed = end->status != STATUS_OK || end->in_band;
 
         return conf->log_access == ACCESS_ALL || (conf->log_access == ACCESS_ERRORS && failed);
 }
 
-static bool is_slow(const struct conf *conf, const struct rpc_end *end)
+static bool is_slow(const struct conf *conf, const struct served_end *end)
 {
         return conf->log_slow > 0 && end->duration > (uint64_t)conf->log_slow;
 }
@@ -381,20 +374,9 @@ static bool logs(const struct instance *instance, enum log_level level)
         return instance ? instance_logs(instance, level) : log_enabled(level);
 }
 
-/* The client's id of the request comes from the metadata, or is made up, so that the lines about
- * one call can be told from those about others. */
-static void set_request_id(struct entry *entry, struct brick_str texts[static TEXTS],
-                           const grpc_metadata_array *metadata)
+static void log_end(struct served *call, const struct served_end *end, bool wanted, bool slow)
 {
-        if (texts[TEXT_REQUEST].len == 0)
-                texts[TEXT_REQUEST] = metadata_request_id(metadata);
-        if (texts[TEXT_REQUEST].len == 0)
-                entry->request_id = random_u64();
-}
-
-static void log_end(struct rpc_call *call, const struct rpc_end *end, bool wanted, bool slow)
-{
-        const struct call *base = &call->base;
+        struct call *base = &call->base;
         const struct stages stages = { end->queued, end->brick, end->writing };
         struct brick_str texts[TEXTS] = {
                 [TEXT_BRICK] = brick_str(base->instance ? base->instance->conf->name : NULL),
@@ -414,17 +396,20 @@ static void log_end(struct rpc_call *call, const struct rpc_end *end, bool wante
                 entry.method = (uint8_t)call->method->method;
                 find_ids(call, texts);
         }
-        set_request_id(&entry, texts, &call->metadata);
-        trace = call_trace(&call->base, &context) ? &context : NULL;
+        if (texts[TEXT_REQUEST].len == 0)
+                texts[TEXT_REQUEST] = metadata_id(call);
+        if (texts[TEXT_REQUEST].len == 0)
+                entry.request_id = random_u64();
+        trace = call_trace(base, &context) ? &context : NULL;
         if (wanted)
                 write_line(&entry, NULL, trace, texts);
         if (slow)
                 write_line(&entry, &stages, trace, texts);
 }
 
-void access_log(struct rpc_call *call, const struct rpc_end *end)
+void access_log(struct served *call, const struct served_end *end)
 {
-        const struct conf *conf = call->port->rpc->conf;
+        const struct conf *conf = call->port->serve->conf;
         const struct instance *instance = call->base.instance;
         bool wanted = is_wanted(conf, end) && logs(instance, LOG_LEVEL_INFO);
         bool slow = instance && is_slow(conf, end) && logs(instance, LOG_LEVEL_WARNING);
@@ -434,10 +419,10 @@ void access_log(struct rpc_call *call, const struct rpc_end *end)
 }
 
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
-                        const grpc_metadata_array *metadata, unsigned status, uint64_t started)
+                        struct brick_str request_id, unsigned status, uint64_t started)
 {
-        const struct rpc_end end = { .status = status, .duration = clock_now() - started };
-        struct brick_str texts[TEXTS] = {};
+        const struct served_end end = { .status = status, .duration = clock_now() - started };
+        const struct brick_str texts[TEXTS] = { [TEXT_REQUEST] = sound_id(request_id) };
         struct entry entry = {
                 .status = status,
                 .duration = end.duration,
@@ -447,6 +432,7 @@ void access_log_builtin(const struct conf *conf, const char *path, const char *l
 
         if (!is_wanted(conf, &end) || !log_enabled(LOG_LEVEL_INFO))
                 return;
-        set_request_id(&entry, texts, metadata);
+        if (texts[TEXT_REQUEST].len == 0)
+                entry.request_id = random_u64();
         write_line(&entry, NULL, NULL, texts);
 }

@@ -15,8 +15,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/identities.h"
-#include "rpc/auth.h"
-#include "rpc/tls-names.h"
+#include "serve/auth.h"
 #include "shared/stats.h"
 
 #define TOKEN_MAX 512
@@ -316,61 +315,31 @@ static const struct table *current_table(struct reader *reader)
         return reader->table;
 }
 
-/* --- asking ------------------------------------------------------------------------------------
+/* --- one call ----------------------------------------------------------------------------------
  */
-
-static bool key_is(const grpc_metadata *pair, const char *key)
-{
-        return grpc_slice_str_cmp(pair->key, key) == 0;
-}
-
-/*
- * Takes every `authorization` out of the metadata, so that no brick can pass on or log what only
- * proves who calls. The slices are the call's. Gives how many there were, and the last.
- */
-static size_t take_authorization(grpc_metadata_array *metadata, grpc_slice *ret)
-{
-        size_t kept = 0, n = metadata->count;
-
-        for (size_t i = 0; i < n; i++)
-                if (key_is(&metadata->metadata[i], "authorization"))
-                        *ret = metadata->metadata[i].value;
-                else
-                        metadata->metadata[kept++] = metadata->metadata[i];
-        metadata->count = kept;
-        return n - kept;
-}
 
 /* The token of "Bearer TOKEN". False: it is something else. */
-static bool take_bearer(const grpc_slice *value, const char **ret, size_t *ret_length)
+static bool parse_bearer(struct brick_str value, struct brick_str *ret)
 {
         static const char scheme[] = "bearer ";
-        const char *s = (const char *)GRPC_SLICE_START_PTR(*value);
-        size_t length = GRPC_SLICE_LENGTH(*value);
+        const size_t prefix = sizeof scheme - 1;
 
-        if (length <= strlen(scheme) || strncasecmp(s, scheme, strlen(scheme)) != 0)
+        if (value.len <= prefix || strncasecmp(value.ptr, scheme, prefix) != 0)
                 return false;
-        s += strlen(scheme);
-        length -= strlen(scheme);
-        if (length > TOKEN_MAX)
-                return false;
-        *ret = s;
-        *ret_length = length;
-        return true;
+        *ret = (struct brick_str){ value.ptr + prefix, value.len - prefix };
+        return ret->len <= TOKEN_MAX;
 }
 
-static const struct auth_identity *find_certificate(const struct table *table, grpc_call *call)
+static const struct auth_identity *find_certificate(const struct table *table,
+                                                    const struct auth_proof *proof)
 {
         const struct auth_identity *identity = NULL;
         uint8_t name[SHA256_DIGEST_LENGTH];
-        struct tls_names names;
 
-        tls_names_init(&names, call);
-        for (size_t i = 0; !identity && i < names.n; i++) {
-                digest_name(names.list[i].kind, names.list[i].name, name);
+        for (size_t i = 0; !identity && i < proof->n_names; i++) {
+                digest_name(proof->names[i].kind, proof->names[i].name, name);
                 identity = keys_find(&table->certificates, name);
         }
-        tls_names_done(&names);
         return identity;
 }
 
@@ -379,32 +348,27 @@ static bool has_expired(const struct auth_identity *identity)
         return identity->expires != INT64_MAX && time(NULL) >= identity->expires;
 }
 
-const char *auth_identify(struct auth *auth, enum auth_reader reader, grpc_call *call,
-                          grpc_metadata_array *metadata, const struct auth_identity **ret)
+const char *auth_identify(struct auth *auth, enum auth_reader reader,
+                          const struct auth_proof *proof, const struct auth_identity **ret)
 {
         const struct table *table = current_table(&auth->readers[reader]);
-        const struct auth_identity *identity;
         uint8_t wanted[SHA256_DIGEST_LENGTH];
-        size_t n, length;
-        const char *token;
-        grpc_slice value;
+        struct brick_str token;
 
         *ret = NULL;
-        n = take_authorization(metadata, &value);
-        if (n == 0) {
-                identity = call ? find_certificate(table, call) : NULL;
-                if (!identity)
+        if (proof->n_authorizations == 0) {
+                *ret = find_certificate(table, proof);
+                if (!*ret)
                         return "This call needs the metadata authorization: Bearer TOKEN";
         } else {
-                if (n > 1 || !take_bearer(&value, &token, &length))
+                if (proof->n_authorizations > 1 || !parse_bearer(proof->authorization, &token))
                         return "The metadata authorization is not Bearer TOKEN";
-                digest(token, length, wanted);
-                identity = keys_find(&table->tokens, wanted);
-                if (!identity)
+                digest(token.ptr, token.len, wanted);
+                *ret = keys_find(&table->tokens, wanted);
+                if (!*ret)
                         return "The token is not known";
         }
-        *ret = identity;
-        return has_expired(identity) ? "The identity has expired" : NULL;
+        return has_expired(*ret) ? "The identity has expired" : NULL;
 }
 
 bool auth_allows(const struct auth_identity *identity, ssize_t brick, uint32_t method)

@@ -6,13 +6,13 @@
 #include "conf/identities.h"
 #include "module/instance.h"
 #include "module/share.h"
-#include "rpc/admission.h"
-#include "rpc/auth.h"
-#include "rpc/server.h"
+#include "serve/admission.h"
+#include "serve/auth.h"
+#include "serve/served.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 
-static bool refuse(struct rpc_call *call, enum stats_reason reason, unsigned status,
+static bool refuse(struct served *call, enum stats_reason reason, unsigned status,
                    const char *message, struct outcome *ret)
 {
         stats_reject(call->port->stats, reason);
@@ -20,81 +20,66 @@ static bool refuse(struct rpc_call *call, enum stats_reason reason, unsigned sta
         return false;
 }
 
-/* Of the name, a copy: the call may outlive the table that has it. */
-static void remember(struct rpc_call *call, const struct auth_identity *who)
+/* Copies the name: the call may outlive the table that has it. */
+static void remember(struct served *call, const struct auth_identity *who)
 {
         memcpy(call->identity, who->name, who->name_length);
         call->base.identity = (struct brick_str){ call->identity, who->name_length };
 }
 
-bool admission_identify(struct rpc_call *call, struct outcome *ret)
+bool admission_identify(struct served *call, enum auth_reader reader,
+                        const struct auth_proof *proof, struct outcome *ret)
 {
-        struct auth *auth = call->port->rpc->auth;
+        const struct serve *serve = call->port->serve;
         const char *refusal;
         uint64_t wait;
 
-        if (call->port->conf->authenticate == AUTHENTICATE_OFF)
-                return true;
-        refusal = auth_identify(auth, AUTH_CALLS, call->call, &call->metadata, &call->who);
+        refusal = auth_identify(serve->auth, reader, proof, &call->who);
         if (call->who)
                 remember(call, call->who);
         if (refusal)
-                return refuse(call, STATS_REJECTED_IDENTITY, GRPC_STATUS_UNAUTHENTICATED, refusal,
-                              ret);
+                return refuse(call, STATS_REJECTED_IDENTITY, STATUS_UNAUTHENTICATED, refusal, ret);
 
-        stats_count(&call->port->rpc->stats->head->identities[call->who->place].requests, 1);
-        wait = quota_request(auth_quota(auth), &call->who->limit, call->base.started);
+        stats_count(&serve->stats->head->identities[call->who->place].requests, 1);
+        wait = quota_request(auth_quota(serve->auth), &call->who->limit, call->base.started);
         if (wait == 0)
                 return true;
-        rpc_call_push_back(call, (wait + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
-        return refuse(call, STATS_REJECTED_RATE, GRPC_STATUS_RESOURCE_EXHAUSTED,
+        call->retry_ms = (wait + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+        return refuse(call, STATS_REJECTED_RATE, STATUS_RESOURCE_EXHAUSTED,
                       "Too many requests at this rate", ret);
 }
 
-bool admission_listens(struct rpc_call *call, struct outcome *ret)
+bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret)
 {
-        struct unread *unread = &call->port->rpc->unread;
-
-        if (!unread_is_too_much(unread, rpc_call_connection(call), call->base.max_reply,
-                                call->base.started))
-                return true;
-        rpc_log_idle(call, "The client has too many replies to read");
-        rpc_call_push_back(call, RPC_PUSHBACK_MS);
-        return refuse(call, STATS_REJECTED_UNREAD, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                      "The client has too many replies to read", ret);
-}
-
-bool admission_permit(struct rpc_call *call, const struct instance *instance, struct outcome *ret)
-{
-        struct rpc *rpc = call->port->rpc;
-        ssize_t brick = instance ? instance->conf - rpc->conf->bricks : -1;
+        const struct serve *serve = call->port->serve;
+        ssize_t brick = instance ? instance->conf - serve->conf->bricks : -1;
 
         if (!call->who)
                 return true;
         if (!auth_allows(call->who, brick, call->base.method))
-                return refuse(call, STATS_REJECTED_PERMISSION, GRPC_STATUS_PERMISSION_DENIED,
+                return refuse(call, STATS_REJECTED_PERMISSION, STATUS_PERMISSION_DENIED,
                               "This identity may not call this method of this brick", ret);
         if (!instance || call->who->limit.concurrency == 0)
                 return true;
-        call->counted = quota_enter(auth_quota(rpc->auth), &call->who->limit, &call->quota_slot);
+        call->counted = quota_enter(auth_quota(serve->auth), &call->who->limit, &call->quota_slot);
         if (call->counted)
                 return true;
-        rpc_call_push_back(call, RPC_PUSHBACK_MS);
-        return refuse(call, STATS_REJECTED_CONCURRENCY, GRPC_STATUS_RESOURCE_EXHAUSTED,
+        call->retry_ms = SERVED_RETRY_MS;
+        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
                       "Too many calls at a time", ret);
 }
 
-void admission_leave(struct rpc_call *call)
+void admission_release(struct served *call)
 {
         if (call->counted)
-                quota_leave(auth_quota(call->port->rpc->auth), call->quota_slot);
+                quota_leave(auth_quota(call->port->serve->auth), call->quota_slot);
 }
 
 _Static_assert(1 + IDENTITY_NAME_MAX <= SHARE_CLIENT_MAX, "the names of all identities differ");
 
-/* What kind of name the rest of `client` is. */
+/* The first byte of `client`: what the rest of it is. */
 enum {
-        CLIENT_CONNECTION, /* none: the connection */
+        CLIENT_CONNECTION, /* the number of the connection: nothing else is known */
         CLIENT_IDENTITY,
         CLIENT_IPV4,
         CLIENT_IPV6,
@@ -131,7 +116,7 @@ static bool parse_ipv6(struct brick_str peer, struct in6_addr *ret)
                inet_pton(AF_INET6, text, ret) == 1;
 }
 
-/* An IPv6 client owns its network of 64 bits as a rule. */
+/* An IPv6 client usually owns its network of 64 bits, so that is what counts. */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret)
 {
         struct in_addr v4;
