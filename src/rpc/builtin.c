@@ -18,7 +18,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Requests that wait for a call, per method. */
+/* Requests that are posted at a time, for each method. */
 #define POSTED 4
 
 /* --- batches ---------------------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ static void read_message(struct builtin_call *call)
         (void)start_batch(call, &op, 1, &call->on_read);
 }
 
-/* Sends what there is to send, unless something is under way. */
+/* Sends the reply and the end, if there are any, unless a write is under way. */
 static void pump(struct builtin_call *call)
 {
         grpc_op ops[BATCH_OPS_MAX];
@@ -133,7 +133,7 @@ static unsigned status_of(const struct builtin_call *call)
         return GRPC_STATUS_CANCELLED;
 }
 
-/* Streams and calls of the method that are open now, on all ports. */
+/* Counts the method's open calls and streams, on all ports. Only this thread writes the counter. */
 static void count_open(struct builtin *builtin, const struct builtin_method *method, int change)
 {
         atomic_uint *open = &builtin->stats->open[method->stats];
@@ -172,8 +172,8 @@ static void end_call(struct builtin_call *call)
         call_free(call);
 }
 
-/* After every event. */
-static void settle(struct builtin_call *call)
+/* After every event: sends what there is to send, and ends the call if it is over. */
+static void proceed(struct builtin_call *call)
 {
         pump(call);
         if (call->closed && call->tags == 0)
@@ -186,7 +186,7 @@ static void on_close(void *owner, bool ok)
 
         call->tags--;
         call->closed = true;
-        settle(call);
+        proceed(call);
 }
 
 static void on_write(void *owner, bool ok)
@@ -206,10 +206,10 @@ static void on_write(void *owner, bool ok)
                 if (method->request_stream && !call->finished)
                         read_message(call);
         }
-        settle(call);
+        proceed(call);
 }
 
-/* Takes the request that has been received. */
+/* Unpacks the received request and hands it to the method. */
 static void take_message(struct builtin_call *call)
 {
         const struct builtin_method *method = call->slot->method;
@@ -245,21 +245,22 @@ static void on_read(void *owner, bool ok)
 
         call->tags--;
         if (!call->request)
-                builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client is gone */
+                builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client has disconnected */
         else if (!call->finished)
                 take_message(call);
         grpc_byte_buffer_destroy(call->request);
         call->request = NULL;
-        settle(call);
+        proceed(call);
 }
 
-static void end_if_stopping(struct builtin_call *call)
+static void end_if_draining(struct builtin_call *call)
 {
-        if (atomic_load(&call->slot->port->builtin->stopping))
+        if (atomic_load(&call->slot->port->builtin->draining))
                 builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
 }
 
-/* Whether there is room for it; one that has been refused will not stay. */
+/* Refuses the call if the method has too many open. A call that has been refused ends soon: it need
+ * not be refused again. */
 static void take_place(struct builtin_call *call)
 {
         struct builtin_slot *slot = call->slot;
@@ -270,7 +271,8 @@ static void take_place(struct builtin_call *call)
         builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
 }
 
-/* Who asks, if it matters here; their rate is for calls of bricks. */
+/* Authenticates the call, if the port does so for this method. The identity's rate does not apply:
+ * it is for calls of bricks. */
 static void identify(struct builtin_call *call)
 {
         struct builtin *builtin = call->slot->port->builtin;
@@ -301,8 +303,8 @@ static void on_new(void *owner, bool ok)
                 call_free(call);
                 return;
         }
-        if (!atomic_load(&builtin->stopping) && post(slot) < 0)
-                log_error("Out of memory: a request could not be posted");
+        if (!atomic_load(&builtin->draining) && post(slot) < 0)
+                log_error("Out of memory: cannot post a request for health checks or reflection");
         call->started = clock_now();
         link_call(builtin, call);
         count_open(builtin, slot->method, 1);
@@ -319,8 +321,8 @@ static void on_new(void *owner, bool ok)
                         builtin_finish(call, GRPC_STATUS_INTERNAL, "The request has no message");
         }
         if (slot->method->stream)
-                end_if_stopping(call);
-        settle(call);
+                end_if_draining(call);
+        proceed(call);
 }
 
 static int post(struct builtin_slot *slot)
@@ -351,7 +353,7 @@ static int post(struct builtin_slot *slot)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* Something has changed for everybody. */
+/* The health of a brick has changed, or the worker's stage. */
 static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
@@ -370,10 +372,10 @@ static void on_bell(void *owner, bool ok)
                         method->changed(call);
                 if (method->changed && replaced)
                         builtin_finish(call, GRPC_STATUS_UNAVAILABLE,
-                                       atomic_load(&builtin->leaving) ? "The server is stopping"
-                                                                      : "The server is reloaded");
-                end_if_stopping(call);
-                settle(call);
+                                       atomic_load(&builtin->lame_duck) ? "The server is stopping"
+                                                                        : "The server is reloaded");
+                end_if_draining(call);
+                proceed(call);
         }
 }
 
@@ -512,22 +514,22 @@ int builtin_start(struct builtin *builtin)
         return r;
 }
 
-void builtin_retire(struct builtin *builtin)
+void builtin_end_watches(struct builtin *builtin)
 {
         atomic_store(&builtin->replaced, true);
         ring(builtin);
 }
 
-void builtin_leave(struct builtin *builtin)
+void builtin_lame_duck(struct builtin *builtin)
 {
-        atomic_store(&builtin->leaving, true);
+        atomic_store(&builtin->lame_duck, true);
         ring(builtin);
 }
 
-void builtin_stop(struct builtin *builtin)
+void builtin_drain(struct builtin *builtin)
 {
-        atomic_store(&builtin->stopping, true);
-        builtin_leave(builtin);
+        atomic_store(&builtin->draining, true);
+        builtin_lame_duck(builtin);
 }
 
 bool builtin_idle(const struct builtin *builtin)

@@ -251,7 +251,7 @@ static void on_new(void *owner, bool ok)
         /* rpc_step() reads them in the other order, so a call always counts as one of both. */
         (void)atomic_fetch_add(&rpc->in_flight, 1);
         (void)atomic_fetch_sub(&rpc->posted, 1);
-        if (!atomic_load(&rpc->stopping))
+        if (!atomic_load(&rpc->draining))
                 port_post_next(rpc_port_of(call), rpc_method_of(call));
 
         served_begin(served, deadline_ns(served->method ? call->deadline : call->details.deadline));
@@ -284,7 +284,7 @@ static struct rpc_call *rpc_call_new(void)
         call->on_close = (struct batch_tag){ rpc_on_close, call };
         call->on_write = (struct batch_tag){ rpc_on_write, call };
         call->on_read = (struct batch_tag){ rpc_on_read, call };
-        call->turn.run = rpc_run_turn;
+        call->write_item.run = rpc_run_write;
         call->late.run = run_late;
         return call;
 }
@@ -299,7 +299,7 @@ static void reset(struct rpc_call *call)
         call->cancelled = 0;
         call->close_armed = false;
         call->headers_sent = false;
-        call->turning = false;
+        call->write_posted = false;
         call->ending = false;
         call->closed = false;
         call->ended = false;

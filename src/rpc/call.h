@@ -21,8 +21,8 @@
  *
  *   state          true from
  *   headers_sent   the first write batch
- *   turning        the call is queued for the polling thread, which writes what a brick's thread
- *                  has sent: send.c
+ *   write_posted   write_item is queued for the polling thread, which writes what a brick's
+ *                  thread has sent: send.c
  *   writing        the start of a write batch, until it completes (in struct served)
  *   ending         the start of the write batch with the status
  *   closed         the close event, or the end of the write batch that asked for it
@@ -82,8 +82,8 @@ struct rpc_call {
         bool close_armed;
         bool headers_sent;
         struct run_item late; /* queued: the call begins when others have been served */
-        bool turning;
-        struct run_item turn;
+        bool write_posted;
+        struct run_item write_item;
         bool ending;
         bool closed;
         bool ended;

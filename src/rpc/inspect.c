@@ -9,10 +9,11 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Lines in the log about refusals come no more often than this: they are a stranger's to cause. */
+/* At most one line in this time, because any stranger can cause them. */
 #define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
-/* A header block takes no more bytes on the wire than the metadata in it, unless it is made to. */
+/* A header block is usually no larger on the wire than the metadata in it. Twice as large is
+ * allowed. */
 #define BLOCK_FACTOR 2
 
 static uint64_t worker_limit; /* of unfinished_total(); 0: none */
@@ -59,7 +60,7 @@ static const char *reason_of(enum stats_reason why)
         }
 }
 
-/* How many refusals have had no line since the last; -1: nor has this one. */
+/* -1: no line is to be logged now; else how many were left out since the last one. */
 static int take_line(void)
 {
         static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -97,7 +98,7 @@ void inspect_reject(const struct peer_key *peer, enum stats_reason why)
                     reason_of(why), others);
 }
 
-/* --- what is sent ------------------------------------------------------------------------------
+/* --- checks ------------------------------------------------------------------------------
  */
 
 static bool resets_allowed(struct inspect *inspect, unsigned resets)
@@ -112,8 +113,8 @@ static bool resets_allowed(struct inspect *inspect, unsigned resets)
         return inspect->resets <= inspect->peer.listener->conf->max_resets;
 }
 
-/* A single request that is large enough to be refused by the core must come as far as that; and a
- * client that does not know the settings yet may begin more calls than they allow. */
+/* At least: one request so large that the core refuses it with a status; and as many calls as a
+ * client may begin that does not know the settings yet. */
 static struct frames_limits limits_of(const struct conf_port *conf)
 {
         const uint64_t one = (uint64_t)conf->max_request + UNFINISHED_CALL;

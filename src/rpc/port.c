@@ -20,14 +20,14 @@
 #include "util/log.h"
 
 /*
- * Requests that wait for calls. This libgrpc looks through all of them at every event, so few; what
- * comes in a burst waits in the core until the next is posted, which is the first thing that
- * happens with a new call.
+ * Requests that are posted at a time, for each method. Few, because this libgrpc searches through
+ * all of them at every event. Calls that come in a burst wait in the core until the next request is
+ * posted, which is the first thing that a new call does.
  */
 #define POSTED_HOT 4 /* Unary, OutputStreaming: 32 would cost a message of a stream 15 % */
 #define POSTED_COLD 2
 
-/* Lines about memory come no more often than this. */
+/* At most one line in this time about requests that could not be posted. */
 #define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 static grpc_arg int_arg(const char *key, int64_t value)
@@ -39,7 +39,7 @@ static grpc_arg int_arg(const char *key, int64_t value)
         };
 }
 
-/* Of a duration in ns; 0 is no limit. */
+/* A duration in ns; 0: no limit. */
 static grpc_arg ms_arg(const char *key, int64_t ns)
 {
         return int_arg(key, ns > 0 ? (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : INT32_MAX);
@@ -53,16 +53,16 @@ static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
                         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
                         .value.pointer = { rpc->quota, grpc_resource_quota_arg_vtable() },
                 },
-                /* The main process owns the address; the core shall not look for others. */
+                /* The main process owns the address: the core must not bind it a second time. */
                 int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
                 int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, conf->max_request),
                 int_arg(GRPC_ARG_MAX_METADATA_SIZE, conf->max_metadata),
                 int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, conf->max_streams),
-                /* The core inflates before it looks at the size: 4 MiB of gzip can be 4 GiB. */
+                /* The core decompresses before it checks the size: 4 MiB of gzip can be 4 GiB. */
                 int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
                         1 << GRPC_COMPRESS_NONE | conf->gzip << GRPC_COMPRESS_GZIP),
                 int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-                /* 10 % of a small call's time, for counters that brickd has of its own. */
+                /* channelz costs 10 % of a small call's time, and brickd has its own counters. */
                 int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
                 /* As fast with the write hint as 64 KiB, and a stalled stream costs 19 KiB, not
                    124. */
@@ -177,7 +177,7 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         return r;
 }
 
-void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag)
+void rpc_check_ports(const struct conf *conf, struct diag *diag)
 {
         for (size_t i = 0; i < conf->n_ports; i++) {
                 _cleanup_(certificate_freep) struct certificate *certificate = NULL;
@@ -216,13 +216,14 @@ static void log_unposted(void)
         log_error("Out of memory: a request could not be posted; trying again");
 }
 
-/* Behind those of the methods comes that of all that are not registered. */
+/* The last counter is for all methods that are not registered. */
 static unsigned *unposted_of(struct rpc_port *port, const struct rpc_method *method)
 {
         return &port->unposted[method ? method - port->methods : SERVE_METHODS];
 }
 
-/* A method for which no request is posted answers nobody: what is missing is made up for. */
+/* A method for which no request is posted answers nobody, so a request that is missing is posted
+ * later. */
 void port_post_next(struct rpc_port *port, const struct rpc_method *method)
 {
         if (rpc_call_post(port, method) == 0)
@@ -244,7 +245,7 @@ static void post_again(struct rpc_port *port, const struct rpc_method *method)
 
 void port_post_again(struct rpc *rpc)
 {
-        if (atomic_load(&rpc->stopping))
+        if (atomic_load(&rpc->draining))
                 return;
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 struct rpc_port *port = rpc->ports[i];

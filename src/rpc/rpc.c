@@ -34,23 +34,22 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* While stopping: so long without a call, and clients have read their last answers. */
+/* While draining: after so long without a call, clients have read their last replies. */
 #define LINGER_NS (250 * NSEC_PER_MSEC)
 
-/* So long a reply may wait for others while calls are worked on. */
+/* How long a reply may be held back while the polling thread works. */
 #define GATHER_NS (200 * NSEC_PER_USEC)
 
-/* So long until a request is posted again for which there was no memory. */
+/* How long until brickd tries again to post a request for which there was no memory. */
 #define RETRY_NS (100 * NSEC_PER_MSEC)
 
-/* The core's version behind Debian's libgrpc29, for which the interposition in listen.c is known to
- * work. */
+/* The version of the core in Debian's libgrpc29, with which interpose.c is tested. */
 #define CORE_VERSION "29.0.0"
 
 /*
- * absl::SetMutexDeadlockDetectionMode(). Debian's Abseil is built for debugging, and looks for
- * deadlocks whenever the core takes a lock: a tenth of a small call. Another Abseil has this by
- * another name, or no need of it.
+ * absl::SetMutexDeadlockDetectionMode(). Debian's Abseil is built for debugging, and checks for
+ * deadlocks whenever the core takes a lock, which costs a tenth of a small call. Another build of
+ * Abseil has another name for it, or does not check.
  */
 extern void set_deadlock_detection(int mode) __asm__(
         "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
@@ -60,7 +59,7 @@ extern void set_deadlock_detection(int mode) __asm__(
 /* --- the core's own lines ----------------------------------------------------------------------
  */
 
-/* Bad clients can make the core log: so many lines a second, not more. */
+/* The most lines of the core's that are logged in a second: clients can cause them. */
 #define CORE_LINES_PER_SECOND 10
 
 static void core_log(gpr_log_func_args *args)
@@ -80,9 +79,9 @@ static void core_log(gpr_log_func_args *args)
 /* --- the polling thread --------------------------------------------------------------------------
  */
 
-/* When there is something to do though nothing happens: a call's time is over, or what could not be
- * posted is to be tried again. */
-static gpr_timespec next_look(const struct rpc *rpc)
+/* When the thread has to act even if no event comes: a call's deadline, or the next try to post a
+ * request. */
+static gpr_timespec next_deadline(const struct rpc *rpc)
 {
         uint64_t ns;
 
@@ -102,7 +101,7 @@ static void on_bell(void *owner, bool ok)
 {
 }
 
-/* The polling thread has something to run. */
+/* Ends the polling thread's wait, because something is queued for it. [any] */
 static void wake(void *user)
 {
         static struct batch_tag tag = { on_bell, NULL };
@@ -111,14 +110,14 @@ static void wake(void *user)
         (void)batch_start(rpc->bell, NULL, 0, &tag);
 }
 
-/* Waits for one event, handles it, and runs what is queued. False: the completion queue has been
- * shut down and is empty. */
+/* Waits for one event, handles it, and runs what is queued. False: the completion queue is shut
+ * down and empty. */
 static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
 {
         grpc_event event;
 
-        /* With replies held back it only looks. The core's own wait would send them first, but not
-           when another thread polls in its place. */
+        /* With replies held back it does not wait. The core's epoll_wait() would send them first,
+         * but another thread may be polling instead. */
         if (runner_has_work(&runner_polling) || gather_held())
                 timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
         gather_begin();
@@ -141,21 +140,21 @@ static void *poll_run(void *arg)
         runner_enter(wake, rpc);
         entry_watch_thread();
         entry_guard_stack();
-        while (poll_once(rpc, next_look(rpc))) {
+        while (poll_once(rpc, next_deadline(rpc))) {
                 if (rpc->serve.deadlines.n > 0)
                         deadlines_expire(&rpc->serve.deadlines);
                 if (rpc->unposted > 0)
                         port_post_again(rpc);
         }
         runner_leave();
-        gather_leave();
+        gather_done();
         return NULL;
 }
 
 /*
- * Unfinished requests may take half of it, and the client that has the most of them is closed then.
- * The core keeps to the whole: it reads less, takes no new connections, and at last ends whatever
- * connections it has.
+ * `memory` of the configuration. Unfinished requests may take half of it: above that, the
+ * connection that holds the most of them is closed. The core enforces the whole: it reads less,
+ * accepts no new connections, and at last closes any connection.
  */
 static void limit_memory(struct rpc *rpc)
 {
@@ -221,7 +220,7 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         int r;
 
         connection_share(balance);
-        memory_look();
+        memory_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
                 r = port_post_requests(rpc->ports[i]);
@@ -239,31 +238,31 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         return 0;
 }
 
-void rpc_look(struct rpc *rpc, bool accepts)
+void rpc_maintain(struct rpc *rpc, bool accepts)
 {
         uint64_t now = clock_now();
 
-        connection_look(now);
-        linger_look(now);
-        memory_look();
-        if (!atomic_load(&rpc->stopping))
+        connection_maintain(now);
+        linger_maintain(now);
+        memory_maintain();
+        if (!atomic_load(&rpc->draining))
                 stall_maintain(&rpc->serve.stalls);
         if (!accepts)
                 return;
-        listen_look();
+        listen_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)
-                        tls_look(rpc->ports[i]->tls);
+                        tls_maintain(rpc->ports[i]->tls);
 }
 
 /* --- stopping ------------------------------------------------------------------------------------
  */
 
-void rpc_retire(struct rpc *rpc)
+void rpc_goaway(struct rpc *rpc)
 {
         listen_pause();
         goaway_all();
-        builtin_retire(rpc->builtin);
+        builtin_end_watches(rpc->builtin);
 }
 
 unsigned rpc_connections(const struct rpc *rpc)
@@ -276,16 +275,16 @@ unsigned rpc_in_flight(const struct rpc *rpc)
         return atomic_load(&rpc->in_flight);
 }
 
-void rpc_leave(struct rpc *rpc)
+void rpc_lame_duck(struct rpc *rpc)
 {
-        builtin_leave(rpc->builtin);
+        builtin_lame_duck(rpc->builtin);
 }
 
-void rpc_stop(struct rpc *rpc)
+void rpc_drain(struct rpc *rpc)
 {
-        if (atomic_exchange(&rpc->stopping, true))
+        if (atomic_exchange(&rpc->draining, true))
                 return;
-        builtin_stop(rpc->builtin);
+        builtin_drain(rpc->builtin);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_shutdown_and_notify(rpc->ports[i]->server, rpc->shutdown_queue,
@@ -300,12 +299,12 @@ void rpc_cancel(struct rpc *rpc)
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);
-        /* The core does not close a connection while it has something to write. */
+        /* The core would not close a connection while it has something to write. */
         linger_disconnect();
 }
 
-/* The core waits seconds for peers that are idle or silent; brickd waits only for calls, and for
- * the last bytes of their replies. */
+/* The core would wait seconds for idle or silent peers. brickd waits only for calls, and for the
+ * last bytes of their replies. */
 static void cancel_if_idle(struct rpc *rpc)
 {
         uint64_t now = clock_now();
@@ -335,11 +334,11 @@ bool rpc_step(struct rpc *rpc)
                builtin_idle(rpc->builtin);
 }
 
-/* Servers that never got their polling thread: the core still wants them shut down in order. */
+/* Shuts down servers that never got their polling thread: the core demands it. */
 static void stop_unpolled(struct rpc *rpc)
 {
         runner_enter(wake, rpc);
-        rpc_stop(rpc);
+        rpc_drain(rpc);
         while (!rpc_step(rpc))
                 (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
         runner_leave();

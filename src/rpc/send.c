@@ -157,19 +157,19 @@ static void discount_unread(struct rpc_call *call, bool read)
  * many calls at once, which then leave together. A thread of a blocking brick has one call, and
  * writes itself.
  */
-static bool needs_turn(const struct call *base)
+static bool polling_thread_writes(const struct call *base)
 {
         return !runner_is_here(&runner_polling) && !base->instance->blocking;
 }
 
-/* Lock held. A write that is under way goes on by itself. */
-static void ask_for_turn(struct rpc_call *call)
+/* Lock held. A write that is under way starts the next itself. */
+static void post_write(struct rpc_call *call)
 {
-        if (call->turning || call->served.writing)
+        if (call->write_posted || call->served.writing)
                 return;
-        call->turning = true;
+        call->write_posted = true;
         call_ref(&call->served.base);
-        runner_post(&runner_polling, &call->turn);
+        runner_post(&runner_polling, &call->write_item);
 }
 
 /* Lock held. A call that was not answered in start() may still be answered before the polling
@@ -181,10 +181,10 @@ static bool arm_close_later(struct rpc_call *call)
 
         if (!runner_is_here(&runner_polling) || (base->outbox && !call_is_single(base)))
                 return false;
-        if (!call->turning) {
-                call->turning = true;
+        if (!call->write_posted) {
+                call->write_posted = true;
                 call_ref(base);
-                runner_post_last(&runner_polling, &call->turn);
+                runner_post_last(&runner_polling, &call->write_item);
         }
         return true;
 }
@@ -233,8 +233,8 @@ static bool prepare_write(struct rpc_call *call)
 
         if (call->closed || call->ending)
                 return false;
-        if (needs_turn(base)) {
-                ask_for_turn(call);
+        if (polling_thread_writes(base)) {
+                post_write(call);
                 return false;
         }
         if (base->settled && !call->outcome_queued)
@@ -315,13 +315,13 @@ void rpc_on_write(void *owner, bool ok)
         rpc_unlock_and_end(call);
 }
 
-void rpc_run_turn(struct run_item *item)
+void rpc_run_write(struct run_item *item)
 {
-        struct rpc_call *call = CONTAINER_OF(item, struct rpc_call, turn);
+        struct rpc_call *call = CONTAINER_OF(item, struct rpc_call, write_item);
         struct call *base = &call->served.base;
 
         (void)pthread_mutex_lock(&base->lock);
-        call->turning = false;
+        call->write_posted = false;
         if (!base->settled && !call->close_armed && !call->closed)
                 rpc_arm_close(call);
         rpc_pump(base);

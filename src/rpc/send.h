@@ -14,4 +14,4 @@ void rpc_pump(struct call *base);
 
 /* Events. [polling thread] */
 void rpc_on_write(void *owner, bool ok);
-void rpc_run_turn(struct run_item *item);
+void rpc_run_write(struct run_item *item);

@@ -39,7 +39,7 @@ struct rpc {
         struct builtin *builtin;
         pthread_t thread;
         bool running; /* the thread is */
-        atomic_bool stopping;
+        atomic_bool draining;
         bool cancelled;
         uint64_t idle_since; /* while stopping: since when no call is in flight; 0: some are */
 

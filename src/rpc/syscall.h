@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The system calls behind the functions of libc that brickd defines itself, for those who must not
- * get brickd's. */
+/* The system calls behind the libc functions that interpose.c replaces. */
 
 #include <sys/epoll.h>
 #include <sys/socket.h>

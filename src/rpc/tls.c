@@ -13,11 +13,11 @@
 #include "util/log.h"
 #include "util/watch.h"
 
-/* Looks after which a set that is broken is read again, though no file has changed: what was wrong
- * may have been ours, such as no descriptor free. */
-#define RETRY_LOOKS 30
+/* After so many checks, files that were wrong are read again even if none has changed: the cause
+ * may have been brickd's, such as a lack of descriptors. */
+#define RETRY_CHECKS 30
 
-/* What has been said of a file's validity. */
+/* What has been logged about a certificate's validity. */
 enum said {
         SAID_NOTHING,
         SAID_EARLY,
@@ -39,13 +39,14 @@ struct tls {
 
         struct watch files[3];
         size_t n_files;
-        bool changed;    /* some of them; others may be about to */
-        unsigned broken; /* looks since the files were found wrong; 0: they are right */
+        bool changed;    /* one has, and others may be about to change */
+        unsigned broken; /* checks since the files were found wrong; 0: they are right */
 
         struct validity_watch chain; /* of what is in use */
         struct validity_watch roots;
 
-        /* What the core has not taken yet. It takes it, and frees it, on a thread of its own. */
+        /* What the core has not taken yet. fetch() takes and frees it, on a thread of the core's.
+         */
         _Atomic(struct certificate *) fresh;
 };
 
@@ -71,9 +72,9 @@ static void log_mistakes(const struct tls *tls, enum log_level level, const stru
         }
 }
 
-/* One line about what stands at the node: what is said and its date. */
-static void say(const struct tls *tls, enum log_level level, const struct node *node,
-                const char *what, time_t when)
+/* Logs "WHAT DATE", with the place of the node in the configuration. */
+static void log_validity(const struct tls *tls, enum log_level level, const struct node *node,
+                         const char *what, time_t when)
 {
         _cleanup_(diag_freep) struct diag *diag = NULL;
         char date[64];
@@ -106,11 +107,12 @@ static void watch_one(const struct tls *tls, struct validity_watch *watched,
                 return;
         watched->said = said;
         if (said == SAID_EXPIRED)
-                say(tls, LOG_LEVEL_ERROR, node, "expired:", watched->validity.ends);
+                log_validity(tls, LOG_LEVEL_ERROR, node, "expired:", watched->validity.ends);
         else if (said == SAID_RENEW)
-                say(tls, LOG_LEVEL_WARNING, node, "expires soon:", watched->validity.ends);
+                log_validity(tls, LOG_LEVEL_WARNING, node, "expires soon:", watched->validity.ends);
         else if (said == SAID_EARLY)
-                say(tls, LOG_LEVEL_WARNING, node, "is not valid before", watched->validity.begins);
+                log_validity(tls, LOG_LEVEL_WARNING, node, "is not valid before",
+                             watched->validity.begins);
 }
 
 static void watch_validity(struct tls *tls)
@@ -156,11 +158,11 @@ static void replace(struct tls *tls, bool again)
         }
         what = tls->broken > 0 ? "right again: the new files are in use, the certificate until"
                                : "the new files are in use, the certificate until";
-        say(tls, LOG_LEVEL_NOTICE, tls->port->node, what, tls->chain.validity.ends);
+        log_validity(tls, LOG_LEVEL_NOTICE, tls->port->node, what, tls->chain.validity.ends);
         tls->broken = 0;
 }
 
-/* True once the changes of all files together are complete. */
+/* True: files have changed, and none is being changed any more. */
 static bool files_changed(struct tls *tls)
 {
         bool rest = true;
@@ -178,11 +180,11 @@ static bool files_changed(struct tls *tls)
         return true;
 }
 
-void tls_look(struct tls *tls)
+void tls_maintain(struct tls *tls)
 {
         if (files_changed(tls))
                 replace(tls, false);
-        else if (tls->broken > 0 && tls->broken++ == RETRY_LOOKS)
+        else if (tls->broken > 0 && tls->broken++ == RETRY_CHECKS)
                 replace(tls, true);
         watch_validity(tls);
 }
@@ -196,7 +198,7 @@ static void add_file(struct tls *tls, const char *path)
 /* --- the core's side ----------------------------------------------------------------------------
  */
 
-/* Asked at every new connection, with a lock of the core held. */
+/* The core calls it for every new connection, with a lock held. */
 static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
                                                        grpc_ssl_server_certificate_config **ret)
 {
@@ -211,8 +213,8 @@ static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
         if (!fresh)
                 return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
         pair = (grpc_ssl_pem_key_cert_pair){ fresh->key, fresh->chain };
-        /* A debug build of the core, as Debian's, insists on roots, even to ask no client for a
-         * certificate. */
+        /* A debug build of the core, such as Debian's, requires roots even if no client is asked
+         * for a certificate. */
         roots = fresh->roots ? fresh->roots : fresh->chain;
         *ret = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
@@ -247,7 +249,7 @@ int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *po
         tls->stats = stats;
         tls->speaks = speaks;
         tls->key_path = option_secret_path(port->key, conf->base);
-        /* Before they are read: what changes meanwhile is then seen. */
+        /* Watched before they are read, so that no change is missed. */
         add_file(tls, port->certificate);
         add_file(tls, tls->key_path);
         add_file(tls, port->client_ca);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * TLS of one port: its credentials, and the files they are made of, which may change while it
- * serves. New connections get what the files hold now; those that are open keep what they have.
+ * TLS of one port: its credentials, and the files that they are made of, which may change while the
+ * port serves. New connections use what the files have now; open ones keep what they have.
  */
 
 #include <grpc/grpc_security.h>
@@ -17,25 +17,25 @@ struct stats_port;
 struct tls;
 
 /*
- * Reads the files. Mistakes go to diag; -EINVAL then. `speaks`: says in the log what all workers
- * find in the same files; the others say it at debug level. conf, its port and the port's stats
- * must outlive the tls. [main]
+ * Reads the files. -EINVAL: there are mistakes, which are in diag. All workers find the same in the
+ * files: only the one that `speaks` logs it, the others at debug level. conf, its port and the
+ * port's stats must outlive the tls. [main]
  */
 int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port,
             struct stats_port *stats, bool speaks, struct diag *diag);
 
-/* Once the server is gone that has its credentials. [main] */
+/* After the server that uses its credentials has been destroyed. [main] */
 struct tls *tls_free(struct tls *tls);
 DEFINE_CLEANUP(struct tls *, tls_free);
 
-/* For one port of one server: the core takes the first certificate right then. Release them. [main]
- */
+/* For one port of one server: the core takes the first certificate at once. The caller releases
+ * them. [main] */
 grpc_server_credentials *tls_credentials(struct tls *tls);
 
 /*
- * Has a look at the files, about once a second. Those that have changed, and have then stayed the
- * same until the next look, are read; what is right replaces what is in use, what is wrong does not
- * and is said once. Also says, once each, that a certificate should be renewed or has expired.
+ * Checks the files, about once a second. Files that have changed, and are then the same at the next
+ * check, are read. If they are right, they replace what is in use; if they are wrong, that is
+ * logged once. Also logs, once each, that a certificate should be renewed and that it has expired.
  * [main]
  */
-void tls_look(struct tls *tls);
+void tls_maintain(struct tls *tls);

@@ -15,7 +15,7 @@
 #include "util/trace.h"
 #include "util/utf8.h"
 
-/* A text is cut there, so that what a client chooses cannot fill the log. */
+/* Longer texts are cut, in bytes, so that a client cannot fill the log. */
 #define TEXT_MAX 128
 
 enum text {
@@ -29,20 +29,20 @@ enum text {
 };
 
 /*
- * What a line about a call says of it, as the thread that writes the log gets it: a line is made
- * there, since it would cost the polling thread a tenth of a small call. What this points to is
- * there for ever. Behind it are the parts that it says it has, and the texts.
+ * The facts of a line about a call, for the log's thread. That thread makes the line, because it
+ * would cost the polling thread a tenth of a small call. What the pointers point to is never freed.
+ * Behind the entry come the parts that it says it has, and then the texts.
  */
 struct entry {
-        const struct service *service; /* NULL: no method of ours */
-        const char *path, *label;      /* NULL, or brickd's own method */
-        uint64_t request_id;           /* brickd's own, if the client has given none */
+        const struct service *service; /* NULL: none of the eight */
+        const char *path, *label;      /* of a call that brickd has answered itself; else NULL */
+        uint64_t request_id;           /* made by brickd, if the client has given none */
         uint64_t duration;             /* ns */
         uint32_t status;               /* gRPC's */
         int32_t code;
         uint8_t method; /* BRICK_METHOD_* */
         bool in_band;
-        bool slow;   /* it is the line that says so, and has a struct stages */
+        bool slow;   /* it is a slow line, and has a struct stages */
         bool traced; /* it has a struct trace_context */
         uint8_t lengths[TEXTS];
 };
@@ -51,10 +51,10 @@ struct stages {
         uint64_t queued, brick, writing; /* ns */
 };
 
-/* The same taken apart. */
+/* An entry with its parts and texts. */
 struct subject {
         const struct entry *entry;
-        const struct stages *stages;       /* NULL: it is not the slow line */
+        const struct stages *stages;       /* NULL: it is not a slow line */
         const struct trace_context *trace; /* NULL: none */
         struct brick_str texts[TEXTS];
 };
@@ -62,7 +62,7 @@ struct subject {
 _Static_assert(sizeof(struct entry) + sizeof(struct stages) + sizeof(struct trace_context) +
                                TEXTS * TEXT_MAX <=
                        LOG_LATER_MAX,
-               "no line is left out");
+               "every line fits");
 _Static_assert(sizeof(struct entry) % 8 == 0 && sizeof(struct stages) % 8 == 0, "alignment");
 _Static_assert(TEXT_MAX <= UINT8_MAX, "lengths are bytes");
 
@@ -92,7 +92,7 @@ static void add_string(struct log_line *line, const char *name, const char *valu
         add(line, name, value, strlen(value));
 }
 
-/* The field whose value has just been put, from `value` on. */
+/* Adds a field whose value has just been written to line->out, from `value` on. */
 static void add_put(struct log_line *line, const char *name, const char *value)
 {
         add(line, name, value, (size_t)(line->out.next - value));
@@ -303,9 +303,9 @@ static void find_ids(const struct served *call, struct brick_str texts[static TE
         texts[TEXT_CLIENT] = ids[CLIENT];
 }
 
-/* Tag and length of a field need two bytes each at most: service.c has no field above 15. */
+/* A field's tag and length need two bytes each at most: service.c has no field above 15. */
 _Static_assert(3 * (4 + TEXT_MAX) <= ACCESS_DIGEST_MAX && SPAN_REQUEST_ID_MAX <= TEXT_MAX,
-               "a digest has all that is logged");
+               "a digest has room for everything that is logged");
 
 static char *put_field(char *p, uint32_t field, struct brick_str text)
 {

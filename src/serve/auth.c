@@ -22,9 +22,9 @@
 #define METHODS_ALL ((1u << (BRICK_METHOD_BIDI_STREAMING + 1)) - 1)
 
 /*
- * What somebody proves themselves by: the digest of a token, or of the kind and the name that a
- * certificate has. A token has 256 random bits, so that a digest need not be slow to keep it from
- * being guessed.
+ * What a client proves its identity with: the digest of a token, or of the kind and the text of a
+ * name in a certificate. A token has 256 random bits, so the digest need not be slow to prevent
+ * guessing.
  */
 struct key {
         uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -47,8 +47,8 @@ struct table {
 };
 
 struct reader {
-        struct table *table;          /* its thread's */
-        _Atomic(struct table *) next; /* waits for it; NULL: nothing new */
+        struct table *table;          /* in use; only the reader's thread sees it */
+        _Atomic(struct table *) next; /* for its next call; NULL: there is no newer one */
 };
 
 struct auth {
@@ -60,7 +60,7 @@ struct auth {
 
 _Static_assert(SHA256_DIGEST_LENGTH == IDENTITY_DIGEST_SIZE, "the file has these digests");
 
-/* What a certificate may be known by: each kind of name of each entry. */
+/* The kinds of names in a certificate by which an identity may be known. */
 static const unsigned name_kinds[] = { IDENTITY_URI, IDENTITY_DNS, IDENTITY_COMMON_NAME };
 
 /* --- keys --------------------------------------------------------------------------------------
@@ -116,9 +116,8 @@ static void keys_put(struct keys *keys, const uint8_t *digest, const struct auth
 }
 
 /*
- * Where it looks, and for how long, depends on the digest of what the client has sent and on the
- * digests of the file; on no token. A client that learnt digests by the time this takes would still
- * have to find what they are the digests of.
+ * How long this takes depends on digests only: of what the client has sent, and of the tokens in
+ * the file. A client that learnt digests from the timing would still have to find the tokens.
  */
 static const struct auth_identity *keys_find(const struct keys *keys, const uint8_t *wanted)
 {

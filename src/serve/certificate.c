@@ -13,10 +13,12 @@
 #include "conf/option.h"
 #include "serve/certificate.h"
 
-/* All roots of a system are 220 KiB. */
+/* The largest file. All root certificates of a system are 220 KiB. */
 #define FILE_MAX ((size_t)1024 * 1024)
 
-/* A certificate is late when a tenth of its time is left, or two weeks. */
+/* A certificate should be renewed when a tenth of its lifetime is left, or two weeks if that is
+ * less.
+ */
 #define RENEW_MAX ((time_t)14 * 24 * 3600)
 
 typedef STACK_OF(X509) x509_list;
@@ -31,7 +33,7 @@ DEFINE_CLEANUP(SSL_CTX *, SSL_CTX_free);
 DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(x509_list *, x509_list_free);
 
-/* What OpenSSL last had to say, and nothing of it is left for others. */
+/* The last error of OpenSSL, as text. Clears its error queue. */
 static const char *reason(void)
 {
         const char *text = ERR_reason_error_string(ERR_peek_last_error());
@@ -40,7 +42,8 @@ static const char *reason(void)
         return text ? text : "OpenSSL gives no reason";
 }
 
-static int blame(struct diag *diag, const struct node *node, const char *path, const char *why)
+static int add_mistake(struct diag *diag, const struct node *node, const char *path,
+                       const char *why)
 {
         diag_add(diag, node, "%s: %s", path, why);
         return -EINVAL;
@@ -93,12 +96,12 @@ static int parse_certificates(const struct node *node, const char *path, const c
                 return r;
         }
         if (sk_X509_num(list) == 0)
-                return blame(diag, node, path, "holds no certificate in PEM form");
+                return add_mistake(diag, node, path, "holds no certificate in PEM form");
         *ret = TAKE_PTR(list);
         return 0;
 }
 
-/* OpenSSL would ask the terminal. */
+/* Without this function OpenSSL would ask for the passphrase on the terminal. */
 static int no_passphrase(char *buffer, int size, int writing, void *asked)
 {
         *(bool *)asked = true;
@@ -125,16 +128,16 @@ static int parse_key(const struct node *node, const char *pem, EVP_PKEY **ret, s
         return -EINVAL;
 }
 
-/* --- judging ------------------------------------------------------------------------------------
+/* --- checking ------------------------------------------------------------------------------------
  */
 
-/* What is known while the files are read. */
+/* What has been read so far. */
 struct reading {
         const struct conf_tls *tls;
         const struct node *node; /* the certificate's */
         x509_list *chain;        /* the server's own first */
         EVP_PKEY *key;
-        x509_list *roots; /* NULL: none are wanted */
+        x509_list *roots; /* NULL: there is no client_ca */
 };
 
 static void reading_done(struct reading *reading)
@@ -144,7 +147,7 @@ static void reading_done(struct reading *reading)
         EVP_PKEY_free(reading->key);
 }
 
-/* The first that the key belongs to; -1: none. */
+/* The index of the first certificate that the key belongs to; -1: none. */
 static int find_owner(const struct reading *reading)
 {
         int found = -1;
@@ -193,11 +196,11 @@ static int check_purpose(const struct reading *reading, struct diag *diag)
         if (X509_check_purpose(sk_X509_value(reading->chain, 0), X509_PURPOSE_SSL_SERVER, 0) == 1)
                 return 0;
         ERR_clear_error();
-        return blame(diag, reading->node, reading->tls->certificate,
-                     "the certificate is not for servers: clients would refuse it");
+        return add_mistake(diag, reading->node, reading->tls->certificate,
+                           "the certificate is not for servers: clients would refuse it");
 }
 
-/* OpenSSL takes them at this machine's level of security. */
+/* Whether OpenSSL accepts certificate and key at this machine's security level. */
 static int check_strength(const struct reading *reading, struct diag *diag)
 {
         _cleanup_(SSL_CTX_freep) SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -208,7 +211,7 @@ static int check_strength(const struct reading *reading, struct diag *diag)
                 return out_of_memory();
         if (SSL_CTX_use_cert_and_key(context, own, reading->key, issuers, 1) == 1)
                 return 0;
-        return blame(diag, reading->node, reading->tls->certificate, reason());
+        return add_mistake(diag, reading->node, reading->tls->certificate, reason());
 }
 
 /* --- validity -----------------------------------------------------------------------------------
@@ -266,7 +269,7 @@ static int read_key(const struct conf_tls *tls, const char *base, char **ret_pem
         return parse_key(tls->key, *ret_pem, ret, diag);
 }
 
-/* Every file is read, for all mistakes to be found; those of a conf with mistakes may be missing.
+/* Reads every file, to find all mistakes. In a configuration with mistakes, options may be missing.
  */
 static int read_all(struct certificate *certificate, const struct conf_tls *tls, const char *base,
                     struct reading *reading, struct diag *diag)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The files of a port's TLS, read and judged before gRPC core sees them: the core tells nobody what
- * is wrong with them, or takes them and then refuses every client.
+ * Reads and checks the files of a port's TLS. gRPC core does not report what is wrong with such
+ * files; it may even accept them and then refuse every client.
  */
 
 #include <time.h>
@@ -13,7 +13,7 @@
 struct conf_tls;
 struct diag;
 
-/* When what is in a file may be used, and from when on it is time to renew it. */
+/* From when until when a certificate is valid, and when it should be renewed. */
 struct validity {
         time_t begins;
         time_t renew;
@@ -23,16 +23,16 @@ struct validity {
 struct certificate {
         char *chain; /* PEM: the server's own first */
         char *key;   /* PEM */
-        char *roots; /* PEM, of the authorities of clients; NULL: clients are asked for nothing */
-        struct validity chain_validity; /* of the server's own */
-        struct validity roots_validity; /* of whichever is valid longest */
+        char *roots; /* PEM, the client_ca; NULL: clients are asked for no certificate */
+        struct validity chain_validity; /* of the server's own certificate */
+        struct validity roots_validity; /* of the one that is valid longest */
 };
 
 /*
- * Mistakes go to diag: files that cannot be read or hold nothing of the kind, a key that others may
- * read or that belongs to another certificate, certificates in the wrong order, keys and signatures
- * too weak for this machine's OpenSSL, a certificate that is not for servers. -EINVAL then. A
- * certificate that is not valid now is none of them: the clock may be what is wrong. [main]
+ * -EINVAL: there are mistakes, which are in diag: files that cannot be read or have no certificate
+ * or key, a key that others may read or that belongs to another certificate, certificates in the
+ * wrong order, keys and signatures too weak for this machine's OpenSSL, a certificate that is not
+ * for servers. A certificate that is not valid now is no mistake: the clock may be wrong. [main]
  */
 int certificate_read(struct certificate **ret, const struct conf_tls *tls, const char *base,
                      struct diag *diag);

@@ -115,8 +115,8 @@ void errors_put_details(char *p, unsigned status, const struct outcome *outcome)
  */
 
 /*
- * The first row that holds the code counts: single codes, then the rest of their range. The table
- * in brickd.yaml(5) is this one; a test compares them.
+ * The first row with the code in its range counts, so single codes precede the rest of their range.
+ * brickd.yaml(5) has the same table; a test compares them.
  */
 static const struct {
         int32_t first;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A brick's in-band error as bytes: the error field of a reply (proto/.../common.proto), or a real
- * gRPC status for clients that ask for one. Pure functions.
+ * A brick's in-band error: as the error field of a reply (proto/.../common.proto), or as a gRPC
+ * status for clients that want one. Pure functions.
  */
 
 #include <stddef.h>
@@ -11,7 +11,8 @@
 
 #include "module/outcome.h"
 
-/* The field `error_field` of a reply, an ErrorDetail: its size, then its bytes. */
+/* The field `error_field` of a reply, an ErrorDetail: its size; and its bytes, to memory of that
+ * size. */
 size_t errors_field_size(uint32_t error_field, const struct outcome *outcome);
 void errors_put_field(char *p, uint32_t error_field, const struct outcome *outcome);
 
@@ -22,5 +23,5 @@ void errors_put_field(char *p, uint32_t error_field, const struct outcome *outco
 size_t errors_details_size(unsigned status, const struct outcome *outcome);
 void errors_put_details(char *p, unsigned status, const struct outcome *outcome);
 
-/* The gRPC status that says what an error code of llmbrick says. Never OK. */
+/* The gRPC status for an error code of llmbrick. Never OK. */
 unsigned errors_status(int32_t code);

@@ -8,7 +8,7 @@
 #define WIRE_TYPE_MASK 7
 #define WIRE_TYPE_BYTES 2
 
-/* The field is well formed. NULL: it has no content of bytes. */
+/* The content of a well-formed field; NULL: its wire type is not bytes. */
 static const char *content_of(const struct validate_field *field)
 {
         const char *p = field->begin;
@@ -20,7 +20,7 @@ static const char *content_of(const struct validate_field *field)
         return p;
 }
 
-/* The recursion is bounded by depth. */
+/* VALIDATE_DEPTH_MAX bounds the recursion. */
 static bool has_bad_string(const ProtobufCMessageDescriptor *type, const char *begin,
                            const char *end, unsigned depth)
 {

@@ -7,10 +7,10 @@
 #include "serve/memory.h"
 #include "util/cleanup.h"
 
-/* Trimming walks through all that is free with malloc()'s locks held: less is not worth it. */
+/* malloc_trim() walks through all free memory with malloc()'s locks held: less is not worth it. */
 #define TRIM_MIN ((size_t)16 << 20)
 
-/* Bytes of the process that no file backs; 0: it cannot be read. */
+/* The process's resident bytes that no file backs; 0: they cannot be read. */
 static size_t anonymous(void)
 {
         _cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
@@ -21,8 +21,8 @@ static size_t anonymous(void)
         return (resident - of_files) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Of them, those that no allocation is in, as far as can be told; and what no trimming gives back,
- * as some of it belongs to others than malloc(). */
+/* Those that no allocation uses. Some belong to others than malloc(), and no trimming gives them
+ * back. */
 static size_t unused(void)
 {
         struct mallinfo2 info = mallinfo2();
@@ -31,9 +31,9 @@ static size_t unused(void)
         return all > used ? all - used : 0;
 }
 
-void memory_look(void)
+void memory_maintain(void)
 {
-        static size_t lowest = SIZE_MAX; /* that unused memory has been */
+        static size_t lowest = SIZE_MAX; /* of unused(), since it was last trimmed */
         size_t now = unused();
 
         if (lowest == SIZE_MAX || now < lowest)

@@ -2,9 +2,11 @@
 #pragma once
 
 /*
- * Gives memory back to the system. What a burst of large requests took, the C library keeps: more
- * than half a gigabyte after an attack that has long gone.
+ * Gives memory back to the system. The C library keeps the memory that a burst of large requests
+ * took: more than half a gigabyte long after an attack.
  */
 
-/* At first, and every second: gives back what is unused, when that has grown by 16 MiB. [main] */
-void memory_look(void);
+/* At the start, and then once a second: gives unused memory back when it has grown by 16 MiB.
+ * [main]
+ */
+void memory_maintain(void);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Which brick of a port answers for a service. One brick of a type: that one. Several: the one that
- * the request names by its metadata `x-brick`, else the one whose `match:` has the request's
- * model_id, else the default. Immutable once built; any thread may ask.
+ * Which brick of a port answers calls of a service. If there is one of the type: that one. If there
+ * are several: the one that the metadata `x-brick` names, else the one whose `match:` has the
+ * request's model_id, else the default. Immutable once built, so any thread may ask.
  */
 
 #include <stdbool.h>
@@ -24,14 +24,15 @@ struct route {
 };
 
 /*
- * Finds the bricks of one type among those of a port. More than one, and not exactly one of them
- * the default and the others with a `match:`, or two that match the same: mistakes, in diag;
- * -EINVAL then.
+ * Finds the bricks of one type among those of a port. If there are several, exactly one must be the
+ * default, the others must have a `match:`, and no two may match the same. -EINVAL: they do not,
+ * and the mistakes are in diag.
  */
 int route_init(struct route *route, const struct service *service, const struct conf_port *port,
                struct instance **instances, struct diag *diag);
 void route_done(struct route *route);
 
-/* name: the value of `x-brick`, with a NULL ptr if the request has none. NULL: no such brick. */
+/* name: the value of `x-brick`; its ptr is NULL if the call has none. NULL: no brick has that name.
+ */
 struct instance *route_find(const struct route *route, struct brick_str name,
                             struct brick_bytes request);

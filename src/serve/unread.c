@@ -5,19 +5,19 @@
 #include "serve/unread.h"
 #include "util/clock.h"
 
-/* A client reads that has taken a reply within this time. It may have more than the limit, for it
- * soon has not. */
+/* A client that has read a reply within this time is reading: it may have more than the limit,
+ * which it will soon have read. */
 #define PAUSE_NS (500 * NSEC_PER_MSEC)
 
-/* So many times the limit is too much even for who reads; or for all connections together, if they
- * do not. */
+/* So many times the limit is too much even for a client that reads; and for all connections
+ * together, for a client that does not. */
 #define LIMIT_FACTOR 4
 
 struct backlog {
         uintptr_t connection; /* first: what compare() looks at */
         size_t bytes;
         unsigned replies;
-        uint64_t read; /* when the last one was taken; 0: none has been */
+        uint64_t read; /* when the client last read one; 0: never */
 };
 
 static int compare(const void *a, const void *b)
@@ -37,7 +37,7 @@ void unread_done(struct unread *unread)
         (void)pthread_mutex_destroy(&unread->lock);
 }
 
-/* Lock held. NULL: it has nothing to read. */
+/* Lock held. NULL: the client has read everything. */
 static struct backlog *find(struct unread *unread, uintptr_t connection)
 {
         struct backlog **found = tfind(&connection, &unread->connections, compare);

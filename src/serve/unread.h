@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Replies of calls with one reply, where they are large: how much of them waits for each connection
- * to be read. The brick is done with such a call, so nothing waits for the client but this memory;
- * whoever does not read gets no more of it.
+ * Counts the bytes of large last replies that the client of each connection has not read yet. The
+ * brick is done with such a call, so no window limits these bytes: a client that does not read may
+ * make no more calls.
  */
 
 #include <pthread.h>
@@ -20,7 +20,7 @@ struct unread {
         atomic_uint n_connections; /* for the quick answer that there are none */
 };
 
-/* False: nothing waits. [any] */
+/* False: every client has read all its large replies. [any] */
 static inline bool unread_any(const struct unread *unread)
 {
         return atomic_load_explicit(&unread->n_connections, memory_order_relaxed) > 0;
@@ -29,13 +29,13 @@ static inline bool unread_any(const struct unread *unread)
 void unread_init(struct unread *unread);
 void unread_done(struct unread *unread);
 
-/* A reply of so many bytes waits. False: out of memory, it does not count. connection: a number
- * that no other open one has. [any] */
+/* A reply of so many bytes is sent. connection: a number that no other open connection has. False:
+ * out of memory, the reply is not counted. [any] */
 bool unread_add(struct unread *unread, uintptr_t connection, size_t size);
 
-/* It has been read, at this time of clock_now(), or has been dropped: 0. [any] */
+/* A counted reply has been read, at this time of clock_now(); 0: it was dropped. [any] */
 void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uint64_t read);
 
-/* Whether the connection has so much to read, by its port's limit for one reply, that it may make
- * no more calls for now. [any] */
+/* Whether the client has so many bytes to read that it may make no more calls for now. limit: the
+ * port's largest reply, in bytes. [any] */
 bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limit, uint64_t now);

@@ -9,7 +9,8 @@ enum wire_type {
         WIRE_32 = 5,
 };
 
-/* The longest that both parsers take. Longer ones are wrong even if the rest is zeros. */
+/* The longest encodings that both parsers accept, in bytes. Longer ones are refused even if they
+ * only add zeros. */
 #define TAG_SIZE_MAX 5
 #define LENGTH_SIZE_MAX 5
 #define VARINT_SIZE_MAX 10
@@ -22,7 +23,7 @@ struct reader {
 struct field {
         uint32_t number;
         enum wire_type wire;
-        struct reader content; /* of WIRE_BYTES; of the others nothing that is of use */
+        struct reader content; /* of WIRE_BYTES; not meaningful for others */
 };
 
 /* A varint of at most size_max bytes. */
@@ -42,7 +43,7 @@ static bool read_long_varint(struct reader *r, unsigned size_max, uint64_t *ret)
         return false;
 }
 
-/* Most have one byte. */
+/* Most varints have one byte. */
 static inline bool read_varint(struct reader *r, unsigned size_max, uint64_t *ret)
 {
         if (r->p < r->end && *r->p < 0x80) {
@@ -85,7 +86,8 @@ static inline bool read_field(struct reader *r, struct field *ret)
         return true;
 }
 
-/* NULL: unknown. Descriptors are sorted by number, and most types use 1, 2, 3 and so on. */
+/* NULL: the type has no such field. Descriptors are sorted by number, and most types number their
+ * fields 1, 2, 3 and so on. */
 static inline const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *type,
                                                          uint32_t number)
 {
@@ -97,7 +99,7 @@ static inline const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageD
         return NULL;
 }
 
-/* That of a type which is not here is WIRE_VARINT. */
+/* The wire type of each field type; WIRE_VARINT if it is not listed. */
 static const uint8_t wire_types[] = {
         [PROTOBUF_C_TYPE_SFIXED32] = WIRE_32,   [PROTOBUF_C_TYPE_FIXED32] = WIRE_32,
         [PROTOBUF_C_TYPE_FLOAT] = WIRE_32,      [PROTOBUF_C_TYPE_SFIXED64] = WIRE_64,

@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * Whether bytes are a message of a type, without unpacking them: so that a brick never sees a
- * request, and a client never a reply, that cannot be parsed.
+ * Checks whether bytes are a message of a type, without unpacking them, so that no brick gets a
+ * request, and no client a reply, that cannot be parsed.
  *
  * The promise:
- * - What is accepted is parsed by protobuf-c (bricks) and by Google's parser (clients), and neither
- *   passes over a field that it knows.
- * - What both parse like that is accepted, except for tags of more than 32 bits: no writer makes
- *   them, and protobuf-c takes them for other numbers than Google's parser.
+ * - Bytes that are accepted can be parsed by protobuf-c (bricks) and by Google's parser (clients),
+ *   and neither skips a field that it knows.
+ * - Bytes that both can parse like that are accepted, except for tags of more than 32 bits: no
+ * writer makes them, and the two parsers take them for different field numbers.
  *
  * Types with a repeated number, bool or enum are not covered: their packed form is refused. No
- * service has one in a request or a reply. tests/fuzz/fuzz-request.c holds the validator to this.
+ * service has one in a request or a reply. tests/fuzz/fuzz-request.c checks the promise.
  */
 
 #include <protobuf-c/protobuf-c.h>
@@ -22,7 +22,7 @@
 
 #include "brick.h"
 
-/* A message may hold messages down to this level below itself, as for Google's parser. */
+/* How deep messages may nest below the outermost one: the limit of Google's parser. */
 #define VALIDATE_DEPTH_MAX 100
 
 /*
@@ -44,10 +44,11 @@ struct validate_field {
         const char *end;
 };
 
-/* The field that begins where this one ends: put the beginning of all bytes there first. False: it
- * was the last. */
+/* Replaces the field by the one that begins where it ends. Before the first call, set field->end to
+ * the beginning of the bytes. False: there is no other field. */
 bool validate_next_field(struct validate_field *field, const char *end);
 
-/* The same of n fields at once. A field 0 is never there; what is not there is left alone. */
+/* The last value of each of n top-level string fields. Of a field that is missing, ret[i] is not
+ * changed. Number 0 is always missing. */
 void validate_find_strings(const void *bytes, size_t length, const uint32_t *fields, size_t n,
                            struct brick_str *ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Writing protobuf's wire format: each gives where the next byte goes. */
+/* Writes protobuf's wire format. Each function returns where the next byte goes. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -174,7 +174,7 @@ static int serve(struct conf *conf, struct diag *diag)
                 return fail(r, "Traces cannot be exported");
         r = build_new(&build, conf, stats, say_creating, diag); /* fails, should diag know why */
         if (r == -EINVAL) {
-                rpc_look_for_mistakes(conf, diag);
+                rpc_check_ports(conf, diag);
                 return fail_config(diag);
         }
         if (r < 0)
@@ -290,7 +290,7 @@ static int run_worker(void)
                 conf = conf_salvage(arg_name, bytes, length);
                 if (conf) {
                         build_look_for_mistakes(conf, diag);
-                        rpc_look_for_mistakes(conf, diag);
+                        rpc_check_ports(conf, diag);
                 }
                 return fail_config(diag);
         }

@@ -81,7 +81,7 @@ static void drain(struct worker *w)
                 return;
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
-        rpc_stop(w->rpc);
+        rpc_drain(w->rpc);
 }
 
 static void cancel(struct worker *w)
@@ -99,12 +99,12 @@ static void part(struct worker *w, uint64_t time)
                 return;
         w->stage = STAGE_PARTING;
         w->stage_end = clock_now() + time;
-        rpc_retire(w->rpc);
+        rpc_goaway(w->rpc);
 }
 
 static void stop(struct worker *w)
 {
-        rpc_leave(w->rpc);
+        rpc_lame_duck(w->rpc);
         if (w->stage > STAGE_SERVING) {
                 part(w, PARTING_NS);
                 return;
@@ -318,7 +318,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 
         count_dropped_lines(w);
         look_for_stuck(w);
-        rpc_look(w->rpc, w->stage <= STAGE_LEAVING);
+        rpc_maintain(w->rpc, w->stage <= STAGE_LEAVING);
         if (w->stage >= STAGE_CANCELLING)
                 say_what_is_held(w);
         (void)sd_event_source_set_time_relative(source, LOOK_USEC);
