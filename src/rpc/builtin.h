@@ -9,6 +9,9 @@
  * of the bricks' calls. Their queue does not poll: the polling thread does all I/O, and a second
  * poller would halve its speed. So while a brick blocks the polling thread, health is not answered.
  *
+ * builtin.c has the thread, builtin-call.c the life of a call, and health.c and reflection.c the
+ * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
+ *
  * A client may keep a stream open for as long as it likes. So streams are limited in number, and a
  * stop does not wait for them but ends them with UNAVAILABLE.
  */
@@ -163,3 +166,15 @@ bool builtin_idle(const struct builtin *builtin);
  * constant details, which is sent after the reply. */
 void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply);
 void builtin_finish(struct builtin_call *call, unsigned status, const char *details);
+
+/* --- of builtin-call.c, for builtin.c; on the thread, except builtin_post() before it runs -------
+ */
+
+/* Posts a request. -ENOMEM, or -EIO. */
+int builtin_post(struct builtin_slot *slot);
+
+/* After every event of a call: sends what there is to send, and ends the call if it is over. */
+void builtin_proceed(struct builtin_call *call);
+
+/* Ends a stream if builtin_drain() has been called. */
+void builtin_end_if_draining(struct builtin_call *call);

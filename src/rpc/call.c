@@ -15,6 +15,7 @@
 #include "rpc/server.h"
 #include "rpc/trailers.h"
 #include "serve/admission.h"
+#include "serve/dispatch.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -190,7 +191,7 @@ static bool reads_replies(struct rpc_call *call)
         if (!unread_is_too_much(&rpc->unread, rpc_call_connection(call), served->base.max_reply,
                                 served->base.started))
                 return true;
-        stall_log(&rpc->serve.stalls, served, why);
+        stall_log(served, why);
         stats_reject(served->port->stats, STATS_REJECTED_UNREAD);
         served->retry_ms = SERVED_RETRY_MS;
         served_refuse(served, STATUS_RESOURCE_EXHAUSTED, why);

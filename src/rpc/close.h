@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "rpc/call.h"
+#include "serve/dispatch.h"
 
 /* Asks for the close event. Lock held. [any] */
 void rpc_arm_close(struct rpc_call *call);

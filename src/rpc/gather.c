@@ -208,15 +208,6 @@ bool gather_add(struct connection *connection, const void *frame, size_t length)
 
 /* --- writing -------------------------------------------------------------------- */
 
-static size_t message_size(const struct msghdr *message)
-{
-        size_t size = 0;
-
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-                size += message->msg_iov[i].iov_len;
-        return size;
-}
-
 static bool may_hold(const struct msghdr *message, size_t size, int flags)
 {
         if (!mine.holding)

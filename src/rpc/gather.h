@@ -82,7 +82,12 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout);
  * a mark, by which gather_wait() recognises it and gives the core its own data back. [any] */
 void gather_mark(struct connection *connection, int epoll, const struct epoll_event *event);
 
-/* --- for linger.c and goaway.c; the connection's lock is held --------------------------------- */
+/*
+ * --- for linger.c and goaway.c; the connection's lock is held -----------------------------------
+ *
+ * gather.c uses these two files as well: they act when what is held has been sent, or when the core
+ * has written.
+ */
 
 /*
  * Sends what is held. -EAGAIN: the kernel takes no more, and an event will come when it does. Any

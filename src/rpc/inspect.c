@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "rpc/inspect.h"
+#include "serve/line-limit.h"
 #include "util/clock.h"
 #include "util/log.h"
-
-/* At most one line in this time, because any stranger can cause them. */
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 /* A header block is usually no larger on the wire than the metadata in it. Twice as large is
  * allowed. */
@@ -60,34 +57,14 @@ static const char *reason_of(enum stats_reason why)
         }
 }
 
-/* -1: no line is to be logged now; else how many were left out since the last one. */
-static int take_line(void)
-{
-        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-        static uint64_t last;
-        static int unlogged;
-        uint64_t now = clock_now();
-        int n = -1;
-
-        (void)pthread_mutex_lock(&lock);
-        if (last == 0 || now - last >= LOG_INTERVAL_NS) {
-                n = unlogged;
-                last = now;
-                unlogged = 0;
-        } else {
-                unlogged++;
-        }
-        (void)pthread_mutex_unlock(&lock);
-        return n;
-}
-
 void inspect_reject(const struct peer_key *peer, enum stats_reason why)
 {
+        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
         char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
         int n;
 
         stats_reject(peer->listener->stats, why);
-        n = take_line();
+        n = line_limit_take(&limit);
         if (n < 0)
                 return;
         describe(peer, name, sizeof name);

@@ -13,9 +13,12 @@
 #include "rpc/builtin.h"
 #include "rpc/listen.h"
 #include "rpc/port.h"
+#include "rpc/server-credentials.h"
 #include "rpc/server.h"
-#include "rpc/tls.h"
 #include "serve/certificate.h"
+#include "serve/dispatch.h"
+#include "serve/line-limit.h"
+#include "serve/tls.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -26,9 +29,6 @@
  */
 #define POSTED_HOT 4 /* Unary, OutputStreaming: 32 would cost a message of a stream 15 % */
 #define POSTED_COLD 2
-
-/* At most one line in this time about requests that could not be posted. */
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 static grpc_arg int_arg(const char *key, int64_t value)
 {
@@ -131,7 +131,7 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
 static int listen_on(struct rpc_port *port, int fd)
 {
         grpc_server_credentials *credentials = port->tls
-                                                       ? tls_credentials(port->tls)
+                                                       ? server_credentials_new(port->tls)
                                                        : grpc_insecure_server_credentials_create();
         int bound;
 
@@ -207,13 +207,10 @@ int port_post_requests(struct rpc_port *port)
 
 static void log_unposted(void)
 {
-        static uint64_t last;
-        uint64_t now = clock_now();
+        static struct line_limit limit = LINE_LIMIT_INIT;
 
-        if (last != 0 && now - last < LOG_INTERVAL_NS)
-                return;
-        last = now;
-        log_error("Out of memory: a request could not be posted; trying again");
+        if (line_limit_take(&limit) >= 0)
+                log_error("Out of memory: a request could not be posted; trying again");
 }
 
 /* The last counter is for all methods that are not registered. */

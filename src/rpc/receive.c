@@ -101,15 +101,6 @@ static bool may_read(struct connection *connection)
         return true;
 }
 
-static size_t room_of(const struct msghdr *message)
-{
-        size_t room = 0;
-
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-                room += message->msg_iov[i].iov_len;
-        return room;
-}
-
 /* recvmsg() of at most so many bytes, which are fewer than the message has room for. */
 static ssize_t receive_part(int fd, struct msghdr *message, int flags, size_t most)
 {
@@ -136,8 +127,8 @@ static ssize_t receive_within_budget(struct connection *connection, struct msghd
         size_t left = connection->budget.left;
         ssize_t n;
 
-        n = room_of(message) <= left ? sys_recvmsg(connection->fd, message, flags)
-                                     : receive_part(connection->fd, message, flags, left);
+        n = message_size(message) <= left ? sys_recvmsg(connection->fd, message, flags)
+                                          : receive_part(connection->fd, message, flags, left);
         if (n > 0)
                 connection->budget.left -= (size_t)n;
         return n;

@@ -5,6 +5,7 @@
 #include "rpc/close.h"
 #include "rpc/request.h"
 #include "serve/access.h"
+#include "serve/dispatch.h"
 #include "serve/stats.h"
 #include "serve/validate.h"
 #include "util/cleanup.h"

@@ -8,6 +8,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Bytes that the pieces of a message have together. */
+static inline size_t message_size(const struct msghdr *message)
+{
+        size_t size = 0;
+
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                size += message->msg_iov[i].iov_len;
+        return size;
+}
+
 static inline int sys_bind(int fd, const struct sockaddr *address, socklen_t length)
 {
         return (int)syscall(SYS_bind, fd, address, length);

@@ -5,19 +5,13 @@
  * A call that a client outside has made, as far as it is the same for every protocol: who makes it,
  * what it may do, which brick answers, how it is counted, what the log and the traces say of it.
  *
- * A transport embeds a struct served as the first member of its own call, implements struct
- * transport of module/call.h, and fills one struct serve for the thread that serves its calls, and
- * one struct serve_port for each port. For each call it then calls, on that thread and in this
- * order:
+ * A transport embeds a struct served as the first member of its own call, and implements struct
+ * transport of module/call.h. It fills one struct serve for the thread that serves its calls, one
+ * struct serve_port for each port, and one struct serve_method for each method of a port.
+ * dispatch.h says what it does with each call.
  *
- *   served_begin()        the head of the request is there: port and method are set
- *   admission_identify()  if the port authenticates
- *   served_dispatch()     base.request is there: finds the brick, and hands it the call
- *   stats_sent()          each reply that the client has been sent
- *   served_end()          the call is over for the client; the brick may still hold it
- *   admission_release()   in transport->free()
- *
- * A call may be refused in between, by served_refuse(): then served_end() follows.
+ * deadlines.h and stall.h include nothing of this file, although their .c files do: what they keep
+ * of a thread and of a call is part of the structs here.
  */
 
 #include <stdbool.h>
@@ -124,21 +118,3 @@ struct served_end {
         uint64_t brick;
         uint64_t writing;
 };
-
-/* A method of a service, for one port. */
-void serve_method_init(struct serve_method *method, const struct route *route, uint32_t number);
-
-/* A client has made the call, of which port and method are set. deadline: the client's, in ns of
- * CLOCK_MONOTONIC; UINT64_MAX: none. The caller has the transport's reference. */
-void served_begin(struct served *call, uint64_t deadline);
-
-/* Ends the call with a gRPC status and a constant text, unless its outcome is known. */
-void served_refuse(struct served *call, unsigned status, const char *message);
-
-/* Finds the brick for base.request, checks the client's permission, and hands the brick the call,
- * queues or refuses it. */
-void served_dispatch(struct served *call);
-
-/* The call is over: counts, logs and traces it, and gives up the transport's reference. cancelled:
- * the client or the transport has ended it before all was sent. */
-void served_end(struct served *call, bool cancelled);

@@ -3,6 +3,7 @@
 
 #include "conf/conf.h"
 #include "module/instance.h"
+#include "serve/line-limit.h"
 #include "serve/served.h"
 #include "serve/stall.h"
 #include "shared/stats.h"
@@ -16,8 +17,6 @@
 
 /* A call that holds a place for which others wait has this fraction of limits.stall. */
 #define HURRY 10
-
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 void stall_add(struct stalls *stalls, struct served *call)
 {
@@ -45,25 +44,21 @@ void stall_remove(struct served *call)
         stall->link = NULL;
 }
 
-void stall_log(struct stalls *stalls, struct served *call, const char *why)
+void stall_log(struct served *call, const char *why)
 {
+        static struct line_limit limit = LINE_LIMIT_INIT;
         const struct instance *instance = call->base.instance;
-        uint64_t now = clock_now();
+        int n = line_limit_take(&limit);
         char others[64] = "";
         struct brick_str peer;
 
-        if (stalls->logged != 0 && now - stalls->logged < LOG_INTERVAL_NS) {
-                stalls->unlogged++;
+        if (n < 0)
                 return;
-        }
-        if (stalls->unlogged > 0)
-                (void)snprintf(others, sizeof others, "; %u more since the last such line",
-                               stalls->unlogged);
+        if (n > 0)
+                (void)snprintf(others, sizeof others, "; %d more since the last such line", n);
         peer = call->base.transport->peer(&call->base);
         log_warning("Ended a call of %.*s (%s): %s%s", (int)peer.len, peer.ptr,
                     instance ? instance->conf->name : call->method->path, why, others);
-        stalls->logged = now;
-        stalls->unlogged = 0;
 }
 
 /* Lock held. Whether the call can do nothing until its client has sent a message. A bidi brick that
@@ -128,7 +123,7 @@ static void check(struct run_item *item)
                 why = verdict(call, now);
                 if (!why)
                         continue;
-                stall_log(stalls, call, why);
+                stall_log(call, why);
                 stats_reject(call->port->stats, STATS_REJECTED_STALLED);
                 call->port->serve->expire(call, why);
         }

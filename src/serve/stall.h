@@ -23,10 +23,6 @@ struct stalls {
         struct served *calls;
         struct run_item check; /* queued, if `posted` */
         atomic_bool posted;
-
-        /* stall_log()'s */
-        uint64_t logged; /* when it last logged a line; 0: never */
-        unsigned unlogged;
 };
 
 /* Of a call. */
@@ -47,5 +43,5 @@ void stall_remove(struct served *call);
 void stall_maintain(struct stalls *stalls);
 
 /* Logs why brickd ends a call before its brick does: at most one line in ten seconds, which says
- * how many were left out. */
-void stall_log(struct stalls *stalls, struct served *call, const char *why);
+ * how many were left out. [any] */
+void stall_log(struct served *call, const char *why);

@@ -7,7 +7,7 @@
 #include "module/instance.h"
 #include "serve/access.h"
 #include "serve/admission.h"
-#include "serve/served.h"
+#include "serve/dispatch.h"
 #include "serve/stats.h"
 #include "serve/trace.h"
 #include "util/clock.h"

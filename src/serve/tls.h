@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * TLS of one port: its credentials, and the files that they are made of, which may change while the
- * port serves. New connections use what the files have now; open ones keep what they have.
+ * TLS of one port: the files of its certificates, which may change while the port serves. New
+ * connections use what the files have now; open ones keep what they have.
  */
 
-#include <grpc/grpc_security.h>
 #include <stdbool.h>
 
 #include "conf/conf.h"
 #include "util/cleanup.h"
 
+struct certificate;
 struct diag;
 struct stats_port;
 struct tls;
@@ -24,13 +24,16 @@ struct tls;
 int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port,
             struct stats_port *stats, bool speaks, struct diag *diag);
 
-/* After the server that uses its credentials has been destroyed. [main] */
+/* When no thread uses it any more. [main] */
 struct tls *tls_free(struct tls *tls);
 DEFINE_CLEANUP(struct tls *, tls_free);
 
-/* For one port of one server: the core takes the first certificate at once. The caller releases
- * them. [main] */
-grpc_server_credentials *tls_credentials(struct tls *tls);
+/* What the files have, for the transport, which frees it: first what tls_new() has read, then what
+ * tls_maintain() has read since. NULL: nothing new. [any] */
+struct certificate *tls_take(struct tls *tls);
+
+/* The port's options. [any] */
+const struct conf_tls *tls_conf(const struct tls *tls);
 
 /*
  * Checks the files, about once a second. Files that have changed, and are then the same at the next

@@ -7,8 +7,8 @@
 #include "conf/diag.h"
 #include "conf/node.h"
 #include "conf/option.h"
-#include "rpc/tls.h"
 #include "serve/certificate.h"
+#include "serve/tls.h"
 #include "shared/stats.h"
 #include "util/log.h"
 #include "util/watch.h"
@@ -45,7 +45,7 @@ struct tls {
         struct validity_watch chain; /* of what is in use */
         struct validity_watch roots;
 
-        /* What the core has not taken yet. fetch() takes and frees it, on a thread of the core's.
+        /* What the transport has not taken yet. tls_take() may take it on another thread.
          */
         _Atomic(struct certificate *) fresh;
 };
@@ -195,46 +195,8 @@ static void add_file(struct tls *tls, const char *path)
                 watch_init(&tls->files[tls->n_files++], path);
 }
 
-/* --- the core's side ----------------------------------------------------------------------------
+/* --- the whole --------------------------------------------------------------------------------
  */
-
-/* The core calls it for every new connection, with a lock held. */
-static grpc_ssl_certificate_config_reload_status fetch(void *user_data,
-                                                       grpc_ssl_server_certificate_config **ret)
-{
-        struct tls *tls = user_data;
-        _cleanup_(certificate_freep) struct certificate *fresh = NULL;
-        grpc_ssl_pem_key_cert_pair pair;
-        const char *roots;
-
-        if (!atomic_load_explicit(&tls->fresh, memory_order_relaxed))
-                return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-        fresh = atomic_exchange(&tls->fresh, NULL);
-        if (!fresh)
-                return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-        pair = (grpc_ssl_pem_key_cert_pair){ fresh->key, fresh->chain };
-        /* A debug build of the core, such as Debian's, requires roots even if no client is asked
-         * for a certificate. */
-        roots = fresh->roots ? fresh->roots : fresh->chain;
-        *ret = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
-        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
-}
-
-static grpc_ssl_client_certificate_request_type request_type(const struct conf_tls *port)
-{
-        if (!port->client_ca)
-                return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
-        if (port->client_optional)
-                return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
-        return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-}
-
-grpc_server_credentials *tls_credentials(struct tls *tls)
-{
-        return grpc_ssl_server_credentials_create_with_options(
-                grpc_ssl_server_credentials_create_options_using_config_fetcher(
-                        request_type(tls->port), fetch, tls));
-}
 
 int tls_new(struct tls **ret, const struct conf *conf, const struct conf_tls *port,
             struct stats_port *stats, bool speaks, struct diag *diag)
@@ -269,4 +231,16 @@ struct tls *tls_free(struct tls *tls)
         free(tls->key_path);
         free(tls);
         return NULL;
+}
+
+struct certificate *tls_take(struct tls *tls)
+{
+        if (!atomic_load_explicit(&tls->fresh, memory_order_relaxed))
+                return NULL;
+        return atomic_exchange(&tls->fresh, NULL);
+}
+
+const struct conf_tls *tls_conf(const struct tls *tls)
+{
+        return tls->port;
 }
