@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One RPC on the wire: the gRPC transport of module/call.h. The files, each of which only includes
- * those above it:
+ * One RPC on the wire: the gRPC transport of module/call.h. This header has the struct that all its
+ * files use. Of these files, each uses only those above it:
  *
  *   close.c      when the RPC is over
  *   trailers.c   trailing metadata

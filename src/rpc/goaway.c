@@ -15,8 +15,8 @@ static const unsigned char goaway[GATHER_FRAME_MAX] = { 0,    0,    8,    7,    
 
 static atomic_bool announced;
 
-/* Lock held. Only between two frames of the core's; and only after the client has seen the
- * SETTINGS, because it would take GOAWAY before them for a failure to connect. */
+/* Lock held. Sends it only between two frames of the core's; and only after the client has seen the
+ * SETTINGS, because it would take an earlier GOAWAY for a failure to connect. */
 static void send_goaway(struct connection *connection)
 {
         struct gather *g = &connection->gather;

@@ -104,7 +104,7 @@ static void check(struct builtin_call *call, const ProtobufCMessage *message)
 
         if (!name) {
                 builtin_finish(call, GRPC_STATUS_NOT_FOUND,
-                               "This port serves nothing of that name");
+                               "This port serves nothing with that name");
                 return;
         }
         send_status(call, status_of(port->builtin, name));

@@ -43,7 +43,7 @@ static const char *reason_of(enum stats_reason why)
         case STATS_REJECTED_RESETS:
                 return "it cancelled calls faster than limits.resets allows";
         case STATS_REJECTED_EARLY:
-                return "it began more than 100 calls before it acknowledged the settings";
+                return "it began more than 100 calls before acknowledging SETTINGS";
         case STATS_REJECTED_MESSAGE:
                 return "it sent a request that begins like no gRPC message";
         case STATS_REJECTED_UNFINISHED:

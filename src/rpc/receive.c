@@ -134,7 +134,7 @@ static ssize_t receive_within_budget(struct connection *connection, struct msghd
         return n;
 }
 
-/* Whether the core may have what has been read. decrypt.c asks that for TLS. */
+/* Whether the core may have what has been read. For TLS, decrypt.c checks that. */
 static bool inspect_message(struct connection *connection, const struct msghdr *message,
                             size_t length)
 {

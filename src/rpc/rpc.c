@@ -195,8 +195,8 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         gpr_set_log_function(core_log);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
-                log_warning("libgrpc is version %s; brickd is made for %s", grpc_version_string(),
-                            CORE_VERSION);
+                log_warning("libgrpc has version %s; brickd is tested with %s",
+                            grpc_version_string(), CORE_VERSION);
         if (set_deadlock_detection)
                 set_deadlock_detection(DEADLOCKS_IGNORED);
         grpc_init();

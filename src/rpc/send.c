@@ -189,7 +189,7 @@ static bool arm_close_later(struct rpc_call *call)
         return true;
 }
 
-/* Lock held. Gives up the reply that was or would have been written. */
+/* Lock held. Frees `written`: it has been sent, or never will be. */
 static void drop_written(struct rpc_call *call)
 {
         struct rpc_reply *reply = TAKE_PTR(call->written);

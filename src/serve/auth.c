@@ -219,7 +219,8 @@ static void add_identity(struct table *table, size_t index, const struct auth *a
                 add_certificate(table, &from->certificates[i], identity);
 }
 
-/* The main process has checked the text; one of another version might have seen it otherwise. */
+/* The main process has checked the text, but a brickd of another version may have judged it
+ * differently. */
 static int parse(const char *bytes, size_t length, struct identities **ret)
 {
         _cleanup_(diag_freep) struct diag *diag = NULL;

@@ -105,7 +105,7 @@ static void start(struct call *base)
         }
 }
 
-/* Hands the call to the instance, which is known. */
+/* Hands the call to its instance. */
 static void admit(struct served *call, struct instance *instance)
 {
         struct call *base = &call->base;

@@ -32,14 +32,14 @@ static bool named(const struct conf_brick *brick, struct brick_str name)
 static void check_pair(const struct conf_brick *a, const struct conf_brick *b, struct diag *diag)
 {
         if (list_has(a->match_brick, a->n_match_brick, brick_str(b->name)))
-                diag_add(diag, a->match, "x-brick '%s' is also brick '%s'", b->name, b->name);
+                diag_add(diag, a->match, "x-brick '%s' also selects brick '%s'", b->name, b->name);
         for (size_t i = 0; i < b->n_match_brick; i++)
                 if (named(a, brick_str(b->match_brick[i])))
-                        diag_add(diag, b->match, "x-brick '%s' is also brick '%s'",
+                        diag_add(diag, b->match, "x-brick '%s' also selects brick '%s'",
                                  b->match_brick[i], a->name);
         for (size_t i = 0; i < b->n_match_model; i++)
                 if (list_has(a->match_model, a->n_match_model, brick_str(b->match_model[i])))
-                        diag_add(diag, b->match, "model_id '%s' is also matched by brick '%s'",
+                        diag_add(diag, b->match, "model_id '%s' also selects brick '%s'",
                                  b->match_model[i], a->name);
 }
 

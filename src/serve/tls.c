@@ -153,11 +153,13 @@ static void replace(struct tls *tls, bool again)
         if (r < 0) {
                 tls->broken = 1;
                 if (diag && !again)
-                        log_mistakes(tls, LOG_LEVEL_ERROR, diag, "; what was in use before stays");
+                        log_mistakes(tls, LOG_LEVEL_ERROR, diag,
+                                     "; the previous files stay in use");
                 return;
         }
-        what = tls->broken > 0 ? "right again: the new files are in use, the certificate until"
-                               : "the new files are in use, the certificate until";
+        what = tls->broken > 0
+                       ? "the files are right again and in use; the certificate is valid until"
+                       : "the new files are in use; the certificate is valid until";
         log_validity(tls, LOG_LEVEL_NOTICE, tls->port->node, what, tls->chain.validity.ends);
         tls->broken = 0;
 }
