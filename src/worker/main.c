@@ -15,8 +15,8 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "config.h"
-#include "rpc/auth.h"
 #include "rpc/rpc.h"
+#include "serve/auth.h"
 #include "shared/balance.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
@@ -201,7 +201,7 @@ static int serve(struct conf *conf, struct diag *diag)
         /* Also fails if diag has mistakes from before. */
         r = build_new(&build, conf, stats, set_creating, diag);
         if (r == -EINVAL) {
-                rpc_look_for_mistakes(conf, diag);
+                rpc_check_ports(conf, diag);
                 return fail_config(diag);
         }
         if (r < 0)
@@ -307,7 +307,7 @@ static int run_worker(void)
                 conf = conf_salvage(arg_name, bytes, length);
                 if (conf) {
                         build_look_for_mistakes(conf, diag);
-                        rpc_look_for_mistakes(conf, diag);
+                        rpc_check_ports(conf, diag);
                 }
                 return fail_config(diag);
         }

@@ -5,7 +5,7 @@
 #include "conf/names.h"
 #include "config.h"
 #include "module/span.h"
-#include "rpc/service.h"
+#include "serve/service.h"
 #include "util/grpc-status.h"
 #include "util/out.h"
 #include "worker/otlp.h"

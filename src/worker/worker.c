@@ -12,8 +12,8 @@
 #include "conf/conf.h"
 #include "module/entry.h"
 #include "module/instance.h"
-#include "rpc/auth.h"
 #include "rpc/rpc.h"
+#include "serve/auth.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
 #include "shared/state.h"
@@ -85,7 +85,7 @@ static void drain(struct worker *w)
                 return;
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
-        rpc_stop(w->rpc);
+        rpc_drain(w->rpc);
 }
 
 static void cancel(struct worker *w)
@@ -103,12 +103,12 @@ static void send_goaway(struct worker *w, uint64_t time)
                 return;
         w->stage = STAGE_GOAWAY;
         w->stage_end = clock_now() + time;
-        rpc_retire(w->rpc);
+        rpc_goaway(w->rpc);
 }
 
 static void stop(struct worker *w)
 {
-        rpc_leave(w->rpc);
+        rpc_lame_duck(w->rpc);
         if (w->stage > STAGE_SERVING) {
                 send_goaway(w, GOAWAY_NS);
                 return;
@@ -326,7 +326,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
 
         count_dropped_lines(w);
         check_for_stuck(w);
-        rpc_look(w->rpc, w->stage <= STAGE_LAME_DUCK);
+        rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
                 report_held(w);
         (void)sd_event_source_set_time_relative(source, CHECK_USEC);
