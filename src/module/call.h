@@ -97,7 +97,7 @@ struct transport {
         void (*reply_free)(struct call *call, struct reply *reply);
 
         /* A reply is complete. It may add to it (its size is then what the window counts).
-         * Not a reply: see outcome_reply_fault(). */
+         * Not a reply: see outcome_reply_fault(). -ENOBUFS: the client has too much to read. */
         int (*reply_seal)(struct call *call, struct reply *reply);
 
         /*

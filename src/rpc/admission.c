@@ -12,6 +12,9 @@
 #include "shared/stats.h"
 #include "util/clock.h"
 
+/* A request is worth counting. */
+#define REQUEST_MIN ((size_t)64 * 1024)
+
 static bool refuse(struct rpc_call *call, enum stats_reason reason, unsigned status,
                    const char *message, struct outcome *ret)
 {
@@ -62,6 +65,27 @@ bool admission_listens(struct rpc_call *call, struct outcome *ret)
         rpc_call_push_back(call, RPC_PUSHBACK_MS);
         return refuse(call, STATS_REJECTED_UNREAD, GRPC_STATUS_RESOURCE_EXHAUSTED,
                       "The client has too many replies to read", ret);
+}
+
+bool admission_has_room(struct rpc_call *call, struct outcome *ret)
+{
+        const struct rpc *rpc = call->port->rpc;
+        struct unread *requests = &call->port->rpc->requests;
+        uintptr_t connection;
+        size_t size = grpc_byte_buffer_length(call->payload);
+
+        if (size < REQUEST_MIN)
+                return true;
+        connection = rpc_call_connection(call);
+        if (unread_has_room(requests, connection, size, (size_t)call->port->conf->max_unfinished,
+                            (size_t)rpc->conf->memory / 2)) {
+                if (unread_add(requests, connection, size))
+                        call->requested = size;
+                return true;
+        }
+        rpc_call_push_back(call, RPC_PUSHBACK_MS);
+        return refuse(call, STATS_REJECTED_MEMORY, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                      "Too many large requests at a time", ret);
 }
 
 bool admission_permit(struct rpc_call *call, const struct instance *instance, struct outcome *ret)

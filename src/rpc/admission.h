@@ -22,6 +22,9 @@ bool admission_identify(struct rpc_call *call, struct outcome *ret);
 /* The client reads what it gets. Need not be asked while unread_any() says no. */
 bool admission_listens(struct rpc_call *call, struct outcome *ret);
 
+/* There is memory for its request, which counts until the brick is done with the call. */
+bool admission_has_room(struct rpc_call *call, struct outcome *ret);
+
 /* This brick's method, and one more call at a time. instance NULL: there is no such brick; whoever
  * may not call all bricks is not told. */
 bool admission_permit(struct rpc_call *call, const struct instance *instance, struct outcome *ret);

@@ -40,11 +40,11 @@
 #define MERGE_SIZE_MAX 4096
 
 /* A reply that nobody reads is worth counting. */
-#define UNREAD_MIN ((size_t)64 * 1024)
+#define UNREAD_MIN ((size_t)16 * 1024)
 
 /* A call with so large a request waits for others if the polling thread has not waited for so long.
  */
-#define LATE_SIZE ((size_t)16 * 1024)
+#define LATE_SIZE ((size_t)2 * 1024)
 #define LATE_NS (5 * NSEC_PER_MSEC)
 
 /* Most the core may ask of one batch: close, headers, message, status. */
@@ -121,6 +121,17 @@ static void reply_free(struct call *base, struct reply *reply)
         grpc_slice_unref(slice);
 }
 
+/* Lock held. A stream has one large message under way; all those of a connection may be too much.
+ */
+static bool has_too_much(struct rpc_call *call, size_t size)
+{
+        struct unread *unread = &call->port->rpc->unread;
+
+        return size > UNREAD_MIN && !call_is_single(&call->base) && unread_any(unread) &&
+               unread_is_too_much(unread, rpc_call_connection(call), call->base.max_reply,
+                                  clock_now());
+}
+
 /* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
  * empty. */
 static int reply_seal(struct call *base, struct reply *r)
@@ -133,6 +144,8 @@ static int reply_seal(struct call *base, struct reply *r)
 
         if (!validate_message(method->reply, bytes, r->size, method->error_field))
                 return fault_of_reply(method->reply, bytes, r->size);
+        if (has_too_much(call, r->size))
+                return -ENOBUFS;
         if (r->size == 0 && service->empty_size > 0 &&
             method->method != BRICK_METHOD_SERVICE_INFO) {
                 memcpy(bytes, service->empty, service->empty_size);
@@ -373,8 +386,8 @@ uintptr_t rpc_call_connection(const struct rpc_call *call)
         return (uintptr_t)context;
 }
 
-/* Lock held. A large last reply counts against its connection; a connection can have only so many
- * small ones. */
+/* Lock held. A large reply counts against its connection; a connection can have only so many small
+ * ones. */
 static void count_unread(struct rpc_call *call)
 {
         size_t size = call->written->base.size;
@@ -478,7 +491,7 @@ static void pump(struct call *base)
                 n += op_status(call, ops + n);
                 n += op_close(call, ops + n);
         }
-        if (end && call->written)
+        if (call->written)
                 count_unread(call);
         call->writing = start_batch(call, ops, n, &call->on_write);
         if (!call->writing)
@@ -684,7 +697,29 @@ static void refuse_message(struct rpc_call *call)
         call_refuse(&call->base, &outcome);
 }
 
-static void on_read(struct rpc_call *call, bool ok)
+static bool is_late(uint64_t now)
+{
+        return now - gather_waited() > LATE_NS;
+}
+
+/* A large request costs milliseconds. When many have come at once, what others have sent is read
+ * between one and the next. */
+static bool is_large(grpc_byte_buffer *request)
+{
+        return request && grpc_byte_buffer_length(request) >= LATE_SIZE;
+}
+
+/* Requests that have come at once may be so many that each wait makes room for a few only. True:
+ * the item is queued again. */
+static bool put_off(struct run_item *item)
+{
+        if (!is_late(clock_now()))
+                return false;
+        runner_post_last(&runner_polling, item);
+        return true;
+}
+
+static void take_message(struct rpc_call *call)
 {
         struct call *base = &call->base;
         struct brick_bytes message;
@@ -713,6 +748,22 @@ static void on_read(struct rpc_call *call, bool ok)
         unlock_and_end(call);
 }
 
+static void take_late(struct run_item *item)
+{
+        if (!put_off(item))
+                take_message(CONTAINER_OF(item, struct rpc_call, late));
+}
+
+static void on_read(struct rpc_call *call, bool ok)
+{
+        if (is_late(clock_recent()) && is_large(call->incoming)) {
+                call->late.run = take_late;
+                runner_post_last(&runner_polling, &call->late);
+        } else {
+                take_message(call);
+        }
+}
+
 /* Lock held. What was sent, or will be, has been taken from the outcome, or is the end of a call
  * without a reply. */
 static bool needs_arena(const struct rpc_call *call)
@@ -723,12 +774,21 @@ static bool needs_arena(const struct rpc_call *call)
                !(outcome_is_success(outcome) || (outcome->in_band && call->outcome_queued));
 }
 
+static void discount_request(struct rpc_call *call)
+{
+        if (call->requested > 0)
+                unread_remove(&call->port->rpc->requests, rpc_call_connection(call),
+                              call->requested, 0);
+        call->requested = 0;
+}
+
 /* Lock held. Of the request stays what the lines about the call say of it. */
 static void shorten_request(struct rpc_call *call)
 {
         char digest[ACCESS_DIGEST_MAX];
         size_t length = access_digest(call, digest);
 
+        discount_request(call);
         grpc_byte_buffer_destroy(call->payload);
         call->payload = NULL;
         grpc_slice_unref(call->payload_slice);
@@ -974,21 +1034,15 @@ static void begin(struct rpc_call *call)
 
 static void run_late(struct run_item *item)
 {
-        begin(CONTAINER_OF(item, struct rpc_call, late));
-}
-
-/* A large request costs milliseconds. When many have come at once, what others have sent is read
- * between one and the next. */
-static bool is_late(const struct rpc_call *call)
-{
-        return call->payload && call->base.started - gather_waited() > LATE_NS &&
-               grpc_byte_buffer_length(call->payload) >= LATE_SIZE;
+        if (!put_off(item))
+                begin(CONTAINER_OF(item, struct rpc_call, late));
 }
 
 static void on_new(struct rpc_call *call, bool ok)
 {
         struct rpc *rpc = call->port->rpc;
         struct call *base = &call->base;
+        struct outcome outcome;
 
         if (!ok) {
                 rpc_give_call(rpc, call);
@@ -1012,10 +1066,15 @@ static void on_new(struct rpc_call *call, bool ok)
                 trace_begin(call);
         if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
-        if (is_late(call))
+        if (call->payload && !admission_has_room(call, &outcome)) {
+                call_refuse(base, &outcome);
+                call_unref(base);
+        } else if (is_late(base->started) && is_large(call->payload)) {
+                call->late.run = run_late;
                 runner_post_last(&runner_polling, &call->late);
-        else
+        } else {
                 begin(call);
+        }
 }
 
 /* The last reference is gone; on any thread. */
@@ -1025,6 +1084,7 @@ static void call_free(struct call *base)
         struct rpc *rpc = call->port->rpc;
 
         admission_leave(call);
+        discount_request(call);
         grpc_call_unref(call->call);
         drop_trailers(call);
         grpc_slice_unref(call->details_out);
@@ -1063,7 +1123,6 @@ static struct rpc_call *rpc_call_new(void)
         call->on_write = (struct rpc_tag){ on_write, call };
         call->on_read = (struct rpc_tag){ on_read, call };
         call->turn.run = run_turn;
-        call->late.run = run_late;
         return call;
 }
 
@@ -1116,7 +1175,7 @@ int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)
         call->moves = 0;
         call->owes_reply = false;
         call->live_link = NULL;
-        call->unread = 0;
+        call->unread = call->requested = 0;
         call->stats = NULL;
         call->last_sent = 0;
         call->who = NULL;

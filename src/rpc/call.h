@@ -103,7 +103,8 @@ struct rpc_call {
 
         bool close_armed;
         bool headers_sent;
-        struct run_item late; /* queued: the call begins when others have been served */
+        struct run_item
+                late; /* queued: a large request is looked at when others have been served */
         bool turning;
         struct run_item turn;
         bool writing;
@@ -143,7 +144,8 @@ struct rpc_call {
         struct rpc_call *live_next;
         struct rpc_call **live_link; /* NULL: not in the list */
 
-        size_t unread; /* bytes that unread.h counts for it */
+        size_t unread;    /* bytes that unread.h counts for it */
+        size_t requested; /* those of its request */
         struct rpc_call *next_free;
 };
 

@@ -269,6 +269,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->tracer = tracer;
         rpc->first = first;
         unread_init(&rpc->unread);
+        unread_init(&rpc->requests);
         stall_init(rpc);
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
@@ -452,6 +453,7 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_resource_quota_unref(rpc->quota);
         grpc_shutdown();
         unread_done(&rpc->unread);
+        unread_done(&rpc->requests);
         deadlines_done(&rpc->deadlines);
         free(rpc->ports);
         free(rpc);

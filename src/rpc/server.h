@@ -63,6 +63,7 @@ struct rpc {
         atomic_uint kept; /* both */
 
         struct unread unread;
+        struct unread requests; /* large ones that bricks have */
 
         /* Lines about calls that end because of how their clients behave. Polling thread. */
         uint64_t idle_logged; /* when the last one was logged; 0: none was */

@@ -4,7 +4,10 @@
 /*
  * Replies of calls with one reply, where they are large: how much of them waits for each connection
  * to be read. The brick is done with such a call, so nothing waits for the client but this memory;
- * whoever does not read gets no more of it.
+ * whoever does not read gets no more of it. Large messages of streams count as well.
+ *
+ * The same account is kept of large requests that bricks have: a brick may take long, and its
+ * clients may have many connections.
  */
 
 #include <pthread.h>
@@ -39,3 +42,8 @@ void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uin
 /* Whether the connection has so much to read, by its port's limit for one reply, that it may make
  * no more calls for now. [any] */
 bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limit, uint64_t now);
+
+/* Whether so many bytes more would leave the connection within its limit, and all connections
+ * within theirs. One of any size fits where there is nothing. [any] */
+bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit,
+                     size_t total_limit);
