@@ -709,14 +709,22 @@ static bool is_large(grpc_byte_buffer *request)
         return request && grpc_byte_buffer_length(request) >= LATE_SIZE;
 }
 
-/* Requests that have come at once may be so many that each wait makes room for a few only. True:
- * the item is queued again. */
+/*
+ * Requests that have come at once may be so many that each wait makes room for a few only. True:
+ * the item is queued again. One in LATE_NS gets on all the same: the core may let another thread
+ * wait for this one.
+ */
 static bool put_off(struct run_item *item)
 {
-        if (!is_late(clock_now()))
-                return false;
-        runner_post_last(&runner_polling, item);
-        return true;
+        static uint64_t last; /* polling thread only */
+        uint64_t now = clock_now();
+
+        if (is_late(now) && now - last < LATE_NS) {
+                runner_post_last(&runner_polling, item);
+                return true;
+        }
+        last = now;
+        return false;
 }
 
 static void take_message(struct rpc_call *call)
