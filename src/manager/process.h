@@ -80,6 +80,7 @@ struct process {
         bool overdue;
         enum process_state overdue_in;
         bool aborted; /* it did not answer */
+        bool deaf;    /* it has closed its end of the channel */
 
         /* Why it cannot start, in its own words; NULL: it has not said so. */
         char *failed;

@@ -245,6 +245,16 @@ def a_brick_that_never_finishes_does_not_hold_the_stop():
 
 
 @test
+def a_brick_that_closes_what_is_not_its_own():
+    with zoo_daemon("closes-all") as daemon:
+        worker, = daemon.workers()
+        call(daemon.channel(), UNARY, NOW, timeout=1)
+        wait_for("another worker", lambda: daemon.workers() and worker not in daemon.workers())
+        wait_for("the reason", lambda: "was killed: a brick had closed descriptors of brickd" in daemon.log())
+        wait_for("service", lambda: call(daemon.channel(), GUARD, timeout=1)[1] == "OK")
+
+
+@test
 def a_worker_whose_main_process_dies_does_not_wait_for_ever():
     daemon = zoo_daemon("never-finishes", "drain: { grace: 200ms }")
     with daemon:
