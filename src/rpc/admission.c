@@ -12,9 +12,6 @@
 #include "shared/stats.h"
 #include "util/clock.h"
 
-/* A request is worth counting. */
-#define REQUEST_MIN ((size_t)64 * 1024)
-
 static bool refuse(struct rpc_call *call, enum stats_reason reason, unsigned status,
                    const char *message, struct outcome *ret)
 {
@@ -71,12 +68,9 @@ bool admission_has_room(struct rpc_call *call, struct outcome *ret)
 {
         const struct rpc *rpc = call->port->rpc;
         struct unread *requests = &call->port->rpc->requests;
-        uintptr_t connection;
+        uintptr_t connection = rpc_call_connection(call);
         size_t size = grpc_byte_buffer_length(call->payload);
 
-        if (size < REQUEST_MIN)
-                return true;
-        connection = rpc_call_connection(call);
         if (unread_has_room(requests, connection, size, (size_t)call->port->conf->max_unfinished,
                             (size_t)rpc->conf->memory / 2)) {
                 if (unread_add(requests, connection, size))

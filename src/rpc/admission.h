@@ -22,7 +22,9 @@ bool admission_identify(struct rpc_call *call, struct outcome *ret);
 /* The client reads what it gets. Need not be asked while unread_any() says no. */
 bool admission_listens(struct rpc_call *call, struct outcome *ret);
 
-/* There is memory for its request, which counts until the brick is done with the call. */
+/* There is memory for its request, which counts until the brick is done with the call. Need not be
+ * asked for one that is smaller. */
+#define ADMISSION_REQUEST_MIN ((size_t)64 * 1024)
 bool admission_has_room(struct rpc_call *call, struct outcome *ret);
 
 /* This brick's method, and one more call at a time. instance NULL: there is no such brick; whoever

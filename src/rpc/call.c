@@ -702,11 +702,17 @@ static bool is_late(uint64_t now)
         return now - gather_waited() > LATE_NS;
 }
 
+/* As it has come: without a call of the core's, for each request is asked. */
+static size_t size_of(const grpc_byte_buffer *request)
+{
+        return request ? request->data.raw.slice_buffer.length : 0;
+}
+
 /* A large request costs milliseconds. When many have come at once, what others have sent is read
  * between one and the next. */
-static bool is_large(grpc_byte_buffer *request)
+static bool is_large(const grpc_byte_buffer *request)
 {
-        return request && grpc_byte_buffer_length(request) >= LATE_SIZE;
+        return size_of(request) >= LATE_SIZE;
 }
 
 /*
@@ -1074,7 +1080,8 @@ static void on_new(struct rpc_call *call, bool ok)
                 trace_begin(call);
         if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
-        if (call->payload && !admission_has_room(call, &outcome)) {
+        if (size_of(call->payload) >= ADMISSION_REQUEST_MIN &&
+            !admission_has_room(call, &outcome)) {
                 call_refuse(base, &outcome);
                 call_unref(base);
         } else if (is_late(base->started) && is_large(call->payload)) {
