@@ -147,7 +147,7 @@ static void look(struct process *p)
 static void go_deaf(struct process *p)
 {
         p->io = sd_event_source_disable_unref(p->io);
-        p->deaf = true;
+        p->deaf = !p->overdue; /* else it has just been killed */
         arm_sooner(p, DEAF_TIME);
 }
 
