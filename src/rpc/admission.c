@@ -105,7 +105,7 @@ bool admission_permit(struct rpc_call *call, const struct instance *instance, st
 void admission_leave(struct rpc_call *call)
 {
         if (call->counted)
-                quota_leave(auth_quota(call->port->rpc->auth), call->quota_slot);
+                quota_release(auth_quota(call->port->rpc->auth), call->quota_slot);
 }
 
 _Static_assert(1 + IDENTITY_NAME_MAX <= SHARE_CLIENT_MAX, "the names of all identities differ");

@@ -105,7 +105,7 @@ void connection_share(struct balance *balance)
 void connection_leave(void)
 {
         if (shared)
-                balance_leave(shared);
+                balance_pause(shared);
 }
 
 bool connection_is_ahead(void)

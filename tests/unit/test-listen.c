@@ -334,7 +334,7 @@ static void test_share(int shared)
                 (void)close(clients[i]);
                 (void)close(connections[i]);
         }
-        balance_leave(sibling);
+        balance_pause(sibling);
         (void)close(epoll);
 }
 
