@@ -103,6 +103,8 @@ int process_epitaph(const struct process *p, char **ret)
 
         if (process_was_silent(p))
                 n = asprintf(ret, "was killed: it did not answer");
+        else if (p->deaf && p->overdue)
+                n = asprintf(ret, "was killed: a brick had closed descriptors of brickd");
         else if (p->overdue)
                 n = describe_overdue(p, ret);
         else if (p->exit_code != CLD_EXITED)

@@ -16,6 +16,7 @@
 #define TEXTS_MAX ((size_t)64 << 10)  /* bytes of all texts of one worker */
 #define PACKETS_MAX 1000              /* read from one worker in a second, and after its end */
 #define ABORT_TIME (5 * NSEC_PER_SEC) /* for the core dump */
+#define DEAF_TIME NSEC_PER_SEC        /* for the exit that a closed channel tells of */
 
 struct processes {
         sd_event *event;
@@ -141,6 +142,15 @@ static void check_state(struct process *p)
         check_answer(p);
 }
 
+/* Its exit comes next; or a brick has closed what is not its own, and nothing can be said to the
+ * worker any more. */
+static void go_deaf(struct process *p)
+{
+        p->io = sd_event_source_disable_unref(p->io);
+        p->deaf = !p->overdue; /* else it has just been killed */
+        arm_sooner(p, DEAF_TIME);
+}
+
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *user)
 {
         struct channel_message message;
@@ -151,7 +161,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         if (r > 0)
                 take_packet(p, &message);
         else if (r != -EAGAIN)
-                p->io = sd_event_source_disable_unref(p->io); /* closed: SIGCHLD comes next */
+                go_deaf(p);
         check_state(p);
         return 0;
 }

@@ -80,6 +80,7 @@ struct process {
         bool overdue; /* its time was over in the state overdue_in, and it was killed */
         enum process_state overdue_in;
         bool aborted; /* by process_abort() */
+        bool deaf;    /* it has closed its end of the channel */
 
         /* Why it cannot start, as it says itself; NULL: it has not said so. */
         char *failed;

@@ -276,6 +276,11 @@ static int commit(struct call *call, struct reply *reply)
                 struct outcome outcome = outcome_invalid_reply(call->method, call->instance->type);
 
                 call_overrule(call, &outcome);
+        } else if (r == -ENOBUFS) {
+                struct outcome outcome = outcome_unread();
+
+                call_overrule(call, &outcome);
+                r = -ECANCELED;
         }
         if (r < 0) {
                 call->transport->reply_free(call, reply);

@@ -99,7 +99,8 @@ struct transport {
         void (*reply_free)(struct call *call, struct reply *reply);
 
         /* A reply is complete. The transport may add to it; the window counts the new size. On an
-         * error the reply is refused; see outcome_reply_fault(). */
+         * error the reply is refused; see outcome_reply_fault(). -ENOBUFS: the client has
+         * too much to read. */
         int (*reply_seal)(struct call *call, struct reply *reply);
 
         /*

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 
 static _Thread_local struct instance *current;
 static _Thread_local bool watched;
+static bool forked; /* this process is a child that a brick has made */
 static _Thread_local char signal_stack[32 * 1024];
 
 /* /proc/thread-self/schedstat of the watched thread; -1: it cannot be read. */
@@ -65,13 +68,23 @@ static uint64_t without_wait(uint64_t held, uint64_t waited)
         return held > waited ? held - waited : 0;
 }
 
+/* A brick that has forked returns in the child as well: the child would go on with its parent's
+ * connections. */
+static void leave_child(void)
+{
+        if (forked)
+                _exit(EXIT_FAILURE);
+}
+
 uint64_t entry_end(struct entry *entry, struct instance *instance)
 {
         uint64_t held;
 
         current = entry->previous;
-        if (!watched)
+        if (!watched) {
+                leave_child();
                 return 0;
+        }
         held = hand_over(current, clock_now());
         if (entry->waited > 0)
                 held = without_wait(held, run_queue_wait() - entry->waited);
@@ -95,9 +108,16 @@ const struct conf_brick *entry_current(void)
         return current ? current->conf : NULL;
 }
 
+static void on_fork(void)
+{
+        forked = true;
+        watched = false;
+}
+
 void entry_watch_thread(void)
 {
         watched = true;
+        (void)pthread_atfork(NULL, NULL, on_fork);
         schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 }
 

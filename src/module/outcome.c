@@ -87,6 +87,14 @@ struct outcome outcome_stopping(void)
         };
 }
 
+struct outcome outcome_unread(void)
+{
+        return (struct outcome){
+                .status = STATUS_RESOURCE_EXHAUSTED,
+                .message = brick_str("The client has too many replies to read"),
+        };
+}
+
 struct outcome outcome_no_handler(uint32_t method)
 {
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);

@@ -62,6 +62,9 @@ struct outcome outcome_busy(void);
 /* The brick accepts no call any more, because its server stops. */
 struct outcome outcome_stopping(void);
 
+/* The client has been sent more large replies than it reads. */
+struct outcome outcome_unread(void);
+
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);
 

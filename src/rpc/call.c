@@ -7,7 +7,7 @@
 #include "rpc/call.h"
 #include "rpc/close.h"
 #include "rpc/credentials.h"
-#include "rpc/gather.h"
+#include "rpc/late.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
 #include "rpc/request.h"
@@ -19,10 +19,8 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-/* A call with so large a request lets others go first if the polling thread has not waited for an
- * event for so long. */
-#define LATE_SIZE ((size_t)16 * 1024)
-#define LATE_NS (5 * NSEC_PER_MSEC)
+/* Smaller requests are not counted: limits.streams bounds what they hold. */
+#define REQUEST_COUNTED ((size_t)64 * 1024)
 
 static const struct transport rpc_transport;
 
@@ -138,6 +136,7 @@ static void rpc_call_free(struct call *base)
         struct rpc *rpc = rpc_port_of(call)->rpc;
 
         admission_release(&call->served);
+        rpc_discount_request(call);
         grpc_call_unref(call->call);
         if (call->n_trailers > 0)
                 rpc_drop_trailers(call);
@@ -225,17 +224,32 @@ static void begin(struct rpc_call *call)
         call_unref(&served->base);
 }
 
-static void run_late(struct run_item *item)
+static void run_begin(struct run_item *item)
 {
-        begin(CONTAINER_OF(item, struct rpc_call, late));
+        if (!late_put_off(item))
+                begin(CONTAINER_OF(item, struct rpc_call, late));
 }
 
-/* A large request costs milliseconds. When many have come at once, the polling thread reads what
- * others have sent between one and the next. */
-static bool is_late(const struct rpc_call *call)
+/* Counts a large request until its brick has finished the call. False: there are too many of them,
+ * and the call has been refused. */
+static bool count_request(struct rpc_call *call)
 {
-        return call->payload && call->served.base.started - gather_waited() > LATE_NS &&
-               grpc_byte_buffer_length(call->payload) >= LATE_SIZE;
+        struct rpc *rpc = rpc_port_of(call)->rpc;
+        struct served *served = &call->served;
+        uintptr_t connection = rpc_call_connection(call);
+        size_t size = late_size(call->payload);
+
+        if (unread_has_room(&rpc->requests, connection, size,
+                            (size_t)served->port->conf->max_unfinished,
+                            (size_t)rpc->serve.conf->memory / 2)) {
+                if (unread_add(&rpc->requests, connection, size))
+                        call->requested = size;
+                return true;
+        }
+        stats_reject(served->port->stats, STATS_REJECTED_MEMORY);
+        served->retry_ms = SERVED_RETRY_MS;
+        served_refuse(served, STATUS_RESOURCE_EXHAUSTED, "Too many large requests at a time");
+        return false;
 }
 
 static void on_new(void *owner, bool ok)
@@ -257,9 +271,10 @@ static void on_new(void *owner, bool ok)
 
         served_begin(served, deadline_ns(served->method ? call->deadline : call->details.deadline));
         call_ref(&served->base);
-        if (is_late(call))
-                runner_post_last(&runner_polling, &call->late);
-        else
+        call->late.run = run_begin;
+        if (late_size(call->payload) >= REQUEST_COUNTED && !count_request(call))
+                call_unref(&served->base);
+        else if (!late_post(&call->late, call->payload))
                 begin(call);
 }
 
@@ -286,7 +301,6 @@ static struct rpc_call *rpc_call_new(void)
         call->on_write = (struct batch_tag){ rpc_on_write, call };
         call->on_read = (struct batch_tag){ rpc_on_read, call };
         call->write_item.run = rpc_run_write;
-        call->late.run = run_late;
         return call;
 }
 
@@ -310,7 +324,7 @@ static void reset(struct rpc_call *call)
         call->incoming_slice = grpc_empty_slice();
         call->n_trailers = 0;
         call->trailer_bytes = 0;
-        call->unread = 0;
+        call->unread = call->requested = 0;
 }
 
 int rpc_call_post(struct rpc_port *port, const struct rpc_method *method)

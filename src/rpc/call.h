@@ -81,7 +81,7 @@ struct rpc_call {
 
         bool close_armed;
         bool headers_sent;
-        struct run_item late; /* queued: the call begins when others have been served */
+        struct run_item late; /* queued: a large request is taken when others have been served */
         bool write_posted;
         struct run_item write_item;
         bool ending;
@@ -101,7 +101,8 @@ struct rpc_call {
         size_t n_trailers;
         size_t trailer_bytes; /* of the brick's */
 
-        size_t unread; /* bytes that unread.h counts for it */
+        size_t unread;    /* bytes of its reply that rpc->unread counts */
+        size_t requested; /* bytes of its request that rpc->requests counts */
         struct rpc_call *next_free;
 };
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <string.h>
 
 #include "rpc/call.h"
 #include "rpc/merge.h"
 #include "rpc/reply.h"
+#include "rpc/server.h"
 #include "serve/errors.h"
 #include "serve/fault.h"
 #include "serve/validate.h"
+#include "util/clock.h"
 
 /* The most messages that become one: 256 KiB at most. */
 #define MERGE_MAX 64
@@ -38,6 +41,17 @@ struct reply *rpc_reply_new(struct call *base, size_t size)
         return &reply->base;
 }
 
+/* Lock held. A stream writes one large message at a time; those of all streams of a connection may
+ * still be too much. */
+static bool has_too_much(struct rpc_call *call, size_t size)
+{
+        struct unread *unread = &rpc_port_of(call)->rpc->unread;
+        const struct call *base = &call->served.base;
+
+        return size > RPC_UNREAD_MIN && !call_is_single(base) && unread_any(unread) &&
+               unread_is_too_much(unread, rpc_call_connection(call), base->max_reply, clock_now());
+}
+
 /* A good reply ends with `error { code: 200 }`, and a Struct that the brick left out is there,
  * empty. */
 int rpc_reply_seal(struct call *base, struct reply *r)
@@ -49,6 +63,8 @@ int rpc_reply_seal(struct call *base, struct reply *r)
 
         if (!validate_message(method->base.reply, bytes, r->size, method->base.error_field))
                 return fault_of_reply(method->base.reply, bytes, r->size);
+        if (has_too_much(rpc_call_of(base), r->size))
+                return -ENOBUFS;
         if (r->size == 0 && service->empty_size > 0 &&
             method->base.method != BRICK_METHOD_SERVICE_INFO) {
                 memcpy(bytes, service->empty, service->empty_size);

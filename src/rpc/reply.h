@@ -15,6 +15,9 @@ struct rpc_call;
  * become. */
 #define RPC_MERGE_SIZE_MAX 4096
 
+/* Larger replies are counted until the client has read them: see serve/unread.h. */
+#define RPC_UNREAD_MIN ((size_t)16 * 1024)
+
 /* Lies in the memory of its own slice, behind the bytes: one allocation for both. */
 struct rpc_reply {
         struct reply base;

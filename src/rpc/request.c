@@ -3,7 +3,9 @@
 
 #include "rpc/call.h"
 #include "rpc/close.h"
+#include "rpc/late.h"
 #include "rpc/request.h"
+#include "rpc/server.h"
 #include "serve/access.h"
 #include "serve/dispatch.h"
 #include "serve/stats.h"
@@ -95,9 +97,8 @@ static bool deliver(struct rpc_call *call)
         return true;
 }
 
-void rpc_on_read(void *owner, bool ok)
+static void take_message(struct rpc_call *call)
 {
-        struct rpc_call *call = owner;
         struct call *base = &call->served.base;
 
         (void)pthread_mutex_lock(&base->lock);
@@ -117,6 +118,21 @@ void rpc_on_read(void *owner, bool ok)
         rpc_unlock_and_end(call);
 }
 
+static void run_take_message(struct run_item *item)
+{
+        if (!late_put_off(item))
+                take_message(CONTAINER_OF(item, struct rpc_call, late));
+}
+
+void rpc_on_read(void *owner, bool ok)
+{
+        struct rpc_call *call = owner;
+
+        call->late.run = run_take_message;
+        if (!late_post(&call->late, call->incoming))
+                take_message(call);
+}
+
 /* --- giving memory back ------------------------------------------------------------------------
  */
 
@@ -130,12 +146,21 @@ static bool needs_arena(const struct rpc_call *call)
                !(outcome_is_success(outcome) || (outcome->in_band && call->outcome_queued));
 }
 
+void rpc_discount_request(struct rpc_call *call)
+{
+        if (call->requested > 0)
+                unread_remove(&rpc_port_of(call)->rpc->requests, rpc_call_connection(call),
+                              call->requested, 0);
+        call->requested = 0;
+}
+
 /* Lock held. Keeps of the request what the lines about the call say of it. */
 static void shorten_request(struct rpc_call *call)
 {
         char digest[ACCESS_DIGEST_MAX];
         size_t length = access_digest(&call->served, digest);
 
+        rpc_discount_request(call);
         grpc_byte_buffer_destroy(TAKE_PTR(call->payload));
         grpc_slice_unref(call->payload_slice);
         call->payload_slice = grpc_slice_from_copied_buffer(digest, length);

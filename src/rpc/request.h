@@ -19,3 +19,6 @@ void rpc_forget(struct call *base);
 
 /* Events. [polling thread] */
 void rpc_on_read(void *owner, bool ok);
+
+/* The request counts no more: its brick has finished the call, or the call is over. */
+void rpc_discount_request(struct rpc_call *call);

@@ -189,6 +189,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         };
         stall_init(&rpc->serve.stalls);
         unread_init(&rpc->unread);
+        unread_init(&rpc->requests);
         rpc->first = first;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
@@ -366,6 +367,7 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_resource_quota_unref(rpc->quota);
         grpc_shutdown();
         unread_done(&rpc->unread);
+        unread_done(&rpc->requests);
         deadlines_done(&rpc->serve.deadlines);
         free(rpc->ports);
         free(rpc);

@@ -23,9 +23,6 @@
 /* The same limit for the error that a status stands for, which goes there in base64. */
 #define STATUS_DETAILS_MAX 3072
 
-/* Smaller replies are not counted as unread: a connection can have only so many of them. */
-#define UNREAD_MIN ((size_t)64 * 1024)
-
 /* --- the outcome -------------------------------------------------------------------------------
  */
 
@@ -131,12 +128,12 @@ static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool
 /* --- unread replies ----------------------------------------------------------------------------
  */
 
-/* Lock held. A large last reply counts against its connection until the client has read it. */
+/* Lock held. A large reply counts against its connection until the client has read it. */
 static void count_unread(struct rpc_call *call)
 {
         size_t size = call->written->base.size;
 
-        if (size > UNREAD_MIN &&
+        if (size > RPC_UNREAD_MIN &&
             unread_add(&rpc_port_of(call)->rpc->unread, rpc_call_connection(call), size))
                 call->unread = size;
 }
@@ -270,9 +267,9 @@ void rpc_pump(struct call *base)
                 put_status(&ops[n++], call);
                 if (!call->close_armed)
                         batch_close(&ops[n++], &call->cancelled);
-                if (call->written)
-                        count_unread(call);
         }
+        if (call->written)
+                count_unread(call);
         call->served.writing_size = call->written ? call->written->base.size : 0;
         call->served.writing = rpc_call_start_batch(call, ops, n, &call->on_write);
         if (!call->served.writing)

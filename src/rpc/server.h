@@ -53,6 +53,7 @@ struct rpc {
         atomic_uint kept; /* both */
 
         struct unread unread;
+        struct unread requests; /* large requests that bricks have */
         unsigned
                 unposted; /* requests, of all ports, that there was no memory for; polling thread */
 };

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Counts the bytes of large last replies that the client of each connection has not read yet. The
- * brick is done with such a call, so no window limits these bytes: a client that does not read may
- * make no more calls.
+ * Counts the bytes of large replies that the client of each connection has not read yet. The brick
+ * is done with a call of one reply, so no window limits these bytes: a client that does not read
+ * may make no more calls. The same account is kept of large requests that bricks have not finished.
  */
 
 #include <pthread.h>
@@ -39,3 +39,8 @@ void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uin
 /* Whether the client has so many bytes to read that it may make no more calls for now. limit: the
  * port's largest reply, in bytes. [any] */
 bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limit, uint64_t now);
+
+/* Whether so many bytes more leave the connection within its limit, and all connections within
+ * theirs. Where there is nothing yet, any number fits. [any] */
+bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit,
+                     size_t total_limit);

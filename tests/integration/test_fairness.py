@@ -16,6 +16,7 @@ from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.guard import guard_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
@@ -310,7 +311,8 @@ def a_large_request_keeps_its_id_for_the_log():
 @test
 def a_burst_of_large_calls_leaves_no_memory_behind():
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET) as running:
+    limits = "    limits: { unfinished: 256MiB }"
+    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET, port_extra=limits) as running:
         eq(new_client(running), "OK")
         before = memory(running)
         body = prompt("x" * MIB)
@@ -336,6 +338,57 @@ def a_brick_has_its_timeout_for_calls_of_bricks():
             eq((status, details), ("DEADLINE_EXCEEDED", "Deadline Exceeded"), f"a client with {timeout} s")
             assert watch.elapsed().running < 20
         wait_for("the end", lambda: held(running, "chat") == (0, 0) and held(running, "pipe") == (0, 0))
+
+
+def ends(connection, n):
+    """Reads until so many streams have ended."""
+    data = b""
+    while n > 0:
+        piece = connection.socket.recv(1 << 16)
+        assert piece, "closed"
+        data += piece
+        while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+            n -= data[3] == HEADERS and data[4] & END_STREAM
+            data = data[9 + int.from_bytes(data[:3], "big"):]
+
+
+def burst(full, body, n, connections):
+    """Requests that lack their last byte, which then comes for all of them at once: others are served between them."""
+    rules = os.path.join(BUILD, "src", "bricks", "guard-rules.so")
+    bricks = f"  - {{ name: guard, module: {rules} }}\n" + brick("llm", "LLM") + brick("common", "Common")
+    env = {"BRICKD_DATA": os.path.join(BUILD, "src", "bricks")}
+    with Brickd(bricks, extra=QUIET, env=env) as running, Bystander(running, LLM) as bystander:
+        data = message(body)
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(connections)]
+        for client in clients:
+            client.socket.settimeout(START_LIMIT)
+            for stream in range(1, 2 * n, 2):
+                assert client.send(frame(HEADERS, END_HEADERS, stream, request(full)) +
+                                   b"".join(frame(DATA, 0, stream, data[i:min(i + 16384, len(data) - 1)])
+                                            for i in range(0, len(data) - 1, 16384)))
+        bystander.seen()
+        watch = Stopwatch()
+        for client in clients:
+            client.send(b"".join(frame(DATA, END_STREAM, stream, data[-1:]) for stream in range(1, 2 * n, 2)))
+        for client in clients:
+            ends(client, n)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# {n * connections} requests took {took:.1f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+        leave(*clients)
+
+
+@test
+def many_requests_at_once_are_not_one_turn():
+    words = "".join(word + " " for word in ("developer message", "bypass", "ignor", "system")) * 1000
+    burst(path("Guard", "Unary"), guard_pb2.GuardRequest(text=words[:20000]).SerializeToString(), 900, 2)
+
+
+@test
+def nor_are_large_messages_of_streams():
+    burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
 
 
 main()

@@ -245,6 +245,44 @@ def a_brick_that_never_finishes_does_not_hold_the_stop():
 
 
 @test
+def a_brick_that_closes_what_is_not_its_own():
+    with zoo_daemon("closes-all") as daemon:
+        worker, = daemon.workers()
+        call(daemon.channel(), UNARY, NOW, timeout=1)
+        wait_for("another worker", lambda: daemon.workers() and worker not in daemon.workers())
+        wait_for("the reason", lambda: "was killed: a brick had closed descriptors of brickd" in daemon.log())
+        wait_for("service", lambda: call(daemon.channel(), GUARD, timeout=1)[1] == "OK")
+
+
+def living_children(pid):
+    children = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as f:
+            children += f.read().split()
+    return [child for child in children if not is_dead(child)]
+
+
+def is_dead(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@test
+def a_child_of_a_brick_does_not_serve():
+    with zoo_daemon("forks") as daemon:
+        worker, = daemon.workers()
+        for _ in range(5):
+            reply, status, _, _ = call(daemon.channel(), UNARY, NOW)
+            eq((status, llm_pb2.LLMResponse.FromString(reply).text), ("OK", "ok"))
+        wait_for("the children to go", lambda: not living_children(worker))
+        eq(call(daemon.channel(), GUARD)[1], "OK")
+        eq(daemon.workers(), [worker])
+
+
+@test
 def a_worker_whose_main_process_dies_does_not_wait_for_ever():
     daemon = zoo_daemon("never-finishes", "drain: { grace: 200ms }")
     with daemon:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""How much memory clients can make a worker hold: by requests that slow bricks have, and by streams that nobody reads."""
+import os
+import struct
+import threading
+
+import grpc
+
+from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for
+from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
+
+generate_stubs()
+from protocols.grpc.llm import llm_pb2  # noqa: E402
+
+ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
+LLM, STREAM, COMMON = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "Unary")
+MIB = 1 << 20
+QUIET = "log: { access: off }"
+READS = PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK)
+# a client that lets nothing be sent to it
+DEAF = PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)) + frame(SETTINGS, ACK)
+LARGE = message(llm_pb2.LLMRequest(prompt="x" * (4 * MIB - 100)).SerializeToString())
+
+
+def bricks(options, limits="{}"):
+    return (f"  - {{ name: llm, module: {ECHO}, options: {{ type: LLM, {options} }}, limits: {limits} }}\n"
+            f"  - {{ name: common, module: {ECHO}, options: {{ type: Common }} }}\n")
+
+
+def memory(running):
+    """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
+    pid, = running.workers()
+    with open(f"/proc/{pid}/maps") as maps:
+        if any(name in maps.read() for name in ("libasan", "libtsan", "libclang_rt")):
+            return None
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
+
+
+def send_request(connection, stream, body):
+    return connection.send(frame(HEADERS, END_HEADERS, stream, request(LLM)) +
+                           b"".join(frame(DATA, 0, stream, body[i:i + 16384]) for i in range(0, len(body), 16384)) +
+                           frame(DATA, END_STREAM, stream))
+
+
+def large_requests(most, options, limits="{}"):
+    """30 requests of 4 MiB on each of 4 connections, to a brick that takes a minute for one."""
+    with Brickd(bricks(options, limits), extra=QUIET) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        clients = [Connection(running.port, preface=READS).read_all() for _ in range(4)]
+        for client in clients:
+            for stream in range(1, 61, 2):
+                assert send_request(client, stream, LARGE)
+        eq(call(running.channel(), COMMON)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < most, f"480 MiB of requests hold {held / MIB:.0f} MiB"
+        for client in clients:
+            client.close()
+
+
+@test
+def requests_that_a_slow_brick_has_are_bounded():
+    large_requests(900 * MIB, "delay: 60s")
+
+
+@test
+def requests_that_wait_for_a_brick_are_bounded():
+    large_requests(400 * MIB, "delay: 60s", "{ concurrency: 1 }")
+
+
+@test
+def who_has_many_large_requests_is_told():
+    with Brickd(bricks("delay: 60s"), extra=QUIET, port_extra="    limits: { unfinished: 8MiB }") as running:
+        unary = running.channel().unary_unary(LLM)
+        prompt = llm_pb2.LLMRequest(prompt="x" * (3 * MIB)).SerializeToString()
+        calls = [unary.future(prompt, timeout=60) for _ in range(3)]
+        wait_for("a refusal", lambda: any(c.done() for c in calls))
+        refused, = (c for c in calls if c.done())
+        eq((refused.code().name, refused.details()), ("RESOURCE_EXHAUSTED", "Too many large requests at a time"))
+        # others have memory of their own, and small requests need none
+        other = running.channel().unary_unary(LLM).future(prompt, timeout=60)
+        eq(call(running.channel(), COMMON)[1], "OK")
+        assert not other.done(), other
+        # what has ended counts no more
+        for c in calls:
+            c.cancel()
+        wait_for("memory for another",
+                 lambda: unary.future(prompt, timeout=1).code().name == "DEADLINE_EXCEEDED")
+        other.cancel()
+
+
+@test
+def large_messages_of_streams_that_nobody_reads_are_bounded():
+    with Brickd(bricks("tokens: 1000000, size: 1MiB"), extra=QUIET) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        silent = [Connection(running.port, preface=DEAF).read_all() for _ in range(8)]
+        for client in silent:
+            assert client.send(b"".join(frame(HEADERS, END_HEADERS, stream, request(STREAM)) +
+                                        frame(DATA, END_STREAM, stream, message(b"")) for stream in range(1, 400, 2)))
+        wait_for("the line", lambda: "The client has too many replies to read" in running.log())
+        eq(call(running.channel(), COMMON)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < 800 * MIB, f"1600 streams that nobody reads hold {held / MIB:.0f} MiB"
+        for client in silent:
+            client.close()
+
+
+@test
+def large_messages_of_streams_that_are_read_arrive():
+    with Brickd(bricks("tokens: 5, size: 1MiB"), extra=QUIET) as running:
+        channel = running.channel(**{"grpc.max_receive_message_length": -1})
+        ends = []
+
+        def read():
+            try:
+                ends.append(sum(1 for _ in channel.unary_stream(STREAM)(b"", timeout=60)))
+            except grpc.RpcError as e:
+                ends.append(e.details())
+        readers = [threading.Thread(target=read) for _ in range(40)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(60)
+        eq(len(ends), 40)
+        assert len(set(ends)) == 1 and isinstance(ends[0], int), set(ends)
+
+
+main()
