@@ -406,7 +406,11 @@ static struct manager *manager_free(struct manager *m)
 }
 DEFINE_CLEANUP(struct manager *, manager_free);
 
-/* Blocks the signals and reads them from a descriptor. Threads started later inherit the mask. */
+/*
+ * Blocks the signals and reads them from a descriptor; threads started later inherit the mask.
+ * sd-event would unblock them when it is freed, so they are blocked here: a second SIGTERM, which
+ * arrives while the process exits, must not change its exit status.
+ */
 static int add_signals(struct manager *m)
 {
         static const struct {
@@ -417,12 +421,15 @@ static int add_signals(struct manager *m)
                 { SIGINT, on_stop_signal },
                 { SIGHUP, on_reload_signal },
         };
+        sigset_t blocked;
         int r = 0;
 
+        (void)sigemptyset(&blocked);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void)sigaddset(&blocked, signals[i].number);
+        (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
-                r = sd_event_add_signal(m->event, NULL,
-                                        signals[i].number | SD_EVENT_SIGNAL_PROCMASK,
-                                        signals[i].handler, m);
+                r = sd_event_add_signal(m->event, NULL, signals[i].number, signals[i].handler, m);
         return r;
 }
 
