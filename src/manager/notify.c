@@ -15,7 +15,7 @@
 /* The most bytes of the reason why a reload failed: systemd accepts messages of 4 KiB. */
 #define WHY_MAX 1000
 
-static bool lost;
+static bool dropped;
 
 static int notify_send(const char *path, const char *text)
 {
@@ -51,7 +51,7 @@ void notify(const char *format, ...)
                 text = NULL;
         va_end(args);
         if (!text || notify_send(path, text) < 0)
-                lost = true;
+                dropped = true;
 }
 
 void notify_status(const struct manager *m, const char *state)
@@ -72,10 +72,10 @@ void notify_status(const struct manager *m, const char *state)
                length < full ? "..." : "");
 }
 
-bool notify_has_lost(void)
+bool notify_has_dropped(void)
 {
-        bool was = lost;
+        bool was = dropped;
 
-        lost = false;
+        dropped = false;
         return was;
 }

@@ -30,7 +30,7 @@ static uint64_t lateness(uint64_t due_usec)
 /* Repeats to systemd what it did not receive because its socket was full. */
 static void notify_again(struct manager *m)
 {
-        if (m->next || !notify_has_lost())
+        if (m->next || !notify_has_dropped())
                 return;
         if (m->stage == STAGE_SERVING)
                 notify_status(m, "READY=1\n");

@@ -52,7 +52,8 @@ struct channel_message {
 /* [any thread] Never blocks. */
 void channel_wake(int fd);
 
-/* [worker] Sends a text to the main process. Never blocks; lost if the socket is full. */
+/* [worker] Sends a text to the main process. Never blocks: if the socket is full, drops the text.
+ */
 void channel_say(enum channel_kind kind, const char *text);
 
 /*
