@@ -78,6 +78,12 @@ static void end_span(const struct brick_child *child)
         span_end(&record);
 }
 
+/* Never a NULL pointer: modules of ABI 1.2 pass it to strndup(). */
+static struct brick_str text_of(struct brick_str text)
+{
+        return text.ptr ? text : brick_str("");
+}
+
 static void tell_done(struct brick_child *child)
 {
         struct outcome *o = &child->call.outcome;
@@ -92,8 +98,8 @@ static void tell_done(struct brick_child *child)
                 .struct_size = sizeof outcome,
                 .status = o->in_band ? 0 : o->status,
                 .code = o->in_band ? o->code : 200,
-                .message = o->message,
-                .detail = o->detail,
+                .message = text_of(o->message),
+                .detail = text_of(o->detail),
         };
         count(child->call.instance, o);
         if (span_is_recorded(&child->call.span))

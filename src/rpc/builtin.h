@@ -9,8 +9,8 @@
  * Their queue does not poll: the polling thread does the I/O of all, and a second poller would
  * halve its speed. While a brick holds the polling thread, health is silent, as is everything else.
  *
- * The streams among them are open for as long as their clients like: they are bounded in number,
- * are no reason to wait on a stop, and end with UNAVAILABLE then.
+ * The streams among them are open for as long as their clients like: they are bounded in number. A
+ * stop ends them with UNAVAILABLE, and waits until that has been written.
  */
 
 #include <grpc/byte_buffer.h>

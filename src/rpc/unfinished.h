@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the core needs for a call that it cannot announce yet, besides its bytes. */
-#define UNFINISHED_CALL (8 * 1024)
+/* What the core needs for a call that it cannot announce yet, besides its bytes; as measured. */
+#define UNFINISHED_CALL (12 * 1024)
 
 struct unfinished_request {
         uint32_t stream;  /* 0: none */
