@@ -159,7 +159,7 @@ struct brick_host {
 
         /*
          * [main] Read the configuration. Nodes, and what they return, live until create() returns.
-         * An option that the file leaves out is there with its fallback. Every function takes NULL.
+         * An option that the file omits has its fallback. Every function accepts NULL.
          */
         uint32_t (*node_type)(const struct brick_node *node); /* 0: NULL */
         const struct brick_node *(*node_get)(const struct brick_node *map,
@@ -344,7 +344,7 @@ struct brick_host {
 /* One key the brick accepts. brickd checks the file against this list before create(). */
 struct brick_option {
         const char *name;
-        const char *fallback; /* as it would stand in the file; NULL: none */
+        const char *fallback; /* the default, as written in a file; NULL: none */
         const char *summary;  /* one line, for `brickd --describe` */
         const char *choices;  /* BRICK_ENUM: "one|two|three" */
         int64_t min;          /* numbers, durations (ns), sizes: inclusive range, if min < max */

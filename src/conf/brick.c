@@ -86,7 +86,7 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
 struct walk {
         const struct conf *conf;
         struct diag *diag;
-        size_t *order; /* bricks that have been left, in the order of leaving */
+        size_t *order; /* bricks whose visit has ended, in this order */
         size_t n_order;
         size_t *path; /* bricks that have been entered and not left; each is called by the one
                          before it */

@@ -514,9 +514,8 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         }
 }
 
-/* Limits the %TAG directives: libyaml compares each with all before it. A directive follows a line
- * break, so the byte before it is the last of one; text that only looks like a directive counts as
- * well. */
+/* libyaml compares each %TAG directive with all before it. The byte before one is the last of a
+ * line break; text that only looks like a directive counts as well. */
 static bool check_directives(const struct loader *loader)
 {
         static const char tag[] = "%TAG", breaks[] = "\n\r\x85\xa8\xa9";

@@ -72,11 +72,6 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         arena_limit(&call->arena, memory_limit);
 }
 
-void call_ref(struct call *call)
-{
-        (void)atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
-}
-
 static void destroy_data(struct call *call)
 {
         struct entry entry;

@@ -217,7 +217,10 @@ void call_done(struct call *call);
  */
 void call_reset(struct call *call, struct instance *instance, uint32_t method, size_t memory_limit);
 
-void call_ref(struct call *call);
+static inline void call_ref(struct call *call)
+{
+        (void)atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
+}
 
 /* Releases a reference where no brick is on the stack: the last one destroys the brick's data. */
 void call_unref(struct call *call);

@@ -228,7 +228,8 @@ static int create(struct instance *instance, struct diag *diag)
         (void)entry_end(&entry, instance);
 
         if (r != 0)
-                instance->self = NULL; /* whatever create() has left there: nothing to destroy() */
+                instance->self =
+                        NULL; /* create() may have set it, but there is nothing to destroy */
         if (r > 0)
                 diag_add(diag, instance->conf->node,
                          "module %s: create() returned %d, which is neither 0 nor a negative errno",

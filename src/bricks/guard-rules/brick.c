@@ -276,8 +276,8 @@ static int judge(struct brick_instance *self, struct brick_call *call, const cha
                  size_t length, GuardResponse *response)
 {
         const struct rules *rules = self->rules;
-        size_t looked_at = cut(text, length, self->max_text);
-        void *memory = brick_alloc(call, match_size(rules, looked_at));
+        size_t checked = cut(text, length, self->max_text);
+        void *memory = brick_alloc(call, match_size(rules, checked));
         struct match match;
         int r;
 
@@ -285,11 +285,11 @@ static int judge(struct brick_instance *self, struct brick_call *call, const cha
                 return brick_fail(call, BRICK_E_INTERNAL,
                                   "The text needs more memory than a call has.",
                                   "See limits.memory of the brick.");
-        r = match_text(&match, rules, MATCH_ALL, text, looked_at, memory);
+        r = match_text(&match, rules, MATCH_ALL, text, checked, memory);
         for (size_t i = 0; i < rules->n_categories && r == 0; i++)
                 r = add_category(call, response, &match, i);
         if (r == 0)
-                r = add_limit(self, call, response, &match, looked_at < length);
+                r = add_limit(self, call, response, &match, checked < length);
         if (r == 0 && response->n_results == 0)
                 r = add_result(call, response, false, 0, (char *)"");
         if (r == 0)

@@ -105,14 +105,15 @@ static const char *skip_name(const char *p, const char *end)
         return p < end && *p == ':' ? p + 1 : NULL;
 }
 
-/* What closes the lists and objects that are open. */
+/* The closing characters of the open lists and objects. */
 struct nesting {
         char closers[SCAN_DEPTH_MAX];
         size_t depth;
 };
 
-/* After a value: past all that closes there and past the comma, before the next value. NULL: wrong.
- * With a depth of 0 the outermost value has ended. */
+/* Skips from the end of a value to the next one: the lists and objects that end there, the comma,
+ * and the name of a member. NULL: not well-formed. If the depth is 0 then, the outermost value has
+ * ended. */
 static const char *skip_between(struct nesting *nesting, const char *p, const char *end)
 {
         while (nesting->depth > 0) {
@@ -130,7 +131,7 @@ static const char *skip_between(struct nesting *nesting, const char *p, const ch
         return p;
 }
 
-/* Past the opening of a list or an object, and, if it is empty, past its end as well. */
+/* Skips the opening character of a list or an object; if it is empty, its end as well. */
 static const char *skip_opening(struct nesting *nesting, const char *p, const char *end)
 {
         char closer = *p == '{' ? '}' : ']';
@@ -144,7 +145,7 @@ static const char *skip_opening(struct nesting *nesting, const char *p, const ch
         return closer == '}' ? skip_name(p, end) : p;
 }
 
-/* Where the value ends that begins at p, after blanks; NULL: it is not well-formed. */
+/* Returns the end of the value at p, which may follow blanks. NULL: not well-formed. */
 static const char *skip_value(const char *p, const char *end)
 {
         struct nesting nesting;
@@ -207,7 +208,8 @@ static unsigned hex_value(const char *p)
         return (unsigned)strtoul(digits, NULL, 16);
 }
 
-/* The names that are wanted have letters of ASCII: of the escapes only \uXXXX stands for one. */
+/* Compares the name of a member. Wanted names are ASCII letters, for which the only escape is
+ * \uXXXX. */
 static bool is_name(struct scan name, const char *wanted)
 {
         const char *p = name.p + 1;

@@ -13,6 +13,7 @@
 
 #include "brick-sdk.h"
 #include "fake-host.h"
+#include "remove-index.h"
 
 const struct brick_module *retrieval_fts_brick_module_v1(void);
 
@@ -47,17 +48,6 @@ static void make_index(void)
                 _exit(127);
         }
         check(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
-}
-
-static void remove_index(void)
-{
-        static const char *const suffixes[] = { "", "-wal", "-shm" };
-        char name[80];
-
-        for (size_t i = 0; i < 3; i++) {
-                (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
-                (void)unlink(name);
-        }
 }
 
 static struct fake_call *ask(struct fake_host *host, const char *query, int max_results)
@@ -143,7 +133,7 @@ static void test_life(struct fake_host *host)
         check_count(host, "zebra", 0, 1);
         check(fake_host_healthy(host));
         check_description(host, "61 documents in 61 passages");
-        remove_index();
+        remove_index(path);
         check_error(host, "zebra", 503, "build it with brickctl index");
         check(!fake_host_healthy(host));
         make_index();
@@ -189,7 +179,7 @@ static void test_damaged(struct fake_host *host)
         char sql[256];
 
         for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++) {
-                remove_index();
+                remove_index(path);
                 make_index();
                 (void)snprintf(sql, sizeof sql, "UPDATE document SET metadata = %s", metadata[i]);
                 change(sql);
@@ -200,7 +190,7 @@ static void test_damaged(struct fake_host *host)
                         (void)usleep(1200 * 1000); /* one look at the index */
                 check(!fake_host_healthy(host));
                 check(count(fake_host_said(host), "is damaged (") == before + i + 1);
-                remove_index();
+                remove_index(path);
                 make_index();
                 check_count(host, "zebra", 0, 1);
                 check(fake_host_healthy(host));
@@ -259,7 +249,7 @@ int main(int argc, char **argv)
         test_damaged(host);
         test_little_memory(host);
         test_options();
-        remove_index();
+        remove_index(path);
         (void)snprintf(options, sizeof options, "%s/faq.jsonl", directory);
         (void)unlink(options);
         (void)rmdir(directory);

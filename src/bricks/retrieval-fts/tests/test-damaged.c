@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "index.h"
+#include "remove-index.h"
 #include "search.h"
 #include "unicode.h"
 
@@ -23,17 +24,6 @@ static char path[64];
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-static void remove_index(void)
-{
-        static const char *const suffixes[] = { "", "-wal", "-shm" };
-        char name[80];
-
-        for (size_t i = 0; i < 3; i++) {
-                (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
-                (void)unlink(name);
-        }
-}
-
 static void make_index(void)
 {
         static const char text[] =
@@ -43,7 +33,7 @@ static void make_index(void)
         struct index *index;
         char *error, key[16];
 
-        remove_index();
+        remove_index(path);
         assert(index_open(path, &index, &error) == 0);
         for (int i = 0; i < 3; i++) {
                 (void)snprintf(key, sizeof key, "d%d", i);
@@ -322,7 +312,7 @@ int main(void)
         test_statistics(s);
         test_memory(s);
         test_writing();
-        remove_index();
+        remove_index(path);
         assert(rmdir(directory) == 0);
         return 0;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "index.h"
+#include "remove-index.h"
 #include "search.h"
 
 struct document {
@@ -307,17 +308,6 @@ static void test_interrupted(struct searcher *s)
         index_free(index);
 }
 
-static void remove_index(void)
-{
-        static const char *const suffixes[] = { "", "-wal", "-shm" };
-        char name[80];
-
-        for (size_t i = 0; i < 3; i++) {
-                (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
-                (void)unlink(name);
-        }
-}
-
 static void test_unavailable(struct searcher *s)
 {
         struct search_statistics statistics;
@@ -325,7 +315,7 @@ static void test_unavailable(struct searcher *s)
         struct found found;
         FILE *f;
 
-        remove_index();
+        remove_index(path);
         assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
         assert(searcher_statistics(s, &statistics, &error) == SEARCH_E_UNAVAILABLE);
         assert(strstr(error.text, "brickctl index --db /tmp/"));
@@ -337,11 +327,11 @@ static void test_unavailable(struct searcher *s)
         fclose(f);
         assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
 
-        remove_index();
+        remove_index(path);
         assert(mkfifo(path, 0600) == 0);
         assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
 
-        remove_index();
+        remove_index(path);
         add_corpus();
         check(s, "banana", "basket");
         assert(searcher_statistics(s, &statistics, &error) == 0 && statistics.documents == 12);
@@ -368,7 +358,7 @@ static void test_read_only(void)
         int status;
         pid_t pid;
 
-        remove_index();
+        remove_index(path);
         add_corpus();
         assert(chmod(directory, 0755) == 0);
         pid = fork();
@@ -387,7 +377,7 @@ static void test_owner(void)
         struct stat st;
         char name[80];
 
-        remove_index();
+        remove_index(path);
         assert(chown(directory, NOBODY, NOBODY) == 0);
         add_corpus();
         for (size_t i = 0; i < 3; i++) {
@@ -402,14 +392,14 @@ static void test_not_an_index(void)
         char *error;
         FILE *f;
 
-        remove_index();
+        remove_index(path);
         f = fopen(path, "w");
         for (int i = 0; i < 4096; i++)
                 fputc('x', f);
         fclose(f);
         assert(index_open(path, &index, &error) < 0 && strstr(error, "not an index"));
         free(error);
-        remove_index();
+        remove_index(path);
         assert(index_open("/nonexistent/index.db", &index, &error) == -ENOENT && error);
         free(error);
 }
@@ -488,7 +478,7 @@ static void test_concurrency(struct searcher *s)
 {
         pthread_t threads[4];
 
-        remove_index();
+        remove_index(path);
         write_generation(1);
         for (size_t i = 0; i < 4; i++)
                 assert(pthread_create(&threads[i], NULL, read_all_the_time, s) == 0);
@@ -520,7 +510,7 @@ int main(void)
                 test_owner();
         }
         test_not_an_index();
-        remove_index();
+        remove_index(path);
         rmdir(directory);
         return 0;
 }
