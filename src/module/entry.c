@@ -1,25 +1,46 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "module/entry.h"
 #include "module/instance.h"
 #include "util/clock.h"
 #include "util/log.h"
 
+#define THREAD_STACK (1024 * 1024)
 #define SLOW_NS (100 * NSEC_PER_MSEC)
 
 static _Thread_local struct instance *current;
 static _Thread_local bool watched;
 static _Thread_local char signal_stack[32 * 1024];
 
-/* What the watched thread is in, for other threads. */
+/* /proc/thread-self/schedstat of the watched thread; -1: it cannot be read. */
+static int schedstat = -1;
+
+/* For how many ns the watched thread has waited for a processor. 0: not known. */
+static uint64_t run_queue_wait(void)
+{
+        unsigned long long ran, waited;
+        char text[64];
+        ssize_t n = pread(schedstat, text, sizeof text - 1, 0);
+
+        if (n <= 0)
+                return 0;
+        text[n] = '\0';
+        return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+}
+
+/* The brick that the watched thread is in, and since when, for other threads. */
 static _Atomic(struct instance *) watched_instance;
 static atomic_uint_fast64_t watched_since;
 
-/* From now on the watched thread's time is this brick's. The time that it was the last one's. */
+/* Counts the time of the watched thread for this brick from now on. Returns for how long it counted
+ * for the last one. */
 static uint64_t hand_over(struct instance *instance, uint64_t now)
 {
         uint64_t since = atomic_exchange_explicit(&watched_since, now, memory_order_relaxed);
@@ -32,8 +53,16 @@ void entry_begin(struct entry *entry, struct instance *instance)
 {
         entry->previous = current;
         current = instance;
-        if (watched)
-                (void)hand_over(instance, clock_recent());
+        if (!watched)
+                return;
+        entry->waited = instance_is_suspect(instance) ? run_queue_wait() : 0;
+        (void)hand_over(instance, clock_recent());
+}
+
+/* The time in which the thread could not run is not the brick's. */
+static uint64_t without_wait(uint64_t held, uint64_t waited)
+{
+        return held > waited ? held - waited : 0;
 }
 
 uint64_t entry_end(struct entry *entry, struct instance *instance)
@@ -44,6 +73,8 @@ uint64_t entry_end(struct entry *entry, struct instance *instance)
         if (!watched)
                 return 0;
         held = hand_over(current, clock_now());
+        if (entry->waited > 0)
+                held = without_wait(held, run_queue_wait() - entry->waited);
         if (held > SLOW_NS) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },
@@ -67,13 +98,14 @@ const struct conf_brick *entry_current(void)
 void entry_watch_thread(void)
 {
         watched = true;
+        schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 }
 
 const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
 {
         struct instance *instance = atomic_load_explicit(&watched_instance, memory_order_acquire);
         uint64_t since = atomic_load_explicit(&watched_since, memory_order_relaxed);
-        uint64_t now = clock_now(); /* after since: the thread may have gone on meanwhile */
+        uint64_t now = clock_now(); /* read after `since`, which may have changed meanwhile */
 
         if (!instance || now < since || now - since < limit)
                 return NULL;
@@ -81,12 +113,25 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
         return instance->conf;
 }
 
+int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg)
+{
+        pthread_attr_t attr;
+        int r;
+
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+        r = -pthread_create(ret, &attr, run, arg);
+        (void)pthread_attr_destroy(&attr);
+        return r;
+}
+
 void entry_guard_stack(void)
 {
         const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof signal_stack };
         stack_t old;
 
-        /* A sanitizer gives threads one of its own, and takes back what it finds there. */
+        /* A sanitizer gives each thread a signal stack, and at the end frees the one that is set.
+         */
         if (sigaltstack(NULL, &old) == 0 && old.ss_flags & SS_DISABLE)
                 (void)sigaltstack(&stack, NULL);
 }

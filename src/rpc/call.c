@@ -14,6 +14,7 @@
 #include "rpc/call.h"
 #include "rpc/errors.h"
 #include "rpc/fault.h"
+#include "rpc/gather.h"
 #include "rpc/merge.h"
 #include "rpc/port.h"
 #include "rpc/server.h"
@@ -40,6 +41,11 @@
 
 /* A reply that nobody reads is worth counting. */
 #define UNREAD_MIN ((size_t)64 * 1024)
+
+/* A call with so large a request waits for others if the polling thread has not waited for so long.
+ */
+#define LATE_SIZE ((size_t)16 * 1024)
+#define LATE_NS (5 * NSEC_PER_MSEC)
 
 /* Most the core may ask of one batch: close, headers, message, status. */
 #define OPS_MAX 4
@@ -950,11 +956,39 @@ static void dispatch(struct rpc_call *call)
         }
 }
 
+/* A call that the client has made: who makes it, for whom it is, and off it goes. */
+static void begin(struct rpc_call *call)
+{
+        struct outcome outcome;
+
+        if (!admission_identify(call, &outcome)) {
+                call_refuse(&call->base, &outcome);
+        } else if (call->method) {
+                dispatch(call);
+        } else {
+                stats_reject(call->port->stats, STATS_REJECTED_METHOD);
+                refuse(call, GRPC_STATUS_UNIMPLEMENTED, "Method not found!");
+        }
+        call_unref(&call->base);
+}
+
+static void run_late(struct run_item *item)
+{
+        begin(CONTAINER_OF(item, struct rpc_call, late));
+}
+
+/* A large request costs milliseconds. When many have come at once, what others have sent is read
+ * between one and the next. */
+static bool is_late(const struct rpc_call *call)
+{
+        return call->payload && call->base.started - gather_waited() > LATE_NS &&
+               grpc_byte_buffer_length(call->payload) >= LATE_SIZE;
+}
+
 static void on_new(struct rpc_call *call, bool ok)
 {
         struct rpc *rpc = call->port->rpc;
         struct call *base = &call->base;
-        struct outcome outcome;
 
         if (!ok) {
                 rpc_give_call(rpc, call);
@@ -978,15 +1012,10 @@ static void on_new(struct rpc_call *call, bool ok)
                 trace_begin(call);
         if (rpc->conf->log_access != ACCESS_OFF || base->timed)
                 (void)peer(base); /* later the connection may be gone, and its name with it */
-        if (!admission_identify(call, &outcome)) {
-                call_refuse(base, &outcome);
-        } else if (call->method) {
-                dispatch(call);
-        } else {
-                stats_reject(call->port->stats, STATS_REJECTED_METHOD);
-                refuse(call, GRPC_STATUS_UNIMPLEMENTED, "Method not found!");
-        }
-        call_unref(base);
+        if (is_late(call))
+                runner_post_last(&runner_polling, &call->late);
+        else
+                begin(call);
 }
 
 /* The last reference is gone; on any thread. */
@@ -1034,6 +1063,7 @@ static struct rpc_call *rpc_call_new(void)
         call->on_write = (struct rpc_tag){ on_write, call };
         call->on_read = (struct rpc_tag){ on_read, call };
         call->turn.run = run_turn;
+        call->late.run = run_late;
         return call;
 }
 

@@ -103,6 +103,7 @@ struct rpc_call {
 
         bool close_armed;
         bool headers_sent;
+        struct run_item late; /* queued: the call begins when others have been served */
         bool turning;
         struct run_item turn;
         bool writing;

@@ -73,11 +73,8 @@ void deadlines_remove(struct deadlines *deadlines, struct rpc_call *call)
 
 void deadlines_expire(struct deadlines *deadlines)
 {
-        uint64_t now;
+        uint64_t now = clock_now();
 
-        if (deadlines->n == 0)
-                return;
-        now = clock_now();
         while (deadlines_next(deadlines) <= now) {
                 struct rpc_call *call = deadlines->heap[1];
 

@@ -39,7 +39,7 @@ static uint32_t stream_of(const uint8_t *head)
 }
 
 /* Bytes of a frame's head; how many. */
-static size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
+static inline size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
 {
         size_t n;
 
@@ -87,11 +87,13 @@ static inline bool turn_to(struct frames *frames, uint32_t stream)
 
 static void begin_request(struct frames *frames, uint32_t stream, bool first)
 {
-        frames->request = (struct unfinished_request){
-                .stream = stream,
-                .first = first,
-                .begun = UINT64_MAX,
-        };
+        struct unfinished_request *request = &frames->request;
+
+        request->stream = stream;
+        request->n_prefix = 0;
+        request->first = first;
+        request->bytes = 0;
+        request->begun = UINT64_MAX;
 }
 
 /* Bytes of a message's prefix; how many. False: they are of none. */
@@ -113,13 +115,12 @@ static bool pass_prefix(struct unfinished_request *request, const uint8_t *p, si
 static size_t whole_message(const struct unfinished_request *request, const uint8_t *p,
                             size_t length)
 {
-        size_t size;
+        uint32_t size;
 
         if ((request->stream != 0 && request->n_prefix > 0) || length < MESSAGE_PREFIX || p[0] > 1)
                 return 0;
-        size = MESSAGE_PREFIX +
-               ((size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4]);
-        return size <= length ? size : 0;
+        size = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
+        return size <= length - MESSAGE_PREFIX ? MESSAGE_PREFIX + (size_t)size : 0;
 }
 
 /* Of messages of the stream under way. */
@@ -182,11 +183,8 @@ static enum frames_verdict pass_payload(struct frames *frames, const uint8_t *p,
         if (frames->head[3] != FRAME_DATA)
                 return FRAMES_GOOD;
         frames->data += length;
-        if (!frames->skipped) {
-                if (!turn_to(frames, stream_of(frames->head)))
-                        return FRAMES_UNFINISHED;
+        if (!frames->skipped)
                 verdict = pass_data(frames, p, length);
-        }
         if (frames->payload == 0 && frames->head[4] & FLAG_END_STREAM)
                 end_stream(frames);
         return verdict;
@@ -292,6 +290,13 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
         return FRAMES_GOOD;
 }
 
+/* The frame under way goes on, and what had been put by of its stream. */
+static bool resume(struct frames *frames)
+{
+        return frames->head[3] != FRAME_DATA || frames->skipped ||
+               turn_to(frames, stream_of(frames->head));
+}
+
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
                                 const struct frames_limits *limits, unsigned *resets)
 {
@@ -302,6 +307,8 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
                 p += pass_preface(frames, p, length);
         if (frames->opaque)
                 return FRAMES_GOOD;
+        if (frames->payload > 0 && !resume(frames))
+                return FRAMES_UNFINISHED;
         while (p < end && verdict == FRAMES_GOOD) {
                 size_t n = min_size((size_t)(end - p), frames->payload);
 

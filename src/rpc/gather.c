@@ -40,6 +40,7 @@ static atomic_uint stalled;
 static _Thread_local struct {
         bool holding;
         struct connection *list;
+        uint64_t waited;                /* when the last wait ended */
         uint64_t since;                 /* of the last flush or wait; 0: this thread never holds */
         unsigned writes, writes_before; /* between two waits */
         struct gather_buffer *spare;
@@ -434,7 +435,7 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
         }
         n = epoll_pwait(epoll, events, max, timeout, NULL); /* epoll_wait() by another name */
         if (mine.since)
-                mine.since = clock_now();
+                mine.since = mine.waited = clock_now();
         return n > 0 ? give_events(epoll, events, n) : n;
 }
 
@@ -470,6 +471,11 @@ void gather_end(void)
 {
         mine.holding = false;
         flush_if_late();
+}
+
+uint64_t gather_waited(void)
+{
+        return mine.waited;
 }
 
 bool gather_held(void)

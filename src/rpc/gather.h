@@ -63,6 +63,9 @@ void gather_end(void);
 bool gather_held(void);
 void gather_flush(void);
 
+/* When the polling thread's last wait ended, of clock_now(). [polling] */
+uint64_t gather_waited(void);
+
 /* The polling thread ends: frees what it kept. Nothing may be held. [polling] */
 void gather_leave(void);
 

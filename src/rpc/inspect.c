@@ -112,7 +112,8 @@ static bool resets_allowed(struct inspect *inspect, unsigned resets)
         return inspect->resets <= inspect->peer.listener->conf->max_resets;
 }
 
-/* A single request that is large enough to be refused by the core must come as far as that. */
+/* A single request that is large enough to be refused by the core must come as far as that; and a
+ * client that does not know the settings yet may begin more calls than they allow. */
 static struct frames_limits limits_of(const struct conf_port *conf)
 {
         const uint64_t one = (uint64_t)conf->max_request + UNFINISHED_CALL;
@@ -121,7 +122,8 @@ static struct frames_limits limits_of(const struct conf_port *conf)
                 .block = BLOCK_FACTOR * (uint64_t)conf->max_metadata,
                 .bytes = (uint64_t)conf->max_unfinished > one ? (uint64_t)conf->max_unfinished
                                                               : one,
-                .requests = (uint32_t)conf->max_streams,
+                .requests = conf->max_streams > FRAMES_EARLY_MAX ? (uint32_t)conf->max_streams
+                                                                 : FRAMES_EARLY_MAX,
         };
 }
 

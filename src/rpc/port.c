@@ -256,7 +256,7 @@ static void post_again(struct rpc_port *port, const struct rpc_method *method)
 
 void port_post_again(struct rpc *rpc)
 {
-        if (rpc->unposted == 0 || atomic_load(&rpc->stopping))
+        if (atomic_load(&rpc->stopping))
                 return;
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 struct rpc_port *port = rpc->ports[i];

@@ -162,12 +162,13 @@ static void free_calls(struct rpc *rpc)
  * posted is to be tried again. */
 static gpr_timespec next_look(const struct rpc *rpc)
 {
-        uint64_t ns = deadlines_next(&rpc->deadlines);
+        uint64_t ns;
 
+        if (rpc->deadlines.n == 0 && rpc->unposted == 0)
+                return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        ns = deadlines_next(&rpc->deadlines);
         if (rpc->unposted > 0 && ns > clock_now() + RETRY_NS)
                 ns = clock_now() + RETRY_NS;
-        if (ns == UINT64_MAX)
-                return gpr_inf_future(GPR_CLOCK_MONOTONIC);
         return (gpr_timespec){
                 .tv_sec = (int64_t)(ns / NSEC_PER_SEC),
                 .tv_nsec = (int32_t)(ns % NSEC_PER_SEC),
@@ -223,8 +224,10 @@ static void *poll_run(void *arg)
         entry_watch_thread();
         entry_guard_stack();
         while (poll_once(rpc, next_look(rpc))) {
-                deadlines_expire(&rpc->deadlines);
-                port_post_again(rpc);
+                if (rpc->deadlines.n > 0)
+                        deadlines_expire(&rpc->deadlines);
+                if (rpc->unposted > 0)
+                        port_post_again(rpc);
         }
         runner_leave();
         gather_leave();

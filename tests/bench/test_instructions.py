@@ -36,9 +36,10 @@ WARM_UP = 80
 LOAD_LIMIT = 120
 
 BRICKS = f"""
-  - {{name: llm, module: echo}}
+  - {{name: llm, module: echo, limits: {{hold: 0s}}}}
   - name: guard
     module: guard-rules
+    limits: {{hold: 0s}}
     options: {{rules: {SOURCE}/src/bricks/guard-rules/rules/default.yaml}}
   - {{name: mark, module: {BUILD}/tests/bench/mark.so, limits: {{hold: 0s}}}}
 """

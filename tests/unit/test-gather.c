@@ -29,7 +29,7 @@
 #include "shared/stats.h"
 #include "util/clock.h"
 
-/* The functions of libc that rpc/gather.c stands in front of, called as gRPC core calls them. */
+/* rpc/gather.c behind the functions of libc of rpc/interpose.c, called as gRPC core calls them. */
 
 static const struct conf_port port = {
         .listen = "127.0.0.1:0",

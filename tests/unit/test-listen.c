@@ -24,7 +24,7 @@ static const struct conf_port port = {
         .max_connections_per_address = 2,
 };
 
-/* The functions of libc that rpc/listen.c stands in front of, called as gRPC core calls them. */
+/* rpc/listen.c behind the functions of libc of rpc/interpose.c, called as gRPC core calls them. */
 
 static struct sockaddr_in loopback(void)
 {
