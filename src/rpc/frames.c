@@ -247,15 +247,16 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
 }
 
 /* DATA of a stream that the core has reset, or that it will reset for its padding, is thrown away
- * by the core, too. */
+ * by the core, too; and DATA of no stream ends the connection. */
 static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
 {
         uint32_t stream = stream_of(frames->head);
 
         if (!turn_to(frames, stream))
                 return FRAMES_UNFINISHED;
-        frames->skipped = flags & FLAG_PADDED || (frames->request.stream == 0 &&
-                                                  unfinished_is_reset(&frames->unfinished, stream));
+        frames->skipped = stream == 0 || flags & FLAG_PADDED ||
+                          (frames->request.stream == 0 &&
+                           unfinished_is_reset(&frames->unfinished, stream));
         if (frames->payload == 0 && flags & FLAG_END_STREAM)
                 end_stream(frames);
         return FRAMES_GOOD;
@@ -293,8 +294,7 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
 /* The frame under way goes on, and what had been put by of its stream. */
 static bool resume(struct frames *frames)
 {
-        return frames->head[3] != FRAME_DATA || frames->skipped ||
-               turn_to(frames, stream_of(frames->head));
+        return frames->head[3] != FRAME_DATA || turn_to(frames, stream_of(frames->head));
 }
 
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
