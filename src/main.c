@@ -22,8 +22,7 @@ enum action {
         ACTION_CHECK,
         ACTION_PRINT_CONFIG,
         ACTION_PRINT_SCHEMA,
-        ACTION_ASK_WORKER, /* --inspect, --describe: they open modules, and the main process does
-                              not */
+        ACTION_RUN_WORKER, /* --inspect, --describe: they load a module, which brickd-worker does */
         ACTION_VERSION,
         ACTION_HELP,
 };
@@ -33,7 +32,7 @@ struct arguments {
         const char *file;
 };
 
-/* A line on stderr. */
+/* Prints a line to stderr. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
         _cleanup_free_ char *text = NULL;
@@ -76,7 +75,7 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
                 OPTION_CHECK = 256,
                 OPTION_PRINT_CONFIG,
                 OPTION_PRINT_SCHEMA,
-                OPTION_ASK_WORKER,
+                OPTION_RUN_WORKER,
                 OPTION_VERSION
         };
         static const struct option options[] = {
@@ -84,8 +83,8 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
                 { "check", no_argument, NULL, OPTION_CHECK },
                 { "print-config", no_argument, NULL, OPTION_PRINT_CONFIG },
                 { "print-schema", no_argument, NULL, OPTION_PRINT_SCHEMA },
-                { "inspect", required_argument, NULL, OPTION_ASK_WORKER },
-                { "describe", required_argument, NULL, OPTION_ASK_WORKER },
+                { "inspect", required_argument, NULL, OPTION_RUN_WORKER },
+                { "describe", required_argument, NULL, OPTION_RUN_WORKER },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { "help", no_argument, NULL, 'h' },
                 {},
@@ -110,8 +109,8 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
                 case OPTION_PRINT_SCHEMA:
                         arguments.action = ACTION_PRINT_SCHEMA;
                         break;
-                case OPTION_ASK_WORKER:
-                        arguments.action = ACTION_ASK_WORKER;
+                case OPTION_RUN_WORKER:
+                        arguments.action = ACTION_RUN_WORKER;
                         break;
                 case OPTION_VERSION:
                         arguments.action = ACTION_VERSION;
@@ -173,7 +172,7 @@ static int print_config(const char *name)
         return print_conf(conf);
 }
 
-static int ask_worker(char **argv)
+static int run_worker(char **argv)
 {
         (void)execv(spawn_executable(), argv);
         say("brickd: %s: %s", spawn_executable(), strerror(errno));
@@ -198,8 +197,8 @@ static int run(const struct arguments *arguments, char **argv)
         case ACTION_PRINT_SCHEMA:
                 status = conf_print_schema(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
                 break;
-        case ACTION_ASK_WORKER:
-                status = ask_worker(argv);
+        case ACTION_RUN_WORKER:
+                status = run_worker(argv);
                 break;
         case ACTION_VERSION:
                 (void)printf("brickd %s\n", BRICKD_VERSION);
@@ -211,7 +210,7 @@ static int run(const struct arguments *arguments, char **argv)
         return status;
 }
 
-/* What was printed has not all arrived, on a full disk for example. */
+/* Fails if not all output could be written, as on a full disk. */
 static int check_output(int status)
 {
         if (fflush(stdout) == 0 && !ferror(stdout))

@@ -10,14 +10,14 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Of one user: with many of them, a brick or its programs cannot keep root out. */
+/* Per user, so that a brick, which runs as brickd's user, cannot keep root out. */
 #define CONNECTIONS_MAX 16
 
-/* Of one connection. */
+/* Per connection. */
 #define PENDING_MAX 8 /* calls that have not been answered */
-#define UNREAD_MAX 4  /* answers that do not fit into the socket any more */
+#define UNREAD_MAX 4  /* answers that do not fit into the socket's buffer */
 
-/* How long Status() waits for workers that may be busy. */
+/* How long Status() waits for the answers of busy workers. */
 #define ANSWER_TIME (500 * NSEC_PER_MSEC)
 
 #define ERROR_CONFIG "org.brickd.Error.Config"
@@ -31,27 +31,30 @@ struct connection {
         unsigned n_pending;
 };
 
-struct pending { /* a call that has not been answered */
+struct pending { /* a call that has not been answered; the bus owns it */
         struct pending *next;
         struct connection *connection;
         sd_bus_message *message;
-        enum { PENDING_STATUS, PENDING_RELOAD, PENDING_DRAIN } what;
-        unsigned
-                generation; /* PENDING_RELOAD: the verdict on it; _DRAIN: all before it have gone */
-        bool wait;          /* PENDING_RELOAD: _DRAIN follows */
-        char *text;         /* PENDING_DRAIN: the verdict on its own reload */
+        enum {
+                PENDING_STATUS,
+                PENDING_RELOAD,  /* waits for the verdict on `generation` */
+                PENDING_RETIRED, /* waits for the end of all generations before `generation` */
+        } kind;
+        unsigned generation;
+        bool wait;  /* PENDING_RELOAD: becomes PENDING_RETIRED after a good verdict */
+        char *text; /* PENDING_RETIRED: the verdict, which is the answer */
 };
 
 struct bus {
         struct manager *manager;
         struct socket *socket;
         sd_event_source *io;
-        sd_event_source *answer_time;   /* of the Status() calls that wait */
-        struct connection *connections; /* from the newest on */
+        sd_event_source *answer_time;   /* when pending Status() calls are answered */
+        struct connection *connections; /* the newest first */
         struct pending *pending;
 };
 
-/* Calls that wait */
+/* --- pending calls ---------------------------------------------------------------------------- */
 
 static struct pending *pending_free(struct bus *bus, struct pending *p)
 {
@@ -85,7 +88,7 @@ static int pending_add(struct connection *c, sd_bus_message *message, struct pen
         return 0;
 }
 
-/* r: what has become of the reply. Whatever it is, the client gets one: it waits. */
+/* r: the result of sending the reply. If that failed, the client gets the error instead. */
 static void answer_done(struct bus *bus, struct pending *p, int r)
 {
         if (r < 0)
@@ -122,7 +125,7 @@ static void answer_all_status(struct bus *bus)
         bus->answer_time = sd_event_source_disable_unref(bus->answer_time);
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_STATUS)
+                if (p->kind == PENDING_STATUS)
                         answer_status(bus, p);
         }
 }
@@ -139,12 +142,12 @@ void bus_answered(struct bus *bus)
                 answer_all_status(bus);
 }
 
-void bus_drained(struct bus *bus)
+void bus_generation_ended(struct bus *bus)
 {
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what == PENDING_DRAIN &&
-                    !manager_drains_before(bus->manager, p->generation)) {
+                if (p->kind == PENDING_RETIRED &&
+                    !manager_retires_before(bus->manager, p->generation)) {
                         (void)sd_bus_reply_method_return(p->message, "s", p->text ? p->text : "");
                         (void)pending_free(bus, p);
                 }
@@ -157,19 +160,19 @@ void bus_verdict(struct bus *bus)
 
         for (struct pending *p = bus->pending, *next; p; p = next) {
                 next = p->next;
-                if (p->what != PENDING_RELOAD || p->generation != v->generation)
+                if (p->kind != PENDING_RELOAD || p->generation != v->generation)
                         continue;
                 if (v->ok && p->wait) {
-                        p->what = PENDING_DRAIN;
+                        p->kind = PENDING_RETIRED;
                         p->text = v->text ? strdup(v->text) : NULL;
                 } else {
                         answer_reload(bus, p);
                 }
         }
-        bus_drained(bus); /* there may be nothing to wait for */
+        bus_generation_ended(bus); /* the replaced generations may have ended already */
 }
 
-/* Methods */
+/* --- methods ---------------------------------------------------------------------------------- */
 
 static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
 {
@@ -181,7 +184,7 @@ static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
         r = pending_add(c, message, &p);
         if (r < 0)
                 return r;
-        p->what = PENDING_STATUS;
+        p->kind = PENDING_STATUS;
         manager_query(bus->manager);
         if (!bus->answer_time)
                 (void)sd_event_add_time_relative(
@@ -214,7 +217,7 @@ static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
         r = pending_add(c, message, &p);
         if (r < 0)
                 return r;
-        p->what = PENDING_RELOAD;
+        p->kind = PENDING_RELOAD;
         p->wait = wait;
         r = manager_reload(bus->manager, &p->generation);
         if (r < 0) {
@@ -269,7 +272,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-/* Connections */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static struct connection *connection_free(struct connection *c)
 {
@@ -284,7 +287,7 @@ static struct connection *connection_free(struct connection *c)
         while (*link != c)
                 link = &(*link)->next;
         *link = c->next;
-        sd_bus_close_unref(c->peer); /* not flush: the peer may have stopped reading */
+        sd_bus_close_unref(c->peer); /* without a flush, which would wait for the peer to read */
         free(c);
         return NULL;
 }
@@ -295,7 +298,7 @@ static int on_disconnected(sd_bus_message *message, void *user, sd_bus_error *er
         return 0;
 }
 
-/* Before each call: whoever does not read its answers makes no more of them. */
+/* Runs before each call: closes the connection of a client that does not read its answers. */
 static int on_message(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         struct connection *c = user;
@@ -319,7 +322,7 @@ static int connection_start(struct connection *c)
         r = sd_bus_set_server(c->peer, 1, id);
         if (r < 0)
                 return r;
-        /* That would be with a flush, which waits for the peer. */
+        /* Closing on exit would flush, and wait for the peer to read. */
         r = sd_bus_set_close_on_exit(c->peer, false);
         if (r < 0)
                 return r;
@@ -340,8 +343,8 @@ static int connection_start(struct connection *c)
                                         manager_vtable, c);
 }
 
-/* A user's connections fill all of its places: the oldest goes, and one that waits for an answer
- * only if all do. */
+/* Closes a user's oldest connection if the user has too many: preferably one without a pending
+ * call. */
 static void make_room(struct bus *bus, uid_t uid)
 {
         struct connection *oldest = NULL, *oldest_idle = NULL;
@@ -410,11 +413,11 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
                 return 0;
         r = connection_new(user, TAKE_FD(fd), uid);
         if (r < 0)
-                (void)log_errno(r, "Cannot take a control connection: %m");
+                (void)log_errno(r, "Cannot accept a control connection: %m");
         return 0;
 }
 
-/* The socket */
+/* --- the socket ------------------------------------------------------------------------------- */
 
 static void make_directory_of(const char *path)
 {
@@ -423,7 +426,7 @@ static void make_directory_of(const char *path)
 
         if (slash && slash != directory) {
                 *slash = '\0';
-                (void)mkdir(directory, 0755); /* if that fails, bind() says why */
+                (void)mkdir(directory, 0755); /* if that fails, bind() fails and says why */
         }
 }
 

@@ -5,16 +5,16 @@
  * The control socket: D-Bus, peer to peer, for root and our own user.
  *
  *   /org/brickd  org.brickd.Manager
- *     Status() -> s            a JSON object
- *     Stats() -> s             another: what bricks have done, at once
- *     Reload(b wait) -> s      the verdict; with `wait` once the replaced workers have gone
- *     Stop()                   a second one cancels the calls that still run
- *     LogLevel(s level)        until the next reload
+ *     Status() -> s            a JSON object; waits for the workers' answers, half a second at most
+ *     Stats() -> s             a JSON object: what the bricks have done; waits for nothing
+ *     Reload(b wait) -> s      the verdict; with `wait` after the replaced workers have exited
+ *     Stop()                   as SIGTERM: a second one cancels the calls that still run
+ *     LogLevel(s level, s brick, s module)   until the next reload; "": all bricks or modules
  *
  * Errors: org.brickd.Error.Config with the mistakes as its message, org.brickd.Error.Failed.
  *
- * What a client can cost is limited: 16 connections a user, of which the oldest goes when another
- * comes; of a connection, 8 calls without an answer and 4 answers that it has not read.
+ * What a client can cost is bounded. A user has 16 connections; one more closes the oldest. A
+ * connection has 8 unanswered calls, and is closed when the client leaves 4 answers unread.
  */
 
 #include "util/cleanup.h"
@@ -26,12 +26,12 @@ int bus_new(struct bus **ret, struct manager *m);
 struct bus *bus_free(struct bus *bus);
 DEFINE_CLEANUP(struct bus *, bus_free);
 
-/* Moves to another path (NULL: nowhere); connections stay. A path that does not work is a warning,
- * and brickd stays where it was. */
+/* Listens on another path (NULL: on none); connections stay. If that fails, it logs a warning and
+ * goes on listening on the old path. */
 void bus_listen(struct bus *bus, const char *path);
 
-/* What those who wait are waiting for: manager->verdict is new, old workers have gone, a worker has
- * answered. */
+/* The events that pending calls wait for: manager->verdict is new, a generation has ended, a worker
+ * has answered or died. */
 void bus_verdict(struct bus *bus);
-void bus_drained(struct bus *bus);
+void bus_generation_ended(struct bus *bus);
 void bus_answered(struct bus *bus);

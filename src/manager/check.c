@@ -7,22 +7,22 @@
 #include "manager/check.h"
 #include "manager/generation.h"
 #include "util/log.h"
+#include "util/plural.h"
 #include "util/terminal.h"
 
-static void on_gone(struct generation *g, void *user)
+static void on_ended(struct generation *g, void *user)
 {
         sd_event *event = user;
 
         (void)printf("%s: %zu brick%s on %zu port%s: ok\n", g->label, g->conf->n_bricks,
-                     g->conf->n_bricks == 1 ? "" : "s", g->conf->n_ports,
-                     g->conf->n_ports == 1 ? "" : "s");
+                     plural(g->conf->n_bricks), g->conf->n_ports, plural(g->conf->n_ports));
         (void)sd_event_exit(event, EXIT_SUCCESS);
 }
 
 static void show_failure(const struct generation *g)
 {
-        for (size_t i = 0; i < g->n_reasons; i++) {
-                terminal_put(stderr, g->reasons[i]);
+        for (size_t i = 0; i < g->reasons.n; i++) {
+                terminal_put(stderr, g->reasons.texts[i]);
                 (void)fputc('\n', stderr);
         }
 }
@@ -39,7 +39,7 @@ static void on_nothing(struct generation *g, void *user)
 {
 }
 
-/* The worker may hang in a create(): it goes with us. */
+/* Also ends a worker that hangs in a create(): generation_free() kills it. */
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
 {
         return sd_event_exit(sd_event_source_get_event(source), 128 + (int)info->ssi_signo);
@@ -69,7 +69,7 @@ static int check(const char *name)
         static const struct generation_ops ops = {
                 .ready = on_nothing,
                 .failed = on_failed,
-                .gone = on_gone,
+                .ended = on_ended,
                 .changed = on_nothing,
                 .answered = on_nothing,
         };
@@ -91,7 +91,7 @@ static int check(const char *name)
         r = generation_load(g);
         if (r == 0)
                 r = generation_start(g, NULL, NULL);
-        if (r < 0 && g->n_reasons > 0) {
+        if (r < 0 && g->reasons.n > 0) {
                 show_failure(g);
                 return g->exit_status;
         }

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * `brickd --check`: a worker builds everything that the file asks for, and goes. Says the result on
- * stdout or stderr; gives the exit status.
+ * `brickd --check`: one worker builds everything that the file asks for, and exits. Prints the
+ * result to stdout, or the mistakes to stderr; gives the exit status.
  */
 int check_file(const char *name);

@@ -25,7 +25,7 @@ int holder_by_pid(pid_t pid, char **ret)
         if (!f || !fgets(comm, sizeof comm, f))
                 return -ENOENT;
         comm[strcspn(comm, "\n")] = '\0';
-        utf8_clean(comm, strlen(comm)); /* any bytes, and cut by the kernel after so many */
+        utf8_clean(comm, strlen(comm)); /* any bytes; the kernel may cut it inside a character */
         return asprintf(ret, "%s (pid %d)", comm, pid) < 0 ? -ENOMEM : 0;
 }
 
@@ -58,7 +58,7 @@ static int holder_of_inode(unsigned long inode, char **ret)
         char link[64];
 
         (void)snprintf(link, sizeof link, "socket:[%lu]", inode);
-        /* Our workers have our sockets too: name ourselves, not one of them. */
+        /* First, because the workers share our sockets: name brickd, not one of them. */
         if (process_has("self", link))
                 return holder_by_pid(getpid(), ret);
         dir = opendir("/proc");
@@ -70,7 +70,7 @@ static int holder_of_inode(unsigned long inode, char **ret)
         return -ENOENT;
 }
 
-/* An address as /proc/net/tcp{,6} write it: words of the host's byte order. */
+/* The address as in /proc/net/tcp and tcp6: hexadecimal words in the host's byte order. */
 static void address_text(const union inet_address *address, char ret[33])
 {
         const uint32_t *words = address->v6.sin6_addr.s6_addr32;
@@ -107,7 +107,7 @@ static unsigned long listener_inode(const char *table, const union inet_address 
         return 0;
 }
 
-/* By way of /proc/self: with ProcSubset=pid, as in the unit, there is no /proc/net. */
+/* Reads /proc/self/net: with ProcSubset=pid, as in the unit, there is no /proc/net. */
 int holder_of_port(const union inet_address *address, char **ret)
 {
         unsigned long inode = listener_inode("/proc/self/net/tcp", address);

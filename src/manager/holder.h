@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Who has the address that we wanted: "nginx (pid 123)". Silent; what /proc does not show, such as
- * other users' programs where ProtectProc=invisible, is -ENOENT. */
+/* The name of the process that listens on an address which brickd wants: "nginx (pid 123)". free()
+ * it. -ENOENT if /proc does not show it: with ProtectProc=invisible that hides other users'
+ * processes. Silent. */
 
 #include <netinet/in.h>
 #include <sys/types.h>

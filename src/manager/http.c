@@ -11,16 +11,16 @@
 #include "util/clock.h"
 
 #define CONNECTIONS_MAX 16
-#define CONNECTIONS_LEAVING 16 /* beside them: the oldest, which have been told to go */
+#define CONNECTIONS_CLOSING 16 /* more of them may be shut down and not closed yet */
 #define CONNECTION_TIME (10 * NSEC_PER_SEC)
-#define CONNECTION_MEMORY ((size_t)16 * 1024) /* the request, and the head of the answer */
+#define CONNECTION_MEMORY ((size_t)16 * 1024) /* for the request and the head of the answer */
 
 #define PLAIN "text/plain; charset=utf-8"
 
 /*
- * A page of metrics that takes long to make, as of a thousand bricks, is made once for all who ask
- * within a second: scrapers take no more than a part of the main process's time, and one page's
- * memory.
+ * A page of metrics that takes longer than PAGE_CHEAP, as with a thousand bricks, serves all
+ * requests within PAGE_AGE. So frequent requests cost a bounded share of the main process's time,
+ * and the memory of one page.
  */
 #define PAGE_CHEAP (10 * NSEC_PER_MSEC)
 #define PAGE_AGE NSEC_PER_SEC
@@ -28,25 +28,25 @@
 struct http {
         struct manager *manager;
         struct server *server;     /* NULL: it listens nowhere */
-        struct MHD_Response *page; /* the last one; NULL: none */
-        uint64_t page_end;         /* clock_now() from which on it is too old */
+        struct MHD_Response *page; /* the last page of metrics; NULL: none */
+        uint64_t page_end;         /* clock_now() when it is too old */
 };
 
-struct server { /* of one socket */
+struct server { /* for one socket */
         struct http *http;
         struct socket *socket;
         struct MHD_Daemon *daemon;
         sd_event_source *io;
-        sd_event_source *time;          /* when the daemon wants to run without being asked */
-        struct connection *connections; /* from the oldest on */
+        sd_event_source *time;          /* runs the daemon when it wants to without new events */
+        struct connection *connections; /* the oldest first */
 };
 
 struct connection {
         struct server *server;
-        struct connection *next; /* the newer one */
+        struct connection *next; /* a newer one */
         sd_event_source *deadline;
         int fd;
-        bool leaving;
+        bool disconnected;
 };
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -83,7 +83,7 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
 static void drop_page(struct http *http)
 {
         if (http->page)
-                MHD_destroy_response(http->page); /* those who are being sent it keep it */
+                MHD_destroy_response(http->page); /* answers that are being sent have references */
         http->page = NULL;
 }
 
@@ -125,14 +125,15 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection, struct 
         return MHD_queue_response(connection, MHD_HTTP_OK, http->page);
 }
 
-/* NULL: it is. */
+/* NULL: brickd is ready. */
 static const char *why_not_ready(const struct manager *m)
 {
         if (m->stage == STAGE_STARTING)
                 return "starting";
         if (m->stage == STAGE_STOPPING)
                 return "stopping";
-        return m->current && generation_count_ready(m->current) > 0 ? NULL : "no worker is ready";
+        return m->current && workers_count_ready(&m->current->workers) > 0 ? NULL
+                                                                           : "no worker is ready";
 }
 
 static void put_reasons(FILE *f, const struct tally *tally)
@@ -170,7 +171,7 @@ static enum MHD_Result answer_ready(struct MHD_Connection *connection, const str
                       length);
 }
 
-/* Called once the head of the request has come; its body, if any, is of no interest. */
+/* libmicrohttpd calls this when the head of a request has arrived. A body is ignored. */
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *body,
                                   size_t *body_size, void **state)
@@ -183,7 +184,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
                                    "There are /metrics, /livez and /readyz.\n");
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
                 return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-                                   "This can only be read.\n");
+                                   "Only GET and HEAD are supported.\n");
         if (strcmp(url, "/metrics") == 0)
                 return answer_metrics(connection, http);
         if (strcmp(url, "/readyz") == 0)
@@ -193,34 +194,34 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-/* The daemon sees that the socket is down, and closes it. */
-static void leave(struct connection *c)
+/* Shuts the socket down: the daemon notices and closes it. */
+static void disconnect(struct connection *c)
 {
-        c->leaving = true;
+        c->disconnected = true;
         (void)shutdown(c->fd, SHUT_RDWR);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 {
-        leave(user);
+        disconnect(user);
         return 0;
 }
 
-/* Whoever fills all places does not keep others out: the oldest goes. */
+/* If there are too many connections, disconnects the oldest, so that nobody can keep others out. */
 static void make_room(struct server *server)
 {
         struct connection *oldest = NULL;
         unsigned n = 0;
 
         for (struct connection *c = server->connections; c; c = c->next) {
-                if (c->leaving)
+                if (c->disconnected)
                         continue;
                 if (!oldest)
                         oldest = c;
                 n++;
         }
         if (n > CONNECTIONS_MAX)
-                leave(oldest);
+                disconnect(oldest);
 }
 
 static void connection_new(struct server *server, struct MHD_Connection *connection, void **ret)
@@ -231,7 +232,7 @@ static void connection_new(struct server *server, struct MHD_Connection *connect
 
         if (!c || !info) {
                 free(c);
-                return; /* the daemon's own limit of idle time is left */
+                return; /* only the daemon's own idle timeout bounds this connection */
         }
         c->server = server;
         c->fd = info->connect_fd;
@@ -312,7 +313,7 @@ static int start_daemon(struct server *server, int fd)
 {
         server->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
-                MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_LEAVING),
+                MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CONNECTIONS_MAX + CONNECTIONS_CLOSING),
                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(CONNECTION_TIME / NSEC_PER_SEC),
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
                 on_connection, server, MHD_OPTION_END);
@@ -337,7 +338,7 @@ static int watch_daemon(struct server *server)
         r = sd_event_add_time(event, &server->time, CLOCK_MONOTONIC, 0, 1, on_time, server);
         if (r < 0)
                 return r;
-        /* Workers and who controls brickd come first. */
+        /* Workers and the control bus come first. */
         (void)sd_event_source_set_priority(server->io, SD_EVENT_PRIORITY_IDLE);
         (void)sd_event_source_set_priority(server->time, SD_EVENT_PRIORITY_IDLE);
         return 0;
@@ -352,7 +353,7 @@ static int server_new(struct server **ret, struct http *http, struct socket *soc
                 return -ENOMEM;
         server->http = http;
         server->socket = socket_ref(socket);
-        fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 3); /* the daemon closes it */
+        fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 3); /* a copy: the daemon closes it */
         if (fd < 0)
                 return -errno;
         r = start_daemon(server, fd);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * HTTP for those who watch over brickd, on the main process's event loop: /metrics, /livez and
- * /readyz. A connection gets one answer, and little time for it: a slow client holds one of a few
- * places for that long, and nothing else.
+ * The HTTP server for monitoring, on the main process's event loop: /metrics, /livez and /readyz. A
+ * connection gets one answer and has ten seconds for it; the number of connections is bounded. So a
+ * slow client takes one place for ten seconds, and delays nobody.
  */
 
 #include "util/cleanup.h"
@@ -17,5 +17,6 @@ int http_new(struct http **ret, struct manager *m);
 struct http *http_free(struct http *http);
 DEFINE_CLEANUP(struct http *, http_free);
 
-/* Moves to another listening socket (NULL: none). If that does not work it says so, and stays. */
+/* Accepts from another listening socket (NULL: from none), of which it takes a reference. If that
+ * fails, it logs why and keeps the old one. */
 void http_listen(struct http *http, struct socket *socket);

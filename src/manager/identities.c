@@ -17,15 +17,15 @@ struct identities_source {
         int (*changed)(struct identities_source *source, void *user);
         void *user;
 
-        char *bytes; /* in force */
+        char *bytes; /* the text in force */
         size_t length;
         struct diag *mistakes;
         bool announced;
-        char *said;       /* why the file could not be read last; NULL: it could */
-        bool undelivered; /* not every worker has been told of what is in force */
+        char *failure;    /* why the file could not be read, as logged; NULL: it could be read */
+        bool undelivered; /* `changed` has failed for the text in force */
 };
 
-/* A file that has been read. */
+/* A file as it has been read. */
 struct reading {
         char *bytes;
         size_t length;
@@ -61,9 +61,9 @@ static int read_file(const char *path, struct reading *reading, char **ret_why)
         return parse(path, reading->bytes, reading->length, reading);
 }
 
-/* --- what is said ----------------------------------------------------------------------------- */
+/* --- log lines -------------------------------------------------------------------------------- */
 
-static void say(enum log_level level, const char *path, const char *what)
+static void log_identities(enum log_level level, const char *path, const char *what)
 {
         const struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_IDENTITIES, strlen(LOG_ID_IDENTITIES) },
@@ -73,22 +73,19 @@ static void say(enum log_level level, const char *path, const char *what)
         log_fields(level, fields, ELEMENTSOF(fields), "%s", what);
 }
 
-static void say_broken(const char *path, const char *why, const struct diag *diag)
+static void log_failure(const char *path, const char *why, const struct diag *diag)
 {
-        char *text;
-
-        for (size_t i = 0; diag && diag_text(diag, i); i++) {
-                text = (char *)diag_text(diag, i);
-                report_mistakes(path, &text, 1);
-        }
+        for (size_t i = 0; diag && diag_text(diag, i); i++)
+                report_mistake(path, diag_text(diag, i));
         if (why)
-                say(LOG_LEVEL_ERROR, path, why);
-        say(LOG_LEVEL_ERROR, path,
-            "The identities cannot be read; those read before stay in force");
+                log_identities(LOG_LEVEL_ERROR, path, why);
+        log_identities(LOG_LEVEL_ERROR, path,
+                       "The identities cannot be read; those read before stay in force");
 }
 
-/* A name that no brick has allows nothing: not wrong, for the brick may be about to come. */
-static void warn_of_names(const struct conf *conf, const struct reading *reading)
+/* A permission may name a brick that does not exist yet: that is no mistake, but worth a warning.
+ */
+static void warn_of_unknown_bricks(const struct conf *conf, const struct reading *reading)
 {
         _cleanup_(diag_freep) struct diag *diag = NULL;
 
@@ -96,7 +93,7 @@ static void warn_of_names(const struct conf *conf, const struct reading *reading
                 return;
         identities_check_bricks(reading->identities, conf, diag);
         for (size_t i = 0; diag_text(diag, i); i++)
-                say(LOG_LEVEL_WARNING, conf->identities, diag_text(diag, i));
+                log_identities(LOG_LEVEL_WARNING, conf->identities, diag_text(diag, i));
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -106,18 +103,18 @@ static void deliver(struct identities_source *source)
         int r = source->changed(source, source->user);
 
         if (r < 0 && !source->undelivered)
-                (void)log_errno(r, "The workers cannot be told of the new identities yet: %m");
+                (void)log_errno(r, "Cannot give the new identities to the workers yet: %m");
         source->undelivered = r < 0;
 }
 
-static void take(struct identities_source *source, struct reading *reading)
+static void replace_text(struct identities_source *source, struct reading *reading)
 {
         char text[64];
 
         (void)snprintf(text, sizeof text, "The identities have changed: %zu now",
                        reading->identities->n);
-        say(LOG_LEVEL_NOTICE, source->path, text);
-        warn_of_names(source->conf, reading);
+        log_identities(LOG_LEVEL_NOTICE, source->path, text);
+        warn_of_unknown_bricks(source->conf, reading);
         free(source->bytes);
         source->bytes = TAKE_PTR(reading->bytes);
         source->length = reading->length;
@@ -125,14 +122,14 @@ static void take(struct identities_source *source, struct reading *reading)
         deliver(source);
 }
 
-/* It is tried again until it succeeds; each reason is said once. */
-static void complain(struct identities_source *source, const char *why)
+/* Reading is retried until it succeeds, so the same reason is logged once only. */
+static void log_unreadable(struct identities_source *source, const char *why)
 {
-        if (source->said && strcmp(source->said, why) == 0)
+        if (source->failure && strcmp(source->failure, why) == 0)
                 return;
-        free(source->said);
-        source->said = strdup(why);
-        say_broken(source->path, why, NULL);
+        free(source->failure);
+        source->failure = strdup(why);
+        log_failure(source->path, why, NULL);
 }
 
 static void read_again(struct identities_source *source)
@@ -143,25 +140,25 @@ static void read_again(struct identities_source *source)
 
         r = read_file(source->path, &reading, &why);
         if (r < 0) {
-                complain(source, why ? why : strerror(-r));
+                log_unreadable(source, why ? why : strerror(-r));
                 return;
         }
         watch_done(&source->watch);
-        source->said = (free(source->said), NULL);
+        source->failure = (free(source->failure), NULL);
         if (reading.identities)
-                take(source, &reading);
+                replace_text(source, &reading);
         else
-                say_broken(source->path, NULL, reading.diag);
+                log_failure(source->path, NULL, reading.diag);
 }
 
-/* Once there is a log. */
+/* Warnings of the first reading come from the event loop: before that the log was not open. */
 static void announce(struct identities_source *source)
 {
         _cleanup_(reading_done) struct reading reading = {};
 
         source->announced = true;
         if (parse(source->path, source->bytes, source->length, &reading) == 0)
-                warn_of_names(source->conf, &reading);
+                warn_of_unknown_bricks(source->conf, &reading);
 }
 
 static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
@@ -178,7 +175,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
         return sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
-/* --- making ----------------------------------------------------------------------------------- */
+/* --- creation and destruction ----------------------------------------------------------------- */
 
 int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
                           int (*changed)(struct identities_source *source, void *user), void *user,
@@ -219,7 +216,7 @@ struct identities_source *identities_source_free(struct identities_source *sourc
                 return NULL;
         sd_event_source_disable_unref(source->timer);
         (void)diag_free(source->mistakes);
-        free(source->said);
+        free(source->failure);
         free(source->bytes);
         free(source->path);
         free(source);

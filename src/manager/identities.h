@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The file of identities of one generation: read with the configuration, and again when it changes.
- * A change that is wrong is logged, once, and what was read before stays in force; so a worker that
- * is started again never gets a file that is half written. A file that cannot be read is tried
- * again until it can be: a moment without descriptors does not lose a revocation.
+ * The file of identities of one generation. It is read with the configuration, and again when it
+ * changes. If a changed file has mistakes, they are logged once, and the text read before stays in
+ * force; so a restarted worker never gets a half-written file. If the file cannot be read, reading
+ * is retried until it succeeds: a shortage of descriptors must not lose a revocation.
  */
 
 #include <stddef.h>
@@ -18,10 +18,10 @@ struct diag;
 struct identities_source;
 
 /*
- * Reads conf->identities. If that cannot be read, *ret_why is a line that says why, for free(). Its
- * mistakes are not an error here: see identities_mistakes(). `changed` is called when there is
- * something new for the workers, and again until it returns 0 instead of a negative errno. conf
- * must outlive the source, unless there were mistakes.
+ * Reads the file conf->identities. If it cannot be read, *ret_why says why in a line; free() it.
+ * Mistakes in it are no error here: see identities_mistakes(). `changed` is called when there is a
+ * new text for the workers; if it returns a negative errno, it is called again later. conf must
+ * outlive the source, unless there were mistakes.
  */
 int identities_source_new(struct identities_source **ret, const struct conf *conf, sd_event *event,
                           int (*changed)(struct identities_source *source, void *user), void *user,
@@ -29,8 +29,9 @@ int identities_source_new(struct identities_source **ret, const struct conf *con
 struct identities_source *identities_source_free(struct identities_source *source);
 DEFINE_CLEANUP(struct identities_source *, identities_source_free);
 
-/* The mistakes of the first reading. */
+/* The mistakes in the file as it was first read. The source owns them. */
 const struct diag *identities_mistakes(const struct identities_source *source);
 
-/* The file's text that is in force; NULL: none is. Until `changed` is called next. */
+/* The text in force, valid until `changed` is called next. NULL: there is none, because of mistakes
+ * or because source is NULL. */
 const char *identities_bytes(const struct identities_source *source, size_t *ret_length);

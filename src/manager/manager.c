@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: MIT */
+#include "manager/manager.h"
+
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "conf/conf.h"
 #include "manager/bus.h"
 #include "manager/describe.h"
 #include "manager/http.h"
-#include "manager/manager.h"
 #include "manager/notify.h"
 #include "manager/report.h"
 #include "manager/tally.h"
+#include "manager/watchdog.h"
 #include "util/clock.h"
-#include "util/utf8.h"
 
-/* Without a watchdog of systemd's: how long a worker may be silent. */
-#define ANSWER_INTERVAL (10 * NSEC_PER_SEC)
-#define TICK_ACCURACY 1000 /* us; 0 would be sd-event's 250 ms */
-
-/* What a stop may take beyond lame_duck and grace, and what is left after it for ourselves. */
+/* What a stop may take beyond lame_duck and grace before workers are killed, and what systemd must
+ * wait beyond that for the main process. */
 #define STOP_MARGIN (5 * NSEC_PER_SEC)
 #define EXIT_MARGIN (5 * NSEC_PER_SEC)
 
-/* For the workers of a generation that are too many. */
+/* How long the workers of a generation that is stopped early may take once its calls are cancelled.
+ */
 #define CUT_TIME NSEC_PER_SEC
 
-static void log_event(enum log_level level, const char *id, const char *what, const char *text)
+struct generation *manager_each(const struct manager *m, const struct generation *g)
 {
-        struct log_field fields[] = { { "MESSAGE_ID", id, strlen(id) } };
-
-        log_fields(level, fields, 1, "%s%s", what, text);
+        if (!g && m->current)
+                return m->current;
+        if ((!g || g == m->current) && m->next)
+                return m->next;
+        if (!g || g == m->current || g == m->next)
+                return m->old;
+        return g->next;
 }
 
-/* Verdicts */
+/* --- verdicts --------------------------------------------------------------------------------- */
 
 /* Takes the text. */
 static void set_verdict(struct manager *m, struct verdict verdict)
@@ -53,11 +55,11 @@ static void refuse_reload(struct manager *m, unsigned generation, const char *wh
         set_verdict(m, (struct verdict){ .generation = generation, .text = strdup(why) });
 }
 
-/* Going */
+/* --- stopping --------------------------------------------------------------------------------- */
 
-static void exit_when_alone(struct manager *m)
+static void exit_if_stopped(struct manager *m)
 {
-        if (m->stage == STAGE_STOPPING && !m->current && !m->next && !m->old)
+        if (m->stage == STAGE_STOPPING && !manager_each(m, NULL))
                 (void)sd_event_exit(m->event, EXIT_SUCCESS);
 }
 
@@ -65,11 +67,12 @@ static void cancel_all(struct manager *m)
 {
         log_notice("Asked to stop again: cancelling the calls that still run");
         if (m->current)
-                generation_cancel(m->current, STOP_MARGIN);
+                workers_cancel(&m->current->workers, STOP_MARGIN);
         for (struct generation *g = m->old; g; g = g->next)
-                generation_cancel(g, STOP_MARGIN);
+                workers_cancel(&g->workers, STOP_MARGIN);
 }
 
+/* A generation may end and be freed at once. */
 static void stop_all(struct manager *m, uint64_t grace, uint64_t limit)
 {
         if (m->next)
@@ -97,14 +100,17 @@ void manager_stop(struct manager *m)
         if (m->reload_wanted)
                 refuse_reload(m, m->last_number + 1, "brickd is stopping");
         m->reload_wanted = false;
-        log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, "Stopping", "");
+        report_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, NULL, "Stopping");
         notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
                (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
-        exit_when_alone(m);
+        exit_if_stopped(m);
 }
 
-static void want_reload(struct manager *m)
+/* --- generations: what they report ------------------------------------------------------------ */
+
+/* Starts a reload that was asked for, unless it must wait for the one that runs. */
+static void start_wanted_reload(struct manager *m)
 {
         if (m->reload_wanted && m->stage == STAGE_SERVING && !m->next)
                 (void)sd_event_source_set_enabled(m->reload, SD_EVENT_ONESHOT);
@@ -125,24 +131,24 @@ static void forget(struct manager *m, struct generation *g)
         (void)generation_free(g);
 }
 
-static void on_gone(struct generation *g, void *user)
+static void on_ended(struct generation *g, void *user)
 {
         struct manager *m = user;
 
         if (m->next == g)
                 refuse_reload(m, g->number, "brickd is stopping");
         forget(m, g);
-        bus_drained(m->bus);
-        exit_when_alone(m);
+        bus_generation_ended(m->bus);
+        exit_if_stopped(m);
 }
 
 static void report_failure(const struct generation *g, const char *what)
 {
-        if (g->exit_status == EX_CONFIG)
-                report_mistakes(g->label, g->reasons, g->n_reasons);
-        else
-                for (size_t i = 0; i < g->n_reasons; i++)
-                        log_error("%s: %s", what, g->reasons[i]);
+        for (size_t i = 0; i < g->reasons.n; i++)
+                if (g->exit_status == EX_CONFIG)
+                        report_mistake(g->label, g->reasons.texts[i]);
+                else
+                        log_error("%s: %s", what, g->reasons.texts[i]);
 }
 
 static void on_failed_first(struct manager *m, struct generation *g)
@@ -158,37 +164,34 @@ static void on_failed(struct generation *g, void *user)
 {
         struct manager *m = user;
         char *text = NULL;
-        char serves[64];
 
         if (m->stage == STAGE_STARTING) {
                 on_failed_first(m, g);
                 return;
         }
         report_failure(g, "Cannot reload");
-        if (m->stage == STAGE_SERVING) {
-                (void)snprintf(serves, sizeof serves, "; generation %u serves on",
-                               m->current->number);
-                log_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, "Reload failed", serves);
-        }
-        (void)generation_explain(g, &text);
+        if (m->stage == STAGE_SERVING)
+                report_event(LOG_LEVEL_ERROR, LOG_ID_RELOAD_FAILED, NULL,
+                             "Reload failed; generation %u serves on", m->current->number);
+        (void)reasons_join(&g->reasons, &text);
         set_verdict(m, (struct verdict){ .generation = g->number,
                                          .config = g->exit_status == EX_CONFIG,
                                          .text = text });
         forget(m, g);
         notify_status(m, m->stage == STAGE_SERVING ? "READY=1\n" : "");
-        want_reload(m);
-        exit_when_alone(m);
+        start_wanted_reload(m);
+        exit_if_stopped(m);
 }
 
-/* What the file says about the log; the level that brickctl has set ends here. */
-static void apply_log(const struct conf *conf, const struct conf *before)
+/* Applies what the file says about the log. A level that brickctl has set ends here. */
+static void apply_log(const struct conf *conf, const struct conf *previous)
 {
-        if (before && before->log_target != conf->log_target)
+        if (previous && previous->log_target != conf->log_target)
                 log_set_target(conf->log_target);
         log_set_level(conf->log_level);
 }
 
-static void announce(struct manager *m, const struct generation *old)
+static void log_ready(const struct manager *m, bool reloaded)
 {
         const struct generation *g = m->current;
         _cleanup_free_ char *text = NULL;
@@ -196,17 +199,18 @@ static void announce(struct manager *m, const struct generation *old)
         if (g->conf->n_bricks == 0)
                 log_warning("%s lists no bricks: every call is answered \"Method not found!\"",
                             g->name);
-        if (describe_ready(g, m->begun, &text) < 0)
+        if (describe_ready(g, m->reload_started, &text) < 0)
                 return;
-        if (old)
-                log_event(LOG_LEVEL_NOTICE, LOG_ID_RELOAD_DONE, "Reloaded: ", text);
+        if (reloaded)
+                report_event(LOG_LEVEL_NOTICE, LOG_ID_RELOAD_DONE, NULL, "Reloaded: %s", text);
         else
-                log_event(LOG_LEVEL_NOTICE, LOG_ID_READY, "Ready: ", text);
+                report_event(LOG_LEVEL_NOTICE, LOG_ID_READY, NULL, "Ready: %s", text);
 }
 
 /*
- * Reloads under connections that stay would pile up processes: beyond drain.generations, the oldest
- * is stopped as if brickd were. Should reloads come faster than calls end, those calls are cut off.
+ * Frequent reloads while clients keep their connections would pile up processes. So generations
+ * beyond drain.generations are stopped early, as if brickd stopped; beyond twice that number, their
+ * calls are cancelled.
  */
 static void limit_old(struct manager *m)
 {
@@ -218,9 +222,9 @@ static void limit_old(struct manager *m)
                 next = g->next;
                 if (++n <= conf->drain_generations)
                         continue;
-                if (generation_is_stopping(g)) {
+                if (g->stopping) {
                         if (n > 2 * conf->drain_generations)
-                                generation_cancel(g, CUT_TIME);
+                                workers_cancel(&g->workers, CUT_TIME);
                         continue;
                 }
                 log_notice("Generation %u is stopped early: more than %u replaced "
@@ -239,9 +243,9 @@ static void on_ready(struct generation *g, void *user)
         m->stage = STAGE_SERVING;
         m->current = TAKE_PTR(m->next);
         apply_log(g->conf, old ? old->conf : NULL);
-        announce(m, old);
+        log_ready(m, old);
         bus_listen(m->bus, g->conf->control);
-        http_listen(m->http, g->metrics);
+        http_listen(m->http, g->sockets.metrics);
         if (old) {
                 old->next = m->old;
                 m->old = old;
@@ -252,7 +256,7 @@ static void on_ready(struct generation *g, void *user)
                             (struct verdict){ .generation = g->number, .ok = true, .text = text });
         }
         notify_status(m, "READY=1\n");
-        want_reload(m);
+        start_wanted_reload(m);
 }
 
 static void on_changed(struct generation *g, void *user)
@@ -261,7 +265,7 @@ static void on_changed(struct generation *g, void *user)
 
         if (g == m->current)
                 notify_status(m, "");
-        bus_answered(m->bus); /* the dead do not answer */
+        bus_answered(m->bus); /* a worker that died does not answer any more */
 }
 
 static void on_answered(struct generation *g, void *user)
@@ -271,7 +275,7 @@ static void on_answered(struct generation *g, void *user)
         bus_answered(m->bus);
 }
 
-/* Coming */
+/* --- generations: starting one ---------------------------------------------------------------- */
 
 static void extend_timeout(const struct conf *conf)
 {
@@ -279,8 +283,8 @@ static void extend_timeout(const struct conf *conf)
                (uint64_t)conf->start_timeout / NSEC_PER_USEC + EXIT_MARGIN / NSEC_PER_USEC);
 }
 
-/* There is not even a generation to fail. */
-static void on_none(struct manager *m, int r)
+/* There was no memory even for the generation that would have failed. */
+static void on_no_generation(struct manager *m, int r)
 {
         (void)log_errno(r, "Cannot read %s: %m", m->file);
         if (m->stage == STAGE_STARTING) {
@@ -291,7 +295,7 @@ static void on_none(struct manager *m, int r)
         notify_status(m, "READY=1\n");
 }
 
-/* Of the first start. A file that cannot be read is said, too. */
+/* At the first start only. conf: NULL if there are mistakes, which are logged as well. */
 static int open_log(const struct conf *conf)
 {
         int r = conf ? log_open(conf->log_target, conf->log_level)
@@ -314,16 +318,16 @@ static void start_next(struct manager *m)
         static const struct generation_ops ops = {
                 .ready = on_ready,
                 .failed = on_failed,
-                .gone = on_gone,
+                .ended = on_ended,
                 .changed = on_changed,
                 .answered = on_answered,
         };
         int r;
 
-        m->begun = clock_now();
+        m->reload_started = clock_now();
         r = generation_new(&m->next, m->file, ++m->last_number, m->processes, &ops, m);
         if (r < 0) {
-                on_none(m, r);
+                on_no_generation(m, r);
                 return;
         }
         m->next->tally = m->tally;
@@ -333,7 +337,7 @@ static void start_next(struct manager *m)
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
         if (r == 0 && !m->current)
-                http_listen(m->http, m->next->metrics); /* that it lives shows before it serves */
+                http_listen(m->http, m->next->sockets.metrics); /* /livez answers from the start */
         if (r < 0)
                 on_failed(m->next, m);
 }
@@ -354,106 +358,12 @@ int manager_reload(struct manager *m, unsigned *ret_generation)
         if (m->stage == STAGE_STOPPING)
                 return -ESHUTDOWN;
         m->reload_wanted = true;
-        want_reload(m);
+        start_wanted_reload(m);
         *ret_generation = m->last_number + 1;
         return 0;
 }
 
-/* Workers' health */
-
-/* After the machine, or this process, has stood still, no worker is blamed for the time. */
-static uint64_t lateness(uint64_t due_usec)
-{
-        uint64_t now = clock_now(), due = due_usec * NSEC_PER_USEC;
-
-        return now > due ? now - due : 0;
-}
-
-/* What systemd has not been told for lack of room. */
-static void notify_again(struct manager *m)
-{
-        if (m->next || !notify_has_lost())
-                return;
-        if (m->stage == STAGE_SERVING)
-                notify_status(m, "READY=1\n");
-        else if (m->stage == STAGE_STOPPING)
-                notify("STOPPING=1\nSTATUS=stopping");
-}
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *user)
-{
-        struct manager *m = user;
-        bool well = true;
-
-        if (m->current && m->stage == STAGE_SERVING) {
-                well = generation_reap_silent(m->current, m->interval, lateness(usec));
-                generation_query(m->current);
-        }
-        notify_again(m);
-        if (m->watchdog && well)
-                notify("WATCHDOG=1");
-        (void)sd_event_source_set_time_relative(source, m->interval / 2 / NSEC_PER_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static int start_ticking(struct manager *m)
-{
-        uint64_t usec = 0;
-
-        m->watchdog = sd_watchdog_enabled(true, &usec) > 0;
-        m->interval = ANSWER_INTERVAL;
-        /* A worker that does not answer must be replaced before systemd loses its patience. */
-        if (m->watchdog && usec * NSEC_PER_USEC / 3 < m->interval)
-                m->interval = usec * NSEC_PER_USEC / 3;
-        return sd_event_add_time_relative(m->event, &m->tick, CLOCK_MONOTONIC,
-                                          m->interval / 2 / NSEC_PER_USEC, TICK_ACCURACY, on_tick,
-                                          m);
-}
-
-/* The bus's questions */
-
-void manager_query(struct manager *m)
-{
-        if (m->current)
-                generation_query(m->current);
-        for (struct generation *g = m->old; g; g = g->next)
-                generation_query(g);
-}
-
-bool manager_awaits_answer(const struct manager *m)
-{
-        bool awaits = m->current && generation_awaits_answer(m->current);
-
-        for (struct generation *g = m->old; g; g = g->next)
-                awaits = awaits || generation_awaits_answer(g);
-        return awaits;
-}
-
-bool manager_drains_before(const struct manager *m, unsigned generation)
-{
-        for (const struct generation *g = m->old; g; g = g->next)
-                if (g->number < generation)
-                        return true;
-        return false;
-}
-
-int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
-                          const char *module)
-{
-        int r = 0;
-
-        if (m->current)
-                r = generation_set_log_level(m->current, level, brick, module);
-        if (r < 0)
-                return r;
-        if (!brick && !module)
-                log_set_level(level);
-        for (struct generation *g = m->old; g; g = g->next)
-                (void)generation_set_log_level(g, level, brick, module);
-        return 0;
-}
-
-/* The whole */
+/* --- the main process as a whole -------------------------------------------------------------- */
 
 static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
 {
@@ -486,9 +396,9 @@ static struct manager *manager_free(struct manager *m)
         }
         (void)tally_free(m->tally);
         (void)processes_free(m->processes);
+        (void)watchdog_free(m->watchdog);
         inherited_done(&m->inherited);
         sd_event_source_disable_unref(m->reload);
-        sd_event_source_disable_unref(m->tick);
         sd_event_unref(m->event);
         free(m->verdict.text);
         free(m);
@@ -497,9 +407,9 @@ static struct manager *manager_free(struct manager *m)
 DEFINE_CLEANUP(struct manager *, manager_free);
 
 /*
- * Blocks the signals, before there is any thread: they are read from a descriptor. They stay
- * blocked when sd-event has been freed, which unblocks what it has blocked: a second SIGTERM, sent
- * while the process ends, must not change how it ends.
+ * Blocks the signals and reads them from a descriptor. Threads started later inherit the mask. The
+ * signals stay blocked after sd-event has been freed, which unblocks those that it has blocked: a
+ * second SIGTERM, sent while the process exits, must not change its exit status.
  */
 static int add_signals(struct manager *m)
 {
@@ -555,7 +465,7 @@ static int manager_new(struct manager **ret, const char *file)
         r = add_reload(m);
         if (r < 0)
                 return r;
-        r = start_ticking(m);
+        r = watchdog_new(&m->watchdog, m);
         if (r < 0)
                 return r;
         r = processes_new(&m->processes, m->event);
@@ -587,6 +497,6 @@ int manager_run(const char *file)
         start_next(m);
         r = sd_event_loop(m->event);
         if (m->stage == STAGE_STOPPING)
-                log_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPED, "Stopped", "");
+                report_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPED, NULL, "Stopped");
         return r < 0 ? EXIT_FAILURE : r;
 }

@@ -2,22 +2,28 @@
 #pragma once
 
 /*
- * The main process: holds the sockets and the promise to serve. It owns the generations of the
- * configuration: the one that serves, the one that starts (a reload, or the first), and those that
- * drain.
+ * The main process. It holds the listening sockets, starts and watches the workers, and answers the
+ * control bus and HTTP. It owns the generations of the configuration: the current one, which
+ * serves; the next one, which starts; and the old ones, which have been replaced and are ending.
  *
  *   stage     SIGHUP, Reload()            SIGTERM, SIGINT, Stop()
  *   --------  --------------------------  -----------------------------------
- *   STARTING  once it serves              kill what has started
+ *   STARTING  noted: reload once it       kill what has started
+ *             serves
  *   SERVING   start the next generation   stop: drain.lame_duck, drain.grace
  *   STOPPING  refused                     cancel the calls that still run
  *
- * A reload that is asked for during a reload follows it; asked for many times, it is still one.
+ * While a generation starts, requests to reload are noted, and one reload follows for all of them.
+ * All of it runs on the main thread.
+ *
+ * manager.c implements the life of the main process. The functions that only read or ask are in
+ * manager-control.c, manager-tally.c, status.c and metrics.c. The circle of manager.c with bus.c,
+ * http.c, notify.c and watchdog.c is intended: these are parts of the main process, which manager.c
+ * creates and calls, and they read its state and give it orders through this header.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
@@ -29,11 +35,10 @@
 struct bus;
 struct http;
 struct tally;
+struct watchdog;
 
-/*
- * So often, in so long, the event loop turns to what peers want of a listening socket: with no
- * descriptor free, they can want in vain without end.
- */
+/* Rate limit for accept(): with no free descriptor the socket stays readable, and the event loop
+ * would spin. RATE_BURST wake-ups in RATE_USEC. */
 #define RATE_USEC (UINT64_C(100) * 1000)
 #define RATE_BURST 50
 
@@ -45,10 +50,10 @@ enum stage {
 
 const char *stage_to_string(enum stage stage);
 
-struct verdict {             /* on a reload */
-        unsigned generation; /* 0: there has been none */
+struct verdict {             /* the result of a reload */
+        unsigned generation; /* its number; 0: there was no reload yet */
         bool ok;
-        bool config; /* the file is to blame */
+        bool config; /* it failed because of a mistake in the configuration */
         char *text;
         int64_t time; /* seconds since 1970 */
 };
@@ -57,61 +62,59 @@ struct manager {
         const char *file;
         enum stage stage;
         sd_event *event;
-        sd_event_source *reload; /* pending: a reload is wanted */
-        sd_event_source *tick;
+        sd_event_source *reload; /* enabled once: a reload starts in the next iteration */
         bool reload_wanted;
         struct processes *processes;
         struct inherited inherited;
         struct bus *bus;
         struct http *http;
-        struct tally *tally; /* of the workers that are gone */
+        struct watchdog *watchdog;
+        struct tally *tally; /* what workers that have exited had counted */
 
-        struct generation *current; /* serves; NULL: not yet, or all gone */
-        struct generation *next;    /* starts */
-        struct generation *old;     /* drain */
-        unsigned last_number;
-        struct verdict verdict;
-        unsigned reloads; /* that have succeeded, */
+        struct generation *current; /* serves; NULL: none does yet, or it has ended */
+        struct generation *next;    /* starts; NULL: none does */
+        struct generation *old;     /* replaced, from the newest on */
+        unsigned last_number;       /* of a generation */
+        struct verdict verdict;     /* on the last reload */
+        unsigned reloads;           /* that succeeded */
         unsigned reloads_failed;
 
-        uint64_t started;  /* clock_now() */
-        time_t start_time; /* the same moment, of the calendar */
-        uint64_t begun;    /* clock_now() of the last reload */
-        uint64_t interval; /* ns in which a worker must answer */
-        bool watchdog;     /* systemd wants to be told */
+        uint64_t started;        /* clock_now() */
+        time_t start_time;       /* the same moment as calendar time */
+        uint64_t reload_started; /* clock_now() of the last start of a generation */
 };
 
-/* Serves what the file says until it is told to stop; gives the exit status. Signals are blocked.
- */
+/* Serves what the file says until it is told to stop. Gives the exit status. */
 int manager_run(const char *file);
 
-/* The rest is what the control bus asks for. */
+/* The generation after `g`, in this order: current, next, old ones. NULL gives the first, and
+ * follows the last. */
+struct generation *manager_each(const struct manager *m, const struct generation *g);
 
-/* The number of the generation on which the verdict will be. -ESHUTDOWN: it is stopping. */
+/* *ret_generation: the number of the generation that the verdict will be about. -ESHUTDOWN: brickd
+ * is stopping. */
 int manager_reload(struct manager *m, unsigned *ret_generation);
 void manager_stop(struct manager *m);
 
-/* As generation_set_log_level(); of workers that drain as well. */
+/* As workers_set_log_level(), for the current and the old generations. */
 int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
                           const char *module);
+
+/* As workers_query() and workers_await_answer(), for the current and the old generations. */
 void manager_query(struct manager *m);
 bool manager_awaits_answer(const struct manager *m);
 
-/* Workers older than that generation are still draining. */
-bool manager_drains_before(const struct manager *m, unsigned generation);
+/* Generations older than this one are still ending. */
+bool manager_retires_before(const struct manager *m, unsigned generation);
 
-/* Everything about it as one JSON object. */
+/* What Status() answers: a JSON object; free() it. All four of these give 0 or -ENOMEM. */
 int manager_status(const struct manager *m, char **ret);
 
-/* What all workers have counted, those that live included. */
+/* What all workers have counted, running and dead ones. */
 int manager_tally(const struct manager *m, struct tally **ret);
 
-/* Its bricks, as the member of a JSON object: what they have done and do. */
-void manager_put_bricks(const struct manager *m, const struct tally *tally, bool durations,
-                        FILE *f);
-
-/* The bricks and how long their calls take, as one JSON object; asks no worker. */
+/* What Stats() answers: a JSON object about bricks and how long their calls took; free() it. */
 int manager_stats(const struct manager *m, char **ret);
 
-/* The same, and more, as text for Prometheus. */
+/* All metrics, as text for Prometheus; free() it. */
 int manager_metrics(const struct manager *m, char **ret, size_t *ret_length);

@@ -12,7 +12,7 @@
 #include "util/cleanup.h"
 #include "util/utf8.h"
 
-/* Bytes of why a reload failed: systemd takes no more than 4 KiB at once. */
+/* The most bytes of the reason why a reload failed: systemd accepts messages of 4 KiB. */
 #define WHY_MAX 1000
 
 static bool lost;

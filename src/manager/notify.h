@@ -2,20 +2,20 @@
 #pragma once
 
 /*
- * Tells systemd, by $NOTIFY_SOCKET, as sd_notify() does, but never waits: with systemd busy for
- * long the socket is full, and workers have to be looked after.
+ * Sends messages to systemd through $NOTIFY_SOCKET, as sd_notify() does, but never blocks: while
+ * systemd is busy its socket may be full, and the main process must go on watching the workers.
  */
 
 #include <stdbool.h>
 
 struct manager;
 
-/* The main thread. A message for which there is no room is lost. */
+/* [main thread] A message that does not fit into the socket is lost. */
 void notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What serves, and why the last reload failed if it did, in a line; behind `state`, such as
- * "READY=1\n". Nothing before the first generation serves. */
+/* Sends `state`, such as "READY=1\n", and STATUS=: a line that says what is served and why the last
+ * reload failed, if it did. Sends nothing before the first generation serves. */
 void notify_status(const struct manager *m, const char *state);
 
-/* One has been lost since this was last asked: systemd should be told again how things are. */
+/* A message has been lost since the last call of this: the current state should be sent again. */
 bool notify_has_lost(void);

@@ -22,7 +22,7 @@ static int count_fds(pid_t pid, unsigned *ret)
         return 0;
 }
 
-/* The fields behind the name, which may hold spaces and brackets. */
+/* Reads the fields after the name in brackets, which may itself contain spaces and brackets. */
 static int read_stat(pid_t pid, struct proc *ret)
 {
         _cleanup_fclose_ FILE *f = NULL;

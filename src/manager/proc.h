@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What /proc tells of a process. Silent. */
+/* Memory, processor time and descriptors of a process, from /proc. Silent. */
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,5 +13,5 @@ struct proc {
         unsigned fds;
 };
 
-/* -ESRCH or the like: it is gone. */
+/* A negative errno, such as -ESRCH: the process has exited. */
 int proc_read(struct proc *ret, pid_t pid);

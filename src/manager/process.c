@@ -13,9 +13,9 @@
 #include "util/errno.h"
 
 #define DIAGNOSTICS_MAX 64
-#define TEXTS_MAX ((size_t)64 << 10) /* bytes of all texts of one worker */
-#define PACKETS_MAX 1000             /* a second, and after its end */
-#define ABORT_TIME (5 * NSEC_PER_SEC)
+#define TEXTS_MAX ((size_t)64 << 10)  /* bytes of all texts of one worker */
+#define PACKETS_MAX 1000              /* read from one worker in a second, and after its end */
+#define ABORT_TIME (5 * NSEC_PER_SEC) /* for the core dump */
 
 struct processes {
         sd_event *event;
@@ -29,13 +29,13 @@ const char *process_state_to_string(enum process_state state)
         static const char *const names[] = {
                 [PROCESS_STARTING] = "starting", [PROCESS_READY] = "ready",
                 [PROCESS_RETIRING] = "retiring", [PROCESS_STOPPING] = "stopping",
-                [PROCESS_GONE] = "gone",
+                [PROCESS_EXITED] = "exited",
         };
 
         return names[state];
 }
 
-/* Time */
+/* --- the time limit of a state ---------------------------------------------------------------- */
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 {
@@ -60,10 +60,10 @@ static void arm(struct process *p, uint64_t time)
         r = sd_event_add_time_relative(p->processes->event, &p->deadline, CLOCK_MONOTONIC,
                                        time / NSEC_PER_USEC, 0, on_deadline, p);
         if (r < 0)
-                process_kill(p); /* nothing waits without a limit */
+                process_kill(p); /* it must not run without a limit */
 }
 
-/* A deadline only comes nearer: who asks again and again does not put it off. */
+/* Never makes the deadline later: repeated requests must not postpone it. */
 static void arm_sooner(struct process *p, uint64_t time)
 {
         uint64_t due;
@@ -74,9 +74,9 @@ static void arm_sooner(struct process *p, uint64_t time)
         arm(p, time);
 }
 
-/* What the worker says */
+/* --- what the worker reports ------------------------------------------------------------------ */
 
-/* NULL: it is too much, or there is no memory for it. */
+/* A copy. NULL: the worker has sent too much text, or memory is short. */
 static char *keep_text(struct process *p, const char *text)
 {
         size_t size = strlen(text) + 1;
@@ -104,7 +104,7 @@ static void add_diagnostic(struct process *p, const char *text)
         grown[p->n_diagnostics++] = copy;
 }
 
-static void hear(struct process *p, const struct channel_message *message)
+static void take_packet(struct process *p, const struct channel_message *message)
 {
         if (message->kind == CHANNEL_DIAGNOSTIC)
                 add_diagnostic(p, message->text);
@@ -112,7 +112,7 @@ static void hear(struct process *p, const struct channel_message *message)
                 p->failed = keep_text(p, message->text);
 }
 
-static void look_whether_ready(struct process *p)
+static void check_ready(struct process *p)
 {
         if (p->state != PROCESS_STARTING || !state_is_ready(p->shared))
                 return;
@@ -122,7 +122,7 @@ static void look_whether_ready(struct process *p)
         p->ops->ready(p, p->user);
 }
 
-static void look_for_answer(struct process *p)
+static void check_answer(struct process *p)
 {
         unsigned connections, in_flight;
 
@@ -135,10 +135,10 @@ static void look_for_answer(struct process *p)
         p->ops->answered(p, p->user);
 }
 
-static void look(struct process *p)
+static void check_state(struct process *p)
 {
-        look_whether_ready(p);
-        look_for_answer(p);
+        check_ready(p);
+        check_answer(p);
 }
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *user)
@@ -149,41 +149,42 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 
         r = channel_receive(fd, &message);
         if (r > 0)
-                hear(p, &message);
+                take_packet(p, &message);
         else if (r != -EAGAIN)
-                p->io = sd_event_source_disable_unref(p->io); /* its exit comes next */
-        look(p);
+                p->io = sd_event_source_disable_unref(p->io); /* closed: SIGCHLD comes next */
+        check_state(p);
         return 0;
 }
 
-/* Its end */
+/* --- exiting ---------------------------------------------------------------------------------- */
 
-static void hear_last_words(struct process *p)
+static void take_last_packets(struct process *p)
 {
         struct channel_message message;
 
-        /* Bounded: a process that the worker has left behind may still talk. */
+        /* Bounded: a child that the worker has left behind may have the socket and go on sending.
+         */
         for (int i = 0; i < PACKETS_MAX && channel_receive(p->channel, &message) > 0; i++)
-                hear(p, &message);
-        look(p);
+                take_packet(p, &message);
+        check_state(p);
 }
 
 static void process_exited(struct process *p, const siginfo_t *info)
 {
-        hear_last_words(p);
+        take_last_packets(p);
         p->exit_code = info->si_code;
         p->exit_status = info->si_status;
-        p->state = PROCESS_GONE;
+        p->state = PROCESS_EXITED;
         p->io = sd_event_source_disable_unref(p->io);
         disarm(p);
-        p->ops->gone(p, p->user);
+        p->ops->exited(p, p->user);
 }
 
 static struct process *processes_find(struct processes *processes, pid_t pid)
 {
         struct process *p = processes->first;
 
-        while (p && (p->pid != pid || p->state == PROCESS_GONE))
+        while (p && (p->pid != pid || p->state == PROCESS_EXITED))
                 p = p->next;
         return p;
 }
@@ -253,7 +254,7 @@ static void processes_remove(struct processes *processes, struct process *p)
                 *link = p->next;
 }
 
-/* Making and unmaking */
+/* --- creation and destruction ----------------------------------------------------------------- */
 
 int process_new(struct process **ret, struct processes *processes, struct spawn *spawn,
                 const struct conf *conf, uint64_t start_timeout, const struct process_ops *ops,
@@ -271,7 +272,7 @@ int process_new(struct process **ret, struct processes *processes, struct spawn 
                 .channel = -EBADF,
                 .conf = conf,
                 .quota_row = QUOTA_WORKERS,
-                .state = PROCESS_GONE,
+                .state = PROCESS_EXITED,
                 .start_timeout = start_timeout,
                 .since = clock_now(),
         };
@@ -286,7 +287,7 @@ int process_new(struct process **ret, struct processes *processes, struct spawn 
         r = sd_event_add_io(processes->event, &p->io, p->channel, EPOLLIN, on_channel, p);
         if (r < 0)
                 return r;
-        /* One that talks without pause keeps nobody else from being heard. */
+        /* A worker that sends without pause must not keep the event loop busy. */
         (void)sd_event_source_set_ratelimit(p->io, NSEC_PER_SEC / NSEC_PER_USEC, PACKETS_MAX);
         arm(p, start_timeout);
         p->next = processes->first;
@@ -299,7 +300,7 @@ struct process *process_free(struct process *p)
 {
         if (!p)
                 return NULL;
-        if (p->state != PROCESS_GONE) {
+        if (p->state != PROCESS_EXITED) {
                 process_kill(p);
                 (void)waitpid(p->pid, NULL, 0);
         }
@@ -319,7 +320,7 @@ struct process *process_free(struct process *p)
         return NULL;
 }
 
-/* What it is told */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 void process_wake(struct process *p)
 {
@@ -328,13 +329,14 @@ void process_wake(struct process *p)
 
 void process_query(struct process *p)
 {
-        if (p->state == PROCESS_STARTING || p->state == PROCESS_GONE)
+        if (p->state == PROCESS_STARTING || p->state == PROCESS_EXITED)
                 return;
         if (!p->asked) {
                 p->asked = clock_now();
                 state_ask(p->shared, ++p->question);
         }
-        process_wake(p); /* again: it does not answer while a brick holds its polling thread */
+        /* Also for a question it did not answer: a brick may have held its polling thread. */
+        process_wake(p);
 }
 
 void process_log_levels(struct process *p, int level, const int *bricks)
@@ -364,7 +366,7 @@ void process_retire(struct process *p, uint64_t limit)
 
 void process_stop(struct process *p, uint64_t grace, uint64_t limit)
 {
-        if (p->state == PROCESS_STARTING) { /* it serves nobody, and does not listen to us yet */
+        if (p->state == PROCESS_STARTING) { /* it has no calls, and does not read orders yet */
                 p->state = PROCESS_STOPPING;
                 process_kill(p);
         }
@@ -390,114 +392,12 @@ void process_abort(struct process *p)
         p->state = PROCESS_STOPPING;
         p->aborted = true;
         (void)kill(p->pid, SIGABRT);
-        (void)kill(p->pid, SIGCONT); /* should it be stopped */
+        (void)kill(p->pid, SIGCONT); /* in case it was stopped */
         arm(p, ABORT_TIME);
 }
 
 void process_kill(struct process *p)
 {
-        if (p->state != PROCESS_GONE)
+        if (p->state != PROCESS_EXITED)
                 (void)kill(p->pid, SIGKILL);
-}
-
-/* What is said of it */
-
-static const char *name_of(const struct process *p, ssize_t brick)
-{
-        if (brick < 0 || !p->conf || (size_t)brick >= p->conf->n_bricks)
-                return NULL;
-        return p->conf->bricks[brick].name;
-}
-
-static const char *brick_of(const struct process *p, enum state_brick what)
-{
-        return name_of(p, state_get_brick(p->shared, what));
-}
-
-/* Only a worker that starts makes bricks. */
-static const char *creating(const struct process *p)
-{
-        return p->ready == 0 ? brick_of(p, STATE_CREATING) : NULL;
-}
-
-bool process_was_silent(const struct process *p)
-{
-        return p->aborted && p->exit_code != CLD_EXITED &&
-               (p->exit_status == SIGABRT || p->exit_status == SIGKILL);
-}
-
-const char *process_stuck(const struct process *p)
-{
-        return brick_of(p, STATE_STUCK);
-}
-
-const char *process_blames(const struct process *p)
-{
-        const char *brick = brick_of(p, STATE_CRASHED);
-
-        if (!brick)
-                brick = creating(p);
-        if (!brick && process_was_silent(p))
-                brick = process_stuck(p);
-        return brick;
-}
-
-static int describe_held(const struct process *p, char **ret)
-{
-        unsigned calls;
-        const char *holds = name_of(p, state_get_held(p->shared, &calls));
-        const char *destroyed = brick_of(p, STATE_DESTROYING);
-
-        if (destroyed)
-                return asprintf(ret, "had to be killed: brick '%s' is in destroy()", destroyed);
-        if (holds)
-                return asprintf(ret, "had to be killed: brick '%s' still holds %u %s", holds, calls,
-                                calls == 1 ? "call" : "calls");
-        return asprintf(ret, "had to be killed: it did not say what held it");
-}
-
-static int describe_overdue(const struct process *p, char **ret)
-{
-        const char *brick = creating(p);
-        double limit = (double)p->start_timeout / (double)NSEC_PER_SEC;
-
-        if (p->overdue_in != PROCESS_STARTING)
-                return describe_held(p, ret);
-        if (brick)
-                return asprintf(ret,
-                                "had to be killed: brick '%s' did not finish create() within %gs",
-                                brick, limit);
-        return asprintf(ret, "had to be killed: it was not ready within %gs", limit);
-}
-
-static int describe_signal(const struct process *p, char **ret)
-{
-        const char *abbreviation = sigabbrev_np(p->exit_status), *brick = process_blames(p);
-        const char *where = creating(p) ? "create() of " : "";
-        char name[32];
-
-        if (abbreviation)
-                (void)snprintf(name, sizeof name, "SIG%s", abbreviation);
-        else
-                (void)snprintf(name, sizeof name, "signal %d", p->exit_status);
-        if (!brick)
-                return asprintf(ret, "died of %s", name);
-        return asprintf(ret, "died of %s in %sbrick '%s'", name, where, brick);
-}
-
-int process_epitaph(const struct process *p, char **ret)
-{
-        int n;
-
-        if (process_was_silent(p))
-                n = asprintf(ret, "was killed: it did not answer");
-        else if (p->overdue)
-                n = describe_overdue(p, ret);
-        else if (p->exit_code != CLD_EXITED)
-                n = describe_signal(p, ret);
-        else if (p->failed)
-                n = asprintf(ret, "failed: %s", p->failed);
-        else
-                n = asprintf(ret, "exited with status %d", p->exit_status);
-        return n < 0 ? -ENOMEM : 0;
 }

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: MIT */
+#include "manager/report.h"
+
 #include <ctype.h>
 #include <string.h>
 
-#include "manager/report.h"
-#include "util/log.h"
+void report_event(enum log_level level, const char *id, const char *brick, const char *format, ...)
+{
+        const struct log_field fields[] = {
+                { "MESSAGE_ID", id, strlen(id) },
+                { "BRICK", brick, brick ? strlen(brick) : 0 },
+        };
+        va_list args;
 
-static void log_mistake(const char *name, const char *text)
+        va_start(args, format);
+        log_fieldsv(level, fields, brick ? 2 : 1, format, args);
+        va_end(args);
+}
+
+void report_mistake(const char *name, const char *text)
 {
         struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_CONFIG_ERROR, strlen(LOG_ID_CONFIG_ERROR) },
@@ -21,10 +33,4 @@ static void log_mistake(const char *name, const char *text)
                 n++;
         }
         log_block(LOG_LEVEL_ERROR, fields, n, text);
-}
-
-void report_mistakes(const char *name, char *const *texts, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                log_mistake(name, texts[i]);
 }

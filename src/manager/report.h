@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* How mistakes are shown: on a terminal as they are, in the journal one entry each with its place.
+/* Log lines with fields: events with MESSAGE_ID=, mistakes with their place. */
+
+#include "util/log.h"
+
+/* Logs an event. id: LOG_ID_*; brick: the value of BRICK=, NULL: none. */
+void report_event(enum log_level level, const char *id, const char *brick, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+
+/*
+ * Logs a mistake of the file `name`, which becomes CONFIG_FILE=. If the text begins with
+ * "NAME:LINE:", the line becomes CONFIG_LINE=. On a terminal the text stands alone.
  */
-
-#include <stddef.h>
-
-/* Texts that begin with "NAME:LINE:" get CONFIG_FILE= and CONFIG_LINE=. */
-void report_mistakes(const char *name, char *const *texts, size_t n);
+void report_mistake(const char *name, const char *text);

@@ -39,7 +39,8 @@ struct socket *socket_unref(struct socket *s)
         if (!s || --s->n_ref > 0)
                 return NULL;
 
-        /* A retired worker may hold a copy for long; nobody shall wait in its queue. */
+        /* A retired worker may keep its descriptor open for long. shutdown() makes the kernel
+         * refuse connections that nobody would accept. */
         if (s->fd >= 0 && !s->inherited)
                 (void)shutdown(s->fd, SHUT_RDWR);
         socket_close(s);
@@ -72,7 +73,7 @@ static int socket_new(struct socket **ret, const char *listen)
         return 0;
 }
 
-/* The error a failed system call left, in words that say what to do about it. */
+/* Describes a failed system call, and what to do about it. Returns r. */
 static int explain(int r, const char *holder, char **ret_why)
 {
         int n;
@@ -140,7 +141,7 @@ static int inet_listen(const union inet_address *address)
                 return -errno;
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
                 return -errno;
-        /* [::] is every address of both families, whatever the machine's default is. */
+        /* [::] means every address of both families, whatever net.ipv6.bindv6only says. */
         if (address->any.sa_family == AF_INET6 &&
             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
                 return -errno;
@@ -162,7 +163,8 @@ static int open_inet(struct socket *s, const struct conf_port *port, char **ret_
                 return explain(r, NULL, ret_why);
         s->fd = inet_listen(&address);
         if (s->fd == -EAFNOSUPPORT && IN6_IS_ADDR_UNSPECIFIED(&address.v6.sin6_addr)) {
-                /* A kernel without IPv6, as in some containers: "every address" is then IPv4's. */
+                /* A kernel without IPv6, as in some containers: [::] then means every IPv4 address.
+                 */
                 (void)inet_parse("0.0.0.0", port->port, &address);
                 s->fd = inet_listen(&address);
         }
@@ -173,7 +175,7 @@ static int open_inet(struct socket *s, const struct conf_port *port, char **ret_
         return inet_format(s->fd, &s->address);
 }
 
-/* What the user reads after "Cannot listen on unix:PATH: ". */
+/* The same for the results of unix_listen(), which may be UNIX_E_*. */
 static int explain_unix(int r, const char *holder, char **ret_why)
 {
         static const char *const texts[] = {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "config.h"
+#include "manager/sockets.h"
 #include "manager/spawn.h"
 #include "shared/channel.h"
 #include "shared/memfd.h"
@@ -13,7 +14,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 
-struct fds { /* ours, to be closed */
+struct fds { /* copies of the descriptors to pass, closed with fds_done() */
         int *fd;
         size_t n;
 };
@@ -32,7 +33,8 @@ const char *spawn_executable(void)
         return override && *override ? override : BRICKD_LIBEXEC_DIR "/brickd-worker";
 }
 
-/* A copy above every number that the worker expects, so that no copy below overwrites another. */
+/* Adds a copy of fd above all numbers that the worker gets, so that placing one of them does not
+ * overwrite another. */
 static int fds_lift(struct fds *fds, int fd, int lowest)
 {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
@@ -49,7 +51,7 @@ static int fds_collect(struct fds *fds, int channel, int config, int state, int 
 {
         const int first[] = { channel,           config,       state,         stats,
                               spawn->identities, spawn->quota, spawn->balance };
-        int lowest = CHANNEL_FD_LISTEN + (int)spawn->n_sockets;
+        int lowest = CHANNEL_FD_LISTEN + (int)spawn->sockets->n_ports;
         int r = 0;
 
         _Static_assert(ELEMENTSOF(first) == CHANNEL_FD_LISTEN - CHANNEL_FD_CONTROL,
@@ -59,8 +61,8 @@ static int fds_collect(struct fds *fds, int channel, int config, int state, int 
                 return -ENOMEM;
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(first); i++)
                 r = fds_lift(fds, first[i], lowest);
-        for (size_t i = 0; r == 0 && i < spawn->n_sockets; i++)
-                r = fds_lift(fds, spawn->sockets[i], lowest);
+        for (size_t i = 0; r == 0 && i < spawn->sockets->n_ports; i++)
+                r = fds_lift(fds, spawn->sockets->ports[i]->fd, lowest);
         return r;
 }
 
@@ -145,12 +147,12 @@ static int share_state(const struct spawn *spawn, int *ret_fd, struct state **re
 
 static int share_stats(const struct spawn *spawn, int *ret_fd, struct stats **ret)
 {
-        _cleanup_close_ int fd = stats_create(spawn->n_bricks, spawn->n_sockets);
+        _cleanup_close_ int fd = stats_create(spawn->n_bricks, spawn->sockets->n_ports);
         int r;
 
         if (fd < 0)
                 return fd;
-        r = stats_open(ret, fd, spawn->n_bricks, spawn->n_sockets);
+        r = stats_open(ret, fd, spawn->n_bricks, spawn->sockets->n_ports);
         if (r < 0)
                 return r;
         *ret_fd = TAKE_FD(fd);
@@ -172,7 +174,7 @@ int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                 return -errno;
         ours = pair[0];
         theirs = pair[1];
-        /* One per worker, not one for all: its file position is shared with whoever else has it. */
+        /* A memfd of its own: processes with the same one would share its file position. */
         config = memfd_new("brickd-config", spawn->bytes, spawn->length);
         if (config < 0)
                 return config;

@@ -1,39 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Starting brickd-worker with the descriptors that shared/channel.h promises it. */
+/* Starts brickd-worker with the descriptors that shared/channel.h defines. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sockets;
 struct state;
 struct stats;
 
 struct spawn {
-        const char *name; /* of the configuration file, for messages and relative paths */
+        const char *name; /* of the configuration file: for messages and relative paths */
         const char *bytes;
         size_t length;
         unsigned generation;
         unsigned worker;
-        bool check; /* build everything, say how it went, exit */
-        int identities;
+        bool check;     /* --check: build everything, report the result, exit */
+        int identities; /* descriptors of shared memory */
         int quota;
-        uint32_t quota_row;
         int balance;
-        const int *sockets; /* one per entry of `ports:` */
-        size_t n_sockets;
+        uint32_t quota_row;
+        const struct sockets *sockets;
         size_t n_bricks;
 };
 
-/* The file that is executed: $BRICKD_WORKER, or the installed one. */
+/* The program to execute: $BRICKD_WORKER, or the installed brickd-worker. */
 const char *spawn_executable(void);
 
 /*
- * The process gets a process group of its own, so that Ctrl-C on a terminal reaches only us, and no
- * blocked or ignored signals. The channel's other end closes when it is gone. *ret_state and
- * *ret_stats: the memory that only this worker shares with us.
+ * The process gets a process group of its own, so that Ctrl-C on a terminal reaches only the main
+ * process, and no blocked or ignored signals. *ret_channel is the main process's end of the
+ * channel. *ret_state and *ret_stats are the memory that it shares with this worker alone.
  */
 int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                  struct state **ret_state, struct stats **ret_stats);

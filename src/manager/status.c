@@ -1,123 +1,116 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
-#include <string.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "config.h"
+#include "manager/bricks.h"
+#include "manager/json.h"
 #include "manager/manager.h"
 #include "manager/tally.h"
 #include "util/clock.h"
-#include "util/json.h"
 
-static void put_string(FILE *f, const char *s)
+/* What Status() and Stats() of the control bus answer. Additions are fine; what is there stays. */
+
+static json_int_t seconds_since(uint64_t time)
 {
-        json_put_string(f, s, strlen(s));
+        return (json_int_t)((clock_now() - time) / NSEC_PER_SEC);
 }
 
-static uint64_t seconds_since(uint64_t time)
+static json_t *ports_to_json(const struct generation *g)
 {
-        return (clock_now() - time) / NSEC_PER_SEC;
-}
+        json_auto_t *array = json_array();
+        int r = 0;
 
-static void put_ports(FILE *f, const struct generation *g)
-{
-        (void)fputs("\"ports\":[", f);
-        for (size_t i = 0; g && i < g->n_sockets; i++) {
-                (void)fputs(i > 0 ? ",{\"listen\":" : "{\"listen\":", f);
-                put_string(f, g->sockets[i]->listen);
-                (void)fputs(",\"address\":", f);
-                put_string(f, g->sockets[i]->address);
-                (void)fputc('}', f);
+        for (size_t i = 0; r == 0 && g && i < g->sockets.n_ports; i++) {
+                const struct socket *socket = g->sockets.ports[i];
+
+                r = json_array_append_new(array, json_pack("{s:o, s:o}", "listen",
+                                                           json_text(socket->listen), "address",
+                                                           json_text(socket->address)));
         }
-        (void)fputc(']', f);
+        return r == 0 ? json_incref(array) : NULL;
 }
 
-/* What the worker has said of itself. */
-static void put_own_status(FILE *f, const struct process *process)
+/* The worker's last answer; null: it has not given one. */
+static json_t *answer_to_json(const struct process *process)
 {
-        if (process->answered)
-                (void)fprintf(f, "{\"connections\":%u,\"in_flight\":%u}", process->connections,
-                              process->in_flight);
-        else
-                (void)fputs("null", f);
+        if (!process->answered)
+                return json_null();
+        return json_pack("{s:I, s:I}", "connections", (json_int_t)process->connections, "in_flight",
+                         (json_int_t)process->in_flight);
 }
 
-static void put_worker(FILE *f, const struct slot *slot, const char **separator)
+static json_t *worker_to_json(const struct slot *slot)
 {
         const struct process *process = slot->process;
+        json_auto_t *json = json_pack("{s:I, s:I, s:I}", "index", (json_int_t)slot->index,
+                                      "generation", (json_int_t)slot->workers->spawn.generation,
+                                      "restarts", (json_int_t)slot->restarts);
+        json_auto_t *rest = NULL;
 
-        (void)fprintf(f, "%s{\"index\":%u,\"generation\":%u,\"restarts\":%u,", *separator,
-                      slot->index, slot->generation->number, slot->restarts);
-        if (process) {
-                (void)fprintf(
-                        f, "\"pid\":%d,\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"status\":",
-                        process->pid, process_state_to_string(process->state),
-                        seconds_since(process->since));
-                put_own_status(f, process);
-                (void)fputc('}', f);
-        } else {
-                (void)fputs("\"pid\":null,\"state\":\"gone\",\"uptime_seconds\":0,\"status\":null}",
-                            f);
-        }
-        *separator = ",";
+        if (process)
+                rest = json_pack("{s:i, s:s, s:I, s:o}", "pid", process->pid, "state",
+                                 process_state_to_string(process->state), "uptime_seconds",
+                                 seconds_since(process->since), "status", answer_to_json(process));
+        else
+                rest = json_pack("{s:n, s:s, s:i, s:n}", "pid", "state",
+                                 process_state_to_string(PROCESS_EXITED), "uptime_seconds", 0,
+                                 "status");
+        return json_object_update(json, rest) == 0 ? json_incref(json) : NULL;
 }
 
-static void put_workers(FILE *f, const struct generation *g, const char **separator)
+/* A slot without a process is shown while its worker is to be restarted. */
+static int add_workers(json_t *array, const struct generation *g)
 {
-        for (size_t i = 0; g && i < g->n_slots; i++)
-                if (g->slots[i].process || g->state == GENERATION_SERVING)
-                        put_worker(f, &g->slots[i], separator);
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < g->workers.n; i++)
+                if (g->workers.slots[i].process || g->state == GENERATION_SERVING)
+                        r = json_array_append_new(array, worker_to_json(&g->workers.slots[i]));
+        return r;
 }
 
-static void put_all_workers(FILE *f, const struct manager *m)
+static json_t *workers_to_json(const struct manager *m)
 {
-        const char *separator = "";
+        json_auto_t *array = json_array();
+        const struct generation *g = NULL;
+        int r = 0;
 
-        (void)fputs("\"workers\":[", f);
-        put_workers(f, m->current, &separator);
-        put_workers(f, m->next, &separator);
-        for (const struct generation *g = m->old; g; g = g->next)
-                put_workers(f, g, &separator);
-        (void)fputc(']', f);
+        while (r == 0 && (g = manager_each(m, g)))
+                r = add_workers(array, g);
+        return r == 0 ? json_incref(array) : NULL;
 }
 
-static void put_log_level(FILE *f, const char *brick, int level, const char **separator)
+/* brick: NULL is the log as a whole. level: 0 is as configured, which is not listed. */
+static int add_log_level(json_t *array, const char *brick, int level)
 {
         if (!level)
-                return;
-        (void)fprintf(f, "%s{\"brick\":", *separator);
-        if (brick)
-                put_string(f, brick);
-        else
-                (void)fputs("null", f);
-        (void)fprintf(f, ",\"level\":\"%s\"}", log_level_to_string((enum log_level)level));
-        *separator = ",";
+                return 0;
+        return json_array_append_new(array,
+                                     json_pack("{s:o, s:s}", "brick", json_text(brick), "level",
+                                               log_level_to_string((enum log_level)level)));
 }
 
-/* Those that brickctl has set. */
-static void put_log_levels(FILE *f, const struct generation *g)
+/* The levels that brickctl has set. */
+static json_t *log_levels_to_json(const struct generation *g)
 {
-        const char *separator = "";
+        json_auto_t *array = json_array();
+        int r = 0;
 
-        (void)fputs("\"log_levels\":[", f);
         if (g)
-                put_log_level(f, NULL, g->log_level, &separator);
-        for (size_t i = 0; g && g->brick_log_levels && i < g->conf->n_bricks; i++)
-                put_log_level(f, g->conf->bricks[i].name, g->brick_log_levels[i], &separator);
-        (void)fputc(']', f);
+                r = add_log_level(array, NULL, g->workers.log_level);
+        for (size_t i = 0; r == 0 && g && g->workers.brick_log_levels && i < g->conf->n_bricks; i++)
+                r = add_log_level(array, g->conf->bricks[i].name, g->workers.brick_log_levels[i]);
+        return r == 0 ? json_incref(array) : NULL;
 }
 
-static void put_verdict(FILE *f, const struct verdict *verdict)
+static json_t *verdict_to_json(const struct verdict *verdict)
 {
-        (void)fputs("\"last_reload\":", f);
-        if (verdict->generation == 0) {
-                (void)fputs("null", f);
-                return;
-        }
-        (void)fprintf(f, "{\"ok\":%s,\"generation\":%u,\"time\":%" PRIi64 ",\"text\":",
-                      verdict->ok ? "true" : "false", verdict->generation, verdict->time);
-        put_string(f, verdict->text ? verdict->text : "");
-        (void)fputc('}', f);
+        if (verdict->generation == 0)
+                return json_null();
+        return json_pack("{s:b, s:I, s:I, s:o}", "ok", verdict->ok, "generation",
+                         (json_int_t)verdict->generation, "time", (json_int_t)verdict->time, "text",
+                         json_text(verdict->text ? verdict->text : ""));
 }
 
 const char *stage_to_string(enum stage stage)
@@ -134,31 +127,49 @@ const char *stage_to_string(enum stage stage)
 int manager_status(const struct manager *m, char **ret)
 {
         _cleanup_(tally_freep) struct tally *tally = NULL;
-        size_t size;
-        FILE *f;
         int r;
 
         r = manager_tally(m, &tally);
         if (r < 0)
                 return r;
-        f = open_memstream(ret, &size);
-        if (!f)
-                return -ENOMEM;
-        (void)fprintf(f,
-                      "{\"version\":\"%s\",\"pid\":%d,\"state\":\"%s\",\"config\":", BRICKD_VERSION,
-                      getpid(), stage_to_string(m->stage));
-        put_string(f, m->file);
-        (void)fprintf(f, ",\"generation\":%u,\"uptime_seconds\":%" PRIu64 ",",
-                      m->current ? m->current->number : 0, seconds_since(m->started));
-        put_ports(f, m->current);
-        (void)fputc(',', f);
-        put_all_workers(f, m);
-        (void)fputc(',', f);
-        manager_put_bricks(m, tally, false, f);
-        (void)fputc(',', f);
-        put_log_levels(f, m->current);
-        (void)fputc(',', f);
-        put_verdict(f, &m->verdict);
-        (void)fputc('}', f);
-        return fclose(f) == 0 ? 0 : -ENOMEM;
+        return json_finish(
+                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+                          BRICKD_VERSION, "pid", getpid(), "state", stage_to_string(m->stage),
+                          "config", json_text(m->file), "generation",
+                          (json_int_t)(m->current ? m->current->number : 0), "uptime_seconds",
+                          seconds_since(m->started), "ports", ports_to_json(m->current), "workers",
+                          workers_to_json(m), "bricks", bricks_to_json(m, tally, false),
+                          "log_levels", log_levels_to_json(m->current), "last_reload",
+                          verdict_to_json(&m->verdict)),
+                ret);
+}
+
+/* The upper ends of the buckets of "duration", ns. */
+static json_t *bounds_to_json(void)
+{
+        json_auto_t *array = json_array();
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < STATS_BUCKETS; i++)
+                r = json_array_append_new(array, json_integer((json_int_t)stats_bounds[i]));
+        return r == 0 ? json_incref(array) : NULL;
+}
+
+int manager_stats(const struct manager *m, char **ret)
+{
+        _cleanup_(tally_freep) struct tally *tally = NULL;
+        const struct generation *g = m->current;
+        int r;
+
+        r = manager_tally(m, &tally);
+        if (r < 0)
+                return r;
+        return json_finish(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
+                                     BRICKD_VERSION, "state", stage_to_string(m->stage),
+                                     "generation", (json_int_t)(g ? g->number : 0), "workers",
+                                     (json_int_t)(g ? g->workers.n : 0), "workers_ready",
+                                     (json_int_t)(g ? workers_count_ready(&g->workers) : 0), "time",
+                                     (json_int_t)clock_now(), "bounds", bounds_to_json(), "bricks",
+                                     bricks_to_json(m, tally, true)),
+                           ret);
 }

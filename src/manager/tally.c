@@ -5,7 +5,7 @@
 #include "conf/names.h"
 #include "manager/tally.h"
 
-/* As many as a configuration can have, twice: those of now, and those of before. */
+/* Twice what a configuration can have: the present ones and as many former ones. */
 #define BRICKS_MAX 2048
 #define PORTS_MAX 128
 
@@ -83,7 +83,7 @@ static int append_port(struct tally *tally, const char *listen, struct tally_por
         return 0;
 }
 
-/* Room for one more: what has not been touched for the longest goes. */
+/* Makes room for one more: drops the entry that no worker has had for the longest time. */
 static void drop_oldest_brick(struct tally *tally)
 {
         size_t oldest = 0;
@@ -106,8 +106,8 @@ static void drop_oldest_port(struct tally *tally)
         tally->ports[oldest] = tally->ports[--tally->n_ports];
 }
 
-/* A brick that has become another type is another one. The search begins where the last one ended:
- * the order is mostly that of the configuration. */
+/* Finds or adds an entry. A brick that has got another type is another entry. *at: where the search
+ * begins, just after the last one found, because the order is mostly that of the configuration. */
 static int find_brick(struct tally *tally, const char *name, unsigned type, size_t *at,
                       struct tally_brick **ret)
 {
@@ -140,12 +140,13 @@ static int find_port(struct tally *tally, const char *listen, struct tally_port 
 /* --- adding ----------------------------------------------------------------------------------- */
 
 /*
- * A call begins before it ends, and the worker counts it so; the processor may show us some ends
- * before their beginnings. With more, a brick has written there, and nothing of it is believed.
+ * A worker counts the beginning of a call before its end, but memory ordering may show a few ends
+ * first. If there are more ends than that, a brick has written there, and none of it is used.
  */
 #define ENDS_EARLY 64
 
-/* Untouched methods stay untouched: most bricks have few, and the memory of a worker is sparse. */
+/* Skips methods without calls: most bricks have few methods, and reading the counters of the others
+ * would make the kernel allocate their pages. */
 static void add_method(struct tally_brick *brick, const struct stats_brick *from, size_t m,
                        enum tally_kind kind)
 {
@@ -155,7 +156,7 @@ static void add_method(struct tally_brick *brick, const struct stats_brick *from
         if (stats_get(&method->begun) == 0)
                 return;
         ended = stats_ended(method);
-        begun = stats_read(&method->begun); /* only now: they become more while we read */
+        begun = stats_read(&method->begun); /* after the ends, as both grow meanwhile */
         if (ended > begun + ENDS_EARLY)
                 return;
         stats_add(&brick->counters.methods[m], method, sizeof *method);
@@ -188,7 +189,7 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         int r;
 
         if (!brick_type_to_string(type))
-                return 0; /* it has not been made */
+                return 0; /* it has not been created */
         r = find_brick(tally, name, type, at, &brick);
         if (r < 0)
                 return r;
@@ -204,7 +205,7 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         return 0;
 }
 
-/* While the files change, one worker may have the new ones and another not yet. */
+/* While the files are replaced, one worker may have the new certificate and another the old one. */
 static void add_certificate(struct tally_port *port, uint64_t ends)
 {
         if (ends > 0 && (port->certificate_ends == 0 || ends < port->certificate_ends))

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * What all workers have counted, by the names of the configuration: those that are gone are added
- * once and for all, those that live are added to a copy whenever somebody asks. So the numbers
- * outlive workers and reloads. Bricks and ports that the configuration has no more stay, up to a
- * limit.
+ * The sums of what all workers have counted, by the names of bricks and ports. When a worker has
+ * exited, its counters are added once; counters of running workers are added to a copy whenever
+ * somebody asks. So the sums outlive workers and reloads. Bricks and ports that the configuration
+ * no longer has are kept, up to a limit.
  */
 
 #include <stdbool.h>
@@ -20,18 +20,18 @@ struct conf;
 struct tally_brick {
         char *name;
         unsigned type;
-        uint32_t methods; /* 1 << BRICK_METHOD_* that it has ever had */
-        uint64_t touched;
+        uint32_t methods; /* 1 << BRICK_METHOD_*: all that it has ever had */
+        uint64_t touched; /* tally->additions when a worker last had it */
         struct stats_brick_counters counters;
-        stats_counter lost[STATS_METHODS]; /* calls that were in workers which died */
+        stats_counter lost[STATS_METHODS]; /* calls that were in a worker when it died */
 
-        /* Of a copy: what is now. */
+        /* In a copy only: the present values. */
         bool live;
         uint64_t in_flight;
         uint64_t queued;
-        unsigned healthy; /* workers that say so, */
-        unsigned sick;    /* and those that say otherwise: */
-        char reason[STATS_TEXT_MAX + 1];
+        unsigned healthy;                /* workers in which the brick is healthy */
+        unsigned sick;                   /* workers in which it is not */
+        char reason[STATS_TEXT_MAX + 1]; /* why not, in the first of those; may be "" */
 };
 
 struct tally_port {
@@ -39,10 +39,10 @@ struct tally_port {
         uint64_t touched;
         struct stats_port_counters counters;
 
-        /* Of a copy: what is now. */
+        /* In a copy only: the present values. */
         bool live;
         uint64_t connections;
-        uint64_t certificate_ends; /* the first of any worker that serves; 0: none has one */
+        uint64_t certificate_ends; /* the earliest of all serving workers; 0: there is none */
 };
 
 struct tally_identity {
@@ -56,14 +56,14 @@ struct tally {
         struct tally_port **ports;
         size_t n_ports;
         struct tally_identity
-                identities[STATS_IDENTITIES]; /* the first is all that find no place */
+                identities[STATS_IDENTITIES]; /* [0] is for those without a place of their own */
         size_t n_identities;
         struct stats_builtin builtin;
         uint64_t log_dropped;
-        uint64_t additions;
-        uint64_t open[STATS_BUILTIN_METHODS]; /* of a copy */
+        uint64_t additions;                   /* calls of tally_add() */
+        uint64_t open[STATS_BUILTIN_METHODS]; /* in a copy only */
 
-        uint64_t restarts; /* of workers; the owner counts */
+        uint64_t restarts; /* of workers; workers.c counts them */
 };
 
 int tally_new(struct tally **ret);
@@ -72,11 +72,11 @@ struct tally *tally_free(struct tally *tally);
 DEFINE_CLEANUP(struct tally *, tally_free);
 
 enum tally_kind {
-        TALLY_DEAD,   /* it has been reaped: what had not ended is lost */
-        TALLY_LIVE,   /* it runs: what is now counts, too */
-        TALLY_SERVES, /* the same, and its health is the bricks' health */
+        TALLY_DEAD,   /* the worker has exited: calls that had not ended are lost */
+        TALLY_LIVE,   /* it runs: its present values count, too */
+        TALLY_SERVES, /* it serves: the health of its bricks counts as well */
 };
 
-/* Adds what a worker of that configuration has counted. -ENOMEM: some of it is missing. */
+/* Adds what a worker of that configuration has counted. -ENOMEM: part of it was not added. */
 int tally_add(struct tally *tally, const struct conf *conf, const struct stats *stats,
               enum tally_kind kind);

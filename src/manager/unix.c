@@ -33,7 +33,7 @@ static int address_init(struct address *a, const char *path)
         if (n >= sizeof a->un.sun_path)
                 return -ENAMETOOLONG;
         memcpy(a->un.sun_path, path, n);
-        /* The name of an abstract socket is as long as is said, without a byte at its end. */
+        /* The name of an abstract socket has a length and no terminating zero. */
         a->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
         if (is_abstract(path))
                 a->un.sun_path[0] = '\0';
@@ -47,14 +47,14 @@ static struct unix_file identify(const struct stat *st)
         return (struct unix_file){ .device = st->st_dev, .inode = st->st_ino, .made = st->st_mtim };
 }
 
-/* A file system may give the number of a removed file to the next one. */
+/* Compares the time as well: a file system may reuse the inode number of a removed file. */
 static bool is_same(const struct unix_file *a, const struct unix_file *b)
 {
         return a->device == b->device && a->inode == b->inode && a->made.tv_sec == b->made.tv_sec &&
                a->made.tv_nsec == b->made.tv_nsec;
 }
 
-static int look_at(const char *path, struct unix_file *ret)
+static int identify_path(const char *path, struct unix_file *ret)
 {
         struct stat st;
 
@@ -74,7 +74,7 @@ static int bind_address(int fd, const struct address *a)
         return 0;
 }
 
-/* --- a path that exists ----------------------------------------------------------------------- */
+/* --- a path that already exists --------------------------------------------------------------- */
 
 static bool is_dead(const struct address *a, char **ret_holder)
 {
@@ -97,7 +97,7 @@ static int bind_over_dead(int fd, const struct address *a, const char *path, cha
         struct unix_file file;
         int r;
 
-        r = look_at(path, &file);
+        r = identify_path(path, &file);
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r == 0) {
@@ -109,16 +109,16 @@ static int bind_over_dead(int fd, const struct address *a, const char *path, cha
         return bind_address(fd, a);
 }
 
-/* --- one at a time ---------------------------------------------------------------------------- */
+/* --- the lock of a path ----------------------------------------------------------------------- */
 
 /*
- * A socket that is bound and does not listen yet looks dead, and what was dead when it was looked
- * at may be another's by now. So who looks at what is there has the lock until it is done with the
- * path. That takes no time, so nobody waits long for it.
+ * A socket that another process has bound but does not listen on yet seems dead; and a path that
+ * was dead a moment ago may by now have another process's socket. So a process holds the lock from
+ * before it checks the path until it is done with it, which takes almost no time.
  */
 struct path_lock {
         char *name;
-        int fd; /* -EBADF: it is not ours */
+        int fd; /* -EBADF: not locked */
 };
 
 static void path_unlock(struct path_lock *lock)
@@ -129,8 +129,8 @@ static void path_unlock(struct path_lock *lock)
         free(lock->name);
 }
 
-/* A member of the directory's group may have put anything there. O_NONBLOCK: a FIFO would wait for
- * its writer. */
+/* A member of the directory's group may have put anything there. O_NONBLOCK, because opening a FIFO
+ * would wait for a writer. */
 static int open_lock(const char *name, int *ret)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -161,7 +161,7 @@ static int try_to_lock(struct path_lock *lock)
                 return errno == EWOULDBLOCK ? UNIX_E_TAKEN : -errno;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (st.st_nlink == 0) /* who had it has removed it just now */
+        if (st.st_nlink == 0) /* the last holder has just removed the file */
                 return UNIX_E_TAKEN;
         lock->fd = TAKE_FD(fd);
         return 0;
@@ -184,8 +184,8 @@ static int path_lock(struct path_lock *lock, const char *path)
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-/* Others could put a socket of theirs in its place. In /tmp, where the sticky bit is set, they
- * cannot. */
+/* In a directory that every user can write, others could put a socket of their own in its place.
+ * The sticky bit, as on /tmp, prevents that. */
 static int check_directory(const char *path)
 {
         _cleanup_free_ char *directory = strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
@@ -198,21 +198,21 @@ static int check_directory(const char *path)
         return (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX) ? UNIX_E_DIRECTORY : 0;
 }
 
-static int give(int fd, const struct unix_access *access)
+static int set_access(int fd, const struct unix_access *access)
 {
         char self[32];
 
         if ((access->owner != (uid_t)-1 || access->group != (gid_t)-1) &&
             fchownat(fd, "", access->owner, access->group, AT_EMPTY_PATH) < 0)
                 return errno == EPERM ? UNIX_E_OWNER : -errno;
-        /* A descriptor that is only a place can be given a mode this way alone. */
+        /* fchmod() does not work on an O_PATH descriptor. */
         (void)snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
         return chmod(self, access->mode) < 0 ? -errno : 0;
 }
 
-/* All of it through one descriptor: whatever happens to the path meanwhile, no other file is
- * touched. */
-static int open_place(const char *path, const struct unix_file *expected, struct unix_file *ret)
+/* Opens the socket file with O_PATH: what is then done with the descriptor touches this file only,
+ * whatever happens to the path. */
+static int open_file(const char *path, const struct unix_file *expected, struct unix_file *ret)
 {
         _cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         struct stat st;
@@ -231,8 +231,8 @@ int unix_set_access(const char *path, const struct unix_file *file,
         _cleanup_close_ int fd = -EBADF;
         struct unix_file now;
 
-        fd = open_place(path, file, &now);
-        return fd < 0 ? fd : give(fd, access);
+        fd = open_file(path, file, &now);
+        return fd < 0 ? fd : set_access(fd, access);
 }
 
 static int remove_file(const char *path, const struct unix_file *file)
@@ -240,7 +240,7 @@ static int remove_file(const char *path, const struct unix_file *file)
         struct unix_file now;
         int r;
 
-        r = look_at(path, &now);
+        r = identify_path(path, &now);
         if (r < 0)
                 return r;
         if (!is_same(&now, file))
@@ -266,8 +266,8 @@ static int prepare_file(const char *path, const struct unix_access *access,
 {
         _cleanup_close_ int fd = -EBADF;
 
-        fd = open_place(path, NULL, ret_file);
-        return fd < 0 ? fd : give(fd, access);
+        fd = open_file(path, NULL, ret_file);
+        return fd < 0 ? fd : set_access(fd, access);
 }
 
 static int listen_at_path(int fd, const struct address *a, const char *path,
@@ -277,7 +277,7 @@ static int listen_at_path(int fd, const struct address *a, const char *path,
         _cleanup_(path_unlock) struct path_lock lock = { .fd = -EBADF };
         int r;
 
-        /* bind() gives the file the socket's own mode, and nobody can connect before listen(). */
+        /* bind() creates the file with the socket's mode; nobody can connect before listen(). */
         if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
                 return -errno;
         r = path_lock(&lock, path);

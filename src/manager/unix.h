@@ -2,44 +2,46 @@
 #pragma once
 
 /*
- * Listening unix sockets and their files. A path of "@name" is an abstract socket, which has no
- * file. Silent.
+ * Listening unix sockets and their files. A path "@name" is an abstract socket, which has no file.
+ * Silent.
  *
- * Who makes or removes a file holds PATH.lock meanwhile. Another who has it is waited for, half a
- * second at the most; after that the path is UNIX_E_TAKEN. PATH.lock must be a regular file of
- * root's or our own: another user who may write the directory could hold any other for ever.
+ * A process that creates or removes a socket file locks PATH.lock meanwhile. If another process has
+ * the lock, this waits for it, half a second at most, and then fails with UNIX_E_TAKEN. PATH.lock
+ * must be a regular file that belongs to root or to brickd's user: a file of another user, who may
+ * have write access to the directory, could stay locked for ever.
  */
 
 #include <sys/stat.h>
 #include <sys/types.h>
 
-struct unix_access { /* who may connect */
+struct unix_access { /* of a socket file: who may connect */
         mode_t mode;
-        uid_t owner; /* (uid_t)-1: as it is */
-        gid_t group; /* (gid_t)-1: as it is */
+        uid_t owner; /* (uid_t)-1: leave it */
+        gid_t group; /* (gid_t)-1: leave it */
 };
 
-struct unix_file { /* the one that we made, to tell it from another's; no inode: none */
+struct unix_file { /* identifies a socket file that brickd created; inode 0: none */
         dev_t device;
         ino_t inode;
         struct timespec made;
 };
 
 enum {
-        UNIX_E_DIRECTORY = 1, /* its directory is open to everybody, who could put another there */
-        UNIX_E_OWNER,         /* we may not give the file to that owner or group */
-        UNIX_E_TAKEN,         /* somebody listens there; *ret_holder says who, if it can be known */
-        UNIX_E_LOCK,          /* PATH.lock is no file of ours */
+        UNIX_E_DIRECTORY = 1, /* every user can write the directory and put another socket there */
+        UNIX_E_OWNER,         /* brickd may not give the file to that owner or group */
+        UNIX_E_TAKEN,         /* another process listens there; *ret_holder says which, if known */
+        UNIX_E_LOCK,          /* PATH.lock is not a regular file of root or brickd's user */
 };
 
 /*
- * A file that a program without life has left is replaced, and nothing else; of many who want the
- * same path at once, one gets it. The file is never wider than asked for to anybody who connects.
+ * Replaces a socket file on which no process listens any more, and nothing else. If several
+ * processes want the same path at once, one gets it. The file never has more permissions than asked
+ * for. 0, UNIX_E_* or a negative errno; free() *ret_holder.
  */
 int unix_listen(int *ret_fd, struct unix_file *ret_file, const char *path,
                 const struct unix_access *access, char **ret_holder);
 
-/* Both leave a file alone that is not ours any more: -ENOENT. */
+/* Both touch nothing if the path is not this file any more: -ENOENT. */
 int unix_set_access(const char *path, const struct unix_file *file,
                     const struct unix_access *access);
 int unix_remove(const char *path, const struct unix_file *file);

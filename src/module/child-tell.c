@@ -78,7 +78,7 @@ static void end_span(const struct brick_child *child)
         span_end(&record);
 }
 
-/* Never a NULL pointer: modules of ABI 1.2 hand it to strndup(). */
+/* Never a NULL pointer: modules of ABI 1.2 pass it to strndup(). */
 static struct brick_str text_of(struct brick_str text)
 {
         return text.ptr ? text : brick_str("");

@@ -25,14 +25,23 @@ struct outcome {
         struct brick_str detail;
 };
 
-/* gRPC statuses that brickd itself uses for calls of bricks. */
+/* The statuses of gRPC, by which every transport names how a call has ended. */
 enum {
         STATUS_OK = 0,
         STATUS_CANCELLED = 1,
         STATUS_UNKNOWN = 2,
+        STATUS_INVALID_ARGUMENT = 3,
         STATUS_DEADLINE_EXCEEDED = 4,
+        STATUS_NOT_FOUND = 5,
+        STATUS_PERMISSION_DENIED = 7,
         STATUS_RESOURCE_EXHAUSTED = 8,
+        STATUS_FAILED_PRECONDITION = 9,
+        STATUS_ABORTED = 10,
+        STATUS_OUT_OF_RANGE = 11,
+        STATUS_UNIMPLEMENTED = 12,
+        STATUS_INTERNAL = 13,
         STATUS_UNAVAILABLE = 14,
+        STATUS_UNAUTHENTICATED = 16,
         STATUS_MAX = 16,
 };
 

@@ -21,7 +21,7 @@ struct runner runner_polling = {
 };
 
 /* The runner of this thread; NULL: it is none. */
-static _Thread_local struct runner *here;
+_Thread_local struct runner *runner_here;
 
 static void append(struct run_list *list, struct run_item *item)
 {
@@ -53,11 +53,6 @@ static void join(struct run_list *list, struct run_list *tail)
         tail->end = &tail->first;
 }
 
-bool runner_is_here(const struct runner *runner)
-{
-        return here == runner;
-}
-
 void runner_enter(void (*wake)(void *user), void *user)
 {
         struct runner *runner = &runner_polling;
@@ -66,14 +61,14 @@ void runner_enter(void (*wake)(void *user), void *user)
         runner->wake = wake;
         runner->user = user;
         (void)pthread_mutex_unlock(&runner->lock);
-        here = runner;
+        runner_here = runner;
 }
 
 void runner_leave(void)
 {
         struct runner *runner = &runner_polling;
 
-        here = NULL;
+        runner_here = NULL;
         (void)pthread_mutex_lock(&runner->lock);
         runner->wake = NULL;
         (void)pthread_mutex_unlock(&runner->lock);
@@ -83,7 +78,7 @@ void runner_post(struct runner *runner, struct run_item *item)
 {
         void (*wake)(void *user) = NULL;
 
-        if (here == runner) {
+        if (runner_here == runner) {
                 append(&runner->own, item);
                 return;
         }
@@ -149,7 +144,7 @@ static void *thread_run(void *arg)
 {
         struct runner *runner = arg;
 
-        here = runner;
+        runner_here = runner;
         entry_guard_stack();
         while (wait_for_work(runner))
                 while (runner_has_work(runner))

@@ -52,8 +52,14 @@ void runner_enter(void (*wake)(void *user), void *user);
 /* Ends this. wake() is not called any more once it has returned. */
 void runner_leave(void);
 
+/* The runner that the calling thread is; NULL: none. runner.c's to set. */
+extern _Thread_local struct runner *runner_here;
+
 /* Whether the calling thread is this runner. */
-bool runner_is_here(const struct runner *runner);
+static inline bool runner_is_here(const struct runner *runner)
+{
+        return runner_here == runner;
+}
 
 /* Queues an item, which must not be queued. Its owner keeps its memory until it runs. [any] */
 void runner_post(struct runner *runner, struct run_item *item);

@@ -1,368 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <grpc/byte_buffer_reader.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "module/instance.h"
-#include "rpc/access.h"
-#include "rpc/auth.h"
 #include "rpc/builtin.h"
 #include "rpc/descriptors.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
-#include "rpc/validate.h"
-#include "util/clock.h"
-#include "util/log.h"
 
-/* Requests that wait for a call, per method. */
+/* Requests that are posted at a time, for each method. */
 #define POSTED 4
-
-/* Most the core may ask of one batch: close, headers, message, status. */
-#define OPS_MAX 4
-
-/* --- batches ---------------------------------------------------------------------------------- */
-
-/* The core refuses a batch only for reasons that are ours; the call is then beyond help. */
-static bool start_batch(struct builtin_call *call, const grpc_op *ops, size_t n,
-                        struct builtin_tag *tag)
-{
-        grpc_call_error error = grpc_call_start_batch(call->call, ops, n, tag, NULL);
-
-        if (error == GRPC_CALL_OK) {
-                call->tags++;
-                return true;
-        }
-        log_error("gRPC refused a batch: %s", grpc_call_error_to_string(error));
-        (void)grpc_call_cancel(call->call, NULL);
-        call->closed = call->closed || !call->close_armed;
-        return false;
-}
-
-static grpc_op close_op(struct builtin_call *call)
-{
-        return (grpc_op){
-                .op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                .data.recv_close_on_server.cancelled = &call->cancelled,
-        };
-}
-
-/* A stream hears early that its client has gone; a unary call asks in its only batch. */
-static void arm_close(struct builtin_call *call)
-{
-        const grpc_op op = close_op(call);
-
-        call->close_armed = true;
-        call->close_armed = start_batch(call, &op, 1, &call->on_close);
-}
-
-static void read_message(struct builtin_call *call)
-{
-        const grpc_op op = {
-                .op = GRPC_OP_RECV_MESSAGE,
-                .data.recv_message.recv_message = &call->request,
-        };
-
-        (void)start_batch(call, &op, 1, &call->on_read);
-}
-
-static grpc_op status_op(struct builtin_call *call)
-{
-        return (grpc_op){
-                .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
-                .data.send_status_from_server = {
-                        .status = (grpc_status_code)call->status,
-                        .status_details = call->status != GRPC_STATUS_OK ? &call->details : NULL,
-                },
-        };
-}
-
-/* Sends what there is to send, unless something is under way. */
-static void pump(struct builtin_call *call)
-{
-        grpc_op ops[OPS_MAX];
-        size_t n = 0;
-
-        if (call->closed || call->writing || call->ending || (!call->reply && !call->finished))
-                return;
-        if (!call->headers_sent)
-                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_INITIAL_METADATA };
-        call->headers_sent = true;
-        if (call->reply)
-                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_MESSAGE,
-                                      .data.send_message.send_message = call->reply };
-        if (call->finished) {
-                call->ending = true;
-                ops[n++] = status_op(call);
-                if (!call->close_armed)
-                        ops[n++] = close_op(call);
-        }
-        call->writing = start_batch(call, ops, n, &call->on_write);
-}
-
-void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply)
-{
-        size_t n = protobuf_c_message_get_packed_size(reply);
-        grpc_slice slice = grpc_slice_malloc(n);
-
-        (void)protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
-        call->reply = grpc_raw_byte_buffer_create(&slice, 1);
-        grpc_slice_unref(slice);
-}
-
-void builtin_finish(struct builtin_call *call, unsigned status, const char *details)
-{
-        if (call->finished)
-                return;
-        call->finished = true;
-        call->status = status;
-        call->details = grpc_slice_from_static_string(details);
-}
-
-/* --- the life of a call ----------------------------------------------------------------------- */
-
-static void link_call(struct builtin *builtin, struct builtin_call *call)
-{
-        call->next = builtin->open;
-        call->link = &builtin->open;
-        if (call->next)
-                call->next->link = &call->next;
-        builtin->open = call;
-}
-
-static void unlink_call(struct builtin_call *call)
-{
-        *call->link = call->next;
-        if (call->next)
-                call->next->link = call->link;
-}
-
-static void call_free(struct builtin_call *call)
-{
-        struct builtin *builtin = call->slot->port->builtin;
-
-        grpc_metadata_array_destroy(&call->metadata);
-        grpc_byte_buffer_destroy(call->request);
-        grpc_byte_buffer_destroy(call->reply);
-        if (call->call)
-                grpc_call_unref(call->call);
-        free(call);
-        (void)atomic_fetch_sub(&builtin->calls, 1);
-}
-
-static unsigned status_of(const struct builtin_call *call)
-{
-        if (!call->cancelled)
-                return call->status;
-        if (gpr_time_cmp(call->deadline, gpr_now(call->deadline.clock_type)) <= 0)
-                return GRPC_STATUS_DEADLINE_EXCEEDED;
-        return GRPC_STATUS_CANCELLED;
-}
-
-/* Streams and calls of the method that are open now, on all ports. */
-static void count_open(struct builtin *builtin, const struct builtin_method *method, int change)
-{
-        atomic_uint *open = &builtin->stats->open[method->stats];
-
-        atomic_store_explicit(open,
-                              atomic_load_explicit(open, memory_order_relaxed) + (unsigned)change,
-                              memory_order_relaxed);
-}
-
-static void end_call(struct builtin_call *call)
-{
-        const struct builtin_method *method = call->slot->method;
-        struct builtin *builtin = call->slot->port->builtin;
-        unsigned status = status_of(call);
-
-        stats_count(&builtin->stats->builtin.calls[method->stats][status], 1);
-        count_open(builtin, method, -1);
-        access_log_builtin(builtin->conf, method->path, method->label, &call->metadata, status,
-                           call->started);
-        unlink_call(call);
-        call->slot->open--;
-        call_free(call);
-}
-
-/* After every event. */
-static void settle(struct builtin_call *call)
-{
-        pump(call);
-        if (call->closed && call->tags == 0)
-                end_call(call);
-}
-
-static void on_close(void *owner, bool ok)
-{
-        struct builtin_call *call = owner;
-
-        call->tags--;
-        call->closed = true;
-        settle(call);
-}
-
-static void on_write(void *owner, bool ok)
-{
-        struct builtin_call *call = owner;
-        const struct builtin_method *method = call->slot->method;
-
-        call->tags--;
-        call->writing = false;
-        grpc_byte_buffer_destroy(call->reply);
-        call->reply = NULL;
-        if (call->ending && !call->close_armed)
-                call->closed = true; /* the batch asked for the close as well */
-        if (ok && !call->ending && !call->closed) {
-                if (method->changed)
-                        method->changed(call);
-                if (method->request_stream && !call->finished)
-                        read_message(call);
-        }
-        settle(call);
-}
-
-/* Takes the request that has been received. */
-static void take_message(struct builtin_call *call)
-{
-        const struct builtin_method *method = call->slot->method;
-        ProtobufCMessage *request = NULL;
-        grpc_byte_buffer_reader reader;
-        grpc_slice bytes;
-
-        if (grpc_byte_buffer_length(call->request) > BUILTIN_REQUEST_MAX) {
-                builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "The request is too large");
-                return;
-        }
-        if (grpc_byte_buffer_reader_init(&reader, call->request)) {
-                bytes = grpc_byte_buffer_reader_readall(&reader);
-                grpc_byte_buffer_reader_destroy(&reader);
-                if (validate_message(method->request, GRPC_SLICE_START_PTR(bytes),
-                                     GRPC_SLICE_LENGTH(bytes), 0))
-                        request = protobuf_c_message_unpack(method->request, NULL,
-                                                            GRPC_SLICE_LENGTH(bytes),
-                                                            GRPC_SLICE_START_PTR(bytes));
-                grpc_slice_unref(bytes);
-        }
-        if (!request) {
-                builtin_finish(call, GRPC_STATUS_INTERNAL, "The request cannot be parsed");
-                return;
-        }
-        method->message(call, request);
-        protobuf_c_message_free_unpacked(request, NULL);
-}
-
-static void on_read(void *owner, bool ok)
-{
-        struct builtin_call *call = owner;
-
-        call->tags--;
-        if (!call->request)
-                builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client is gone */
-        else if (!call->finished)
-                take_message(call);
-        grpc_byte_buffer_destroy(call->request);
-        call->request = NULL;
-        settle(call);
-}
-
-static void end_if_stopping(struct builtin_call *call)
-{
-        if (atomic_load(&call->slot->port->builtin->stopping))
-                builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
-}
-
-/* Whether there is room for it; one that has been refused will not stay. */
-static void take_place(struct builtin_call *call)
-{
-        struct builtin_slot *slot = call->slot;
-
-        if (++slot->open <= slot->max || call->finished)
-                return;
-        stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
-        builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
-}
-
-/* Who asks, if it matters here; their rate is for calls of bricks. */
-static void identify(struct builtin_call *call)
-{
-        struct builtin *builtin = call->slot->port->builtin;
-        const struct auth_identity *who;
-        const char *refusal;
-
-        if (!call->slot->authenticate)
-                return;
-        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, call->call, &call->metadata, &who);
-        if (!refusal)
-                return;
-        stats_reject(call->slot->port->stats, STATS_REJECTED_IDENTITY);
-        builtin_finish(call, GRPC_STATUS_UNAUTHENTICATED, refusal);
-}
-
-static int post(struct builtin_slot *slot);
-
-static void on_new(void *owner, bool ok)
-{
-        struct builtin_call *call = owner;
-        struct builtin_slot *slot = call->slot;
-        struct builtin *builtin = slot->port->builtin;
-
-        if (!ok) {
-                call_free(call);
-                return;
-        }
-        if (!atomic_load(&builtin->stopping) && post(slot) < 0)
-                log_error("Out of memory: a request could not be posted");
-        call->started = clock_now();
-        link_call(builtin, call);
-        count_open(builtin, slot->method, 1);
-        identify(call);
-        take_place(call);
-        if (!call->finished && slot->method->stream)
-                arm_close(call);
-        if (!call->finished && !call->closed) {
-                if (slot->method->request_stream)
-                        read_message(call);
-                else if (call->request)
-                        take_message(call);
-                else
-                        builtin_finish(call, GRPC_STATUS_INTERNAL, "The request has no message");
-        }
-        if (slot->method->stream)
-                end_if_stopping(call);
-        settle(call);
-}
-
-static int post(struct builtin_slot *slot)
-{
-        struct builtin *builtin = slot->port->builtin;
-        struct builtin_call *call = calloc(1, sizeof *call);
-        grpc_call_error error;
-
-        if (!call)
-                return -ENOMEM;
-        call->slot = slot;
-        call->on_new = (struct builtin_tag){ on_new, call };
-        call->on_close = (struct builtin_tag){ on_close, call };
-        call->on_write = (struct builtin_tag){ on_write, call };
-        call->on_read = (struct builtin_tag){ on_read, call };
-        grpc_metadata_array_init(&call->metadata);
-        (void)atomic_fetch_add(&builtin->calls, 1);
-        error = grpc_server_request_registered_call(
-                slot->port->server, slot->handle, &call->call, &call->deadline, &call->metadata,
-                slot->method->request_stream ? NULL : &call->request, builtin->queue,
-                builtin->queue, &call->on_new);
-        if (error != GRPC_CALL_OK) {
-                call_free(call);
-                return -EIO;
-        }
-        return 0;
-}
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* Something has changed for everybody. */
+/* The health of a brick has changed, or the worker's stage. */
 static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
@@ -381,10 +33,10 @@ static void on_bell(void *owner, bool ok)
                         method->changed(call);
                 if (method->changed && replaced)
                         builtin_finish(call, GRPC_STATUS_UNAVAILABLE,
-                                       atomic_load(&builtin->leaving) ? "The server is stopping"
-                                                                      : "The server is reloaded");
-                end_if_stopping(call);
-                settle(call);
+                                       atomic_load(&builtin->lame_duck) ? "The server is stopping"
+                                                                        : "The server is reloaded");
+                builtin_end_if_draining(call);
+                builtin_proceed(call);
         }
 }
 
@@ -394,7 +46,7 @@ static void ring(void *user)
         struct builtin *builtin = user;
 
         if (!atomic_exchange(&builtin->rung, true))
-                (void)grpc_call_start_batch(builtin->bell, NULL, 0, &builtin->on_bell, NULL);
+                (void)batch_start(builtin->bell, NULL, 0, &builtin->on_bell);
 }
 
 static void *run(void *arg)
@@ -407,27 +59,12 @@ static void *run(void *arg)
                                                    gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
                 if (event.type == GRPC_QUEUE_SHUTDOWN)
                         return NULL;
-                if (event.type == GRPC_OP_COMPLETE) {
-                        struct builtin_tag *tag = event.tag;
-
-                        tag->done(tag->owner, event.success);
-                }
+                if (event.type == GRPC_OP_COMPLETE)
+                        batch_done(&event);
         }
 }
 
 /* --- building --------------------------------------------------------------------------------- */
-
-static void make_bell(struct builtin *builtin)
-{
-        grpc_channel *channel = grpc_lame_client_channel_create(NULL, GRPC_STATUS_UNAVAILABLE,
-                                                                "never called");
-
-        builtin->bell = grpc_channel_create_call(channel, NULL, 0, builtin->queue,
-                                                 grpc_slice_from_static_string("/bell"), NULL,
-                                                 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        builtin->on_bell = (struct builtin_tag){ on_bell, builtin };
-        grpc_channel_destroy(channel);
-}
 
 int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats,
                 struct auth *auth)
@@ -448,7 +85,8 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         builtin->auth = auth;
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
-        make_bell(builtin);
+        builtin->bell = batch_bell_new(builtin->queue);
+        builtin->on_bell = (struct batch_tag){ on_bell, builtin };
         r = descriptors_new(&builtin->descriptors);
         if (r < 0)
                 return r;
@@ -475,13 +113,13 @@ static void add_method(struct builtin_port *port, const struct builtin_method *m
 
 static void add_services(struct builtin_port *port, const struct rpc_port *rpc_port)
 {
-        const struct conf_port *conf = rpc_port->conf;
+        const struct conf_port *conf = rpc_port->base.conf;
         bool all = conf->authenticate == AUTHENTICATE_ALL;
         bool calls = conf->authenticate != AUTHENTICATE_OFF;
 
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                if (rpc_port->routes[i].n_bricks > 0)
-                        port->services[port->n_services++] = rpc_port->routes[i].service->name;
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                if (rpc_port->base.routes[i].n_bricks > 0)
+                        port->services[port->n_services++] = rpc_port->base.routes[i].service->name;
         if (conf->health) {
                 port->services[port->n_services++] = HEALTH_SERVICE;
                 add_method(port, &health_check, UINT_MAX, all);
@@ -505,7 +143,7 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
         builtin->ports = port;
         port->builtin = builtin;
         port->server = rpc_port->server;
-        port->stats = rpc_port->stats;
+        port->stats = rpc_port->base.stats;
         if (port->server)
                 grpc_server_register_completion_queue(port->server, builtin->queue, NULL);
         add_services(port, rpc_port);
@@ -518,7 +156,7 @@ static int post_requests(struct builtin_port *port)
 
         for (size_t i = 0; i < port->n_slots; i++)
                 for (int k = 0; r == 0 && k < POSTED; k++)
-                        r = post(&port->slots[i]);
+                        r = builtin_post(&port->slots[i]);
         return r;
 }
 
@@ -537,22 +175,22 @@ int builtin_start(struct builtin *builtin)
         return r;
 }
 
-void builtin_retire(struct builtin *builtin)
+void builtin_end_watches(struct builtin *builtin)
 {
         atomic_store(&builtin->replaced, true);
         ring(builtin);
 }
 
-void builtin_leave(struct builtin *builtin)
+void builtin_lame_duck(struct builtin *builtin)
 {
-        atomic_store(&builtin->leaving, true);
+        atomic_store(&builtin->lame_duck, true);
         ring(builtin);
 }
 
-void builtin_stop(struct builtin *builtin)
+void builtin_drain(struct builtin *builtin)
 {
-        atomic_store(&builtin->stopping, true);
-        builtin_leave(builtin);
+        atomic_store(&builtin->draining, true);
+        builtin_lame_duck(builtin);
 }
 
 bool builtin_idle(const struct builtin *builtin)

@@ -4,13 +4,16 @@
 /*
  * The calls that brickd answers itself: health checks and reflection.
  *
- * They have a queue and a thread of their own. This libgrpc looks through all that a queue waits
- * for at every event, so thousands of open watches must not be on the queue of the bricks' calls.
- * Their queue does not poll: the polling thread does the I/O of all, and a second poller would
- * halve its speed. While a brick holds the polling thread, health is silent, as is everything else.
+ * They have a completion queue and a thread of their own. At every event, this libgrpc searches
+ * through everything that a queue waits for, so thousands of open watches must not be on the queue
+ * of the bricks' calls. Their queue does not poll: the polling thread does all I/O, and a second
+ * poller would halve its speed. So while a brick blocks the polling thread, health is not answered.
  *
- * The streams among them are open for as long as their clients like: they are bounded in number. A
- * stop ends them with UNAVAILABLE, and waits until that has been written.
+ * builtin.c has the thread, builtin-call.c the life of a call, and health.c and reflection.c the
+ * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
+ *
+ * A client may keep a stream open for as long as it likes. So streams are limited in number. A stop
+ * ends them with UNAVAILABLE, and waits until that has been written.
  */
 
 #include <grpc/byte_buffer.h>
@@ -22,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rpc/batch.h"
 #include "rpc/health.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
@@ -29,7 +33,7 @@
 #define BUILTIN_METHODS_MAX 4
 #define BUILTIN_SERVICES_MAX 11 /* the eight, and three of brickd's own */
 
-/* Larger requests are refused: names are shorter. */
+/* Larger requests are refused, in bytes: names are shorter. */
 #define BUILTIN_REQUEST_MAX 4096
 
 struct auth;
@@ -40,18 +44,18 @@ struct conf_port;
 struct descriptors;
 struct rpc_port;
 
-/* Its functions run on the thread of their own; what they say is sent when they return. */
+/* The functions run on the thread of builtin.c; replies and the end are sent after they return. */
 struct builtin_method {
         const char *path;
         const char *label; /* in the log */
         const ProtobufCMessageDescriptor *request;
         enum stats_builtin_method stats;
         bool stream;         /* replies are */
-        bool request_stream; /* every request gets one reply, and is read after the last one's */
+        bool request_stream; /* each request gets one reply, and then the next is read */
 
         void (*message)(struct builtin_call *call, const ProtobufCMessage *request);
 
-        /* Somebody's health has changed, or the last reply has left. Optional. */
+        /* The health of a brick has changed, or the last reply has been sent. Optional. */
         void (*changed)(struct builtin_call *call);
 };
 
@@ -70,16 +74,11 @@ struct builtin_port {
         grpc_server *server;
         struct stats_port *stats;
         struct health_names names;
-        const char *services[BUILTIN_SERVICES_MAX]; /* what the port serves */
+        const char *services[BUILTIN_SERVICES_MAX]; /* names of all that the port serves */
         size_t n_services;
         struct builtin_slot slots[BUILTIN_METHODS_MAX];
         size_t n_slots;
         struct builtin_port *next;
-};
-
-struct builtin_tag {
-        void (*done)(void *owner, bool ok);
-        void *owner;
 };
 
 /* At most one batch of each tag is under way; `tags` counts them. */
@@ -92,10 +91,10 @@ struct builtin_call {
         grpc_byte_buffer *reply; /* to be sent, or under way */
         grpc_slice details;
         uint64_t started;
-        struct builtin_tag on_new;
-        struct builtin_tag on_close;
-        struct builtin_tag on_write;
-        struct builtin_tag on_read;
+        struct batch_tag on_new;
+        struct batch_tag on_close;
+        struct batch_tag on_write;
+        struct batch_tag on_read;
         unsigned tags;
         unsigned status;
         int cancelled;
@@ -103,14 +102,14 @@ struct builtin_call {
         bool headers_sent;
         bool writing;
         bool finished; /* status is set */
-        bool ending;   /* status is under way */
+        bool ending;   /* status is being sent */
         bool closed;
 
-        /* Watch: what, and the last status told */
-        const struct health_name *watched;
-        int told;
+        /* of Watch */
+        const struct health_name *watched; /* NULL: this port does not have the name */
+        int told;                          /* the last status sent; -1: none */
 
-        /* among the open ones */
+        /* in the list of open calls */
         struct builtin_call *next;
         struct builtin_call **link;
 };
@@ -126,44 +125,56 @@ struct builtin {
         bool running;
         struct builtin_call *open;
 
-        /* The one way to put an event of one's own into a queue: an empty batch, of a call that is
-         * never made. */
-        grpc_call *bell;
-        struct builtin_tag on_bell;
+        grpc_call *bell; /* wakes the thread */
+        struct batch_tag on_bell;
         atomic_bool rung;
 
-        atomic_bool replaced; /* for the next bell */
-        atomic_bool leaving;
-        atomic_bool stopping;
-        atomic_uint calls; /* open, or posted */
+        atomic_bool replaced; /* builtin_end_watches() was called since the last bell */
+        atomic_bool lame_duck;
+        atomic_bool draining;
+        atomic_uint calls; /* open or posted */
 };
 
-/* All for the main thread. conf, stats and auth must outlive the builtin. */
+/* All are for the main thread. conf, stats and auth must outlive the builtin. */
 int builtin_new(struct builtin **ret, const struct conf *conf, const struct stats *stats,
                 struct auth *auth);
 
-/* builtin_idle(), or builtin_start() has never been called. */
+/* Only if builtin_idle(), or if builtin_start() has never been called. */
 struct builtin *builtin_free(struct builtin *builtin);
 DEFINE_CLEANUP(struct builtin *, builtin_free);
 
-/* Before the port's server is started; its routes are known. */
+/* Before the port's server is started; after its routes have been made. */
 int builtin_add_port(struct builtin *builtin, const struct rpc_port *port);
 
-/* The servers are started. */
+/* After the servers have been started. */
 int builtin_start(struct builtin *builtin);
 
-/* Watches end, which would keep their connections for ever: clients are to ask the next worker. */
-void builtin_retire(struct builtin *builtin);
+/* Ends all watches, so that their clients ask the next worker: a watch would keep its connection
+ * open for ever. */
+void builtin_end_watches(struct builtin *builtin);
 
-/* From now on nothing is SERVING; watchers are told. */
-void builtin_leave(struct builtin *builtin);
+/* From now on the health of everything is NOT_SERVING; watches report it. */
+void builtin_lame_duck(struct builtin *builtin);
 
-/* The same, then the streams end. The servers are shut down right after. */
-void builtin_stop(struct builtin *builtin);
+/* The same, and ends all streams. The servers must be shut down right after. */
+void builtin_drain(struct builtin *builtin);
 
-/* Nothing is open any more. */
+/* Whether no call is open or posted. */
 bool builtin_idle(const struct builtin *builtin);
 
-/* For the methods. One reply to one message() or changed(); the end after it. */
+/* For the methods: at most one reply in each message() or changed(); and the end of the call, with
+ * constant details, which is sent after the reply. */
 void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply);
 void builtin_finish(struct builtin_call *call, unsigned status, const char *details);
+
+/* --- of builtin-call.c, for builtin.c; on the thread, except builtin_post() before it runs -------
+ */
+
+/* Posts a request. -ENOMEM, or -EIO. */
+int builtin_post(struct builtin_slot *slot);
+
+/* After every event of a call: sends what there is to send, and ends the call if it is over. */
+void builtin_proceed(struct builtin_call *call);
+
+/* Ends a stream if builtin_drain() has been called. */
+void builtin_end_if_draining(struct builtin_call *call);

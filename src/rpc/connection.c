@@ -21,7 +21,7 @@ _Atomic(struct fd_record *) fd_records[FD_MAX];
 static atomic_int end;            /* above every number that has a record */
 static atomic_uint n_connections; /* written under the lock */
 static atomic_uint second;
-static struct balance *shared; /* NULL: not yet */
+static struct balance *shared; /* NULL: connection_share() has not been called */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *peers; /* of tsearch() */
@@ -66,14 +66,14 @@ struct connection *connection_lock_below(int *fd)
         return NULL;
 }
 
-/* --- limits of their number ------------------------------------------------------------------ */
+/* --- limits on their number ------------------------------------------------------------------ */
 
 static int compare(const void *a, const void *b)
 {
         return memcmp(a, b, sizeof(struct peer_key));
 }
 
-/* An IPv6 peer owns its network of 64 bits as a rule, so that is what counts. */
+/* An IPv6 peer usually owns its network of 64 bits, so that is what counts. */
 static struct peer_key peer_key(struct listener *listener, const struct sockaddr *address)
 {
         const struct sockaddr_in *v4 = (const void *)address;
@@ -102,10 +102,10 @@ void connection_share(struct balance *balance)
         shared = balance;
 }
 
-void connection_leave(void)
+void connection_pause(void)
 {
         if (shared)
-                balance_leave(shared);
+                balance_pause(shared);
 }
 
 bool connection_is_ahead(void)
@@ -129,7 +129,7 @@ static void set_count(unsigned n)
                 balance_count(shared, n);
 }
 
-/* Lock held. The peer of this key, new or known; NULL: out of memory. */
+/* Lock held. The peer with this key, made if it is new; NULL: out of memory. */
 static struct peer *peer_get(const struct peer_key *key)
 {
         struct peer *peer = calloc(1, sizeof *peer);
@@ -145,7 +145,7 @@ static struct peer *peer_get(const struct peer_key *key)
 }
 
 /* Lock held. */
-static void peer_leave(const struct peer_key *key)
+static void peer_release(const struct peer_key *key)
 {
         struct peer *peer = *(struct peer **)tfind(key, &peers, compare);
 
@@ -155,7 +155,7 @@ static void peer_leave(const struct peer_key *key)
         free(peer);
 }
 
-/* Lock held. False: out of memory, or *ret_why says why not. */
+/* Lock held. False: a limit has been reached, or there is no memory; *ret_why is the reason. */
 static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
 {
         struct listener *listener = key->listener;
@@ -191,13 +191,13 @@ static void begin(struct connection *connection, const struct peer_key *key)
         (void)pthread_mutex_lock(&connection->lock);
         atomic_store(&connection->serial, serial == UINT32_MAX ? 1 : serial + 1);
         inspect_begin(&connection->inspect, key);
-        connection->turn = (struct turn){ 0 };
-        /* A thread may still have it on its list, empty. */
-        g->shut = g->closed = g->greeted = g->told = false;
+        connection->budget = (struct budget){ 0 };
+        /* `listed` stays: a thread may still have the connection on its list, with nothing held. */
+        g->shut = g->closed = g->greeted = g->goaway_sent = false;
         g->whole = true;
         atomic_store(&connection->epoll, -1);
         atomic_store(&connection->event_came, false);
-        atomic_store(&connection->lost, false);
+        atomic_store(&connection->disconnected, false);
         atomic_store(&connection->blocked, false);
         atomic_store(&connection->rearm, false);
         (void)pthread_mutex_unlock(&connection->lock);
@@ -239,15 +239,15 @@ void connection_remove(struct connection *connection)
         (void)pthread_mutex_lock(&lock);
         key->listener->connections--;
         if (has_address(key))
-                peer_leave(key);
+                peer_release(key);
         set_count(connection_count() - 1);
         (void)pthread_mutex_unlock(&lock);
         (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
 }
 
-void connection_lose(struct connection *connection)
+void connection_disconnect(struct connection *connection)
 {
-        atomic_store_explicit(&connection->lost, true, memory_order_release);
+        atomic_store_explicit(&connection->disconnected, true, memory_order_release);
         (void)sys_shutdown(connection->fd, SHUT_RDWR);
 }
 
@@ -264,10 +264,10 @@ static void drop(struct connection *connection, enum stats_reason why)
 {
         inspect_reject(&connection->inspect.peer, why);
         unfinished_clear(&connection->inspect.frames.unfinished);
-        connection_lose(connection);
+        connection_disconnect(connection);
 }
 
-static bool is_late(struct connection *connection, uint64_t now)
+static bool is_overdue(struct connection *connection, uint64_t now)
 {
         uint64_t begun = unfinished_oldest(&connection->inspect.frames.unfinished);
         uint64_t most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
@@ -275,14 +275,14 @@ static bool is_late(struct connection *connection, uint64_t now)
         return most > 0 && begun < now && now - begun > most;
 }
 
-void connection_look(uint64_t now)
+void connection_maintain(uint64_t now)
 {
         int fd = connection_end();
         struct connection *connection;
 
         (void)atomic_fetch_add(&second, 1);
         while ((connection = connection_lock_below(&fd))) {
-                if (is_late(connection, now))
+                if (is_overdue(connection, now))
                         drop(connection, STATS_REJECTED_SLOW);
                 if (atomic_exchange(&connection->rearm, false))
                         (void)connection_rearm(connection);

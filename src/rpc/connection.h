@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * What brickd knows of a descriptor that gRPC core uses: one record for each number, which says
- * whether it is an adopted listening socket, a connection that the core has accepted on one, or
- * something else. The descriptor is the key, since it is all that the core shows of a connection.
+ * What brickd knows of the descriptors that gRPC core uses. Each descriptor number has one record,
+ * which says whether the descriptor is a listening socket that brickd has adopted, a connection
+ * that the core has accepted on one, or something else. The number is the key, because it is all
+ * that the core shows of a connection.
  *
- * A record is made when its number is first used for a connection or a listener, and is never
- * freed: an event that the kernel has already given may still name it.
+ * A record is made when its number is first used for a connection or a listener. It is never freed:
+ * an event that the kernel has already delivered may still name it.
  */
 
 #include <pthread.h>
@@ -23,7 +24,7 @@
 
 struct balance;
 
-/* Descriptors from here on are not served. */
+/* Descriptors with this number or a higher one are not served. */
 #define FD_BITS 20
 #define FD_MAX (1 << FD_BITS)
 
@@ -33,16 +34,16 @@ enum fd_kind {
         FD_LISTENER,   /* adopted */
 };
 
-/* How much the core may read from a connection before others have theirs: see receive.c. For the
- * thread that reads. */
-struct turn {
-        size_t size;          /* bytes; 0: it has had none yet */
+/* How much the core may read from a connection before it reads from others: see receive.c. Used by
+ * the thread that reads. */
+struct budget {
+        size_t size;          /* bytes; 0: none has been given yet */
         size_t left;          /* of them */
-        uint64_t data, calls; /* what it had sent of both when the turn began */
-        bool over;            /* an event begins the next */
+        uint64_t data, calls; /* what the client had sent of both when it was given */
+        bool spent;           /* the next event gives a new one */
 
-        unsigned second; /* of connection_second() in which `begun` was counted */
-        uint64_t begun;  /* calls that it had begun before that second */
+        unsigned second; /* of connection_second(), in which `begun` was noted */
+        uint64_t begun;  /* calls that the client had begun before that second */
 };
 
 struct connection {
@@ -50,19 +51,17 @@ struct connection {
         atomic_uint serial; /* which of those that have had this number; not 0 */
 
         struct inspect inspect;
-        struct turn turn;
+        struct budget budget;
 
-        /* Where the core waits for it, and how; the event's data is brickd's. epoll: -1 until it
-         * does. */
-        atomic_int epoll;
-        struct epoll_event event;
-        _Atomic uint64_t data;  /* what the core wants to see in its events */
-        atomic_bool event_came; /* since receive.c looked */
-        atomic_bool lost;       /* the peer is gone: what it has sent is worth nothing */
-        atomic_bool blocked;    /* the kernel takes no more for the peer, or is just being asked */
-        atomic_bool rearm;      /* its event is to be made anew in the next second */
+        atomic_int epoll;         /* where the core waits for events; -1: nowhere yet */
+        struct epoll_event event; /* for which it waits there, with data of brickd's */
+        _Atomic uint64_t data;    /* the core's own, to be put into its events */
+        atomic_bool event_came;   /* since receive.c last asked */
+        atomic_bool disconnected; /* the peer has disconnected: what it has sent is worthless */
+        atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
+        atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
 
-        pthread_mutex_t lock; /* for gather, and for the end of the connection */
+        pthread_mutex_t lock; /* of `gather`, and of the end of the connection */
         struct gather gather;
 };
 
@@ -72,46 +71,48 @@ struct fd_record {
         struct connection connection;
 };
 
-/* Before the first one: balance, which outlives them, is told how many there are. [main] */
+/* Tells balance, which outlives all connections, how many there are. Before the first one. [main]
+ */
 void connection_share(struct balance *balance);
 
-/* This worker takes no more of them: the others are not to wait for it. [any] */
-void connection_leave(void);
+/* This worker accepts no connections for now: other workers must not leave it any. [any] */
+void connection_pause(void);
 
-/* This worker has more of them than another, which shall have the next one. [any] */
+/* Whether this worker has more connections than another, which should accept the next one. [any] */
 bool connection_is_ahead(void);
 
-/* This worker can serve no more, few as it has: until their number changes, others shall not leave
- * it any. [any] */
+/* This worker can accept no more, however few it has: until their number changes, other workers
+ * must not leave it any. [any] */
 void connection_refuse(void);
 
 /*
- * A connection that the listener, which must outlive it, has accepted. NULL: a limit has been
- * reached, or memory is out; it has been counted and logged. [any]
+ * Records a connection that was accepted on the listener, which must outlive it. NULL: a limit has
+ * been reached, or there is no memory; that has been counted and logged. [any]
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);
 
-/* Before its descriptor is closed. [any] */
+/* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);
 
 /* [any] */
 unsigned connection_count(void);
 
-/* Zero pages until touched; of connection.c. */
+/* connection.c's. Costs no memory until it is used: its pages are zero. */
 extern _Atomic(struct fd_record *) fd_records[FD_MAX];
 
-/* The record of a number; NULL: it has none yet. [any] */
+/* The record of a descriptor number; NULL: it has none yet. [any] */
 static inline struct fd_record *fd_record(int fd)
 {
         return (unsigned)fd < FD_MAX ? atomic_load_explicit(&fd_records[fd], memory_order_acquire)
                                      : NULL;
 }
 
-/* The same, made if need be; NULL: memory is out, or the number is too large. [any] */
+/* The same, but makes it if there is none; NULL: there is no memory, or the number is too large.
+ * [any] */
 struct fd_record *fd_record_make(int fd);
 
-/* NULL: the descriptor is none. [any] */
+/* NULL: the descriptor is no connection. [any] */
 static inline struct connection *connection_of(int fd)
 {
         struct fd_record *record = fd_record(fd);
@@ -122,29 +123,28 @@ static inline struct connection *connection_of(int fd)
 }
 
 /*
- * The next connection below *fd, which becomes its number; its lock is held, and it is not closed
- * as long. NULL: there is none. Begin with connection_end(). [any]
+ * Walks through all connections, downwards: begin with *fd = connection_end(). Returns the next
+ * connection below *fd, and puts its number there; NULL: there is none. The caller gets its lock,
+ * and the connection is not closed while it holds it. [any]
  */
 struct connection *connection_lock_below(int *fd);
 int connection_end(void);
 
-/* The peer is treated as gone: the core is woken, and finds the connection lost. Lock held. [any]
- */
-void connection_lose(struct connection *connection);
+/* Closes the connection for both sides: the core is woken, and its next read or write fails. Lock
+ * held. [any] */
+void connection_disconnect(struct connection *connection);
 
-/* The core waits for edges: set anew, the edge comes again, at once if the connection is ready.
- * [any] */
+/* Re-arms the event. The core uses edge-triggered epoll: the event comes again, at once if the
+ * connection is ready. False: the core does not wait for it. [any] */
 bool connection_rearm(struct connection *connection);
 
-/*
- * Every second: makes the events anew that were put off to the next second, and closes connections
- * whose requests take too long. [main]
- */
-void connection_look(uint64_t now);
+/* Once a second: re-arms the events that were put off until then, and closes connections whose
+ * requests take longer than limits.request_time. [main] */
+void connection_maintain(uint64_t now);
 
-/* Counts the calls of connection_look(). [any] */
+/* How often connection_maintain() has been called. [any] */
 unsigned connection_second(void);
 
-/* Requests under way take more memory than this worker may use for them: closes the connection that
- * has most of it. [any; no lock held] */
+/* Unfinished requests take more memory than this worker may use for them: closes the connection
+ * that holds the most of it. [any; no lock held] */
 void connection_shed(void);

@@ -8,10 +8,11 @@
 #include "rpc/listen.h"
 
 /*
- * An SSL names its connection by number and serial: nothing that must be allocated or freed, and
- * nothing that could outlive the connection. 0: the SSL is none of gRPC core's.
+ * An SSL object names its connection by descriptor and serial. The name needs no memory of its own,
+ * and a name that has outlived its connection is recognised. 0: the SSL is not of a connection that
+ * gRPC core has accepted.
  */
-static int place = -1; /* of the name in an SSL */
+static int place = -1; /* index of the name in an SSL's extra data */
 
 static uintptr_t name_of(const struct connection *connection)
 {
@@ -19,7 +20,7 @@ static uintptr_t name_of(const struct connection *connection)
 }
 _Static_assert(sizeof(uintptr_t) >= 8, "a name has room for both");
 
-/* NULL: it has been closed. */
+/* The connection of a name; NULL: it has been closed. */
 static struct connection *connection_named(uintptr_t name)
 {
         struct connection *connection = connection_of((int)(name & (FD_MAX - 1)));
@@ -34,9 +35,9 @@ static void name_new(void *ssl, void *none, CRYPTO_EX_DATA *data, int index, lon
 
         if (!connection || CRYPTO_set_ex_data(data, index, (void *)name_of(connection)))
                 return;
-        /* Out of memory: nobody could look at what it sends. */
+        /* Out of memory: what the client sends could not be inspected. */
         (void)pthread_mutex_lock(&connection->lock);
-        connection_lose(connection);
+        connection_disconnect(connection);
         (void)pthread_mutex_unlock(&connection->lock);
 }
 
@@ -52,14 +53,14 @@ static uintptr_t get_name(const SSL *ssl)
         return SSL_is_server(ssl) ? (uintptr_t)SSL_get_ex_data(ssl, place) : 0;
 }
 
-/* The connections of bricks to others come here, too: they are clients. */
+/* Connections that bricks make, as clients, come here, too. */
 __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int size)
 {
         uintptr_t name = get_name(ssl);
         struct connection *connection;
         size_t n;
 
-        /* SSL_get_error() makes no difference between the two. */
+        /* SSL_get_error() treats 0 and -1 alike. */
         if (size < 0 || SSL_read_ex(ssl, buffer, (size_t)size, &n) <= 0)
                 return -1;
         if (name == 0)

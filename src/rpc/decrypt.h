@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the clients of TLS send, and are sent, inspected where it is plain text. This file defines
- * SSL_read() and SSL_write() in the executable, in front of OpenSSL's.
+ * Inspects what clients with TLS send, and are sent, where it is plain text: decrypt.c defines
+ * SSL_read() and SSL_write() in the executable, which replace OpenSSL's for gRPC core.
  */
 
 #include <stdbool.h>

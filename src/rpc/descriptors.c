@@ -22,7 +22,7 @@ static void file_set_freep(FileSet **set)
         google__protobuf__file_descriptor_set__free_unpacked(*set, NULL);
 }
 
-/* Names scope.name; the scope of a package may be empty. */
+/* Adds the symbol "scope.name", or "name" if the scope is empty. */
 static int add_symbol(struct descriptors *d, size_t file, const char *scope, const char *name,
                       const char **ret_name)
 {
@@ -50,7 +50,7 @@ static int add_enums(struct descriptors *d, size_t file, const char *scope, Enum
         return r;
 }
 
-/* Messages nest as deep as the .proto files of the build say. */
+/* Recurses as deep as messages nest in the .proto files of the build. */
 static int add_messages(struct descriptors *d, size_t file, const char *scope, Message **messages,
                         size_t n)
 {

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The descriptors of every service and message that brickd knows, as they were when it was built:
- * what reflection tells. Immutable once made; any thread may ask.
+ * The descriptors of every service and message that brickd knows, from the .proto files of its
+ * build, for reflection. Immutable once made, so any thread may use them.
  */
 
 #include <stdbool.h>
@@ -34,22 +34,21 @@ struct descriptors {
         size_t n_symbols;
 };
 
-/* Those that are built in. -EBADMSG: the build went wrong. */
+/* The descriptors that are built in. -EBADMSG: the build is broken. */
 int descriptors_new(struct descriptors **ret);
 
-/* Those of a serialised google.protobuf.FileDescriptorSet; every import of a file stands before it.
- * -EBADMSG: it is none. */
+/* The descriptors of a serialised google.protobuf.FileDescriptorSet, in which imports precede the
+ * files that import them. -EBADMSG: it is not such a set. */
 int descriptors_parse(struct descriptors **ret, const void *bytes, size_t length);
 
 struct descriptors *descriptors_free(struct descriptors *descriptors);
 DEFINE_CLEANUP(struct descriptors *, descriptors_free);
 
-/* The index of a file; -1: there is none such. */
+/* The index of the file with this name, or of the file that defines this symbol; -1: there is none.
+ */
 ssize_t descriptors_find_file(const struct descriptors *descriptors, const char *name);
 ssize_t descriptors_find_symbol(const struct descriptors *descriptors, const char *name);
 
-/*
- * The file and all it depends on, each once, the file first. Fills ret_files with at most n_files
- * indices; returns how many.
- */
+/* Fills ret_files with the indices of the file and of all files that it imports, directly or not,
+ * each once, the file itself first: at most n_files. Returns how many. */
 size_t descriptors_closure(const struct descriptors *descriptors, size_t file, size_t *ret_files);

@@ -38,7 +38,7 @@ static uint32_t stream_of(const uint8_t *head)
                head[8];
 }
 
-/* Bytes of a frame's head; how many. */
+/* Takes bytes of a frame's head. Returns how many. */
 static inline size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p, size_t length)
 {
         size_t n;
@@ -56,8 +56,8 @@ static inline size_t take_head(uint8_t *head, uint8_t *n_head, const uint8_t *p,
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-/* What is under way of another stream is put by. */
-static bool put_by(struct frames *frames)
+/* Stores the current request, if there is one, as unfinished. False: out of memory. */
+static bool store_request(struct frames *frames)
 {
         bool done = frames->request.stream == 0 ||
                     unfinished_put(&frames->unfinished, &frames->request);
@@ -68,15 +68,16 @@ static bool put_by(struct frames *frames)
 
 static bool change_to(struct frames *frames, uint32_t stream)
 {
-        if (!put_by(frames))
+        if (!store_request(frames))
                 return false;
         if (!unfinished_take(&frames->unfinished, stream, &frames->request))
                 frames->request.stream = 0;
         return true;
 }
 
-/* The request of this stream is under way from now on, if it has one. */
-static inline bool turn_to(struct frames *frames, uint32_t stream)
+/* Makes the unfinished request of this stream the current one, if it has one. False: out of memory.
+ */
+static inline bool switch_to(struct frames *frames, uint32_t stream)
 {
         if (frames->request.stream == stream)
                 return true;
@@ -96,7 +97,7 @@ static void begin_request(struct frames *frames, uint32_t stream, bool first)
         request->begun = UINT64_MAX;
 }
 
-/* Bytes of a message's prefix; how many. False: they are of none. */
+/* Takes bytes of a message's prefix; *ret_n is how many. False: no message begins like that. */
 static bool pass_prefix(struct unfinished_request *request, const uint8_t *p, size_t length,
                         size_t *ret_n)
 {
@@ -111,7 +112,7 @@ static bool pass_prefix(struct unfinished_request *request, const uint8_t *p, si
         return true;
 }
 
-/* Bytes at the beginning of a message, if all of it is here; 0: it is not, or it is none. */
+/* The size of the message that begins here, if all of it has come; 0: it has not, or it is none. */
 static size_t whole_message(const struct unfinished_request *request, const uint8_t *p,
                             size_t length)
 {
@@ -123,7 +124,7 @@ static size_t whole_message(const struct unfinished_request *request, const uint
         return size <= length - MESSAGE_PREFIX ? MESSAGE_PREFIX + (size_t)size : 0;
 }
 
-/* Of messages of the stream under way. */
+/* Bytes of messages of the current stream. */
 static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, size_t length)
 {
         struct unfinished_request *request = &frames->request;
@@ -132,7 +133,8 @@ static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, si
                 size_t n = whole_message(request, p, length);
 
                 if (n > 0) {
-                        request->stream = 0; /* the core tells of it */
+                        request->stream =
+                                0; /* the core announces the call, or delivers the message */
                         p += n;
                         length -= n;
                         continue;
@@ -155,7 +157,7 @@ static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, si
         return FRAMES_GOOD;
 }
 
-/* One thread writes it. */
+/* Only one thread writes it. */
 static uint32_t get_open(const struct frames *frames)
 {
         return atomic_load_explicit(&frames->open, memory_order_relaxed);
@@ -166,7 +168,7 @@ static void set_open(struct frames *frames, uint32_t n)
         atomic_store_explicit(&frames->open, n, memory_order_relaxed);
 }
 
-/* The client has said all of its stream. */
+/* The client has half-closed the stream. */
 static void end_stream(struct frames *frames)
 {
         frames->request.stream = 0;
@@ -174,7 +176,7 @@ static void end_stream(struct frames *frames)
                 set_open(frames, get_open(frames) - 1);
 }
 
-/* So many bytes of the payload under way. */
+/* Bytes of the current frame's payload. */
 static enum frames_verdict pass_payload(struct frames *frames, const uint8_t *p, size_t length)
 {
         enum frames_verdict verdict = FRAMES_GOOD;
@@ -190,7 +192,7 @@ static enum frames_verdict pass_payload(struct frames *frames, const uint8_t *p,
         return verdict;
 }
 
-/* The bytes end here: what is under way counts from now on. */
+/* The bytes that have come end here: the current request is unfinished. */
 static enum frames_verdict pause(struct frames *frames, const struct frames_limits *limits)
 {
         struct unfinished_request *request = &frames->request;
@@ -200,7 +202,7 @@ static enum frames_verdict pause(struct frames *frames, const struct frames_limi
                 return FRAMES_GOOD;
         if (request->first && request->bytes > 0 && request->begun == UINT64_MAX)
                 request->begun = clock_now();
-        if (!put_by(frames) || unfinished->bytes > limits->bytes ||
+        if (!store_request(frames) || unfinished->bytes > limits->bytes ||
             unfinished->n > limits->requests)
                 return FRAMES_UNFINISHED;
         return FRAMES_GOOD;
@@ -208,7 +210,7 @@ static enum frames_verdict pause(struct frames *frames, const struct frames_limi
 
 /* --- frames ---------------------------------------------------------------------------------- */
 
-/* The first words of a connection; how many of the bytes are of them. */
+/* Takes bytes of the connection preface. Returns how many. */
 static size_t pass_preface(struct frames *frames, const uint8_t *p, size_t length)
 {
         size_t n = min_size(length, sizeof preface - 1 - frames->preface);
@@ -230,13 +232,13 @@ static enum frames_verdict pass_block(struct frames *frames, unsigned flags, uin
         return frames->greeted || ++frames->early <= FRAMES_EARLY_MAX ? FRAMES_GOOD : FRAMES_EARLY;
 }
 
-/* A call begins; or it ends, with trailers. */
+/* A call begins, or ends with trailers. */
 static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, uint64_t max_block)
 {
         uint32_t stream = stream_of(frames->head);
 
         frames->calls++;
-        if (!turn_to(frames, stream))
+        if (!switch_to(frames, stream))
                 return FRAMES_UNFINISHED;
         set_open(frames, get_open(frames) + 1);
         if (flags & FLAG_END_STREAM)
@@ -246,13 +248,13 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
         return pass_block(frames, flags, max_block);
 }
 
-/* DATA of a stream that the core has reset, or that it will reset for its padding, is thrown away
- * by the core, too; and DATA of no stream ends the connection. */
+/* The core discards DATA of a stream that it has reset, or will reset because the DATA is padded:
+ * such DATA is skipped. So is DATA of stream 0, for which the core ends the connection. */
 static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
 {
         uint32_t stream = stream_of(frames->head);
 
-        if (!turn_to(frames, stream))
+        if (!switch_to(frames, stream))
                 return FRAMES_UNFINISHED;
         frames->skipped = stream == 0 || flags & FLAG_PADDED ||
                           (frames->request.stream == 0 &&
@@ -262,7 +264,7 @@ static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
         return FRAMES_GOOD;
 }
 
-/* A head is complete. */
+/* A frame's head is complete. */
 static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, unsigned *resets)
 {
         const uint8_t *head = frames->head;
@@ -278,7 +280,7 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
                 return pass_block(frames, head[4], max_block);
         case FRAME_RST_STREAM:
                 ++*resets;
-                if (!turn_to(frames, stream_of(head)))
+                if (!switch_to(frames, stream_of(head)))
                         return FRAMES_UNFINISHED;
                 frames->request.stream = 0;
                 break;
@@ -291,10 +293,11 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
         return FRAMES_GOOD;
 }
 
-/* The frame under way goes on, and what had been put by of its stream. */
+/* The current frame continues: so does the unfinished request of its stream. False: out of memory.
+ */
 static bool resume(struct frames *frames)
 {
-        return frames->head[3] != FRAME_DATA || turn_to(frames, stream_of(frames->head));
+        return frames->head[3] != FRAME_DATA || switch_to(frames, stream_of(frames->head));
 }
 
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * HTTP/2 frames, seen while they pass. gRPC core buffers header blocks and messages of any number
- * and size before it tells anybody, lets calls be cancelled without end, and holds a client to its
- * settings only once the client has acknowledged them; here all of these are seen before the core
- * gets the bytes.
+ * Follows the HTTP/2 frames of a connection (RFC 9113) before the core gets the bytes. The core
+ * does not limit the size and number of header blocks and messages that it buffers before it
+ * announces a call, nor how many calls a client cancels; and its SETTINGS bind a client only once
+ * the client has acknowledged them. The limits here do.
  */
 
 #include <stdatomic.h>
@@ -17,29 +17,29 @@
 
 #define FRAME_HEAD 9
 
-/* Calls on a connection before its client has acknowledged the settings: what HTTP/2 clients take
- * for the limit until they know it. */
+/* How many calls a client may begin before it acknowledges the SETTINGS: the limit that HTTP/2
+ * clients assume until they know it. */
 #define FRAMES_EARLY_MAX 100
 
-/* What a client sends. All zeros is the beginning of a connection. */
+/* What a client sends. All zeros: a connection begins. */
 struct frames {
-        uint8_t preface; /* bytes of the client's first words that have passed */
-        bool greeted;    /* the client has acknowledged the settings */
-        bool opaque;     /* it does not begin as HTTP/2 does: nothing is seen */
-        bool skipped;    /* the payload under way is of no message */
+        uint8_t preface; /* bytes of the connection preface that have come */
+        bool greeted;    /* the client has acknowledged the SETTINGS */
+        bool opaque;     /* the preface is not HTTP/2's: nothing is checked */
+        bool skipped;    /* the current payload is no part of a message */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];
         uint32_t payload; /* bytes of the frame that are still to come */
-        uint32_t early;   /* header blocks before the settings were acknowledged */
-        uint64_t block;   /* bytes of the header block under way, heads included */
-        uint64_t data;    /* bytes of messages so far: what DATA frames carry */
+        uint32_t early;   /* header blocks before the SETTINGS were acknowledged */
+        uint64_t block;   /* bytes of the current header block, frame heads included */
+        uint64_t data;    /* bytes of DATA frames so far */
         uint64_t calls;   /* HEADERS frames so far */
-        /* Streams at most that the client has begun and not ended: one that it has cancelled counts
-         * on. Any thread may look. */
+        /* An upper bound of the streams that the client has begun and not ended: a cancelled one
+         * still counts. [any] */
         _Atomic uint32_t open;
 
-        struct unfinished_request request; /* of the stream under way; stream 0: none */
-        struct unfinished unfinished;      /* of the others */
+        struct unfinished_request request; /* of the current stream; stream 0: none */
+        struct unfinished unfinished;      /* of the other streams */
 };
 
 struct frames_limits {
@@ -52,24 +52,24 @@ enum frames_verdict {
         FRAMES_GOOD,
         FRAMES_BLOCK,      /* a header block is too large */
         FRAMES_EARLY,      /* more than FRAMES_EARLY_MAX calls */
-        FRAMES_MESSAGE,    /* a request begins with what no message begins with */
-        FRAMES_UNFINISHED, /* too much is unfinished, or memory is out */
+        FRAMES_MESSAGE,    /* a request does not begin like a gRPC message */
+        FRAMES_UNFINISHED, /* too much is unfinished, or there is no memory */
 };
 
-/* The next bytes of the connection. Adds the calls that they cancel to *resets. One thread at a
- * time. */
+/* Checks the next bytes of the connection. Adds the number of calls that they cancel to *resets.
+ * [any; one thread at a time] */
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
                                 const struct frames_limits *limits, unsigned *resets);
 
-/* What the core sends. All zeros is the beginning of a connection, or of any frame. */
+/* What the core sends. All zeros: a connection or a frame begins. */
 struct frames_out {
-        bool behind;      /* bytes have passed unseen */
+        bool behind;      /* bytes have been sent that were not followed */
         uint32_t payload; /* bytes of the frame that are still to come */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];
 };
 
-/* The next bytes that the core has written: streams that they reset are forgotten in
- * `unfinished`. One thread at a time. */
+/* Follows the next bytes that the core has written: the requests of streams that they reset are
+ * removed from `unfinished`. [any; one thread at a time] */
 void frames_sent(struct frames_out *out, const void *bytes, size_t length,
                  struct unfinished *unfinished);

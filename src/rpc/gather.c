@@ -15,17 +15,17 @@
 #include "rpc/syscall.h"
 #include "util/clock.h"
 
-/* A larger write costs more to copy than its system call. */
+/* A larger write would cost more to copy than its own system call does. */
 #define WRITE_MAX (GATHER_SIZE / 2)
 
-/* Buffers that a thread keeps to use again. */
+/* The most buffers that a thread keeps for reuse. */
 #define SPARE_MAX 32
 
-/* Most pieces that are handed to the kernel behind what is held. */
+/* The most pieces of a message that are sent behind what is held. */
 #define PIECES_MAX 260
 
-/* Marks an event of a connection: the rest is its descriptor. No pointer has this bit; but a
- * brick's event loop may put anything in the events of an epoll of its own. */
+/* Marks the data of an event as a connection's. No pointer has this bit; but a brick's event loop
+ * may put anything into the events of its own epoll. */
 #define EVENT_MARK (UINT64_C(1) << 63)
 
 struct gather_buffer {
@@ -33,16 +33,16 @@ struct gather_buffer {
         unsigned char bytes[GATHER_SIZE + GATHER_FRAME_MAX];
 };
 
-static uint64_t longest; /* ns; 0: nothing is held back */
+static uint64_t longest; /* ns, of gather_enable(); 0: nothing is held back */
 static atomic_uint stalled;
 
-/* What a thread holds back. */
+/* What the calling thread holds back. */
 static _Thread_local struct {
         bool holding;
         struct connection *list;
         uint64_t waited;                /* when the last wait ended */
-        uint64_t since;                 /* of the last flush or wait; 0: this thread never holds */
-        unsigned writes, writes_before; /* between two waits */
+        uint64_t since;                 /* the last flush or wait; 0: this thread never holds */
+        unsigned writes, writes_before; /* since the last wait, and between the two before it */
         struct gather_buffer *spare;
         unsigned n_spare;
 } mine;
@@ -89,8 +89,8 @@ static void drop_buffer(struct gather *g)
         g->buffer = NULL;
 }
 
-/* Nothing is held any more. */
-static void settle(struct connection *connection)
+/* Everything held has been sent, or dropped. */
+static void all_sent(struct connection *connection)
 {
         struct gather *g = &connection->gather;
 
@@ -100,12 +100,12 @@ static void settle(struct connection *connection)
                 drop_buffer(g);
                 (void)atomic_fetch_sub_explicit(&stalled, 1, memory_order_relaxed);
         }
-        linger_settle(connection);
+        linger_complete(connection);
 }
 
 /*
- * `blocked` is true before the kernel is asked: who gets the event that says otherwise must not
- * miss that somebody found it full before.
+ * `blocked` is set before the send is tried. Otherwise the event that there is room could come
+ * between a failed send and the setting, and would be missed.
  */
 static void begin_send(struct connection *connection)
 {
@@ -119,8 +119,8 @@ static void end_send(struct connection *connection, bool full)
 }
 
 /*
- * The kernel takes no more. When its memory is out, rather than the peer's room, no event tells of
- * the end of that: then one is made in the next second.
+ * Whether the error means that the kernel takes no more. If that is for lack of memory, no event
+ * reports the end of it, so the event is re-armed within a second.
  */
 static bool is_full(struct connection *connection, int error)
 {
@@ -150,20 +150,20 @@ int gather_push(struct connection *connection)
                 }
         }
         end_send(connection, false);
-        settle(connection);
+        all_sent(connection);
         return r;
 }
 
 /*
- * As gather_push(), when it is not the core that asks. The kernel tells of an error once, and it
- * has told us: made known as lost, the connection fails when the core next reads or writes.
+ * gather_push() when the core has not asked. The kernel reports an error only once, and it has now
+ * reported it to brickd: disconnecting makes the core's next read or write fail.
  */
 static void push_late(struct connection *connection)
 {
         int r = gather_push(connection);
 
         if (r < 0 && r != -EAGAIN)
-                connection_lose(connection);
+                connection_disconnect(connection);
 }
 
 static void append(struct gather *g, const void *bytes, size_t length)
@@ -173,7 +173,7 @@ static void append(struct gather *g, const void *bytes, size_t length)
         set_held(g, true);
 }
 
-/* The connection gets a buffer, and a place on this thread's list. */
+/* Gives the connection a buffer, and puts it on this thread's list. False: out of memory. */
 static bool enlist(struct connection *connection)
 {
         struct gather *g = &connection->gather;
@@ -206,22 +206,14 @@ bool gather_add(struct connection *connection, const void *frame, size_t length)
         return true;
 }
 
-/* --- what the core writes -------------------------------------------------------------------- */
-
-static size_t message_size(const struct msghdr *message)
-{
-        size_t size = 0;
-
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-                size += message->msg_iov[i].iov_len;
-        return size;
-}
+/* --- writing -------------------------------------------------------------------- */
 
 static bool may_hold(const struct msghdr *message, size_t size, int flags)
 {
         if (!mine.holding)
                 return false;
-        /* A lone write would gain nothing; it is taken for one if the last was. */
+        /* Holding back a single write gains nothing. The first write after a wait is assumed to be
+         * single if the last one was. */
         mine.writes++;
         if (mine.writes == 1 && mine.writes_before <= 1)
                 return false;
@@ -254,7 +246,7 @@ static ssize_t write_now(struct connection *connection, const struct msghdr *mes
         return n;
 }
 
-/* What is held, and the message behind it, in one system call. */
+/* Sends what is held, and the message behind it, in one system call. */
 static ssize_t write_behind(struct connection *connection, const struct msghdr *message, int flags)
 {
         struct gather *g = &connection->gather;
@@ -275,10 +267,10 @@ static ssize_t write_behind(struct connection *connection, const struct msghdr *
         if ((size_t)n < held)
                 g->begin += (size_t)n;
         else
-                settle(connection);
+                all_sent(connection);
         if ((size_t)n > held)
                 return n - (ssize_t)held;
-        errno = EAGAIN; /* of the message, nothing */
+        errno = EAGAIN; /* nothing of the message has been sent */
         return -1;
 }
 
@@ -287,7 +279,7 @@ static ssize_t write_message(struct connection *connection, const struct msghdr 
 {
         struct gather *g = &connection->gather;
 
-        if (atomic_load_explicit(&connection->lost, memory_order_relaxed)) {
+        if (atomic_load_explicit(&connection->disconnected, memory_order_relaxed)) {
                 errno = ECONNRESET;
                 return -1;
         }
@@ -298,10 +290,10 @@ static ssize_t write_message(struct connection *connection, const struct msghdr 
 }
 
 /*
- * What the core says to the client: that it resets a stream matters, while the client has some that
- * it has not ended. `aligned`: the message begins with a frame. Of TLS, decrypt.c looks at it.
+ * Follows the frames that the core writes, for its resets of streams, while the client has streams
+ * that it has not ended. `aligned`: the message begins with a frame. decrypt.c does this for TLS.
  */
-static void look_at_frames(struct connection *connection, const struct msghdr *message,
+static void inspect_frames(struct connection *connection, const struct msghdr *message,
                            size_t written, bool aligned)
 {
         struct inspect *inspect = &connection->inspect;
@@ -331,16 +323,16 @@ ssize_t gather_write(struct connection *connection, const struct msghdr *message
         (void)pthread_mutex_lock(&connection->lock);
         n = write_message(connection, message, size, flags);
         if (n > 0 && !connection->inspect.peer.listener->conf->tls.node)
-                look_at_frames(connection, message, (size_t)n, connection->gather.whole);
+                inspect_frames(connection, message, (size_t)n, connection->gather.whole);
         goaway_note_write(connection, message, size, n);
         (void)pthread_mutex_unlock(&connection->lock);
         return n;
 }
 
-/* --- what the core waits for ----------------------------------------------------------------- */
+/* --- waiting ----------------------------------------------------------------- */
 
-/* A connection is named by its number and serial: a late event of one is not taken for that of the
- * next which has the number. */
+/* The mark has the descriptor and the serial of a connection, so that a late event is not taken for
+ * one of the next connection with the same descriptor. */
 static uint64_t mark_of(const struct connection *connection)
 {
         return EVENT_MARK | (uint64_t)atomic_load(&connection->serial) << FD_BITS |
@@ -355,7 +347,7 @@ void gather_mark(struct connection *connection, int epoll, const struct epoll_ev
         atomic_store_explicit(&connection->epoll, epoll, memory_order_release);
 }
 
-/* The connection whose event this is; NULL: it is of something else. */
+/* The connection that the event belongs to; NULL: none, it is of something else. */
 static struct connection *marked(int epoll, uint64_t data)
 {
         struct fd_record *record = data & EVENT_MARK ? fd_record((int)(data & (FD_MAX - 1))) : NULL;
@@ -369,19 +361,19 @@ static struct connection *marked(int epoll, uint64_t data)
 }
 
 /*
- * EPOLLHUP: the peer takes nothing any more. The core would not learn of it if this event came
- * while it reads: it stops when TCP_INQ says that nothing is left, and after a reset the kernel
- * says so without a sign that the end has come.
+ * EPOLLHUP: the peer has reset the connection. The core would not notice if this event came while
+ * it reads: it stops reading when TCP_INQ reports 0 bytes, and after a reset the kernel reports
+ * that without an error.
  */
-static void note_loss(struct connection *connection, uint64_t mark)
+static void note_hangup(struct connection *connection, uint64_t mark)
 {
         (void)pthread_mutex_lock(&connection->lock);
         if (mark_of(connection) == mark)
-                atomic_store_explicit(&connection->lost, true, memory_order_release);
+                atomic_store_explicit(&connection->disconnected, true, memory_order_release);
         (void)pthread_mutex_unlock(&connection->lock);
 }
 
-/* True: the event is for the core, too. */
+/* True: the core gets the event, too. */
 static bool on_event(struct connection *connection, const struct epoll_event *event)
 {
         struct gather *g = &connection->gather;
@@ -389,7 +381,7 @@ static bool on_event(struct connection *connection, const struct epoll_event *ev
         bool closed, over;
 
         if (event->events & EPOLLHUP)
-                note_loss(connection, event->data.u64);
+                note_hangup(connection, event->data.u64);
         atomic_store_explicit(&connection->event_came, true, memory_order_release);
         if (!room && !atomic_load_explicit(&g->held, memory_order_acquire))
                 return true;
@@ -406,7 +398,7 @@ static bool on_event(struct connection *connection, const struct epoll_event *ev
         return !closed;
 }
 
-static int give_events(int epoll, struct epoll_event *events, int n)
+static int pass_events(int epoll, struct epoll_event *events, int n)
 {
         int given = 0;
 
@@ -433,10 +425,11 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
                 mine.writes_before = mine.writes;
                 mine.writes = 0;
         }
-        n = epoll_pwait(epoll, events, max, timeout, NULL); /* epoll_wait() by another name */
+        n = epoll_pwait(epoll, events, max, timeout,
+                        NULL); /* libc's epoll_wait(), which brickd replaces */
         if (mine.since)
                 mine.since = mine.waited = clock_now();
-        return n > 0 ? give_events(epoll, events, n) : n;
+        return n > 0 ? pass_events(epoll, events, n) : n;
 }
 
 /* --- the polling thread ---------------------------------------------------------------------- */
@@ -453,7 +446,7 @@ void gather_begin(void)
                 mine.since = clock_now();
 }
 
-/* Also after work that has written nothing: there may be much of it before the next wait. */
+/* Called also after work that has written nothing: much of it may come before the next wait. */
 static void flush_if_late(void)
 {
         uint64_t now;
@@ -506,7 +499,7 @@ void gather_flush(void)
         }
 }
 
-void gather_leave(void)
+void gather_done(void)
 {
         struct gather_buffer *buffer;
 

@@ -5,25 +5,26 @@
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
 
-/* The core hands the kernel at most so many pieces at once: after so many, a write may go on. */
+/* The most pieces that the core writes at once. If there are that many, the frame may continue in
+ * the next write. */
 #define CORE_IOVEC_MAX 260
 
-/* Length 8, type 7, stream 0; no stream is refused, NO_ERROR. */
+/* Length 8, type 7, stream 0; last stream 2^31-1, so that none is refused; NO_ERROR. */
 static const unsigned char goaway[GATHER_FRAME_MAX] = { 0,    0,    8,    7,    0, 0, 0, 0, 0,
                                                         0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0 };
 
-static atomic_bool retiring;
+static atomic_bool announced;
 
-/* Lock held. A frame must not come between the halves of another; and a client that has yet to see
- * the SETTINGS would take it for a failure to connect. */
-static void tell(struct connection *connection)
+/* Lock held. Sends it only between two frames of the core's; and only after the client has seen the
+ * SETTINGS, because it would take an earlier GOAWAY for a failure to connect. */
+static void send_goaway(struct connection *connection)
 {
         struct gather *g = &connection->gather;
 
-        if (!g->greeted || !g->whole || g->told || g->shut || g->closed ||
-            atomic_load_explicit(&connection->lost, memory_order_relaxed))
+        if (!g->greeted || !g->whole || g->goaway_sent || g->shut || g->closed ||
+            atomic_load_explicit(&connection->disconnected, memory_order_relaxed))
                 return;
-        g->told = gather_add(connection, goaway, sizeof goaway);
+        g->goaway_sent = gather_add(connection, goaway, sizeof goaway);
 }
 
 void goaway_all(void)
@@ -31,22 +32,22 @@ void goaway_all(void)
         int fd;
         struct connection *connection;
 
-        atomic_store(&retiring, true);
-        fd = connection_end(); /* later ones find that they are retiring */
+        atomic_store(&announced, true);
+        fd = connection_end(); /* connections above it see `announced` */
         while ((connection = connection_lock_below(&fd))) {
-                tell(connection);
+                send_goaway(connection);
                 if (atomic_load(&connection->blocked))
-                        (void)connection_rearm(connection); /* to be read, see receive.c */
+                        (void)connection_rearm(connection); /* it is read now: receive.c */
                 (void)pthread_mutex_unlock(&connection->lock);
         }
 }
 
-bool goaway_told(void)
+bool goaway_announced(void)
 {
-        return atomic_load_explicit(&retiring, memory_order_relaxed);
+        return atomic_load_explicit(&announced, memory_order_relaxed);
 }
 
-/* A client that has just connected has a call to send: it hears of GOAWAY with the next write. */
+/* GOAWAY follows the core's next write: a client that has just connected has a call to send. */
 void goaway_greeted(struct connection *connection)
 {
         (void)pthread_mutex_lock(&connection->lock);
@@ -59,6 +60,6 @@ void goaway_note_write(struct connection *connection, const struct msghdr *messa
 {
         connection->gather.whole = written >= 0 && (size_t)written == size &&
                                    message->msg_iovlen < CORE_IOVEC_MAX;
-        if (goaway_told())
-                tell(connection);
+        if (goaway_announced())
+                send_goaway(connection);
 }

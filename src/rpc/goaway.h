@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Telling clients to go, without loss, as RFC 9113 section 6.8 has it: a client that is told opens
- * no new streams on the connection, and what it has begun is served. The core goes on as if nothing
- * was said. Encrypted connections are left alone: nobody but the core can write to them.
+ * GOAWAY without loss (RFC 9113, section 6.8): the client opens no new streams on the connection,
+ * and the streams that it has opened are served. The core does not know of the frame, and goes on.
+ * Connections with TLS get none: only the core can write to them.
  */
 
 #include <stdbool.h>
@@ -14,15 +14,16 @@
 
 struct connection;
 
-/* Tells the clients of all connections that there are, and of all that are accepted later. [any] */
+/* Sends GOAWAY to the clients of all connections, also those that are accepted later. [any] */
 void goaway_all(void);
 
-/* That has been called. [any] */
-bool goaway_told(void);
+/* Whether goaway_all() has been called. [any] */
+bool goaway_announced(void);
 
-/* The peer has said, in plain text, that it has seen the core's SETTINGS. [any] */
+/* The client has acknowledged the core's SETTINGS, in plain text. [any] */
 void goaway_greeted(struct connection *connection);
 
-/* The core has written so much of a message. Lock held. */
+/* The core has written `written` of the `size` bytes of a message, or got an error: < 0. Lock held.
+ */
 void goaway_note_write(struct connection *connection, const struct msghdr *message, size_t size,
                        ssize_t written);

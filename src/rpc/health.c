@@ -20,9 +20,9 @@ static size_t count_names(const struct rpc_port *port)
 {
         size_t n = 1;
 
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                if (port->routes[i].n_bricks > 0)
-                        n += 1 + port->routes[i].n_bricks;
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                if (port->base.routes[i].n_bricks > 0)
+                        n += 1 + port->base.routes[i].n_bricks;
         return n;
 }
 
@@ -32,8 +32,8 @@ int health_names_init(struct health_names *names, const struct rpc_port *port)
         if (!names->names)
                 return -ENOMEM;
         names->names[names->n++] = (struct health_name){ .name = "" };
-        for (size_t i = 0; i < RPC_SERVICES; i++) {
-                const struct route *route = &port->routes[i];
+        for (size_t i = 0; i < SERVE_SERVICES; i++) {
+                const struct route *route = &port->base.routes[i];
 
                 if (route->n_bricks == 0)
                         continue;
@@ -78,7 +78,7 @@ static int status_of(const struct builtin *builtin, const struct health_name *na
 {
         if (!name)
                 return STATUS(SERVICE_UNKNOWN);
-        if (atomic_load(&builtin->leaving))
+        if (atomic_load(&builtin->lame_duck))
                 return STATUS(NOT_SERVING);
         if (name->n_bricks == 0)
                 return STATUS(SERVING);
@@ -88,7 +88,7 @@ static int status_of(const struct builtin *builtin, const struct health_name *na
         return STATUS(NOT_SERVING);
 }
 
-static void tell(struct builtin_call *call, int status)
+static void send_status(struct builtin_call *call, int status)
 {
         Response response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
 
@@ -104,22 +104,22 @@ static void check(struct builtin_call *call, const ProtobufCMessage *message)
 
         if (!name) {
                 builtin_finish(call, GRPC_STATUS_NOT_FOUND,
-                               "This port serves nothing of that name");
+                               "This port serves nothing with that name");
                 return;
         }
-        tell(call, status_of(port->builtin, name));
+        send_status(call, status_of(port->builtin, name));
         builtin_finish(call, GRPC_STATUS_OK, "");
 }
 
-/* What has changed while a reply was under way is told as one. */
-static void tell_change(struct builtin_call *call)
+/* Reports the current status, if it is not the last one sent: changes during a write are merged. */
+static void send_change(struct builtin_call *call)
 {
         int status = status_of(call->slot->port->builtin, call->watched);
 
         if (status == call->told)
                 return;
         call->told = status;
-        tell(call, status);
+        send_status(call, status);
 }
 
 static void watch(struct builtin_call *call, const ProtobufCMessage *message)
@@ -128,7 +128,7 @@ static void watch(struct builtin_call *call, const ProtobufCMessage *message)
 
         call->watched = find_name(&call->slot->port->names, request->service);
         call->told = -1;
-        tell_change(call);
+        send_change(call);
 }
 
 const struct builtin_method health_check = {
@@ -146,5 +146,5 @@ const struct builtin_method health_watch = {
         .request = &grpc__health__v1__health_check_request__descriptor,
         .stream = true,
         .message = watch,
-        .changed = tell_change,
+        .changed = send_change,
 };

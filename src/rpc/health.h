@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * grpc.health.v1: what of a port serves. The empty name is the worker as a whole: whoever asks for
- * it asks whether to send calls here, and one brick that is down is no reason not to. A service is
- * as healthy as the healthiest of its bricks on the port.
+ * grpc.health.v1 for a port. The empty name stands for the worker: a client that asks for it wants
+ * to know whether to send calls here, so it is SERVING even if a brick is not. A service is SERVING
+ * if one of its bricks on the port is.
  */
 
 #include <stddef.h>
@@ -15,11 +15,11 @@ struct builtin_method;
 struct instance;
 struct rpc_port;
 
-/* Something of a port that can be asked after. */
+/* A name that clients may ask for: the worker, a service or a brick. */
 struct health_name {
         const char *name;
-        struct instance **bricks; /* any of which must be healthy */
-        size_t n_bricks;          /* 0: the worker as a whole */
+        struct instance **bricks; /* one of which must be healthy */
+        size_t n_bricks;          /* 0: it is the worker */
 };
 
 struct health_names {
@@ -30,9 +30,10 @@ struct health_names {
 extern const struct builtin_method health_check;
 extern const struct builtin_method health_watch;
 
-/* The names of a port: its routes, and what they point to, must outlive them. */
+/* The names of a port, whose routes must outlive them. -ENOMEM. */
 int health_names_init(struct health_names *names, const struct rpc_port *port);
 void health_names_done(struct health_names *names);
 
-/* Who is told when a brick among them changes: see health_listen(). */
+/* Calls `changed`, on any thread, when the health of one of the bricks changes: see
+ * health_listen(). */
 void health_names_listen(struct health_names *names, void (*changed)(void *user), void *user);

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "rpc/inspect.h"
+#include "serve/line-limit.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Lines in the log about refusals come no more often than this: they are a stranger's to cause. */
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
-
-/* A header block takes no more bytes on the wire than the metadata in it, unless it is made to. */
+/* A header block is usually no larger on the wire than the metadata in it. Twice as large is
+ * allowed. */
 #define BLOCK_FACTOR 2
 
 static uint64_t worker_limit; /* of unfinished_total(); 0: none */
@@ -45,7 +43,7 @@ static const char *reason_of(enum stats_reason why)
         case STATS_REJECTED_RESETS:
                 return "it cancelled calls faster than limits.resets allows";
         case STATS_REJECTED_EARLY:
-                return "it began more than 100 calls before it acknowledged the settings";
+                return "it began more than 100 calls before acknowledging SETTINGS";
         case STATS_REJECTED_MESSAGE:
                 return "it sent a request that begins like no gRPC message";
         case STATS_REJECTED_UNFINISHED:
@@ -59,34 +57,14 @@ static const char *reason_of(enum stats_reason why)
         }
 }
 
-/* How many refusals have had no line since the last; -1: nor has this one. */
-static int take_line(void)
-{
-        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-        static uint64_t last;
-        static int unlogged;
-        uint64_t now = clock_now();
-        int n = -1;
-
-        (void)pthread_mutex_lock(&lock);
-        if (last == 0 || now - last >= LOG_INTERVAL_NS) {
-                n = unlogged;
-                last = now;
-                unlogged = 0;
-        } else {
-                unlogged++;
-        }
-        (void)pthread_mutex_unlock(&lock);
-        return n;
-}
-
 void inspect_reject(const struct peer_key *peer, enum stats_reason why)
 {
+        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
         char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
         int n;
 
         stats_reject(peer->listener->stats, why);
-        n = take_line();
+        n = line_limit_take(&limit);
         if (n < 0)
                 return;
         describe(peer, name, sizeof name);
@@ -97,7 +75,7 @@ void inspect_reject(const struct peer_key *peer, enum stats_reason why)
                     reason_of(why), others);
 }
 
-/* --- what is sent ------------------------------------------------------------------------------
+/* --- checks ------------------------------------------------------------------------------
  */
 
 static bool resets_allowed(struct inspect *inspect, unsigned resets)
@@ -112,8 +90,8 @@ static bool resets_allowed(struct inspect *inspect, unsigned resets)
         return inspect->resets <= inspect->peer.listener->conf->max_resets;
 }
 
-/* A single request that is large enough to be refused by the core must come as far as that; and a
- * client that does not know the settings yet may begin more calls than they allow. */
+/* At least: one request so large that the core refuses it with a status; and as many calls as a
+ * client may begin that does not know the settings yet. */
 static struct frames_limits limits_of(const struct conf_port *conf)
 {
         const uint64_t one = (uint64_t)conf->max_request + UNFINISHED_CALL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The functions of libc that brickd defines in the executable, in front of libc's own, so that gRPC
- * core calls them. Each hands what concerns an adopted socket or a connection to the file that
- * knows about it, and all else to the kernel. Two of OpenSSL's are in decrypt.c.
+ * The libc functions that brickd-worker replaces: gRPC core, and everything else in the process,
+ * calls these instead. Each hands what concerns an adopted socket or a connection to the file that
+ * is responsible, and everything else to the kernel. decrypt.c replaces two functions of OpenSSL.
  */
 
 #include <sys/epoll.h>
@@ -19,7 +19,7 @@
 
 #define INTERPOSED __attribute__((visibility("default")))
 
-/* NULL: the descriptor is none. */
+/* NULL: the descriptor is no adopted listening socket. */
 static struct listener *listener_of(int fd)
 {
         struct fd_record *record = fd_record(fd);
@@ -42,7 +42,7 @@ INTERPOSED int accept4(int fd, struct sockaddr *address, socklen_t *length, int 
                         : sys_accept4(fd, address, length, flags);
 }
 
-/* MSG_ERRQUEUE asks for something else than what has been received. */
+/* With MSG_ERRQUEUE the core does not ask for received bytes. */
 INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
         struct connection *connection = flags & MSG_ERRQUEUE ? NULL : connection_of(fd);
@@ -77,7 +77,7 @@ INTERPOSED int epoll_wait(int epoll, struct epoll_event *events, int max, int ti
         return gather_wait(epoll, events, max, timeout);
 }
 
-/* shutdown() on a listening socket would act on every process that has it. */
+/* shutdown() of a listening socket would affect every process that shares it. */
 INTERPOSED int shutdown(int fd, int how)
 {
         struct connection *connection = connection_of(fd);

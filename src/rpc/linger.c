@@ -7,11 +7,11 @@
 #include "rpc/syscall.h"
 #include "util/clock.h"
 
-/* So long a peer may take for the last bytes of a connection that the core has closed: as long as
- * TCP has to acknowledge them. A unix socket knows no such time. */
+/* How long a peer may take to read the last bytes of a connection that the core has closed: as long
+ * as TCP waits for their acknowledgement. A unix socket has no such timeout. */
 #define LAST_BYTES_NS (20 * NSEC_PER_SEC)
 
-void linger_settle(struct connection *connection)
+void linger_complete(struct connection *connection)
 {
         struct gather *g = &connection->gather;
 
@@ -54,8 +54,9 @@ bool linger_close(struct connection *connection)
         return later;
 }
 
-/* The next event of a connection that is down finds the bytes lost, and closes it. */
-void linger_look(uint64_t now)
+/* The shutdown causes an event, whose handler finds that the bytes cannot be sent, and closes the
+ * connection. */
+void linger_maintain(uint64_t now)
 {
         int fd = connection_end();
         struct connection *connection;

@@ -20,31 +20,31 @@
 #include "shared/stats.h"
 #include "util/clock.h"
 
-/* Data that a peer does not acknowledge for so long: it is gone. */
+/* A peer that acknowledges no data for so long counts as disconnected. */
 #define USER_TIMEOUT_MS 20000
 
-/* Connections that the core may accept before others have their turn: it takes all that come. */
-#define TURN 16
+/* Connections that the core may accept before it does something else: it would accept all. */
+#define ACCEPT_BATCH 16
 
 /*
- * A connection that is left to another worker is looked for again after LOOK_NS. After PATIENCE_NS
- * some are taken, and more every STUCK_NS: a worker that is well may lack the processor for that
- * long, but one that is stuck shall not cost more.
+ * A worker that leaves connections to another checks again after RETRY_NS whether they still wait.
+ * After PATIENCE_NS it accepts some, and more every STUCK_NS: a healthy worker may not be scheduled
+ * for that long, but a stuck one must not delay connections further.
  */
-#define LOOK_NS (250 * NSEC_PER_USEC)
+#define RETRY_NS (250 * NSEC_PER_USEC)
 #define PATIENCE_NS (4 * NSEC_PER_MSEC)
 #define STUCK_NS NSEC_PER_MSEC
 
-static struct listener *listeners; /* all that there have been */
+static struct listener *listeners; /* all that there have ever been */
 static atomic_bool paused;
 
 static _Thread_local int adopt_next = -1;
 static _Thread_local struct listener adopt_as;
 
-/* The connection that this thread has accepted last; -1: none, or somebody has asked for it. */
+/* What listen_take_accepted() returns; -1: none. */
 static _Thread_local int accepted = -1;
 
-/* A descriptor kept to be given up when the table is full. */
+/* A descriptor that can be closed when the descriptor table is full. */
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
 static int reserve = -1;
 
@@ -78,7 +78,7 @@ struct connection *listen_take_accepted(void)
 void listen_pause(void)
 {
         atomic_store(&paused, true);
-        connection_leave();
+        connection_pause();
 }
 
 unsigned listen_connections(void)
@@ -86,8 +86,8 @@ unsigned listen_connections(void)
         return connection_count();
 }
 
-/* 127.0.0.1, also as the core writes it for its dual-stack sockets: not the [::1] that it probes
- * with. */
+/* 127.0.0.1, also in IPv6 notation, which the core uses for its dual-stack sockets; not [::1], with
+ * which the core probes. */
 static bool is_placeholder(const struct sockaddr *address)
 {
         const struct sockaddr_in *v4 = (const void *)address;
@@ -102,8 +102,8 @@ static bool is_placeholder(const struct sockaddr *address)
         return ip == htonl(INADDR_LOOPBACK);
 }
 
-/* What the core had set on its own socket, for the connections to inherit. A unix socket has
- * neither. */
+/* The options that the core has set on its own socket; accepted connections inherit them. A unix
+ * socket has neither. */
 static void set_options(int fd)
 {
         static const int on = 1, timeout = USER_TIMEOUT_MS;
@@ -112,7 +112,7 @@ static void set_options(int fd)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-/* The core's own socket goes, the adopted one takes its number. */
+/* The adopted socket replaces the core's own one under its number. */
 static int adopt(int adopted, int fd)
 {
         struct fd_record *record = fd_record_make(fd);
@@ -131,7 +131,7 @@ static int adopt(int adopted, int fd)
         *listener = adopt_as;
         listener->fd = fd;
         listener->next = listeners;
-        listeners = listener; /* for good: connections name it */
+        listeners = listener; /* never freed: connections name it */
         record->listener = listener;
         atomic_store(&record->kind, FD_LISTENER);
         set_options(fd);
@@ -150,8 +150,8 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t length)
 }
 
 /*
- * The table of descriptors is full. The connection that waits is taken with the reserved descriptor
- * and closed, which its client sees at once. False: none waits.
+ * The descriptor table is full. Accepts the next connection with the reserved descriptor and closes
+ * it, so that its client does not wait in vain. False: no connection waits.
  */
 static bool shed_connection(int fd, struct listener *listener)
 {
@@ -177,8 +177,8 @@ static bool is_full(int error)
         return error == EMFILE || error == ENFILE;
 }
 
-/* The connection that was next in the queue has died there; another may be behind it. */
-static bool is_gone(int error)
+/* The next connection has ended in the queue; another may be behind it. */
+static bool is_aborted(int error)
 {
         return error == EINTR || error == ECONNABORTED || error == EPROTO;
 }
@@ -191,28 +191,29 @@ static void keep_reserve(void)
         (void)pthread_mutex_unlock(&reserve_lock);
 }
 
-/* The core waits for edges: set anew, the edge comes again if there is more to accept. */
-static bool ask_again(struct listener *listener)
+/* Re-arms the listener's edge-triggered event, so that it comes again if more connections wait. */
+static bool rearm(struct listener *listener)
 {
         return epoll_ctl(listener->epoll, EPOLL_CTL_MOD, listener->fd, &listener->event) == 0;
 }
 
-static bool turn_is_over(struct listener *listener)
+static bool batch_is_over(struct listener *listener)
 {
-        if (listener->turn++ < TURN)
+        if (listener->batch++ < ACCEPT_BATCH)
                 return false;
-        listener->turn = 0;
-        return ask_again(listener);
+        listener->batch = 0;
+        return rearm(listener);
 }
 
-static bool is_now(int fd, short events)
+static bool is_ready(int fd, short events)
 {
         struct pollfd pollfd = { .fd = fd, .events = events };
 
         return poll(&pollfd, 1, 0) > 0;
 }
 
-/* The timer goes off as an event of the listener, on which the core calls accept4() once more. */
+/* When the timer expires, epoll reports the listener's event, and the core calls accept4() again.
+ */
 static void make_timer(struct listener *listener)
 {
         listener->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -221,9 +222,9 @@ static void make_timer(struct listener *listener)
                 drop_timer(listener);
 }
 
-static bool look_again(struct listener *listener)
+static bool retry_soon(struct listener *listener)
 {
-        static const struct itimerspec soon = { .it_value.tv_nsec = LOOK_NS };
+        static const struct itimerspec soon = { .it_value.tv_nsec = RETRY_NS };
 
         if (listener->timer < 0)
                 make_timer(listener);
@@ -231,15 +232,15 @@ static bool look_again(struct listener *listener)
 }
 
 /*
- * True: none is to be accepted now. If one waits, another worker has fewer connections, and the
- * kernel has woken it for this one, too.
+ * True: accept no connection now, because another worker has fewer. The kernel has woken that
+ * worker, too, for the connection that waits.
  */
-static bool leave_to_others(struct listener *listener)
+static bool yield_to_others(struct listener *listener)
 {
         bool ahead = connection_is_ahead();
         uint64_t now;
 
-        if (!ahead || !is_now(listener->fd, POLLIN)) {
+        if (!ahead || !is_ready(listener->fd, POLLIN)) {
                 listener->until = 0;
                 return ahead;
         }
@@ -248,35 +249,35 @@ static bool leave_to_others(struct listener *listener)
                 listener->until = now + (listener->until == 0 ? PATIENCE_NS : STUCK_NS);
                 listener->few = 1 + connection_count() / 16;
         }
-        if (now < listener->until && look_again(listener))
+        if (now < listener->until && retry_soon(listener))
                 return true;
         listener->few--;
         return false;
 }
 
-void listen_look(void)
+void listen_maintain(void)
 {
         for (struct listener *l = listeners; l; l = l->next)
                 if (atomic_exchange(&l->missed, false))
-                        (void)ask_again(l);
+                        (void)rearm(l);
 }
 
 /*
- * Its client has closed it while it waited. The core would make a transport of it, only to take
- * that down again: when thousands of such are in the queue, who comes after them would wait for a
- * second.
+ * Whether the client has closed the connection while it was in the queue. The core would make a
+ * transport for it and tear that down again: behind thousands of them, a new client would wait for
+ * a second.
  */
 static bool is_abandoned(int connection)
 {
-        return is_now(connection, POLLRDHUP);
+        return is_ready(connection, POLLRDHUP);
 }
 
-/* The next connection that may be served; those above a limit are closed, which their clients see
- * at once. */
+/* Accepts the next connection that may be served; -1: there is none. Connections above a limit are
+ * closed, which their clients see at once. */
 static int next_connection(int fd, struct listener *listener, struct sockaddr_storage *address,
                            int flags)
 {
-        while (!leave_to_others(listener) && !turn_is_over(listener)) {
+        while (!yield_to_others(listener) && !batch_is_over(listener)) {
                 socklen_t length = sizeof *address;
                 int connection = sys_accept4(fd, (struct sockaddr *)address, &length, flags);
 
@@ -289,7 +290,8 @@ static int next_connection(int fd, struct listener *listener, struct sockaddr_st
                         (void)sys_close(connection);
                 } else if (errno == EAGAIN) {
                         break;
-                } else if (!is_gone(errno) && !(is_full(errno) && shed_connection(fd, listener))) {
+                } else if (!is_aborted(errno) &&
+                           !(is_full(errno) && shed_connection(fd, listener))) {
                         atomic_store(&listener->missed, true);
                         break;
                 }
@@ -310,8 +312,7 @@ int listen_accept(struct listener *listener, struct sockaddr *address, socklen_t
         keep_reserve();
         connection = next_connection(listener->fd, listener, &peer, flags);
         if (connection < 0) {
-                /* After any other error than this one the core would give up on the listener for
-                 * ever. */
+                /* After any other error the core would never use the listener again. */
                 errno = EAGAIN;
         } else if (address) {
                 *length = *length < sizeof peer ? *length : sizeof peer;

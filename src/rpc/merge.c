@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "rpc/merge.h"
-#include "rpc/validate.h"
-#include "rpc/wire.h"
+#include "serve/validate.h"
+#include "serve/wire.h"
 
 #define TEXT_FIELD 1
 

@@ -11,24 +11,24 @@
 #include "conf/node.h"
 #include "module/instance.h"
 #include "rpc/builtin.h"
-#include "rpc/certificate.h"
 #include "rpc/listen.h"
 #include "rpc/port.h"
+#include "rpc/server-credentials.h"
 #include "rpc/server.h"
-#include "rpc/tls.h"
+#include "serve/certificate.h"
+#include "serve/dispatch.h"
+#include "serve/line-limit.h"
+#include "serve/tls.h"
 #include "util/clock.h"
 #include "util/log.h"
 
 /*
- * Requests that wait for calls. This libgrpc looks through all of them at every event, so few; what
- * comes in a burst waits in the core until the next is posted, which is the first thing that
- * happens with a new call.
+ * Requests that are posted at a time, for each method. Few, because this libgrpc searches through
+ * all of them at every event. Calls that come in a burst wait in the core until the next request is
+ * posted, which is the first thing that a new call does.
  */
 #define POSTED_HOT 4 /* Unary, OutputStreaming: 32 would cost a message of a stream 15 % */
 #define POSTED_COLD 2
-
-/* Lines about memory come no more often than this. */
-#define LOG_INTERVAL_NS (10 * NSEC_PER_SEC)
 
 static grpc_arg int_arg(const char *key, int64_t value)
 {
@@ -39,7 +39,7 @@ static grpc_arg int_arg(const char *key, int64_t value)
         };
 }
 
-/* Of a duration in ns; 0 is no limit. */
+/* A duration in ns; 0: no limit. */
 static grpc_arg ms_arg(const char *key, int64_t ns)
 {
         return int_arg(key, ns > 0 ? (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : INT32_MAX);
@@ -53,16 +53,16 @@ static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
                         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
                         .value.pointer = { rpc->quota, grpc_resource_quota_arg_vtable() },
                 },
-                /* The main process owns the address; the core shall not look for others. */
+                /* The main process owns the address: the core must not bind it a second time. */
                 int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
                 int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, conf->max_request),
                 int_arg(GRPC_ARG_MAX_METADATA_SIZE, conf->max_metadata),
                 int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, conf->max_streams),
-                /* The core inflates before it looks at the size: 4 MiB of gzip can be 4 GiB. */
+                /* The core decompresses before it checks the size: 4 MiB of gzip can be 4 GiB. */
                 int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
                         1 << GRPC_COMPRESS_NONE | conf->gzip << GRPC_COMPRESS_GZIP),
                 int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-                /* 10 % of a small call's time, for counters that brickd has of its own. */
+                /* channelz costs 10 % of a small call's time, and brickd has its own counters. */
                 int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
                 /* As fast with the write hint as 64 KiB, and a stalled stream costs 19 KiB, not
                    124. */
@@ -89,29 +89,15 @@ static void success_bytes(char *p, uint32_t error_field)
         memcpy(p, bytes, sizeof bytes);
 }
 
-/* As llmbrick's Python library says it. */
-#define DECODE_ERROR "Unexpected <class 'google.protobuf.message.DecodeError'>: "
-
 static void add_method(struct rpc_port *port, const struct route *route, uint32_t number)
 {
-        const struct service *service = route->service;
         struct rpc_method *method = &port->methods[port->n_methods++];
 
-        method->port = port;
-        method->route = route;
-        method->method = number;
-        method->request = service_request(service, number);
-        method->reply = service_reply(service, number);
-        method->error_field = service_error_field(service, number);
-        success_bytes(method->success, method->error_field);
-        (void)snprintf(method->request_error, sizeof method->request_error,
-                       DECODE_ERROR "Error parsing message with type '%s'", method->request->name);
-        method->parse_error = method->request_error + strlen(DECODE_ERROR);
-        (void)snprintf(method->path, sizeof method->path, "/%s/%s", service->name,
-                       brick_method_to_string(number));
+        serve_method_init(&method->base, route, number);
+        success_bytes(method->success, method->base.error_field);
         if (port->server)
                 method->handle = grpc_server_register_method(
-                        port->server, method->path, NULL,
+                        port->server, method->base.path, NULL,
                         rpc_method_has_payload(method) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
                                                        : GRPC_SRM_PAYLOAD_NONE,
                         0);
@@ -129,8 +115,8 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
         int r = 0;
 
         for (unsigned type = BRICK_TYPE_COMMON; type <= BRICK_TYPE_TRANSLATE; type++) {
-                struct route *route = &port->routes[type - BRICK_TYPE_COMMON];
-                int e = route_init(route, service_of_type(type), port->conf, instances, diag);
+                struct route *route = &port->base.routes[type - BRICK_TYPE_COMMON];
+                int e = route_init(route, service_of_type(type), port->base.conf, instances, diag);
 
                 if (e < 0)
                         r = e;
@@ -145,11 +131,11 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
 static int listen_on(struct rpc_port *port, int fd)
 {
         grpc_server_credentials *credentials = port->tls
-                                                       ? tls_credentials(port->tls)
+                                                       ? server_credentials_new(port->tls)
                                                        : grpc_insecure_server_credentials_create();
         int bound;
 
-        listen_adopt(fd, port->conf, port->stats);
+        listen_adopt(fd, port->base.conf, port->base.stats);
         bound = grpc_server_add_http2_port(port->server, LISTEN_PLACEHOLDER, credentials);
         listen_adopt(-1, NULL, NULL);
         grpc_server_credentials_release(credentials);
@@ -166,8 +152,9 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
                 return -ENOMEM;
         rpc->ports[rpc->n_ports++] = port;
         port->rpc = rpc;
-        port->conf = conf;
-        port->stats = &rpc->stats->ports[conf - rpc->conf->ports];
+        port->base.serve = &rpc->serve;
+        port->base.conf = conf;
+        port->base.stats = &rpc->serve.stats->ports[conf - rpc->serve.conf->ports];
         if (fd >= 0) {
                 port->server = server_new(rpc, conf);
                 grpc_server_register_completion_queue(port->server, rpc->queue, NULL);
@@ -175,7 +162,8 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         }
         r = add_services(port, instances, diag);
         if (conf->tls.node) {
-                int e = tls_new(&port->tls, rpc->conf, &conf->tls, port->stats, rpc->first, diag);
+                int e = tls_new(&port->tls, rpc->serve.conf, &conf->tls, port->base.stats,
+                                rpc->first, diag);
 
                 r = r < 0 ? r : e;
         }
@@ -189,7 +177,7 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *conf, int fd, struct i
         return r;
 }
 
-void rpc_look_for_mistakes(const struct conf *conf, struct diag *diag)
+void rpc_check_ports(const struct conf *conf, struct diag *diag)
 {
         for (size_t i = 0; i < conf->n_ports; i++) {
                 _cleanup_(certificate_freep) struct certificate *certificate = NULL;
@@ -209,7 +197,7 @@ int port_post_requests(struct rpc_port *port)
         int r = 0;
 
         for (size_t i = 0; i < port->n_methods; i++)
-                for (int k = is_hot(port->methods[i].method) ? POSTED_HOT : POSTED_COLD;
+                for (int k = is_hot(port->methods[i].base.method) ? POSTED_HOT : POSTED_COLD;
                      r == 0 && k > 0; k--)
                         r = rpc_call_post(port, &port->methods[i]);
         for (int k = 0; r == 0 && k < POSTED_COLD; k++)
@@ -219,22 +207,20 @@ int port_post_requests(struct rpc_port *port)
 
 static void log_unposted(void)
 {
-        static uint64_t last;
-        uint64_t now = clock_now();
+        static struct line_limit limit = LINE_LIMIT_INIT;
 
-        if (last != 0 && now - last < LOG_INTERVAL_NS)
-                return;
-        last = now;
-        log_error("Out of memory: a request could not be posted; trying again");
+        if (line_limit_take(&limit) >= 0)
+                log_error("Out of memory: a request could not be posted; trying again");
 }
 
-/* Behind those of the methods comes that of all that are not registered. */
+/* The last counter is for all methods that are not registered. */
 static unsigned *unposted_of(struct rpc_port *port, const struct rpc_method *method)
 {
-        return &port->unposted[method ? method - port->methods : RPC_METHODS_MAX];
+        return &port->unposted[method ? method - port->methods : SERVE_METHODS];
 }
 
-/* A method for which no request is posted answers nobody: what is missing is made up for. */
+/* A method for which no request is posted answers nobody, so a request that is missing is posted
+ * later. */
 void port_post_next(struct rpc_port *port, const struct rpc_method *method)
 {
         if (rpc_call_post(port, method) == 0)
@@ -256,7 +242,7 @@ static void post_again(struct rpc_port *port, const struct rpc_method *method)
 
 void port_post_again(struct rpc *rpc)
 {
-        if (atomic_load(&rpc->stopping))
+        if (atomic_load(&rpc->draining))
                 return;
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 struct rpc_port *port = rpc->ports[i];
@@ -272,7 +258,7 @@ void port_free(struct rpc_port *port)
         if (port->server)
                 grpc_server_destroy(port->server);
         (void)tls_free(port->tls);
-        for (size_t i = 0; i < RPC_SERVICES; i++)
-                route_done(&port->routes[i]);
+        for (size_t i = 0; i < SERVE_SERVICES; i++)
+                route_done(&port->base.routes[i]);
         free(port);
 }

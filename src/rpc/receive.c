@@ -9,58 +9,58 @@
 #include "rpc/syscall.h"
 
 /*
- * Bytes that the core may read from a connection before others have their turn: as many as brought
- * TURN_CALLS calls the last time, and more of a client that is seen to send large messages.
+ * A budget, in bytes: as many as contained BUDGET_CALLS calls in the last one, and more for a
+ * client that sends large messages.
  */
-#define TURN ((size_t)16 * 1024)
-#define TURN_LARGE (4 * TURN)
-#define TURN_FIRST ((size_t)4 * 1024)
-#define TURN_MIN ((size_t)1024)
-#define TURN_CALLS 64
+#define BUDGET ((size_t)16 * 1024)
+#define BUDGET_LARGE (4 * BUDGET)
+#define BUDGET_FIRST ((size_t)4 * 1024)
+#define BUDGET_MIN ((size_t)1024)
+#define BUDGET_CALLS 64
 
-static size_t next_size(const struct turn *turn, const struct frames *frames)
+static size_t next_size(const struct budget *budget, const struct frames *frames)
 {
-        size_t taken = turn->size - turn->left, size;
-        uint64_t calls = frames->calls - turn->calls;
+        size_t taken = budget->size - budget->left, size;
+        uint64_t calls = frames->calls - budget->calls;
 
-        if (turn->size == 0)
-                return TURN_FIRST;
-        if (taken < turn->size / 2) /* nothing to be learnt from it */
-                return turn->size;
-        if (frames->data - turn->data > taken / 8 * 7)
-                return TURN_LARGE;
+        if (budget->size == 0)
+                return BUDGET_FIRST;
+        if (taken < budget->size / 2) /* too little to judge by */
+                return budget->size;
+        if (frames->data - budget->data > taken / 8 * 7)
+                return BUDGET_LARGE;
         if (calls == 0)
-                return TURN;
-        size = taken / calls * TURN_CALLS;
-        if (size > TURN)
-                return TURN;
-        return size < TURN_MIN ? TURN_MIN : size;
+                return BUDGET;
+        size = taken / calls * BUDGET_CALLS;
+        if (size > BUDGET)
+                return BUDGET;
+        return size < BUDGET_MIN ? BUDGET_MIN : size;
 }
 
-static void begin_turn(struct connection *connection)
+static void give_budget(struct connection *connection)
 {
         const struct frames *frames = &connection->inspect.frames;
-        struct turn *turn = &connection->turn;
+        struct budget *budget = &connection->budget;
 
-        turn->size = turn->left = next_size(turn, frames);
-        turn->data = frames->data;
-        turn->calls = frames->calls;
-        turn->over = false;
+        budget->size = budget->left = next_size(budget, frames);
+        budget->data = frames->data;
+        budget->calls = frames->calls;
+        budget->spent = false;
 }
 
-/* It has begun as many calls in this second as one connection may. */
-static bool is_spent(struct connection *connection)
+/* Whether the client has begun as many calls in this second as limits.calls allows a connection. */
+static bool has_begun_enough(struct connection *connection)
 {
         const struct inspect *inspect = &connection->inspect;
-        struct turn *turn = &connection->turn;
+        struct budget *budget = &connection->budget;
         unsigned second = connection_second();
         uint64_t most = inspect->peer.listener->conf->max_calls;
 
-        if (turn->second != second) {
-                turn->second = second;
-                turn->begun = inspect->frames.calls;
+        if (budget->second != second) {
+                budget->second = second;
+                budget->begun = inspect->frames.calls;
         }
-        return most > 0 && inspect->frames.calls - turn->begun >= most;
+        return most > 0 && inspect->frames.calls - budget->begun >= most;
 }
 
 static bool event_came(struct connection *connection)
@@ -72,45 +72,36 @@ static bool event_came(struct connection *connection)
 }
 
 /*
- * False: the turn is over, and the core is told that nothing has come. It waits for edges, so the
- * edge is made anew, once: an event then comes at once, when others have had theirs; or with the
- * next second.
+ * False: the budget is spent, and the core is to be told that nothing has come. It uses
+ * edge-triggered epoll, so its event is re-armed, once: the event then comes when other connections
+ * have been read; or in the next second, if the client has begun enough calls in this one.
  */
 static bool may_read(struct connection *connection)
 {
-        struct turn *turn = &connection->turn;
+        struct budget *budget = &connection->budget;
 
-        /* The event that says that there is room again also says what there is to read. But who has
-         * been told to go is served what is on its way. */
-        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_told())
+        /* The event that there is room to send again also reports what there is to read. After
+         * GOAWAY everything is read: what is on its way is to be served. */
+        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_announced())
                 return false;
-        if (event_came(connection) || turn->size == 0)
-                begin_turn(connection);
-        if (is_spent(connection)) {
+        if (event_came(connection) || budget->size == 0)
+                give_budget(connection);
+        if (has_begun_enough(connection)) {
                 atomic_store(&connection->rearm, true);
                 return false;
         }
-        if (turn->left > 0)
+        if (budget->left > 0)
                 return true;
-        if (turn->over)
+        if (budget->spent)
                 return false;
-        turn->over = true;
+        budget->spent = true;
         if (connection_rearm(connection))
                 return false;
-        begin_turn(connection); /* the core does not wait for it in this way */
+        give_budget(connection); /* the core does not wait for an event */
         return true;
 }
 
-static size_t room_of(const struct msghdr *message)
-{
-        size_t room = 0;
-
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-                room += message->msg_iov[i].iov_len;
-        return room;
-}
-
-/* As recvmsg(), but of at most so many bytes. */
+/* recvmsg() of at most so many bytes, which are fewer than the message has room for. */
 static ssize_t receive_part(int fd, struct msghdr *message, int flags, size_t most)
 {
         struct iovec *last = message->msg_iov, whole;
@@ -128,21 +119,22 @@ static ssize_t receive_part(int fd, struct msghdr *message, int flags, size_t mo
         return r;
 }
 
-/* Within the connection's turn: the core soon has room for megabytes for a client that sends much.
+/* The core makes room for megabytes for a client that sends much, so the budget limits each read.
  */
-static ssize_t receive_in_turn(struct connection *connection, struct msghdr *message, int flags)
+static ssize_t receive_within_budget(struct connection *connection, struct msghdr *message,
+                                     int flags)
 {
-        size_t left = connection->turn.left;
+        size_t left = connection->budget.left;
         ssize_t n;
 
-        n = room_of(message) <= left ? sys_recvmsg(connection->fd, message, flags)
-                                     : receive_part(connection->fd, message, flags, left);
+        n = message_size(message) <= left ? sys_recvmsg(connection->fd, message, flags)
+                                          : receive_part(connection->fd, message, flags, left);
         if (n > 0)
-                connection->turn.left -= (size_t)n;
+                connection->budget.left -= (size_t)n;
         return n;
 }
 
-/* What has been read may go on to the core. Of TLS, decrypt.c says so. */
+/* Whether the core may have what has been read. For TLS, decrypt.c checks that. */
 static bool inspect_message(struct connection *connection, const struct msghdr *message,
                             size_t length)
 {
@@ -163,7 +155,7 @@ static bool inspect_message(struct connection *connection, const struct msghdr *
         return true;
 }
 
-static ssize_t say_lost(void)
+static ssize_t fail_disconnected(void)
 {
         errno = ECONNRESET;
         return -1;
@@ -173,19 +165,20 @@ ssize_t receive_message(struct connection *connection, struct msghdr *message, i
 {
         ssize_t n;
 
-        if (atomic_load_explicit(&connection->lost, memory_order_acquire))
-                return say_lost();
+        if (atomic_load_explicit(&connection->disconnected, memory_order_acquire))
+                return fail_disconnected();
         if (!may_read(connection)) {
                 errno = EAGAIN;
                 return -1;
         }
-        n = receive_in_turn(connection, message, flags);
+        n = receive_within_budget(connection, message, flags);
         if (n > 0 && !inspect_message(connection, message, (size_t)n)) {
-                /* The core would wait for its write to end, and the client may never read. */
+                /* An error alone is not enough: the core would first wait for its pending write,
+                 * which the client may never read. */
                 (void)pthread_mutex_lock(&connection->lock);
-                connection_lose(connection);
+                connection_disconnect(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
-                return say_lost();
+                return fail_disconnected();
         }
         return n;
 }

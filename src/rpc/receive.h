@@ -2,16 +2,17 @@
 #pragma once
 
 /*
- * What connections receive. gRPC core reads from a connection for as long as something comes, and
- * does nothing else meanwhile: one client that sends calls faster than they can be begun would hold
- * up all others, while memory fills with calls that nobody has been told of. So connections take
- * turns, and one whose client breaks the limits is closed. Of a client that does not read what it
- * is sent nothing is read, either: it cannot have more and more calls answered into memory.
+ * Receiving. gRPC core reads from a connection as long as there is something to read, and does
+ * nothing else meanwhile. One client that sends calls faster than they can begin would block all
+ * others, while memory fills with calls that the core has not announced. So each connection has a
+ * budget: once it is spent, the core reads from others first. A connection whose client breaks the
+ * limits is closed. And nothing is read from a client that does not read its replies, because these
+ * would pile up in memory.
  */
 
 #include <sys/socket.h>
 
 struct connection;
 
-/* As recvmsg(), for the core. [the thread that reads] */
+/* recvmsg() for the core. [the core's thread that reads; one at a time for a connection] */
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags);

@@ -28,7 +28,8 @@ static void send_error(struct builtin_call *call, Response *response, int code, 
         builtin_reply(call, &response->base);
 }
 
-/* The file and all it depends on, so that the client can use it at once. */
+/* Sends the file and all files that it imports, so that the client need not ask again. file < 0: it
+ * has not been found. */
 static void send_file(struct builtin_call *call, Response *response, ssize_t file)
 {
         const struct descriptors *descriptors = call->slot->port->builtin->descriptors;

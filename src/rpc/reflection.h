@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * Server reflection: which services a port has, and the descriptors of all that brickd knows. Its
- * two versions differ in name only.
+ * Server reflection: the services of a port, and the descriptors of everything that brickd knows.
+ * The two versions differ only in name.
  */
 
 #define REFLECTION_SERVICE "grpc.reflection.v1.ServerReflection"
 #define REFLECTION_ALPHA_SERVICE "grpc.reflection.v1alpha.ServerReflection"
 
-/* At a time, per port and version: people and their tools are few. */
+/* Open streams, for each port and version: only people and their tools use reflection. */
 #define REFLECTION_STREAMS_MAX 100
 
 struct builtin_method;

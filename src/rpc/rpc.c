@@ -14,60 +14,52 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "module/runner.h"
+#include "rpc/batch.h"
 #include "rpc/builtin.h"
-#include "rpc/certificate.h"
+#include "rpc/close.h"
 #include "rpc/connection.h"
-#include "rpc/deadlines.h"
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
 #include "rpc/inspect.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
-#include "rpc/memory.h"
 #include "rpc/port.h"
 #include "rpc/server.h"
-#include "rpc/stall.h"
-#include "rpc/tls.h"
+#include "serve/certificate.h"
+#include "serve/deadlines.h"
+#include "serve/memory.h"
+#include "serve/tls.h"
 #include "shared/balance.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-/* While stopping: so long without a call, and clients have read their last answers. */
+/* While draining: after so long without a call, clients have read their last replies. */
 #define LINGER_NS (250 * NSEC_PER_MSEC)
 
-/* So long a reply may wait for others while calls are worked on. */
+/* How long a reply may be held back while the polling thread works. */
 #define GATHER_NS (200 * NSEC_PER_USEC)
 
-/* So long until a request is posted again for which there was no memory. */
+/* How long until brickd tries again to post a request for which there was no memory. */
 #define RETRY_NS (100 * NSEC_PER_MSEC)
 
-/* The core's version behind Debian's libgrpc29, for which the interposition in listen.c is known to
- * work. */
+/* The version of the core in Debian's libgrpc29, with which interpose.c is tested. */
 #define CORE_VERSION "29.0.0"
 
 /*
- * absl::SetMutexDeadlockDetectionMode(). Debian's Abseil is built for debugging, and looks for
- * deadlocks whenever the core takes a lock: a tenth of a small call. Another Abseil has this by
- * another name, or no need of it.
+ * absl::SetMutexDeadlockDetectionMode(). Debian's Abseil is built for debugging, and checks for
+ * deadlocks whenever the core takes a lock, which costs a tenth of a small call. Another build of
+ * Abseil has another name for it, or does not check.
  */
 extern void set_deadlock_detection(int mode) __asm__(
         "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
         __attribute__((weak));
 #define DEADLOCKS_IGNORED 0
 
-/* This thread handles the events. */
-static _Thread_local bool polling;
-
-bool rpc_is_polling(void)
-{
-        return polling;
-}
-
 /* --- the core's own lines ----------------------------------------------------------------------
  */
 
-/* Bad clients can make the core log: so many lines a second, not more. */
+/* The most lines of the core's that are logged in a second: clients can cause them. */
 #define CORE_LINES_PER_SECOND 10
 
 static void core_log(gpr_log_func_args *args)
@@ -84,89 +76,18 @@ static void core_log(gpr_log_func_args *args)
                    NULL, 0, "gRPC: %s", args->message);
 }
 
-/* So often a line about clients that make calls wait. */
-#define IDLE_INTERVAL_NS (10 * NSEC_PER_SEC)
-
-void rpc_log_idle(struct rpc_call *call, const char *why)
-{
-        struct rpc *rpc = call->port->rpc;
-        const struct instance *instance = call->base.instance;
-        uint64_t now = clock_now();
-        char others[64] = "";
-        struct brick_str peer;
-
-        if (rpc->idle_logged != 0 && now - rpc->idle_logged < IDLE_INTERVAL_NS) {
-                rpc->idle_unlogged++;
-                return;
-        }
-        if (rpc->idle_unlogged > 0)
-                (void)snprintf(others, sizeof others, "; %u more since the last such line",
-                               rpc->idle_unlogged);
-        peer = call->base.transport->peer(&call->base);
-        log_warning("Ended a call of %.*s (%s): %s%s", (int)peer.len, peer.ptr,
-                    instance ? instance->conf->name : call->method->path, why, others);
-        rpc->idle_logged = now;
-        rpc->idle_unlogged = 0;
-}
-
-/* --- recycled calls ----------------------------------------------------------------------------
- */
-
-/* More than are under way at most times; what a burst needed goes back to the system. */
-#define CALLS_KEPT 1024
-
-struct rpc_call *rpc_take_call(struct rpc *rpc)
-{
-        struct rpc_call *call;
-
-        if (!rpc->free)
-                rpc->free = atomic_exchange_explicit(&rpc->returned, NULL, memory_order_acquire);
-        call = rpc->free;
-        if (call) {
-                rpc->free = call->next_free;
-                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
-        }
-        return call;
-}
-
-void rpc_give_call(struct rpc *rpc, struct rpc_call *call)
-{
-        if (atomic_fetch_add_explicit(&rpc->kept, 1, memory_order_relaxed) >= CALLS_KEPT) {
-                (void)atomic_fetch_sub_explicit(&rpc->kept, 1, memory_order_relaxed);
-                rpc_call_destroy(call);
-                return;
-        }
-        if (polling) {
-                call->next_free = rpc->free;
-                rpc->free = call;
-                return;
-        }
-        call->next_free = atomic_load_explicit(&rpc->returned, memory_order_relaxed);
-        while (!atomic_compare_exchange_weak_explicit(&rpc->returned, &call->next_free, call,
-                                                      memory_order_release, memory_order_relaxed))
-                ;
-}
-
-static void free_calls(struct rpc *rpc)
-{
-        struct rpc_call *call;
-
-        while ((call = rpc_take_call(rpc)))
-                rpc_call_destroy(call);
-}
-
 /* --- the polling thread --------------------------------------------------------------------------
  */
 
-/* When there is something to do though nothing happens: a call's time is over, or what could not be
- * posted is to be tried again. */
-static gpr_timespec next_look(const struct rpc *rpc)
+/* When the thread has to act even if no event comes: a call's deadline, or the next try to post a
+ * request. */
+static gpr_timespec next_deadline(const struct rpc *rpc)
 {
         uint64_t ns;
 
-        if (rpc->deadlines.n == 0 && rpc->unposted == 0)
+        if (rpc->serve.deadlines.n == 0 && rpc->unposted == 0)
                 return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-        ns = deadlines_next(&rpc->deadlines);
+        ns = deadlines_next(&rpc->serve.deadlines);
         if (rpc->unposted > 0 && ns > clock_now() + RETRY_NS)
                 ns = clock_now() + RETRY_NS;
         return (gpr_timespec){
@@ -176,36 +97,33 @@ static gpr_timespec next_look(const struct rpc *rpc)
         };
 }
 
-static void on_wake(struct rpc_call *call, bool ok)
+static void on_bell(void *owner, bool ok)
 {
 }
 
-/* The polling thread has something to run. The core has no event of an application's own; an empty
- * batch of a call that goes nowhere is one. */
+/* Ends the polling thread's wait, because something is queued for it. [any] */
 static void wake(void *user)
 {
-        static struct rpc_tag tag = { on_wake, NULL };
+        static struct batch_tag tag = { on_bell, NULL };
         struct rpc *rpc = user;
 
-        (void)grpc_call_start_batch(rpc->waker, NULL, 0, &tag, NULL);
+        (void)batch_start(rpc->bell, NULL, 0, &tag);
 }
 
-/* Waits for one event, handles it, and runs what is queued. False: the completion queue has been
- * shut down and is empty. */
+/* Waits for one event, handles it, and runs what is queued. False: the completion queue is shut
+ * down and empty. */
 static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
 {
         grpc_event event;
 
-        /* With replies held back it only looks. The core's own wait would send them first, but not
-           when another thread polls in its place. */
+        /* With replies held back it does not wait. The core's epoll_wait() would send them first,
+         * but another thread may be polling instead. */
         if (runner_has_work(&runner_polling) || gather_held())
                 timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
         gather_begin();
         event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
         if (event.type == GRPC_OP_COMPLETE) {
-                struct rpc_tag *tag = event.tag;
-
-                tag->done(tag->call, event.success);
+                batch_done(&event);
         } else {
                 gather_flush();
         }
@@ -219,31 +137,30 @@ static void *poll_run(void *arg)
 {
         struct rpc *rpc = arg;
 
-        polling = true;
         runner_enter(wake, rpc);
         entry_watch_thread();
         entry_guard_stack();
-        while (poll_once(rpc, next_look(rpc))) {
-                if (rpc->deadlines.n > 0)
-                        deadlines_expire(&rpc->deadlines);
+        while (poll_once(rpc, next_deadline(rpc))) {
+                if (rpc->serve.deadlines.n > 0)
+                        deadlines_expire(&rpc->serve.deadlines);
                 if (rpc->unposted > 0)
                         port_post_again(rpc);
         }
         runner_leave();
-        gather_leave();
+        gather_done();
         return NULL;
 }
 
 /*
- * Unfinished requests may take half of it, and the client that has the most of them is closed then.
- * The core keeps to the whole: it reads less, takes no new connections, and at last ends whatever
- * connections it has.
+ * `memory` of the configuration. Unfinished requests may take half of it: above that, the
+ * connection that holds the most of them is closed. The core enforces the whole: it reads less,
+ * accepts no new connections, and at last closes any connection.
  */
 static void limit_memory(struct rpc *rpc)
 {
         rpc->quota = grpc_resource_quota_create("worker");
-        grpc_resource_quota_resize(rpc->quota, (size_t)rpc->conf->memory);
-        inspect_limit((uint64_t)rpc->conf->memory / 2, connection_shed);
+        grpc_resource_quota_resize(rpc->quota, (size_t)rpc->serve.conf->memory);
+        inspect_limit((uint64_t)rpc->serve.conf->memory / 2, connection_shed);
 }
 
 /* --- building ------------------------------------------------------------------------------------
@@ -263,20 +180,23 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
 
         if (!rpc)
                 return -ENOMEM;
-        rpc->conf = conf;
-        rpc->stats = stats;
-        rpc->auth = auth;
-        rpc->tracer = tracer;
-        rpc->first = first;
+        rpc->serve = (struct serve){
+                .conf = conf,
+                .stats = stats,
+                .auth = auth,
+                .tracer = tracer,
+                .expire = rpc_expire,
+        };
+        stall_init(&rpc->serve.stalls);
         unread_init(&rpc->unread);
-        stall_init(rpc);
+        rpc->first = first;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         if (strcmp(grpc_version_string(), CORE_VERSION) != 0)
-                log_warning("libgrpc is version %s; brickd is made for %s", grpc_version_string(),
-                            CORE_VERSION);
+                log_warning("libgrpc has version %s; brickd is tested with %s",
+                            grpc_version_string(), CORE_VERSION);
         if (set_deadlock_detection)
                 set_deadlock_detection(DEADLOCKS_IGNORED);
         grpc_init();
@@ -284,10 +204,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
-        rpc->nowhere = grpc_lame_client_channel_create("", GRPC_STATUS_UNAVAILABLE, "");
-        rpc->waker = grpc_channel_create_call(rpc->nowhere, NULL, GRPC_PROPAGATE_DEFAULTS,
-                                              rpc->queue, grpc_slice_from_static_string("/"), NULL,
-                                              gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        rpc->bell = batch_bell_new(rpc->queue);
         rpc->ports = calloc(conf->n_ports + 1, sizeof *rpc->ports);
         if (!rpc->ports || !decrypt_init())
                 return -ENOMEM;
@@ -303,7 +220,7 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         int r;
 
         connection_share(balance);
-        memory_look();
+        memory_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
                 r = port_post_requests(rpc->ports[i]);
@@ -321,31 +238,31 @@ int rpc_start(struct rpc *rpc, struct balance *balance)
         return 0;
 }
 
-void rpc_look(struct rpc *rpc, bool accepts)
+void rpc_maintain(struct rpc *rpc, bool accepts)
 {
         uint64_t now = clock_now();
 
-        connection_look(now);
-        linger_look(now);
-        memory_look();
-        if (!atomic_load(&rpc->stopping))
-                stall_look(rpc);
+        connection_maintain(now);
+        linger_maintain(now);
+        memory_maintain();
+        if (!atomic_load(&rpc->draining))
+                stall_maintain(&rpc->serve.stalls);
         if (!accepts)
                 return;
-        listen_look();
+        listen_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)
-                        tls_look(rpc->ports[i]->tls);
+                        tls_maintain(rpc->ports[i]->tls);
 }
 
 /* --- stopping ------------------------------------------------------------------------------------
  */
 
-void rpc_retire(struct rpc *rpc)
+void rpc_goaway(struct rpc *rpc)
 {
         listen_pause();
         goaway_all();
-        builtin_retire(rpc->builtin);
+        builtin_end_watches(rpc->builtin);
 }
 
 unsigned rpc_connections(const struct rpc *rpc)
@@ -358,16 +275,16 @@ unsigned rpc_in_flight(const struct rpc *rpc)
         return atomic_load(&rpc->in_flight);
 }
 
-void rpc_leave(struct rpc *rpc)
+void rpc_lame_duck(struct rpc *rpc)
 {
-        builtin_leave(rpc->builtin);
+        builtin_lame_duck(rpc->builtin);
 }
 
-void rpc_stop(struct rpc *rpc)
+void rpc_drain(struct rpc *rpc)
 {
-        if (atomic_exchange(&rpc->stopping, true))
+        if (atomic_exchange(&rpc->draining, true))
                 return;
-        builtin_stop(rpc->builtin);
+        builtin_drain(rpc->builtin);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_shutdown_and_notify(rpc->ports[i]->server, rpc->shutdown_queue,
@@ -382,12 +299,12 @@ void rpc_cancel(struct rpc *rpc)
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);
-        /* The core does not close a connection while it has something to write. */
+        /* The core would not close a connection while it has something to write. */
         linger_disconnect();
 }
 
-/* The core waits seconds for peers that are idle or silent; brickd waits only for calls, its own
- * streams, which it has ended, and the last bytes of what it answered. */
+/* The core would wait seconds for idle or silent peers. brickd waits only for calls, for its own
+ * streams, which it has ended, and for the last bytes of their replies. */
 static void cancel_if_idle(struct rpc *rpc)
 {
         uint64_t now = clock_now();
@@ -417,16 +334,14 @@ bool rpc_step(struct rpc *rpc)
                builtin_idle(rpc->builtin);
 }
 
-/* Servers that never got their polling thread: the core still wants them shut down in order. */
+/* Shuts down servers that never got their polling thread: the core demands it. */
 static void stop_unpolled(struct rpc *rpc)
 {
-        polling = true;
         runner_enter(wake, rpc);
-        rpc_stop(rpc);
+        rpc_drain(rpc);
         while (!rpc_step(rpc))
                 (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
         runner_leave();
-        polling = false;
 }
 
 struct rpc *rpc_free(struct rpc *rpc)
@@ -438,21 +353,20 @@ struct rpc *rpc_free(struct rpc *rpc)
             rpc->builtin) /* without it rpc_new() failed, and there are no servers */
                 stop_unpolled(rpc);
         (void)builtin_free(rpc->builtin);
-        grpc_call_unref(rpc->waker);
-        grpc_channel_destroy(rpc->nowhere);
+        grpc_call_unref(rpc->bell);
         grpc_completion_queue_shutdown(rpc->queue);
         if (rpc->running)
                 (void)pthread_join(rpc->thread, NULL);
         grpc_completion_queue_shutdown(rpc->shutdown_queue);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 port_free(rpc->ports[i]);
-        free_calls(rpc);
+        rpc_free_calls(rpc);
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_resource_quota_unref(rpc->quota);
         grpc_shutdown();
         unread_done(&rpc->unread);
-        deadlines_done(&rpc->deadlines);
+        deadlines_done(&rpc->serve.deadlines);
         free(rpc->ports);
         free(rpc);
         return NULL;

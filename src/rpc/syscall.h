@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The system calls behind the functions of libc that brickd defines itself, for those who must not
- * get brickd's. */
+/* The system calls behind the libc functions that interpose.c replaces. */
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Bytes that the pieces of a message have together. */
+static inline size_t message_size(const struct msghdr *message)
+{
+        size_t size = 0;
+
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                size += message->msg_iov[i].iov_len;
+        return size;
+}
 
 static inline int sys_bind(int fd, const struct sockaddr *address, socklen_t length)
 {

@@ -8,8 +8,8 @@
 /* A power of two. */
 #define SIZE_MIN 8
 
-/* Streams that are known to have been reset: as many as a connection may have at a time by default.
- * A power of two. */
+/* How many reset streams are remembered: as many as a connection may have at a time by default. A
+ * power of two. */
 #define RESET_MAX 1024
 
 static _Atomic uint64_t total;
@@ -19,13 +19,13 @@ static uint64_t weight_of(const struct unfinished_request *request)
         return request->bytes + (request->first ? UNFINISHED_CALL : sizeof *request);
 }
 
-/* Streams of clients have odd numbers. */
+/* Streams that clients open have odd numbers. */
 static uint32_t home_of(const struct unfinished *u, uint32_t stream)
 {
         return (stream >> 1) & (u->size - 1);
 }
 
-/* The place of a stream, or the free one where it would be. */
+/* The place of a stream; or the free place that it would get. */
 static uint32_t place_of(const struct unfinished *u, uint32_t stream)
 {
         uint32_t i = home_of(u, stream);
@@ -51,7 +51,7 @@ static void subtract(struct unfinished *u, const struct unfinished_request *requ
         (void)atomic_fetch_sub_explicit(&total, weight_of(request), memory_order_relaxed);
 }
 
-/* At least half of the table is free. */
+/* Makes room for one more: at least half of the table stays free. False: out of memory. */
 static bool grow(struct unfinished *u)
 {
         struct unfinished_request *old = u->table, *table;
@@ -71,7 +71,7 @@ static bool grow(struct unfinished *u)
         return true;
 }
 
-/* Those behind the place move up, so that each is still found from its home. */
+/* Frees a place. The requests behind it move up, so that each is still found from its home. */
 static void empty_place(struct unfinished *u, uint32_t hole)
 {
         const uint32_t mask = u->size - 1;
@@ -102,7 +102,7 @@ bool unfinished_put(struct unfinished *u, const struct unfinished_request *reque
         bool done, reset;
 
         (void)pthread_mutex_lock(&u->lock);
-        reset = is_reset(u, request->stream); /* since it was taken */
+        reset = is_reset(u, request->stream); /* the core has reset it since it was taken */
         done = reset || grow(u);
         if (done && !reset) {
                 u->table[place_of(u, request->stream)] = *request;

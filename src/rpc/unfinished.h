@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * The requests of a connection that have begun and have not ended: those that gRPC core holds and
- * nobody else knows of yet. frames.c puts each here when it turns to another stream. When the core
- * resets a stream, its request is forgotten, and so is what the client still sends of it.
+ * The unfinished requests of a connection: messages that have begun and not ended, which the core
+ * holds and has not announced. frames.c stores each here when bytes of another stream come. When
+ * the core resets a stream, its request is removed, and what the client still sends of it is
+ * skipped.
  *
- * All zeros is empty. One thread puts and takes; any may do the rest.
+ * All zeros: empty. One thread puts and takes; any thread may do the rest.
  */
 
 #include <pthread.h>
@@ -15,15 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the core needs for a call that it cannot announce yet, besides its bytes; as measured. */
+/* Bytes that the core needs for a call that it cannot announce yet, besides the message; measured.
+ */
 #define UNFINISHED_CALL (12 * 1024)
 
 struct unfinished_request {
         uint32_t stream;  /* 0: none */
         uint8_t n_prefix; /* bytes of the message's prefix that have come */
-        bool first;       /* of its stream: the core holds the call for it */
-        uint32_t left;    /* bytes of the message that are to come, once the prefix has */
-        uint64_t bytes;   /* that have come of the message */
+        bool first;       /* of its stream: the core cannot announce the call without it */
+        uint32_t left;    /* bytes of the message still to come, once the prefix has come */
+        uint64_t bytes;   /* of the message that have come */
         uint64_t begun;   /* CLOCK_MONOTONIC ns: when its first byte came; UINT64_MAX: it has no
                              time limit */
 };
@@ -34,37 +36,38 @@ struct unfinished {
         uint32_t size;
         uint64_t weight;
 
-        /* Changed with the lock held; the thread that puts and takes looks without. */
+        /* Written under the lock; the thread that puts and takes reads them without. */
         _Atomic uint32_t n;
         _Atomic uint64_t bytes;    /* of messages */
         _Atomic(uint32_t *) reset; /* streams that the core has reset lately; NULL: none */
 };
 
-/* For the thread that puts. */
+/* Only on the thread that puts and takes. */
 static inline bool unfinished_is_empty(const struct unfinished *unfinished)
 {
         return atomic_load_explicit(&unfinished->n, memory_order_relaxed) == 0;
 }
 
-/* The stream must have none there. False: memory is out. */
+/* Stores a request; its stream must have none. False: out of memory. */
 bool unfinished_put(struct unfinished *unfinished, const struct unfinished_request *request);
 
-/* Takes the request of a stream out. False: there is none. */
+/* Removes the request of a stream, and gives it to the caller. False: there is none. */
 bool unfinished_take(struct unfinished *unfinished, uint32_t stream,
                      struct unfinished_request *ret);
 
 /* The core has reset the stream. [any] */
 void unfinished_forget(struct unfinished *unfinished, uint32_t stream);
 
-/* The core has reset it, and not so many since that this one is not known any more. */
+/* Whether the core has reset the stream. It remembers about the last thousand. */
 bool unfinished_is_reset(struct unfinished *unfinished, uint32_t stream);
 
 void unfinished_clear(struct unfinished *unfinished);
 
-/* When the oldest message began; UINT64_MAX: none has. */
+/* When the oldest message with a time limit began; UINT64_MAX: there is none. */
 uint64_t unfinished_oldest(struct unfinished *unfinished);
 
+/* Bytes of memory that the core holds for these requests, about. */
 uint64_t unfinished_weight(struct unfinished *unfinished);
 
-/* The weight of all connections of the process. */
+/* The same for all connections of the process. */
 uint64_t unfinished_total(void);

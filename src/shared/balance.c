@@ -15,8 +15,8 @@ struct slot {
 struct balance {
         struct slot *slots; /* shared, one per worker */
         uint32_t n_slots;
-        uint32_t own; /* of this worker */
-        int fd;
+        uint32_t own; /* [worker] its own slot */
+        int fd;       /* [main process] */
 };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_BOOL_LOCK_FREE == 2,
@@ -102,7 +102,7 @@ void balance_join(struct balance *balance)
         atomic_store(&balance->slots[balance->own].serving, true);
 }
 
-void balance_leave(struct balance *balance)
+void balance_pause(struct balance *balance)
 {
         atomic_store(&balance->slots[balance->own].serving, false);
 }

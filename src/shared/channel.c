@@ -29,8 +29,8 @@ void channel_say(enum channel_kind kind, const char *text)
         send_packet(CHANNEL_FD_CONTROL, kind, text);
 }
 
-/* Mistakes quote the file on lines that are indented. No other text may begin a line: it could pass
- * for a line of the log. */
+/* A mistake quotes the file on indented lines. Other lines are joined: in the log they could pass
+ * for lines of brickd's own. */
 static void join_lines(char *text)
 {
         for (; (text = strchr(text, '\n')); text++)
@@ -58,7 +58,7 @@ int channel_receive(int fd, struct channel_message *ret)
                 { .iov_base = &ret->kind, .iov_len = sizeof ret->kind },
                 { .iov_base = ret->text, .iov_len = CHANNEL_TEXT_MAX },
         };
-        /* Without room for descriptors the kernel closes those that come. */
+        /* No control buffer: the kernel closes descriptors that are sent along. */
         struct msghdr message = { .msg_iov = iov, .msg_iovlen = ELEMENTSOF(iov) };
         size_t length = 0;
         ssize_t n;

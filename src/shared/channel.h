@@ -3,25 +3,27 @@
 
 /*
  * The socket between the main process and one worker: a SOCK_SEQPACKET pair. A packet wakes the
- * other side, which then looks at the shared memory (shared/state.h, shared/identities.h) for what
- * has changed. If the socket is full, the other side has packets to read and will look anyway, so
- * a wake-up may fail. Its end tells each side that the other is gone.
+ * other side, which then reads what has changed from the shared memory (shared/state.h,
+ * shared/identities.h). If the socket is full, the other side has unread packets and will read the
+ * memory anyway, so a failed wake-up does no harm. The end of the stream tells each side that the
+ * other has exited.
  *
- * Only a worker that cannot start sends text: its mistakes. A packet is a kind and the text.
+ * A packet is a kind and a text. Only a worker that cannot start sends texts: the mistakes it
+ * found.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * A reload may start workers of another version of brickd. Whatever changes here, in the order of
- * the descriptors or in the memory that they are, takes another number: such workers then refuse,
- * and brickd says that it wants to be restarted. CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of
- * a packet stay for ever.
+ * A reload may start workers of another version than the main process. Any change to this header,
+ * to the order of the descriptors or to the layout of the shared memory needs a new number: a
+ * worker that gets another number than its own refuses to start, and asks for a restart of brickd.
+ * For that, CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of a packet must never change.
  */
 #define CHANNEL_VERSION 3
 
-/* The descriptors a worker is born with; listening sockets follow, in the order of `ports:`. */
+/* The numbers of the descriptors that a worker is started with. */
 enum {
         CHANNEL_FD_CONTROL = 3, /* this socket */
         CHANNEL_FD_CONFIG,      /* a sealed memfd: the bytes of the configuration file */
@@ -30,31 +32,33 @@ enum {
         CHANNEL_FD_IDENTITIES,  /* of shared/identities.h, for the workers of one generation */
         CHANNEL_FD_QUOTA,       /* of shared/quota.h, for all workers */
         CHANNEL_FD_BALANCE,     /* of shared/balance.h, for the workers of one generation */
-        CHANNEL_FD_LISTEN,      /* the first listening socket */
+        CHANNEL_FD_LISTEN,      /* the first listening socket; the others follow in the order of
+                                   `ports:` */
 };
 
 enum channel_kind {
         CHANNEL_WAKE = 1,       /* no text */
-        CHANNEL_DIAGNOSTIC = 2, /* one mistake of the configuration, as it shall be shown */
+        CHANNEL_DIAGNOSTIC = 2, /* one mistake of the configuration, ready to be shown */
         CHANNEL_FAILED = 3,     /* why the worker cannot serve; it exits next */
 };
 
-#define CHANNEL_TEXT_MAX 4096 /* bytes of one text; what is longer arrives cut */
+#define CHANNEL_TEXT_MAX 4096 /* bytes; a longer text arrives shortened, with "..." at its end */
 
 struct channel_message {
         uint32_t kind;
         char text[CHANNEL_TEXT_MAX + 1];
 };
 
-/* Any thread. Never blocks. */
+/* [any thread] Never blocks. */
 void channel_wake(int fd);
 
-/* [worker] Sends a text to the main process. */
+/* [worker] Sends a text to the main process. Never blocks; lost if the socket is full. */
 void channel_say(enum channel_kind kind, const char *text);
 
 /*
- * Takes the next packet. Its text is UTF-8 without control characters but '\n', which only a space
- * follows; descriptors sent along are closed. 1: a packet, which may be of an unknown kind; 0: the
- * other side has closed; -EAGAIN: nothing there now; else a negative errno.
+ * Receives the next packet, without blocking. The text is valid UTF-8; its only control character
+ * is
+ * '\n', and only before a space. Descriptors sent along are closed. 1: a packet, perhaps of an
+ * unknown kind; 0: the other side has closed; -EAGAIN: there is none; or another negative errno.
  */
 int channel_receive(int fd, struct channel_message *ret);

@@ -8,12 +8,12 @@
 #include "shared/memfd.h"
 #include "util/clock.h"
 
-/* How often a text is read that the main process is writing, and the pause between two attempts:
- * writing the longest takes some milliseconds. */
+/* How often to try to read a text while the main process writes it, and the pause between two
+ * attempts. Writing the longest text takes some milliseconds. */
 #define TRIES 1000
 #define PAUSE_NS NSEC_PER_MSEC
 
-/* A sequence lock: the version is odd while the rest is being written. */
+/* A sequence lock: the version is odd while the main process writes the rest. */
 struct memory {
         _Atomic uint32_t version;
         _Atomic uint64_t length;
@@ -99,7 +99,7 @@ bool identity_text_changed(const struct identity_text *text)
         return atomic_load(&text->memory->version) != text->seen;
 }
 
-/* -EAGAIN: it has changed meanwhile. */
+/* -EAGAIN: the main process was writing. */
 static int try_to_read(struct identity_text *text, char **ret, size_t *ret_length)
 {
         const struct memory *memory = text->memory;

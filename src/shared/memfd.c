@@ -45,7 +45,7 @@ int memfd_new(const char *name, const char *bytes, size_t length)
         return r < 0 ? r : TAKE_FD(fd);
 }
 
-/* Zeros of a size that can still be changed, as can the seals. */
+/* Zeros in a descriptor that has no seals yet. */
 static int zeros(const char *name, size_t size)
 {
         _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -10,13 +10,13 @@
 #include "util/clock.h"
 
 /*
- * All zero at first. Most of it is never touched, and then takes no memory: the keys and times are
- * beside each other, and the counts of an identity on a page of their own.
+ * All zero at first. Pages that nobody touches take no memory, so the layout keeps the keys and
+ * times together, and gives the counts of each identity a page of their own.
  */
 struct shared {
-        _Atomic uint32_t rows;                    /* as in struct quota: see count_rows() */
-        _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: never used */
-        _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate: see quota_request() */
+        _Atomic uint32_t rows;                    /* a copy of quota->rows for the workers */
+        _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: the slot was never used */
+        _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate limit: see quota_request() */
         _Atomic uint32_t calls[QUOTA_IDENTITIES][QUOTA_WORKERS];
 };
 
@@ -24,20 +24,20 @@ struct quota {
         struct shared *shared;
         int fd;
 
-        /* [worker] Its row, and what is in it: only written there, lest it be what a brick of
-         * another worker has written. */
+        /* [worker] Its row, and the counts to write there. It never reads them back from the
+         * shared memory: a brick of another worker may have written there. */
         uint32_t row;
         uint32_t calls[QUOTA_IDENTITIES];
-        pthread_mutex_t lock; /* of the calls and the row */
+        pthread_mutex_t lock; /* for calls, here and in the row */
 
         /* [main process] */
-        bool taken[QUOTA_WORKERS]; /* rows of workers that are not gone */
-        uint32_t rows;             /* that have ever been taken */
+        bool taken[QUOTA_WORKERS]; /* rows of running workers */
+        uint32_t rows;             /* every row that was ever taken is below this */
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these atomics");
 
-/* FNV-1a: names are the administrator's choice, nobody makes them collide. */
+/* FNV-1a. The administrator chooses the names, so nobody can make them collide on purpose. */
 uint64_t quota_key(const char *name)
 {
         uint64_t key = UINT64_C(0xcbf29ce484222325);
@@ -121,7 +121,7 @@ struct quota *quota_free(struct quota *quota)
         return NULL;
 }
 
-/* Anybody may have written there. */
+/* Checked against the bound: a brick may have written anything there. */
 static uint32_t count_rows(const struct shared *shared)
 {
         uint32_t rows = atomic_load(&shared->rows);
@@ -129,7 +129,7 @@ static uint32_t count_rows(const struct shared *shared)
         return rows < QUOTA_WORKERS ? rows : QUOTA_WORKERS;
 }
 
-/* Slots that were never used stay untouched: each is a page. */
+/* Does not touch slots that were never used: each would take a page. */
 static void clear_row(struct shared *shared, uint32_t row)
 {
         for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
@@ -153,7 +153,7 @@ int quota_take_row(struct quota *quota, uint32_t *ret_row)
         return 0;
 }
 
-/* All rows that nobody has: the worker may have written into others than its own. */
+/* Clears all free rows: the worker may have written into others than its own. */
 void quota_release_row(struct quota *quota, uint32_t row)
 {
         quota->taken[row] = false;
@@ -163,7 +163,7 @@ void quota_release_row(struct quota *quota, uint32_t row)
                         clear_row(quota->shared, row);
 }
 
-/* Calls in flight, of all workers. */
+/* The calls in flight of one slot, in all workers. */
 static uint64_t count(struct shared *shared, uint32_t slot)
 {
         uint32_t rows = count_rows(shared);
@@ -174,28 +174,30 @@ static uint64_t count(struct shared *shared, uint32_t slot)
         return n;
 }
 
-/* Of the largest burst at the lowest rate it is 32 years: more than this has not been counted. */
+/* The largest burst at the lowest rate is 32 years. A time further ahead than this was not counted,
+ * but written by a brick. */
 #define AHEAD_MAX (UINT64_C(1) << 62)
 
+/* The rate limit allows a full burst. */
 static bool is_fresh(uint64_t time, uint64_t now)
 {
         return time <= now || time - now > AHEAD_MAX;
 }
 
-/* Takes over a slot that holds nothing which a new one would not hold as well. */
+/* Takes over the slot for this key if it is idle, or has it already. */
 static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
 {
         uint64_t owner = atomic_load(&shared->keys[slot]);
 
         if (owner == key)
                 return true;
-        /* It may hold what has been counted for this very identity, by somebody who was faster. */
+        /* Not idle: perhaps because another worker has just taken it over for the same key. */
         if (!is_fresh(atomic_load(&shared->times[slot]), clock_now()) || count(shared, slot) > 0)
                 return atomic_load(&shared->keys[slot]) == key;
         return atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) || owner == key;
 }
 
-/* Usually the first one looked at. QUOTA_IDENTITIES: all are taken. */
+/* The slot of a key, usually the first one it checks. QUOTA_IDENTITIES: all are taken. */
 static uint32_t find(struct shared *shared, uint64_t key)
 {
         uint32_t slot = 0, i;
@@ -217,7 +219,7 @@ static uint32_t find(struct shared *shared, uint64_t key)
         return QUOTA_IDENTITIES;
 }
 
-/* Its whole row as it has counted. */
+/* Writes the whole row again. */
 static void write_row(struct quota *quota)
 {
         (void)pthread_mutex_lock(&quota->lock);
@@ -227,7 +229,8 @@ static void write_row(struct quota *quota)
         (void)pthread_mutex_unlock(&quota->lock);
 }
 
-/* When all are taken, some may be so only because a brick has written there. */
+/* If all slots seem taken, a brick may have written into this worker's row: repairs it and tries
+ * again. */
 static uint32_t find_slot(struct quota *quota, uint64_t key)
 {
         uint32_t slot = find(quota->shared, key);
@@ -240,8 +243,8 @@ static uint32_t find_slot(struct quota *quota, uint64_t key)
 }
 
 /*
- * The generic cell rate algorithm: `times` is when the requests that have come would all have been
- * due at the rate. It may be ahead of now by the burst.
+ * The generic cell rate algorithm. The time of a slot is when the next request would be due if the
+ * requests so far had come exactly at the rate. It may be ahead of now by the burst.
  */
 uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uint64_t now)
 {
@@ -259,7 +262,7 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
         due = atomic_load_explicit(time, memory_order_relaxed);
         do {
                 from = due > now ? due : now;
-                /* The limit may have been stricter when this was counted. */
+                /* It can be further ahead: the limit may have been relaxed since. */
                 if (from > last + limit->interval)
                         from = last + limit->interval;
                 next = from > last ? from : from + limit->interval;
@@ -283,7 +286,7 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
 
         if (slot == QUOTA_IDENTITIES)
                 return false;
-        /* Counted first and looked at then: of two at the same moment, at least one sees both. */
+        /* Count first, then check: of two workers at the same moment, at least one sees both. */
         change(quota, slot, 1);
         if (count(quota->shared, slot) > limit->concurrency) {
                 change(quota, slot, -1);
@@ -293,7 +296,7 @@ bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t 
         return true;
 }
 
-void quota_leave(struct quota *quota, uint32_t slot)
+void quota_release(struct quota *quota, uint32_t slot)
 {
         change(quota, slot, -1);
 }

@@ -6,22 +6,22 @@
 #include "shared/memfd.h"
 #include "shared/state.h"
 
-/* A brick is its index and 1, so that 0, with which the memory begins, is none. */
+/* A brick is stored as its index plus 1: the memory begins as zeros, and 0 is none. */
 struct memory {
-        /* by the worker */
+        /* written by the worker */
         _Atomic uint32_t bricks[STATE_BRICKS];
-        _Atomic uint64_t held; /* the brick, and below it 32 bits: how many calls */
+        _Atomic uint64_t held; /* high 32 bits: the brick; low 32 bits: its calls */
         _Atomic uint32_t ready;
         _Atomic uint32_t answer;
         _Atomic uint32_t connections;
         _Atomic uint32_t in_flight;
 
-        /* by the main process */
+        /* written by the main process */
         _Atomic uint64_t grace;
         _Atomic uint32_t orders;
         _Atomic uint32_t question;
         _Atomic uint32_t quota_row;
-        _Atomic uint8_t log_levels[]; /* of all lines, then one for each brick */
+        _Atomic uint8_t log_levels[]; /* first of the log as a whole, then of each brick */
 };
 
 struct state {
@@ -76,7 +76,7 @@ static ssize_t checked(const struct state *state, uint32_t brick)
         return brick <= state->n_bricks ? (ssize_t)brick - 1 : -1;
 }
 
-/* --- what the worker says ----------------------------------------------------------------------
+/* --- what the worker reports -------------------------------------------------------------------
  */
 
 void state_set_brick(struct state *state, enum state_brick what, ssize_t brick)
@@ -129,7 +129,7 @@ uint32_t state_get_answer(const struct state *state, unsigned *ret_connections,
         return answer;
 }
 
-/* --- what the main process wants ---------------------------------------------------------------
+/* --- what the main process orders --------------------------------------------------------------
  */
 
 void state_order(struct state *state, enum state_order order, uint64_t grace)

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * The state of one worker, and what the main process wants of it, in memory that the two share.
- * Nothing is queued there, so nothing can be lost: a packet on the channel only says that it is
- * worth looking.
+ * The state of one worker, and the orders of the main process for it, in memory that the two share.
+ * It holds current values and no queue, so nothing is lost: a packet on the channel only says that
+ * something has changed.
  *
  * A brick may write anything there at any time. So each side reads a value once, checks it, and
- * never reads back what it has written itself. Bricks are indices in the configuration's list;
- * -1: none.
+ * never reads back what it has written itself. Bricks are indices into the configuration's list;
+ * -1: none. All functions are thread-safe.
  */
 
 #include <stdbool.h>
@@ -21,15 +21,16 @@
 
 struct state;
 
-/* [main process] The memory, for a worker with so many bricks: a descriptor or a negative errno. */
+/* [main process] Creates the memory for a worker with so many bricks: a descriptor or a negative
+ * errno. */
 int state_create(size_t n_bricks);
 
-/* Maps it. */
+/* Maps the memory. The descriptor stays the caller's. */
 int state_open(struct state **ret, int fd);
 struct state *state_free(struct state *state);
 DEFINE_CLEANUP(struct state *, state_free);
 
-/* --- what the worker says ----------------------------------------------------------------------
+/* --- what the worker reports -------------------------------------------------------------------
  */
 
 enum state_brick {
@@ -40,48 +41,48 @@ enum state_brick {
         STATE_BRICKS,
 };
 
-/* Any thread; async-signal-safe. */
+/* Async-signal-safe. */
 void state_set_brick(struct state *state, enum state_brick what, ssize_t brick);
 
-/* `calls` calls have not ended although they were cancelled: the brick holds them. */
+/* The brick has not ended so many calls although they were cancelled. */
 void state_set_held(struct state *state, ssize_t brick, unsigned calls);
 
-/* It serves; of a worker that only checks: everything is good. */
+/* It serves. With --check: it has found no mistake. */
 void state_set_ready(struct state *state);
 
-/* The answer to the question of that number; what the worker has now. */
+/* Answers the question of that number with the worker's connections and calls in flight. */
 void state_answer(struct state *state, uint32_t question, unsigned connections, unsigned in_flight);
 
-/* [main process] The same as it arrives. A brick that does not exist is none. */
+/* [main process] The same values, checked: an index without a brick is -1. */
 ssize_t state_get_brick(const struct state *state, enum state_brick what);
 ssize_t state_get_held(const struct state *state, unsigned *ret_calls);
 bool state_is_ready(const struct state *state);
 uint32_t state_get_answer(const struct state *state, unsigned *ret_connections,
                           unsigned *ret_in_flight);
 
-/* --- what the main process wants ---------------------------------------------------------------
+/* --- what the main process orders --------------------------------------------------------------
  */
 
 enum state_order {
-        STATE_RETIRE = 1 << 0, /* a newer generation serves: stop accepting, serve on until the
-                                  connections have gone or their time is over */
-        STATE_STOP = 1 << 1,   /* stop as SIGTERM asks, within the grace */
-        STATE_CANCEL = 1 << 2, /* cancel what still runs, now */
+        STATE_RETIRE = 1 << 0, /* a newer generation serves: accept no connections, ask clients to
+                                  reconnect, then stop */
+        STATE_STOP = 1 << 1,   /* stop; running calls have the grace */
+        STATE_CANCEL = 1 << 2, /* cancel the running calls now */
 };
 
-/* An order is never taken back. grace: ns, of STATE_STOP. */
+/* An order is never withdrawn. grace: ns, for STATE_STOP only. */
 void state_order(struct state *state, enum state_order order, uint64_t grace);
 
-/* Asks for an answer, which has this number. */
+/* Asks a question; the answer comes with its number. */
 void state_ask(struct state *state, uint32_t question);
 
-/* brick: -1 is the log as a whole. */
+/* brick: -1 for the log as a whole. */
 void state_set_log_level(struct state *state, ssize_t brick, enum log_level level);
 
-/* The worker's row of shared/quota.h, set before the worker starts. */
+/* The worker's row of shared/quota.h. Set it before the worker starts. */
 void state_set_quota_row(struct state *state, uint32_t row);
 
-/* [worker] The same; 0: no such level has been set. */
+/* [worker] The same values. Log level 0: none has been set. */
 unsigned state_get_orders(const struct state *state);
 uint64_t state_get_grace(const struct state *state);
 uint32_t state_get_question(const struct state *state);

@@ -6,15 +6,16 @@
 
 #include "shared/memfd.h"
 #include "shared/stats.h"
+#include "util/clock.h"
 #include "util/utf8.h"
 
-#define MSEC UINT64_C(1000000)
-#define SEC (1000 * MSEC)
+#define MSEC NSEC_PER_MSEC
+#define SEC NSEC_PER_SEC
 
-/* How often a reason is read again that somebody is writing. */
+/* How often to try to read a reason that a worker is writing. */
 #define TRIES 8
 
-/* From a guard's quick look to a language model's long answer. */
+/* From a guard's quick check to a language model's long answer. */
 const uint64_t stats_bounds[STATS_BUCKETS] = {
         MSEC / 10, MSEC / 4,  MSEC / 2,   1 * MSEC,   5 * MSEC / 2, 5 * MSEC,  10 * MSEC,
         25 * MSEC, 50 * MSEC, 100 * MSEC, 250 * MSEC, 500 * MSEC,   1 * SEC,   5 * SEC / 2,
@@ -175,7 +176,7 @@ struct stats *stats_free(struct stats *stats)
         return NULL;
 }
 
-/* Those of which the names of identities are, and no others. */
+/* All that the name of an identity can consist of. */
 static const char name_characters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-";
 

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * What a worker counts, in memory that it shares with the main process, which has made it: how much
- * there is follows from the number of bricks and ports. The main process only reads, and takes
- * nothing that it reads for more than a number or a text of bounded length: a brick may have
- * scribbled there.
+ * What a worker counts, in memory that the main process creates and shares with it. The size
+ * follows from the number of bricks and ports. The main process only reads, and trusts nothing that
+ * it reads to be more than a number or a text of bounded length: a brick may have written anything
+ * there.
  *
- * A counter has one writer at a time, so that counting is a load, an addition and a store: the
- * polling thread, unless its comment says otherwise. All zero is how everything begins.
+ * A counter has one writer at a time, so that counting is a load, an addition and a store. That is
+ * the polling thread, unless the counter's comment says otherwise. All zero at first.
  */
 
 #include <stdatomic.h>
@@ -20,15 +20,15 @@
 
 #define STATS_METHODS 5   /* BRICK_METHOD_* */
 #define STATS_STATUSES 17 /* gRPC's */
-#define STATS_BUCKETS 20  /* and one for what is longer than all of them */
+#define STATS_BUCKETS 20  /* with a bound; one more counts what is longer than all bounds */
 #define STATS_TEXT_MAX 255
-#define STATS_IDENTITIES 256 /* the last is for all that find no other place */
+#define STATS_IDENTITIES 256 /* the last one is for all identities without a place of their own */
 #define STATS_IDENTITY_OTHER "other"
 #define STATS_NAME_MAX 63
 
 typedef _Atomic uint64_t stats_counter;
 
-/* llmbrick's error codes in groups; GOOD is code 200. */
+/* llmbrick's error codes by group. GOOD: no error, which is code 200. */
 enum stats_class {
         STATS_CLASS_GOOD,
         STATS_CLASS_UNIMPLEMENTED, /* 12 */
@@ -48,29 +48,29 @@ enum stats_class {
         STATS_CLASSES,
 };
 
-/* Why something was not let in. */
+/* Why a call or a connection was refused or ended. */
 enum stats_reason {
-        STATS_REJECTED_METHOD,      /* nobody serves it */
-        STATS_REJECTED_BRICK,       /* x-brick asks for one that is not there */
-        STATS_REJECTED_REQUEST,     /* it cannot be parsed */
-        STATS_REJECTED_QUEUE,       /* the brick's is full */
-        STATS_REJECTED_STREAMS,     /* too many watches or reflection streams are open */
-        STATS_REJECTED_IDENTITY,    /* none, or not a valid one */
-        STATS_REJECTED_PERMISSION,  /* not for this brick or method */
-        STATS_REJECTED_RATE,        /* of the identity's requests */
-        STATS_REJECTED_CONCURRENCY, /* of the identity's requests */
-        STATS_REJECTED_CONNECTIONS, /* too many on the port */
-        STATS_REJECTED_ADDRESS,     /* too many from one address */
-        STATS_REJECTED_DESCRIPTORS, /* the process has no descriptor left for the connection */
-        STATS_REJECTED_HEADERS,     /* larger than a connection may send */
-        STATS_REJECTED_RESETS,      /* more calls cancelled than a connection may */
-        STATS_REJECTED_EARLY,       /* calls without regard to the settings */
-        STATS_REJECTED_UNREAD,      /* the client does not read the replies it has */
-        STATS_REJECTED_STALLED,     /* it has let a call wait for too long */
-        STATS_REJECTED_MESSAGE,     /* a request that begins like no message */
-        STATS_REJECTED_UNFINISHED,  /* requests of a connection that have not ended: too much */
-        STATS_REJECTED_SLOW,        /* one of them: for too long */
-        STATS_REJECTED_MEMORY,      /* those of all connections: too much */
+        STATS_REJECTED_METHOD,      /* no brick of the port has the method */
+        STATS_REJECTED_BRICK,       /* x-brick names a brick that the port does not have */
+        STATS_REJECTED_REQUEST,     /* the request cannot be parsed */
+        STATS_REJECTED_QUEUE,       /* the brick's queue is full */
+        STATS_REJECTED_STREAMS,     /* too many health watches or reflection streams are open */
+        STATS_REJECTED_IDENTITY,    /* the caller has proved no valid identity */
+        STATS_REJECTED_PERMISSION,  /* the identity may not call this brick or method */
+        STATS_REJECTED_RATE,        /* the identity's rate limit */
+        STATS_REJECTED_CONCURRENCY, /* the identity has too many calls in flight */
+        STATS_REJECTED_CONNECTIONS, /* too many connections on the port */
+        STATS_REJECTED_ADDRESS,     /* too many connections from one address */
+        STATS_REJECTED_DESCRIPTORS, /* the process has no free descriptor for the connection */
+        STATS_REJECTED_HEADERS,     /* a header block longer than a connection may send */
+        STATS_REJECTED_RESETS,      /* the connection cancelled calls too fast */
+        STATS_REJECTED_EARLY,       /* too many calls before acknowledging SETTINGS */
+        STATS_REJECTED_UNREAD,      /* the client has too many replies that it does not read */
+        STATS_REJECTED_STALLED,     /* the client has let a call wait for too long */
+        STATS_REJECTED_MESSAGE,     /* a request that does not begin as a gRPC message */
+        STATS_REJECTED_UNFINISHED,  /* too many bytes of unfinished requests on a connection */
+        STATS_REJECTED_SLOW,        /* a request took too long to arrive */
+        STATS_REJECTED_MEMORY,      /* too many bytes of unfinished requests in the worker */
         STATS_REASONS,
 };
 
@@ -96,27 +96,27 @@ struct stats_method { /* counters only: see stats_add() */
         stats_counter sent;
         stats_counter sent_bytes;
         struct stats_histogram duration;
-        struct stats_histogram first; /* of streams: from the beginning to the first message, */
-        struct stats_histogram gap;   /* and from one message to the next */
+        struct stats_histogram first; /* streams: from the call's start to the first message */
+        struct stats_histogram gap;   /* streams: from one message to the next */
 };
 
 struct stats_brick_counters { /* counters only */
         struct stats_method methods[STATS_METHODS];
-        struct stats_histogram queue_wait; /* of calls that had to; under the instance's lock */
-        stats_counter inner;               /* calls by other bricks that have ended; any thread */
-        stats_counter inner_failed;
+        struct stats_histogram queue_wait; /* calls that were queued; under the instance's lock */
+        stats_counter inner;               /* ended calls by other bricks; any thread */
+        stats_counter inner_failed;        /* those of them that failed; any thread */
 };
 
 struct stats_health {
-        atomic_uint version; /* odd: it is being written */
+        atomic_uint version; /* a sequence lock: odd while the rest is written */
         atomic_bool bad;
         _Atomic char reason[STATS_TEXT_MAX + 1];
 };
 
 struct stats_brick {
         _Alignas(64) struct stats_brick_counters counters;
-        atomic_uint in_flight; /* calls the brick holds; any thread */
-        atomic_uint queued;    /* calls that wait for it; under the instance's lock */
+        atomic_uint in_flight; /* calls that the brick has; any thread */
+        atomic_uint queued;    /* calls that wait for the brick; under the instance's lock */
         atomic_uint type;      /* BRICK_TYPE_* */
         atomic_uint methods;   /* 1 << BRICK_METHOD_*: those that ports serve */
         struct stats_health health;
@@ -125,14 +125,14 @@ struct stats_brick {
 struct stats_port_counters { /* counters only */
         stats_counter accepted;
         stats_counter rejected[STATS_REASONS];  /* any thread */
-        stats_counter unrouted[STATS_STATUSES]; /* calls that have not come as far as to a brick */
+        stats_counter unrouted[STATS_STATUSES]; /* calls refused before a brick was chosen */
 };
 
 struct stats_port {
         _Alignas(64) struct stats_port_counters counters;
         atomic_uint connections; /* any thread */
-        /* In seconds since 1970, the end of the certificate that new connections get; 0: there is
-         * none. The main thread writes it. */
+        /* When the certificate for new connections expires, seconds since 1970; 0: there is none.
+         * The main thread writes it. */
         _Atomic uint64_t certificate_ends;
 };
 
@@ -141,7 +141,7 @@ struct stats_builtin { /* counters only; the thread of the built-in methods writ
 };
 
 struct stats_identity {
-        _Atomic char name[STATS_NAME_MAX + 1]; /* empty: the place is free */
+        _Atomic char name[STATS_NAME_MAX + 1]; /* "": the place is free */
         stats_counter requests;
 };
 
@@ -153,7 +153,8 @@ struct stats_head {
         _Alignas(64) struct stats_identity identities[STATS_IDENTITIES];
 };
 
-/* Changes whenever a program may understand the memory differently: workers may be newer. */
+/* Differs between versions that lay the memory out differently: a worker may be newer than the main
+ * process. */
 #define STATS_LAYOUT                                                                              \
         (UINT64_C(1) << 56 | sizeof(struct stats_head) << 36 | sizeof(struct stats_brick) << 16 | \
          sizeof(struct stats_port))
@@ -168,37 +169,37 @@ struct stats {
         size_t size;
 };
 
-/* A memfd that nobody can resize. [main process] */
+/* [main process] Creates the memory: a descriptor or a negative errno. */
 int stats_create(size_t n_bricks, size_t n_ports);
 
-/* Maps what stats_create() made, read only. [main process] */
+/* [main process] Maps what stats_create() created, read-only. */
 int stats_open(struct stats **ret, int fd, size_t n_bricks, size_t n_ports);
 
 /*
- * Maps it for writing. -ESTALE: the main process is of another version, nobody will read what is
- * counted; that, and fd < 0, gives private memory. [worker]
+ * [worker] Maps it for writing. With fd < 0, and if the main process is of another version
+ * (-ESTALE), *ret is private memory that nobody else reads.
  */
 int stats_attach(struct stats **ret, int fd, size_t n_bricks, size_t n_ports);
 struct stats *stats_free(struct stats *stats);
 DEFINE_CLEANUP(struct stats *, stats_free);
 
 /*
- * The place of an identity among stats->head->identities, where its requests are counted: it is
- * that for as long as the process lives. One thread at a time. [worker]
+ * [worker, one thread at a time] The index of an identity in stats->head->identities, where its
+ * requests are counted. It stays the same for as long as the process lives.
  */
 unsigned stats_identity(struct stats *stats, const char *name);
 
-/* Empty: the place is free, or holds what cannot be a name. [any] */
+/* [any] "" if the place is free or holds what cannot be a name. */
 void stats_identity_name(const struct stats_identity *identity,
                          char ret[static STATS_NAME_MAX + 1]);
 
-extern const uint64_t stats_bounds[STATS_BUCKETS]; /* of a histogram's buckets, ns */
+extern const uint64_t stats_bounds[STATS_BUCKETS]; /* the upper ends of the buckets, ns */
 
 const char *stats_class_to_string(enum stats_class c); /* "": GOOD */
 const char *stats_reason_to_string(enum stats_reason reason);
 const char *stats_builtin_to_string(enum stats_builtin_method method);
 
-/* Of an in-band error's code. */
+/* The class of the error code inside a reply. */
 enum stats_class stats_class_of(int32_t code);
 
 static inline uint64_t stats_get(const stats_counter *counter)
@@ -206,13 +207,13 @@ static inline uint64_t stats_get(const stats_counter *counter)
         return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The counter's one writer. */
+/* For the counter's only writer. */
 static inline void stats_count(stats_counter *counter, uint64_t n)
 {
         atomic_store_explicit(counter, stats_get(counter) + n, memory_order_relaxed);
 }
 
-/* One of many writers. */
+/* For one of several writers. */
 static inline void stats_count_shared(stats_counter *counter)
 {
         (void)atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -228,16 +229,15 @@ static inline void stats_observe(struct stats_histogram *histogram, uint64_t ns)
         stats_count(&histogram->sum, ns);
 }
 
-/* A call, a request or a connection has been refused at this port. [any] */
+/* [any thread] Counts a call or a connection that was refused at this port. */
 static inline void stats_reject(struct stats_port *port, enum stats_reason reason)
 {
         stats_count_shared(&port->counters.rejected[reason]);
 }
 
 /*
- * Counters of other processes may hold anything. They are read and added up so that no sum is more
- * than STATS_MAX, which every reader of JSON can take: larger counters count as 0, as none comes so
- * far, and larger sums stay there.
+ * Counters of other processes may hold anything. A counter above STATS_MAX cannot have been
+ * counted, and reads as 0; sums saturate at STATS_MAX, which every JSON reader can represent.
  */
 #define STATS_MAX ((uint64_t)INT64_MAX)
 
@@ -253,23 +253,24 @@ static inline uint64_t stats_sum(uint64_t a, uint64_t b)
         return b <= STATS_MAX - a ? a + b : STATS_MAX;
 }
 
-/* Adds counters of `size` bytes, a structure of nothing else. `to` has one writer. */
+/* Adds the counters of a structure that holds nothing else, of `size` bytes. `to` has one writer.
+ */
 void stats_add(void *to, const void *from, size_t size);
 
-/* How many times. */
+/* The number of observations. */
 uint64_t stats_observed(const struct stats_histogram *histogram);
 
-/* Calls of the method that have ended, however. */
+/* All calls of the method that have ended, with any status. */
 uint64_t stats_ended(const struct stats_method *method);
 
-/* All calls that have ended, and those that have not ended well. */
+/* All calls that have ended, and those of them that failed. */
 void stats_totals(const struct stats_brick_counters *counters, uint64_t *ret_calls,
                   uint64_t *ret_failures);
 
 /* One writer at a time. reason: at most STATS_TEXT_MAX bytes. */
 void stats_set_health(struct stats_health *health, bool good, const char *reason);
 
-/* False: it is not good; the reason is UTF-8 without control characters but '\n', and empty if it
- * cannot be had. [any] */
+/* [any] Whether the brick is healthy. The reason is valid UTF-8; its only control character is
+ * '\n'. It is "" if it cannot be read. */
 bool stats_get_health(const struct stats_health *health,
                       char ret_reason[static STATS_TEXT_MAX + 1]);

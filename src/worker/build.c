@@ -9,7 +9,7 @@
 #include "module/load.h"
 #include "worker/build.h"
 
-/* Opens the modules and checks what each brick's options say. */
+/* Opens the modules, and checks the options of each brick against its module. */
 static int load_modules(struct build *build, struct diag *diag)
 {
         static const struct option_spec no_options[] = { { .name = NULL } };
@@ -22,7 +22,7 @@ static int load_modules(struct build *build, struct diag *diag)
                 int r;
 
                 if (!brick->name || !brick->module)
-                        continue; /* only when looking for mistakes: one is known */
+                        continue; /* a salvaged configuration: the mistake is known */
                 r = module_open(&build->modules[i], conf->module_dir, brick->module, &why);
                 if (r == -ENOMEM)
                         return r;
@@ -36,7 +36,7 @@ static int load_modules(struct build *build, struct diag *diag)
         return 0;
 }
 
-/* Every brick that this one calls has been made. */
+/* Every brick that this one calls has been created. */
 static bool targets_made(const struct build *build, const struct conf_brick *brick)
 {
         for (size_t i = 0; i < brick->checked->n_children; i++) {
@@ -69,7 +69,7 @@ static int create_bricks(struct build *build, void (*creating)(ssize_t brick), s
                 struct instance *instance;
 
                 if (!targets_made(build, brick))
-                        continue; /* the one it calls has been blamed */
+                        continue; /* diag has the mistake of a brick that it calls */
                 creating((ssize_t)order[i]);
                 r = instance_new(&instance, brick, build->modules[order[i]], brick->checked,
                                  conf->base, build->made, build->n_made,

@@ -13,7 +13,7 @@
 #include "util/log.h"
 
 static atomic_bool expected;
-static pid_t worker; /* a child of a brick may exit as it likes */
+static pid_t worker; /* a process that a brick has forked may call exit() */
 
 static void name_caller(void)
 {
@@ -37,7 +37,7 @@ static void name_caller(void)
                            "fault of %s",
                            module_calling_libc());
         log_close();
-        /* The brick's own status may be one of those that mean something to the main process. */
+        /* Not with the brick's own status: some have a meaning for the main process. */
         _exit(EXIT_FAILURE);
 }
 

@@ -15,9 +15,8 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "config.h"
-#include "module/load.h"
-#include "rpc/auth.h"
 #include "rpc/rpc.h"
+#include "serve/auth.h"
 #include "shared/balance.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
@@ -26,16 +25,16 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/log.h"
-#include "util/terminal.h"
 #include "worker/build.h"
 #include "worker/exit.h"
+#include "worker/inspect.h"
 #include "worker/otlp.h"
 #include "worker/worker.h"
 
 /*
- * brickd-worker: one generation of the configuration, built once and never changed. The main
- * process starts it and is told on the channel how it goes; users start it only by way of brickd
- * --inspect and --describe.
+ * brickd-worker: serves one generation of the configuration, which it builds once and never
+ * changes. The main process starts it with the descriptors of shared/channel.h. Users run it only
+ * through brickd --inspect and brickd --describe.
  */
 
 static const char *arg_name = BRICKD_CONFIG_FILE;
@@ -45,18 +44,19 @@ static unsigned long arg_worker;
 static int arg_channel;
 static bool arg_check;
 
-static struct state *state; /* for as long as the process: it is last written when that crashes */
+static struct state *state; /* never unmapped: the crash handler writes there */
 
-static void say_creating(ssize_t brick)
+static void set_creating(ssize_t brick)
 {
         state_set_brick(state, STATE_CREATING, brick);
 }
 
-static void say_destroying(ssize_t brick)
+static void set_destroying(ssize_t brick)
 {
         state_set_brick(state, STATE_DESTROYING, brick);
 }
 
+/* Tells the main process why this worker cannot serve. Gives the exit status. */
 static int fail(int r, const char *what)
 {
         char text[256];
@@ -69,6 +69,7 @@ static int fail(int r, const char *what)
         return EXIT_FAILURE;
 }
 
+/* The same for mistakes of the configuration, which are sent one by one. */
 static int fail_config(const struct diag *diag)
 {
         char text[64];
@@ -105,6 +106,7 @@ static int read_config(char **ret, size_t *ret_length)
         return 0;
 }
 
+/* Adds all ports even if one fails, so that diag gets the mistakes of all. */
 static int add_ports(struct rpc *rpc, const struct conf *conf, struct build *build,
                      struct diag *diag)
 {
@@ -146,19 +148,43 @@ static int attach_stats(struct stats **ret, const struct conf *conf)
 
         r = stats_attach(ret, arg_check ? -EBADF : CHANNEL_FD_STATS, conf->n_bricks, conf->n_ports);
         if (r == -ESTALE) {
-                log_warning("brickd is older than this brickd-worker, whose calls are in no metric "
-                            "until brickd is started again");
+                log_warning("The running brickd is of another version than this brickd-worker: no "
+                            "metric counts its calls until brickd is restarted");
                 r = 0;
         }
         return r;
 }
 
+/*
+ * Starts threads and serves until every call has ended. If something fails halfway, calls may run
+ * that nothing can end in order any more, so the process exits at once.
+ */
+static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
+{
+        /* Never freed: gRPC may close descriptors, which are counted there, after it is down. */
+        static struct balance *balance;
+        int r;
+
+        r = otlp_start(otlp);
+        if (r < 0)
+                return fail(r, "Cannot start the thread that exports traces");
+        r = balance_open(&balance, CHANNEL_FD_BALANCE, (unsigned)arg_worker);
+        if (r < 0)
+                return fail(r, "Cannot map the shared connection counts");
+        r = rpc_start(parts->rpc, balance);
+        if (r < 0)
+                _exit(fail(r, "Cannot start gRPC"));
+        r = worker_serve(parts);
+        if (r < 0)
+                _exit(fail(r, "The event loop failed"));
+        return EXIT_SUCCESS;
+}
+
 static int serve(struct conf *conf, struct diag *diag)
 {
-        /* For ever: descriptors may be closed, and counted, after gRPC is down. */
-        static struct stats *stats;
-        static struct balance *balance;
-        _cleanup_(otlp_freep) struct otlp *otlp = NULL; /* its last spans are those of the others */
+        static struct stats *stats; /* never freed, like balance */
+        _cleanup_(
+                otlp_freep) struct otlp *otlp = NULL; /* first, so freed last: the others' spans */
         _cleanup_(build_freep) struct build *build = NULL;
         _cleanup_(identity_text_freep) struct identity_text *identities = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
@@ -168,65 +194,56 @@ static int serve(struct conf *conf, struct diag *diag)
 
         r = attach_stats(&stats, conf);
         if (r < 0)
-                return fail(r, "The memory for counters cannot be had");
+                return fail(r, "Cannot map the shared counters");
         r = otlp_new(&otlp, conf, diag);
         if (r < 0 && r != -EINVAL)
-                return fail(r, "Traces cannot be exported");
-        r = build_new(&build, conf, stats, say_creating, diag); /* fails, should diag know why */
+                return fail(r, "Cannot set up the export of traces");
+        /* Also fails if diag has mistakes from before. */
+        r = build_new(&build, conf, stats, set_creating, diag);
         if (r == -EINVAL) {
-                rpc_look_for_mistakes(conf, diag);
+                rpc_check_ports(conf, diag);
                 return fail_config(diag);
         }
         if (r < 0)
-                return fail(r, "The bricks cannot be made");
+                return fail(r, "Cannot create the bricks");
         if (conf->identities && !arg_check) {
                 r = open_identities(conf, stats, &quota, &identities, &auth);
                 if (r < 0)
-                        return fail(r, "The identities cannot be taken");
+                        return fail(r, "Cannot read the identities");
         }
         r = rpc_new(&rpc, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
-                return fail(r, "gRPC cannot be started");
+                return fail(r, "Cannot start gRPC");
         r = add_ports(rpc, conf, build, diag);
         if (diag_count(diag) > 0)
                 return fail_config(diag);
         if (r < 0)
-                return fail(r, "The ports cannot be served");
+                return fail(r, "Cannot serve the ports");
 
-        (void)prctl(PR_SET_PDEATHSIG, 0); /* from here on worker_serve() sees that it is gone */
-        if (!arg_check) {
-                r = otlp_start(otlp);
-                if (r < 0)
-                        return fail(r, "Traces cannot be exported");
-                r = balance_open(&balance, CHANNEL_FD_BALANCE, (unsigned)arg_worker);
-                if (r < 0)
-                        return fail(r, "The memory for connections cannot be had");
-                r = rpc_start(rpc, balance);
-                if (r < 0) /* half of it may run: nothing is left that could end that in order */
-                        _exit(fail(r, "gRPC cannot be started"));
-                r = worker_serve(&(struct worker_parts){
-                        .conf = conf,
-                        .build = build,
-                        .rpc = rpc,
-                        .stats = stats,
-                        .state = state,
-                        .auth = auth,
-                        .identities = identities,
-                });
-                if (r < 0) /* calls run, and nothing is left that could end them in order */
-                        _exit(fail(r, "The event loop failed"));
-        } else {
+        /* From here on the channel tells when the main process exits. */
+        (void)prctl(PR_SET_PDEATHSIG, 0);
+        if (arg_check)
                 state_set_ready(state);
-        }
+        else
+                r = serve_until_done(otlp, &(struct worker_parts){
+                                                   .conf = conf,
+                                                   .build = build,
+                                                   .rpc = rpc,
+                                                   .stats = stats,
+                                                   .state = state,
+                                                   .auth = auth,
+                                                   .identities = identities,
+                                           });
+        if (r != 0)
+                return r;
         rpc = rpc_free(rpc);
-        build_destroy_bricks(build, say_destroying);
+        build_destroy_bricks(build, set_destroying);
         otlp = otlp_free(otlp);
         return EXIT_SUCCESS;
 }
 
-/* What a process needs before its first thread. */
-/* What the main process has passed is not for the programs that a brick runs: not the identities,
- * and not the sockets. The descriptors follow each other without a gap. */
+/* The descriptors from the main process have consecutive numbers. Programs that a brick runs must
+ * not inherit them: they are the identities and the sockets. */
 static void close_on_exec(void)
 {
         int flags;
@@ -235,17 +252,17 @@ static void close_on_exec(void)
                 (void)fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
+/* Call it before the first thread starts. */
 static void prepare_process(void)
 {
         struct rlimit files;
         sigset_t all;
 
         close_on_exec();
-        /* A brick's create() may hang, and then only the main process can end it. */
+        /* If a create() hangs and the main process exits, nobody else could end this process. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 
-        /* The main process decides when a worker stops; signals to the whole group are not for it.
-         */
+        /* Only the main process stops a worker, and not by signals. */
         (void)sigfillset(&all);
         (void)sigdelset(&all, SIGSEGV);
         (void)sigdelset(&all, SIGBUS);
@@ -278,82 +295,32 @@ static int run_worker(void)
         }
         r = state_open(&state, CHANNEL_FD_STATE);
         if (r < 0)
-                return fail(r, "The memory shared with brickd cannot be mapped");
+                return fail(r, "Cannot map the memory shared with brickd");
         r = read_config(&bytes, &length);
         if (r < 0)
-                return fail(r, "The configuration did not arrive");
+                return fail(r, "Cannot read the configuration from brickd");
         r = diag_new(&diag, arg_name, bytes, length);
         if (r < 0)
-                return fail(r, "The configuration cannot be read");
+                return fail(r, "Cannot parse the configuration");
         r = conf_parse(&conf, arg_name, bytes, length, diag);
         if (r == -EINVAL) {
                 conf = conf_salvage(arg_name, bytes, length);
                 if (conf) {
                         build_look_for_mistakes(conf, diag);
-                        rpc_look_for_mistakes(conf, diag);
+                        rpc_check_ports(conf, diag);
                 }
                 return fail_config(diag);
         }
         if (r < 0)
-                return fail(r, "The configuration cannot be read");
+                return fail(r, "Cannot parse the configuration");
 
         worker_catch_crashes(state, conf);
         r = log_open(conf->log_target, conf->log_level);
         if (r < 0)
-                return fail(r, "The log cannot be opened");
+                return fail(r, "Cannot start the thread that writes the log");
         r = serve(conf, diag);
         log_close();
         return r;
-}
-
-/* --- brickd --inspect, brickd --describe --------------------------------------------------------
- */
-
-static int show_module(const char *dir, const char *name,
-                       void (*show)(const struct module *, FILE *))
-{
-        _cleanup_(module_freep) struct module *module = NULL;
-        _cleanup_free_ char *why = NULL, *text = NULL;
-        size_t length;
-        FILE *f;
-        int r;
-
-        r = module_open(&module, dir, name, &why);
-        if (r < 0) {
-                (void)fputs("brickd: ", stderr);
-                terminal_put(stderr, why ? why : strerror(-r));
-                (void)fputc('\n', stderr);
-                return EXIT_FAILURE;
-        }
-        f = open_memstream(&text, &length);
-        if (!f)
-                return EXIT_FAILURE;
-        show(module, f);
-        if (fclose(f) != 0)
-                return EXIT_FAILURE;
-        terminal_put(stdout, text);
-        if (fflush(stdout) == 0 && !ferror(stdout))
-                return EXIT_SUCCESS;
-        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
-        return EX_IOERR;
-}
-
-static int inspect(const char *file)
-{
-        _cleanup_free_ char *path = realpath(file, NULL);
-
-        if (!path) {
-                (void)fprintf(stderr, "brickd: %s: %s\n", file, strerror(errno));
-                return EXIT_FAILURE;
-        }
-        return show_module(BRICKD_MODULE_DIR, path, module_inspect);
-}
-
-static int describe(const char *name)
-{
-        const char *dir = getenv("BRICKD_MODULES");
-
-        return show_module(dir && *dir ? dir : BRICKD_MODULE_DIR, name, module_describe);
 }
 
 static int parse_argv(int argc, char **argv)
@@ -371,7 +338,7 @@ static int parse_argv(int argc, char **argv)
                 { "channel", required_argument, NULL, ARG_CHANNEL },
                 { "name", required_argument, NULL, ARG_NAME },
                 { "generation", required_argument, NULL,
-                  ARG_GENERATION }, /* for whoever reads ps(1) */
+                  ARG_GENERATION }, /* not used: it shows in ps(1) */
                 { "worker", required_argument, NULL, ARG_WORKER },
                 { "check", no_argument, NULL, ARG_CHECK },
                 { "inspect", required_argument, NULL, ARG_INSPECT },
@@ -409,13 +376,15 @@ static int parse_argv(int argc, char **argv)
 }
 
 /*
- * Left alone, glibc hands memory back to the kernel as soon as 128 KiB lie free, and takes it again
- * for the next message: of a call with 64 KiB each way that was more than a third of the time.
+ * By default glibc gives memory back to the kernel as soon as 128 KiB are free, and asks for it
+ * again at the next message. In a call with 64 KiB each way that took more than a third of the
+ * time.
  */
 static void keep_memory(void)
 {
         (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
-        (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); /* or the other would leave it at 128 KiB */
+        (void)mallopt(M_MMAP_THRESHOLD,
+                      1 << 20); /* setting only the first would fix it at 128 KiB */
 }
 
 int main(int argc, char **argv)
@@ -424,8 +393,8 @@ int main(int argc, char **argv)
         if (parse_argv(argc, argv) < 0)
                 return EX_USAGE;
         if (arg_inspect)
-                return inspect(arg_inspect);
+                return inspect_module(arg_inspect);
         if (arg_describe)
-                return describe(arg_describe);
+                return describe_module(arg_describe);
         return exit_expect(run_worker());
 }

@@ -16,7 +16,7 @@
 /* The rest of a longer answer is discarded. */
 #define ANSWER_MAX 16384
 
-/* Longer than anybody waits. */
+/* Bounds Retry-After, so that it fits into ns. */
 #define WAIT_SECONDS_MAX 86400
 
 struct otlp_http {
@@ -109,7 +109,8 @@ static int http_init(struct otlp_http **ret, const char *url, const char *const 
         return 0;
 }
 
-/* protobuf's JSON writes 64-bit numbers as strings, and reads them either way. Below 0 is 0. */
+/* protobuf's JSON writes 64-bit numbers as strings, and reads strings and numbers. Negative ones
+ * count as 0. */
 static uint64_t number_of(const json_t *json)
 {
         long long number = json_is_string(json) ? strtoll(json_string_value(json), NULL, 10)

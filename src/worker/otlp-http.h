@@ -18,17 +18,18 @@ struct otlp_http;
 
 struct otlp_answer {
         long status;       /* HTTP's; 0: there is none, see reason */
-        uint64_t wait;     /* ns that the collector wants to be left alone; 0: it does not say */
-        uint64_t rejected; /* spans that it says it did not take although all is well */
-        char reason[256];  /* the error, or why it rejected them; may be empty */
+        uint64_t wait;     /* ns: Retry-After; 0: the collector does not say */
+        uint64_t rejected; /* spans that the collector refused in a successful answer */
+        char reason[256];  /* the error, or why it refused them; may be empty */
 };
 
-/* Not thread-safe. */
+/* One thread at a time. */
 struct otlp_http_library {
         /* headers: "Name: value", copied; NULL ends the list. Main thread only. 0 or -ENOMEM. */
         int (*init)(struct otlp_http **ret, const char *url, const char *const *headers);
 
-        /* Sends a body. Calls go_on() about once a second, and stops when it returns false. */
+        /* Sends a body and waits for the answer, at most `timeout` ns. Calls go_on() about once a
+         * second, and gives up when it returns false. */
         void (*post)(struct otlp_http *http, const char *body, size_t length, uint64_t timeout,
                      bool (*go_on)(void *user), void *user, struct otlp_answer *ret);
         struct otlp_http *(*free)(struct otlp_http *http);

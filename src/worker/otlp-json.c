@@ -5,7 +5,7 @@
 #include "conf/names.h"
 #include "config.h"
 #include "module/span.h"
-#include "rpc/service.h"
+#include "serve/service.h"
 #include "util/grpc-status.h"
 #include "util/out.h"
 #include "worker/otlp.h"
@@ -33,7 +33,7 @@ static void put_number(struct out *out, const char *key, int64_t value)
         out_string(out, "\"}},");
 }
 
-/* Replaces the last comma. */
+/* Ends a list: replaces the last comma with the bracket. */
 static void end_list(struct out *out)
 {
         out->next[-1] = ']';

@@ -26,13 +26,13 @@
 #define POST_TIMEOUT (5 * NSEC_PER_SEC)
 #define FLUSH_TIME (2 * NSEC_PER_SEC)
 
-/* Delays between attempts grow. Meanwhile spans fill the ring of the tracer. */
+/* The delay doubles with each attempt, up to WAIT_MAX. Meanwhile spans fill the tracer's ring. */
 #define ATTEMPTS_MAX 5
 #define BACKOFF_FIRST NSEC_PER_SEC
 #define WAIT_MAX (30 * NSEC_PER_SEC)
 
 /* The shortest interval between log lines about dropped spans. */
-#define TELL_INTERVAL (60 * NSEC_PER_SEC)
+#define LOG_INTERVAL (60 * NSEC_PER_SEC)
 
 struct otlp {
         const struct conf *conf;
@@ -51,31 +51,31 @@ struct otlp {
         struct span_record batch[BATCH_MAX];
         size_t n_batch;
         char body[OTLP_REQUEST_MAX(BATCH_MAX)];
-        bool failing;     /* the collector did not accept the last batch */
-        char reason[256]; /* why it did not accept all spans; "": it did */
-        uint64_t lost;    /* spans lost after they were taken from the tracer */
-        uint64_t told;    /* dropped spans that have been logged */
-        uint64_t told_at; /* when they were logged; 0: never */
+        bool failing;       /* the collector did not accept the last batch */
+        char reason[256];   /* why it did not accept all spans; "": it did */
+        uint64_t dropped;   /* spans dropped after they were taken from the tracer */
+        uint64_t logged;    /* dropped spans that have been logged */
+        uint64_t logged_at; /* when they were logged; 0: never */
 };
 
-/* --- log lines ------------------------------------------------------------------------ */
+/* --- log lines -------------------------------------------------------------------------------- */
 
-static void tell_losses(struct otlp *otlp, bool last)
+static void log_dropped_spans(struct otlp *otlp, bool last)
 {
-        uint64_t dropped = tracer_dropped(otlp->tracer) + otlp->lost, now = clock_now();
+        uint64_t dropped = tracer_dropped(otlp->tracer) + otlp->dropped, now = clock_now();
 
-        if (dropped == otlp->told)
+        if (dropped == otlp->logged)
                 return;
-        if (!last && otlp->told_at != 0 && now - otlp->told_at < TELL_INTERVAL)
+        if (!last && otlp->logged_at != 0 && now - otlp->logged_at < LOG_INTERVAL)
                 return;
-        log_warning("%" PRIu64 " spans dropped: %s", dropped - otlp->told,
+        log_warning("%" PRIu64 " spans dropped: %s", dropped - otlp->logged,
                     otlp->reason[0] ? otlp->reason
                                     : "the collector does not accept them fast enough");
-        otlp->told = dropped;
-        otlp->told_at = now;
+        otlp->logged = dropped;
+        otlp->logged_at = now;
 }
 
-static void tell_failure(struct otlp *otlp, const char *reason)
+static void log_failure(struct otlp *otlp, const char *reason)
 {
         if (!otlp->failing)
                 log_warning("Cannot send traces to %s: %s", otlp->conf->traces_endpoint, reason);
@@ -83,12 +83,12 @@ static void tell_failure(struct otlp *otlp, const char *reason)
         (void)snprintf(otlp->reason, sizeof otlp->reason, "%s", reason);
 }
 
-static void tell_success(struct otlp *otlp, const struct otlp_answer *answer)
+static void log_success(struct otlp *otlp, const struct otlp_answer *answer)
 {
         if (otlp->failing)
                 log_notice("Sending traces to %s works again", otlp->conf->traces_endpoint);
         otlp->failing = false;
-        otlp->lost += answer->rejected < otlp->n_batch ? answer->rejected : otlp->n_batch;
+        otlp->dropped += answer->rejected < otlp->n_batch ? answer->rejected : otlp->n_batch;
         (void)snprintf(otlp->reason, sizeof otlp->reason, "%s",
                        answer->rejected > 0 ? answer->reason : "");
 }
@@ -102,7 +102,7 @@ static bool go_on(void *user)
         return !atomic_load(&otlp->stopping) || clock_now() < atomic_load(&otlp->stop_by);
 }
 
-/* Waits, but returns early on a stop, so that the batch is tried once more at once. */
+/* Waits, but returns early on a stop, so that the last attempt comes at once. */
 static void pause_for(struct otlp *otlp, uint64_t ns)
 {
         uint64_t end = clock_now() + ns;
@@ -141,17 +141,17 @@ static void deliver(struct otlp *otlp, size_t length)
                 otlp->library->post(otlp->http, otlp->body, length, POST_TIMEOUT, go_on, otlp,
                                     &answer);
                 if (answer.status / 100 == 2) {
-                        tell_success(otlp, &answer);
+                        log_success(otlp, &answer);
                         return;
                 }
-                tell_failure(otlp, answer.reason);
+                log_failure(otlp, answer.reason);
                 if (!may_try_again(&answer) || attempt + 1 == ATTEMPTS_MAX ||
                     atomic_load(&otlp->stopping))
                         break;
-                tell_losses(otlp, false);
+                log_dropped_spans(otlp, false);
                 pause_for(otlp, backoff(attempt, answer.wait));
         }
-        otlp->lost += otlp->n_batch;
+        otlp->dropped += otlp->n_batch;
 }
 
 static uint64_t to_unix(void)
@@ -189,15 +189,14 @@ static void *run(void *arg)
                         tracer_wait(otlp->tracer, INTERVAL);
                 while (take_batch(otlp))
                         send_batch(otlp);
-                tell_losses(otlp, last);
+                log_dropped_spans(otlp, last);
         } while (!last);
         return NULL;
 }
 
-/* --- creation and destruction
- * ---------------------------------------------------------------------- */
+/* --- creation and destruction ----------------------------------------------------------------- */
 
-/* The library is in the directory of this program. */
+/* The library is in the same directory as this program. */
 static int load_library(struct otlp *otlp, char **ret_why)
 {
         char path[PATH_MAX + sizeof OTLP_HTTP_LIBRARY];
@@ -221,7 +220,7 @@ static bool is_header_value(const char *s)
         return true;
 }
 
-/* Makes the line "Name: value". It contains a secret. */
+/* Makes the line "Name: value", which contains a secret: free it with option_secret_free(). */
 static int make_header(const struct conf *conf, const struct conf_header *header, char **ret,
                        struct diag *diag)
 {

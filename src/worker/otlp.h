@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Exports spans as JSON in OTLP over HTTP, from a thread of its own, as `traces:` configures it.
- * Spans that cannot be sent in time are dropped, counted and logged. Call all functions from the
- * main thread.
+ * Exports spans as OTLP over HTTP in JSON, from a thread of its own, as `traces:` configures it.
+ * Spans that cannot be sent in time are dropped, counted and logged. Call all functions on the main
+ * thread.
  */
 
 #include <stddef.h>
@@ -18,8 +18,8 @@ struct otlp;
 struct span_record;
 struct tracer;
 
-/* *ret is NULL if the configuration does not export traces. conf must outlive the otlp. 0; -EINVAL:
- * diag has the mistakes; or another negative errno. */
+/* *ret is NULL if the configuration does not export traces. conf must outlive the otlp. 0, -EINVAL
+ * if diag has the mistakes, or another negative errno. */
 int otlp_new(struct otlp **ret, const struct conf *conf, struct diag *diag);
 int otlp_start(struct otlp *otlp);
 

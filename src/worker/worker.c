@@ -12,8 +12,8 @@
 #include "conf/conf.h"
 #include "module/entry.h"
 #include "module/instance.h"
-#include "rpc/auth.h"
 #include "rpc/rpc.h"
+#include "serve/auth.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
 #include "shared/state.h"
@@ -24,35 +24,39 @@
 #include "worker/worker.h"
 
 /*
- *   SERVING      until the main process says STOP or RETIRE, or is gone
- *   LEAVING      after STOP, for `lame_duck`: health says NOT_SERVING, all is served
- *   PARTING      no new connections, clients are told to go; all is served until the connections
- *                have gone or their time is over
- *   DRAINING     no new calls; those in flight have `grace`
- *   CANCELLING   what was left has been cancelled
- *   GONE         the last call has ended
+ * The stages of a worker. Each comes once, in this order; some may be skipped.
+ *
+ *   SERVING      until the main process orders STATE_STOP or STATE_RETIRE, or exits
+ *   LAME_DUCK    after STATE_STOP, for drain.lame_duck: health says NOT_SERVING, all is served
+ *   GOAWAY       no new connections, and clients are asked to reconnect; all calls are served until
+ *                the last connection is closed or the time is over
+ *   DRAINING     no new calls; those that run have the grace
+ *   CANCELLING   brickd has cancelled the calls that still ran
+ *   DONE         every call has ended
  */
 enum stage {
         STAGE_SERVING,
-        STAGE_LEAVING,
-        STAGE_PARTING,
+        STAGE_LAME_DUCK,
+        STAGE_GOAWAY,
         STAGE_DRAINING,
         STAGE_CANCELLING,
-        STAGE_GONE,
+        STAGE_DONE,
 };
 
-/* How often a stage other than SERVING is looked at: what a stop is late at most. */
+/* How often a worker that is not SERVING checks whether a stage is over: the most that a stop is
+ * late. */
 #define STEP_USEC 5000
+
 /*
- * The time of PARTING after STOP. The core refuses calls that reach it once its shutdown has begun;
- * clients that have been told to go send no more of them.
+ * How long GOAWAY lasts in a stop. The core refuses calls that arrive after its shutdown has begun,
+ * so clients get this time to receive the GOAWAY and send no more calls on the connection.
  */
-#define PARTING_NS (250 * NSEC_PER_MSEC)
-/* How often a worker looks whether a brick holds the polling thread, and says what is still held.
- */
-#define LOOK_USEC 1000000
+#define GOAWAY_NS (250 * NSEC_PER_MSEC)
+/* How often on_check() runs, and from when on a brick counts as holding the polling thread. */
+#define CHECK_USEC 1000000
 #define STUCK_NS NSEC_PER_SEC
-/* How long a worker without a main process may take to exit, once its calls are cancelled. */
+
+/* How long a worker without a main process may take to exit once its calls have been cancelled. */
 #define ORPHAN_SEC 5
 
 struct worker {
@@ -66,14 +70,14 @@ struct worker {
         sd_event *event;
 
         enum stage stage;
-        uint64_t stage_end; /* CLOCK_MONOTONIC ns */
-        uint64_t grace;
-        unsigned orders;                /* that have been obeyed */
-        uint32_t question;              /* the last that was answered */
-        const struct conf_brick *stuck; /* the brick that has been reported */
+        uint64_t stage_end;             /* CLOCK_MONOTONIC ns */
+        uint64_t grace;                 /* ns */
+        unsigned orders;                /* STATE_*: those that have been carried out */
+        uint32_t question;              /* the last one that was answered */
+        const struct conf_brick *stuck; /* holds the polling thread, and has been logged for it */
 };
 
-/* --- leaving ---------------------------------------------------------------------------------- */
+/* --- stopping and retiring -------------------------------------------------------------------- */
 
 static void drain(struct worker *w)
 {
@@ -81,7 +85,7 @@ static void drain(struct worker *w)
                 return;
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
-        rpc_stop(w->rpc);
+        rpc_drain(w->rpc);
 }
 
 static void cancel(struct worker *w)
@@ -93,23 +97,23 @@ static void cancel(struct worker *w)
         rpc_cancel(w->rpc);
 }
 
-static void part(struct worker *w, uint64_t time)
+static void send_goaway(struct worker *w, uint64_t time)
 {
-        if (w->stage > STAGE_PARTING)
+        if (w->stage > STAGE_GOAWAY)
                 return;
-        w->stage = STAGE_PARTING;
+        w->stage = STAGE_GOAWAY;
         w->stage_end = clock_now() + time;
-        rpc_retire(w->rpc);
+        rpc_goaway(w->rpc);
 }
 
 static void stop(struct worker *w)
 {
-        rpc_leave(w->rpc);
+        rpc_lame_duck(w->rpc);
         if (w->stage > STAGE_SERVING) {
-                part(w, PARTING_NS);
+                send_goaway(w, GOAWAY_NS);
                 return;
         }
-        w->stage = STAGE_LEAVING;
+        w->stage = STAGE_LAME_DUCK;
         w->stage_end = clock_now() + (uint64_t)w->conf->drain_lame_duck;
 }
 
@@ -118,9 +122,9 @@ static void step(struct worker *w)
         uint64_t now = clock_now();
         bool drained;
 
-        if (w->stage == STAGE_LEAVING && now >= w->stage_end)
-                part(w, PARTING_NS);
-        if (w->stage == STAGE_PARTING && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
+        if (w->stage == STAGE_LAME_DUCK && now >= w->stage_end)
+                send_goaway(w, GOAWAY_NS);
+        if (w->stage == STAGE_GOAWAY && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
@@ -128,7 +132,7 @@ static void step(struct worker *w)
                 return;
         drained = build_drain_bricks(w->build, w->stage >= STAGE_CANCELLING);
         if (rpc_step(w->rpc) && drained) {
-                w->stage = STAGE_GONE;
+                w->stage = STAGE_DONE;
                 (void)sd_event_exit(w->event, 0);
         }
 }
@@ -138,7 +142,7 @@ static int on_step(sd_event_source *source, uint64_t usec, void *userdata)
         struct worker *w = userdata;
 
         step(w);
-        if (w->stage == STAGE_GONE)
+        if (w->stage == STAGE_DONE)
                 return 0;
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -149,10 +153,11 @@ static int start_steps(struct worker *w)
         return sd_event_add_time_relative(w->event, NULL, CLOCK_MONOTONIC, 0, 1000, on_step, w);
 }
 
-/* --- what the main process wants -----------------------------------------------------------------
+/* --- what the main process orders ----------------------------------------------------------------
  */
 
-/* The brick that holds the polling thread, for whoever asks why there is no answer. */
+/* The brick that holds the polling thread, or NULL. Also tells the main process, which otherwise
+ * would not know why this worker does not answer. */
 static const struct conf_brick *find_stuck(const struct worker *w, uint64_t *ret_held)
 {
         const struct conf_brick *brick = entry_stuck(STUCK_NS, ret_held);
@@ -161,7 +166,8 @@ static const struct conf_brick *find_stuck(const struct worker *w, uint64_t *ret
         return brick;
 }
 
-/* Silence is the answer while a brick holds the polling thread: calls are not served then. */
+/* While a brick holds the polling thread no call is served, so the worker stays silent and the main
+ * process replaces it. */
 static void answer_question(struct worker *w)
 {
         uint32_t question = state_get_question(w->state);
@@ -200,14 +206,14 @@ static void change_identities(struct worker *w)
         r = identity_text_read(w->identities, &bytes, &length);
         if (r == 0)
                 r = auth_set(w->auth, bytes, length);
-        /* Those before must not stay in force: somebody may have lost their rights. */
+        /* A revoked identity must not stay valid: rather exit. */
         if (r < 0) {
-                (void)log_errno(r, "The new identities cannot be taken: %m");
+                (void)log_errno(r, "Cannot read the new identities, this worker exits: %m");
                 (void)sd_event_exit(w->event, r);
         }
 }
 
-/* Each order once, in the order in which they can be given. */
+/* Carries out new orders. Several may have arrived together: the mildest comes first. */
 static void obey(struct worker *w)
 {
         unsigned orders = state_get_orders(w->state), given = orders & ~w->orders;
@@ -215,7 +221,7 @@ static void obey(struct worker *w)
 
         w->orders |= orders;
         if (given & STATE_RETIRE)
-                part(w, (uint64_t)w->conf->drain_retire);
+                send_goaway(w, (uint64_t)w->conf->drain_retire);
         if (given & STATE_STOP) {
                 w->grace = state_get_grace(w->state);
                 stop(w);
@@ -226,8 +232,8 @@ static void obey(struct worker *w)
                 (void)start_steps(w);
 }
 
-/* There is no telling what has changed. */
-static void look_at_memory(struct worker *w)
+/* A wake-up does not say what has changed, so this checks everything. */
+static void read_shared_memory(struct worker *w)
 {
         change_identities(w);
         set_log_levels(w);
@@ -235,7 +241,8 @@ static void look_at_memory(struct worker *w)
         answer_question(w);
 }
 
-/* Nobody is left to kill this process, should a brick not let go: the kernel shall do it. */
+/* Lets the kernel kill this process with SIGALRM if a brick keeps it from exiting: the main process
+ * cannot do that any more. */
 static void limit_orphan(const struct worker *w)
 {
         sigset_t set;
@@ -255,23 +262,23 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         do
                 r = channel_receive(fd, &message);
         while (r > 0);
-        look_at_memory(w);
+        read_shared_memory(w);
         if (r == -EAGAIN)
                 return 0;
 
-        log_warning("The main process is gone: this worker finishes its calls and exits");
+        log_warning("The main process has exited: this worker finishes its calls and exits, too");
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         limit_orphan(w);
         if (w->stage == STAGE_SERVING)
                 (void)start_steps(w);
-        part(w, PARTING_NS);
+        send_goaway(w, GOAWAY_NS);
         return 0;
 }
 
-/* --- looking after the bricks --------------------------------------------------------------------
+/* --- periodic checks -----------------------------------------------------------------------------
  */
 
-static void look_for_stuck(struct worker *w)
+static void check_for_stuck(struct worker *w)
 {
         uint64_t held;
         const struct conf_brick *brick = find_stuck(w, &held);
@@ -290,7 +297,8 @@ static void look_for_stuck(struct worker *w)
         w->stuck = brick;
 }
 
-static void say_what_is_held(struct worker *w)
+/* Tells the main process which brick keeps the worker from exiting. */
+static void report_held(struct worker *w)
 {
         ssize_t holder = -1;
         unsigned calls = 0;
@@ -312,16 +320,16 @@ static void count_dropped_lines(struct worker *w)
         atomic_store_explicit(&w->stats->head->log_dropped, log_dropped(), memory_order_relaxed);
 }
 
-static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
 {
         struct worker *w = userdata;
 
         count_dropped_lines(w);
-        look_for_stuck(w);
-        rpc_look(w->rpc, w->stage <= STAGE_LEAVING);
+        check_for_stuck(w);
+        rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
-                say_what_is_held(w);
-        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
+                report_held(w);
+        (void)sd_event_source_set_time_relative(source, CHECK_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -347,7 +355,7 @@ int worker_serve(const struct worker_parts *parts)
         r = sd_event_add_io(event, NULL, CHANNEL_FD_CONTROL, EPOLLIN, on_channel, &w);
         if (r < 0)
                 return r;
-        r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, &w);
+        r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, CHECK_USEC, 0, on_check, &w);
         if (r < 0)
                 return r;
         state_set_ready(w.state);
@@ -369,7 +377,7 @@ static void on_crash(int signal_number)
 
         if (brick)
                 state_set_brick(crash_state, STATE_CRASHED, brick - crash_conf->bricks);
-        /* SA_RESETHAND: now it does what it would have done. */
+        /* SA_RESETHAND has restored the default action: the process dies of this signal. */
         (void)raise(signal_number);
 }
 

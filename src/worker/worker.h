@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A worker that serves, until the main process tells it to stop or is gone. */
+/* The serving part of a worker: it runs until the main process orders it to stop, or exits. */
 
 struct auth;
 struct build;
@@ -11,7 +11,7 @@ struct rpc;
 struct state;
 struct stats;
 
-/* What worker_serve() works with: the caller's. */
+/* What worker_serve() works with. The caller owns all of it. */
 struct worker_parts {
         const struct conf *conf;
         struct build *build;
@@ -19,13 +19,13 @@ struct worker_parts {
         const struct stats *stats;
         struct state *state;
         struct auth *auth;                /* NULL: there are no identities */
-        struct identity_text *identities; /* the same */
+        struct identity_text *identities; /* NULL: the same */
 };
 
-/* Says that the worker is ready. Returns when every call has ended and every connection is closed.
- * Negative errno: the event loop failed. */
+/* [main thread] Tells the main process that the worker is ready, and serves. Returns 0 when every
+ * call has ended and every connection is closed; negative errno: the event loop failed. */
 int worker_serve(const struct worker_parts *parts);
 
-/* From now on a worker that crashes last says which brick of the configuration the thread was in.
- * conf lives as long as its bricks, state as long as the process. */
+/* From now on a crash is reported to the main process with the brick that the crashing thread was
+ * in. conf must live as long as the bricks run, state as long as the process. */
 void worker_catch_crashes(struct state *state, const struct conf *conf);

@@ -3,7 +3,7 @@
 /*
  * The validator beside the two parsers that read what it lets through: protobuf-c in bricks and
  * Google's in clients. The first byte picks a type, the rest is a message. What the validator
- * promises is in rpc/validate.h.
+ * promises is in serve/validate.h.
  */
 
 #include <stddef.h>
@@ -14,8 +14,8 @@
 #include "google-parser.h"
 #include "health.pb-c.h"
 #include "reflection.pb-c.h"
-#include "rpc/service.h"
-#include "rpc/validate.h"
+#include "serve/service.h"
+#include "serve/validate.h"
 #include "struct.pb-c.h"
 #include "util/cleanup.h"
 

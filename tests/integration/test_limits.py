@@ -225,7 +225,7 @@ def no_message(c):
 def what_is_sent_has_limits(more, tls):
     for attack, why in ((headers_without_end, "headers far above limits.metadata"),
                         (calls_and_resets, "faster than limits.resets"),
-                        (calls_without_settings, "before it acknowledged the settings"),
+                        (calls_without_settings, "before acknowledging SETTINGS"),
                         (requests_without_end, "larger than limits.unfinished"),
                         (a_slow_request, "within limits.request_time"),
                         (no_message, "like no gRPC message")):

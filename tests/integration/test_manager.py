@@ -747,6 +747,9 @@ def restarts_come_later_and_later():
         for delay in ("starting it again", "in 0.1s", "in 0.2s", "in 0.4s"):
             d.wait_log(delay)
         wait_for(lambda: any("1 worker (0 ready)" in m for m in d.notified), "the status line")
+        exited = wait_for(lambda: next((w for w in d.status()["workers"] if w["state"] == "exited"), None),
+                          "the status between two workers")
+        assert (exited["pid"], exited["uptime_seconds"], exited["status"]) == (None, 0, None), exited
         d.stop()
 
 

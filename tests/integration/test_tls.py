@@ -244,7 +244,7 @@ def certificates_change_while_calls_go_on():
     port, metrics = Port(), f"127.0.0.1:{free_port()}"
     with daemon_of(port, extra=f"workers: 2\nmetrics: {{ listen: '{metrics}' }}") as d:
         def replacements():
-            return len(re.findall(r"ports\[0\]\.tls: the new files are in use, the certificate until 2", d.log()))
+            return len(re.findall(r"ports\[0\]\.tls: the new files are in use; the certificate is valid until 2", d.log()))
 
         def shown(end):
             with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
@@ -321,7 +321,7 @@ def what_is_wrong_does_not_replace_what_is_right():
         time.sleep(1.2)
         line, = errors()
         assert re.search(r"brickd\.yaml:3:\d+: ports\[0\]\.tls\.key: the key does not belong to the certificate in "
-                         r"/.*/tls\.pem; what was in use before stays", line), line
+                         r"/.*/tls\.pem; the previous files stay in use", line), line
         eq(served(d), first(SERVER))
 
         os.unlink(port.key)
@@ -331,9 +331,9 @@ def what_is_wrong_does_not_replace_what_is_right():
 
         copy(other[1], port.key)
         wait_served(d, other, 6)
-        wait_for("the good news", lambda: "right again: the new files are in use" in d.log(), 5)
+        wait_for("the good news", lambda: "the files are right again and in use" in d.log(), 5)
         time.sleep(1.2)
-        eq(d.log().count("right again: the new files are in use"), 1, d.log())
+        eq(d.log().count("the files are right again and in use"), 1, d.log())
         eq(len(errors()), 2)
 
 

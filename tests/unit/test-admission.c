@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "module/share.h"
-#include "rpc/admission.h"
+#include "serve/admission.h"
 
 /* Which calls count for the same client. */
 

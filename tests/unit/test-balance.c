@@ -36,10 +36,10 @@ static void test_shares(void)
         assert(!balance_is_ahead(a, 1700) && balance_is_ahead(a, 1710));
         balance_join(c);
         assert(balance_is_ahead(a, 1) && balance_is_ahead(b, 1600) && !balance_is_ahead(c, 1));
-        balance_leave(c);
+        balance_pause(c);
         assert(!balance_is_ahead(a, 1) && !balance_is_ahead(b, 1));
-        balance_leave(a);
-        balance_leave(b);
+        balance_pause(a);
+        balance_pause(b);
 }
 
 /* Whatever others have written there, nothing overflows. */

@@ -13,7 +13,7 @@
 
 #include "conf/conf.h"
 #include "conf/diag.h"
-#include "rpc/certificate.h"
+#include "serve/certificate.h"
 
 #define DAY (24 * 3600L)
 

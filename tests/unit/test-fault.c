@@ -9,8 +9,8 @@
 
 #include "common.pb-c.h"
 #include "guard.pb-c.h"
-#include "rpc/fault.h"
-#include "rpc/validate.h"
+#include "serve/fault.h"
+#include "serve/validate.h"
 #include "util/cleanup.h"
 
 #define ERROR_FIELD 2

@@ -523,10 +523,10 @@ static void test_close_unread(void)
         (void)fill(pair.fd);
         assert(close(pair.fd) == 0);
         gather_flush();
-        linger_look(clock_now() + 10 * NSEC_PER_SEC);
+        linger_maintain(clock_now() + 10 * NSEC_PER_SEC);
         assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 1 && listen_connections() == 1);
-        linger_look(clock_now() + 20 * NSEC_PER_SEC);
+        linger_maintain(clock_now() + 20 * NSEC_PER_SEC);
         for (int i = 0; i < 100 && listen_connections() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
         assert(gather_stalled() == 0 && listen_connections() == 0);
@@ -651,7 +651,7 @@ static void *write_without_memory(void *arg)
         break_sending();
         gather_flush();
         assert(write_core(pairs[1].fd, "x", 1) < 0 && errno == EAGAIN);
-        gather_leave();
+        gather_done();
         return NULL;
 }
 
@@ -669,7 +669,7 @@ static void test_no_memory(void)
         assert(pthread_join(thread, NULL) == 0);
         assert(wait_events(events, 16, 50) == 0);
         assert(has_nothing(pairs[0].peer));
-        connection_look(clock_now());
+        connection_maintain(clock_now());
         n = wait_events(events, 16, 5000);
         for (int i = 0; i < n; i++)
                 writable = writable || (events[i].data.ptr == mark_of(pairs[1].fd) &&
@@ -864,7 +864,7 @@ int main(void)
         test_threads();
         test_goaway();
         assert(listen_connections() == 0 && gather_stalled() == 0);
-        gather_leave();
+        gather_done();
         (void)close(epoll);
         (void)close(listener);
         return 0;

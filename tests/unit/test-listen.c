@@ -201,10 +201,10 @@ static void test_any_error(int shared)
         assert(take(listener) < 0 && errno == EAGAIN);
         assert(dup2(saved, listener) == listener);
         assert(epoll_wait(epoll, &event, 1, 0) == 0);
-        listen_look();
+        listen_maintain();
         assert(epoll_wait(epoll, &event, 1, 5000) == 1);
         assert((connection = take(listener)) >= 0);
-        listen_look();
+        listen_maintain();
         assert(epoll_wait(epoll, &event, 1, 0) == 0);
         (void)close(connection);
         (void)close(client);
@@ -334,7 +334,7 @@ static void test_share(int shared)
                 (void)close(clients[i]);
                 (void)close(connections[i]);
         }
-        balance_leave(sibling);
+        balance_pause(sibling);
         (void)close(epoll);
 }
 

@@ -135,7 +135,7 @@ int main(void)
         must_answer(client, 41);
         (void)close(client);
 
-        rpc_stop(rpc);
+        rpc_drain(rpc);
         while (!rpc_step(rpc))
                 (void)usleep(5000);
         (void)rpc_free(rpc);

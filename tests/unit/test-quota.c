@@ -84,11 +84,11 @@ static void test_concurrency(void)
                 assert(quota_enter(quota, &limit, &a) && quota_enter(quota, &limit, &b));
                 assert(!quota_enter(quota, &limit, &c));
                 assert(quota_enter(quota, &other, &c));
-                quota_leave(quota, c);
-                quota_leave(quota, a);
+                quota_release(quota, c);
+                quota_release(quota, a);
                 assert(quota_enter(quota, &limit, &c) && !quota_enter(quota, &limit, &a));
-                quota_leave(quota, b);
-                quota_leave(quota, c);
+                quota_release(quota, b);
+                quota_release(quota, c);
         }
 }
 
@@ -134,7 +134,7 @@ static void test_death(void)
                 assert(quota_enter(quota, &limit, &slot));
         assert(!quota_enter(quota, &limit, &slot));
         for (int i = 0; i < 5; i++)
-                quota_leave(quota, mine);
+                quota_release(quota, mine);
 }
 
 static void test_rows(void)
@@ -187,7 +187,7 @@ static void test_scribbled(void)
         for (int byte = 1; byte < 256; byte += 127) {
                 memset(p, byte, size);
                 if (quota_enter(quota, &limit, &slot))
-                        quota_leave(quota, slot);
+                        quota_release(quota, slot);
                 (void)quota_request(quota, &limit, clock_now());
                 quota_release_row(own, other);
                 assert(quota_take_row(own, &other) == 0);
@@ -214,15 +214,15 @@ static void test_overwritten(void)
                 quota_release_row(own, rows[2]);
                 for (int i = 0; i < 2; i++) {
                         if (quota_enter(a, &limit, &slot))
-                                quota_leave(a, slot);
+                                quota_release(a, slot);
                         if (quota_enter(b, &limit, &slot))
-                                quota_leave(b, slot);
+                                quota_release(b, slot);
                 }
                 assert(quota_enter(a, &limit, &slot) && quota_enter(b, &limit, &slot));
                 assert(quota_enter(b, &limit, &slot) && !quota_enter(a, &limit, &slot));
-                quota_leave(a, slot);
-                quota_leave(b, slot);
-                quota_leave(b, slot);
+                quota_release(a, slot);
+                quota_release(b, slot);
+                quota_release(b, slot);
                 (void)quota_request(a, &limit, clock_now());
                 assert(quota_request(a, &limit, clock_now() + NSEC_PER_SEC) == 0);
         }
@@ -253,12 +253,12 @@ static void test_healed(void)
         quota_release_row(own, rows[1]);
         assert(p[0] == ELEMENTSOF(rows));
         assert(!quota_enter(quota, &limit, &slot));
-        quota_leave(quota, slot);
+        quota_release(quota, slot);
         assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
 
         /* its own counts, with its next call */
         counts_of(p, size, slot)[rows[0]] = 0x80000000;
-        quota_leave(quota, slot);
+        quota_release(quota, slot);
         assert(counts_of(p, size, slot)[rows[0]] == 1);
         assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
         (void)munmap(p, size);
@@ -279,12 +279,12 @@ static void test_many_names(void)
 
                 assert(quota_request(quota, &limit, clock_now()) == 0);
                 assert(quota_enter(quota, &limit, &other));
-                quota_leave(quota, other);
+                quota_release(quota, other);
         }
         assert(!quota_enter(quota, &kept, &other));
-        quota_leave(quota, slot);
+        quota_release(quota, slot);
         assert(quota_enter(quota, &kept, &slot));
-        quota_leave(quota, slot);
+        quota_release(quota, slot);
 }
 
 /* All slots are in use: nobody gets in uncounted. */
@@ -305,9 +305,9 @@ static void test_full(void)
         assert(!quota_enter(quota, &late, &slot));
         assert(quota_request(quota, &late, clock_now()) > 0);
         for (int i = 0; i < QUOTA_IDENTITIES; i++)
-                quota_leave(quota, slots[i]);
+                quota_release(quota, slots[i]);
         assert(quota_enter(quota, &late, &slot));
-        quota_leave(quota, slot);
+        quota_release(quota, slot);
 }
 
 #define THREADS 4
@@ -332,7 +332,7 @@ static void *run_thread(void *arg)
                         while (n > seen && !atomic_compare_exchange_weak(&most, &seen, n))
                                 ;
                         atomic_fetch_sub(&inside, 1);
-                        quota_leave(quota, slot);
+                        quota_release(quota, slot);
                 }
         }
         return NULL;

@@ -9,7 +9,7 @@
 #include "conf/diag.h"
 #include "llm.pb-c.h"
 #include "module/instance.h"
-#include "rpc/route.h"
+#include "serve/route.h"
 
 /* Which brick answers: by metadata, by model_id, by default; and what a file may not say. */
 
@@ -137,15 +137,15 @@ static void test_mistakes(void)
                       "not 2");
         check_mistake("  - { name: a, module: m, default: true, match: { model_id: x } }\n"
                       "  - { name: b, module: m, match: { model_id: [y, x] } }\n",
-                      "model_id 'x' is also matched by brick 'a'");
+                      "model_id 'x' also selects brick 'a'");
         check_mistake("  - { name: a, module: m, default: true }\n"
                       "  - { name: b, module: m, match: { x-brick: a } }\n",
-                      "x-brick 'a' is also brick 'a'");
+                      "x-brick 'a' also selects brick 'a'");
         /* In either order. */
         check_mistake("  - { name: c, module: m, default: true }\n"
                       "  - { name: b, module: m, match: { x-brick: a } }\n"
                       "  - { name: a, module: m, match: { model_id: x } }\n",
-                      "x-brick 'a' is also brick 'a'");
+                      "x-brick 'a' also selects brick 'a'");
 }
 
 int main(void)

@@ -2,7 +2,7 @@
 #undef NDEBUG
 #include <assert.h>
 
-#include "rpc/unread.h"
+#include "serve/unread.h"
 #include "util/clock.h"
 
 /* How much may wait for a connection that reads, for one that does not, and for all together. */

@@ -6,8 +6,8 @@
 
 #include "common.pb-c.h"
 #include "llm.pb-c.h"
-#include "rpc/service.h"
-#include "rpc/validate.h"
+#include "serve/service.h"
+#include "serve/validate.h"
 #include "util/cleanup.h"
 
 #define LLM (&protocols__grpc__llm__llmrequest__descriptor)
@@ -135,7 +135,7 @@ static void test_find_string(void)
         assert(!validate_find_string(NULL, 0, 5, &length));
 }
 
-/* What rpc/validate.h takes for granted. A Value may hold a Struct may hold a Value. */
+/* What serve/validate.h takes for granted. A Value may hold a Struct may hold a Value. */
 static void check_not_packed(const ProtobufCMessageDescriptor *type, unsigned depth)
 {
         for (unsigned i = 0; i < type->n_fields; i++) {

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <grpc/byte_buffer_reader.h>
+#include <stdlib.h>
+
+#include "rpc/builtin.h"
+#include "rpc/credentials.h"
+#include "serve/access.h"
+#include "serve/auth.h"
+#include "serve/validate.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+static bool start_batch(struct builtin_call *call, const grpc_op *ops, size_t n,
+                        struct batch_tag *tag)
+{
+        if (batch_start(call->call, ops, n, tag)) {
+                call->tags++;
+                return true;
+        }
+        call->closed = call->closed || !call->close_armed;
+        return false;
+}
+
+/* A stream hears early that its client has disconnected; a unary call asks in its only batch. */
+static void arm_close(struct builtin_call *call)
+{
+        grpc_op op;
+
+        batch_close(&op, &call->cancelled);
+        call->close_armed = true;
+        call->close_armed = start_batch(call, &op, 1, &call->on_close);
+}
+
+static void read_message(struct builtin_call *call)
+{
+        grpc_op op;
+
+        batch_receive(&op, &call->request);
+        (void)start_batch(call, &op, 1, &call->on_read);
+}
+
+/* Sends the reply and the end, if there are any, unless a write is under way. */
+static void pump(struct builtin_call *call)
+{
+        grpc_op ops[BATCH_OPS_MAX];
+        size_t n = 0;
+
+        if (call->closed || call->writing || call->ending || (!call->reply && !call->finished))
+                return;
+        if (!call->headers_sent)
+                batch_headers(&ops[n++]);
+        call->headers_sent = true;
+        if (call->reply)
+                batch_message(&ops[n++], call->reply, 0);
+        if (call->finished) {
+                call->ending = true;
+                batch_status(&ops[n++], call->status, &call->details, NULL, 0);
+                if (!call->close_armed)
+                        batch_close(&ops[n++], &call->cancelled);
+        }
+        call->writing = start_batch(call, ops, n, &call->on_write);
+}
+
+void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply)
+{
+        size_t n = protobuf_c_message_get_packed_size(reply);
+        grpc_slice slice = grpc_slice_malloc(n);
+
+        (void)protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
+        call->reply = grpc_raw_byte_buffer_create(&slice, 1);
+        grpc_slice_unref(slice);
+}
+
+void builtin_finish(struct builtin_call *call, unsigned status, const char *details)
+{
+        if (call->finished)
+                return;
+        call->finished = true;
+        call->status = status;
+        call->details = grpc_slice_from_static_string(details);
+}
+
+/* --- the life of a call ----------------------------------------------------------------------- */
+
+static void link_call(struct builtin *builtin, struct builtin_call *call)
+{
+        call->next = builtin->open;
+        call->link = &builtin->open;
+        if (call->next)
+                call->next->link = &call->next;
+        builtin->open = call;
+}
+
+static void unlink_call(struct builtin_call *call)
+{
+        *call->link = call->next;
+        if (call->next)
+                call->next->link = call->link;
+}
+
+static void call_free(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+
+        grpc_metadata_array_destroy(&call->metadata);
+        grpc_byte_buffer_destroy(call->request);
+        grpc_byte_buffer_destroy(call->reply);
+        if (call->call)
+                grpc_call_unref(call->call);
+        free(call);
+        (void)atomic_fetch_sub(&builtin->calls, 1);
+}
+
+static unsigned status_of(const struct builtin_call *call)
+{
+        if (!call->cancelled)
+                return call->status;
+        if (gpr_time_cmp(call->deadline, gpr_now(call->deadline.clock_type)) <= 0)
+                return GRPC_STATUS_DEADLINE_EXCEEDED;
+        return GRPC_STATUS_CANCELLED;
+}
+
+/* Counts the method's open calls and streams, on all ports. Only this thread writes the counter. */
+static void count_open(struct builtin *builtin, const struct builtin_method *method, int change)
+{
+        atomic_uint *open = &builtin->stats->open[method->stats];
+
+        atomic_store_explicit(open,
+                              atomic_load_explicit(open, memory_order_relaxed) + (unsigned)change,
+                              memory_order_relaxed);
+}
+
+/* The metadata x-request-id; empty: none. It lives as long as the call. */
+static struct brick_str request_id(const struct builtin_call *call)
+{
+        const grpc_metadata *pairs = call->metadata.metadata;
+
+        for (size_t i = 0; i < call->metadata.count; i++)
+                if (grpc_slice_str_cmp(pairs[i].key, "x-request-id") == 0)
+                        return (struct brick_str){
+                                (const char *)GRPC_SLICE_START_PTR(pairs[i].value),
+                                GRPC_SLICE_LENGTH(pairs[i].value),
+                        };
+        return (struct brick_str){};
+}
+
+static void end_call(struct builtin_call *call)
+{
+        const struct builtin_method *method = call->slot->method;
+        struct builtin *builtin = call->slot->port->builtin;
+        unsigned status = status_of(call);
+
+        stats_count(&builtin->stats->builtin.calls[method->stats][status], 1);
+        count_open(builtin, method, -1);
+        access_log_builtin(builtin->conf, method->path, method->label, request_id(call), status,
+                           call->started);
+        unlink_call(call);
+        call->slot->open--;
+        call_free(call);
+}
+
+void builtin_proceed(struct builtin_call *call)
+{
+        pump(call);
+        if (call->closed && call->tags == 0)
+                end_call(call);
+}
+
+static void on_close(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+
+        call->tags--;
+        call->closed = true;
+        builtin_proceed(call);
+}
+
+static void on_write(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+        const struct builtin_method *method = call->slot->method;
+
+        call->tags--;
+        call->writing = false;
+        grpc_byte_buffer_destroy(call->reply);
+        call->reply = NULL;
+        if (call->ending && !call->close_armed)
+                call->closed = true; /* the batch asked for the close as well */
+        if (ok && !call->ending && !call->closed) {
+                if (method->changed)
+                        method->changed(call);
+                if (method->request_stream && !call->finished)
+                        read_message(call);
+        }
+        builtin_proceed(call);
+}
+
+/* Unpacks the received request and hands it to the method. */
+static void take_message(struct builtin_call *call)
+{
+        const struct builtin_method *method = call->slot->method;
+        ProtobufCMessage *request = NULL;
+        grpc_byte_buffer_reader reader;
+        grpc_slice bytes;
+
+        if (grpc_byte_buffer_length(call->request) > BUILTIN_REQUEST_MAX) {
+                builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "The request is too large");
+                return;
+        }
+        if (grpc_byte_buffer_reader_init(&reader, call->request)) {
+                bytes = grpc_byte_buffer_reader_readall(&reader);
+                grpc_byte_buffer_reader_destroy(&reader);
+                if (validate_message(method->request, GRPC_SLICE_START_PTR(bytes),
+                                     GRPC_SLICE_LENGTH(bytes), 0))
+                        request = protobuf_c_message_unpack(method->request, NULL,
+                                                            GRPC_SLICE_LENGTH(bytes),
+                                                            GRPC_SLICE_START_PTR(bytes));
+                grpc_slice_unref(bytes);
+        }
+        if (!request) {
+                builtin_finish(call, GRPC_STATUS_INTERNAL, "The request cannot be parsed");
+                return;
+        }
+        method->message(call, request);
+        protobuf_c_message_free_unpacked(request, NULL);
+}
+
+static void on_read(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+
+        call->tags--;
+        if (!call->request)
+                builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client has disconnected */
+        else if (!call->finished)
+                take_message(call);
+        grpc_byte_buffer_destroy(call->request);
+        call->request = NULL;
+        builtin_proceed(call);
+}
+
+void builtin_end_if_draining(struct builtin_call *call)
+{
+        if (atomic_load(&call->slot->port->builtin->draining))
+                builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
+}
+
+/* Refuses the call if the method has too many open. A call that has been refused ends soon: it need
+ * not be refused again. */
+static void take_place(struct builtin_call *call)
+{
+        struct builtin_slot *slot = call->slot;
+
+        if (++slot->open <= slot->max || call->finished)
+                return;
+        stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
+        builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
+}
+
+/* Authenticates the call, if the port does so for this method. The identity's rate does not apply:
+ * it is for calls of bricks. */
+static void identify(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+        const struct auth_identity *who;
+        struct credentials credentials;
+        const char *refusal;
+
+        if (!call->slot->authenticate)
+                return;
+        credentials_take(&credentials, call->call, &call->metadata);
+        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, &credentials.proof, &who);
+        credentials_done(&credentials);
+        if (!refusal)
+                return;
+        stats_reject(call->slot->port->stats, STATS_REJECTED_IDENTITY);
+        builtin_finish(call, GRPC_STATUS_UNAUTHENTICATED, refusal);
+}
+
+static void on_new(void *owner, bool ok)
+{
+        struct builtin_call *call = owner;
+        struct builtin_slot *slot = call->slot;
+        struct builtin *builtin = slot->port->builtin;
+
+        if (!ok) {
+                call_free(call);
+                return;
+        }
+        if (!atomic_load(&builtin->draining) && builtin_post(slot) < 0)
+                log_error("Out of memory: cannot post a request for health checks or reflection");
+        call->started = clock_now();
+        link_call(builtin, call);
+        count_open(builtin, slot->method, 1);
+        identify(call);
+        take_place(call);
+        if (!call->finished && slot->method->stream)
+                arm_close(call);
+        if (!call->finished && !call->closed) {
+                if (slot->method->request_stream)
+                        read_message(call);
+                else if (call->request)
+                        take_message(call);
+                else
+                        builtin_finish(call, GRPC_STATUS_INTERNAL, "The request has no message");
+        }
+        if (slot->method->stream)
+                builtin_end_if_draining(call);
+        builtin_proceed(call);
+}
+
+int builtin_post(struct builtin_slot *slot)
+{
+        struct builtin *builtin = slot->port->builtin;
+        struct builtin_call *call = calloc(1, sizeof *call);
+        grpc_call_error error;
+
+        if (!call)
+                return -ENOMEM;
+        call->slot = slot;
+        call->on_new = (struct batch_tag){ on_new, call };
+        call->on_close = (struct batch_tag){ on_close, call };
+        call->on_write = (struct batch_tag){ on_write, call };
+        call->on_read = (struct batch_tag){ on_read, call };
+        grpc_metadata_array_init(&call->metadata);
+        (void)atomic_fetch_add(&builtin->calls, 1);
+        error = grpc_server_request_registered_call(
+                slot->port->server, slot->handle, &call->call, &call->deadline, &call->metadata,
+                slot->method->request_stream ? NULL : &call->request, builtin->queue,
+                builtin->queue, &call->on_new);
+        if (error != GRPC_CALL_OK) {
+                call_free(call);
+                return -EIO;
+        }
+        return 0;
+}

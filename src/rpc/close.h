@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* When an RPC is over: its close event has come and none of its batches is under way. */
+
+#include <stdbool.h>
+
+#include "rpc/call.h"
+#include "serve/dispatch.h"
+
+/* Asks for the close event. Lock held. [any] */
+void rpc_arm_close(struct rpc_call *call);
+
+/* Releases the lock. If the RPC is over, ends it, once. [polling thread] */
+static inline void rpc_unlock_and_end(struct rpc_call *call)
+{
+        bool over = call->closed && call->tags == 0 && !call->ended;
+
+        if (over)
+                call->ended = true;
+        (void)pthread_mutex_unlock(&call->served.base.lock);
+        if (over)
+                served_end(&call->served, call->cancelled);
+}
+
+/* Events. [polling thread] */
+void rpc_on_close(void *owner, bool ok);
+
+/* serve->expire() */
+void rpc_expire(struct served *served, const char *why);

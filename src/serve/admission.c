@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/identities.h"
+#include "module/instance.h"
+#include "module/share.h"
+#include "serve/admission.h"
+#include "serve/auth.h"
+#include "serve/served.h"
+#include "shared/stats.h"
+#include "util/clock.h"
+
+static bool refuse(struct served *call, enum stats_reason reason, unsigned status,
+                   const char *message, struct outcome *ret)
+{
+        stats_reject(call->port->stats, reason);
+        *ret = (struct outcome){ .status = status, .message = brick_str(message) };
+        return false;
+}
+
+/* Copies the name: the call may outlive the table that has it. */
+static void remember(struct served *call, const struct auth_identity *who)
+{
+        memcpy(call->identity, who->name, who->name_length);
+        call->base.identity = (struct brick_str){ call->identity, who->name_length };
+}
+
+bool admission_identify(struct served *call, enum auth_reader reader,
+                        const struct auth_proof *proof, struct outcome *ret)
+{
+        const struct serve *serve = call->port->serve;
+        const char *refusal;
+        uint64_t wait;
+
+        refusal = auth_identify(serve->auth, reader, proof, &call->who);
+        if (call->who)
+                remember(call, call->who);
+        if (refusal)
+                return refuse(call, STATS_REJECTED_IDENTITY, STATUS_UNAUTHENTICATED, refusal, ret);
+
+        stats_count(&serve->stats->head->identities[call->who->place].requests, 1);
+        wait = quota_request(auth_quota(serve->auth), &call->who->limit, call->base.started);
+        if (wait == 0)
+                return true;
+        call->retry_ms = (wait + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+        return refuse(call, STATS_REJECTED_RATE, STATUS_RESOURCE_EXHAUSTED,
+                      "Too many requests at this rate", ret);
+}
+
+bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret)
+{
+        const struct serve *serve = call->port->serve;
+        ssize_t brick = instance ? instance->conf - serve->conf->bricks : -1;
+
+        if (!call->who)
+                return true;
+        if (!auth_allows(call->who, brick, call->base.method))
+                return refuse(call, STATS_REJECTED_PERMISSION, STATUS_PERMISSION_DENIED,
+                              "This identity may not call this method of this brick", ret);
+        if (!instance || call->who->limit.concurrency == 0)
+                return true;
+        call->counted = quota_enter(auth_quota(serve->auth), &call->who->limit, &call->quota_slot);
+        if (call->counted)
+                return true;
+        call->retry_ms = SERVED_RETRY_MS;
+        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
+                      "Too many calls at a time", ret);
+}
+
+void admission_release(struct served *call)
+{
+        if (call->counted)
+                quota_release(auth_quota(call->port->serve->auth), call->quota_slot);
+}
+
+_Static_assert(1 + IDENTITY_NAME_MAX <= SHARE_CLIENT_MAX, "the names of all identities differ");
+
+/* The first byte of `client`: what the rest of it is. */
+enum {
+        CLIENT_CONNECTION, /* the number of the connection: nothing else is known */
+        CLIENT_IDENTITY,
+        CLIENT_IPV4,
+        CLIENT_IPV6,
+};
+
+static void set_client(struct share_party *party, char kind, const void *name, size_t length)
+{
+        party->client[0] = kind;
+        memcpy(party->client + 1, name, length);
+}
+
+static bool has_prefix(struct brick_str s, const char *prefix)
+{
+        return s.len > strlen(prefix) && memcmp(s.ptr, prefix, strlen(prefix)) == 0;
+}
+
+/* "ipv4:127.0.0.1:41234" */
+static bool parse_ipv4(struct brick_str peer, struct in_addr *ret)
+{
+        char text[INET_ADDRSTRLEN] = "";
+
+        return has_prefix(peer, "ipv4:") && sscanf(peer.ptr, "ipv4:%15[0-9.]:", text) == 1 &&
+               inet_pton(AF_INET, text, ret) == 1;
+}
+
+/* "ipv6:%5B::1%5D:41234", as in a URI, or "ipv6:[::1]:41234" */
+static bool parse_ipv6(struct brick_str peer, struct in6_addr *ret)
+{
+        char text[INET6_ADDRSTRLEN] = "";
+
+        return has_prefix(peer, "ipv6:") &&
+               (sscanf(peer.ptr, "ipv6:%%5B%45[0-9a-fA-F:.]", text) == 1 ||
+                sscanf(peer.ptr, "ipv6:[%45[0-9a-fA-F:.]", text) == 1) &&
+               inet_pton(AF_INET6, text, ret) == 1;
+}
+
+/* An IPv6 client usually owns its network of 64 bits, so that is what counts. */
+void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret)
+{
+        struct in_addr v4;
+        struct in6_addr v6;
+
+        if (identity.len > 0)
+                set_client(ret, CLIENT_IDENTITY, identity.ptr, identity.len);
+        else if (parse_ipv4(peer, &v4))
+                set_client(ret, CLIENT_IPV4, &v4, sizeof v4);
+        else if (!parse_ipv6(peer, &v6))
+                set_client(ret, CLIENT_CONNECTION, &ret->connection, sizeof ret->connection);
+        else if (IN6_IS_ADDR_V4MAPPED(&v6))
+                set_client(ret, CLIENT_IPV4, v6.s6_addr + 12, 4);
+        else
+                set_client(ret, CLIENT_IPV6, &v6, 8);
+}

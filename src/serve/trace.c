@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "serve/trace.h"
+
+#include <string.h>
+
+#include "module/instance.h"
+#include "serve/access.h"
+#include "serve/served.h"
+#include "util/utf8.h"
+
+void trace_begin(struct served *call)
+{
+        struct call *base = &call->base;
+        struct trace_context parent;
+        bool has_parent = call_caller_trace(base, &parent);
+
+        span_begin(&base->span, call->port->serve->tracer, has_parent ? &parent : NULL,
+                   base->started);
+}
+
+void trace_end(struct served *call, const struct served_end *end)
+{
+        const struct call *base = &call->base;
+        struct span_record record;
+        struct brick_str id;
+
+        if (!span_is_recorded(&base->span))
+                return;
+        id = access_request_id(call);
+        record = (struct span_record){
+                .span = base->span,
+                .ended = base->started + end->duration,
+                .brick = base->instance ? base->instance->conf->name : NULL,
+                .type = call->method ? call->method->route->service->type : 0,
+                .method = base->method,
+                .status = end->status,
+                .in_band = end->in_band,
+                .code = end->code,
+                .request_id_length = utf8_prefix(id.ptr, id.len, SPAN_REQUEST_ID_MAX),
+        };
+        if (id.len > 0)
+                memcpy(record.request_id, id.ptr, record.request_id_length);
+        span_end(&record);
+}
