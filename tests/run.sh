@@ -53,7 +53,7 @@ build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 
 # by the other compiler, which has warnings of its own
 build tsan clang -Db_sanitize=thread -Db_lundef=false -- \
 	--timeout-multiplier 8 --suite unit --suite module
-# each fuzzer searches for 20 seconds
+# each fuzzer searches for FUZZ_SECONDS, 5 by default
 target=fuzzers
 build fuzz clang -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
 	--suite libfuzzer

@@ -249,15 +249,16 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
 }
 
 /* The core discards DATA of a stream that it has reset, or will reset because the DATA is padded:
- * such DATA is skipped. */
+ * such DATA is skipped. So is DATA of stream 0, for which the core ends the connection. */
 static enum frames_verdict pass_data_head(struct frames *frames, unsigned flags)
 {
         uint32_t stream = stream_of(frames->head);
 
         if (!switch_to(frames, stream))
                 return FRAMES_UNFINISHED;
-        frames->skipped = flags & FLAG_PADDED || (frames->request.stream == 0 &&
-                                                  unfinished_is_reset(&frames->unfinished, stream));
+        frames->skipped = stream == 0 || flags & FLAG_PADDED ||
+                          (frames->request.stream == 0 &&
+                           unfinished_is_reset(&frames->unfinished, stream));
         if (frames->payload == 0 && flags & FLAG_END_STREAM)
                 end_stream(frames);
         return FRAMES_GOOD;
@@ -296,8 +297,7 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
  */
 static bool resume(struct frames *frames)
 {
-        return frames->head[3] != FRAME_DATA || frames->skipped ||
-               switch_to(frames, stream_of(frames->head));
+        return frames->head[3] != FRAME_DATA || switch_to(frames, stream_of(frames->head));
 }
 
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
