@@ -18,9 +18,14 @@
  *
  * Every function names the threads it may run on:
  *
- *   [main]  the worker's main thread, while the brick is made or destroyed
- *   [rpc]   a thread that serves RPCs; entries for one call never overlap, except cancel()
+ *   [main]  the worker's main thread, while the brick is made, drained or destroyed
+ *   [rpc]   a thread that serves RPCs; entries for one call never overlap
  *   [any]   any thread, including threads the brick created
+ *
+ * No function of struct brick_host enters a brick on the stack of its caller. What it leads to,
+ * such as message() after call_recv(), runs later, on an [rpc] thread. So a brick may hold a lock
+ * of its own around any of these functions. Only call_read(), call_send() and call_reserve() of a
+ * blocking brick wait, and whoever needs the lock then waits with them.
  */
 
 #include <stdarg.h>
@@ -39,7 +44,7 @@ extern "C" {
 #define BRICK_ENTRY_NAME "brick_module_v1"
 #define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
 
-struct brick_call;     /* one RPC. Owned by brickd, reference-counted */
+struct brick_call;     /* one call. Not an address: a name, void once the brick has finished it */
 struct brick_child;    /* one call that this brick makes to another brick */
 struct brick_ctx;      /* brickd's side of one instance; lives until destroy() returns */
 struct brick_node;     /* one node of the configuration; knows its file, line and column */
@@ -113,7 +118,13 @@ struct brick_outcome {
         struct brick_str detail;
 };
 
-/* What a brick that calls another one is told. All [any]; for one child they never overlap. */
+/*
+ * What a brick that calls another one is told. All [rpc]: they run on the thread that enters the
+ * caller for the parent call, and never inside child_start(), child_recv(), child_send() or another
+ * function of the host. For one child they never overlap. They do not overlap message(), writable()
+ * and cancel() of the parent call either; but while start() of a blocking brick runs on a thread of
+ * the instance, they run beside it.
+ */
 struct brick_child_ops {
         uint32_t struct_size;
         uint32_t reserved;
@@ -122,7 +133,8 @@ struct brick_child_ops {
          * returns. */
         void (*message)(void *user, struct brick_bytes message);
 
-        /* Last. From here on the child's functions do nothing; child_free() is still due. */
+        /* The end, once. From here on the child's functions do nothing; child_free() is still
+         * due. */
         void (*done)(void *user, const struct brick_outcome *outcome);
 
         /* child_send() may be tried again. Optional. */
@@ -173,8 +185,12 @@ struct brick_host {
 
         /*
          * [any] Those that follow take a call the brick has accepted and not yet finished.
-         * All stay legal after the peer has gone: they then do nothing.
+         * All stay legal after the peer has disconnected: sending then returns -ECANCELED.
          * Except where said, one call's functions are not for two threads at once.
+         *
+         * Once the brick has finished a call, its name is void. Used again, however late, it never
+         * means another call: the function does nothing, returns -ECANCELED or something empty, and
+         * brickd logs the brick's name. Only call_cancelled() is not logged: it returns 1.
          */
 
         /* The request of a unary or output-streaming call. brickd's; valid until the call is
@@ -193,21 +209,21 @@ struct brick_host {
         /* CLOCK_MONOTONIC nanoseconds, or UINT64_MAX. */
         uint64_t (*call_deadline)(struct brick_call *call);
 
-        /* Non-zero once the peer, the deadline or a shutdown has cancelled the call. From any
-         * thread at any time. */
+        /* Non-zero once the peer, the deadline or a stop has cancelled the call. Also from two
+         * threads at once, and for a call that is finished. */
         int (*call_cancelled)(struct brick_call *call);
 
         /* Memory that lives as long as the call. NULL: out of memory, or over the limit of one
          * call. */
         void *(*call_alloc)(struct brick_call *call, size_t size, size_t align);
 
-        /* Attach the brick's state. destroy() runs once, after the finish and after any cancel()
-         * has returned. */
+        /* Attach the brick's state. destroy() runs once, after the call has been finished and every
+         * entry for it has returned; on any thread. */
         void (*call_set_data)(struct brick_call *call, void *data, void (*destroy)(void *data));
         void *(*call_data)(struct brick_call *call);
 
-        /* Input-streaming and bidi calls: ask for one more request message; it arrives through
-         * message(). */
+        /* Input-streaming and bidi calls: ask for one more request message. message() brings it
+         * later, never from inside this function. */
         void (*call_recv)(struct brick_call *call);
 
         /*
@@ -227,8 +243,9 @@ struct brick_host {
         int (*call_send)(struct brick_call *call, struct brick_bytes message);
 
         /*
-         * The same without the copy: memory for a reply of size bytes, then send its first `size`
-         * bytes. One at a time. NULL: give up, or wait for writable(), as call_send() would say.
+         * The same without the copy. call_reserve() gives memory for a reply of up to size bytes;
+         * call_commit() sends the first `size` of them. One at a time. NULL: give up, or wait for
+         * writable(), as call_send() would say.
          */
         void *(*call_reserve)(struct brick_call *call, size_t size);
         int (*call_commit)(struct brick_call *call, size_t size);
@@ -237,38 +254,44 @@ struct brick_host {
         int (*call_trailer)(struct brick_call *call, struct brick_str key, struct brick_str value);
 
         /*
-         * End the call, exactly once, by one of these two, which give up the brick's reference:
+         * End the call, exactly once, by one of these two or by call_fail_errno(). It is then no
+         * longer the brick's:
          * call_finish() with a gRPC status, 0 for success;
          * call_fail() with llmbrick's in-band error (the gRPC status is then OK, as its clients
          * expect).
+         * A second end is logged with the brick's name. It changes nothing, for no other call
+         * either.
          */
         void (*call_finish)(struct brick_call *call, uint32_t status, struct brick_str reason);
         void (*call_fail)(struct brick_call *call, int32_t code, struct brick_str message,
                           struct brick_str detail);
 
         /*
-         * [any] Call another brick inside this process, on behalf of parent, whose deadline,
-         * cancellation and metadata the callee sees. The request is copied; pass an empty one for
-         * methods whose request is a stream. 0, and done() will be called once; or a negative
-         * errno, and nothing will. ops and user live until done().
+         * [any] Call another brick inside this process, on behalf of parent. The callee sees the
+         * metadata of parent, and is cancelled with it; its deadline is that of parent, or earlier
+         * if limits.timeout of the callee says so. The request is copied; pass an empty one for
+         * methods whose request is a stream. 0: done() will be called, once; a negative errno: no
+         * function of ops will be. *ret is set before any of them runs; they may run before this
+         * function has returned if it was called on another thread than theirs. ops and user must
+         * live until done() returns.
          */
         int (*child_start)(struct brick_call *parent, struct brick_target *target, uint32_t method,
                            struct brick_bytes request, const struct brick_child_ops *ops,
                            void *user, struct brick_child **ret);
 
-        /* Ask for one more reply; it arrives through message(), or done() says there is none. */
+        /* Ask for one more reply. message() brings it later, or done() says that there is none. */
         void (*child_recv)(struct brick_child *child);
 
-        /* Request streams: one more request message (-EAGAIN: the callee has not taken the last),
-         * and their end. */
+        /* Request streams: one more request message, and their end. -EAGAIN: the callee has not
+         * taken the last message yet; wait for writable(). */
         int (*child_send)(struct brick_child *child, struct brick_bytes message);
         void (*child_close)(struct brick_child *child);
 
         /* Tell the callee to give up. done() still comes. */
         void (*child_cancel)(struct brick_child *child);
 
-        /* Give up the reference that child_start() gave, at the latest when the parent's data is
-         * destroyed; before done() it also cancels, and done() still comes. */
+        /* Free what child_start() gave, at the latest when the parent's data is destroyed. Before
+         * done() it also cancels, and done() still comes. */
         void (*child_free)(struct brick_child *child);
 
         /* --- since 1.1 --- */
@@ -304,15 +327,16 @@ struct brick_host {
         /* --- since 1.3 --- */
 
         /*
-         * Memory for one message of a stream: call_rewind() frees what call_alloc(),
-         * call_traceparent() and call_tracestate() have given since call_mark(). Marks may nest.
+         * Memory for one message of a stream. call_rewind() takes back what call_alloc(),
+         * call_traceparent() and call_tracestate() have given since call_mark() returned the mark;
+         * nothing may use it any more. Marks nest: rewinding to an outer one voids the inner ones.
          */
         size_t (*call_mark)(struct brick_call *call);
         void (*call_rewind)(struct brick_call *call, size_t mark);
 
         /*
-         * End the call as a start() that returns the negative errno r does. For calls that start()
-         * has taken; as call_finish() otherwise.
+         * End a call that start() has taken, with the error that brickd would have sent if start()
+         * had returned the negative errno r. In all else as call_finish().
          */
         void (*call_fail_errno)(struct brick_call *call, int r);
 };
@@ -351,19 +375,24 @@ struct brick_module {
         int (*create)(const struct brick_host *host, struct brick_ctx *ctx,
                       const struct brick_node *config, struct brick_instance **ret);
 
-        /* [main] No new calls will start; hurry the running ones if you can. Optional. */
+        /*
+         * [main] No new calls will come: hurry the running ones if you can. It comes once every
+         * call that was taken in has been given to start(). Entries for running calls may run
+         * beside it; of a blocking brick, also a start() that a thread has already begun to enter.
+         * Optional.
+         */
         void (*drain)(struct brick_instance *self);
 
         /* [main] Every call is finished. Join your threads before you return. */
         void (*destroy)(struct brick_instance *self);
 
         /*
-         * [rpc] Take a call. On 0 the brick owns one reference and must call_finish() or
-         * call_fail(), now or later, from any thread; 1 counts as 0, as the SDK's BRICK_TAKEN is
-         * 1. On a negative errno the call stays brickd's, which answers for it; do not touch
-         * it again. -ENOSYS is answered as llmbrick answers NotImplementedError, others as it
-         * answers an exception: code 13, with strerror() for the message. Other numbers are logged,
-         * and answered as -EINVAL.
+         * [rpc]; of a blocking brick: a thread of the instance. Take a call. On 0 the brick must
+         * end it by call_finish(), call_fail() or call_fail_errno(), now or later, from any thread;
+         * 1 counts as 0, as the SDK's BRICK_TAKEN is 1. On a negative errno the call stays
+         * brickd's, which answers for it; do not touch it again. -ENOSYS is answered as llmbrick
+         * answers NotImplementedError, others as it answers an exception: code 13, with strerror()
+         * for the message. Other numbers are logged, and answered as -EINVAL.
          */
         int (*start)(struct brick_instance *self, struct brick_call *call, uint32_t method);
 
@@ -376,10 +405,11 @@ struct brick_module {
         void (*writable)(struct brick_instance *self, struct brick_call *call);
 
         /*
-         * [any] Hurry up: the answer is no longer wanted. At most once per call and never before
-         * start() has returned. It may race with call_finish() on another thread; the call and its
-         * data stay valid until cancel() returns. It does not replace call_finish(). Optional: a
-         * brick may poll call_cancelled().
+         * [rpc] Hurry up: the answer is no longer wanted. At most once per call, never before
+         * start() has returned, and never after the brick has finished the call. It may run beside
+         * the brick's own threads, one of which may finish the call meanwhile; the call and its
+         * data stay valid until cancel() returns. It does not end the call: the brick still has
+         * to. Optional: a brick may poll call_cancelled().
          */
         void (*cancel)(struct brick_instance *self, struct brick_call *call);
 };
@@ -434,14 +464,15 @@ static inline struct brick_str brick_str(const char *s)
         return r;
 }
 
-/* A text of any length, for the functions below; on its own stack while it is short. */
+/* A formatted text of any length, for the functions below. */
 struct brick_line {
         struct brick_str text;
         char *long_text; /* NULL: text is in short_text */
         char short_text[512];
 };
 
-/* Without memory for a long text, what fits is taken. */
+/* Without memory for a long text, it is cut. */
+BRICK_PRINTF(2, 0)
 static inline void brick_line_format(struct brick_line *line, const char *format, va_list args)
 {
         va_list again;

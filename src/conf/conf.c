@@ -28,7 +28,7 @@ struct conf *conf_free(struct conf *conf)
         return NULL;
 }
 
-/* Until a descriptor that does not block has more to read. */
+/* Waits until there is something to read, or until `end`. */
 static int wait_readable(int fd, uint64_t end)
 {
         struct pollfd pollfd = { .fd = fd, .events = POLLIN };

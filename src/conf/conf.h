@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The configuration, as brickd.yaml gives it. Immutable once read; any thread may read it. It keeps
- * its nodes, so that a mistake that is found later still has a line and a column.
+ * The configuration from brickd.yaml. Immutable once read; any thread may read it. It keeps its
+ * nodes, so that a mistake that is found later has a line and a column as well.
  */
 
 #include <stdbool.h>
@@ -42,10 +42,10 @@ struct conf_port {
                              or "localhost" */
         uint16_t port;
         const char *path; /* LISTEN_UNIX: the path, or "@name"; LISTEN_SYSTEMD: the name */
-        mode_t mode;      /* LISTEN_UNIX: of the file, */
-        uid_t owner;      /* its owner and group; -1: brickd's own */
-        gid_t group;
-        size_t *bricks; /* indices in conf.bricks */
+        mode_t mode;      /* LISTEN_UNIX: the mode of the file */
+        uid_t owner;      /* LISTEN_UNIX: the owner of the file; -1: brickd's own */
+        gid_t group;      /* LISTEN_UNIX: the group of the file; -1: brickd's own */
+        size_t *bricks;   /* indices in conf.bricks */
         size_t n_bricks;
         struct conf_tls tls;
         bool allow_insecure;
@@ -59,7 +59,7 @@ struct conf_port {
         enum { ERRORS_IN_BAND, ERRORS_STATUS } errors; /* how clients receive a brick's error */
         bool gzip;                                     /* accept compressed requests */
 
-        /* limits on what a client may use */
+        /* limits on the resources of clients */
         unsigned max_connections;
         unsigned max_connections_per_address;
         int64_t handshake;            /* ns from accepting a connection to its first SETTINGS */
@@ -75,19 +75,19 @@ struct conf_port {
         int64_t max_streams;    /* per connection */
         unsigned max_resets;    /* calls cancelled on one connection within a second */
         int64_t max_calls;      /* begun on one connection within a second; 0: no limit */
-        int64_t max_unfinished; /* bytes of one connection's requests that have not ended */
+        int64_t max_unfinished; /* bytes of unfinished messages on one connection */
         int64_t request_time;   /* ns from a call's first byte to the end of its first message;
                                    0: no limit */
-        int64_t max_watches;    /* of health, open at a time */
+        int64_t max_watches;    /* concurrent health watches */
         int64_t window;         /* bytes of replies that wait for one slow client */
-        int64_t stall;          /* ns a call waits for its client; 0: for ever */
+        int64_t stall;          /* ns that a call waits for its client; 0: no limit */
 };
 
 struct conf_limits {
         unsigned concurrency; /* concurrent calls */
-        unsigned queue;       /* calls that may wait beyond that */
+        unsigned queue;       /* calls that may wait for a place */
         unsigned threads;     /* of a blocking brick */
-        int64_t timeout;      /* ns for one call; 0: only the client's deadline counts */
+        int64_t timeout;      /* ns for one call; 0: only the caller's deadline counts */
         int64_t arena; /* bytes for one call: its unpacked request and the brick's call_alloc() */
         int64_t hold;  /* ns for which one call may hold the polling thread; 0: no limit */
 };
@@ -128,16 +128,17 @@ struct conf {
 
         bool gather_writes; /* writes: gather */
         unsigned workers;   /* "auto" has been resolved to the number of cores */
-        int64_t memory;     /* bytes that one worker may use for requests that have not ended */
+        int64_t memory;     /* bytes that one worker may use for connections and for unfinished
+                               requests */
         const char *module_dir;
         const char *identities;    /* absolute path of their file; NULL: none */
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
 
         int64_t drain_grace;        /* ns that running calls get on a stop */
-        int64_t drain_lame_duck;    /* ns of serving on after health says NOT_SERVING */
-        int64_t drain_retire;       /* ns that a replaced worker serves the connections it has */
-        unsigned drain_generations; /* replaced ones at a time */
+        int64_t drain_lame_duck;    /* ns of serving after health checks say NOT_SERVING */
+        int64_t drain_retire;       /* ns that a retired worker keeps its connections */
+        unsigned drain_generations; /* retired generations at a time */
         int64_t start_timeout;      /* ns until a worker must be ready */
 
         enum log_level log_level;
@@ -162,29 +163,29 @@ int conf_parse(struct conf **ret, const char *name, const char *bytes, size_t le
 struct conf *conf_free(struct conf *conf);
 
 /*
- * Parses a configuration with mistakes as far as possible, so that one run also finds the mistakes
- * in the options of its bricks; it must not be used otherwise. A wrong brick or port may lack its
- * name, module and so on. NULL: not YAML, or out of memory.
+ * Parses a configuration with mistakes as far as possible. Use the result only to find the mistakes
+ * in the options of its bricks as well. A wrong brick or port may lack its name, its module and so
+ * on. NULL: not YAML, or out of memory.
  */
 struct conf *conf_salvage(const char *name, const char *bytes, size_t length);
 
 DEFINE_CLEANUP(struct conf *, conf_free);
 
 /*
- * The file's bytes, for conf_parse(); at most 16 MiB. It may be a pipe, whose writer has five
- * seconds. Another errno than -EFBIG (larger) and -ETIMEDOUT is what open() or read() said.
+ * Reads the file for conf_parse(). It may be a pipe, whose writer has five seconds. -EFBIG: it has
+ * more than 16 MiB; -ETIMEDOUT: the writer took longer; or the negative errno of open() or read().
  */
 int conf_read(const char *name, char **ret_bytes, size_t *ret_length);
 
-/* The same of a file that is open, and stays open. */
+/* The same for an open file, which stays open. */
 int conf_read_fd(int fd, char **ret_bytes, size_t *ret_length);
 
-/* What to tell the user of such an error. */
+/* The message for such an error. */
 const char *conf_strerror(int r);
 
-/* The whole configuration with every default filled in, as YAML that means the same. Options of a
- * brick are complete once conf_brick_options() has seen them. Secrets are not resolved. -ENOMEM, or
- * -EIO: f takes no more. */
+/* Writes the whole configuration with all defaults, as YAML that means the same. Options of a brick
+ * have their defaults after conf_brick_options(). Secrets are not resolved. -ENOMEM, or -EIO: f
+ * cannot be written to. */
 int conf_print(const struct conf *conf, FILE *f);
 
 /* Writes the JSON Schema of the configuration, made from the option tables. 0 or a negative errno.

@@ -46,12 +46,13 @@ void diag_hide_line(struct diag *diag, unsigned line);
 
 size_t diag_count(const struct diag *diag);
 
-/* A further mistake would be counted only, or there is no diag: what takes long to find out about
- * it need not be. */
+/* Further mistakes are only counted, or diag is NULL: the caller need not search for details that
+ * take long to find. */
 bool diag_is_full(const struct diag *diag);
 
-/* The index-th by place of the first 20, without a newline at the end; NULL: past the end. The
- * diag's own, until the next mistake is added. */
+/* The text of a mistake, without a newline at the end; index counts in the order of places, among
+ * the 20 that have a text. NULL: past the end. Owned by diag, and valid until the next mistake is
+ * added. */
 const char *diag_text(const struct diag *diag, size_t index);
 
 /* For the journal's CONFIG_FILE= and CONFIG_LINE=. Line 0: the whole file. */

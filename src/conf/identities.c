@@ -77,7 +77,7 @@ const struct option_spec identities_options[] = {
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* strptime() is lenient about the number of digits. */
+/* strptime() accepts any number of digits. */
 static bool has_form(const char *text, const char *form)
 {
         for (; *form; form++, text++)
@@ -218,7 +218,7 @@ static bool has_scheme(const char *text)
         return text[n] == ':';
 }
 
-/* The text may name its kind, as openssl(1) prints it. */
+/* The text may begin with the kind of the name, as openssl(1) prints it. */
 static struct identity_certificate certificate_of(const char *text)
 {
         static const struct {
@@ -256,7 +256,7 @@ static bool check_certificate(const struct node *node, const struct identity_cer
                          c->name);
         else if (c->kinds != IDENTITY_URI && strchr(c->name, '*'))
                 diag_add(diag, node,
-                         "a * stands for nothing here; give the whole name of each client");
+                         "* has no special meaning here; give the whole name of each client");
         else
                 return true;
         return false;
@@ -313,11 +313,10 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
 }
 
-/* --- values that must be unique
- * ------------------------------------------------------------------- */
+/* --- values that must be unique --------------------------------------------------------------- */
 
 struct claim {
-        unsigned kinds; /* two claims of the same bytes are twins if they share one */
+        unsigned kinds; /* two claims with the same bytes are duplicates if they share a kind */
         const void *bytes;
         size_t length;
         const struct node *node;

@@ -32,7 +32,7 @@ enum {
 };
 
 struct identity_certificate {
-        unsigned kinds; /* IDENTITY_*: a name of one of these is meant */
+        unsigned kinds; /* IDENTITY_*: the name may be of any of these kinds */
         const char *name;
 };
 

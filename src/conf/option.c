@@ -242,7 +242,7 @@ static bool check_value(struct document *doc, const struct option_spec *spec,
 static int complete(struct document *doc, const struct option_spec *table, struct node *map,
                     struct diag *diag);
 
-/* Who reads a choice may compare it with strcmp(): it is spelt as in the table. */
+/* Spells a choice as in the table, so that it can be compared with strcmp(). */
 static int spell_choice(struct document *doc, const struct option_spec *spec, struct node *value)
 {
         const char *choice;
@@ -255,7 +255,8 @@ static int spell_choice(struct document *doc, const struct option_spec *spec, st
         return value->text ? 0 : -ENOMEM;
 }
 
-/* Checks and completes one value, which is neither missing nor a list of such. 0 or -ENOMEM. */
+/* Checks and completes one value of an option that is present: the only one, or one of a list. 0 or
+ * -ENOMEM. */
 static int take_one(struct document *doc, const struct option_spec *spec, struct node *value,
                     struct diag *diag)
 {
@@ -398,7 +399,7 @@ static bool is_missing(const struct option_spec *spec, const struct node *given)
 {
         if (!given)
                 return true;
-        /* `key:` with all entries commented out is a null. */
+        /* A key whose entries are all commented out has the value null. */
         return node_is_null(given) && (spec->type == OPTION_MAP || spec->type == OPTION_LIST ||
                                        (spec->flags & OPTION_REPEATED));
 }

@@ -10,7 +10,8 @@
  * The JSON Schema is for editors. It accepts what brickd accepts, in the spelling of
  * brickd.yaml(5). Every scalar may also be a string that contains ${...}.
  *
- * Out of memory: what is being built becomes NULL, and so does everything that it is added to.
+ * If memory runs out, the object that is being built becomes NULL, and so does each object to which
+ * it is added.
  */
 
 static void add(json_t **object, const char *key, json_t *value)
@@ -126,7 +127,7 @@ static json_t *forms_of(const struct option_spec *spec)
         return forms;
 }
 
-/* Any text is right, and so is a number or a boolean, which then stands for its own text. */
+/* Whether any text is allowed. Numbers and booleans then are as well: they count as their text. */
 static bool is_text(const struct option_spec *spec)
 {
         return (spec->type == OPTION_STRING || spec->type == OPTION_BRICK ||

@@ -109,8 +109,9 @@ static const struct option_spec port_limits[] = {
           .fallback = "64MiB",
           .min = KIB,
           .max = 16 * GIB,
-          .help = "requests of one connection that have begun and not ended, together; one request "
-                  "alone may always be as large as `request` says" },
+          .help = "size of all unfinished messages on one connection together; a single message "
+                  "may "
+                  "always have the size of `request`" },
         { .name = "request_time",
           .type = OPTION_DURATION,
           .fallback = "2m",
@@ -135,8 +136,7 @@ static const struct option_spec port_limits[] = {
           .fallback = "100000",
           .min = 0,
           .max = 1000000000,
-          .help = "calls that the client of one connection may begin within a second; more wait "
-                  "for the next; 0: no limit" },
+          .help = "calls that a client may begin on one connection within a second; 0: no limit" },
         { .name = "resets",
           .type = OPTION_INT,
           .fallback = "2000",
@@ -148,14 +148,15 @@ static const struct option_spec port_limits[] = {
           .fallback = "4KiB",
           .min = KIB,
           .max = GIB,
-          .help = "replies that wait in memory for one slow client" },
+          .help = "size of the replies of a stream that wait in memory for a slow client" },
         { .name = "stall",
           .type = OPTION_DURATION,
           .fallback = "60s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "time after which a call ends whose client takes no message, or sends none that "
-                  "the brick waits for; 0s: never" },
+          .help = "time that a call waits for its client to read a message, or to send one that "
+                  "the "
+                  "brick has asked for; 0s: no limit" },
         { .name = "watches",
           .type = OPTION_INT,
           .fallback = "5000",
@@ -250,7 +251,7 @@ static const struct option_spec brick_limits[] = {
           .fallback = "1024",
           .min = 0,
           .max = 1000000,
-          .help = "calls that may wait beyond that; further calls are refused" },
+          .help = "calls that may wait for a place in the brick; further calls are refused" },
         { .name = "threads",
           .type = OPTION_INT,
           .fallback = "4",
@@ -268,9 +269,8 @@ static const struct option_spec brick_limits[] = {
           .fallback = "20ms",
           .min = 0,
           .max = HOUR,
-          .help = "a call that holds the polling thread for so long, twice within 10 s, moves "
-                  "calls "
-                  "of its size to a thread of their own; 0s: never" },
+          .help = "time for which a call may hold the polling thread; if calls hold it for longer "
+                  "twice within 10 s, such calls get a thread of their own; 0s: never" },
         { .name = "memory",
           .type = OPTION_SIZE,
           .fallback = "32MiB",
@@ -355,14 +355,14 @@ static const struct option_spec drain[] = {
           .fallback = "30s",
           .min = 0,
           .max = 24 * HOUR,
-          .help = "time that a worker serves its connections after a reload has replaced it" },
+          .help = "time for which a worker keeps its connections after a reload has replaced it" },
         { .name = "generations",
           .type = OPTION_INT,
           .fallback = "8",
           .min = 1,
           .max = 100,
-          .help = "replaced generations that may still serve their connections; the oldest is "
-                  "stopped when there are more" },
+          .help = "retired generations that may keep their connections; when there are more, the "
+                  "oldest is stopped" },
         {},
 };
 

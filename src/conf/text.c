@@ -53,7 +53,7 @@ static bool check_characters(const char *s, size_t length, struct diag *diag)
         return true;
 }
 
-/* libyaml would refuse all of this as well, but without a line and a column. */
+/* libyaml refuses all of this as well, but without a line and a column. */
 bool text_check(const char *s, size_t length, struct diag *diag)
 {
         if (length > FILE_MAX) {

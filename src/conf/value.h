@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Parse and format values. 0; -EINVAL: not of that form; -ERANGE: too large for the type. */
+/* Parse and format values. 0; -EINVAL: not of the form; -ERANGE: too large for the type. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,11 +15,12 @@ int value_parse_float(const char *s, double *ret);
 int value_parse_duration(const char *s, int64_t *ret);
 int value_parse_size(const char *s, int64_t *ret);
 
-/* The index of s in "one|two|three", first as it is written, then in any case; -EINVAL. */
+/* The index of s in "one|two|three": of the choice with the same case, else of one with another
+ * case. -EINVAL: there is none. */
 int value_parse_choice(const char *s, const char *choices);
 
-/* The choice with that index, which there is: not NUL-terminated. */
+/* The choice with this index, which must exist. Not NUL-terminated. */
 const char *value_choice(const char *choices, int index, size_t *ret_length);
 
-/* A number as an option of this type is best written: "3s", "64KiB", "17". */
+/* Writes a number in the form of an option of this type: "3s", "64KiB", "17". */
 void value_format(enum option_type type, int64_t value, char *buffer, size_t size);

@@ -250,7 +250,8 @@ static int define_anchor(struct loader *loader, const yaml_event_t *event, const
         anchor = &loader->anchors[loader->n_anchors];
         anchor->length = strlen((char *)name);
         if (anchor->length > ANCHOR_MAX) {
-                blame(loader, &event->start_mark, "an anchor longer than %d bytes", ANCHOR_MAX);
+                blame(loader, &event->start_mark, "the name of an anchor is longer than %d bytes",
+                      ANCHOR_MAX);
                 return -EINVAL;
         }
         anchor->name = document_strndup(loader->doc, (char *)name, anchor->length);
@@ -423,7 +424,7 @@ static int copy_tree(struct loader *loader, const yaml_event_t *event, const str
                 return -ENOMEM;
         copy->parent = parent;
         *ret = copy;
-        /* An alias has its own key; those below it are the anchor's. */
+        /* The copy itself has the key of the alias, its children have copied keys. */
         r = count_text(loader, event, node->length + (parent && node->key ? strlen(node->key) : 0));
         if (r < 0 || node->kind == NODE_SCALAR)
                 return r;
@@ -513,8 +514,9 @@ static int on_event(struct loader *loader, const yaml_event_t *event)
         }
 }
 
-/* libyaml compares each directive with all before it. The byte before one is the last of a line
- * break; what only looks like one counts, too. */
+/* Limits the %TAG directives: libyaml compares each with all before it. A directive follows a line
+ * break, so the byte before it is the last of one; text that only looks like a directive counts as
+ * well. */
 static bool check_directives(const struct loader *loader)
 {
         static const char tag[] = "%TAG", breaks[] = "\n\r\x85\xa8\xa9";

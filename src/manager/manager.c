@@ -496,7 +496,11 @@ static struct manager *manager_free(struct manager *m)
 }
 DEFINE_CLEANUP(struct manager *, manager_free);
 
-/* Blocks the signals, before there is any thread: they are read from a descriptor. */
+/*
+ * Blocks the signals, before there is any thread: they are read from a descriptor. They stay
+ * blocked when sd-event has been freed, which unblocks what it has blocked: a second SIGTERM, sent
+ * while the process ends, must not change how it ends.
+ */
 static int add_signals(struct manager *m)
 {
         static const struct {
@@ -507,12 +511,15 @@ static int add_signals(struct manager *m)
                 { SIGINT, on_stop_signal },
                 { SIGHUP, on_reload_signal },
         };
+        sigset_t blocked;
         int r = 0;
 
+        (void)sigemptyset(&blocked);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void)sigaddset(&blocked, signals[i].number);
+        (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
-                r = sd_event_add_signal(m->event, NULL,
-                                        signals[i].number | SD_EVENT_SIGNAL_PROCMASK,
-                                        signals[i].handler, m);
+                r = sd_event_add_signal(m->event, NULL, signals[i].number, signals[i].handler, m);
         return r;
 }
 

@@ -6,22 +6,12 @@
 #include "module/call.h"
 #include "module/instance.h"
 
-static void lock(struct call *call)
-{
-        (void)pthread_mutex_lock(&call->lock);
-}
-
-static void unlock(struct call *call)
-{
-        (void)pthread_mutex_unlock(&call->lock);
-}
-
 __attribute__((cold, noinline)) static void blame(struct brick_call *handle, const char *what)
 {
         instance_blame(instance_of_number(handle_owner(handle)), what);
 }
 
-/* The call of a handle. NULL: the brick has finished it, and is blamed for what it does. */
+/* The call of a handle. NULL: the brick has finished it; logs what the brick does all the same. */
 static inline struct call *find(struct brick_call *handle, const char *what)
 {
         struct call *call = handle_find(handle);
@@ -80,7 +70,7 @@ uint64_t call_abi_deadline(struct brick_call *handle)
         return call ? call->deadline : 0;
 }
 
-/* A thread of the brick may ask in a loop, so nobody is blamed. */
+/* Logs nothing for a finished call: a thread of the brick may ask in a loop. */
 int call_abi_cancelled(struct brick_call *handle)
 {
         struct call *call = handle_find(handle);
@@ -173,7 +163,7 @@ void call_abi_recv(struct brick_call *handle)
                 return;
         }
 
-        lock(call);
+        call_lock(call);
         switch (call->inbox) {
         case INBOX_IDLE:
                 call_want_message(call);
@@ -188,7 +178,8 @@ void call_abi_recv(struct brick_call *handle)
         case INBOX_READY:
                 break;
         }
-        unlock(call); /* the last: message() may finish the call on another thread from here on */
+        /* From here on message() may finish the call on another thread: do not touch it. */
+        call_unlock(call);
 }
 
 int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
@@ -204,14 +195,14 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
                 return -ENOTSUP;
         }
 
-        lock(call);
+        call_lock(call);
         if (call->inbox == INBOX_HELD) {
                 call->transport->release(call);
                 call->inbox = INBOX_IDLE;
         }
         if (call->inbox == INBOX_IDLE)
                 call_want_message(call);
-        /* Bounded: the deadline, the peer's death and a stop cancel the call. */
+        /* Ends at the latest when the deadline, a disconnect or a stop cancels the call. */
         while (call->inbox == INBOX_WANTED && !call->settled && !atomic_load(&call->cancelled))
                 (void)pthread_cond_wait(&call->changed, &call->lock);
 
@@ -222,13 +213,13 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
         } else {
                 r = call->inbox == INBOX_END && !atomic_load(&call->cancelled) ? 0 : -ECANCELED;
         }
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 
 /* --- replies ---------------------------------------------------------------------------------- */
 
-/* Lock held. May the brick send n bytes now? 0, or what call_send() says. */
+/* Lock held. Whether the brick may send n bytes now: 0, or the result of call_send(). */
 static int room_for(struct call *call, size_t n)
 {
         if (call->settled || atomic_load(&call->cancelled))
@@ -242,14 +233,14 @@ static int room_for(struct call *call, size_t n)
         return 0;
 }
 
-/* Not two at once: see call_reserve() in brick.h. */
+/* Memory for one reply. Only one thread at a time: see call_reserve() in brick.h. */
 static int reserve(struct call *call, size_t size, struct reply **ret)
 {
         struct reply *reply;
         bool done;
         int r;
 
-        lock(call);
+        call_lock(call);
         while ((r = room_for(call, size)) == -EAGAIN) {
                 call->starved = true;
                 if (!call->instance->blocking)
@@ -257,7 +248,7 @@ static int reserve(struct call *call, size_t size, struct reply **ret)
                 (void)pthread_cond_wait(&call->changed, &call->lock);
         }
         done = call->side == SIDE_DONE;
-        unlock(call);
+        call_unlock(call);
 
         if (r == -EINVAL)
                 call_misuse(call, "sent more than one reply to a call that has one");
@@ -277,7 +268,7 @@ static int commit(struct call *call, struct reply *reply)
 {
         int r;
 
-        lock(call);
+        call_lock(call);
         r = room_for(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
@@ -293,7 +284,7 @@ static int commit(struct call *call, struct reply *reply)
                 if (!call_gathers(call))
                         call->transport->pump(call);
         }
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 
@@ -363,9 +354,9 @@ int call_abi_trailer(struct brick_call *handle, struct brick_str key, struct bri
 
         if (!call)
                 return -ECANCELED;
-        lock(call);
+        call_lock(call);
         r = call->settled ? -ECANCELED : call->transport->trailer(call, key, value);
-        unlock(call);
+        call_unlock(call);
         return r;
 }
 
@@ -391,7 +382,7 @@ void call_abi_fail(struct brick_call *handle, int32_t code, struct brick_str mes
 
         if (!call)
                 return;
-        /* With it a client would take the empty payload for an answer. */
+        /* A client would take the empty payload for an answer. */
         if (code == 200) {
                 call_misuse(call, "failed a call with the code 200, which means success");
                 outcome = outcome_invalid_reply(call->method, call->instance->type);

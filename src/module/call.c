@@ -9,34 +9,18 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-static void lock(struct call *call)
-{
-        (void)pthread_mutex_lock(&call->lock);
-}
-
-static void unlock(struct call *call)
-{
-        (void)pthread_mutex_unlock(&call->lock);
-}
-
-static void run_entries(struct run_item *item);
 static void run_free(struct run_item *item);
 
 /* --- memory and references -------------------------------------------------------------------- */
 
 int call_init(struct call *call, const struct transport *transport)
 {
-        pthread_condattr_t attr;
-
         call->slot = handle_claim(call);
         if (call->slot == 0)
                 return -ENOMEM;
         call->transport = transport;
         (void)pthread_mutex_init(&call->lock, NULL);
-        (void)pthread_condattr_init(&attr);
-        (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        (void)pthread_cond_init(&call->changed, &attr);
-        (void)pthread_condattr_destroy(&attr);
+        clock_cond_init(&call->changed);
         arena_init(&call->arena, 0);
         return 0;
 }
@@ -60,7 +44,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->due = 0;
         call->runner = &runner_polling;
         call->posted = false;
-        call->entries.run = run_entries;
+        call->entries.run = call_run_entries;
         call->receive_due = false;
         call->settled = false;
         call->left = false;
@@ -127,7 +111,7 @@ void call_drop(struct call *call)
 {
         if (!is_last_ref(call))
                 return;
-        /* Without a reference nobody else has the item queued. */
+        /* Nobody has a reference, so the item is in no queue. */
         call->entries.run = run_free;
         runner_post(call->runner, &call->entries);
 }
@@ -149,7 +133,7 @@ bool call_gathers(const struct call *call)
         return call->side == SIDE_STARTING && !call->instance->blocking;
 }
 
-/* What the peer is told is decided once; what comes later only gives up references. */
+/* Lock held. The first outcome is the one that the peer gets. */
 static void settle(struct call *call, const struct outcome *outcome)
 {
         if (call->settled)
@@ -159,14 +143,14 @@ static void settle(struct call *call, const struct outcome *outcome)
         call->outcome = *outcome;
         if (call->timed)
                 call->settled_at = clock_now();
-        /* A brick that waits for the window or for a message waits in vain now. */
+        /* Ends the wait of a blocking brick for the window or for a message. */
         (void)pthread_cond_broadcast(&call->changed);
         if (!call->instance || !call_gathers(call))
                 call->transport->pump(call);
 }
 
-/* Lock held. The brick has the call, and is to give it up. What it waits for ends; that is also how
- * a brick without cancel() learns of it. */
+/* Lock held. Tells a brick that has the call to give it up, and ends what it waits for. A brick
+ * without cancel() learns of it by a message NULL or by writable(). */
 static void tell_over(struct call *call)
 {
         const struct brick_module *brick = call->instance->brick;
@@ -185,8 +169,7 @@ static void tell_over(struct call *call)
                 call_post(call, due);
 }
 
-/* Lock held. Marks the call as cancelled, and tells the brick, if it has it. Only the first time.
- */
+/* Lock held. Marks the call as cancelled and tells the brick if it has the call, once. */
 static void cancel(struct call *call)
 {
         if (atomic_exchange(&call->cancelled, true))
@@ -206,10 +189,10 @@ void call_refuse(struct call *call, const struct outcome *outcome)
 {
         bool children;
 
-        lock(call);
+        call_lock(call);
         call_overrule(call, outcome);
         children = call->children;
-        unlock(call);
+        call_unlock(call);
         if (children)
                 child_cancel_all(call);
 }
@@ -218,30 +201,30 @@ void call_refuse_busy(struct call *call)
 {
         const struct outcome busy = outcome_busy();
 
-        lock(call);
+        call_lock(call);
         if (call->transport->busy)
                 call->transport->busy(call);
         settle(call, &busy);
-        unlock(call);
+        call_unlock(call);
 }
 
 void call_watch(struct call *call)
 {
-        lock(call);
+        call_lock(call);
         if (call->side == SIDE_UNSEEN && !call->settled)
                 call->transport->pump(call);
-        unlock(call);
+        call_unlock(call);
 }
 
 void call_cancel(struct call *call)
 {
         bool unseen, children;
 
-        lock(call);
+        call_lock(call);
         cancel(call);
         unseen = call->side == SIDE_UNSEEN;
         children = call->children;
-        unlock(call);
+        call_unlock(call);
 
         if (children)
                 child_cancel_all(call);
@@ -253,12 +236,12 @@ void call_cancel(struct call *call)
         }
 }
 
-/* Lock held. The outcome that the brick gives, in strings of the call. */
+/* Lock held. The brick's outcome, with its strings copied into the call's arena. */
 static struct outcome own_outcome(struct call *call, struct outcome outcome)
 {
         if (outcome_is_success(&outcome) && call_is_single(call) && call->replies == 0)
                 outcome = outcome_no_reply(call->method, call->instance->type);
-        /* The limit was for its work; what it says at the end must not be lost to it. */
+        /* Copy the texts even if the brick has used up the memory of the call. */
         arena_limit(&call->arena, SIZE_MAX);
         if (outcome.message.len > 0)
                 outcome.message = outcome_text(&call->arena, outcome.message);
@@ -273,15 +256,15 @@ void call_finish(struct call *call, const struct outcome *outcome)
         enum call_side before;
         bool children;
 
-        lock(call);
+        call_lock(call);
         before = call->side;
         if (before == SIDE_DONE) {
-                unlock(call);
+                call_unlock(call);
                 call_misuse(call, "finished a call twice");
                 return;
         }
         call->side = SIDE_DONE;
-        /* While an entry runs, the brick may still ask for its data: leave() does it then. */
+        /* While an entry runs, the brick may still use its data: leave() does this then. */
         call->left = before == SIDE_IDLE;
         if (call->left)
                 handle_void(call->slot);
@@ -289,10 +272,10 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 own = own_outcome(call, *outcome);
                 settle(call, &own);
         } else if (before == SIDE_STARTING && !call->instance->blocking) {
-                call->transport->pump(call); /* what gathered so far */
+                call->transport->pump(call); /* send what has been collected */
         }
         children = call->children;
-        unlock(call);
+        call_unlock(call);
 
         /* Cancel the calls made on behalf of this one. */
         if (children)
@@ -312,222 +295,6 @@ void call_forget_large(struct call *call)
         }
         if (call->transport->forget)
                 call->transport->forget(call);
-}
-
-/* --- entering the brick ----------------------------------------------------------------------- */
-
-void call_post(struct call *call, unsigned due)
-{
-        call->due |= due;
-        /* Whoever has entered the brick looks at `due` again when it comes back. */
-        if (call->posted || (call->side != SIDE_IDLE && call->side != SIDE_UNSEEN))
-                return;
-        call->posted = true;
-        call_ref(call);
-        runner_post(call->runner, &call->entries);
-}
-
-void call_choose_runner(struct call *call)
-{
-        call->runner = instance_runner_for(call->instance, call->request.len);
-}
-
-/* An entry has come back, `held` ns after it began, if that was on the polling thread. */
-static void note_time(struct call *call, uint64_t held)
-{
-        int64_t limit = call->instance->limits.hold;
-
-        if (limit > 0 && held >= (uint64_t)limit && !call->instance->blocking)
-                instance_took_long(call->instance, call->request.len, held);
-}
-
-void call_post_start(struct call *call)
-{
-        lock(call);
-        call_post(call, DUE_START);
-        unlock(call);
-}
-
-/* Lock held. The brick has returned from an entry: side was `entered` before. False: it has
- * finished the call, and knows it no longer. */
-static bool leave(struct call *call, enum call_side entered)
-{
-        if (call->side == entered) {
-                call->side = SIDE_IDLE;
-                return true;
-        }
-        handle_void(call->slot);
-        call->left = true;
-        call_forget(call);
-        return false;
-}
-
-/* The brick's from here on, unless its peer has gone while it waited. */
-static bool give(struct call *call)
-{
-        bool given;
-
-        lock(call);
-        given = !call->settled && !atomic_load_explicit(&call->cancelled, memory_order_relaxed);
-        if (given) {
-                call->side = SIDE_STARTING;
-                call->handle = handle_make(call->slot, call->instance->number);
-                if (call->timed)
-                        call->given_at = clock_now();
-                call_ref(call); /* the brick's */
-                if (call->instance->blocking)
-                        call->transport->pump(call);
-        }
-        unlock(call);
-        return given;
-}
-
-/* start() has refused the call, unless it has finished it all the same. */
-static void finish_refused(struct call *call, int r)
-{
-        struct outcome outcome;
-        bool has_it;
-
-        lock(call);
-        has_it = call->side == SIDE_STARTING;
-        unlock(call);
-        if (!has_it)
-                return;
-        if (r > 0)
-                call_misuse(call, "returned a positive number from start() (to answer with an "
-                                  "error code, use brick_fail() or call_fail())");
-        outcome = outcome_errno(call->method, r);
-        call_finish(call, &outcome);
-}
-
-void call_start(struct call *call)
-{
-        struct instance *instance = call->instance;
-        struct entry entry;
-        int r;
-
-        if (!give(call)) {
-                struct outcome outcome = outcome_cancelled();
-
-                call_refuse(call, &outcome);
-                instance_release(instance, call);
-                return;
-        }
-
-        call_ref(call); /* for this function */
-        entry_begin(&entry, instance);
-        r = instance->brick->start(instance->self, call->handle, call->method);
-        note_time(call, entry_end(&entry, instance));
-        if (r < 0 || r > 1) /* 1 is the SDK's BRICK_TAKEN */
-                finish_refused(call, r);
-
-        lock(call);
-        if (leave(call, SIDE_STARTING)) {
-                if (!instance->blocking)
-                        call->transport->pump(call);
-                if (call->due != 0)
-                        call_post(call, 0);
-        }
-        unlock(call);
-        call_unref(call);
-}
-
-void call_want_message(struct call *call)
-{
-        call->inbox = INBOX_WANTED;
-        if (!call->settled && !atomic_load(&call->cancelled))
-                call->transport->receive(call);
-        else
-                call_deliver(call, NULL);
-}
-
-/* Lock held, as in those that follow; they leave and take it. */
-static void enter_cancel(struct call *call)
-{
-        struct instance *instance = call->instance;
-        struct entry entry;
-
-        unlock(call);
-        entry_begin(&entry, instance);
-        instance->brick->cancel(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
-        lock(call);
-}
-
-static void enter_message(struct call *call)
-{
-        struct instance *instance = call->instance;
-        struct brick_bytes message = call->message;
-        bool end = call->inbox == INBOX_END;
-        struct entry entry;
-
-        if (!end)
-                call->inbox = INBOX_HELD;
-        unlock(call);
-        entry_begin(&entry, instance);
-        instance->brick->message(instance->self, call->handle, end ? NULL : &message);
-        note_time(call, entry_end(&entry, instance));
-        lock(call);
-        if (end)
-                return;
-
-        call->transport->release(call);
-        call->inbox = INBOX_IDLE;
-        if (call->receive_due) {
-                call->receive_due = false;
-                call_want_message(call);
-        }
-}
-
-static void enter_writable(struct call *call)
-{
-        struct instance *instance = call->instance;
-        struct entry entry;
-
-        if (!instance->brick->writable)
-                return;
-        unlock(call);
-        entry_begin(&entry, instance);
-        instance->brick->writable(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
-        lock(call);
-}
-
-/* Lock held. Each of what is due now, once: others are to have their turn before what it leads to.
- */
-static void enter(struct call *call)
-{
-        unsigned due = call->due;
-
-        call->due = 0;
-        call->side = SIDE_ENTERED;
-        if (due & DUE_CANCEL)
-                enter_cancel(call);
-        if (due & DUE_MESSAGE && call->side == SIDE_ENTERED)
-                enter_message(call);
-        if (due & DUE_WRITABLE && call->side == SIDE_ENTERED)
-                enter_writable(call);
-        if (leave(call, SIDE_ENTERED) && call->due != 0)
-                call_post(call, 0);
-}
-
-/* The turn of a call whose entries are due. */
-static void run_entries(struct run_item *item)
-{
-        struct call *call = CONTAINER_OF(item, struct call, entries);
-        bool start;
-
-        lock(call);
-        call->posted = false;
-        start = call->due & DUE_START;
-        if (start)
-                call->due = 0;
-        else if (call->side == SIDE_IDLE && call->due != 0)
-                enter(call);
-        unlock(call);
-        if (start)
-                call_start(call);
-        call_unref(call);
 }
 
 /* --- messages in and replies out -------------------------------------------------------------- */
@@ -610,7 +377,7 @@ struct brick_str call_metadata(struct call *call, const char *key)
         return (struct brick_str){};
 }
 
-/* Of two, nobody can tell which is right: then there is none. */
+/* Two headers: none of them counts, because nobody can tell which is right. */
 bool call_caller_trace(struct call *call, struct trace_context *ret)
 {
         struct brick_str key, value, found = {};

@@ -2,41 +2,43 @@
 #pragma once
 
 /*
- * One call to a brick, from the moment it is accepted until the last reference is gone. This is the
- * half that is the same for every transport: who holds it, what the brick may do with it, what the
- * brick is told. The other half is a transport: gRPC (rpc/call.c), or another brick of this process
- * (module/child.c).
+ * One call to a brick, from its acceptance until its last reference is released. This is the half
+ * that is the same for every transport: who has the call, what the brick may do with it, and what
+ * the brick is told. The other half is a transport: gRPC (rpc/call.c), or another brick of this
+ * process (module/child.c).
  *
- * Two things happen to a call, independently of each other. Its outcome becomes known (`settled`),
- * by the brick or by brickd: from then on the peer is told nothing else. And the brick has it:
+ * Two states of a call change independently. `settled`: its outcome is known, from the brick or
+ * from brickd, and nothing can change it any more. `side`: the brick's side of the call.
  *
  *   side       the brick                   next       when
- *   UNSEEN     does not know of it         STARTING   call_start(): its instance has room
+ *   UNSEEN     does not know the call      STARTING   call_start(): its instance has room
  *   STARTING   is inside start()           IDLE       start() returns
  *                                          DONE       it finishes the call, or start() fails
- *   IDLE       has it                      ENTERED    its runner makes what is due
+ *   IDLE       has the call                ENTERED    the runner makes the entries that are due
  *                                          DONE       it finishes the call
- *   ENTERED    is inside message(),        IDLE       that returns
+ *   ENTERED    is inside message(),        IDLE       that function returns
  *              writable() or cancel()      DONE       it finishes the call
- *   DONE       has given it back           -
+ *   DONE       has finished the call       -
  *
  * A call that is refused or withdrawn before start() stays UNSEEN.
  *
- * Nothing that a brick calls enters a brick. It sets a bit of `due` and queues the call for its
- * `runner`, which enters the brick while it is IDLE. What becomes due while the brick is
- * STARTING or ENTERED is made when that has returned. start() itself runs on the runner, too; for
- * blocking bricks on a thread of the instance. So entries for one call never overlap, and a brick
- * that has not finished a call is told that it is over, whoever has settled it.
+ * No function that a brick calls enters a brick. It sets a bit of `due` and queues the call for its
+ * `runner`, which enters the brick while the side is IDLE. An entry that becomes due while the side
+ * is STARTING or ENTERED is made after the running function has returned. start() runs on the
+ * runner as well, or, for a blocking brick, on a thread of the instance. So entries for one call
+ * never overlap. A brick that has not finished a call is told that the call is over, no matter who
+ * has settled it.
  *
- * While an async brick is STARTING, its output only gathers, so that a call answered there leaves
- * in one batch. `cancelled` may become true at any time, and the brick still has to finish.
+ * While an async brick is STARTING, its output is only collected, so that a call that start()
+ * answers is sent in one batch. `cancelled` may become true at any time; the brick still has to
+ * finish the call.
  *
- * References: one of the transport, one of the brick from start() until it finishes, one of the
- * runner's queue while the call is in it. The last one gone: the brick's data is destroyed, then
- * the transport frees the call. A brick's own reference never does that on the brick's stack.
+ * References: the transport has one, the brick one from start() until it finishes, the runner's
+ * queue one while the call is in it. When the last is released, the brick's data is destroyed, and
+ * then the transport frees the call; never on the stack of a brick.
  *
- * `lock` guards all that is not said to be otherwise, and the transport's own state. The
- * transport's functions are called with it held; the brick never is.
+ * `lock` guards the transport's own state and every member whose comment does not say otherwise.
+ * The functions of the transport are called with the lock held, the brick's without.
  */
 
 #include <pthread.h>
@@ -73,8 +75,8 @@ enum {
         DUE_WRITABLE = 1 << 3,
 };
 
-/* One reply on its way out. The transport allocates it, so that its memory is what goes on the
- * wire. */
+/* One reply that is to be sent. The transport allocates it, so that it can send this memory
+ * without a copy. */
 struct reply {
         struct reply *next;
         void *data;
@@ -85,7 +87,7 @@ enum inbox_state {
         INBOX_IDLE,
         INBOX_WANTED, /* the brick has asked for a message, the transport is to deliver one */
         INBOX_READY,  /* it is in `message`, the brick has not seen it */
-        INBOX_HELD,   /* the brick looks at it */
+        INBOX_HELD,   /* the brick reads it */
         INBOX_END,    /* the peer will send no more */
 };
 
@@ -96,17 +98,17 @@ struct transport {
         struct reply *(*reply_new)(struct call *call, size_t size);
         void (*reply_free)(struct call *call, struct reply *reply);
 
-        /* A reply is complete. It may add to it (its size is then what the window counts).
-         * Not a reply: see outcome_reply_fault(). */
+        /* A reply is complete. The transport may add to it; the window counts the new size. On an
+         * error the reply is refused; see outcome_reply_fault(). */
         int (*reply_seal)(struct call *call, struct reply *reply);
 
         /*
-         * Something has changed: the brick has the call, the outbox has grown, the outcome is
-         * known. Never while output gathers. It enters no brick.
+         * Something has changed: the brick has the call, the outbox has grown, or the outcome is
+         * known. Not called while output is collected. It must enter no brick.
          */
         void (*pump)(struct call *call);
 
-        /* The brick wants one more message; call_deliver() answers, now or later. */
+        /* The brick wants one more message: call call_deliver(), now or later. */
         void (*receive)(struct call *call);
 
         /* The brick is done with the delivered message. */
@@ -120,26 +122,26 @@ struct transport {
         /* Trailing metadata, as call_trailer() of the ABI. */
         int (*trailer)(struct call *call, struct brick_str key, struct brick_str value);
 
-        /* For whom the call counts among those of its brick; *ret is all zero before. */
+        /* The party for which the call counts, see share.h; *ret is all zero before. */
         void (*party)(struct call *call, struct share_party *ret);
 
         /* The call is about to be refused because its brick has no place for it. NULL: nothing to
          * do. */
         void (*busy)(struct call *call);
 
-        /* The brick has left the call: what only the brick has needed may go, but for the arena if
-         * `destroy` is set. May come more than once. NULL: nothing to do. */
+        /* No brick uses the call any more: free what only the brick has needed, but keep the arena
+         * if `destroy` is set. May be called more than once. NULL: nothing to do. */
         void (*forget)(struct call *call);
 
-        /* The last reference is gone. */
+        /* The last reference has been released. */
         void (*free)(struct call *call);
 };
 
 struct call {
         const struct transport *transport;
         struct instance *instance;
-        uint32_t slot;             /* of its names, as long as its memory */
-        struct brick_call *handle; /* its name, which the brick knows it by */
+        uint32_t slot; /* of its names (handle.h); the same for each call in this memory */
+        struct brick_call *handle; /* its name, under which the brick knows it */
         uint32_t method;           /* BRICK_METHOD_* */
         atomic_uint refs;
         atomic_bool cancelled;
@@ -148,21 +150,21 @@ struct call {
         pthread_cond_t changed; /* a blocking brick waits here */
 
         enum call_side side;
-        bool left;    /* it is DONE, and no entry into the brick runs any more */
+        bool left;    /* the side is DONE, and no entry runs any more */
         unsigned due; /* DUE_* */
         struct runner *runner;
-        bool posted; /* `entries` is in the runner's queue */
+        bool posted; /* `entries` is in the queue of the runner */
         struct run_item entries;
         bool receive_due; /* call_recv() came while the last message was held */
 
-        bool settled; /* the outcome is known */
+        bool settled; /* `outcome` is known and final */
         struct outcome outcome;
 
         struct reply *outbox;
         struct reply **outbox_end;
         struct reply *reserved; /* by call_reserve() */
         size_t outbox_bytes;
-        size_t window; /* outbox_bytes above this: the brick has to wait */
+        size_t window; /* when outbox_bytes is above this, the brick has to wait */
         size_t max_reply;
         bool starved;     /* the brick waits for writable() */
         unsigned replies; /* accepted so far */
@@ -176,57 +178,65 @@ struct call {
         struct brick_str identity; /* who calls; the transport's, as long as the call */
         uint64_t started;          /* CLOCK_MONOTONIC ns */
         uint64_t deadline;         /* the same clock; UINT64_MAX: none */
-        bool timed;                /* the transport's: note the next two */
-        uint64_t given_at;         /* to the brick; 0: not yet */
+        bool timed;                /* set by the transport: record the next two */
+        uint64_t given_at;         /* when start() was called; 0: not yet */
         uint64_t settled_at;       /* 0: not yet */
         struct span span;          /* the transport's */
         struct arena arena;
         void *data;
         void (*destroy)(void *data);
 
-        /* The instance's, under its lock: for whom the call counts while it waits or holds a place
-         * of the reserve, of which pool; and its place in the queue. link: what points here; NULL:
-         * not there. */
-        struct share_member *member; /* NULL: it does not count */
-        unsigned pool;               /* enum share_pool */
+        /* The lock of the instance guards these: the call's member of instance->share while it
+         * waits or holds a reserved place, and its place in the queue. */
+        struct share_member *member; /* NULL: it counts for nobody */
+        unsigned pool;               /* enum share_pool: of its reserved place */
         struct call *next;
-        struct call **link;
-        uint64_t queued; /* since when it waits there */
+        struct call **link; /* what points to it; NULL: not in the queue */
+        uint64_t queued;    /* when it was put there */
 };
 
-/* The parts of a call that outlive it, for transports that recycle theirs. -ENOMEM: there are as
- * many calls as there can be. */
+static inline void call_lock(struct call *call)
+{
+        (void)pthread_mutex_lock(&call->lock);
+}
+
+static inline void call_unlock(struct call *call)
+{
+        (void)pthread_mutex_unlock(&call->lock);
+}
+
+/* Makes and frees what call_reset() keeps, for transports that use the memory of a call again.
+ * -ENOMEM: there are as many calls as there can be. */
 int call_init(struct call *call, const struct transport *transport);
 void call_done(struct call *call);
 
 /*
- * Begins a new call in recycled memory, whose arena is empty: the caller then has the one
- * reference, the transport's. memory_limit bounds the arena.
+ * Begins a new call in this memory, whose arena is empty. The caller then has its only reference,
+ * the transport's. memory_limit bounds the arena.
  */
 void call_reset(struct call *call, struct instance *instance, uint32_t method, size_t memory_limit);
 
 void call_ref(struct call *call);
 
-/* Not from where a brick may be on the stack: the last one destroys the brick's data. */
+/* Releases a reference where no brick is on the stack: the last one destroys the brick's data. */
 void call_unref(struct call *call);
 
-/* The same where a brick may be on the stack: if it is the last, the runner frees the call. */
+/* Releases a reference where a brick may be on the stack: the runner destroys and frees. */
 void call_drop(struct call *call);
 
-/* Chooses the call's runner, by its instance and its request, which are known from now on. Before
- * it is admitted. */
+/* Chooses the runner of a call by its instance and its request. Call it before
+ * instance_admit(). */
 void call_choose_runner(struct call *call);
 
-/* Hands an UNSEEN call, for which its instance has room, to its brick: start(), on this thread,
- * which no brick is on the stack of. Lock not held. */
+/* Gives an UNSEEN call, for which its instance has room, to its brick: runs start() on this thread.
+ * No brick may be on the stack. Lock not held. */
 void call_start(struct call *call);
 
-/* The same by the call's runner, soon. The queue takes a reference of its own. Lock not held.
- * [any] */
+/* Makes the call's runner do this. The queue takes a reference of its own. Lock not held. [any] */
 void call_post_start(struct call *call);
 
 /*
- * Decides the outcome in the brick's stead, unless it is known, and tells the brick, if it has the
+ * Settles the call with this outcome, unless it is settled, and tells the brick, if it has the
  * call, to give up. The outcome's strings must outlive the call. Lock not held. [any]
  */
 void call_refuse(struct call *call, const struct outcome *outcome);
@@ -234,42 +244,42 @@ void call_refuse(struct call *call, const struct outcome *outcome);
 /* Refuses a call for which its brick has no place. Lock not held. [any] */
 void call_refuse_busy(struct call *call);
 
-/* [transport] The call waits in its instance's queue: from now on its peer's death is to be known.
- * Lock not held. */
+/* [transport] The call has been queued by its instance: the transport must notice from now on that
+ * its peer disconnects. Lock not held. */
 void call_watch(struct call *call);
 
 /*
- * [transport] The peer is gone, the deadline is over, or the server stops. Takes the call out of
- * the instance's queue, or tells the brick, once. Lock not held. [any]
+ * [transport] The peer has disconnected, the deadline has passed, or the server stops. Takes the
+ * call out of the instance's queue, or tells the brick, once. Lock not held. [any]
  */
 void call_cancel(struct call *call);
 
-/* [transport] The answer to receive(): a message, valid until release(), or NULL for the end.
- * Nothing happens if none is wanted any more. Lock held. */
+/* [transport] The answer to receive(): a message, valid until release(), or NULL for the end of the
+ * stream. Does nothing if the brick wants no message. Lock held. */
 void call_deliver(struct call *call, const struct brick_bytes *message);
 
-/* [transport] Puts a complete reply at the end of the outbox. Lock held. */
+/* [transport] Appends a complete reply to the outbox. Lock held. */
 void call_push_reply(struct call *call, struct reply *reply);
 
 /* [transport] Takes the next reply out of the outbox; its bytes still count until call_sent(). Lock
  * held. */
 struct reply *call_take_reply(struct call *call);
 
-/* What the memory of a queued reply costs besides its bytes: many small ones must not outgrow the
- * window. */
+/* Bytes that each reply counts in addition to its own, so that the memory of many small ones is
+ * bounded by the window as well. */
 #define CALL_REPLY_OVERHEAD 128
 
-/* [transport] A reply that counted `size` bytes has left, or was dropped. Lock held. */
+/* [transport] A reply of `size` bytes has been sent or dropped. Lock held. */
 void call_sent(struct call *call, size_t size);
 
-/* [transport] Drops what is in the outbox. Lock held. */
+/* [transport] Drops the replies in the outbox. Lock held. */
 void call_drop_replies(struct call *call);
 
-/* Memory of a call that is worth freeing before its end. */
+/* With more memory than this, a call is worth freeing memory before its end. */
 #define CALL_FORGET_MIN ((size_t)32 * 1024)
 
-/* [transport] Frees what nobody needs any more, if it is much, and if the brick has left the call.
- * Lock held. */
+/* [transport] call_forget() frees the request, the message and the arena of a call that no brick
+ * uses any more, if they are large. Lock held. */
 void call_forget_large(struct call *call);
 static inline void call_forget(struct call *call)
 {
@@ -277,10 +287,10 @@ static inline void call_forget(struct call *call)
                 call_forget_large(call);
 }
 
-/* Output does not leave now: it gathers until start() returns. Lock held. */
+/* Whether output is collected until start() returns, instead of being sent. Lock held. */
 bool call_gathers(const struct call *call);
 
-/* One reply only, kept until the outcome is known: unary and input-streaming calls. */
+/* Unary and input-streaming calls: one reply, which is kept until the outcome is known. */
 static inline bool call_is_single(const struct call *call)
 {
         return call->method != BRICK_METHOD_OUTPUT_STREAMING &&
@@ -293,11 +303,11 @@ static inline bool call_has_request_stream(const struct call *call)
                call->method == BRICK_METHOD_BIDI_STREAMING;
 }
 
-/* The place in a trace that a sound `traceparent` of its metadata gives a call. False: none does.
+/* The trace context in the `traceparent` of the call's metadata. False: it has none that is valid.
  */
 bool call_caller_trace(struct call *call, struct trace_context *ret);
 
-/* A call's own place in a trace: its span's, or, where nobody traces, its caller's. False: none. */
+/* The trace context of the call's span; without a tracer, that of its caller. False: none. */
 bool call_trace(struct call *call, struct trace_context *ret);
 
 bool call_is_key(struct brick_str key, const char *wanted, size_t length);
@@ -305,19 +315,22 @@ bool call_is_key(struct brick_str key, const char *wanted, size_t length);
 /* The first value of a key in the request's metadata. A NULL ptr: none. */
 struct brick_str call_metadata(struct call *call, const char *key);
 
-/* --- for the host functions in call-abi.c: the lock is held, except where said ---------------- */
+/* --- between call.c, call-enter.c and call-abi.c: the lock is held, except where said --------- */
+
+/* The item of a call whose entries are due. Lock not held. */
+void call_run_entries(struct run_item *item);
 
 /* Logs a fault of the brick's module. Lock not held. */
 void call_misuse(const struct call *call, const char *what);
 
-/* The brick wants one more message. To a call that is over none comes any more: the end does. */
+/* The brick wants one more message. If the call is over, it gets the end of the stream. */
 void call_want_message(struct call *call);
 
-/* Makes entries due, and queues the call if its brick can be entered now. */
+/* Makes entries due, and queues the call if its brick may be entered. */
 void call_post(struct call *call, unsigned due);
 
-/* call_refuse(), but for the calls that this one has made. */
+/* call_refuse() without cancelling the child calls. */
 void call_overrule(struct call *call, const struct outcome *outcome);
 
-/* The brick gives the call back. Lock not held. */
+/* The brick finishes the call. Lock not held. */
 void call_finish(struct call *call, const struct outcome *outcome);

@@ -5,87 +5,44 @@
 
 #include "module/call-abi.h"
 #include "module/call.h"
+#include "module/child-tell.h"
 #include "module/child.h"
-#include "module/entry.h"
 #include "module/instance.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-/* Replies of one child that wait for child_recv(). */
+/* Bytes of replies that wait for child_recv() of one child. */
 #define CHILD_WINDOW (64 * 1024)
-
-/* What one caller is told before others have their turn. */
-#define TELLS_PER_TURN 32
-
-/*
- * `call` is what the callee sees; the transport's reference to it is held until done() has been
- * called. The caller's handle does not count there: a caller may keep it as long as the parent's
- * data, and the parent lives as long as the callee looks at its metadata. `owners` are the two.
- */
-struct brick_child {
-        struct call call;
-        atomic_uint owners;
-        struct call *parent;       /* referenced: its metadata and peer are the callee's */
-        struct brick_child *older; /* in parent->children */
-        struct brick_child *newer;
-        const struct brick_child_ops *ops;
-        void *user;
-
-        struct timeout timeout;
-        bool expired; /* it is over: so the outcome, whatever the callee says */
-
-        struct run_item tells; /* in the queue of the caller's runner, if `posted` */
-        bool posted;
-        bool wanted;  /* child_recv() waits for a reply */
-        bool told;    /* done() has been called */
-        bool closed;  /* child_close() */
-        bool refused; /* child_send() said -EAGAIN */
-        bool writable_due;
-        bool full; /* `incoming` holds a request message */
-        void *request;
-        void *incoming;
-        size_t incoming_size;
-};
 
 static struct brick_child *child_of(struct call *call)
 {
         return (struct brick_child *)call;
 }
 
-static void lock(struct brick_child *child)
-{
-        (void)pthread_mutex_lock(&child->call.lock);
-}
-
-static void unlock(struct brick_child *child)
-{
-        (void)pthread_mutex_unlock(&child->call.lock);
-}
-
 static void child_link(struct brick_child *child)
 {
         struct call *parent = child->parent;
 
-        (void)pthread_mutex_lock(&parent->lock);
+        call_lock(parent);
         child->older = parent->children;
         if (child->older)
                 child->older->newer = child;
         parent->children = child;
-        (void)pthread_mutex_unlock(&parent->lock);
+        call_unlock(parent);
 }
 
-static void child_unlink(struct brick_child *child)
+void child_unlink(struct brick_child *child)
 {
         struct call *parent = child->parent;
 
-        (void)pthread_mutex_lock(&parent->lock);
+        call_lock(parent);
         if (child->newer)
                 child->newer->older = child->older;
         else
                 parent->children = child->older;
         if (child->older)
                 child->older->newer = child->newer;
-        (void)pthread_mutex_unlock(&parent->lock);
+        call_unlock(parent);
 }
 
 /* --- the transport of the callee's call ------------------------------------------------------ */
@@ -109,158 +66,10 @@ static int reply_seal(struct call *call, struct reply *reply)
         return 0;
 }
 
-/* --- telling the caller: lock held, left and taken again; on the caller's runner ------------- */
-
-static void tell_begin(struct brick_child *child, struct entry *entry)
-{
-        unlock(child);
-        entry_begin(entry, child->parent->instance);
-}
-
-static void tell_end(struct brick_child *child, struct entry *entry)
-{
-        (void)entry_end(entry, child->parent->instance);
-        lock(child);
-}
-
-static void tell_message(struct brick_child *child, struct reply *reply)
-{
-        struct entry entry;
-
-        child->wanted = false;
-        tell_begin(child, &entry);
-        if (child->ops->message)
-                child->ops->message(child->user, (struct brick_bytes){ reply->data, reply->size });
-        tell_end(child, &entry);
-        call_sent(&child->call, reply->size);
-        free(reply);
-}
-
-static void tell_writable(struct brick_child *child)
-{
-        struct entry entry;
-
-        child->writable_due = false;
-        if (child->ops->struct_size < offsetof(struct brick_child_ops, writable) + sizeof(void *) ||
-            !child->ops->writable)
-                return;
-        tell_begin(child, &entry);
-        child->ops->writable(child->user);
-        tell_end(child, &entry);
-}
-
-/* The wire's calls are counted where they end. */
-static void count(struct instance *callee, const struct outcome *outcome)
-{
-        struct stats_brick_counters *counters = &callee->stats->counters;
-
-        stats_count_shared(&counters->inner);
-        if (!outcome_is_success(outcome))
-                stats_count_shared(&counters->inner_failed);
-}
-
-static void end_span(const struct brick_child *child)
-{
-        const struct call *call = &child->call;
-        const struct span_record record = {
-                .span = call->span,
-                .ended = clock_now(),
-                .brick = call->instance->conf->name,
-                .type = call->instance->type,
-                .method = call->method,
-                .internal = true,
-                .status = call->outcome.in_band ? 0 : call->outcome.status,
-                .in_band = call->outcome.in_band,
-                .code = call->outcome.code,
-        };
-
-        span_end(&record);
-}
-
-static void tell_done(struct brick_child *child)
-{
-        struct outcome *o = &child->call.outcome;
-        struct brick_outcome outcome;
-        struct entry entry;
-
-        if (child->timeout.call)
-                timeout_remove(&child->call.instance->timeouts, &child->timeout);
-        if (child->expired)
-                *o = outcome_expired();
-        outcome = (struct brick_outcome){
-                .struct_size = sizeof outcome,
-                .status = o->in_band ? 0 : o->status,
-                .code = o->in_band ? o->code : 200,
-                .message = o->message,
-                .detail = o->detail,
-        };
-        count(child->call.instance, o);
-        if (span_is_recorded(&child->call.span))
-                end_span(child);
-        child->told = true;
-        child_unlink(child);
-        tell_begin(child, &entry);
-        child->ops->done(child->user, &outcome);
-        tell_end(child, &entry);
-        call_unref(&child->call); /* the transport's; run_tells() has another */
-}
-
-/* Lock held. What is left in the outbox of a finished call is nobody's answer. */
-static bool is_void(struct call *call)
-{
-        return atomic_load(&call->cancelled) ||
-               (call_is_single(call) && !outcome_is_success(&call->outcome));
-}
-
-/* Lock held. Tells the caller one thing, if there is one. False: there is none. */
-static bool tell_next(struct brick_child *child)
-{
-        struct call *call = &child->call;
-        bool finished = call->settled;
-
-        if (finished && is_void(call))
-                call_drop_replies(call);
-        if (child->wanted && call->outbox && (finished || !call_is_single(call)))
-                tell_message(child, call_take_reply(call));
-        else if (finished && !call->outbox)
-                tell_done(child);
-        else if (child->writable_due)
-                tell_writable(child);
-        else
-                return false;
-        return true;
-}
-
-/* Lock held. The caller's runner is to look. */
-static void post_tells(struct brick_child *child)
-{
-        if (child->posted || child->told)
-                return;
-        child->posted = true;
-        call_ref(&child->call);
-        runner_post(child->parent->runner, &child->tells);
-}
-
-/* On the caller's runner. */
-static void run_tells(struct run_item *item)
-{
-        struct brick_child *child = CONTAINER_OF(item, struct brick_child, tells);
-        unsigned n = 0;
-
-        lock(child);
-        while (!child->told && n < TELLS_PER_TURN && tell_next(child))
-                n++;
-        child->posted = false;
-        if (n == TELLS_PER_TURN)
-                post_tells(child);
-        unlock(child);
-        call_unref(&child->call);
-}
-
 /* Lock held. */
 static void pump(struct call *call)
 {
-        post_tells(child_of(call));
+        child_post_tells(child_of(call));
 }
 
 static void receive(struct call *call)
@@ -284,7 +93,7 @@ static void release(struct call *call)
         if (child->refused) {
                 child->refused = false;
                 child->writable_due = true;
-                post_tells(child);
+                child_post_tells(child);
         }
 }
 
@@ -303,7 +112,7 @@ static struct brick_str peer(struct call *call)
         return parent->transport->peer(parent);
 }
 
-/* A call from brick to brick counts for the client on whose behalf it is made. */
+/* A child call counts for the party of its parent. */
 static void party(struct call *call, struct share_party *ret)
 {
         struct call *parent = child_of(call)->parent;
@@ -311,7 +120,7 @@ static void party(struct call *call, struct share_party *ret)
         parent->transport->party(parent, ret);
 }
 
-/* A callee's trailing metadata is for a peer on a wire; here there is none. */
+/* Trailing metadata is for clients; a caller brick gets none. */
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
         return 0;
@@ -325,7 +134,8 @@ static void child_disown(struct brick_child *child)
         free(child);
 }
 
-/* The callee is gone; this may be the end of the parent, whose data may be what frees the child. */
+/* Releases the callee's half. This may be the last reference to the parent, and the destruction of
+ * the parent's data may call child_free(). */
 static void child_destroy(struct call *call)
 {
         struct brick_child *child = child_of(call);
@@ -380,7 +190,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
                 free(child->request);
                 return r;
         }
-        child->tells.run = run_tells;
+        child->tells.run = child_run_tells;
         call_reset(call, callee, method, (size_t)callee->limits.arena);
         call->window = CHILD_WINDOW;
         call->max_reply = SIZE_MAX / 2;
@@ -396,7 +206,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
         return 0;
 }
 
-/* Hands the call to its callee, or decides it right here. */
+/* Gives the call to its callee, or refuses it. */
 static void child_dispatch(struct call *call)
 {
         struct instance *callee = call->instance;
@@ -423,7 +233,7 @@ static void child_dispatch(struct call *call)
         call_refuse(call, &outcome);
 }
 
-/* The callee has its own time, or its caller's if that ends earlier. */
+/* Starts limits.timeout of the callee, unless the caller's deadline is earlier. */
 static void set_timeout(struct brick_child *child)
 {
         struct call *call = &child->call;
@@ -434,7 +244,8 @@ static void set_timeout(struct brick_child *child)
                 return;
         call->deadline = now + ns;
         if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
-                log_error("Brick '%s' is called without its timeout: no thread for it",
+                log_error("Cannot create a thread for limits.timeout of brick '%s': a call of "
+                          "another brick runs without it",
                           callee->conf->name);
 }
 
@@ -469,7 +280,7 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         *ret = child;
         set_timeout(child);
 
-        /* A cancellation of the parent that came before child_link() has not seen this child. */
+        /* If the parent was cancelled before child_link(), nobody has cancelled this child. */
         if (atomic_load(&parent->cancelled))
                 child_abi_cancel(child);
         else
@@ -479,14 +290,15 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
 }
 
 /*
- * Once done() has been called, the callee's half may be gone: only the lock and `told` are sure to
- * be there. Before, the transport's reference is, so that another may be taken.
+ * Takes the lock, and a reference to the call; false: done() has been called. Once it has, the
+ * callee's half may have been freed, and only the lock and `told` are still valid. Before, the
+ * transport's reference exists, so that another may be taken.
  */
 static bool lock_untold(struct brick_child *child)
 {
-        lock(child);
+        call_lock(&child->call);
         if (child->told) {
-                unlock(child);
+                call_unlock(&child->call);
                 return false;
         }
         call_ref(&child->call);
@@ -495,7 +307,7 @@ static bool lock_untold(struct brick_child *child)
 
 static void unlock_untold(struct brick_child *child)
 {
-        unlock(child);
+        call_unlock(&child->call);
         call_drop(&child->call);
 }
 
@@ -504,7 +316,7 @@ void child_abi_recv(struct brick_child *child)
         if (!lock_untold(child))
                 return;
         child->wanted = true;
-        post_tells(child);
+        child_post_tells(child);
         unlock_untold(child);
 }
 
@@ -560,12 +372,12 @@ void child_abi_cancel(struct brick_child *child)
 
         if (!lock_untold(child))
                 return;
-        unlock(child);
+        call_unlock(&child->call);
         call_cancel(&child->call);
         call_refuse(&child->call, &cancelled);
-        lock(child);
-        /* It may have finished before, with replies that nobody has asked for. */
-        post_tells(child);
+        call_lock(&child->call);
+        /* The callee may have finished before: drop its replies, and tell the caller the end. */
+        child_post_tells(child);
         unlock_untold(child);
 }
 
@@ -574,10 +386,10 @@ void child_expire(struct call *call)
         struct brick_child *child = child_of(call);
         bool late;
 
-        lock(child);
+        call_lock(&child->call);
         late = !call->settled;
         child->expired = late;
-        unlock(child);
+        call_unlock(&child->call);
         if (late)
                 child_abi_cancel(child);
 }
@@ -588,18 +400,18 @@ void child_abi_free(struct brick_child *child)
         child_disown(child);
 }
 
-/* One that has not been cancelled, with a reference. */
+/* A child that has not been cancelled, with a reference; NULL: there is none. */
 static struct brick_child *next_to_cancel(struct call *parent)
 {
         struct brick_child *child;
 
-        (void)pthread_mutex_lock(&parent->lock);
+        call_lock(parent);
         child = parent->children;
         while (child && atomic_load(&child->call.cancelled))
                 child = child->older;
         if (child)
                 call_ref(&child->call);
-        (void)pthread_mutex_unlock(&parent->lock);
+        call_unlock(parent);
         return child;
 }
 

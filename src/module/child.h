@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A call that one brick makes to another inside the process: the transport of the callee's call is
- * the caller. No bytes are packed for a wire and no error field is added: the caller gets payloads
- * and an outcome.
+ * Calls of one brick to another inside the process. The caller takes the place of a transport of
+ * the callee's call. It gets payloads, without the error field of a reply on the wire, and an
+ * outcome.
  */
 
 #include "brick.h"
@@ -21,8 +21,9 @@ void child_abi_close(struct brick_child *child);
 void child_abi_cancel(struct brick_child *child);
 void child_abi_free(struct brick_child *child);
 
-/* The callee's time is over: limits.timeout of its instance, see timeout.h. */
+/* Ends a call because limits.timeout of its callee is over, see timeout.h. */
 void child_expire(struct call *call);
 
-/* The parent is cancelled: so is what it has asked of others. Lock of the parent not held. */
+/* Cancels all children of a parent that has been cancelled or finished. Lock of the parent not
+ * held. */
 void child_cancel_all(struct call *parent);

@@ -12,6 +12,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
+#define THREAD_STACK (1024 * 1024)
 #define SLOW_NS (100 * NSEC_PER_MSEC)
 
 static _Thread_local struct instance *current;
@@ -21,7 +22,7 @@ static _Thread_local char signal_stack[32 * 1024];
 /* /proc/thread-self/schedstat of the watched thread; -1: it cannot be read. */
 static int schedstat = -1;
 
-/* For how long the watched thread has been ready to run while others ran, in ns. 0: not known. */
+/* For how many ns the watched thread has waited for a processor. 0: not known. */
 static uint64_t run_queue_wait(void)
 {
         unsigned long long ran, waited;
@@ -34,11 +35,12 @@ static uint64_t run_queue_wait(void)
         return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
 }
 
-/* What the watched thread is in, for other threads. */
+/* The brick that the watched thread is in, and since when, for other threads. */
 static _Atomic(struct instance *) watched_instance;
 static atomic_uint_fast64_t watched_since;
 
-/* From now on the watched thread's time is this brick's. The time that it was the last one's. */
+/* Counts the time of the watched thread for this brick from now on. Returns for how long it counted
+ * for the last one. */
 static uint64_t hand_over(struct instance *instance, uint64_t now)
 {
         uint64_t since = atomic_exchange_explicit(&watched_since, now, memory_order_relaxed);
@@ -103,7 +105,7 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
 {
         struct instance *instance = atomic_load_explicit(&watched_instance, memory_order_acquire);
         uint64_t since = atomic_load_explicit(&watched_since, memory_order_relaxed);
-        uint64_t now = clock_now(); /* after since: the thread may have gone on meanwhile */
+        uint64_t now = clock_now(); /* read after `since`, which may have changed meanwhile */
 
         if (!instance || now < since || now - since < limit)
                 return NULL;
@@ -111,12 +113,25 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held)
         return instance->conf;
 }
 
+int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg)
+{
+        pthread_attr_t attr;
+        int r;
+
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+        r = -pthread_create(ret, &attr, run, arg);
+        (void)pthread_attr_destroy(&attr);
+        return r;
+}
+
 void entry_guard_stack(void)
 {
         const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof signal_stack };
         stack_t old;
 
-        /* A sanitizer gives threads one of its own, and takes back what it finds there. */
+        /* A sanitizer gives each thread a signal stack, and at the end frees the one that is set.
+         */
         if (sigaltstack(NULL, &old) == 0 && old.ss_flags & SS_DISABLE)
                 (void)sigaltstack(&stack, NULL);
 }

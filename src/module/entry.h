@@ -2,27 +2,28 @@
 #pragma once
 
 /*
- * Every entry into a brick's code is between entry_begin() and entry_end(), so that it is known who
- * is to blame, should the process die in it or a thread not come back from it.
+ * Every entry into a brick's code is between entry_begin() and entry_end(), so that the brick can
+ * be named if the process crashes in it or the thread does not return.
  */
 
+#include <pthread.h>
 #include <stdint.h>
 
 struct conf_brick;
 struct instance;
 
-/* On the stack of whoever enters. Entries nest: a brick calls a brick. */
+/* On the stack of the caller. Entries may nest. */
 struct entry {
         struct instance *previous;
-        uint64_t
-                waited; /* of a suspect: for how long the thread had waited for a processor; or 0 */
+        uint64_t waited; /* for a suspect: run_queue_wait() at the begin; else 0 */
 };
 
 void entry_begin(struct entry *entry, struct instance *instance);
 
 /*
- * For how long, in ns, if this is the polling thread; else 0. For a brick that is suspected of
- * holding it (instance_took_long()), without the time in which the machine ran others.
+ * Returns for how many ns the brick has held the polling thread; 0 on any other thread. For a
+ * suspect (instance_is_suspect()), the time in which the thread waited for a processor does not
+ * count.
  */
 uint64_t entry_end(struct entry *entry, struct instance *instance);
 
@@ -30,15 +31,21 @@ uint64_t entry_end(struct entry *entry, struct instance *instance);
 const struct conf_brick *entry_current(void);
 
 /*
- * Makes this thread the one that polls for all calls: a brick that holds it for over 100 ms is
- * named in the log when it comes back, and by entry_stuck() before. Of bricks that call each other
- * it is the one that took the time. One thread per process.
+ * Makes this thread the watched one, the polling thread: a brick that holds it for more than 100 ms
+ * is named in the log when it returns, and by entry_stuck() before. Of nested entries, each counts
+ * only its own time. One thread per process.
  */
 void entry_watch_thread(void);
 
 /* The brick that has held the watched thread for longer than `limit`, and for how long, in ns.
  * NULL: none. [any] */
 const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held);
+
+/*
+ * Starts a thread that will enter bricks. Its stack holds a brick whose code is deep, and is small
+ * enough for thousands of such threads. Negative errno.
+ */
+int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
 /* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
 void entry_guard_stack(void);

@@ -6,15 +6,17 @@
 
 #include "module/handle.h"
 
-/* Slot 0 is nobody's: no name is NULL. It answers for every name before the first slot is made. */
+/* Slot 0 belongs to no call, so that no name is NULL. It is also the only one until a call claims
+ * its first. */
 static struct handle_slot nobody = { .name = UINTPTR_MAX };
 struct handle_slot *handle_slots = &nobody;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t used = 1; /* slots that have ever been somebody's, and slot 0 */
+static uint32_t used = 1; /* slots below this have been claimed at some time; slot 0 counts */
 static uint32_t first_free;
 
-/* Lock held. The slots for all calls that there can be: memory only as they are used. */
+/* Lock held. Maps slots for as many calls as there can be; the kernel gives memory when a slot is
+ * used. */
 static bool make_slots(void)
 {
         void *memory;

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * What a brick holds of a call: `struct brick_call *` is no address but a name, made anew each
- * time that a call is given to a brick, and void once the brick has finished it. The memory of a
- * call is soon used for another; with a name, a brick that finishes a call twice, however late,
- * meets nobody else's call. A name comes again after 2^32 calls in the same memory.
+ * The names of calls. A `struct brick_call *` is not an address. It is a name, which is made when a
+ * call is given to a brick and becomes void when the brick has finished the call. The memory of a
+ * call is soon used for another one; because of the name, a brick that finishes a call twice never
+ * finishes another call, however late it is. A name repeats after 2^32 calls in the same memory.
  */
 
 #include <stdatomic.h>
@@ -15,7 +15,8 @@
 
 struct call;
 
-/* A name: generation, owner, slot. The owner is the number of the brick, for messages. */
+/* The bits of a name are generation, owner and slot. The owner is the number of the brick, which is
+ * in the name so that the log can tell whose it was. */
 #define HANDLE_SLOT_BITS (sizeof(uintptr_t) == 8 ? 20 : 16)
 #define HANDLE_OWNER_BITS (sizeof(uintptr_t) == 8 ? 12 : 0)
 #define HANDLE_SLOTS ((uintptr_t)1 << HANDLE_SLOT_BITS)
@@ -31,15 +32,14 @@ struct handle_slot {
 /* Private to the inline function below. */
 extern struct handle_slot *handle_slots;
 
-/* A slot for the memory of a call, which keeps it until handle_release(). 0: there is none left.
- * [any] */
+/* Claims a slot for the memory of a call, until handle_release(). 0: there is none left. [any] */
 uint32_t handle_claim(struct call *call);
 void handle_release(uint32_t slot);
 
-/* The call gets a new name. Its slot's owner at a time. */
+/* Makes a new name for the call of a slot. One thread at a time for a slot. */
 struct brick_call *handle_make(uint32_t slot, unsigned owner);
 
-/* The name means nothing any more. */
+/* Makes the name of the call void. */
 void handle_void(uint32_t slot);
 
 /* The call of that name; NULL: the brick has finished it. [any] */
@@ -53,7 +53,7 @@ static inline struct call *handle_find(const struct brick_call *handle)
         return atomic_load_explicit(&slot->call, memory_order_relaxed);
 }
 
-/* The number of the brick that a name was made for. */
+/* The number of the brick for which a name was made. */
 static inline unsigned handle_owner(const struct brick_call *handle)
 {
         return (unsigned)((uintptr_t)handle >> HANDLE_SLOT_BITS) & (HANDLE_OWNERS - 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What a brick says of its own health: good, until it says otherwise. */
+/* The health that a brick reports: good, until it says otherwise. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,7 +10,7 @@
 #include "brick.h"
 #include "shared/stats.h"
 
-/* Longer reasons are cut, which an ellipsis shows. */
+/* Longer reasons are cut and end in an ellipsis. */
 #define HEALTH_REASON_MAX STATS_TEXT_MAX
 
 struct health {
@@ -18,7 +18,7 @@ struct health {
 
         pthread_mutex_t lock; /* of all below */
         char reason[HEALTH_REASON_MAX + 1];
-        struct stats_health *shown; /* to the main process; NULL: it is not */
+        struct stats_health *shown; /* a copy for the main process; NULL: none */
         void (*changed)(void *user);
         void *user;
 };
@@ -26,14 +26,15 @@ struct health {
 void health_init(struct health *health);
 void health_done(struct health *health);
 
-/* True: it was not so before. [any] */
+/* Returns whether `good` has changed. [any] */
 bool health_set(struct health *health, bool good, struct brick_str reason);
 
-/* Why it is not good; empty: it is. [any] */
+/* The reason why it is not good; empty if it is. [any] */
 void health_reason(struct health *health, char ret[static HEALTH_REASON_MAX + 1]);
 
 /*
- * Who is told of changes, on the brick's thread: changed() must be quick and not come back here.
- * NULL: nobody; it has returned for the last time then. [any]
+ * Sets a function to call after each change, on the brick's thread, with the lock held: it must be
+ * quick and call no function of the health. NULL: none; the last one is not running any more when
+ * this returns. [any]
  */
 void health_listen(struct health *health, void (*changed)(void *user), void *user);

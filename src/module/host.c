@@ -59,8 +59,7 @@ static uint32_t host_type(struct brick_ctx *ctx)
         return ctx->instance->type;
 }
 
-/* What a scalar is, when no option table says so: what it would be as one of these, tried in turn.
- */
+/* The type of a scalar without an option table: the first of these types as which it parses. */
 static uint32_t scalar_type(const struct node *node)
 {
         int64_t i;
@@ -121,8 +120,7 @@ static struct brick_str host_node_key(const struct brick_node *map, size_t index
         return brick_str(node ? node->key : NULL);
 }
 
-/* The instance whose create() runs: the functions that read nodes are for it alone, on the main
- * thread. */
+/* The instance whose create() runs on this thread, the main thread. Only it may read nodes. */
 static struct brick_ctx *creating;
 
 int host_create(struct brick_ctx *ctx, const struct brick_module *brick,
@@ -175,7 +173,7 @@ static struct brick_str host_node_str(const struct brick_node *n)
         return (struct brick_str){ node->text, node->length };
 }
 
-/* A bare number is a number in every reading; only a unit tells a duration from a size. */
+/* A number without a unit is its own value; with one, the unit tells a duration from a size. */
 static int64_t host_node_int(const struct brick_node *n)
 {
         const struct node *node = node_of(n);

@@ -15,14 +15,11 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* A blocking brick's code may be deep, but thousands of such threads must not cost gigabytes. */
-#define THREAD_STACK (1024 * 1024)
-
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 static _Atomic(struct instance *) numbered[HANDLE_OWNERS];
 
-/* 0: all numbers are taken. The main thread alone makes and frees instances. */
+/* 0: there is no free number. Only the main thread makes and frees instances. */
 static unsigned take_number(struct instance *instance)
 {
         for (unsigned i = 1; i < HANDLE_OWNERS; i++)
@@ -62,7 +59,8 @@ void instance_blame(const struct instance *instance, const char *what)
 /* --- entries that take long --------------------------------------------------------------------
  */
 
-/* Twice within this time: once may be the machine's doing. */
+/* An entry may take long because the machine is busy; two within this time are the brick's doing.
+ */
 #define LONG_AGAIN_NS (10 * NSEC_PER_SEC)
 
 static void log_runner(const struct instance *instance, size_t size, uint64_t held)
@@ -74,8 +72,9 @@ static void log_runner(const struct instance *instance, size_t size, uint64_t he
         };
 
         log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
-                   "Brick '%s' held the polling thread for %u ms, again: its calls with requests "
-                   "of %zu bytes and more run on a thread of their own from now on",
+                   "Brick '%s' held the polling thread for %u ms for the second time in 10 s: its "
+                   "calls "
+                   "with requests of %zu bytes or more now run on a thread of their own",
                    name, (unsigned)(held / NSEC_PER_MSEC), size);
 }
 
@@ -97,7 +96,7 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
         instance->long_seen_size = size;
         if (!again)
                 return;
-        /* Half of the smaller: what is nearly as large takes nearly as long. */
+        /* Half of the smaller: a request that is nearly as large takes nearly as long. */
         size = (seen < size ? seen : size) / 2;
         atomic_store(&instance->long_size, size);
         if (!runner && runner_new(&runner) < 0)
@@ -109,13 +108,13 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
 /* --- places and the queue ----------------------------------------------------------------------
  */
 
-/* Places in flight that are for whoever comes first. */
+/* The places in flight that do not belong to the reserve. */
 static unsigned unreserved(const struct instance *instance)
 {
         return instance->limits.concurrency - share_reserve(instance->limits.concurrency);
 }
 
-/* Takes one of them, if there is one. */
+/* Takes one of these places. False: there is none. */
 static bool claim_place(struct instance *instance)
 {
         unsigned n = atomic_load(&instance->stats->in_flight);
@@ -142,13 +141,14 @@ static void queue_remove(struct instance *instance, struct call *call)
         (void)atomic_fetch_sub(&instance->stats->queued, 1);
 }
 
-/* Lock held. The call whose turn it is; NULL: there is none, or no place for it. */
+/* Lock held. Removes the call whose turn it is, with a place for it. NULL: no call waits, or there
+ * is no place. */
 static struct call *queue_take(struct instance *instance)
 {
         struct call *call;
 
         if (!instance->share.turn)
-                return NULL; /* nobody waits */
+                return NULL; /* no call waits */
         if (claim_place(instance)) {
                 call = share_next(&instance->share);
                 share_leave(&instance->share, call);
@@ -189,21 +189,17 @@ static void *thread_run(void *arg)
 
 static int start_threads(struct instance *instance, unsigned n)
 {
-        pthread_attr_t attr;
         int r = 0;
 
         instance->threads = calloc(n, sizeof *instance->threads);
         if (!instance->threads)
                 return -ENOMEM;
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
         while (r == 0 && instance->n_threads < n) {
-                r = -pthread_create(&instance->threads[instance->n_threads], &attr, thread_run,
-                                    instance);
+                r = entry_start_thread(&instance->threads[instance->n_threads], thread_run,
+                                       instance);
                 if (r == 0)
                         instance->n_threads++;
         }
-        (void)pthread_attr_destroy(&attr);
         return r;
 }
 
@@ -320,7 +316,7 @@ int instance_add_caller(struct instance *callee, struct instance *caller)
         return 0;
 }
 
-/* Nobody is left who might call it: not they, and so not on their behalf. */
+/* Whether no brick can call it any more. */
 static bool callers_are_done(const struct instance *instance)
 {
         for (size_t i = 0; i < instance->n_callers; i++) {
@@ -332,8 +328,8 @@ static bool callers_are_done(const struct instance *instance)
         return true;
 }
 
-/* Through the queue of the polling thread, which takes calls in, and then through that of the
- * brick's own runner: what they had before, they have started. */
+/* The barrier runs on the polling thread and then on the brick's own runner. When it has, both have
+ * started every call that was in their queues before. */
 static void pass_barrier(struct run_item *item)
 {
         struct instance *instance = CONTAINER_OF(item, struct instance, barrier);
@@ -345,7 +341,7 @@ static void pass_barrier(struct run_item *item)
                 atomic_store(&instance->started, true);
 }
 
-/* Closes it, unless a call waits. */
+/* Closes the instance if no call waits. */
 static void try_close(struct instance *instance)
 {
         bool closed;
@@ -411,22 +407,23 @@ struct instance *instance_free(struct instance *instance)
         return NULL;
 }
 
-/* There is a place in flight for one more call than those that wait, without the reserve. */
+/* Whether the unreserved places suffice for all calls that wait and one more. */
 static bool has_unreserved(const struct instance *instance)
 {
         return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
                unreserved(instance);
 }
 
-/* Lock held. Those in flight count as well: a blocking brick's calls reach its idle threads only
- * through the queue, and what the reserve keeps from a client waits there. */
+/* Lock held. The queue may be longer than limits.queue while places are free: calls of a blocking
+ * brick reach its idle threads through the queue, and a call that may have no place of the reserve
+ * waits there. */
 static bool queue_has_room(const struct instance *instance)
 {
         return atomic_load(&instance->stats->queued) + atomic_load(&instance->stats->in_flight) <
                instance->limits.concurrency + instance->limits.queue;
 }
 
-/* The call that may start now; its reference in the queue is the caller's. NULL: none. */
+/* queue_take(), with the lock not held. The queue's reference is then the caller's. */
 static struct call *take_next(struct instance *instance)
 {
         struct call *call;
@@ -437,7 +434,7 @@ static struct call *take_next(struct instance *instance)
         return call;
 }
 
-/* Gives the places that are free to calls that wait. */
+/* Starts calls that wait while there are places for them. */
 static void start_waiting(struct instance *instance)
 {
         struct call *call;
@@ -448,7 +445,8 @@ static void start_waiting(struct instance *instance)
         }
 }
 
-/* Lock held. The call has joined. *ret_victim: the call to refuse in its stead. */
+/* Lock held. The call has joined the share. *ret_victim: a waiting call that has lost its place in
+ * the queue and is to be refused. */
 static enum admission admit_scarce(struct instance *instance, struct call *call,
                                    struct call **ret_victim)
 {
@@ -471,8 +469,8 @@ static enum admission admit_scarce(struct instance *instance, struct call *call,
         return ADMIT_QUEUED;
 }
 
-/* Counts the call for its party, and takes it in. Cold: most calls of most bricks do not come here.
- */
+/* Accepts a call when places may be scarce: counts it for its party. Cold: most calls take the
+ * short way of instance_admit(). */
 __attribute__((noinline, cold)) static enum admission admit_shared(struct instance *instance,
                                                                    struct call *call)
 {
@@ -480,8 +478,8 @@ __attribute__((noinline, cold)) static enum admission admit_shared(struct instan
         struct call *victim = NULL;
         struct share_party party = {};
 
-        /* A blocking brick's calls reach even its idle threads through the queue: while there are
-         * places for all, it does not matter whose they are. */
+        /* Every call of a blocking brick goes through the queue. While there are places for all,
+         * its party does not matter. */
         if (!instance->blocking || !has_unreserved(instance))
                 call->transport->party(call, &party);
         (void)pthread_mutex_lock(&instance->lock);
@@ -510,7 +508,7 @@ enum admission instance_admit(struct instance *instance, struct call *call)
                 return ADMIT_CLOSED;
         }
         admission = admit_shared(instance, call);
-        /* A place may have become free just before: nobody would look at the queue again. */
+        /* A place may have become free before the call was in the queue: start it then. */
         if (admission == ADMIT_QUEUED && !instance->blocking)
                 start_waiting(instance);
         return admission;

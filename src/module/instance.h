@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One brick of the configuration, made from a module: what it may have at a time, what waits for
- * it, and the threads of a blocking one.
+ * One brick of the configuration, made from a module: its limits, the calls that wait for it, and
+ * the threads of a blocking one.
  */
 
 #include <pthread.h>
@@ -57,17 +57,17 @@ struct instance {
         struct health health;
         atomic_int log_level; /* of the lines about it; 0: that of the log */
 
-        struct stats_brick *stats; /* calls it holds, calls that wait for it, and what has been */
+        struct stats_brick *stats; /* calls in flight, calls that wait, and counters */
 
-        /* Of a brick that has been seen to hold the polling thread for long: what enters it for
-         * calls with requests of long_size bytes or more. NULL: the polling thread does. */
+        /* The runner of calls with requests of long_size bytes or more, once such calls have held
+         * the polling thread for long. NULL: the polling thread is the runner of all calls. */
         _Atomic(struct runner *) runner;
         atomic_size_t long_size;
-        bool suspect; /* [polling thread] it has held it: when, and with a request of what size */
-        uint64_t long_seen;
-        size_t long_seen_size;
+        bool suspect;          /* [polling thread] a call has held it for long at long_seen */
+        uint64_t long_seen;    /* [polling thread] clock_now() */
+        size_t long_seen_size; /* [polling thread] the size of that call's request */
 
-        /* Calls that wait for room, and the threads of a blocking brick that take them. */
+        /* Calls that wait for a place, and the threads of a blocking brick, which take them. */
         pthread_mutex_t lock;
         pthread_cond_t work;
         struct share share;
@@ -75,43 +75,46 @@ struct instance {
         unsigned n_threads;
         bool stopping;
 
-        /* Who may call it, and how far its drain() is. */
-        struct instance **callers;
+        struct instance **callers; /* bricks that may call it */
         size_t n_callers;
-        atomic_bool closed; /* takes no call in any more; set with the lock held */
-        struct run_item barrier;
-        atomic_bool started; /* all that was taken in before it was closed has been started */
-        bool drained;
+
+        /* the steps of draining, in this order */
+        atomic_bool closed;      /* accepts no call any more; set with the lock held */
+        struct run_item barrier; /* behind the calls that were accepted before */
+        atomic_bool started;     /* all of these calls have been started */
+        bool drained;            /* drain() has been called */
 
         struct timeouts timeouts; /* of calls by other bricks */
         struct brick_target as_target;
 };
 
 /*
- * Makes an instance of a module: checks nothing but what the type needs (the module's options are
- * already checked), runs create(). `peers` are the instances that it may call, found by name; they
- * outlive this one. `base` is what relative paths start from. `stats` outlives it too.
- * Mistakes go to diag; -EINVAL then. [main]
+ * Makes an instance of a module and runs create(). The options have been checked; only what depends
+ * on the type is checked here. `peers` are the instances that it may call, which it finds by name;
+ * they and `stats` must outlive it. Relative paths start at `base`. -EINVAL: there are mistakes, in
+ * diag. [main]
  */
 int instance_new(struct instance **ret, const struct conf_brick *conf, const struct module *module,
                  const struct node *options, const char *base, struct instance **peers,
                  size_t n_peers, struct stats_brick *stats, struct diag *diag);
 
 /*
- * No call comes from outside any more: tells the brick so with drain(), once what it has been given
- * to do has been started and those who call it are done. Call it again, every few milliseconds,
- * until it says true. With `now`, those who call it are not waited for. [main]
+ * Call this every few milliseconds, once no call comes from the wire any more, until it returns
+ * true. It calls drain() of the brick when the bricks that may call it are drained and have no call
+ * in flight, and when every accepted call has been started. With `now`, it does not wait for the
+ * callers. [main]
  */
 bool instance_drain(struct instance *instance, bool now);
 
-/* The caller's create() has asked for the callee as a target. -ENOMEM. [main] */
+/* Records that the caller may call the callee: its create() has asked for this target. -ENOMEM.
+ * [main] */
 int instance_add_caller(struct instance *callee, struct instance *caller);
 
-/* Every call has ended. Joins the threads, runs destroy(). [main] */
+/* Joins the threads and runs destroy(). Every call must have ended. [main] */
 struct instance *instance_free(struct instance *instance);
 DEFINE_CLEANUP(struct instance *, instance_free);
 
-/* The thread that enters the brick for a call with a request of so many bytes, but for start() of a
+/* The runner that makes the entries for a call with a request of `size` bytes, except start() of a
  * blocking brick. [any] */
 static inline struct runner *instance_runner_for(const struct instance *instance, size_t size)
 {
@@ -123,13 +126,13 @@ static inline struct runner *instance_runner_for(const struct instance *instance
 }
 
 /*
- * An entry for a call with such a request has held the polling thread for `held` ns, longer than
- * limits.hold. When that happens again soon, calls of this size get a thread of their own.
- * [polling thread]
+ * Notes that an entry for a call with a request of `size` bytes has held the polling thread for
+ * `held` ns, longer than limits.hold. When this happens twice within 10 s, calls of this size get
+ * a runner of their own. [polling thread]
  */
 void instance_took_long(struct instance *instance, size_t size, uint64_t held);
 
-/* Whether that has happened within the last 10 s. [polling thread] */
+/* Whether a call has held the polling thread for long within the last 10 s. [polling thread] */
 bool instance_suspected_lately(struct instance *instance);
 
 static inline bool instance_is_suspect(struct instance *instance)
@@ -137,10 +140,11 @@ static inline bool instance_is_suspect(struct instance *instance)
         return instance->suspect && instance_suspected_lately(instance);
 }
 
-/* The instance of a number; NULL: there is none any more. [any] */
+/* The instance with this number; NULL: there is none. [any] */
 const struct instance *instance_of_number(unsigned number);
 
-/* Logs that the brick has done what its module must not do. NULL: it is not known which. [any] */
+/* Logs that a brick has broken a rule of brick.h; `what` is a predicate. NULL: it is not known
+ * which brick. [any] */
 void instance_blame(const struct instance *instance, const char *what);
 
 /* Whether a line about the brick is to be logged. [any] */
@@ -152,18 +156,18 @@ static inline bool instance_logs(const struct instance *instance, enum log_level
 }
 
 enum admission {
-        ADMIT_START,  /* it has a place: the caller starts it */
-        ADMIT_QUEUED, /* it is started when there is room; the queue has a reference */
-        ADMIT_FULL,   /* neither room nor queue: call_refuse_busy() */
-        ADMIT_CLOSED, /* the brick is being drained: UNAVAILABLE */
+        ADMIT_START,  /* it has a place: start it */
+        ADMIT_QUEUED, /* it will be started when there is a place; the queue has a reference */
+        ADMIT_FULL,   /* no place, and the queue is full: call_refuse_busy() */
+        ADMIT_CLOSED, /* the brick is being drained: answer UNAVAILABLE */
 };
 
-/* Takes a call in. May refuse one that waits in its stead, see share.h. [any] */
+/* Accepts a call. To make room for it, it may refuse a call that waits, see share.h. [any] */
 enum admission instance_admit(struct instance *instance, struct call *call);
 
-/* Takes a call out of the queue; the queue's reference is then the caller's. False: it is not
- * there. [any] */
+/* Takes a call out of the queue and gives the queue's reference to the caller. False: the call is
+ * not there. [any] */
 bool instance_withdraw(struct instance *instance, struct call *call);
 
-/* This call of the brick has finished: there is room for the next. [any] */
+/* Releases the place of a call that has finished, which may start the next. [any] */
 void instance_release(struct instance *instance, struct call *call);

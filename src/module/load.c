@@ -15,7 +15,7 @@
 #include "module/verify.h"
 #include "util/trust.h"
 
-/* Majors that may come one day, so that a brickd of today can name them. */
+/* The highest major of a later ABI that a message can name. */
 #define MAJOR_PROBED 9
 
 /* How deep module_calling_libc() looks. */
@@ -26,7 +26,7 @@ static bool is_name(const char *s)
         return s[0] && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
 }
 
-/* The module of the directory whose name is most like this one; NULL: none is. */
+/* The module in the directory with the nearest name; NULL: none is near. */
 static char *nearest_module(const char *dir, const char *name)
 {
         struct nearest nearest = nearest_to(name);
@@ -107,7 +107,7 @@ static bool read_head(int fd, struct elf_head *ret)
                memcmp(ret->ident, ELFMAG, SELFMAG) == 0;
 }
 
-/* dlopen() would refuse such files too, but not say why so well. */
+/* dlopen() refuses such files as well, but its messages are less clear. */
 static int check_elf(int fd, const char *path, char **ret_why)
 {
         _cleanup_close_ int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -129,7 +129,7 @@ static int check_elf(int fd, const char *path, char **ret_why)
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-/* Everything that can be said of the file without running code of it. */
+/* All checks of the file that run none of its code. */
 static int check_file(const char *given, const char *path, char **ret_why)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -147,7 +147,7 @@ static int check_file(const char *given, const char *path, char **ret_why)
         return check_elf(fd, path, ret_why);
 }
 
-/* dlerror() without the path, where it starts with it. */
+/* dlerror(), without the path if it starts with it. */
 static const char *load_error(const char *path)
 {
         const char *text = dlerror();

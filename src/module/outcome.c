@@ -6,7 +6,7 @@
 
 #include "util/utf8.h"
 
-/* Codes that llmbrick's wrapper makes itself: gRPC's numbers, inside the message. */
+/* The in-band codes that llmbrick's wrapper uses itself: numbers of gRPC statuses. */
 enum {
         CODE_UNIMPLEMENTED = 12,
         CODE_INTERNAL = 13,

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * How calls end that no brick has answered well: llmbrick's own codes and texts, to the letter,
- * because its clients compare them. Pure functions; all strings are static, but for the `message`
- * that is handed in. And what is checked of how a brick ends one.
+ * The outcomes of calls that brickd decides: llmbrick's codes and texts, to the letter, because its
+ * clients compare them. And the checks of the texts that bricks give. Pure functions; all strings
+ * are static, except a `message` that the caller passes.
  */
 
 #include <stdbool.h>
@@ -13,10 +13,10 @@
 #include "brick.h"
 #include "util/arena.h"
 
-/* The longest message or detail of an error that leaves, in bytes. */
+/* The longest message or detail of an error that is sent, in bytes. */
 #define OUTCOME_TEXT_MAX (256 * 1024)
 
-/* What a peer is told in the end. */
+/* The end of a call, as its peer is told. */
 struct outcome {
         bool in_band;    /* code, message and detail are llmbrick's error; the gRPC status is OK */
         uint32_t status; /* gRPC status, if not in_band */
@@ -50,16 +50,16 @@ static inline bool outcome_is_success(const struct outcome *outcome)
         return !outcome->in_band && outcome->status == STATUS_OK;
 }
 
-/* Nobody waits for the answer any more. */
+/* The call was cancelled. */
 struct outcome outcome_cancelled(void);
 
-/* The brick's time for the call is over. */
+/* limits.timeout of the brick is over. */
 struct outcome outcome_expired(void);
 
 /* The brick has all the calls it may have, and its queue is full. */
 struct outcome outcome_busy(void);
 
-/* The brick takes no call in any more, as its server stops. */
+/* The brick accepts no call any more, because its server stops. */
 struct outcome outcome_stopping(void);
 
 /* The brick has no handler for this method. */
@@ -71,20 +71,19 @@ struct outcome outcome_not_implemented(const char *message);
 /* The handler failed. */
 struct outcome outcome_exception(uint32_t method, const char *message);
 
-/* What start() has said with a number that is not 0: a negative errno, or else a mistake. */
+/* start() has returned r: a negative errno, or a positive number, which counts as -EINVAL. */
 struct outcome outcome_errno(uint32_t method, int r);
 
 /* The reply is not of the method's type. */
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type);
 
-/* What a brick has done wrong, if r is why a transport refuses its reply; NULL: it is none of
- * those.
- */
+/* The brick's mistake, for the log, if a transport has refused its reply with r; NULL: r is no
+ * mistake of the brick. */
 const char *outcome_reply_fault(int r);
 
 /*
- * A copy in the arena of a text of a brick, as a client can read it: UTF-8, with U+FFFD for what is
- * not, and with an ellipsis for what is longer than OUTCOME_TEXT_MAX. Empty: out of memory.
+ * Copies a text of a brick into the arena, as valid UTF-8: U+FFFD replaces each byte that is not,
+ * and a text longer than OUTCOME_TEXT_MAX is cut and ends in an ellipsis. Empty: out of memory.
  */
 struct brick_str outcome_text(struct arena *arena, struct brick_str text);
 

@@ -7,14 +7,10 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-/* What one turn takes on before the caller serves others. The clock is read when a brick comes
- * back.
- */
+/* The limits of one turn. Its time is clock_recent(), which an item that enters a brick brings up
+ * to date. */
 #define TURN_ITEMS 64
 #define TURN_NS (1 * NSEC_PER_MSEC)
-
-/* The code of a brick may be deep. */
-#define THREAD_STACK (1024 * 1024)
 
 struct runner runner_polling = {
         .own.end = &runner_polling.own.first,
@@ -88,12 +84,12 @@ void runner_post(struct runner *runner, struct run_item *item)
 
         (void)pthread_mutex_lock(&runner->lock);
         append(&runner->others, item);
-        /* Only the first is news: the runner takes all at once. */
+        /* Wake it for the first item only: it takes all at once. */
         if (!atomic_exchange_explicit(&runner->posted, true, memory_order_relaxed)) {
                 wake = runner->wake;
                 (void)pthread_cond_signal(&runner->work);
         }
-        /* With the lock held, for runner_leave() to wait for it. */
+        /* With the lock held, so that runner_leave() waits for this. */
         if (wake)
                 wake(runner->user);
         (void)pthread_mutex_unlock(&runner->lock);
@@ -130,7 +126,7 @@ void runner_run(struct runner *runner)
         }
 }
 
-/* Whether there is something to run; waits for it. False: never again. */
+/* Waits until something is posted. False: the runner is to end. */
 static bool wait_for_work(struct runner *runner)
 {
         bool work;
@@ -155,18 +151,6 @@ static void *thread_run(void *arg)
         return NULL;
 }
 
-static int start_thread(struct runner *runner)
-{
-        pthread_attr_t attr;
-        int r;
-
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
-        r = -pthread_create(&runner->thread, &attr, thread_run, runner);
-        (void)pthread_attr_destroy(&attr);
-        return r;
-}
-
 int runner_new(struct runner **ret)
 {
         _cleanup_free_ struct runner *runner = calloc(1, sizeof *runner);
@@ -179,7 +163,7 @@ int runner_new(struct runner **ret)
         runner->others.end = &runner->others.first;
         (void)pthread_mutex_init(&runner->lock, NULL);
         (void)pthread_cond_init(&runner->work, NULL);
-        r = start_thread(runner);
+        r = entry_start_thread(&runner->thread, thread_run, runner);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(runner);

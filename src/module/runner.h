@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Run queues. Whatever enters a brick's code on behalf of a call is an item in the queue of a
- * runner, which is one thread: no function of the ABI enters a brick on the stack of its caller.
+ * Run queues. Every entry into a brick on behalf of a call is made by an item in the queue of a
+ * runner, which is one thread. So no function of the ABI enters a brick on the stack of its caller.
  *
- * One runner is the polling thread, which runs its queue between two events. A brick that takes
- * long has a runner with a thread of its own: see instance_runner_for().
+ * The polling thread is a runner: it runs its queue between two events. A brick that holds the
+ * polling thread for long gets a runner with a thread of its own: see instance_runner_for().
  */
 
 #include <pthread.h>
@@ -24,17 +24,18 @@ struct run_list {
 };
 
 struct runner {
-        struct run_list own;  /* to be run next; only the runner's thread sees these two */
-        struct run_list last; /* to be run once nothing else is queued */
+        /* used by the runner's thread only */
+        struct run_list own;  /* run next */
+        struct run_list last; /* run when nothing else is queued */
 
-        pthread_mutex_t lock;
+        pthread_mutex_t lock; /* of all below but `posted` */
         pthread_cond_t work;
-        struct run_list others; /* posted by other threads; the lock guards it */
+        struct run_list others; /* posted by other threads */
         atomic_bool posted;     /* `others` is not empty */
         bool stopping;
-        pthread_t thread; /* of a runner that has one of its own */
+        pthread_t thread; /* of runner_new() */
 
-        /* The polling thread's: makes its wait return. Called without the lock, on any thread. */
+        /* of the polling thread: makes its wait return. Called with the lock held, on any thread */
         void (*wake)(void *user);
         void *user;
 };
@@ -42,12 +43,13 @@ struct runner {
 /* The runner of the polling thread. One per process. */
 extern struct runner runner_polling;
 
-/* The calling thread becomes the polling thread: it has to call runner_run() until
- * runner_has_work() is false before it waits, and wake() has to end its wait. NULL: nobody need be
- * woken. */
+/*
+ * Makes the calling thread the polling thread. Before it waits, it must call runner_run() until
+ * runner_has_work() is false; wake() must end its wait and must not post. NULL: it never waits.
+ */
 void runner_enter(void (*wake)(void *user), void *user);
 
-/* It is the polling thread no longer. */
+/* Ends this. wake() is not called any more once it has returned. */
 void runner_leave(void);
 
 /* The runner that the calling thread is; NULL: none. runner.c's to set. */
@@ -59,10 +61,10 @@ static inline bool runner_is_here(const struct runner *runner)
         return runner_here == runner;
 }
 
-/* Queues an item, which must not be queued already; its owner keeps it until it has run. [any] */
+/* Queues an item, which must not be queued. Its owner keeps its memory until it runs. [any] */
 void runner_post(struct runner *runner, struct run_item *item);
 
-/* The same, behind everything else, also what comes later. The runner's thread only. */
+/* Queues an item that runs when nothing else is queued. The runner's thread only. */
 void runner_post_last(struct runner *runner, struct run_item *item);
 
 /* Whether something is queued. The runner's thread only. */
@@ -72,12 +74,12 @@ static inline bool runner_has_work(const struct runner *runner)
                atomic_load_explicit(&runner->posted, memory_order_relaxed);
 }
 
-/* Runs what is queued, in its order, but not for long: others are to be served as well. The
- * runner's thread only. */
+/* A turn: runs queued items in order, for about 1 ms, so that the caller can do other work between
+ * two turns. The runner's thread only. */
 void runner_run(struct runner *runner);
 
-/* Makes a runner with a thread. Negative errno. */
+/* Makes a runner with a thread of its own. Negative errno. */
 int runner_new(struct runner **ret);
 
-/* Runs what is queued, ends the thread, and frees. Takes NULL. */
+/* Runs all queued items, ends the thread, and frees. Takes NULL. */
 struct runner *runner_free(struct runner *runner);

@@ -8,8 +8,8 @@
 #include "module/call.h"
 #include "module/share.h"
 
-/* Of what is left of a pool, whoever holds one of so many gets no more. Connections are cheap: 90
- * must come before a pool of 256 places has none for the next. */
+/* A place of a pool is refused to one that already holds 1/32 (a connection) or 1/8 (a client) of
+ * the free places. Connections are cheap to open: it takes 90 of them to use up a pool of 256. */
 #define CONNECTION_PART 32
 #define CLIENT_PART 8
 
@@ -18,25 +18,26 @@ struct ring {
         struct ring *previous;
 };
 
-/* Those of a tree begin with their key, which is what compare_*() look at. */
+/* The structs in the trees begin with their key, because compare_*() compare the first bytes. */
 struct share_client {
         char key[SHARE_CLIENT_MAX];
-        unsigned members;          /* it lives as long as one of them */
-        unsigned held;             /* places of the reserve for clients */
-        unsigned waiting;          /* calls */
-        struct share_member *turn; /* of its members with calls that wait, a ring */
-        struct ring ring;          /* while calls wait */
+        unsigned members; /* it lives as long as one of them */
+        unsigned held;    /* places of the reserve for clients */
+        unsigned waiting; /* calls */
+        struct share_member
+                *turn;    /* whose turn is next, in a ring of members with calls that wait */
+        struct ring ring; /* of clients, while calls wait */
 };
 
 struct share_member {
         struct share_party key;
         struct share_client *client;
-        unsigned calls;   /* that have joined; it lives as long as one of them */
+        unsigned calls;   /* that have joined; the member lives as long as one of them */
         unsigned held;    /* places of the reserve for connections */
         unsigned waiting; /* calls */
         struct call *queue;
         struct call **queue_end;
-        struct ring ring; /* while calls wait */
+        struct ring ring; /* of members of the client, while calls wait */
 };
 
 static struct share_client *client_at(struct ring *ring)
@@ -49,7 +50,7 @@ static struct share_member *member_at(struct ring *ring)
         return (void *)((char *)ring - offsetof(struct share_member, ring));
 }
 
-/* Puts it last: in front of the one whose turn is next; NULL: it is alone. */
+/* Adds it as the last, in front of `next`, whose turn is next; NULL: the ring is empty. */
 static void ring_add(struct ring *ring, struct ring *next)
 {
         ring->next = next ? next : ring;
@@ -58,7 +59,7 @@ static void ring_add(struct ring *ring, struct ring *next)
         ring->previous->next = ring;
 }
 
-/* Gives who is next; NULL: nobody is left. */
+/* Returns the following one; NULL: the ring is empty now. */
 static struct ring *ring_remove(struct ring *ring)
 {
         struct ring *next = ring->next;
@@ -88,8 +89,8 @@ void share_init(struct share *share, unsigned concurrency)
         };
 }
 
-/* What the tree has of this key, or else a new one of so many bytes that begins with it. NULL: out
- * of memory. */
+/* The entry of the tree with this key; if there is none, a new one of `size` bytes. NULL: out of
+ * memory. */
 static void *find_or_add(void **tree, const void *key, size_t key_size, size_t size,
                          int (*compare)(const void *, const void *))
 {
@@ -214,7 +215,7 @@ void share_append(struct share *share, struct call *call)
         }
 }
 
-/* Those whose turn it is are followed by the next ones. */
+/* No call of the member waits any more: takes it out of the ring. */
 static void member_rest(struct share_member *member)
 {
         struct share_client *client = member->client;
@@ -224,6 +225,7 @@ static void member_rest(struct share_member *member)
                 client->turn = next ? member_at(next) : NULL;
 }
 
+/* The same for a client. */
 static void client_rest(struct share *share, struct share_client *client)
 {
         struct ring *next = ring_remove(&client->ring);
@@ -249,7 +251,8 @@ void share_remove(struct share *share, struct call *call)
                 client_rest(share, client);
 }
 
-/* Takes the first call of a member out of the queue; the turns go on behind it. */
+/* Takes the first call of a member out of the queue; the next turn is that of the following member
+ * and client. */
 static struct call *take_turn(struct share *share, struct share_member *member)
 {
         struct share_client *client = member->client;

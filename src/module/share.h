@@ -2,22 +2,23 @@
 #pragma once
 
 /*
- * How the places of a brick are shared out among its clients once they are scarce. A place is a
- * call in flight or a call that waits.
+ * How the places of a brick are shared among its clients when they are scarce. A place is a call in
+ * flight or a call that waits.
  *
- * A call counts for a client, which is its identity or else its address, and for one connection of
- * that client.
+ * A call counts for a party: a client, which is its identity or else its address, and one
+ * connection of that client (a member).
  *
- *   turns    Calls that wait take turns: each client has one, in it each of its connections, in
- *            that the call that came first. So neither many calls nor many connections outweigh
- *            one client.
- *   reserve  The last places in flight are two pools, one shared by connections, one by clients.
- *            Whoever asks gets a place while it holds only a small part of what is left of the
- *            pool. So there is one for whoever holds none, until very many have come.
- *   queue    When it is full, a client with fewer calls in it takes the place of the newest call of
- *            the client that has the most.
+ *   turns    Calls that wait are started in turns: one call of each client, and of one client one
+ *            call of each connection, the oldest first. So a client gets no more by making many
+ *            calls or opening many connections.
+ *   reserve  The last places in flight form two pools, one shared by connections, one by clients. A
+ *            connection or a client gets a place of its pool only while it holds less than a small
+ *            part of what the pool has left. So one that holds none gets a place unless very many
+ *            have come before it.
+ *   queue    When it is full, a call of a client with fewer calls in it takes the place of the
+ * newest call of the client with the most.
  *
- * Nothing is counted as long as places are not scarce. The instance's lock guards all of this.
+ * Nothing is counted while places are not scarce. The lock of the instance guards all of this.
  */
 
 #include <stdbool.h>
@@ -31,7 +32,7 @@ struct call;
 struct share_client;
 struct share_member;
 
-/* For whom a call counts. Zero what is not set: the bytes are compared. */
+/* The party for which a call counts. Its bytes are compared: set unused ones to zero. */
 struct share_party {
         uint64_t connection;           /* a number that no other open connection has */
         char client[SHARE_CLIENT_MAX]; /* what identifies the client; not a string */
@@ -40,9 +41,10 @@ struct share_party {
 struct share {
         void *clients; /* of tsearch() */
         void *members;
-        struct share_client *turn; /* of those with calls that wait, a ring; NULL: nobody waits */
-        unsigned for_connections;  /* places of the reserve that are left */
-        unsigned for_clients;
+        struct share_client *turn; /* whose turn is next, in a ring of clients with calls that
+                                      wait; NULL: no call waits */
+        unsigned for_connections;  /* free places of the pool for connections */
+        unsigned for_clients;      /* and of that for clients */
 };
 
 enum share_pool {
@@ -51,7 +53,7 @@ enum share_pool {
         SHARE_CLIENTS,
 };
 
-/* How many of so many places in flight are the reserve. */
+/* The size of the reserve for this concurrency. */
 static inline unsigned share_reserve(unsigned concurrency)
 {
         return concurrency / 8;
@@ -62,22 +64,22 @@ void share_init(struct share *share, unsigned concurrency);
 /* Counts a call for its party, until share_leave(). -ENOMEM. */
 int share_join(struct share *share, struct call *call, const struct share_party *party);
 
-/* The call neither waits nor holds a place any more. A place of the reserve is free again. */
+/* The call, which does not wait, counts no more. Frees its place of the reserve, if it has one. */
 void share_leave(struct share *share, struct call *call);
 
 /* Takes a place of the reserve for a call that has joined, if its party may have one. */
 bool share_take(struct share *share, struct call *call);
 
-/* The call, which has joined, waits; or does not any more. */
+/* Appends a call that has joined to the calls that wait, or removes it from them. */
 void share_append(struct share *share, struct call *call);
 void share_remove(struct share *share, struct call *call);
 
-/* The waiting call whose turn it is; NULL: nobody waits. The turn is over. */
+/* Removes and returns the waiting call whose turn it is; NULL: no call waits. */
 struct call *share_next(struct share *share);
 
-/* The same of those that may have a place of the reserve, which is then taken. */
+/* The same for the calls whose party may have a place of the reserve; takes the place. */
 struct call *share_next_reserved(struct share *share);
 
-/* The waiting call that is to give its place in a full queue to this one, which has joined. NULL:
- * no client has more calls there than this one's. */
+/* The waiting call whose place in the full queue this call, which has joined, is to get. NULL: no
+ * client or connection has enough more calls there. */
 struct call *share_victim(const struct share *share, const struct call *call);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Spans: what is told of calls in traces. A call's span begins and ends with it; at its end it goes
- * into a ring that has room for a fixed number, and another thread takes it out. A full ring drops
- * and counts. Nothing here blocks or allocates, but tracer_new() and tracer_wait().
+ * Spans: the records of calls in traces. The span of a call begins and ends with it. At its end it
+ * is put into a ring of fixed size, from which another thread takes it. If the ring is full, the
+ * span is dropped and counted. Only tracer_new() allocates, and only tracer_wait() blocks.
  */
 
 #include <stdbool.h>
@@ -17,9 +17,9 @@
 
 struct tracer;
 
-/* Of a call that runs. */
+/* The span of a running call. */
 struct span {
-        struct tracer *tracer; /* NULL: nobody traces, and nothing else is set */
+        struct tracer *tracer; /* NULL: no traces, and nothing else is set */
         struct trace_context context;
         uint64_t parent; /* 0: it begins its trace */
         uint64_t began;  /* CLOCK_MONOTONIC ns */
@@ -27,22 +27,22 @@ struct span {
 
 #define SPAN_REQUEST_ID_MAX 128
 
-/* Of a call that has ended. */
+/* The span of a call that has ended. */
 struct span_record {
         struct span span;
         uint64_t ended;
-        const char *brick; /* NULL: none has had it; else it lives as long as the configuration */
-        unsigned type;     /* BRICK_TYPE_*, whose service it was for; 0: none of ours */
+        const char *brick; /* its name, which lives as long as the configuration; NULL: none */
+        unsigned type;     /* BRICK_TYPE_* of the service that was called; 0: another one */
         uint32_t method;   /* BRICK_METHOD_* */
         bool internal;     /* called by a brick, not by a client */
         unsigned status;   /* gRPC's */
-        bool in_band;      /* the brick failed it in llmbrick's way */
+        bool in_band;      /* the brick failed it with an in-band error */
         int32_t code;      /* llmbrick's, if in_band */
         size_t request_id_length;
         char request_id[SPAN_REQUEST_ID_MAX];
 };
 
-/* sample: the share of traces recorded that begin here, 0 to 1. */
+/* sample: the share of the traces that begin here to record, 0 to 1. */
 int tracer_new(struct tracer **ret, double sample);
 struct tracer *tracer_free(struct tracer *tracer);
 DEFINE_CLEANUP(struct tracer *, tracer_free);
@@ -51,17 +51,17 @@ DEFINE_CLEANUP(struct tracer *, tracer_free);
 void span_begin(struct span *span, struct tracer *tracer, const struct trace_context *parent,
                 uint64_t now);
 
-/* Somebody will look at what the record says. [any] */
+/* Whether a record of the span will be exported. [any] */
 static inline bool span_is_recorded(const struct span *span)
 {
         return span->tracer && span->context.flags & TRACE_SAMPLED;
 }
 
-/* Hands a complete record of a recorded span over. [any] */
+/* Puts the record of a span that is recorded into the ring. [any] */
 void span_end(const struct span_record *record);
 
-/* For the one thread that takes them. Waits until there are many, the time is over, or
- * tracer_wake() is called; false: the ring is empty. */
+/* For the one thread that takes the records. tracer_wait() returns when there are many, after `ns`,
+ * or after tracer_wake(). tracer_take() returns false if the ring is empty. */
 void tracer_wait(struct tracer *tracer, uint64_t ns);
 bool tracer_take(struct tracer *tracer, struct span_record *ret);
 

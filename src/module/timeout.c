@@ -4,19 +4,11 @@
 #include "module/entry.h"
 #include "util/clock.h"
 
-/* Enough for a brick that is told of a timeout on the thread. */
-#define THREAD_STACK (1024 * 1024)
-
 void timeouts_init(struct timeouts *timeouts, void (*over)(struct call *call))
 {
-        pthread_condattr_t attr;
-
         *timeouts = (struct timeouts){ .end = &timeouts->first, .over = over };
         (void)pthread_mutex_init(&timeouts->lock, NULL);
-        (void)pthread_condattr_init(&attr);
-        (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        (void)pthread_cond_init(&timeouts->changed, &attr);
-        (void)pthread_condattr_destroy(&attr);
+        clock_cond_init(&timeouts->changed);
 }
 
 void timeouts_done(struct timeouts *timeouts)
@@ -42,7 +34,7 @@ static void unlink_timeout(struct timeouts *timeouts, struct timeout *timeout)
         timeout->link = NULL;
 }
 
-/* Lock held; leaves and takes it. */
+/* Lock held, and released meanwhile. */
 static void expire_first(struct timeouts *timeouts)
 {
         struct call *call = timeouts->first->call;
@@ -55,7 +47,7 @@ static void expire_first(struct timeouts *timeouts)
         (void)pthread_mutex_lock(&timeouts->lock);
 }
 
-/* Lock held; leaves and takes it. */
+/* Lock held, and released meanwhile. */
 static void wait_for_first(struct timeouts *timeouts)
 {
         uint64_t at = timeouts->first->at;
@@ -88,15 +80,11 @@ static void *run(void *arg)
 /* Lock held. */
 static int start_thread(struct timeouts *timeouts)
 {
-        pthread_attr_t attr;
         int r;
 
         if (timeouts->running)
                 return 0;
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
-        r = -pthread_create(&timeouts->thread, &attr, run, timeouts);
-        (void)pthread_attr_destroy(&attr);
+        r = entry_start_thread(&timeouts->thread, run, timeouts);
         timeouts->running = r == 0;
         return r;
 }
@@ -108,7 +96,7 @@ int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct call 
         (void)pthread_mutex_lock(&timeouts->lock);
         r = start_thread(timeouts);
         if (r == 0) {
-                /* The lock is held: whoever comes later ends later. */
+                /* With the lock held, so that the list stays in the order of `at`. */
                 *timeout = (struct timeout){ .call = call, .at = clock_now() + ns };
                 timeout->link = timeouts->end;
                 *timeout->link = timeout;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The timeouts of calls that other bricks make to an instance; those from the wire are its
- * transport's. All have the same length, so that the first to begin is the first to end: a list,
- * and a thread that waits for the head of it. The thread begins with the first call. Any thread.
+ * The timeouts of calls that other bricks make to one instance. (The transport of a call from the
+ * wire has its own.) All have the same length, so the first to begin is the first to end: a list is
+ * enough, with a thread that waits for its head. The first call starts the thread. [any]
  */
 
 #include <pthread.h>
@@ -15,7 +15,7 @@ struct call;
 
 struct timeout {
         struct timeout *next;
-        struct timeout **link; /* what points here; NULL: not in the list */
+        struct timeout **link; /* what points to it; NULL: not in the list */
         struct call *call;
         uint64_t at; /* CLOCK_MONOTONIC ns */
 };
@@ -31,16 +31,16 @@ struct timeouts {
         bool stopping;
 };
 
-/* over: what happens to a call whose time is over; on the thread, without the lock, with a
- * reference. */
+/* over: called on the timeouts' thread, without their lock, with a reference to a call whose time
+ * is over. */
 void timeouts_init(struct timeouts *timeouts, void (*over)(struct call *call));
 
-/* Joins the thread. No timeout is left. */
+/* Joins the thread. The list must be empty. */
 void timeouts_done(struct timeouts *timeouts);
 
-/* Begins a timeout of so many ns, always as many. The call, which the caller has a reference to,
- * lives until timeout_remove(). A negative errno: it has none. */
+/* Begins a timeout of ns, the same for every call. The call must live until timeout_remove(). On a
+ * negative errno it has no timeout. */
 int timeout_add(struct timeouts *timeouts, struct timeout *timeout, struct call *call, uint64_t ns);
 
-/* Does nothing if it is over, or has never begun. */
+/* Ends a timeout. Does nothing if its time is over, or if it is all zero. */
 void timeout_remove(struct timeouts *timeouts, struct timeout *timeout);

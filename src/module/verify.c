@@ -13,11 +13,11 @@
 #include "util/cleanup.h"
 #include "util/utf8.h"
 
-/* What the first release of the ABI had: no module's are smaller. */
+/* The sizes of the structs in the first release of the ABI: those of a module are not smaller. */
 #define MODULE_SIZE_MIN (offsetof(struct brick_module, cancel) + sizeof(void (*)(void)))
 #define OPTION_SIZE_MIN (offsetof(struct brick_option, flags) + sizeof(uint32_t))
 
-/* A table without its end must not be followed for ever. */
+/* Bounds the search for the end of a table that has none. */
 #define OPTIONS_MAX 256
 
 #define BIT(n) (UINT32_C(1) << (n))
@@ -78,7 +78,7 @@ static bool is_text(const char *s)
         return !s || utf8_valid(s, strlen(s));
 }
 
-/* What is printed, logged and sent to clients. */
+/* The texts that are printed, logged and sent to clients. */
 static const char *bad_text(const struct brick_module *brick)
 {
         if (!is_text(brick->name))
@@ -88,7 +88,8 @@ static const char *bad_text(const struct brick_module *brick)
         return is_text(brick->summary) ? NULL : "summary";
 }
 
-/* What streams need; a blocking brick waits inside call_read() and call_send() instead. */
+/* The functions that streams need, unless the brick is blocking: it waits inside call_read() and
+ * call_send() instead. */
 static const char *missing_entry(const struct brick_module *brick)
 {
         if (brick->flags & BRICK_FLAG_BLOCKING)

@@ -12,8 +12,8 @@
  * builtin.c has the thread, builtin-call.c the life of a call, and health.c and reflection.c the
  * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
  *
- * A client may keep a stream open for as long as it likes. So streams are limited in number, and a
- * stop does not wait for them but ends them with UNAVAILABLE.
+ * A client may keep a stream open for as long as it likes, so streams are limited in number. A stop
+ * ends them with UNAVAILABLE, and waits until that has been written.
  */
 
 #include <grpc/byte_buffer.h>

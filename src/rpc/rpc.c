@@ -303,13 +303,13 @@ void rpc_cancel(struct rpc *rpc)
         linger_disconnect();
 }
 
-/* The core would wait seconds for idle or silent peers. brickd waits only for calls, and for the
- * last bytes of their replies. */
+/* The core would wait seconds for idle or silent peers. brickd waits only for calls, for its own
+ * streams, which it has ended, and for the last bytes of its replies. */
 static void cancel_if_idle(struct rpc *rpc)
 {
         uint64_t now = clock_now();
 
-        if (rpc_in_flight(rpc) > 0 || gather_stalled() > 0)
+        if (rpc_in_flight(rpc) > 0 || !builtin_idle(rpc->builtin) || gather_stalled() > 0)
                 rpc->idle_since = 0;
         else if (rpc->idle_since == 0)
                 rpc->idle_since = now;

@@ -16,8 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes that the core needs for a call that it cannot announce yet, besides the message. */
-#define UNFINISHED_CALL (8 * 1024)
+/* Bytes that the core needs for a call that it cannot announce yet, besides the message, as
+ * measured. */
+#define UNFINISHED_CALL (12 * 1024)
 
 struct unfinished_request {
         uint32_t stream;  /* 0: none */

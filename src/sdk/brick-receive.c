@@ -6,10 +6,10 @@
 
 #include "brick-sdk.h"
 
-/* Stack that unpacking may use: some 400 levels of nesting. protobuf-c itself has no limit. */
+/* The stack that unpacking may use, for about 400 levels of nesting. protobuf-c has no limit. */
 #define UNPACK_STACK_MAX (256 * 1024)
 
-/* Memory that one message may take on the heap: two bytes on the wire can become fifty. */
+/* The memory of one message on the heap: two bytes on the wire can become fifty. */
 #define HEAP_MESSAGE_MAX (64 * 1024 * 1024)
 
 struct unpacker {
@@ -19,7 +19,8 @@ struct unpacker {
         bool out_of_memory;
 };
 
-/* protobuf-c allocates before it descends, so this is where its recursion can be stopped. */
+/* Called for each allocation, because protobuf-c allocates before it descends: a failure stops the
+ * recursion. */
 static bool unpacker_too_deep(const struct unpacker *unpacker)
 {
         const char *here = __builtin_frame_address(0);
@@ -63,7 +64,7 @@ static void unpacker_free_heap(void *data, void *p)
         free(p);
 }
 
-/* Whether 8 * n bytes are ASCII: most text is, and many at a time are looked at. */
+/* Whether 8 * n bytes are ASCII. Most text is, so this checks many bytes at a time. */
 static bool is_ascii(const unsigned char *p, size_t n)
 {
         uint64_t all = 0, word;
@@ -145,7 +146,7 @@ static bool field_valid(const ProtobufCMessage *message, const ProtobufCFieldDes
         return true;
 }
 
-/* protobuf-c does not look at the bytes of a string. */
+/* Checks the strings of a message: protobuf-c does not. */
 static bool strings_valid(const ProtobufCMessage *message)
 {
         const ProtobufCMessageDescriptor *type = message->descriptor;

@@ -14,7 +14,7 @@ void brick_sdk_init(const struct brick_host *host)
 
 /* ---- answering -------------------------------------------------------------------------- */
 
-/* A message as bytes, on its own stack while it is small. */
+/* A packed message; in `small` unless it is large. */
 struct packed {
         struct brick_bytes bytes;
         uint8_t *large; /* NULL: bytes are in small */
@@ -38,7 +38,7 @@ static int pack(struct packed *packed, const ProtobufCMessage *message)
         return 0;
 }
 
-/* call_reserve() does not say why it gave nothing; call_send() does. */
+/* After call_reserve() has failed: call_send() returns the reason. */
 static int send_copy(struct brick_call *call, const ProtobufCMessage *message)
 {
         struct packed packed;
@@ -69,7 +69,8 @@ void brick_finish(struct brick_call *call)
         brick_host->call_finish(call, 0, brick_str(NULL));
 }
 
-/* What brickd itself would say: hosts before 1.3 cannot be asked to. */
+/* Fails a call as brickd does for a negative errno: hosts before 1.3 do not have call_fail_errno().
+ */
 static void fail_errno(struct brick_call *call, int r)
 {
         enum { UNIMPLEMENTED = 12, INTERNAL = 13 };
@@ -82,12 +83,12 @@ static void fail_errno(struct brick_call *call, int r)
                 (void)brick_fail(call, INTERNAL, strerror(r < 0 ? -r : EINVAL), NULL);
 }
 
-/* The last reply, if there is one, and the finish. 0: the call is finished. */
+/* Sends the last reply, if there is one, and finishes the call. 0: it is finished. */
 static int reply(struct brick_call *call, const ProtobufCMessage *message)
 {
         int r = message ? brick_send(call, message) : 0;
 
-        /* Of a client that is gone, brickd knows better what to say. */
+        /* Once the call is cancelled, brickd has decided its outcome. */
         if (r < 0 && r != -ECANCELED)
                 return r;
         brick_finish(call);
@@ -220,7 +221,7 @@ char *brick_printf(struct brick_call *call, const char *format, ...)
         return s;
 }
 
-/* A message's strings are `char *`, as protobuf-c generates them, and nobody writes to them. */
+/* protobuf-c generates strings of messages as `char *`; nobody writes to them. */
 char *brick_const(const char *s)
 {
         char *p;
@@ -250,8 +251,8 @@ int brick_option_string(const struct brick_node *config, const char *key, char *
 
 /* ---- texts that grow -------------------------------------------------------------------- */
 
-/* Room for n more bytes and the NUL. Memory doubles, so that all copies together are as long as the
- * text at most twice. */
+/* Makes room for n more bytes and the NUL. The memory doubles, so all copies together have at most
+ * twice the length of the text. */
 static int text_grow(struct brick_text *text, size_t n)
 {
         size_t need, size = text->size > 0 ? text->size : 64;

@@ -91,44 +91,43 @@ typedef Protocols__Grpc__Common__ErrorDetail ErrorDetail;
 #define BRICK_DESCRIPTOR_ListValue google__protobuf__list_value__descriptor
 
 /*
- * The host's table, the same for every instance; brick_sdk_init(), first thing in create(), sets
- * it. The typed bricks below do that themselves.
+ * The host's table, the same for every instance. brick_sdk_init() sets it; call it first in
+ * create(). The typed bricks below do this themselves.
  */
 extern const struct brick_host *brick_host;
 void brick_sdk_init(const struct brick_host *host);
 
 /*
- * Unpacks a message into the call's arena: nothing to free, gone with the call. NULL: not
- * parseable, nested too deep, not UTF-8, or too large for the arena. brickd has already checked
- * requests, so for those it is the arena. Strings end at their first NUL byte.
+ * Unpacks a message into the memory of the call, with which it is freed. NULL: it cannot be parsed,
+ * is nested too deep, is not UTF-8, or is too large for the call's memory. brickd has already
+ * checked requests, so for those it is the memory. Strings end at their first NUL byte.
  */
 void *brick_unpack(struct brick_call *call, const ProtobufCMessageDescriptor *type,
                    struct brick_bytes bytes);
 
 /*
- * The same on the heap, for the messages of a stream: it may be longer than the arena is large.
- * brick_unpacked_free() takes NULL.
+ * The same on the heap, for the messages of a stream, which together may be larger than the call's
+ * memory. brick_unpacked_free() accepts NULL.
  */
 void *brick_unpack_heap(const ProtobufCMessageDescriptor *type, struct brick_bytes bytes);
 void brick_unpacked_free(void *message);
 
-/* Packs straight into the reply. As call_send(). */
+/* Sends a message, without a copy if possible. Returns the same as call_send() of the host. */
 int brick_send(struct brick_call *call, const ProtobufCMessage *message);
 
-/* Sends one reply and finishes the call with success: the end of a unary call. A reply that cannot
- * be sent is error 13. */
+/* Sends one reply and finishes the call with success: the end of a unary call. If the reply cannot
+ * be sent, the client gets error 13. */
 void brick_reply(struct brick_call *call, const ProtobufCMessage *message);
 
 /* Finishes with success: the end of a stream. */
 void brick_finish(struct brick_call *call);
 
-/* What a typed handler answers when it has ended the call itself, or will: see below. */
+/* The result of a typed handler that has ended the call itself, or will end it: see below. */
 enum { BRICK_TAKEN = 1 };
 
 /*
- * Ends a call that a handler has kept as if the handler returned r now: see below. response: what
- * it would have filled in, with `&response->base` or a pointer to the message itself; NULL for
- * output and bidi streaming, and where r is not 0.
+ * Ends a call that a handler has kept, as if the handler returned r now: see below. response: the
+ * message that it would have filled in; NULL for output and bidi streaming, and if r is not 0.
  */
 void brick_end(struct brick_call *call, int r, const void *response);
 
@@ -138,15 +137,15 @@ int brick_fail(struct brick_call *call, int32_t code, const char *message, const
 int brick_failf(struct brick_call *call, int32_t code, const char *detail, const char *format, ...)
         BRICK_PRINTF(4, 5);
 
-/* As child_start() and child_send() of the host, with a message that is packed; NULL for methods
- * whose request is a stream. -ENOMEM. */
+/* Pack a message and call child_start() or child_send() of the host. request: NULL for methods
+ * whose request is a stream. They can also return -ENOMEM. */
 int brick_child_start(struct brick_call *parent, struct brick_target *target, uint32_t method,
                       const ProtobufCMessage *request, const struct brick_child_ops *ops,
                       void *user, struct brick_child **ret);
 int brick_child_send(struct brick_child *child, const ProtobufCMessage *message);
 
-/* In done() of a child: if the child has failed, ends the call with the same error and gives
- * BRICK_TAKEN; else 0, and the call is still to be ended. */
+/* For done() of a child. If the child has failed, ends the call with the same error and returns
+ * BRICK_TAKEN. Otherwise returns 0: the call still has to be ended. */
 int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome);
 
 /* Memory and strings that live as long as the call. NULL: out of memory. */
@@ -155,8 +154,8 @@ char *brick_strndup(struct brick_call *call, const char *s, size_t length);
 char *brick_printf(struct brick_call *call, const char *format, ...) BRICK_PRINTF(2, 3);
 
 /*
- * Memory for one message of a stream. What brick_alloc() and all the functions here that take a
- * call have given since the mark is free again after brick_rewind():
+ * Memory for one message of a stream. brick_rewind() frees all memory that brick_alloc() and the
+ * other functions here have taken from the call since the mark:
  *
  *   mark = brick_mark(call);
  *   response = BRICK_NEW(call, CommonResponse);
@@ -171,7 +170,7 @@ size_t brick_mark(struct brick_call *call);
 void brick_rewind(struct brick_call *call, size_t mark);
 
 /*
- * A text in the memory of the call that grows. Out of memory shows at the end only:
+ * A text that grows, in the memory of the call. Only brick_text_end() has to be checked:
  *
  *   struct brick_text text = BRICK_TEXT(call);
  *
@@ -193,39 +192,42 @@ struct brick_text {
 void brick_text_add(struct brick_text *text, const char *s, size_t length);
 void brick_text_adds(struct brick_text *text, const char *s);
 void brick_text_printf(struct brick_text *text, const char *format, ...) BRICK_PRINTF(2, 3);
-void brick_text_vprintf(struct brick_text *text, const char *format, va_list args);
-char *brick_text_end(struct brick_text *text); /* NUL-terminated; NULL: out of memory */
+void brick_text_vprintf(struct brick_text *text, const char *format, va_list args)
+        BRICK_PRINTF(2, 0);
+/* NUL-terminated. NULL: out of memory at any point. */
+char *brick_text_end(struct brick_text *text);
 
 /* A constant for a field of a message, whose strings are `char *`: `r->text = brick_const("ok")`.
  */
 char *brick_const(const char *s);
 
 /*
- * In create(): a copy of a string option, or of a path or a secret, to be freed with free(). An
- * option that is not there gives NULL. 0 or -ENOMEM.
+ * For create(): copies the value of an option that is a string, a path or a secret, for free().
+ * *ret is NULL if the option is missing. 0 or -ENOMEM.
  */
 int brick_option_string(const struct brick_node *config, const char *key, char **ret);
 
 /*
  * An empty message that lives as long as the call: `BRICK_NEW(call, LLMResponse)`, or brick_new()
- * with a descriptor. NULL: out of memory. The Structs that llmbrick always sends (data, output, a
- * retrieved document's metadata) are there already.
+ * with a descriptor. NULL: out of memory. It already has the Structs that llmbrick always sends:
+ * data, output, and the metadata of a retrieved document.
  */
 #define BRICK_NEW(call, Type) ((Type *)brick_new((call), BRICK_DESCRIPTOR(Type)))
 void *brick_new(struct brick_call *call, const ProtobufCMessageDescriptor *type);
 
 /*
- * Appends one or n such messages to a list of messages, and gives it, or the first one's place:
+ * Append one or n such messages to a list of messages. They return the message, or a pointer to the
+ * first of the n in the list:
  *
  *   GuardResult *result = brick_add(call, response, results);
  *   RetrievalDocument **documents = brick_add_n(call, response, documents, 10);
  *
- * A list of strings gets empty ones; brick_add_string() appends one to it, which is not copied, and
- * gives 0 or -ENOMEM:
+ * On a list of strings they append empty ones. brick_add_string() appends one string, which it does
+ * not copy, and returns 0 or -ENOMEM:
  *
  *   r = brick_add_string(call, response->models[0], supported_languages, "de");
  *
- * The list is copied each time, so add many at once. NULL: out of memory.
+ * Each call copies the list, so add many at once. NULL: out of memory.
  */
 #define brick_add(call, message, field) \
         ((__typeof__(*(message)->field))brick_add_one(call, &(message)->base, #field))
@@ -240,8 +242,8 @@ void *brick_add_list(struct brick_call *call, ProtobufCMessage *message, const c
 int brick_add_text(struct brick_call *call, ProtobufCMessage *message, const char *field,
                    const char *string);
 
-/* The value of a key of a Struct. NULL, or 0 with *ret as it was: no such key, no struct (NULL), or
- * the value has another type. */
+/* The value of a key of a Struct. NULL, or 0 with *ret unchanged: there is no such key, object is
+ * NULL, or the value has another type. */
 const Value *brick_struct_get(const Struct *object, const char *key);
 const char *brick_struct_get_string(const Struct *object, const char *key);
 int brick_struct_get_number(const Struct *object, const char *key, double *ret);
@@ -249,8 +251,8 @@ int brick_struct_get_bool(const Struct *object, const char *key, int *ret);
 const Struct *brick_struct_get_struct(const Struct *object, const char *key);
 const ListValue *brick_struct_get_list(const Struct *object, const char *key);
 
-/* Adds a key to a Struct; key and string are not copied. 0 or -ENOMEM; of the Struct or the list
- * that is added, NULL: out of memory. */
+/* Add a key to a Struct; key and string are not copied. 0 or -ENOMEM. The last two return the
+ * Struct or the list that they have added; NULL: out of memory. */
 int brick_struct_add_string(struct brick_call *call, Struct *object, const char *key,
                             const char *string);
 int brick_struct_add_number(struct brick_call *call, Struct *object, const char *key,
@@ -260,10 +262,11 @@ int brick_struct_add_bool(struct brick_call *call, Struct *object, const char *k
 Struct *brick_struct_add_struct(struct brick_call *call, Struct *object, const char *key);
 ListValue *brick_struct_add_list(struct brick_call *call, Struct *object, const char *key);
 
-/* The same with a value that is null until it is set. NULL: out of memory. */
+/* Adds a key with a value that is null until it is set. NULL: out of memory. */
 Value *brick_struct_add(struct brick_call *call, Struct *object, const char *key);
 
-/* Sets a value. One that is NULL, because it could not be added, gives -ENOMEM or NULL. */
+/* Set a value. If `value` is NULL, because there was no memory to add it, they return -ENOMEM or
+ * NULL as well. */
 int brick_value_set_string(Value *value, const char *string);
 int brick_value_set_number(Value *value, double number);
 int brick_value_set_bool(Value *value, int truth);
@@ -271,7 +274,7 @@ Struct *brick_value_set_struct(struct brick_call *call, Value *value);
 ListValue *brick_value_set_list(struct brick_call *call, Value *value);
 
 /*
- * The same for a list: one value at its end. A long list costs less if it is made at once:
+ * Append a value to a list. For a long list, it takes less time to add all values at once:
  *
  *   Value **values = brick_add_n(call, list, values, n);
  *
@@ -286,12 +289,13 @@ ListValue *brick_list_add_list(struct brick_call *call, ListValue *list);
 Value *brick_list_add(struct brick_call *call, ListValue *list);
 
 /*
- * Blocking bricks: waits for the next request message of a stream, and frees the one before. Start
- * with *message NULL. 1: there is one; 0: the peer has sent its last; -ECANCELED; -EBADMSG: not to
- * be parsed. In all but the first case *message is NULL again. Leave early: brick_read_end().
+ * For blocking bricks: waits for the next request message of a stream, and frees the one before.
+ * Start with *message NULL. 1: there is a message; 0: the client has sent its last one; -ECANCELED:
+ * the call is cancelled; -EBADMSG: the message cannot be parsed. Unless it returns 1, *message is
+ * NULL again. Call brick_read_end() to stop reading before the end.
  *
- * What the last message holds stays valid until the handler of a typed brick has returned and its
- * response is packed. Of the messages before it, copy what the response is to have.
+ * In a typed brick, the last message is valid until the handler has returned and its response has
+ * been packed. Copy what the response needs of earlier messages.
  */
 int brick_read(struct brick_call *call, CommonRequest **message);
 void brick_read_end(CommonRequest **message);
@@ -319,28 +323,29 @@ enum {
  *
  *   BRICK_GUARD(handlers, .name = "shout", .version = "1.0", .summary = "blames capitals");
  *
- * What follows the handlers are members of struct brick_module. Type, methods and start() come from
- * the handlers; create() and destroy() may both be left out by a brick without state.
+ * The arguments after the handlers are members of struct brick_module. Type, methods and start()
+ * come from the handlers. A brick without state may omit create() and destroy().
  *
- * A handler gets its request unpacked and its response empty; both live as long as the call. What
- * it puts into the response is constant, or lives as long: brick_alloc(), brick_add() and so on. It
+ * A handler gets its request, unpacked, and an empty response; both live as long as the call.
+ * Memory in the response must be constant or live as long, as from brick_alloc() or brick_add(). It
  * returns
  *
- *   0                 the response (of output and bidi streaming: the end, after any number of
- *                     brick_send()) goes out and the call is finished with success;
- *   BRICK_TAKEN       the handler has ended the call, as in `return brick_fail(call, ...)`, or kept
- *                     it to end it later, from any thread, with brick_end() for example;
- *   a negative errno  brickd ends the call, with error 12 for -ENOSYS and 13 for the others, whose
- *                     message is strerror()'s.
+ *   0                 the response is sent, and the call is finished with success. For output and
+ *                     bidi streaming, it is the end after any number of brick_send();
+ *   BRICK_TAKEN       the handler has ended the call, as in `return brick_fail(call, ...)`, or has
+ *                     kept it, to end it later from any thread, for example with brick_end();
+ *   a negative errno  brickd ends the call, with error 12 for -ENOSYS, and with error 13 and the
+ *                     message of strerror() for all others.
  *
- * Anything else is a mistake, which is logged, and error 13. An error code as in
- * `return BRICK_E_NOT_FOUND` is one: brick_fail() sends those.
+ * Any other number is a mistake: it is logged, and the client gets error 13. So is an error code,
+ * as in `return BRICK_E_NOT_FOUND`: use brick_fail() for these.
  *
- * Handlers run where start() does. Those that wait need .flags = BRICK_FLAG_BLOCKING; only they can
- * send a stream in a loop, since brick_send() then waits for the client instead of saying -EAGAIN.
+ * Handlers run on the thread of start(). Those that wait need .flags = BRICK_FLAG_BLOCKING. Only
+ * with this flag can a handler send a stream in a loop, because brick_send() then waits for the
+ * client instead of returning -EAGAIN.
  *
- * service_info may be left out: the response is there already, with one model made of the module's
- * name, version and summary.
+ * service_info may be omitted. Its response is already filled in, with one model made of the
+ * module's name, version and summary.
  */
 /* clang-format off */
 #define BRICK_HANDLERS_UNARY(Type)                                                \
@@ -404,16 +409,16 @@ struct brick_common {
 #endif
 
 /*
- * For a start() of one's own: the request of a BRICK_TYPE_*, unpacked, and its empty response;
- * either may be NULL. 0, -ENOMEM or -EBADMSG.
+ * For bricks that write their own start(): unpacks the request of a BRICK_TYPE_* and makes its
+ * empty response. Either pointer may be NULL. 0, -ENOMEM or -EBADMSG.
  */
 int brick_begin(struct brick_call *call, unsigned type, void **ret_request, void **ret_response);
 
-/* The GetServiceInfo reply that typed bricks give. NULL: out of memory. */
+/* The default reply to GetServiceInfo of typed bricks. NULL: out of memory. */
 ServiceInfoResponse *brick_service_info(struct brick_call *call, const struct brick_module *module);
 
 /*
- * From here on: what the macros above expand to.
+ * The rest is what the macros above use.
  */
 
 struct brick_typed {
@@ -425,7 +430,7 @@ struct brick_typed {
 const struct brick_module *brick_typed_module(struct brick_typed *typed,
                                               const struct brick_module *given);
 
-/* A handler of a request stream that runs. On the stack of whoever calls it. */
+/* A running handler of a request stream. On the stack of its caller. */
 struct brick_frame {
         struct brick_frame *outer;
         void *last_read; /* the message of the last brick_read() */
@@ -435,7 +440,7 @@ struct brick_frame {
 void brick_frame_begin(struct brick_frame *frame);
 void brick_frame_end(struct brick_frame *frame);
 
-/* Gives what start() is to return. */
+/* Returns the result of start(). */
 int brick_typed_end(struct brick_frame *frame, struct brick_call *call, int r,
                     const void *response);
 

@@ -112,8 +112,7 @@ ListValue *brick_value_set_list(struct brick_call *call, Value *value)
 
 /* ---- adding to a Struct ----------------------------------------------------------------- */
 
-/* A value that nobody sets is null: without a kind it would be no value, and some parsers refuse
- * that. */
+/* Makes a value null until it is set: some parsers refuse a value without a kind. */
 static void set_null(Value *value)
 {
         value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;

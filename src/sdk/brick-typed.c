@@ -21,7 +21,7 @@ ServiceInfoResponse *brick_service_info(struct brick_call *call, const struct br
         return info;
 }
 
-/* What a brick without state has for an instance. */
+/* create() of a brick without state. */
 static int create_stateless(const struct brick_host *host, struct brick_ctx *ctx,
                             const struct brick_node *config, struct brick_instance **ret)
 {

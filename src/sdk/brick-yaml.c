@@ -19,7 +19,7 @@ struct brick_yaml {
         struct diag *diag;
 };
 
-/* To a brick, a struct node is a brick_yaml_node that it cannot look into. */
+/* A struct brick_yaml_node is a struct node, which bricks do not see. */
 static const struct node *in(const struct brick_yaml_node *node)
 {
         return (const struct node *)node;
@@ -38,7 +38,7 @@ int brick_yaml_new(struct brick_yaml **ret, const char *name)
         if (!yaml)
                 return -ENOMEM;
         yaml->name = strdup(name);
-        /* Without the text no line is quoted, and a mistake is one line. */
+        /* Without the text, no line is quoted, so that each mistake is one line. */
         if (!yaml->name || document_new(&yaml->document) < 0 ||
             diag_new(&yaml->diag, yaml->name, "", 0) < 0) {
                 brick_yaml_free(yaml);

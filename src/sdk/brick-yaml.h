@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * YAML files of a brick's own, such as rules or word lists, read as brickd reads its configuration:
- * every mistake has its place, and one run tells of all.
+ * Reads YAML files of a brick, such as rules or word lists, as brickd reads its configuration: all
+ * mistakes are reported at once, each with its place.
  *
  *   /etc/brickd/words.yaml:12:9: words[3].weight: expected a number
  *
- * A file holds maps, lists, scalars, anchors and aliases, in one document of UTF-8; no tags and no
- * merge keys. It has at most 16 MiB, 100000 values, each use of an alias counted, and 64 levels. A
- * $ is a $: nothing is replaced by variables of the environment.
+ * A file is one document in UTF-8 with maps, lists, scalars, anchors and aliases, but without tags
+ * and merge keys. It has at most 16 MiB, 100000 values (each use of an alias counts) and 64 levels.
+ * A $ has no special meaning: environment variables are not replaced.
  *
  *   r = brick_yaml_new(&yaml, path);
  *   if (r < 0)
@@ -22,8 +22,8 @@
  *   r = brick_yaml_mistakes(yaml) > 0 ? -EINVAL : 0;
  *   brick_yaml_free(yaml);
  *
- * Any thread, but one at a time for each file. A library of its own, statically linked as libbrick
- * is: pkg-config knows it as brickd-yaml.
+ * Any thread, but one at a time for each file. It is a static library of its own; pkg-config knows
+ * it as brickd-yaml.
  */
 
 #include <stddef.h>
@@ -35,7 +35,7 @@ extern "C" {
 #endif
 
 struct brick_yaml;      /* a file: its nodes and its mistakes */
-struct brick_yaml_node; /* the file's, and gone with it; so are all strings below */
+struct brick_yaml_node; /* owned by the file and freed with it, like all strings below */
 
 enum brick_yaml_kind {
         BRICK_YAML_SCALAR = 1,
@@ -43,19 +43,20 @@ enum brick_yaml_kind {
         BRICK_YAML_MAP,
 };
 
-/* name: as mistakes call the file; copied. 0 or -ENOMEM. */
+/* name: the file's name for messages; copied. 0 or -ENOMEM. */
 int brick_yaml_new(struct brick_yaml **ret, const char *name);
 void brick_yaml_free(struct brick_yaml *yaml); /* takes NULL */
 
 /*
- * Reads the text of the file; to be called once. bytes may go afterwards. NULL: it is not YAML, or
- * there is no memory, and the mistakes say so. Else the root; there may be mistakes even so, such
- * as a duplicate key, and the brick goes on to look for its own. An empty file is a scalar.
+ * Parses the text of the file; call it once. bytes may be freed afterwards. NULL: it is not YAML,
+ * or out of memory; the mistakes say which. Otherwise it returns the root. There may still be
+ * mistakes, such as a duplicate key; the brick then goes on to check for its own. An empty file is
+ * a scalar.
  */
 const struct brick_yaml_node *brick_yaml_parse(struct brick_yaml *yaml, const char *bytes,
                                                size_t length);
 
-/* All of these take NULL, which has no kind (0), no children, key or text. */
+/* All functions of nodes accept NULL, which has no kind (0), no children, no key and no text. */
 enum brick_yaml_kind brick_yaml_kind(const struct brick_yaml_node *node);
 
 /* The children of a list or a map, in the file's order. NULL: past the end. */
@@ -65,30 +66,31 @@ const struct brick_yaml_node *brick_yaml_at(const struct brick_yaml_node *node, 
 /* NULL: not a map, or no such key. */
 const struct brick_yaml_node *brick_yaml_get(const struct brick_yaml_node *map, const char *key);
 
-/* The key that a child of a map has there. NULL: not in a map. */
+/* The key of a child of a map. NULL: the node is not in a map. */
 const char *brick_yaml_key(const struct brick_yaml_node *node);
 
-/* What a scalar says, "" if nothing, in UTF-8. NULL: not a scalar. */
+/* The text of a scalar, in UTF-8; "" if it is empty. NULL: not a scalar. */
 const char *brick_yaml_text(const struct brick_yaml_node *node);
 
-/* Is the scalar not quoted? Then it may also be meant as a number, a boolean or null. */
+/* Whether the scalar is not quoted, so that it may be a number, a boolean or null. */
 int brick_yaml_plain(const struct brick_yaml_node *node);
 
 /*
- * Adds a mistake at a node, whose place and path it gets, or at the key of a child of a map. NULL
- * blames the file as a whole. A node that brick_yaml_parse() has blamed is not blamed again.
+ * Adds a mistake at a node, with its place and path; brick_yaml_blame_key() at the key of a child
+ * of a map. NULL: a mistake of the whole file. Does nothing if brick_yaml_parse() has already
+ * reported a mistake of this node.
  */
 void brick_yaml_blame(struct brick_yaml *yaml, const struct brick_yaml_node *node,
                       const char *format, ...) BRICK_PRINTF(3, 4);
 void brick_yaml_blame_key(struct brick_yaml *yaml, const struct brick_yaml_node *node,
                           const char *format, ...) BRICK_PRINTF(3, 4);
 
-/* How many mistakes there are. */
+/* The number of mistakes. */
 size_t brick_yaml_mistakes(const struct brick_yaml *yaml);
 
 /*
- * The index-th of the first 20 by place, as one line: "file:line:col: path: reason". NULL: past the
- * end. Valid until a mistake is added.
+ * A mistake as one line, "file:line:col: path: reason"; index counts the first 20 in the order of
+ * places. NULL: past the end. Valid until a mistake is added.
  */
 const char *brick_yaml_mistake(const struct brick_yaml *yaml, size_t index);
 

@@ -93,7 +93,7 @@ static const char *verdict(struct served *call, uint64_t now)
         struct stall_state *stall = &call->stall;
         const char *why = NULL;
 
-        (void)pthread_mutex_lock(&call->base.lock);
+        call_lock(&call->base);
         if (call->writing)
                 why = "The client does not read: limits.stall";
         else if (wants_message(call))
@@ -106,7 +106,7 @@ static const char *verdict(struct served *call, uint64_t now)
         } else if (now - stall->moved_at < patience(call)) {
                 why = NULL;
         }
-        (void)pthread_mutex_unlock(&call->base.lock);
+        call_unlock(&call->base);
         return why;
 }
 

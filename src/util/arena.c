@@ -6,9 +6,8 @@
 
 #include "util/arena.h"
 
-/* The first block holds a brick's state for one of thousands of streams. Later blocks double in
- * size.
- */
+/* The first block is small: there may be thousands of streams, for each of which a brick allocates
+ * a small state. Later blocks double in size. */
 #define ARENA_FIRST 1024
 #define ARENA_BLOCK_MAX (256 * 1024)
 /* arena_reset() does not keep a larger block: it was made for one large request. */
@@ -80,7 +79,8 @@ void arena_limit(struct arena *arena, size_t limit)
         arena->limit = limit > ARENA_KEEP ? limit : ARENA_KEEP;
 }
 
-/* Keeps the newest block that is small enough, which is the largest of those, for the next use. */
+/* Keeps the newest of the blocks that are small enough for the next use; it is the largest of
+ * them. */
 void arena_reset(struct arena *arena, size_t limit)
 {
         struct arena_block *block = arena->blocks, *older;

@@ -27,12 +27,12 @@ void *arena_alloc(struct arena *arena, size_t size, size_t align);
 /* Changes the limit for further allocations. */
 void arena_limit(struct arena *arena, size_t limit);
 
-/* How much has been given out so far, and what is given out after that taken back. -EINVAL: there
- * was never so much. */
+/* A mark is the number of bytes allocated so far. arena_rewind() frees what has been allocated
+ * since. -EINVAL: less has been allocated than the mark says. */
 size_t arena_mark(const struct arena *arena);
 int arena_rewind(struct arena *arena, size_t mark);
 
-/* Forget everything that was given out. */
+/* Free all allocations. */
 void arena_reset(struct arena *arena, size_t limit);
 void arena_done(struct arena *arena);
 

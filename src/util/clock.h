@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -30,3 +31,6 @@ static inline uint64_t clock_recent(void)
 {
         return clock_last;
 }
+
+/* A condition variable whose timed waits end at a time of clock_now(). */
+void clock_cond_init(pthread_cond_t *cond);

@@ -25,8 +25,7 @@
  * not displace them. */
 #define QUEUE_RESERVE (QUEUE_SIZE / 8)
 
-/* The writer waits this long after the first line, so that lines close together share a wake-up and
- * a write. */
+/* How long the writer waits after the first line for more, to write them with it in one call. */
 #define GATHER_NSEC 1000000
 #define CLOSE_SECONDS 1
 
@@ -34,7 +33,7 @@
 
 struct queue {
         size_t used;
-        uint64_t dropped; /* lines dropped because it was full */
+        uint64_t dropped; /* lines dropped because the queue was full */
         _Alignas(max_align_t) char records[QUEUE_SIZE];
 };
 

@@ -44,17 +44,17 @@ struct log_field {
  * the thread inherits the mask. 0 or a negative errno. */
 int log_open(enum log_target target, enum log_level level);
 
-/* From now on the log goes there, with what the ring still holds. Never waits for the writer. */
+/* Changes the target, also for the lines that are still in the ring. Never waits for the writer. */
 void log_set_target(enum log_target target);
 
-/* Writes what is queued (for at most one second), stops the thread. */
+/* Writes the queued lines, for at most one second, and stops the thread. */
 void log_close(void);
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 bool log_enabled(enum log_level level);
 
-/* A longer message is cut, as are message and fields of more than 8 KiB together. */
+/* A longer message is cut. So are a message and its fields that have more than 8 KiB together. */
 #define LOG_MESSAGE_MAX 2048
 void log_fields(enum log_level level, const struct log_field *fields, size_t n, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
@@ -62,15 +62,15 @@ void log_fieldsv(enum log_level level, const struct log_field *fields, size_t n,
                  va_list args) __attribute__((format(printf, 4, 0)));
 
 /*
- * A message of several lines, such as a mistake with the quoted line and a caret below it. As text
- * it stands alone, line by line, without time, level and fields; elsewhere it is like any other. It
- * is cut at LOG_BLOCK_MAX.
+ * Logs a message of several lines, such as a mistake with the quoted line and a caret below it. The
+ * target LOG_TARGET_TEXT prints its lines as they are, without time, level and fields; the others
+ * treat it like any message. It is cut at LOG_BLOCK_MAX.
  */
 #define LOG_BLOCK_MAX 4096
 void log_block(enum log_level level, const struct log_field *fields, size_t n, const char *message);
 
-/* The same of a message that is complete, whatever the level is: for callers with a level of their
- * own. */
+/* Logs a complete message without comparing its level with that of the log: for callers that have a
+ * level of their own. */
 void log_line(enum log_level level, const struct log_field *fields, size_t n, const char *message,
               size_t length);
 
@@ -87,8 +87,8 @@ struct log_line {
         size_t n;
         const char *message;
         size_t length;
-        bool block;     /* of log_block() */
-        struct out out; /* into text, for the message and for values that have no other place */
+        bool block;     /* from log_block() */
+        struct out out; /* writes to `text`, for a message and values that have no other memory */
         char text[768];
 };
 typedef void log_render(const void *parts, struct log_line *line);

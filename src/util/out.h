@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Builds text in a buffer of the caller, where printf() would be too slow. A piece that does not
- * fit is left out as a whole. */
+/* Builds a text in a buffer of the caller, for code in which printf() would be too slow. A piece
+ * that does not fit is omitted as a whole. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,10 +26,10 @@ static inline void out_string(struct out *out, const char *s)
         out_put(out, s, strlen(s));
 }
 
-/* In decimal. */
+/* Append a number in decimal. */
 void out_number(struct out *out, uint64_t number);
 void out_signed(struct out *out, int64_t number);
 
-/* A JSON string with its quotes. Controls (utf8_is_control()) are escaped. What is not UTF-8
- * becomes U+FFFD, which takes most of all: six bytes for one. */
+/* Appends a JSON string with its quotes. Control characters (utf8_is_control()) are escaped, and
+ * \\ufffd replaces each byte that is not UTF-8. A byte takes at most six bytes. */
 void out_json(struct out *out, const char *s, size_t n);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 /*
- * Prints text that somebody else may have written. On a terminal, what it could obey (see
- * utf8_is_control()) becomes visible, except for line breaks and tabs, and so does what is not
- * UTF-8; elsewhere it is printed as it is.
+ * Prints text from an untrusted source. If the file is a terminal, control characters (see
+ * utf8_is_control()) other than line breaks and tabs are printed in a visible form, and so are
+ * bytes that are not UTF-8. Otherwise the text is printed as it is.
  */
 void terminal_put(FILE *f, const char *text);

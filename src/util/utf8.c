@@ -71,9 +71,9 @@ static bool is_continuation(unsigned char c)
 }
 
 /*
- * The length of the character that is not ASCII and that s begins with; 0: it is none. Of the
- * second byte, the first one tells which range is neither overlong, nor a surrogate, nor past
- * U+10FFFF.
+ * The length of the character at the start of s, whose first byte is not ASCII; 0: not valid UTF-8.
+ * The first byte determines the range of the second byte that excludes overlong forms, surrogates
+ * and everything above U+10FFFF.
  */
 static size_t sequence_length(const unsigned char *s, size_t length)
 {
@@ -162,7 +162,7 @@ void utf8_clean(char *s, size_t length)
 
 size_t utf8_repair(char *to, size_t size, const char *s, size_t length)
 {
-        size_t used = 0, cut = 0; /* cut: the longest that leaves room for the ellipsis */
+        size_t used = 0, cut = 0; /* cut: the longest prefix that leaves room for the ellipsis */
         uint32_t c;
 
         if (length <= size && utf8_valid(s, length)) {

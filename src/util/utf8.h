@@ -15,16 +15,16 @@ bool utf8_valid(const char *s, size_t length);
 size_t utf8_prefix(const char *s, size_t length, size_t max);
 
 /*
- * May not reach a terminal as it is: it moves the cursor, ends a line or changes the direction of
- * what follows. Control characters (C0, DEL, C1), the line and paragraph separators, and the
- * controls of bidirectional text.
+ * Characters that a terminal must not get unescaped, because they move its cursor, end a line or
+ * change the direction of the text: control characters (C0, DEL, C1), the line and paragraph
+ * separators, and the controls of bidirectional text.
  */
 bool utf8_is_control(uint32_t c);
 
 /*
- * Copies s to `to`, which has room for size bytes, and gives how many it has written. U+FFFD stands
- * for each byte that is not UTF-8. What does not fit is left out at the end, and an ellipsis stands
- * for it. 3 * length bytes are always enough.
+ * Copies s to `to`, which has room for size bytes, and returns how many bytes it has written.
+ * U+FFFD replaces each byte that is not UTF-8. If the text does not fit, it is cut and ends in an
+ * ellipsis. 3 * length bytes are always enough.
  */
 size_t utf8_repair(char *to, size_t size, const char *s, size_t length);
 
@@ -32,7 +32,7 @@ size_t utf8_repair(char *to, size_t size, const char *s, size_t length);
 unsigned utf8_width(uint32_t c);
 
 /*
- * Makes it fit for a log, a terminal and a message of D-Bus: each byte that is no UTF-8 or is part
- * of a control (utf8_is_control()) becomes '?'. '\n' stays.
+ * Makes a text safe for a log, a terminal and a D-Bus message: '?' replaces each byte that is not
+ * UTF-8 or belongs to a control character (utf8_is_control()), except '\n'.
  */
 void utf8_clean(char *s, size_t length);

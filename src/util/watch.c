@@ -3,7 +3,7 @@
 
 #include "util/watch.h"
 
-static struct watch_mark look(const char *path)
+static struct watch_mark read_mark(const char *path)
 {
         struct watch_mark mark;
         struct stat st;
@@ -28,13 +28,13 @@ static bool same(const struct watch_mark *a, const struct watch_mark *b)
 void watch_init(struct watch *watch, const char *path)
 {
         watch->path = path;
-        watch->done = watch->seen = look(path);
+        watch->done = watch->seen = read_mark(path);
         watch->rests = true;
 }
 
 bool watch_changed(struct watch *watch)
 {
-        const struct watch_mark mark = look(watch->path);
+        const struct watch_mark mark = read_mark(watch->path);
 
         watch->rests = same(&mark, &watch->seen);
         watch->seen = mark;

@@ -23,21 +23,21 @@ struct watch_mark { /* differs after every change; all zero: the file is missing
 
 struct watch {
         const char *path;
-        struct watch_mark done; /* what the user has dealt with */
-        struct watch_mark seen; /* when last looked */
-        bool rests;             /* it was the same then as the time before */
+        struct watch_mark done; /* the state that the caller has processed */
+        struct watch_mark seen; /* the state at the last call of watch_changed() */
+        bool rests;             /* the file did not change between its last two calls */
 };
 
 /* Starts to watch a file. Read the file after this call. path must outlive the watch. */
 void watch_init(struct watch *watch, const char *path);
 
 /*
- * True from when a file that has changed has rested for an interval (it is not read while it is
- * being written, and several files that change together are complete) until watch_done(). A file
- * that goes away has changed, too.
+ * True if the file has changed since the last watch_done(), and not since the last call. So a file
+ * is not read while it is being written, and several files that change together are complete. A
+ * file that is removed has changed as well.
  */
 bool watch_changed(struct watch *watch);
 
-/* The change that watch_changed() last told of has been dealt with: not before its file has been
- * read, so that an error on the way does not lose the change. */
+/* The caller has processed the change that watch_changed() last reported. Call it only after the
+ * file has been read, so that no error loses the change. */
 void watch_done(struct watch *watch);

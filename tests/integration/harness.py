@@ -21,6 +21,8 @@ from stopwatch import Stopwatch
 
 BUILD = os.path.abspath(sys.argv[1])
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as _worker:
+    SANITIZED = b"__asan_init" in _worker.read()  # which keeps what has been freed, and takes its time
 START_LIMIT = 30
 STOP_LIMIT = 20
 CALL_LIMIT = 20
@@ -105,6 +107,13 @@ class Brickd:
     def log(self):
         with open(self.log_path, errors="replace") as f:
             return f.read()
+
+    def says(self, text):
+        """Waits until the log has the text: lines come from a thread of their own."""
+        try:
+            wait_for(f"{text!r} in the log", lambda: text in self.log())
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
 
     def channel(self, **options):
         channel = grpc.insecure_channel(

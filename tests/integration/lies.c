@@ -74,8 +74,8 @@ void complain_strangely(const char *file)
 {
         static const char *const ends[] = {
                 ":1:1: caf\xe9 is no word",
-                ":2:1: \x1b]0;owned\x07\x1b[31mred, \xc2\x9b"
-                "31mred, \xe2\x80\xaeright",
+                (":2:1: \x1b]0;owned\x07\x1b[31mred, \xc2\x9b"
+                 "31mred, \xe2\x80\xaeright"),
                 ":3:1: two lines\n    3 | one\n2026-01-01T00:00:00.000Z error Worker 0 died",
         };
         static const char forged[] = "2026-01-01T00:00:00.000Z error Worker 0 died";

@@ -369,7 +369,7 @@ def a_file_that_changes():
         wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
         eq([d.status(t) for t in ("web", "gone", "late", "fresh")], ["UNAUTHENTICATED"] * 2 + ["OK"] * 2)
         assert not running.done(), "a call that runs goes on"
-        assert "The identities have changed: 2 now" in d.log()
+        d.says("The identities have changed: 2 now")
         d.put(entry("web", "allow: shield", token="fresh"), in_place=True)
         wait_for("fewer rights", lambda: d.status("fresh") == "PERMISSION_DENIED", 5)
         eq((d.status("fresh", GUARD), d.status("late")), ("OK", "UNAUTHENTICATED"))

@@ -138,7 +138,7 @@ def a_target_of_the_wrong_type_is_blamed_by_the_brick():
     running = daemon(chat="{ type: Guard }")
     running.start(ready=False)
     eq(running.process.wait(START_LIMIT), 78)
-    assert "bricks[0].options.target: is not the name of an LLM brick" in running.log(), running.log()
+    running.says("bricks[0].options.target: is not the name of an LLM brick")
 
 
 main()

@@ -322,7 +322,7 @@ def deadlines_and_cancellation_reach_the_brick():
     eq(call(channel, path("LLM", "Unary"), wait, timeout=0.3)[1], "DEADLINE_EXCEEDED")
     assert watch.elapsed().running < 2
     wait_for("cancel() after the deadline", lambda: daemon.log().count("was told to give up") == before + 1, 5)
-    assert "waits, deadline set" in daemon.log()
+    daemon.says("waits, deadline set")
     future = channel.unary_unary(path("LLM", "Unary")).future(wait)
     wait_for("a call without deadline", lambda: "waits, deadline none" in daemon.log(), 5)
     future.cancel()
@@ -368,15 +368,15 @@ def two_bricks_of_a_type_must_say_which_calls_are_theirs():
 """
     several = Brickd(bricks).start(ready=False)
     eq(several.process.wait(20), 78)
-    assert "exactly one of them needs `default: true`" in several.log(), several.log()
-    assert "brickd.yaml:" in several.log()
+    several.says("exactly one of them needs `default: true`")
+    several.says("brickd.yaml:")
 
 
 @test
 def no_bricks_at_all():
     with Brickd("  []") as empty:
         eq(call(empty.channel(), path("LLM", "Unary"))[1:3], ("UNIMPLEMENTED", "Method not found!"))
-        assert "warning" in empty.log(), empty.log()
+        empty.says("warning")
 
 
 @test

@@ -22,12 +22,17 @@ def zoo_daemon(name, limits="{}", extra=""):
     return Brickd(f"  - {{ name: tested, module: {name}, limits: {limits} }}\n" + ECHO, modules=ZOO, extra=extra)
 
 
-def in_flight(daemon, name):
+def listed(daemon, name, column):
+    """A number of a brick's line in `brickctl list`."""
     for line in daemon.ctl("list").stdout.splitlines():
         fields = line.split()
         if fields[0] == name:
-            return int(fields[6])
+            return int(fields[column])
     raise AssertionError(f"no brick {name}")
+
+
+def in_flight(daemon, name):
+    return listed(daemon, name, 6)
 
 
 def bidi(daemon, messages):
@@ -104,15 +109,14 @@ def a_late_second_finish_meets_nobody_else():
 
 @test
 def what_waits_is_started_before_drain():
-    daemon = zoo_daemon("drains", "{ threads: 1, queue: 10 }")
+    daemon = zoo_daemon("drains", "{ threads: 1, queue: 20 }", "drain: { grace: 60s }")
     with daemon:
         unary = daemon.channel().unary_unary(UNARY)
-        calls = [unary.future(NOW, timeout=20) for _ in range(6)]
-        wait_for("the calls", lambda: in_flight(daemon, "tested") == 1, 10)
-        wait_for("the queue", lambda: b" 5" in daemon.ctl("list").stdout.encode(), 10)
+        calls = [unary.future(NOW, timeout=60) for _ in range(16)]
+        wait_for("the queue", lambda: listed(daemon, "tested", 7) > 2, 20)
         status, _ = daemon.stop()
         eq(status, 0)
-        eq([rpc.code().name for rpc in calls], ["OK"] * 6)
+        eq([rpc.code().name for rpc in calls], ["OK"] * 16)
         assert "SIG" not in daemon.log() and "crashed" not in daemon.log(), daemon.log()
 
 

@@ -95,7 +95,14 @@ class Brickd:
             self.process.kill()
             self.process.wait()
         self.notify.shutdown(socket.SHUT_RDWR)
-        self.folder.cleanup()
+        wait_for(self.remove_folder, "the end of the workers, which write there")
+
+    def remove_folder(self):
+        try:
+            self.folder.cleanup()
+        except OSError:
+            return False
+        return True
 
     def exit_status(self, limit=LIMIT):
         return self.process.wait(limit)

@@ -372,7 +372,7 @@ def a_mistake_is_located_and_nothing_starts():
     text = refused(d)
     assert "tls.pem: No such file or directory" in text and "tls.key: No such file or directory" in text, text
     eq(d.start(ready=False).process.wait(20), 78)
-    assert "ports[0].tls.certificate" in d.log()
+    d.says("ports[0].tls.certificate")
 
 
 @test

@@ -338,7 +338,8 @@ def nobody_waits_for_a_collector():
                 assert "10000 succeeded" in out, out
                 assert rss(d) - before < 4096, (before, rss(d))
                 status, took = d.stop()
-                assert status == 0 and took.running < limit, (url, took)
+                eq(status, 0)
+                assert SANITIZED or took.running < limit, (url, took)
                 lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
                 eq(lost, 10300, "every span is accounted for")
 

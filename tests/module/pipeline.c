@@ -136,6 +136,16 @@ static void on_message(void *user, struct brick_bytes message)
         relay_step(relay);
 }
 
+/* strndup() of a text without a NUL is refused by AddressSanitizer's strict_string_checks. */
+static char *copy_text(struct brick_str text)
+{
+        char *copy = calloc(1, text.len + 1);
+
+        if (copy && text.len > 0)
+                memcpy(copy, text.ptr, text.len);
+        return copy;
+}
+
 /* It may come while the last reply still waits for room. */
 static void on_done(void *user, const struct brick_outcome *outcome)
 {
@@ -144,8 +154,8 @@ static void on_done(void *user, const struct brick_outcome *outcome)
 
         relay->status = outcome->status;
         relay->code = outcome->code;
-        relay->message = strndup(outcome->message.ptr, outcome->message.len);
-        relay->detail = strndup(outcome->detail.ptr, outcome->detail.len);
+        relay->message = copy_text(outcome->message);
+        relay->detail = copy_text(outcome->detail);
 
         (void)pthread_mutex_lock(&relay->lock);
         relay->ended = true;

@@ -816,7 +816,7 @@ static void test_long_anchor(void)
         assert(document_new(&doc) == 0);
         assert(diag_new(&diag, "f", text, strlen(text)) == 0);
         assert(yaml_parse(doc, text, strlen(text), diag, &root) == -EINVAL);
-        assert(strstr(diag_text(diag, 0), "f:3:4: an anchor longer than 64 bytes"));
+        assert(strstr(diag_text(diag, 0), "f:3:4: the name of an anchor is longer than 64 bytes"));
 }
 
 /* A long text that stands for many: whoever looks at each of them would look for minutes. */

@@ -172,7 +172,8 @@ static void test_mistakes(void)
                   "1:39: identities[0].certificate[0]: expected a URI with a scheme, such as "
                   "spiffe://example.org/batch, got \"b\"" },
                 { "{ name: a, certificate: \"*.example.org\", allow: [] }",
-                  "1:39: identities[0].certificate[0]: a * stands for nothing here; give the whole "
+                  "1:39: identities[0].certificate[0]: * has no special meaning here; give the "
+                  "whole "
                   "name of each client" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },

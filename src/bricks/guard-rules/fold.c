@@ -6,9 +6,9 @@
 #include <string.h>
 
 /*
- * The characters from first to last become the characters of `to`, which repeats; NULL: they are
- * dropped. Sorted. A lookalike changes only in a word that also has Latin letters, so that Russian
- * and Greek words do not change.
+ * The characters from first to last are replaced by those of `to`, which is repeated if it is
+ * shorter; NULL: they are dropped. Sorted. A lookalike is replaced only in a word that also has
+ * Latin letters, so that Russian and Greek words do not change.
  */
 static const struct fold {
         uint32_t first;
@@ -265,7 +265,7 @@ static const struct fold {
         { 0xe0100, 0xe01ef, NULL },
 };
 
-/* Alphabets with lookalikes lie below. */
+/* The alphabets with lookalikes are below this, and have a direct table. */
 #define DIRECT_MAX 0x600
 
 /* One more than the index of a character's fold; 0: it has none. */
@@ -285,7 +285,7 @@ static const struct fold *fold_find(uint32_t c)
 
         if (c < DIRECT_MAX)
                 return direct[c] > 0 ? &folds[direct[c] - 1] : NULL;
-        if (c >= 0x3400 && c < 0xfe00) /* Chinese and Korean, and nothing else here */
+        if (c >= 0x3400 && c < 0xfe00) /* Chinese and Korean, which have no folds */
                 return NULL;
         while (low < high) {
                 size_t middle = (low + high) / 2;
@@ -434,7 +434,7 @@ static void put_wide(struct folding *f, const unsigned char *s, size_t size, uin
         put_space(f, is_han(c));
         if (fold)
                 begin_lookalike(f);
-        else if (c > 0x58f) /* beyond Latin, Greek, Cyrillic and Armenian: the word ends */
+        else if (c > 0x58f) /* not Latin, Greek, Cyrillic or Armenian: ends the word */
                 end_word(f);
         memmove(f->out + f->n, s, size);
         f->n += size;
@@ -445,7 +445,8 @@ static bool is_plain(unsigned char c)
         return c > ' ' && c < 0x7f;
 }
 
-/* Most of most texts: characters that stay what they are, and single spaces between them. */
+/* The fast path, for most of a text: characters that do not change, and single spaces between
+ * them. */
 static size_t put_plain(struct folding *f, const unsigned char *s, size_t length)
 {
         size_t i = 0;

@@ -12,22 +12,22 @@
 #include "fold.h"
 
 /*
- * What keeps a hostile text from costing more than it should. PCRE2's own limit counts backtracking
- * from one starting point only, and running along a repeat does not count at all. So a search goes
- * by slices of starting points, sees only so far past each, and reads the clock after each; slices
- * grow while they take less than a tick.
+ * Limits on the time that a hostile text can take. PCRE2's own limit counts the backtracking from
+ * one starting point, and does not count the steps along a repeat. So a search tries the starting
+ * points in slices, lets PCRE2 see only MATCH_SIGHT bytes past a slice, and reads the clock after
+ * each slice. Slices grow while one takes less than a tick of the coarse clock.
  */
 #define STEPS_MAX 10000       /* of backtracking from one starting point */
 #define HEAP_MAX 4096         /* KiB, of PCRE2's interpreter */
 #define STACK_MIN (32 * 1024) /* of JIT code */
 #define STACK_MAX (512 * 1024)
-#define SLICE_WORK (16 << 20) /* the first slice: starting points times what they see, squared */
+#define SLICE_WORK (16 << 20) /* size of the first slice times the square of the bytes it sees */
 #define SLICE_GROWTH 4
 #define SLICE_MAX 4096
 #define CANDIDATES_MAX 65536 /* texts that match a regex but fail the rule's check */
 #define NAMES_MAX 16
 
-/* PCRE2's working memory: made once in each thread, freed as the thread ends. */
+/* PCRE2's working memory: made once for each thread, and freed when the thread ends. */
 struct workspace {
         pcre2_match_data *data;
         pcre2_match_context *context;
@@ -107,8 +107,8 @@ size_t match_size(const struct rules *rules, size_t length)
 }
 
 /*
- * On a busy machine time passes without the thread's doing; only what it uses itself counts. Asking
- * for that costs a system call, which no text pays that is done in good time.
+ * Only the CPU time of the thread counts, because on a busy machine the clock also runs while
+ * others run. To read it costs a system call, so it is read only after MATCH_BUDGET of real time.
  */
 static bool over_budget(struct match *match, uint64_t time)
 {
@@ -123,12 +123,12 @@ static bool over_budget(struct match *match, uint64_t time)
         return match->over;
 }
 
-/* What looks like a hit may fail the check. */
+/* Whether a match of the regex passes the rule's check, if it has one. */
 static bool passes_check(const struct rule *rule, const struct workspace *w, const char *text)
 {
         PCRE2_SIZE *place = pcre2_get_ovector_pointer(w->data);
 
-        /* With \K the start can lie past the end. */
+        /* With \K in a regex, the start can be past the end. */
         return !rule->check ||
                (place[0] <= place[1] && rule->check(text + place[0], place[1] - place[0]));
 }
@@ -150,7 +150,7 @@ static size_t first_slice(size_t length)
         return slice < SLICE_MAX ? slice : SLICE_MAX;
 }
 
-/* The first match that starts in a slice. What pcre2_match() returns. */
+/* Finds the first match that starts in a slice. Returns the result of pcre2_match(). */
 static int search_slice(const pcre2_code *regex, struct workspace *w, const char *text,
                         size_t length, struct span slice)
 {
@@ -197,7 +197,7 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
         return RULE_PASSED;
 }
 
-/* The first regex that hits decides; one that stops at a limit does not keep others from it. */
+/* Tries the regexes until one hits. One that stops at a limit does not end this. */
 static enum rule_state search_all(struct match *match, const struct rule *rule, struct span span)
 {
         struct workspace *w = workspace_get();
@@ -216,8 +216,8 @@ static enum rule_state search_all(struct match *match, const struct rule *rule, 
         return state;
 }
 
-/* Tries the regexes of a rule where they have not been tried yet. To be undecided in one place does
- * not hide a hit in another. */
+/* Tries the regexes of a rule on its span. If they were undecided on an earlier span, they can
+ * still hit on this one. */
 static void try_rule(struct match *match, size_t index)
 {
         struct span *span = &match->spans[index];
@@ -231,8 +231,8 @@ static void try_rule(struct match *match, size_t index)
 }
 
 /*
- * A need was found: the regexes are to be tried around it. The needs come in the order in which
- * they end, so all that is to be remembered of a rule is its last span.
+ * A need has been found, so the regexes have to be tried around it. The needs come in the order of
+ * their ends, so only the last span of a rule has to be kept.
  */
 static void on_need(struct match *match, size_t index, size_t start, size_t end)
 {
@@ -240,7 +240,7 @@ static void on_need(struct match *match, size_t index, size_t start, size_t end)
         size_t from = start > MATCH_REACH ? start - MATCH_REACH : 0;
         size_t rest = match->folded_length - end;
 
-        if (match->rules->rules[index].raw) { /* other text, other offsets */
+        if (match->rules->rules[index].raw) { /* offsets in the folded text do not apply */
                 *span = (struct span){ 0, match->raw_length };
                 return;
         }
@@ -256,8 +256,8 @@ static bool is_word(char c)
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* "dan" is not in "danger": a literal that starts or ends with a letter or digit of ASCII does so
- * at the edge of a word. */
+/* Whether a literal is a whole word: "dan" does not count in "danger". Only at an end that is an
+ * ASCII letter or digit is the character beside it checked. */
 static bool stands_alone(const struct match *match, size_t start, size_t end)
 {
         const char *s = match->folded;

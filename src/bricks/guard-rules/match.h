@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Trying rules on one text. Any thread; many texts at once with the same rules. */
+/* Tries rules on one text. Any thread; several threads may use the same rules. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,11 +15,11 @@ enum rule_state {
         RULE_UNDECIDED, /* stopped at a limit */
 };
 
-/* What the rules say of one text. Lives in the caller's memory. */
+/* The results of the rules for one text, in the caller's memory. */
 struct match {
         const struct rules *rules;
         uint8_t *states;  /* [rule]: enum rule_state */
-        size_t undecided; /* rules that are */
+        size_t undecided; /* rules that are RULE_UNDECIDED */
 
         const char *raw;
         size_t raw_length;
@@ -28,38 +28,39 @@ struct match {
         struct span *spans; /* [rule]: where its regexes are still to be tried */
         size_t only;
         uint64_t start; /* CLOCK_MONOTONIC_COARSE, nanoseconds */
-        uint64_t used;  /* by the thread, when the time was first found to be over; 0: not yet */
-        bool over;      /* the thread's time is over as well */
+        uint64_t used;  /* CPU time of the thread when MATCH_BUDGET of real time was over; 0: it is
+                           not */
+        bool over;      /* MATCH_BUDGET of CPU time after that is over, too */
 };
 
-/* Nanoseconds that a text may take, and then the thread for it, until what is left to try is left
- * undecided. */
+/* Nanoseconds of real time, and after these of CPU time, that one text may take. Rules that have
+ * not been tried then are undecided. */
 #define MATCH_BUDGET (40 * UINT64_C(1000000))
 
-/* A need counts for regexes that start at most so many bytes before or after it. */
+/* Near a need, regexes are tried at starting points at most this many bytes before or after it. */
 #define MATCH_REACH 200
 
-/* A match, and what it looks ahead to, ends at most so many bytes (and a few thousand, as it comes)
- * after it starts. */
+/* A match is found if it ends, with its lookahead, at most this many bytes after its start. It may
+ * also be found if it is up to SLICE_MAX bytes longer. */
 #define MATCH_SIGHT 8192
 
-#define MATCH_ALL SIZE_MAX /* rules, of all categories that are not off */
+#define MATCH_ALL SIZE_MAX /* all rules of categories that are not off */
 
-/* The memory that a text of this length takes, aligned as malloc() does. */
+/* The bytes of memory that match_text() needs for a text of this length. */
 size_t match_size(const struct rules *rules, size_t length);
 
 /*
- * Tries one rule, or MATCH_ALL. 0, or -EILSEQ: the text is not UTF-8. What ret points to lives in
- * memory, which has match_size() bytes.
+ * Tries one rule, or MATCH_ALL. 0, or -EILSEQ: the text is not UTF-8. `memory` has match_size()
+ * bytes, aligned as from malloc(); ret points into it.
  */
 int match_text(struct match *ret, const struct rules *rules, size_t only, const char *text,
                size_t length, void *memory);
 
-/* What a category comes to: 1 - (1 - score)(1 - score)... of its rules that hit. 0: none has. */
+/* The score of a category: 1 - (1 - score)(1 - score)... over its rules that hit. 0: none hit. */
 double match_score(const struct match *match, size_t category);
 
 /*
- * "a, b and 3 more": the rules of a category that hit, or (category is MATCH_ALL) those of all
- * categories that were left undecided. Never a word of the text.
+ * Writes "a, b and 3 more": the names of the rules of a category that hit, or, for MATCH_ALL, of
+ * all rules that are undecided. It never contains a part of the text.
  */
 void match_names(const struct match *match, size_t category, char *out, size_t size);

@@ -41,13 +41,13 @@ static json_t *build_messages(const struct chat_options *options, const LLMReque
         return r == 0 ? json_incref(messages) : NULL;
 }
 
-/* 0.7, which reached us as the float 0.699999988, goes on as 0.7. */
+/* Rounds to six digits: 0.7, received as the float 0.699999988, is sent as 0.7. */
 static double widen(float temperature)
 {
         return round((double)temperature * 1e6) / 1e6;
 }
 
-/* In the request 0 means none: an unset float of proto3. */
+/* 0 in the request means that it is not set: proto3 cannot tell the two apart. */
 static int add_temperature(json_t *body, const struct chat_options *options, float requested)
 {
         if (requested != 0)
@@ -76,7 +76,7 @@ char *chat_request(const struct chat_options *options, const LLMRequest *request
         return r == 0 ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 }
 
-/* 0: it is no such number. */
+/* A positive integer. 0: the value is none. */
 static int64_t to_int(struct scan number)
 {
         json_auto_t *json = scan_load(number);
@@ -87,7 +87,7 @@ static int64_t to_int(struct scan number)
 
 /* --- failures ------------------------------------------------------------------------ */
 
-/* Cuts between two characters. */
+/* Copies a text and cuts it between two characters. */
 static void copy_text(char *to, size_t size, const char *from)
 {
         size_t n = strnlen(from, size - 1);
@@ -109,13 +109,13 @@ void chat_fail(struct chat_failure *failure, int32_t code, bool retry, const cha
         va_end(args);
         *failure = (struct chat_failure){ .code = code, .retry = retry };
         copy_text(failure->message, sizeof failure->message, message);
-        /* Some of it may be from a peer, in no encoding that we know. */
+        /* Parts may be from a peer, in an unknown encoding. */
         for (char *p = failure->message; *p; p++)
                 if (!isprint((unsigned char)*p))
                         *p = '?';
 }
 
-/* What the API's `code` or `type` says more precisely than its HTTP status. */
+/* Values of the API's `code` or `type` that are more precise than its HTTP status. */
 static const struct {
         const char *word;
         int32_t code;
@@ -145,7 +145,7 @@ static bool classify_word(struct chat_failure *failure, const char *word)
         return false;
 }
 
-/* llmbrick has these of HTTP's numbers. */
+/* The HTTP statuses that are error codes of llmbrick, too; 400 for the others. */
 static int32_t client_error(long status)
 {
         static const uint16_t known[] = { 400, 401, 403, 404, 405, 406, 408, 409, 410, 411,
@@ -182,7 +182,7 @@ static bool classify_status(struct chat_failure *failure, long status)
         return true;
 }
 
-/* False: it is no string. to is then empty. */
+/* False: not a string, and `to` is empty. */
 static bool copy_string(char *to, size_t size, struct scan string)
 {
         json_auto_t *json = scan_load(string);
@@ -195,8 +195,8 @@ static bool copy_string(char *to, size_t size, struct scan string)
 }
 
 /*
- * The text of an error, wherever the server put it: {"error": {"message": ..}} says OpenAI,
- * {"error": ".."}, {"message": ..} and {"detail": ".."} say others.
+ * The text of an error. OpenAI sends {"error": {"message": ..}}, others {"error": ".."},
+ * {"message": ..} or {"detail": ".."}.
  */
 static void copy_message(char *to, size_t size, struct scan root, struct scan error)
 {
@@ -206,7 +206,8 @@ static void copy_message(char *to, size_t size, struct scan root, struct scan er
                copy_string(to, size, scan_member(root, "detail")));
 }
 
-/* What the document says of an error, if anything; status is 0 within an answer. */
+/* Makes a failure from the error in a document, if there is one. status: of HTTP; 0: the document
+ * is part of an answer. */
 static void fail_from(struct chat_failure *failure, long status, struct scan root)
 {
         struct scan error = scan_member(root, "error");
@@ -243,7 +244,7 @@ void chat_fail_http(struct chat_failure *failure, long status, const char *body,
             body[0] != '<')
                 line = json_stringn(body, size);
         fail_from(failure, status, root);
-        /* A line of plain text is worth as much; a page of HTML is not. */
+        /* Use a short body of plain text, but not HTML. */
         if (line && json_string_length(line) > 0)
                 copy_text(failure->message, sizeof failure->message, json_string_value(line));
 }
@@ -274,10 +275,10 @@ static bool is_low(unsigned unit)
 }
 
 /*
- * Half a surrogate pair, as models send them when one character spans two tokens, is valid JSON,
- * but no parser can put it into a UTF-8 string. So each moves, in its escape, to the private use
- * area: \ud83d becomes \ue83d, and add_text() moves it back. Tells whether there are any: in a
- * document without, private characters are what they seem.
+ * When one character spans two tokens, models send each half of its surrogate pair alone. That is
+ * valid JSON, but a UTF-8 string cannot hold it. So this moves each half, in its escape, to the
+ * private use area: \ud83d becomes \ue83d, and add_text() moves it back. True: there are halves. In
+ * a document without them, characters of the private use area are left alone.
  */
 static bool hide_halves(char *json, size_t size)
 {
@@ -304,7 +305,7 @@ static bool hide_halves(char *json, size_t size)
         return found;
 }
 
-/* The half that hides in the three bytes at p, or 0. */
+/* The half that hide_halves() has moved to the three bytes at p; 0: they are none. */
 static unsigned hidden_half(const unsigned char *p, const unsigned char *end)
 {
         if (end - p < 3 || p[0] != 0xee || p[1] < 0xa0)
@@ -323,7 +324,8 @@ static char *put_pair(char *to, unsigned high, unsigned low)
         return to;
 }
 
-/* Returns the end of what it wrote: at most as much as it read, and 3 bytes. */
+/* Copies a text and joins the halves of surrogate pairs. Returns the end of the output, which is at
+ * most 3 bytes longer than the text. */
 static char *copy_mending(struct chat_answer *answer, char *to, const char *text, size_t n,
                           bool halves)
 {
@@ -347,7 +349,7 @@ static char *copy_mending(struct chat_answer *answer, char *to, const char *text
                         p += 3;
                         continue;
                 }
-                if (*p != '\0') /* a protobuf-c string cannot hold it */
+                if (*p != '\0') /* a string of protobuf-c cannot hold NUL */
                         *to++ = (char)*p;
                 p++;
         }
@@ -370,7 +372,7 @@ static int add_bytes(struct chat_answer *answer, const char *bytes, size_t n, bo
         return 0;
 }
 
-/* -EBADMSG: it is a string, and not UTF-8. */
+/* Adds a string to the answer; ignores any other value. -EBADMSG: it is not UTF-8. */
 static int add_text(struct chat_answer *answer, struct scan string, bool halves)
 {
         json_auto_t *json = NULL;
@@ -383,7 +385,7 @@ static int add_text(struct chat_answer *answer, struct scan string, bool halves)
         return add_bytes(answer, json_string_value(json), json_string_length(json), halves);
 }
 
-/* A half at the end of a whole answer waits for nothing. */
+/* At the end of an answer: replaces a half without its other half. */
 static int add_rest(struct chat_answer *answer)
 {
         const char *rest = chat_rest(answer);
@@ -392,7 +394,7 @@ static int add_rest(struct chat_answer *answer)
         return add_bytes(answer, rest, strlen(rest), false);
 }
 
-/* A refusal is what the model says instead. A list of parts is read as its texts. */
+/* Adds the content of a message: a text, or the texts in a list of parts. A refusal replaces it. */
 static int add_content(struct chat_answer *answer, struct scan message, bool halves)
 {
         struct scan content = scan_member(message, "content"), part;
@@ -417,7 +419,7 @@ static void take_usage(struct chat_answer *answer, struct scan usage)
         answer->total_tokens = to_int(scan_member(usage, "total_tokens"));
 }
 
-/* Chunks that do not say it leave what an earlier one has said. */
+/* Sets a value, unless the chunk does not have it: then that of an earlier chunk stays. */
 static void take_fact(char *to, size_t size, struct scan string)
 {
         char text[128];
@@ -464,7 +466,7 @@ static int take_choice(struct chat_answer *answer, enum chat_kind kind, struct s
         return r < 0 ? out_of_memory(ret_failure) : 0;
 }
 
-/* An answer may begin where the last one has ended. */
+/* Empties the text, which belongs to the last chunk. */
 static int reset_text(struct chat_answer *answer)
 {
         if (!answer->text)

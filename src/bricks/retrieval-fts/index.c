@@ -13,14 +13,15 @@
 #include "passage.h"
 #include "schema.h"
 
-/* Another brickctl index may be in the middle of a batch. */
+/* Long enough for a batch of another brickctl index to end. */
 #define BUSY_TIMEOUT_MS 10000
 
-/* How long the end waits for readers, to leave an empty log; it does not matter much if it cannot.
- */
+/* How long the last checkpoint waits for readers. It empties the log; if it fails, the log only
+ * stays larger. */
 #define CHECKPOINT_TIMEOUT_MS 200
 
-/* A batch: what one transaction holds at most, so that the write-ahead log stays small. */
+/* Bytes of documents after which a batch, one transaction, is committed. This bounds the
+ * write-ahead log. */
 #define BATCH_SIZE (16 << 20)
 
 #define CACHE_KIB "-65536"
@@ -54,7 +55,7 @@ static const char *const sql_text[N_SQL] = {
         [SQL_FILE_ADD] = "INSERT INTO file (path, mtime, size) VALUES (?1, -1, -1)",
         [SQL_FILE_END] = "UPDATE file SET mtime = ?2, size = ?3 WHERE id = ?1",
         [SQL_FILE_DELETE] = "DELETE FROM file WHERE id = ?1",
-        /* '0' follows '/': everything below a directory, by the index on path. */
+        /* '0' follows '/' in ASCII: selects all paths below a directory by the index on path. */
         [SQL_FILES_UNMET] = "SELECT id FROM file WHERE path > ?1 || '/' AND path < ?1 || '0'"
                             " AND id NOT IN (SELECT file FROM met) LIMIT 1",
         [SQL_FILES_IN] = "SELECT id FROM file WHERE path = ?1"
@@ -88,7 +89,7 @@ static const char schema[] =
         "  passages INTEGER NOT NULL"
         ") STRICT;"
         "CREATE INDEX document_file ON document (file);"
-        /* one row, so that nobody has to count */
+        /* one row, kept up to date by triggers, because counting takes long */
         "CREATE TABLE statistics (documents INTEGER NOT NULL, passages INTEGER NOT NULL) STRICT;"
         "INSERT INTO statistics VALUES (0, 0);"
         "CREATE TRIGGER document_added AFTER INSERT ON document BEGIN"
@@ -106,10 +107,10 @@ struct index {
         char *path;
         sqlite3 *db;
         sqlite3_stmt *sql[N_SQL];
-        struct index_file file; /* its numbers, while one is being read */
+        struct index_file file; /* the file that is being read */
         sqlite3_int64 file_id;
         size_t batch; /* bytes in the open transaction */
-        bool changed; /* since the index was opened */
+        bool changed; /* the index has changed since it was opened */
         char error[512];
 };
 
@@ -169,7 +170,8 @@ static int run_id(struct index *index, int which, sqlite3_int64 id)
         return run(index, which);
 }
 
-/* Deletes a row that was found, in an index of the database: it must be in the table as well. */
+/* Deletes a row that was found through an index of the database. If the table does not have it, the
+ * file is damaged. */
 static int delete_id(struct index *index, int which, sqlite3_int64 id)
 {
         int r;
@@ -180,7 +182,7 @@ static int delete_id(struct index *index, int which, sqlite3_int64 id)
         return r;
 }
 
-/* Runs a statement that returns an id or nothing: 1 or 0. */
+/* Runs a statement that returns one id or none. 1: *ret is the id; 0: none. */
 static int find_id(struct index *index, int which, sqlite3_int64 *ret)
 {
         int r;
@@ -218,8 +220,8 @@ static int pragma_int(struct index *index, const char *sql, int *ret)
 }
 
 /*
- * Root makes the index for the user that the directory belongs to: brickd has to read it, and the
- * files that SQLite puts beside it take its owner.
+ * Creates the file if it does not exist. Root creates it for the owner of the directory, so that
+ * brickd can read it; SQLite gives its other files the same owner.
  */
 static int file_create(const char *path)
 {
@@ -286,7 +288,8 @@ static int schema_check(struct index *index)
         return 0;
 }
 
-/* The log and its shared memory stay when the last writer closes: readers may not create them. */
+/* Keeps the log and its shared memory when the last writer closes the index: readers may not be
+ * allowed to create them. */
 static int keep_log(struct index *index)
 {
         int on = 1;
@@ -392,7 +395,8 @@ static int documents_delete(struct index *index, sqlite3_int64 file)
         return r;
 }
 
-/* 1: it is there, and *ret_same if it has not changed since it was read. */
+/* 1: the index has the file; *ret_same: the file has not changed since it was read. 0: it is new.
+ */
 static int file_find(struct index *index, const struct index_file *file, sqlite3_int64 *ret_id,
                      bool *ret_same)
 {

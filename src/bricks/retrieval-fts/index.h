@@ -39,7 +39,7 @@ struct index_statistics {
         int64_t passages;
 };
 
-/* Discards changes that are not committed. */
+/* Discards changes that have not been committed. */
 struct index *index_free(struct index *index);
 DEFINE_CLEANUP(struct index *, index_free);
 

@@ -13,24 +13,24 @@
 #include "schema.h"
 #include "stream.h"
 
-/* Of a document's own metadata. */
+/* The largest metadata in a line, in bytes. */
 #define METADATA_SIZE_MAX (16 << 10)
 
 #define KEY_SIZE_MAX 1024
 
-/* The lines of a stream, without their ends. */
+/* Reads the lines of a stream, without their line ends. */
 struct lines {
         gzFile stream;
         char *buffer;
         size_t size;
-        size_t start; /* of what has been read and not returned */
+        size_t start; /* of the bytes that have been read but not returned */
         size_t end;
         bool eof;
 };
 
 enum { LINE_NONE, LINE_OK, LINE_TOO_LONG };
 
-/* One line's place, for messages, and its values. */
+/* The values of one line, and its place for messages. */
 struct record {
         struct indexer *indexer;
         const struct index_file *file;
@@ -63,7 +63,7 @@ static bool lines_fill(struct lines *lines)
         return true;
 }
 
-/* LINE_*, or -EIO. */
+/* Reads the next line. Returns LINE_*, or -EIO. */
 static int lines_next(struct lines *lines, const char **ret, size_t *ret_n)
 {
         size_t searched = 0;

@@ -5,5 +5,6 @@
 
 struct index_file;
 
-/* Makes a document's metadata as JSON, for free(): that of its file, overridden by its own. */
+/* Makes the metadata of a document as JSON, for free(): its own, and that of its file for keys that
+ * it does not have. */
 char *metadata_print(const struct index_file *file, const char *language, json_t *own);

@@ -10,7 +10,7 @@
 #include "scope.h"
 #include "unicode.h"
 
-/* A longer word is cut: nobody searches for it. */
+/* Longer words are cut. */
 #define TERM_SIZE_MAX 256
 
 /* Quotes, the operator between terms, and the mark of a prefix. */

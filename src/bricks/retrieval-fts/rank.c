@@ -10,20 +10,20 @@
 #include "scope.h"
 #include "unicode.h"
 
-/* The usual constants of BM25, and what a match in the title is worth beside one in the body. */
+/* The usual constants of BM25, and the weight of a match in the title; one in the body has 1. */
 #define BM25_K1 1.2
 #define BM25_B 0.75
 #define TITLE_WEIGHT 1.5
 
-/* A term in more passages than this, and in more than one of 8, is common: beside terms that are
- * not, it is not worth an answer alone. */
+/* A term is common if it is in more than 1000 passages and in more than an eighth of all. If a
+ * query has other terms, a passage with common ones only is no answer. */
 #define COMMON_LEAST 1000
 #define COMMON_SHARE 8
 
-/* Words shown before the first match of an excerpt: one of this many. */
+/* The share of an excerpt's words that come before its first match. */
 #define EXCERPT_LEAD 6
 
-/* What showing a term once more is worth beside showing it. */
+/* The value of a repetition of a term in an excerpt; its first occurrence has 1. */
 #define REPEATED_VALUE 0.05
 
 struct span {
@@ -31,7 +31,7 @@ struct span {
         int end;
 };
 
-/* The words of a passage's body, and which of the query's terms start at them. */
+/* The words of a passage's body, and for each the terms of the query that start there. */
 struct words {
         struct span *spans;
         uint64_t *terms;
@@ -91,7 +91,7 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
         if (s->n > SCHEMA_TERMS_MAX)
                 return SQLITE_RANGE;
         r = api->xRowCount(fts, &rows);
-        if (r == SQLITE_OK && rows <= 0) /* the one that is asked about is there */
+        if (r == SQLITE_OK && rows <= 0) /* there is at least the row that is being rated */
                 r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
                 r = statistics_sizes(api, fts, rows, s);
@@ -121,8 +121,8 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
 }
 
 /*
- * How often each term stands in the row's title and body; and the terms that do, as bits. FTS5 does
- * not check the positions that it reads from the file.
+ * Counts each term in the row's title and body; *ret_found has a bit for each term that occurs. The
+ * positions are checked here: FTS5 takes them from the file unchecked.
  */
 static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
                        uint64_t *ret_found)
@@ -169,7 +169,7 @@ static double saturate(double count, double norm)
         return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
 }
 
-/* 0: nothing but common words of a query that has others. */
+/* The score of a row; 0 if it has only common terms of a query with others. */
 static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
                      double *ret)
 {
@@ -260,8 +260,8 @@ static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context 
         return r;
 }
 
-/* How good the n words from `first` are: the rarity of what they show, and a little for repeating.
- */
+/* The value of the n words from `first` as an excerpt: the rarity of their terms, and a little for
+ * repetitions. */
 static double window_value(const struct words *w, const struct statistics *s, size_t first,
                            size_t n)
 {
@@ -279,7 +279,7 @@ static double window_value(const struct words *w, const struct statistics *s, si
         return value;
 }
 
-/* The first of the n words to show. */
+/* Chooses the first of the n words to show. */
 static size_t words_choose(const struct words *w, const struct statistics *s, size_t n)
 {
         size_t best = 0, lead = n / EXCERPT_LEAD;
@@ -300,7 +300,7 @@ static size_t words_choose(const struct words *w, const struct statistics *s, si
         return best + n > w->n ? w->n - n : best;
 }
 
-/* Copies text[start, end) with every run of white space as one space. */
+/* Copies text[start, end), each run of white space as one space. */
 static size_t copy_flat(char *to, const char *text, size_t start, size_t end)
 {
         size_t length, n = 0;
@@ -317,7 +317,8 @@ static size_t copy_flat(char *to, const char *text, size_t start, size_t end)
         return n;
 }
 
-/* Punctuation that clings to the first and the last word shown, as in "--all" and "done.". */
+/* Where the text to show starts and ends: punctuation that is attached to the first and the last
+ * word is shown as well, as in "--all" and "done.". */
 static size_t shown_start(const struct words *w, const char *text, size_t first)
 {
         int at = w->spans[first].start, least = first > 0 ? w->spans[first - 1].end : 0;
@@ -337,7 +338,7 @@ static size_t shown_end(const struct words *w, const char *text, size_t last)
         return at;
 }
 
-/* Of the n words from `first`, and marks where text is missing. */
+/* Prints the words from `first`, with an ellipsis where text is omitted. */
 static int words_print(const struct words *w, size_t first, size_t words, const char *text,
                        size_t size, sqlite3_context *context)
 {
@@ -373,7 +374,7 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
         int size, r;
 
         r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
-        if (r == SQLITE_OK && size > PASSAGE_SIZE_MAX) /* what follows may cost its square */
+        if (r == SQLITE_OK && size > PASSAGE_SIZE_MAX) /* the next steps may take quadratic time */
                 r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
                 r = api->xTokenize(fts, text, size, &w, words_add);

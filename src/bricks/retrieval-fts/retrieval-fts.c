@@ -21,20 +21,20 @@ struct brick_instance {
         int max_results_limit;
         int snippet_words;
 
-        /* The last look at the index failed, and the host knows; while so, the thread looks again.
-         */
+        /* The last use of the index failed, and the host has been told. While this is set, the
+         * thread checks the index. */
         atomic_bool unavailable;
-        pthread_mutex_t lock; /* of changes of it, and of stopping */
+        pthread_mutex_t lock; /* held to change it, and of stopping */
         pthread_cond_t change;
         pthread_t thread;
         bool has_thread;
         bool stopping;
 };
 
-/* How often a missing index is looked for. */
-#define LOOK_SECONDS 1
+/* The interval between checks of an index that is unavailable. */
+#define CHECK_SECONDS 1
 
-/* What a search needs to fill a response. */
+/* The response that a search fills in. */
 struct answer {
         struct brick_call *call;
         RetrievalResponse *response;
@@ -74,85 +74,71 @@ static const struct brick_option options[] = {
         {},
 };
 
-static void *new_message(struct brick_call *call, const ProtobufCMessageDescriptor *type)
-{
-        ProtobufCMessage *message;
-
-        message = brick_alloc(call, type->sizeof_message);
-        if (message)
-                protobuf_c_message_init(type, message);
-        return message;
-}
-
-/* depth: how deep the value may be. */
+/* depth: levels of nesting that the value may have. */
 static int set_value(struct brick_call *call, const json_t *json, unsigned depth, Value *ret);
 
-/* Adds the members of a JSON object to what is in the struct, which has room for them. */
+/* Adds the members of a JSON object to a Struct. */
 static int add_members(struct brick_call *call, json_t *json, unsigned depth, Struct *object)
 {
-        Google__Protobuf__Struct__FieldsEntry *entry;
+        Google__Protobuf__Struct__FieldsEntry **entry = brick_add_n(call, object, fields,
+                                                                    json_object_size(json));
         const char *key;
         json_t *member;
         int r;
 
+        if (!entry)
+                return -ENOMEM;
         json_object_foreach(json, key, member)
         {
-                entry = new_message(call, &google__protobuf__struct__fields_entry__descriptor);
-                if (!entry)
+                (*entry)->key = brick_strndup(call, key, strlen(key));
+                (*entry)->value = BRICK_NEW(call, Value);
+                if (!(*entry)->key || !(*entry)->value)
                         return -ENOMEM;
-                entry->key = brick_strndup(call, key, strlen(key));
-                entry->value = new_message(call, &google__protobuf__value__descriptor);
-                if (!entry->key || !entry->value)
-                        return -ENOMEM;
-                r = set_value(call, member, depth, entry->value);
+                r = set_value(call, member, depth, (*entry)->value);
                 if (r < 0)
                         return r;
-                object->fields[object->n_fields++] = entry;
+                entry++;
+        }
+        return 0;
+}
+
+static int add_items(struct brick_call *call, const json_t *json, unsigned depth, ListValue *list)
+{
+        Value **values = brick_add_n(call, list, values, json_array_size(json));
+        json_t *item;
+        size_t i;
+        int r;
+
+        if (!values)
+                return -ENOMEM;
+        json_array_foreach(json, i, item)
+        {
+                r = set_value(call, item, depth, values[i]);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 static int set_struct(struct brick_call *call, json_t *json, unsigned depth, Value *ret)
 {
-        Struct *object;
+        Struct *object = brick_value_set_struct(call, ret);
 
-        object = new_message(call, &google__protobuf__struct__descriptor);
-        if (!object)
-                return -ENOMEM;
-        object->fields = brick_alloc(call, json_object_size(json) * sizeof *object->fields);
-        if (!object->fields)
-                return -ENOMEM;
-        ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
-        ret->struct_value = object;
-        return add_members(call, json, depth, object);
+        return object ? add_members(call, json, depth, object) : -ENOMEM;
 }
 
 static int set_list(struct brick_call *call, const json_t *json, unsigned depth, Value *ret)
 {
-        Google__Protobuf__ListValue *list;
-        json_t *item;
-        size_t i;
-        int r;
+        ListValue *list = brick_value_set_list(call, ret);
 
-        list = new_message(call, &google__protobuf__list_value__descriptor);
-        if (!list)
-                return -ENOMEM;
-        list->values = brick_alloc(call, json_array_size(json) * sizeof *list->values);
-        if (!list->values)
-                return -ENOMEM;
-        ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
-        ret->list_value = list;
-        json_array_foreach(json, i, item)
-        {
-                list->values[i] = new_message(call, &google__protobuf__value__descriptor);
-                if (!list->values[i])
-                        return -ENOMEM;
-                r = set_value(call, item, depth, list->values[i]);
-                if (r < 0)
-                        return r;
-                list->n_values++;
-        }
-        return 0;
+        return list ? add_items(call, json, depth, list) : -ENOMEM;
+}
+
+static int set_string(struct brick_call *call, const json_t *json, Value *ret)
+{
+        const char *copy = brick_strndup(call, json_string_value(json), json_string_length(json));
+
+        return copy ? brick_value_set_string(ret, copy) : -ENOMEM;
 }
 
 static int set_value(struct brick_call *call, const json_t *json, unsigned depth, Value *ret)
@@ -165,27 +151,20 @@ static int set_value(struct brick_call *call, const json_t *json, unsigned depth
         case JSON_ARRAY:
                 return set_list(call, json, depth - 1, ret);
         case JSON_STRING:
-                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-                ret->string_value = brick_strndup(call, json_string_value(json),
-                                                  json_string_length(json));
-                return ret->string_value ? 0 : -ENOMEM;
+                return set_string(call, json, ret);
         case JSON_INTEGER:
         case JSON_REAL:
-                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
-                ret->number_value = json_number_value(json);
-                return 0;
+                return brick_value_set_number(ret, json_number_value(json));
         case JSON_TRUE:
         case JSON_FALSE:
-                ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-                ret->bool_value = json_is_true(json);
-                return 0;
+                return brick_value_set_bool(ret, json_is_true(json));
         default:
                 ret->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
                 return 0;
         }
 }
 
-/* What the index knows of the document, and which of its passages this is. */
+/* Sets the metadata: that of the document, and the numbers of the passage and of all passages. */
 static int set_metadata(struct brick_call *call, const struct search_hit *hit, Struct *metadata)
 {
         json_auto_t *json = NULL;
@@ -196,9 +175,6 @@ static int set_metadata(struct brick_call *call, const struct search_hit *hit, S
                 return -EBADMSG;
         if (json_object_set_new(json, "passage", json_integer(hit->passage)) < 0 ||
             json_object_set_new(json, "passages", json_integer(hit->passages)) < 0)
-                return -ENOMEM;
-        metadata->fields = brick_alloc(call, json_object_size(json) * sizeof *metadata->fields);
-        if (!metadata->fields)
                 return -ENOMEM;
         return add_members(call, json, SCHEMA_METADATA_DEPTH_MAX - 1, metadata);
 }
@@ -228,7 +204,7 @@ static bool is_cancelled(void *user)
         return brick_host->call_cancelled(answer->call);
 }
 
-static void tell_state(struct brick_instance *self, const struct search_error *error)
+static void report_state(struct brick_instance *self, const struct search_error *error)
 {
         if (BRICK_HAS(brick_host, set_health))
                 brick_host->set_health(self->ctx, !error, brick_str(error ? error->text : ""));
@@ -238,7 +214,8 @@ static void tell_state(struct brick_instance *self, const struct search_error *e
                 brick_logf(brick_host, self->ctx, BRICK_LOG_NOTICE, "The index is back");
 }
 
-/* The host hears when the index goes and when it is back, not of every call in between. */
+/* Tells the host when the index becomes unavailable and when it is available again, but not for
+ * every call between. */
 static void note_state(struct brick_instance *self, const struct search_error *error)
 {
         bool unavailable = error != NULL;
@@ -247,15 +224,15 @@ static void note_state(struct brick_instance *self, const struct search_error *e
                 return;
         (void)pthread_mutex_lock(&self->lock);
         if (atomic_exchange(&self->unavailable, unavailable) != unavailable) {
-                tell_state(self, error);
+                report_state(self, error);
                 (void)pthread_cond_signal(&self->change);
         }
         (void)pthread_mutex_unlock(&self->lock);
 }
 
-/* Clients send no calls to what is not healthy, so that none would notice that the index is back.
- */
-static void *look_for_index(void *arg)
+/* Checks an index that is unavailable, because clients may send no calls while the brick is not
+ * healthy. */
+static void *check_index(void *arg)
 {
         struct brick_instance *self = arg;
         struct search_statistics statistics;
@@ -269,7 +246,7 @@ static void *look_for_index(void *arg)
                         continue;
                 }
                 (void)clock_gettime(CLOCK_MONOTONIC, &until);
-                until.tv_sec += LOOK_SECONDS;
+                until.tv_sec += CHECK_SECONDS;
                 if (pthread_cond_clockwait(&self->change, &self->lock, CLOCK_MONOTONIC, &until) !=
                     ETIMEDOUT)
                         continue;
@@ -379,7 +356,7 @@ static int read_options(struct brick_instance *self, const struct brick_node *co
         return searcher_new(host->node_str(host->node_get(config, "index")).ptr, &self->searcher);
 }
 
-/* An index may come later: that is worth a warning, and no reason not to start. */
+/* The index may be made later, so a missing one is only a warning. */
 static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx,
                             const struct brick_node *config, struct brick_instance **ret)
 {
@@ -402,7 +379,7 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
                 return r;
         if (r > 0)
                 note_state(self, &error);
-        r = -pthread_create(&self->thread, NULL, look_for_index, self);
+        r = -pthread_create(&self->thread, NULL, check_index, self);
         if (r < 0)
                 return r;
         self->has_thread = true;

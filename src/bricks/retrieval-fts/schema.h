@@ -2,24 +2,25 @@
 #pragma once
 
 /*
- * The index file, and what it adds to SQLite's FTS5. The file has
+ * The tables of an index file, and the extensions of SQLite's FTS5 that they need.
  *
- *   file      one row per file read: path, mtime, size
- *   document  one row per document: a file is one, or one per line of JSON
- *   statistics  one row: how many documents and passages
- *   passage   the full-text index: passages of about 1 to 2 KiB. The rowid says whose:
- * SCHEMA_ROWID()
+ *   file        a row for each file that was read: path, mtime, size
+ *   document    a row for each document: a file, or a line of a JSON file
+ *   statistics  one row: the numbers of documents and of passages
+ *   passage     the full-text index: passages of about 1 to 2 KiB. The rowid has the id of the
+ *               document: SCHEMA_ROWID()
  *
- * FTS5 is given three things, on every connection:
+ * Every connection registers in FTS5
  *
- *   tokenizer brick   words, folded and stemmed by FTS5's own tokenizers; runs of scripts without
- *                     spaces as overlapping pairs of characters, so that every substring of two or
- *                     more characters is a phrase, and one character is a prefix
+ *   tokenizer brick
+ *               words are folded and stemmed by FTS5's own tokenizers. A run of a script without
+ *               spaces becomes overlapping pairs of characters, so that a substring of two or more
+ *               characters is a phrase, and one character is a prefix
  *   score(passage, statistics)
- *                     BM25 of title and body, times the square of the share of the query that is
- *                     there, rare terms being a larger part of the query than common ones
+ *               BM25 of title and body, times the square of the share of the query that the passage
+ *               has; rare terms are a larger share than common ones
  *   excerpt(passage, statistics, words)
- *                     the words of the body that show most of the query
+ *               the words of the body that show most of the query
  */
 
 #include <sqlite3.h>
@@ -29,11 +30,11 @@
 #define SCHEMA_APPLICATION_ID 0x42524654 /* "BRFT" */
 #define SCHEMA_VERSION 1
 
-/* No text in the file is longer, in bytes. */
+/* The longest text in the file, in bytes. */
 #define SCHEMA_TEXT_SIZE_MAX (64 << 20)
 
-/* Metadata, with what brickctl index adds to the document's own. It is sent with every answer, as a
- * Struct, whose nesting gRPC peers limit. */
+/* Limits of a document's metadata, including what brickctl index adds. It is sent with every answer
+ * as a Struct, and gRPC peers limit the nesting of messages. */
 #define SCHEMA_METADATA_SIZE_MAX (64 << 10)
 #define SCHEMA_METADATA_DEPTH_MAX 16
 
@@ -46,12 +47,12 @@
 
 enum { SCHEMA_TITLE, SCHEMA_BODY }; /* columns of passage */
 
-/* score() and excerpt() count terms in one word of bits. */
+/* score() and excerpt() use one bit of a uint64_t for each term. */
 #define SCHEMA_TERMS_MAX 64
 
 /*
- * What is known of a query's terms: made by the first score() of a search, used by all, and by
- * excerpt(). The caller binds a zeroed one, with sqlite3_bind_pointer() and this type.
+ * Statistics of a query's terms, for score() and excerpt(). The caller binds a zeroed struct with
+ * sqlite3_bind_pointer() and this type; the first score() of a search fills it in.
  */
 #define STATISTICS_TYPE "retrieval-fts-statistics"
 
@@ -60,17 +61,17 @@ struct statistics {
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
-        uint64_t telling;       /* terms that are not common; all, if there are no others */
+        uint64_t telling;       /* a bit for each term that is not common; all bits if all are */
         double average_size[2]; /* of title and body, in words */
 };
 
 /*
- * Of a connection that is new: a file that somebody else has made, or changed, may have in its
- * schema nothing that SQLite would run of its own accord. An SQLite result code.
+ * Makes a new connection safe for a file that somebody else may have made or changed: SQLite then
+ * runs no code from its schema. Returns an SQLite result code.
  */
 int schema_distrust(sqlite3 *db);
 
-/* Makes the tokenizer and the functions known to one connection. An SQLite result code. */
+/* Registers the tokenizer and the functions on one connection. Returns an SQLite result code. */
 int schema_register(sqlite3 *db);
 
 /* The parts of schema_register(). */

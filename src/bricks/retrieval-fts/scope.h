@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What a variable holds is released when it goes out of scope. */
+/* Frees the value of a variable when the variable goes out of scope. */
 
 #include <stdlib.h>
 

@@ -12,15 +12,14 @@
 #include "unicode.h"
 #include "version.h"
 
-/* Virtual machine steps of SQLite between two looks at cancelled(): about a tenth of a millisecond.
- */
-#define STEPS_PER_LOOK 1000
+/* Steps of SQLite's virtual machine between two calls of cancelled(): about 0.1 ms. */
+#define STEPS_PER_CHECK 1000
 
-/* Candidates kept for each result wanted: copies of a passage in other documents are passed over.
+/* Candidates to keep for each result, because copies of a passage in other documents are skipped.
  */
 #define CANDIDATES_PER_RESULT 3
 
-/* Readers wait for nobody in WAL mode, except while the file is recovered after a crash. */
+/* In WAL mode, readers wait only while the file is recovered after a crash. */
 #define BUSY_TIMEOUT_MS 2000
 
 enum {
@@ -46,16 +45,17 @@ struct reader {
         sqlite3 *db;
         sqlite3_stmt *statements[N_STATEMENTS];
         struct version version; /* of the file, when the search began */
-        bool damaged;           /* the search has found the file to be */
+        bool damaged;           /* the search has found that the file is damaged */
 };
 
 struct searcher {
         char *path;
         char *log; /* the path of the write-ahead log */
         pthread_mutex_t lock;
-        struct reader *idle;         /* under lock, as what follows */
-        struct version damaged;      /* the last that was found to be */
-        struct search_error *damage; /* what was wrong with it; NULL: none was */
+        struct reader *idle;    /* protected by the lock, like the next two */
+        struct version damaged; /* the last version that was damaged */
+        struct search_error
+                *damage; /* the error of a search in it; NULL: there was no such version */
 };
 
 struct candidate {
@@ -63,13 +63,13 @@ struct candidate {
         double score;
 };
 
-/* One search at work. */
+/* A running search. */
 struct search {
         struct reader *reader;
         const struct search_query *query;
         const char *expression;
         struct statistics statistics;
-        uint64_t *shown; /* digests of the passages that hit() has got */
+        uint64_t *shown; /* digests of the passages that were passed to hit() */
         int n_shown;
 };
 
@@ -97,19 +97,19 @@ static int missing(const char *path, struct search_error *error)
                            path);
 }
 
-/* What SQLite, whose result code this is, has to say about it. */
+/* SQLite's message for a result code. */
 static const char *reason(struct reader *reader, int code)
 {
         return sqlite3_errcode(reader->db) == (code & 0xff) ? sqlite3_errmsg(reader->db)
                                                             : sqlite3_errstr(code);
 }
 
-/* What SQLite answered, in terms of the index. */
+/* Makes an error from a result code of SQLite. */
 static int failed(struct reader *reader, const char *path, int code, struct search_error *error)
 {
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
-        case SQLITE_ERROR: /* a table or a column is not what it was */
+        case SQLITE_ERROR: /* a table or a column has another definition */
         case SQLITE_FORMAT:
         case SQLITE_MISMATCH:
         case SQLITE_TOOBIG:
@@ -120,7 +120,7 @@ static int failed(struct reader *reader, const char *path, int code, struct sear
         case SQLITE_INTERRUPT:
                 (void)snprintf(error->text, sizeof error->text, "cancelled");
                 return SEARCH_E_CANCELLED;
-        case SQLITE_NOMEM: /* FTS5 believes the lengths that it reads */
+        case SQLITE_NOMEM: /* FTS5 does not check the lengths that it reads */
                 return unavailable(error,
                                    "%s cannot be searched for lack of memory; if there is enough, "
                                    "it is damaged: remove it and run brickctl index again",
@@ -150,7 +150,7 @@ static struct reader *reader_free(struct reader *reader)
 
 DEFINE_CLEANUP(struct reader *, reader_free);
 
-/* SQLite opens the file at the first statement, so this is also where that fails. */
+/* SQLite opens the file at the first statement, so this fails if it cannot be opened. */
 static int pragma_int(sqlite3 *db, const char *sql, int *ret)
 {
         sqlite3_stmt *statement;
@@ -248,7 +248,7 @@ static bool is_damaged(struct searcher *s, const struct version *version,
         return damaged;
 }
 
-/* Without memory for it, the next search finds the damage again. */
+/* Out of memory, it notes nothing, and the next search finds the damage again. */
 static void note_damage(struct searcher *s, const struct version *version,
                         const struct search_error *error)
 {
@@ -261,7 +261,7 @@ static void note_damage(struct searcher *s, const struct version *version,
         pthread_mutex_unlock(&s->lock);
 }
 
-/* A connection to the file that is there now: another one may have taken its name. */
+/* Takes a connection to the file that has the path now; the path may have a new file. */
 static int searcher_acquire(struct searcher *s, struct reader **ret, struct search_error *error)
 {
         struct version version;
@@ -338,7 +338,8 @@ static void ranking_insert(struct ranking *ranking, const struct candidate *cand
         ranking->items[at] = *candidate;
 }
 
-/* Rows come in the order of rowid, so a document's passages follow each other; equals keep it. */
+/* Ranks the best passage of each document. The rows are in the order of rowid, so passages of one
+ * document are adjacent; candidates with equal scores keep this order. */
 static int rank(struct search *search, struct ranking *ranking)
 {
         sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
@@ -378,7 +379,7 @@ static uint64_t digest(const char *text)
         return hash;
 }
 
-/* True the first time. */
+/* False: an equal passage has been shown. */
 static bool is_new(struct search *search, const char *body)
 {
         uint64_t hash = digest(body);
@@ -390,7 +391,7 @@ static bool is_new(struct search *search, const char *body)
         return true;
 }
 
-/* SQLITE_ROW, or why not. */
+/* Binds an id and returns the result of the first step: SQLITE_ROW if there is a row. */
 static int row_by_id(sqlite3_stmt *statement, int parameter, sqlite3_int64 id)
 {
         int r;
@@ -399,7 +400,7 @@ static int row_by_id(sqlite3_stmt *statement, int parameter, sqlite3_int64 id)
         return r == SQLITE_OK ? sqlite3_step(statement) : r;
 }
 
-/* The text of a column. False: it is none, or not what an index has. */
+/* The text of a column. False: it is not valid UTF-8 without NUL, so the file is damaged. */
 static bool column_text(sqlite3_stmt *statement, int i, const char **ret)
 {
         const char *s = (const char *)sqlite3_column_text(statement, i);
@@ -422,7 +423,7 @@ static bool hit_read(sqlite3_stmt *document, sqlite3_stmt *passage,
                hit->passage <= hit->passages;
 }
 
-/* 0, an SQLite result code, or the negative errno of hit(). */
+/* Returns 0, an SQLite result code, or the negative errno of hit(). */
 static int show_passage(struct search *search, const struct candidate *candidate,
                         sqlite3_stmt *passage)
 {
@@ -441,7 +442,7 @@ static int show_passage(struct search *search, const struct candidate *candidate
         return r == -EBADMSG ? SQLITE_CORRUPT : r;
 }
 
-/* As show_passage(). */
+/* Returns the same as show_passage(). */
 static int show(struct search *search, const struct candidate *candidate)
 {
         sqlite3_stmt *passage = search->reader->statements[STATEMENT_PASSAGE];
@@ -467,7 +468,7 @@ static int progress(void *user)
         return query->cancelled && query->cancelled(query->user);
 }
 
-/* An SQLite result code, or the negative errno of hit(). */
+/* Returns an SQLite result code, or the negative errno of hit(). */
 static int search_run(struct search *search)
 {
         size_t max = (size_t)search->query->max_results * CANDIDATES_PER_RESULT;
@@ -490,14 +491,14 @@ static int search_run(struct search *search)
         return r;
 }
 
-/* One read transaction: what is shown is what was ranked. */
+/* Runs a search in one read transaction, so that ranking and showing see the same data. */
 static int reader_search(struct reader *reader, const char *path, const struct search_query *query,
                          const char *expression, struct search_error *error)
 {
         struct search search = { .reader = reader, .query = query, .expression = expression };
         int r;
 
-        sqlite3_progress_handler(reader->db, STEPS_PER_LOOK, progress, (void *)query);
+        sqlite3_progress_handler(reader->db, STEPS_PER_CHECK, progress, (void *)query);
         r = sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
         if (r == SQLITE_OK)
                 r = search_run(&search);
@@ -509,7 +510,7 @@ static int reader_search(struct reader *reader, const char *path, const struct s
         return r;
 }
 
-/* After a failure the connection is not trusted again. */
+/* Gives a connection back. After a failure it is closed instead. */
 static void searcher_release(struct searcher *s, struct reader *reader, int r,
                              const struct search_error *error)
 {

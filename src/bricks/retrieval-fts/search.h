@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Reading an index. A searcher is for any number of threads: each search takes a connection of its
- * own from a small stack of idle ones. An index that is missing, replaced or being written to is no
- * reason to make a new searcher: every search looks at the file again.
+ * Searches an index. Any number of threads may use a searcher: each search takes a connection of
+ * its own from a stack of idle ones. The searcher need not be made again when the index is missing,
+ * replaced or written to: every search checks the file.
  */
 
 #include <stdbool.h>
@@ -15,10 +15,10 @@
 
 enum {
         SEARCH_E_CANCELLED = 1,
-        SEARCH_E_UNAVAILABLE, /* no usable index: search_error says why */
+        SEARCH_E_UNAVAILABLE, /* no usable index: search_error has the reason */
 };
 
-/* What a user is told when a search fails. */
+/* The message for the user when a search fails. */
 struct search_error {
         char text[512];
 };
@@ -40,7 +40,7 @@ struct search_query {
         int max_results;
         int snippet_words;
 
-        /* True: give up. Asked every millisecond or so. May be NULL. */
+        /* True: end the search. Called about every millisecond. May be NULL. */
         bool (*cancelled)(void *user);
 
         /* Called for each hit, best first. A negative errno ends the search. -EBADMSG: the metadata
@@ -57,12 +57,13 @@ struct search_statistics {
 struct searcher *searcher_free(struct searcher *s);
 DEFINE_CLEANUP(struct searcher *, searcher_free);
 
-/* The file need not be there. Negative errno. */
+/* The file need not exist. Negative errno. */
 int searcher_new(const char *path, struct searcher **ret);
 
 /*
- * 0, SEARCH_E_* or a negative errno; *error is set unless 0. All that is read from the file is
- * checked. When a search has found it to be damaged, every call says so until the file changes.
+ * 0, SEARCH_E_*, or a negative errno. *error is set unless it is 0. Everything that is read from
+ * the file is checked. After a search has found that the file is damaged, every call fails with the
+ * same error until the file changes.
  */
 int searcher_search(struct searcher *s, const struct search_query *query,
                     struct search_error *error);

@@ -10,7 +10,7 @@ int version_get(const char *path, const char *log, struct version *ret)
 
         if (stat(path, &st) < 0)
                 return -errno;
-        if (!S_ISREG(st.st_mode)) /* to open a FIFO would wait for its writer */
+        if (!S_ISREG(st.st_mode)) /* opening a FIFO would wait for its writer */
                 return -EINVAL;
         (void)stat(log, &log_st);
         *ret = (struct version){

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Which file lies at a path, and which content it has. */
+/* Identifies the file at a path and its content. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -16,8 +16,8 @@ struct version {
         off_t log_size; /* 0: there is no log */
 };
 
-/* Of an index, and of SQLite's write-ahead log beside it. 0 or a negative errno; -EINVAL: it is no
- * regular file. */
+/* The version of an index and of SQLite's write-ahead log beside it. 0 or a negative errno;
+ * -EINVAL: not a regular file. */
 int version_get(const char *path, const char *log, struct version *ret);
 
 bool version_same_file(const struct version *a, const struct version *b);
