@@ -50,10 +50,10 @@ static struct brick_str rpc_peer(struct call *base)
         struct rpc_call *call = rpc_call_of(base);
 
         /* A brick that this one calls may ask at the same time. */
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         if (!call->served.peer)
                 call->served.peer = grpc_call_get_peer(call->call);
-        (void)pthread_mutex_unlock(&base->lock);
+        call_unlock(base);
         return brick_str(call->served.peer);
 }
 

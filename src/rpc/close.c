@@ -15,14 +15,14 @@ void rpc_on_close(void *owner, bool ok)
         struct rpc_call *call = owner;
         struct call *base = &call->served.base;
 
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         call->closed = true;
         if (call->cancelled) {
                 call_drop_replies(base);
                 /* The call cannot end meanwhile: `tags` still counts this event. */
-                (void)pthread_mutex_unlock(&base->lock);
+                call_unlock(base);
                 call_cancel(base);
-                (void)pthread_mutex_lock(&base->lock);
+                call_lock(base);
         }
         call->tags--;
         rpc_unlock_and_end(call);

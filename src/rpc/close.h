@@ -18,7 +18,7 @@ static inline void rpc_unlock_and_end(struct rpc_call *call)
 
         if (over)
                 call->ended = true;
-        (void)pthread_mutex_unlock(&call->served.base.lock);
+        call_unlock(&call->served.base);
         if (over)
                 served_end(&call->served, call->cancelled);
 }

@@ -101,13 +101,13 @@ static void take_message(struct rpc_call *call)
 {
         struct call *base = &call->served.base;
 
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         if (call->incoming) {
                 if (!deliver(call)) {
                         /* The call cannot end meanwhile: `tags` still counts this event. */
-                        (void)pthread_mutex_unlock(&base->lock);
+                        call_unlock(base);
                         refuse_message(call);
-                        (void)pthread_mutex_lock(&base->lock);
+                        call_lock(base);
                 }
         } else if (!grpc_call_failed_before_recv_message(call->call)) {
                 /* The client has half-closed. Of a stream that was cut off, the close event tells.

@@ -286,7 +286,7 @@ void rpc_on_write(void *owner, bool ok)
         struct rpc_call *call = owner;
         struct call *base = &call->served.base;
 
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         call->tags--;
         call->served.writing = false;
         if (call->unread > 0)
@@ -317,7 +317,7 @@ void rpc_run_write(struct run_item *item)
         struct rpc_call *call = CONTAINER_OF(item, struct rpc_call, write_item);
         struct call *base = &call->served.base;
 
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         call->write_posted = false;
         if (!base->settled && !call->close_armed && !call->closed)
                 rpc_arm_close(call);

@@ -176,10 +176,10 @@ static void describe_stages(struct call *base, uint64_t now, struct served_end *
 {
         uint64_t given, settled;
 
-        (void)pthread_mutex_lock(&base->lock);
+        call_lock(base);
         given = base->given_at;
         settled = base->settled_at;
-        (void)pthread_mutex_unlock(&base->lock);
+        call_unlock(base);
         if (settled == 0 || settled > now)
                 settled = now;
         if (given == 0 || given > settled)
