@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -9,6 +10,9 @@
 
 /* malloc_trim() walks through all free memory with malloc()'s locks held: less is not worth it. */
 #define TRIM_MIN ((size_t)16 << 20)
+
+/* After a burst, this much is worth one last walk. */
+#define MOVE_MIN ((size_t)1 << 20)
 
 /* The process's resident bytes that no file backs; 0: they cannot be read. */
 static size_t anonymous(void)
@@ -31,14 +35,32 @@ static size_t unused(void)
         return all > used ? all - used : 0;
 }
 
+static size_t difference(size_t a, size_t b)
+{
+        return a > b ? a - b : b - a;
+}
+
+/* Whether memory has been allocated or freed lately, and is calm now. */
+static bool has_calmed_down(size_t now)
+{
+        static size_t last;
+        static bool moved;
+        bool moves = difference(now, last) >= MOVE_MIN, calm = moved && !moves;
+
+        last = now;
+        moved = moves || (moved && !calm);
+        return calm;
+}
+
 void memory_maintain(void)
 {
         static size_t lowest = SIZE_MAX; /* of unused(), since it was last trimmed */
         size_t now = unused();
+        bool calm = has_calmed_down(now);
 
         if (lowest == SIZE_MAX || now < lowest)
                 lowest = now;
-        if (now - lowest < TRIM_MIN)
+        if (now - lowest < (calm ? MOVE_MIN : TRIM_MIN))
                 return;
         (void)malloc_trim(0);
         lowest = unused();

@@ -6,7 +6,6 @@
  * took: more than half a gigabyte long after an attack.
  */
 
-/* At the start, and then once a second: gives unused memory back when it has grown by 16 MiB.
- * [main]
- */
+/* At the start, and then once a second: gives unused memory back when it has grown by 16 MiB, and
+ * once more when allocations have calmed down. [main] */
 void memory_maintain(void);
