@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/identities.h"
+#include "conf/names.h"
 #include "serve/auth.h"
 #include "shared/stats.h"
 
@@ -154,16 +155,10 @@ static void table_unref(struct table *table)
 
 static uint8_t methods_of(const char *name)
 {
-        static const char *const names[] = {
-                [BRICK_METHOD_SERVICE_INFO] = "GetServiceInfo",
-                [BRICK_METHOD_UNARY] = "Unary",
-                [BRICK_METHOD_OUTPUT_STREAMING] = "OutputStreaming",
-                [BRICK_METHOD_INPUT_STREAMING] = "InputStreaming",
-                [BRICK_METHOD_BIDI_STREAMING] = "BidiStreaming",
-        };
+        const char *method;
 
-        for (unsigned i = 0; i < ELEMENTSOF(names); i++)
-                if (strcmp(names[i], name) == 0)
+        for (unsigned i = 0; (method = brick_method_to_string(i)); i++)
+                if (strcmp(method, name) == 0)
                         return (uint8_t)(1u << i);
         return METHODS_ALL; /* "*"; the file has been checked */
 }

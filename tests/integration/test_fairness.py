@@ -11,6 +11,7 @@ import time
 
 import grpc
 
+from harness import memory
 from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
@@ -40,16 +41,6 @@ def held(running, name):
     bricks = json.loads(running.ctl("status", "--json").stdout)["bricks"]
     found = next(b for b in bricks if b["name"] == name)
     return found["in_flight"], found["queued"]
-
-
-def memory(running):
-    """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
-    pid, = running.workers()
-    with open(f"/proc/{pid}/maps") as maps:
-        if any(name in maps.read() for name in ("libasan", "libtsan", "libclang_rt")):
-            return None
-    with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
 
 
 class Bystander:

@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for
+from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -25,16 +25,6 @@ LARGE = message(llm_pb2.LLMRequest(prompt="x" * (4 * MIB - 100)).SerializeToStri
 def bricks(options, limits="{}"):
     return (f"  - {{ name: llm, module: {ECHO}, options: {{ type: LLM, {options} }}, limits: {limits} }}\n"
             f"  - {{ name: common, module: {ECHO}, options: {{ type: Common }} }}\n")
-
-
-def memory(running):
-    """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
-    pid, = running.workers()
-    with open(f"/proc/{pid}/maps") as maps:
-        if any(name in maps.read() for name in ("libasan", "libtsan", "libclang_rt")):
-            return None
-    with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
 
 
 def send_request(connection, stream, body):
