@@ -50,6 +50,8 @@ struct brick_ctx;      /* brickd's side of one instance; lives until destroy() r
 struct brick_node;     /* one node of the configuration; knows its file, line and column */
 struct brick_target;   /* another brick, named in the options; lives as long as the instance */
 struct brick_instance; /* defined by the brick */
+struct brick_timer;    /* one timer of a call */
+struct brick_filter;   /* defined by the brick: a text that a guard judges piece by piece */
 
 struct brick_str { /* UTF-8, not NUL-terminated */
         const char *ptr;
@@ -59,6 +61,11 @@ struct brick_str { /* UTF-8, not NUL-terminated */
 struct brick_bytes {
         const void *ptr;
         size_t len;
+};
+
+struct brick_pair { /* of metadata; the value of a key that ends with "-bin" is bytes */
+        struct brick_str key;
+        struct brick_str value;
 };
 
 enum { /* which gRPC service the brick answers for: brick_module.type */
@@ -106,6 +113,9 @@ enum { /* brick_option.type, and what node_type() answers */
 
 enum { /* brick_option.flags */
        BRICK_OPTION_REQUIRED = 1 << 0,
+       /* BRICK_LIST with items, since 1.3: a value that is no list counts as a list with one item.
+        */
+       BRICK_OPTION_ONE_OR_MORE = 1 << 1,
 };
 
 /* How a call that this brick made has ended. */
@@ -139,6 +149,37 @@ struct brick_child_ops {
 
         /* child_send() may be tried again. Optional. */
         void (*writable)(void *user);
+};
+
+/* What child_start_with() takes besides. Zero means: as child_start(). Read before it returns. */
+struct brick_child_options {
+        uint32_t struct_size;
+        uint32_t n_metadata;
+        const struct brick_pair *metadata; /* for the callee; a key here hides the values that the
+                                              parent's metadata has for it */
+        uint64_t deadline;                 /* CLOCK_MONOTONIC nanoseconds; 0: the parent's. The
+                                              earlier one counts */
+        struct brick_str name; /* of the call's span in a trace; empty: brickd chooses it */
+};
+
+/* One thing that a guard has found in a text. Offsets count bytes from the text's beginning. */
+struct brick_finding {
+        uint64_t start;
+        uint64_t end;          /* of the first byte behind it */
+        struct brick_str rule; /* its name, for logs: never a part of the text */
+        struct brick_str category;
+        double score;       /* 0 to 1 */
+        uint32_t is_attack; /* 1: the guard blames the text for it */
+        uint32_t reserved;
+};
+
+/* What filter_push() says of the text so far. What it points to is valid until the next push. */
+struct brick_judgement {
+        uint32_t struct_size;                 /* set by the caller, as far as the brick may write */
+        uint32_t is_attack;                   /* 1: the guard blames the text as a whole */
+        uint64_t settled;                     /* no finding to come can begin before this offset */
+        const struct brick_finding *findings; /* those of this push, in order of their starts */
+        size_t n_findings;
 };
 
 /*
@@ -339,6 +380,68 @@ struct brick_host {
          * had returned the negative errno r. In all else as call_finish().
          */
         void (*call_fail_errno)(struct brick_call *call, int r);
+
+        /* As child_start(), with options. options may be NULL. */
+        int (*child_start_with)(struct brick_call *parent, struct brick_target *target,
+                                uint32_t method, struct brick_bytes request,
+                                const struct brick_child_options *options,
+                                const struct brick_child_ops *ops, void *user,
+                                struct brick_child **ret);
+
+        /*
+         * Leave the rest of a call to one of its children: brickd passes the child's replies on as
+         * the client reads them, passes the client's further messages to the child if both methods
+         * take a stream of requests, and ends the call as the child has ended, with its trailers.
+         * The call is then no longer the brick's, as after call_finish(); the child still is until
+         * done(), and message() and writable() of its ops are not called any more. Not while a
+         * reply that child_recv() asked for is due, and not from a blocking brick's start().
+         * 0; -EINVAL: the replies of the child are not of the call's type; -ECANCELED.
+         */
+        int (*call_relay)(struct brick_call *call, struct brick_child *child);
+
+        /*
+         * [any] A timer of a call: fire() runs once for each timer_set(), [rpc], as message() and
+         * the other entries of the call do, and never overlaps them. when: CLOCK_MONOTONIC
+         * nanoseconds; UINT64_MAX: never. Setting it again replaces the time. Free it at the latest
+         * when the call's data is destroyed; fire() does not run any more once the call is
+         * finished or timer_free() has returned on an [rpc] thread of the call. timer_new(): 0 or
+         * -ENOMEM, -E2BIG: too many timers of one call, -ECANCELED.
+         */
+        int (*timer_new)(struct brick_call *call, void (*fire)(void *user), void *user,
+                         struct brick_timer **ret);
+        void (*timer_set)(struct brick_timer *timer, uint64_t when);
+        void (*timer_free)(struct brick_timer *timer);
+
+        /* [any] Of a target: its name, 1 << BRICK_METHOD_* of what it offers, whether it serves now
+         * (set_health() of it). Its methods are known once the target has been created, which is
+         * before create() of the brick that names it. */
+        struct brick_str (*target_name)(const struct brick_target *target);
+        uint32_t (*target_methods)(const struct brick_target *target);
+        int (*target_serving)(const struct brick_target *target);
+
+        /*
+         * [main] In create(): changed() is told now, and whenever target_serving() has changed:
+         * [any], one at a time for one target. It must not block, and is not called any more once
+         * destroy() of this instance has begun. 0 or -ENOMEM.
+         */
+        int (*target_watch)(struct brick_target *target, void (*changed)(void *user, int serving),
+                            void *user);
+
+        /* [main] Where a node stands in the file: 1 for the first line and column; 0: nowhere, as
+         * it is a default. */
+        void (*node_place)(const struct brick_node *node, struct brick_str *ret_file,
+                           uint32_t *ret_line, uint32_t *ret_column);
+
+        /*
+         * [any] Have a guard judge a text piece by piece, as filter_open() and the others of struct
+         * brick_module say. One filter is not for two threads at once. Close it before the call
+         * ends that it was opened for. -ENOSYS: the target cannot judge a text in pieces.
+         */
+        int (*target_filter_open)(struct brick_target *target, struct brick_filter **ret);
+        int (*target_filter_push)(struct brick_target *target, struct brick_filter *filter,
+                                  struct brick_str text, uint32_t is_last,
+                                  struct brick_judgement *ret);
+        void (*target_filter_close)(struct brick_target *target, struct brick_filter *filter);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */
@@ -351,6 +454,14 @@ struct brick_option {
         int64_t max;
         uint32_t type;  /* BRICK_STRING and so on */
         uint32_t flags; /* BRICK_OPTION_* */
+
+        /*
+         * Since 1.3. Of a BRICK_MAP: its keys, ended by a NULL name. Of a BRICK_LIST: one option,
+         * which every item must satisfy; its name is not used. A table may name itself. NULL: the
+         * brick checks what is inside. Targets in here count as those of the brick: they are
+         * created before it, and circles are found.
+         */
+        const struct brick_option *items;
 };
 
 struct brick_module {
@@ -412,6 +523,21 @@ struct brick_module {
          * to. Optional: a brick may poll call_cancelled().
          */
         void (*cancel)(struct brick_instance *self, struct brick_call *call);
+
+        /* --- since 1.3 --- */
+
+        /*
+         * Optional, of a guard: judge a text that arrives in pieces. [any]; calls for one filter
+         * never overlap. They must not block, and may call no function of the host but log() and
+         * log_wanted(). All texts that arrive in pieces are to be judged as if they came whole,
+         * however they are cut, also inside a character. filter_push() takes the next piece, which
+         * may be empty, and says what is known by now; with is_last, everything is settled. 0 or a
+         * negative errno, after which only filter_close() may follow.
+         */
+        int (*filter_open)(struct brick_instance *self, struct brick_filter **ret);
+        int (*filter_push)(struct brick_filter *filter, struct brick_str text, uint32_t is_last,
+                           struct brick_judgement *ret);
+        void (*filter_close)(struct brick_filter *filter);
 };
 
 #define BRICK_HAS(table, member)                                                                  \

@@ -38,7 +38,7 @@ AT(brick_child_ops, message, 8);
 AT(brick_child_ops, done, 16);
 AT(brick_child_ops, writable, 24);
 
-SIZE(brick_option, 56);
+SIZE(brick_option, 64);
 AT(brick_option, name, 0);
 AT(brick_option, fallback, 8);
 AT(brick_option, summary, 16);
@@ -47,8 +47,9 @@ AT(brick_option, min, 32);
 AT(brick_option, max, 40);
 AT(brick_option, type, 48);
 AT(brick_option, flags, 52);
+AT(brick_option, items, 56);
 
-SIZE(brick_module, 120);
+SIZE(brick_module, 144);
 AT(brick_module, magic, 0);
 AT(brick_module, struct_size, 4);
 AT(brick_module, abi_major, 8);
@@ -70,8 +71,11 @@ AT(brick_module, start, 88);
 AT(brick_module, message, 96);
 AT(brick_module, writable, 104);
 AT(brick_module, cancel, 112);
+AT(brick_module, filter_open, 120);
+AT(brick_module, filter_push, 128);
+AT(brick_module, filter_close, 136);
 
-SIZE(brick_host, 368);
+SIZE(brick_host, 472);
 AT(brick_host, struct_size, 0);
 AT(brick_host, abi_major, 4);
 AT(brick_host, abi_minor, 6);
@@ -120,6 +124,19 @@ AT(brick_host, call_tracestate, 336);
 AT(brick_host, call_mark, 344);
 AT(brick_host, call_rewind, 352);
 AT(brick_host, call_fail_errno, 360);
+AT(brick_host, child_start_with, 368);
+AT(brick_host, call_relay, 376);
+AT(brick_host, timer_new, 384);
+AT(brick_host, timer_set, 392);
+AT(brick_host, timer_free, 400);
+AT(brick_host, target_name, 408);
+AT(brick_host, target_methods, 416);
+AT(brick_host, target_serving, 424);
+AT(brick_host, target_watch, 432);
+AT(brick_host, node_place, 440);
+AT(brick_host, target_filter_open, 448);
+AT(brick_host, target_filter_push, 456);
+AT(brick_host, target_filter_close, 464);
 
 #define VALUE(name, value) _Static_assert((name) == (value), #name " has another value")
 
