@@ -11,6 +11,7 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
+#include "rpc/guest.h"
 #include "rpc/linger.h"
 #include "rpc/syscall.h"
 #include "util/clock.h"
@@ -404,8 +405,13 @@ static int pass_events(int epoll, struct epoll_event *events, int n)
 
         for (int i = 0; i < n; i++) {
                 struct epoll_event event = events[i];
-                struct connection *connection = marked(epoll, event.data.u64);
+                struct connection *connection;
 
+                if (event.data.u64 == GUEST_MARK) {
+                        guest_ready();
+                        continue;
+                }
+                connection = marked(epoll, event.data.u64);
                 if (connection && !on_event(connection, &event))
                         continue;
                 if (connection)
@@ -425,6 +431,7 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
                 mine.writes_before = mine.writes;
                 mine.writes = 0;
         }
+        guest_wait(epoll);
         n = epoll_pwait(epoll, events, max, timeout,
                         NULL); /* libc's epoll_wait(), which brickd replaces */
         if (mine.since)

@@ -21,6 +21,7 @@
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
+#include "rpc/guest.h"
 #include "rpc/inspect.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
@@ -214,6 +215,11 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 return r;
         *ret = TAKE_PTR(rpc);
         return 0;
+}
+
+void rpc_set_guest(struct rpc *rpc, const struct guest *guest)
+{
+        guest_set(guest, wake, rpc);
 }
 
 int rpc_start(struct rpc *rpc, struct balance *balance)
