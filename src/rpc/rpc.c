@@ -31,6 +31,7 @@
 #include "serve/memory.h"
 #include "serve/tls.h"
 #include "shared/balance.h"
+#include "util/account.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -153,14 +154,16 @@ static void *poll_run(void *arg)
 
 /*
  * `memory` of the configuration. Unfinished requests may take half of it: above that, the
- * connection that holds the most of them is closed. The core enforces the whole: it reads less,
- * accepts no new connections, and at last closes any connection.
+ * connection that holds the most of them is closed. What calls hold, in requests and for bricks,
+ * may take the other half: above that, calls are refused. The core enforces the whole for
+ * connections: it reads less, accepts no new ones, and at last closes any.
  */
 static void limit_memory(struct rpc *rpc)
 {
         rpc->quota = grpc_resource_quota_create("worker");
         grpc_resource_quota_resize(rpc->quota, (size_t)rpc->serve.conf->memory);
         inspect_limit((uint64_t)rpc->serve.conf->memory / 2, connection_shed);
+        account_limit((size_t)rpc->serve.conf->memory / 2);
 }
 
 /* --- building ------------------------------------------------------------------------------------

@@ -319,7 +319,7 @@ def a_large_request_keeps_its_id_for_the_log():
 def a_burst_of_large_calls_leaves_no_memory_behind():
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     limits = "    limits: { unfinished: 256MiB }"
-    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET, port_extra=limits) as running:
+    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET + "\nmemory: 2GiB", port_extra=limits) as running:
         eq(new_client(running), "OK")
         before = memory(running)
         body = prompt("x" * MIB)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "serve/line-limit.h"
+#include "util/line-limit.h"
 #include "util/clock.h"
 
 #define INTERVAL_NS (10 * NSEC_PER_SEC)
