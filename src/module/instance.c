@@ -168,7 +168,7 @@ static void *thread_run(void *arg)
         struct instance *instance = arg;
         struct call *call;
 
-        entry_guard_stack();
+        entry_guard_thread();
         (void)pthread_mutex_lock(&instance->lock);
         for (;;) {
                 /* Ends with instance_free(). */

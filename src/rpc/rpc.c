@@ -140,7 +140,7 @@ static void *poll_run(void *arg)
 
         runner_enter(wake, rpc);
         entry_watch_thread();
-        entry_guard_stack();
+        entry_guard_thread();
         while (poll_once(rpc, next_deadline(rpc))) {
                 if (rpc->serve.deadlines.n > 0)
                         deadlines_expire(&rpc->serve.deadlines);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/exit.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,30 +17,43 @@
 static atomic_bool expected;
 static pid_t worker; /* a process that a brick has forked may call exit() */
 
-static void name_caller(void)
+/* Logs one line, the first of this process, and ends it: not with the brick's own status, because
+ * some have a meaning for the main process. */
+static void end_worker(const struct conf_brick *brick, const char *what, const char *whose)
 {
-        const struct conf_brick *entered = entry_current();
-        const char *brick = entered ? entered->name : NULL;
+        const char *name = brick ? brick->name : NULL;
         const struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
-                { "BRICK", brick, brick ? strlen(brick) : 0 },
+                { "BRICK", name, name ? strlen(name) : 0 },
         };
 
-        if (getpid() != worker || atomic_exchange(&expected, true))
-                return;
         if (brick)
                 log_fields(LOG_LEVEL_ERROR, fields, 2,
-                           "Brick '%s' called exit(), which ends this worker and all its calls: a "
-                           "fault of %s",
-                           brick, module_calling_libc());
+                           "Brick '%s' %s, which ends this worker and all its calls: a fault of %s",
+                           name, what, whose);
         else
                 log_fields(LOG_LEVEL_ERROR, fields, 1,
-                           "A thread called exit(), which ends this worker and all its calls: a "
-                           "fault of %s",
-                           module_calling_libc());
+                           "A thread %s, which ends this worker and all its calls: a fault of %s",
+                           what, whose);
         log_close();
-        /* Not with the brick's own status: some have a meaning for the main process. */
         _exit(EXIT_FAILURE);
+}
+
+static void name_caller(void)
+{
+        if (getpid() != worker || atomic_exchange(&expected, true))
+                return;
+        end_worker(entry_current(), "called exit()", module_calling_libc());
+}
+
+/* The brick's functions are off the stack, so only its configuration names the module. */
+static void name_thread_end(void)
+{
+        const struct conf_brick *brick = entry_current();
+        char module[PATH_MAX];
+
+        (void)snprintf(module, sizeof module, "module %s", brick->module);
+        end_worker(brick, "ended a thread of brickd, as pthread_exit() does", module);
 }
 
 void exit_watch(void)
@@ -46,6 +61,7 @@ void exit_watch(void)
         worker = getpid();
         (void)atexit(name_caller);
         (void)at_quick_exit(name_caller);
+        entry_on_thread_end(name_thread_end);
 }
 
 int exit_expect(int status)

@@ -393,5 +393,5 @@ void worker_catch_crashes(struct state *state, const struct conf *conf)
         crash_conf = conf;
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 (void)sigaction(signals[i], &action, NULL);
-        entry_guard_stack();
+        entry_guard_thread();
 }

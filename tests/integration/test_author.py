@@ -155,6 +155,22 @@ def exit_in_a_brick_is_named():
     daemon.says("Brick 'bad' called exit()")
 
 
+@test
+def a_brick_that_ends_its_thread_is_named():
+    line = "Brick 'bad' ended a thread of brickd, as pthread_exit() does"
+    for name in "ends-thread", "ends-blocking-thread":
+        with rogue(name) as daemon:
+            before = daemon.workers()
+            eq(call(daemon.channel(), UNARY, NOW)[1], "UNAVAILABLE")
+            daemon.says(line)
+            daemon.says(f"a fault of module {name}")
+            wait_for("a new worker", lambda: daemon.workers() and daemon.workers() != before)
+            wait_for("an answer", lambda: call(daemon.channel(), path("Guard", "Unary"))[1] == "OK")
+    daemon = rogue("create-ends-thread").start(ready=False)
+    assert daemon.process.wait(20) != 0
+    daemon.says(line)
+
+
 # ---- a sound module that uses the helpers: tests/module/author.c
 
 def request(**fields):
