@@ -254,11 +254,13 @@ static void set_timeout(struct brick_child *child)
         struct call *call = &child->call;
         struct instance *callee = call->instance;
         uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
+        static struct line_limit limit = LINE_LIMIT_INIT;
 
         if (ns == 0 || call->deadline <= now + ns)
                 return;
         call->deadline = now + ns;
-        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
+        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0 &&
+            line_limit_take(&limit) >= 0)
                 log_error("Cannot create a thread for limits.timeout of brick '%s': a call of "
                           "another brick runs without it",
                           callee->conf->name);

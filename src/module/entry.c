@@ -88,7 +88,7 @@ uint64_t entry_end(struct entry *entry, struct instance *instance)
         held = hand_over(current, clock_now());
         if (entry->waited > 0)
                 held = without_wait(held, run_queue_wait() - entry->waited);
-        if (held > SLOW_NS) {
+        if (held > SLOW_NS && instance_log_pass(instance, LINE_SLOW)) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },
                         { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },

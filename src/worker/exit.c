@@ -52,6 +52,8 @@ static void name_thread_end(void)
         const struct conf_brick *brick = entry_current();
         char module[PATH_MAX];
 
+        if (getpid() != worker)
+                return;
         (void)snprintf(module, sizeof module, "module %s", brick->module);
         end_worker(brick, "ended a thread of brickd, as pthread_exit() does", module);
 }

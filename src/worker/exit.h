@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A brick that calls exit(), or ends a thread of brickd's, ends the worker and every call in it: the
- * log names that brick. */
+/* A brick that calls exit(), or ends a thread of brickd's, ends the worker and every call in it:
+ * the log names that brick. */
 
 /* From now on a call of exit() or quick_exit(), and the end of a thread inside a brick, is logged,
  * and the worker exits with EXIT_FAILURE. Call it before the first module is loaded. */

@@ -325,6 +325,8 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         struct worker *w = userdata;
 
         count_dropped_lines(w);
+        for (size_t i = 0; i < w->build->n_made; i++)
+                instance_log_maintain(w->build->made[i]);
         check_for_stuck(w);
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)

@@ -171,6 +171,19 @@ def a_brick_that_ends_its_thread_is_named():
     daemon.says(line)
 
 
+@test
+def a_brick_that_floods_the_log():
+    """It is "now" that it changes its health 1,001 times, breaks a rule as often, and logs 5,000 lines."""
+    with rogue("floods-log") as daemon:
+        eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
+        daemon.says("of its own were left out")
+        log = daemon.log()
+        own = log.count("bad: line")
+        assert 1000 <= own <= 3000, own
+        for counted, most in ("healthy", 20), ("a fault of module", 200):
+            assert log.count(counted) <= most, counted
+
+
 # ---- a sound module that uses the helpers: tests/module/author.c
 
 def request(**fields):
