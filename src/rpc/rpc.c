@@ -368,11 +368,16 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_resource_quota_unref(rpc->quota);
-        grpc_shutdown();
         unread_done(&rpc->unread);
         unread_done(&rpc->requests);
         deadlines_done(&rpc->serve.deadlines);
         free(rpc->ports);
         free(rpc);
         return NULL;
+}
+
+void rpc_shutdown(void)
+{
+        if (grpc_is_initialized())
+                grpc_shutdown();
 }

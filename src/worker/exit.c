@@ -2,6 +2,8 @@
 #include "worker/exit.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -64,6 +66,26 @@ void exit_watch(void)
         (void)atexit(name_caller);
         (void)at_quick_exit(name_caller);
         entry_on_thread_end(name_thread_end);
+}
+
+static volatile sig_atomic_t late_status;
+
+static void on_alarm(int signal_number)
+{
+        _exit(late_status);
+}
+
+void exit_after(unsigned seconds, int status)
+{
+        const struct sigaction action = { .sa_handler = on_alarm };
+        sigset_t set;
+
+        late_status = status;
+        (void)sigaction(SIGALRM, &action, NULL);
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGALRM);
+        (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        (void)alarm(seconds);
 }
 
 int exit_expect(int status)

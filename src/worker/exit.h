@@ -8,5 +8,9 @@
  * and the worker exits with EXIT_FAILURE. Call it before the first module is loaded. */
 void exit_watch(void);
 
+/* Exits with this status after so many seconds, whatever the process waits for then. 0: not any
+ * more. [main] */
+void exit_after(unsigned seconds, int status);
+
 /* Wraps the status that main() returns, so that this exit is not logged. Gives status. */
 int exit_expect(int status);

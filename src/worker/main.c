@@ -37,6 +37,9 @@
  * through brickd --inspect and brickd --describe.
  */
 
+/* How long the end of gRPC core may take. Nothing is left to lose then. */
+#define SHUTDOWN_SEC 2
+
 static const char *arg_name = BRICKD_CONFIG_FILE;
 static const char *arg_inspect;
 static const char *arg_describe;
@@ -320,6 +323,9 @@ static int run_worker(void)
                 return fail(r, "Cannot start the thread that writes the log");
         r = serve(conf, diag);
         log_close();
+        exit_after(SHUTDOWN_SEC, r);
+        rpc_shutdown();
+        exit_after(0, r);
         return r;
 }
 

@@ -245,6 +245,17 @@ def a_brick_that_never_finishes_does_not_hold_the_stop():
 
 
 @test
+def a_brick_that_leaves_no_memory_does_not_hold_the_stop():
+    with zoo_daemon("limits-memory", "drain: { grace: 20s }") as daemon:
+        eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
+        eq(call(daemon.channel(), GUARD)[1], "OK")
+        status, took = daemon.stop()
+        eq(status, 0)
+        assert took.running < 10, took
+        assert "killed" not in daemon.log(), daemon.log()
+
+
+@test
 def a_brick_that_closes_what_is_not_its_own():
     with zoo_daemon("closes-all") as daemon:
         worker, = daemon.workers()
