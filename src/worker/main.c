@@ -29,6 +29,7 @@
 #include "worker/exit.h"
 #include "worker/inspect.h"
 #include "worker/otlp.h"
+#include "worker/rlimits.h"
 #include "worker/worker.h"
 
 /*
@@ -278,6 +279,7 @@ static void prepare_process(void)
                 files.rlim_cur = files.rlim_max;
                 (void)setrlimit(RLIMIT_NOFILE, &files);
         }
+        rlimits_note();
         exit_watch();
 }
 

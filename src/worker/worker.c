@@ -21,6 +21,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "worker/build.h"
+#include "worker/rlimits.h"
 #include "worker/worker.h"
 
 /*
@@ -328,6 +329,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         for (size_t i = 0; i < w->build->n_made; i++)
                 instance_log_maintain(w->build->made[i]);
         check_for_stuck(w);
+        rlimits_maintain();
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
                 report_held(w);
