@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/exit.h"
 
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,24 +17,26 @@
 static atomic_bool expected;
 static pid_t worker; /* a process that a brick has forked may call exit() */
 
-/* Logs one line, the first of this process, and ends it: not with the brick's own status, because
- * some have a meaning for the main process. */
-static void end_worker(const struct conf_brick *brick, const char *what, const char *whose)
+/* Logs what a thread has done, and ends the process: not with the brick's own status, because some
+ * have a meaning for the main process. */
+static void end_worker(const char *what, const char *kind, const char *culprit)
 {
-        const char *name = brick ? brick->name : NULL;
+        const struct conf_brick *entered = entry_current();
+        const char *brick = entered ? entered->name : NULL;
         const struct log_field fields[] = {
                 { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
-                { "BRICK", name, name ? strlen(name) : 0 },
+                { "BRICK", brick, brick ? strlen(brick) : 0 },
         };
 
         if (brick)
                 log_fields(LOG_LEVEL_ERROR, fields, 2,
-                           "Brick '%s' %s, which ends this worker and all its calls: a fault of %s",
-                           name, what, whose);
+                           "Brick '%s' %s, which ends this worker and all its calls: a fault of "
+                           "%s%s",
+                           brick, what, kind, culprit);
         else
                 log_fields(LOG_LEVEL_ERROR, fields, 1,
-                           "A thread %s, which ends this worker and all its calls: a fault of %s",
-                           what, whose);
+                           "A thread %s, which ends this worker and all its calls: a fault of %s%s",
+                           what, kind, culprit);
         log_close();
         _exit(EXIT_FAILURE);
 }
@@ -45,19 +45,15 @@ static void name_caller(void)
 {
         if (getpid() != worker || atomic_exchange(&expected, true))
                 return;
-        end_worker(entry_current(), "called exit()", module_calling_libc());
+        end_worker("called exit()", "", module_calling_libc());
 }
 
 /* The brick's functions are off the stack, so only its configuration names the module. */
 static void name_thread_end(void)
 {
-        const struct conf_brick *brick = entry_current();
-        char module[PATH_MAX];
-
-        if (getpid() != worker)
-                return;
-        (void)snprintf(module, sizeof module, "module %s", brick->module);
-        end_worker(brick, "ended a thread of brickd, as pthread_exit() does", module);
+        if (getpid() == worker)
+                end_worker("ended a thread of brickd, as pthread_exit() does", "module ",
+                           entry_current()->module);
 }
 
 void exit_watch(void)

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 
-from harness import (BUILD, NO_LEAK_CHECK, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir,
-                     test, wait_for)
+from harness import (BUILD, NO_LEAK_CHECK, SANITIZED, Brickd, call, eq, free_port, generate_stubs, main, path, stream,
+                     temp_dir, test, wait_for)
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -157,6 +157,8 @@ def exit_in_a_brick_is_named():
 
 @test
 def a_brick_that_ends_its_thread_is_named():
+    if SANITIZED:  # it takes what the functions that have been unwound have left on the stack for a fault
+        return
     line = "Brick 'bad' ended a thread of brickd, as pthread_exit() does"
     for name in "ends-thread", "ends-blocking-thread":
         with rogue(name) as daemon:
