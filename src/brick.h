@@ -244,7 +244,8 @@ struct brick_host {
         int (*call_metadata_at)(struct brick_call *call, size_t index, struct brick_str *ret_key,
                                 struct brick_str *ret_value); /* 0: past the end */
 
-        /* Who calls, as gRPC names it: "ipv4:127.0.0.1:41234". Valid as the request. */
+        /* Who calls, as gRPC names it: "ipv4:127.0.0.1:41234"; on a unix socket, the user:
+         * "unix:uid=1000". Valid as the request. */
         struct brick_str (*call_peer)(struct brick_call *call);
 
         /* CLOCK_MONOTONIC nanoseconds, or UINT64_MAX. */

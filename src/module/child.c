@@ -8,6 +8,7 @@
 #include "module/child-tell.h"
 #include "module/child.h"
 #include "module/instance.h"
+#include "util/account.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -72,6 +73,30 @@ static void pump(struct call *call)
         child_post_tells(child_of(call));
 }
 
+/* Requests are copied for the callee. A large copy counts in the account of calls. NULL: out of
+ * memory. */
+static void *copy_bytes(struct brick_bytes bytes)
+{
+        void *copy;
+
+        if (bytes.len > ARENA_FREE && !account_take(bytes.len, 0))
+                return NULL;
+        copy = malloc(bytes.len + 1);
+        if (copy && bytes.len > 0)
+                memcpy(copy, bytes.ptr, bytes.len);
+        if (!copy && bytes.len > ARENA_FREE)
+                account_give(bytes.len);
+        return copy;
+}
+
+/* Takes NULL. */
+static void free_copy(void *copy, size_t size)
+{
+        if (copy && size > ARENA_FREE)
+                account_give(size);
+        free(copy);
+}
+
 static void receive(struct call *call)
 {
         struct brick_child *child = child_of(call);
@@ -87,7 +112,7 @@ static void release(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
-        free(child->incoming);
+        free_copy(child->incoming, child->incoming_size);
         child->incoming = NULL;
         child->full = false;
         if (child->refused) {
@@ -140,8 +165,8 @@ static void child_destroy(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
-        free(child->request);
-        free(child->incoming);
+        free_copy(child->request, call->request.len);
+        free_copy(child->incoming, child->incoming_size);
         call_unref(child->parent);
         child_disown(child);
 }
@@ -162,16 +187,6 @@ static const struct transport child_transport = {
 
 /* --- what the caller calls ------------------------------------------------------------------- */
 
-/* NULL: out of memory. */
-static void *copy_bytes(struct brick_bytes bytes)
-{
-        void *copy = malloc(bytes.len + 1);
-
-        if (copy && bytes.len > 0)
-                memcpy(copy, bytes.ptr, bytes.len);
-        return copy;
-}
-
 static int child_new(struct call *parent, struct instance *callee, uint32_t method,
                      struct brick_bytes request, struct brick_child **ret)
 {
@@ -187,7 +202,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
         call = &child->call;
         r = call_init(call, &child_transport);
         if (r < 0) {
-                free(child->request);
+                free_copy(child->request, request.len);
                 return r;
         }
         child->tells.run = child_run_tells;
@@ -239,11 +254,13 @@ static void set_timeout(struct brick_child *child)
         struct call *call = &child->call;
         struct instance *callee = call->instance;
         uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
+        static struct line_limit limit = LINE_LIMIT_INIT;
 
         if (ns == 0 || call->deadline <= now + ns)
                 return;
         call->deadline = now + ns;
-        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0)
+        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0 &&
+            line_limit_take(&limit) >= 0)
                 log_error("Cannot create a thread for limits.timeout of brick '%s': a call of "
                           "another brick runs without it",
                           callee->conf->name);

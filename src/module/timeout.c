@@ -63,7 +63,7 @@ static void *run(void *arg)
 {
         struct timeouts *timeouts = arg;
 
-        entry_guard_stack();
+        entry_guard_thread();
         (void)pthread_mutex_lock(&timeouts->lock);
         while (!timeouts->stopping) {
                 if (!timeouts->first)

@@ -9,6 +9,7 @@
 #include "serve/auth.h"
 #include "serve/validate.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 /* --- batches ---------------------------------------------------------------------------------- */
@@ -284,13 +285,15 @@ static void on_new(void *owner, bool ok)
 {
         struct builtin_call *call = owner;
         struct builtin_slot *slot = call->slot;
+        static struct line_limit limit = LINE_LIMIT_INIT;
         struct builtin *builtin = slot->port->builtin;
 
         if (!ok) {
                 call_free(call);
                 return;
         }
-        if (!atomic_load(&builtin->draining) && builtin_post(slot) < 0)
+        if (!atomic_load(&builtin->draining) && builtin_post(slot) < 0 &&
+            line_limit_take(&limit) >= 0)
                 log_error("Out of memory: cannot post a request for health checks or reflection");
         call->started = clock_now();
         link_call(builtin, call);

@@ -16,6 +16,7 @@
 #include "rpc/trailers.h"
 #include "serve/admission.h"
 #include "serve/dispatch.h"
+#include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -230,22 +231,31 @@ static void run_begin(struct run_item *item)
                 begin(CONTAINER_OF(item, struct rpc_call, late));
 }
 
+/* False: the connection, or all of them, have too many large requests. */
+static bool take_memory(struct rpc_call *call, size_t size)
+{
+        struct unread *requests = &rpc_port_of(call)->rpc->requests;
+        uintptr_t connection = rpc_call_connection(call);
+
+        if (!unread_has_room(requests, connection, size,
+                             (size_t)call->served.port->conf->max_unfinished) ||
+            !account_take(size, 0))
+                return false;
+        if (unread_add(requests, connection, size))
+                call->requested = size;
+        else
+                account_give(size);
+        return true;
+}
+
 /* Counts a large request until its brick has finished the call. False: there are too many of them,
  * and the call has been refused. */
 static bool count_request(struct rpc_call *call)
 {
-        struct rpc *rpc = rpc_port_of(call)->rpc;
         struct served *served = &call->served;
-        uintptr_t connection = rpc_call_connection(call);
-        size_t size = late_size(call->payload);
 
-        if (unread_has_room(&rpc->requests, connection, size,
-                            (size_t)served->port->conf->max_unfinished,
-                            (size_t)rpc->serve.conf->memory / 2)) {
-                if (unread_add(&rpc->requests, connection, size))
-                        call->requested = size;
+        if (take_memory(call, late_size(call->payload)))
                 return true;
-        }
         stats_reject(served->port->stats, STATS_REJECTED_MEMORY);
         served->retry_ms = SERVED_RETRY_MS;
         served_refuse(served, STATUS_RESOURCE_EXHAUSTED, "Too many large requests at a time");

@@ -3,11 +3,14 @@
 #include <pthread.h>
 #include <search.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "rpc/connection.h"
 #include "rpc/syscall.h"
+#include "serve/admission.h"
 #include "shared/balance.h"
 #include "util/cleanup.h"
 
@@ -203,6 +206,29 @@ static void begin(struct connection *connection, const struct peer_key *key)
         (void)pthread_mutex_unlock(&connection->lock);
 }
 
+/* SO_PEERCRED says who connected, even if the client has given the socket away since. */
+static void find_user(struct connection *connection, const struct sockaddr *address)
+{
+        struct ucred peer = { .uid = (uid_t)-1 };
+        socklen_t length = sizeof peer;
+
+        connection->local = address->sa_family == AF_UNIX;
+        if (connection->local)
+                (void)getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+        connection->user = peer.uid;
+}
+
+int connection_name_user(const struct connection *connection, struct sockaddr *address,
+                         socklen_t *length)
+{
+        struct sockaddr_un name = { .sun_family = AF_UNIX };
+
+        (void)snprintf(name.sun_path, sizeof name.sun_path, PEER_USER "%u", connection->user);
+        memcpy(address, &name, *length < sizeof name ? *length : sizeof name);
+        *length = sizeof name;
+        return 0;
+}
+
 struct connection *connection_add(int fd, struct listener *listener, const struct sockaddr *address)
 {
         struct fd_record *record = fd_record_make(fd);
@@ -223,6 +249,7 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
         }
         (void)atomic_fetch_add(&listener->stats->connections, 1);
         stats_count_shared(&listener->stats->counters.accepted);
+        find_user(&record->connection, address);
         begin(&record->connection, &key);
         atomic_store(&record->kind, FD_CONNECTION);
         return &record->connection;

@@ -50,6 +50,9 @@ struct connection {
         int fd;
         atomic_uint serial; /* which of those that have had this number; not 0 */
 
+        bool local; /* of a unix socket */
+        uid_t user; /* who has connected, if it is local */
+
         struct inspect inspect;
         struct budget budget;
 
@@ -91,6 +94,10 @@ void connection_refuse(void);
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);
+
+/* getpeername() of a local connection, whose address is then "uid=NUMBER": see PEER_USER. [any] */
+int connection_name_user(const struct connection *connection, struct sockaddr *address,
+                         socklen_t *length);
 
 /* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);

@@ -34,6 +34,11 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);
 
+/* Ends the threads of gRPC core, after rpc_free() and before conf is freed. It may wait for ever:
+ * if the core could not start a thread, for lack of memory, it waits for that thread all the same.
+ */
+void rpc_shutdown(void);
+
 /*
  * Adds a port that is served on the listening socket fd, which this function takes; fd < 0: the
  * port is only checked. instances: one for each brick of the configuration, in its order. -EINVAL:

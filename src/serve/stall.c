@@ -3,12 +3,12 @@
 
 #include "conf/conf.h"
 #include "module/instance.h"
-#include "serve/line-limit.h"
 #include "serve/served.h"
 #include "serve/stall.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 /* A client has limits.stall for each such part of a message, so that a slow one can take a large

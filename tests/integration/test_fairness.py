@@ -12,7 +12,7 @@ import time
 import grpc
 
 from harness import memory
-from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
+from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -143,6 +143,22 @@ def many_connections_do_not_outweigh_one_client():
         wait_for("a full queue", lambda: held(running, "llm")[1] > 780)
         eq(new_client(running, timeout=60), "OK")
         leave(*crowd)
+
+
+@test
+def nor_do_those_of_one_local_user():
+    place = temp_dir() + "/socket"
+    limits = "{ concurrency: 4, queue: 800 }"
+    with Brickd(brick("llm", "LLM", "delay: 20ms", limits), port_extra=f"  - listen: unix:{place}") as running:
+        crowd = [Connection(place).read_all() for _ in range(300)]
+        for connection in crowd:
+            assert connection.send(calls(LLM, 4))
+        wait_for("a full queue", lambda: held(running, "llm")[1] > 780)
+        eq(new_client(running, timeout=60), "OK")
+        _, queued = held(running, "llm")
+        assert queued > 620, f"{queued} of 800 calls of the local user still wait"
+        leave(*crowd)
+        wait_for("the user in the log", lambda: f"unix:uid={os.getuid()}" in running.log())
 
 
 @test
@@ -303,7 +319,7 @@ def a_large_request_keeps_its_id_for_the_log():
 def a_burst_of_large_calls_leaves_no_memory_behind():
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     limits = "    limits: { unfinished: 256MiB }"
-    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET, port_extra=limits) as running:
+    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET + "\nmemory: 2GiB", port_extra=limits) as running:
         eq(new_client(running), "OK")
         before = memory(running)
         body = prompt("x" * MIB)

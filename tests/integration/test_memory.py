@@ -10,6 +10,7 @@ from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, w
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
+from protocols.grpc.common import common_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
@@ -79,6 +80,29 @@ def who_has_many_large_requests_is_told():
         wait_for("memory for another",
                  lambda: unary.future(prompt, timeout=1).code().name == "DEADLINE_EXCEEDED")
         other.cancel()
+
+
+@test
+def what_requests_unpack_to_is_bounded():
+    """2 bytes of these requests unpack to more than 60: without a bound, 64 of them take 1.5 GiB."""
+    many = message(b"\x1a\x00" * 250000)
+    with Brickd(bricks("delay: 60s"), extra=QUIET) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        client = Connection(running.port, preface=READS).read_all()
+        for stream in range(1, 129, 2):
+            assert send_request(client, stream, many)
+        running.says("got no memory: calls of this worker hold half of 'memory'")
+        # others are served, also with requests that are not small
+        large = common_pb2.CommonRequest()
+        large.data["text"] = "x" * 200000
+        for body in b"", large.SerializeToString():
+            eq(call(running.channel(), COMMON, body)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < 400 * MIB, f"64 requests of 500 KB hold {held / MIB:.0f} MiB"
+        client.close()
+        wait_for("the memory", lambda: not before or memory(running) - before < 100 * MIB)
 
 
 @test
