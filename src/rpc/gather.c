@@ -13,8 +13,9 @@
 #include "rpc/goaway.h"
 #include "rpc/guest.h"
 #include "rpc/linger.h"
-#include "rpc/syscall.h"
+#include "serve/listener.h"
 #include "util/clock.h"
+#include "util/syscall.h"
 
 /* A larger write would cost more to copy than its own system call does. */
 #define WRITE_MAX (GATHER_SIZE / 2)
@@ -407,11 +408,11 @@ static int pass_events(int epoll, struct epoll_event *events, int n)
                 struct epoll_event event = events[i];
                 struct connection *connection;
 
-                if (event.data.u64 == GUEST_MARK) {
+                connection = marked(epoll, event.data.u64);
+                if (!connection && guest_is_event(epoll, event.data.u64)) {
                         guest_ready();
                         continue;
                 }
-                connection = marked(epoll, event.data.u64);
                 if (connection && !on_event(connection, &event))
                         continue;
                 if (connection)
@@ -431,7 +432,6 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
                 mine.writes_before = mine.writes;
                 mine.writes = 0;
         }
-        guest_wait(epoll);
         n = epoll_pwait(epoll, events, max, timeout,
                         NULL); /* libc's epoll_wait(), which brickd replaces */
         if (mine.since)

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-#include "rpc/guest.h"
-
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "module/runner.h"
-#include "rpc/syscall.h"
+#include "rpc/guest.h"
+#include "util/syscall.h"
+
+/* The data of the guest's event. Events of connections have this bit, too (gather.c); but none of
+ * them has all. */
+#define MARK UINT64_MAX
+
+static int core_epoll = -1; /* set before there are other threads */
+static _Thread_local bool learning;
 
 static struct guest guest;
-static bool is_set;
-static atomic_int watched = -1; /* the core's set in which the guest's is */
-static atomic_bool queued;      /* `turn` is */
+static atomic_bool queued; /* `turn` is */
 static void (*ring)(void *user);
 static void *ring_user;
 
@@ -23,22 +28,34 @@ static void take_turn(struct run_item *item)
 
 static struct run_item turn = { .run = take_turn };
 
-void guest_set(const struct guest *set, void (*wake)(void *user), void *wake_user)
+void guest_learn(void (*start)(void))
 {
+        learning = true;
+        start();
+        learning = false;
+}
+
+void guest_note(int epoll)
+{
+        if (learning && core_epoll < 0)
+                core_epoll = epoll;
+}
+
+int guest_set(const struct guest *set, void (*wake)(void *user), void *wake_user)
+{
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = MARK };
+
+        if (core_epoll < 0)
+                return -ENOTSUP;
         guest = *set;
         ring = wake;
         ring_user = wake_user;
-        is_set = true;
+        return sys_epoll_ctl(core_epoll, EPOLL_CTL_ADD, guest.epoll, &event) < 0 ? -errno : 0;
 }
 
-void guest_wait(int epoll)
+bool guest_is_event(int epoll, uint64_t data)
 {
-        struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = GUEST_MARK };
-
-        if (!is_set || atomic_load_explicit(&watched, memory_order_relaxed) == epoll)
-                return;
-        if (sys_epoll_ctl(epoll, EPOLL_CTL_ADD, guest.epoll, &event) == 0)
-                atomic_store(&watched, epoll);
+        return data == MARK && epoll == core_epoll;
 }
 
 void guest_ready(void)

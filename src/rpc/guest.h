@@ -18,13 +18,20 @@ struct guest {
         void *user;
 };
 
-/* In the data of an event. */
-#define GUEST_MARK UINT64_MAX
+/* Starts the core by this function, and learns in which set it will wait: the one to which the
+ * function adds a descriptor. [main] */
+void guest_learn(void (*start)(void));
 
-/* Before the polling thread starts, and once. wake: makes a wait of the polling thread return.
- * [main] */
-void guest_set(const struct guest *set, void (*wake)(void *user), void *wake_user);
+/*
+ * After guest_learn(), before the polling thread runs, once. wake: makes a wait of the polling
+ * thread return. The epoll set must stay open as long as the core runs. -ENOTSUP: the core's set is
+ * not known; or another negative errno. [main]
+ */
+int guest_set(const struct guest *set, void (*wake)(void *user), void *wake_user);
 
-/* For epoll_wait(): the core is about to wait for this set; the guest's event has come. [any] */
-void guest_wait(int epoll);
+/* For epoll_ctl(): something is added to this set. [any] */
+void guest_note(int epoll);
+
+/* For epoll_wait(): whether an event of this set is the guest's; it has come. [any] */
+bool guest_is_event(int epoll, uint64_t data);
 void guest_ready(void);

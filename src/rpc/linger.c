@@ -4,7 +4,7 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/linger.h"
-#include "rpc/syscall.h"
+#include "util/syscall.h"
 #include "util/clock.h"
 
 /* How long a peer may take to read the last bytes of a connection that the core has closed: as long

@@ -51,8 +51,9 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *port, int fd, struct i
  * cannot be served anyway. */
 void rpc_check_ports(const struct conf *conf, struct diag *diag);
 
-/* Another server shares the polling thread, as guest.h says. Before rpc_start(), once. */
-void rpc_set_guest(struct rpc *rpc, const struct guest *guest);
+/* Another server shares the polling thread, as guest.h says. Before rpc_start(), once. Negative
+ * errno. */
+int rpc_set_guest(struct rpc *rpc, const struct guest *guest);
 
 /* Accepts calls from now on, and its share of the connections of all workers. balance must live as
  * long as any descriptor is open. Negative errno. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
+#include "serve/listener.h"
 
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
 
