@@ -26,7 +26,7 @@ struct chat {
         struct chat_request request;
         char id[32];
         time_t created;
-        struct json_text text; /* that has come and is not given yet; without a stream, all of it */
+        struct json_text text; /* of a stream with stops: what is not given yet; else the answer */
         bool has_role;         /* the first piece of a stream has been sent */
         bool stopped;          /* by one of the request's stops */
 };
@@ -92,38 +92,24 @@ static void put_finish_reason(struct json_text *json, const struct exchange *x,
                 json_put_string(json, reason.ptr, reason.len);
 }
 
-/* --- stops --------------------------------------------------------------------------------------
- */
-
-/* How much of the text may be given. At the first stop, the brick is told to give up. */
-static size_t scan(struct exchange *x, struct chat *chat)
-{
-        size_t n;
-
-        if (chat->request.n_stops == 0)
-                return chat->text.length;
-        n = stops_scan(chat->text.bytes, chat->text.length, chat->request.stops,
-                       chat->request.n_stops, &chat->stopped);
-        if (chat->stopped)
-                exchange_cancel(x);
-        return n;
-}
-
 /* --- the whole answer ---------------------------------------------------------------------------
  */
 
-static void take_text(struct chat *chat, struct brick_bytes message)
+static struct brick_str text_of(struct brick_bytes message)
 {
-        size_t length;
-        const char *text = validate_find_string(message.ptr, message.len, FIELD_TEXT, &length);
+        struct brick_str text = {};
 
-        if (text)
-                json_put(&chat->text, text, length);
+        text.ptr = validate_find_string(message.ptr, message.len, FIELD_TEXT, &text.len);
+        return text;
 }
 
 static void unary_reply(struct exchange *x, struct brick_bytes message)
 {
-        take_text(exchange_data(x), message);
+        struct chat *chat = exchange_data(x);
+        struct brick_str text = text_of(message);
+
+        if (text.len > 0)
+                json_put(&chat->text, text.ptr, text.len);
 }
 
 static void unary_done(struct exchange *x, const struct exchange_outcome *outcome)
@@ -223,25 +209,40 @@ static void send_role(struct exchange *x, struct chat *chat)
         chat->has_role = true;
 }
 
-static void stream_reply(struct exchange *x, struct brick_bytes message)
+/* Gives what cannot be the beginning of a stop. At a stop, the brick is told to give up. */
+static void send_up_to_stop(struct exchange *x, struct chat *chat)
 {
-        struct chat *chat = exchange_data(x);
-        size_t n;
+        size_t n = stops_scan(chat->text.bytes, chat->text.length, chat->request.stops,
+                              chat->request.n_stops, &chat->stopped);
 
         if (chat->stopped)
-                return;
-        send_role(x, chat);
-        take_text(chat, message);
-        if (chat->text.failed) {
-                exchange_abort(x);
-                return;
-        }
-        n = scan(x, chat);
+                exchange_cancel(x);
         if (n == 0)
                 return;
         send_delta(x, chat, "\"content\":", chat->text.bytes, n);
         memmove(chat->text.bytes, chat->text.bytes + n, chat->text.length - n);
         chat->text.length -= n;
+}
+
+static void stream_reply(struct exchange *x, struct brick_bytes message)
+{
+        struct chat *chat = exchange_data(x);
+        struct brick_str text = text_of(message);
+
+        if (chat->stopped)
+                return;
+        send_role(x, chat);
+        if (text.len == 0)
+                return;
+        if (chat->request.n_stops == 0) {
+                send_delta(x, chat, "\"content\":", text.ptr, text.len);
+                return;
+        }
+        json_put(&chat->text, text.ptr, text.len);
+        if (chat->text.failed)
+                exchange_abort(x);
+        else
+                send_up_to_stop(x, chat);
 }
 
 static void send_end(struct exchange *x, const struct chat *chat)
