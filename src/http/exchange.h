@@ -6,8 +6,8 @@
  * writes the answer, a route decides what both mean.
  *
  * All functions are for the polling thread, which also enters every route. An exchange lives until
- * its answer has been written or its client has left; a route is told by `gone`, and then uses it
- * no more.
+ * its answer is complete and its calls have ended, or until its client has left: of that a route is
+ * told by `gone`, and then uses it no more. None of these functions calls the route.
  */
 
 #include <stdbool.h>
@@ -19,9 +19,8 @@
 #include "module/outcome.h"
 
 struct arena;
-struct conf_brick;
+struct conf_http;
 struct exchange;
-struct http_port;
 struct instance;
 
 /* --- the request --------------------------------------------------------------------------------
@@ -29,7 +28,8 @@ struct instance;
 
 const struct http_head *exchange_head(const struct exchange *x);
 
-/* The whole body, at most limits.request of the port. */
+/* The whole body, at most limits.request of the port. Only until the route's function returns: what
+ * is needed later is to be copied. */
 struct http_text exchange_body(const struct exchange *x);
 
 /* Memory that lives as long as the exchange, at most a few times limits.request in all. */
@@ -38,11 +38,15 @@ struct arena *exchange_arena(struct exchange *x);
 /* The id of the request: what the client sent as x-request-id, or a new one. */
 const char *exchange_id(const struct exchange *x);
 
-struct http_port *exchange_port(const struct exchange *x);
+/* The options of its port. */
+const struct conf_http *exchange_conf(const struct exchange *x);
+
+/* The worker is told to stop: health is bad. */
+bool exchange_is_lame(const struct exchange *x);
 
 /* Whether the client may call this method of a brick of the port; without identities, everybody
  * may. */
-bool exchange_allows(const struct exchange *x, const struct instance *brick, uint32_t method);
+bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t method);
 
 /* The bricks of the port, in the order of its configuration. */
 size_t exchange_bricks(const struct exchange *x, struct instance *const **ret);
@@ -123,8 +127,9 @@ struct exchange_call_ops {
 struct exchange_call {
         struct instance *brick;
         uint32_t method;            /* BRICK_METHOD_* */
-        struct brick_bytes request; /* a serialised message, in the exchange's arena; the first of a
-                                       stream of requests ends it */
+        const struct brick_bytes *requests; /* valid serialised messages, which are copied: one, or
+                                               all of a stream of requests */
+        size_t n_requests;
         const struct brick_pair *metadata; /* besides the fields of the request's head */
         size_t n_metadata;
         const char *route; /* for the log and the metrics: "/v1/chat/completions"; a constant */

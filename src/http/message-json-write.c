@@ -8,16 +8,8 @@
 #include "struct.pb-c.h"
 
 #include "http/message-json.h"
-#include "serve/wire.h"
+#include "serve/wire-read.h"
 #include "util/arena.h"
-
-/* One field of a message that is known to be valid. */
-struct wire_field {
-        uint32_t number;
-        unsigned wire_type;
-        uint64_t value;             /* of a number */
-        struct brick_bytes content; /* of WIRE_PUT_BYTES */
-};
 
 /* Numbers of fields. */
 enum {
@@ -30,58 +22,6 @@ enum {
         VALUE_STRUCT = 5,
         VALUE_LIST = 6,
 };
-
-/* --- wire format --------------------------------------------------------------------------------
- */
-
-static const uint8_t *read_varint(const uint8_t *p, uint64_t *ret)
-{
-        *ret = 0;
-        for (unsigned shift = 0;; shift += 7) {
-                *ret |= (uint64_t)(*p & 0x7f) << shift;
-                if (!(*p++ & 0x80))
-                        return p;
-        }
-}
-
-static const uint8_t *read_fixed(const uint8_t *p, size_t size, uint64_t *ret)
-{
-        *ret = 0;
-        for (size_t i = 0; i < size; i++)
-                *ret |= (uint64_t)p[i] << 8 * i;
-        return p + size;
-}
-
-/* Takes the next field off the front. False: there is none. */
-static bool next_field(struct brick_bytes *rest, struct wire_field *ret)
-{
-        const uint8_t *p = rest->ptr;
-        uint64_t tag;
-
-        if (rest->len == 0)
-                return false;
-        p = read_varint(p, &tag);
-        ret->number = (uint32_t)(tag >> 3);
-        ret->wire_type = tag & 7;
-        switch (ret->wire_type) {
-        case WIRE_PUT_VARINT:
-                p = read_varint(p, &ret->value);
-                break;
-        case WIRE_PUT_64:
-                p = read_fixed(p, 8, &ret->value);
-                break;
-        case WIRE_PUT_32:
-                p = read_fixed(p, 4, &ret->value);
-                break;
-        default:
-                p = read_varint(p, &ret->value);
-                ret->content = (struct brick_bytes){ p, ret->value };
-                p += ret->value;
-        }
-        rest->len -= (size_t)(p - (const uint8_t *)rest->ptr);
-        rest->ptr = p;
-        return true;
-}
 
 /* A message that is written in several parts is all of them, one behind the other. */
 static void join(struct json_text *text, struct brick_bytes *message, struct brick_bytes more)
@@ -122,13 +62,10 @@ static void put_double(struct json_text *text, uint64_t bits)
                 put_special(text, number);
 }
 
-/* The shortest decimal that reads back as the same float: 0.7, not 0.699999988079071. */
-static void put_float(struct json_text *text, uint32_t bits)
+void message_json_put_float(struct json_text *text, float number)
 {
         char digits[32];
-        float number;
 
-        memcpy(&number, &bits, sizeof number);
         if (!isfinite(number)) {
                 put_special(text, (double)number);
                 return;
@@ -153,7 +90,7 @@ static void put_entry(struct json_text *text, struct brick_bytes entry)
         struct brick_bytes key = {}, value = {};
         struct wire_field field;
 
-        while (next_field(&entry, &field))
+        while (wire_next_field(&entry, &field))
                 if (field.number == ENTRY_KEY)
                         key = field.content;
                 else if (field.number == ENTRY_VALUE)
@@ -171,7 +108,7 @@ static void put_items(struct json_text *text, struct brick_bytes items, const ch
         bool first = true;
 
         json_put(text, brackets, 1);
-        while (!text->failed && next_field(&items, &field)) {
+        while (!text->failed && wire_next_field(&items, &field)) {
                 if (field.number != STRUCT_FIELDS)
                         continue;
                 if (!first)
@@ -192,7 +129,7 @@ static void put_value(struct json_text *text, struct brick_bytes value)
 {
         struct wire_field field, kind = {};
 
-        while (next_field(&value, &field)) {
+        while (wire_next_field(&value, &field)) {
                 if (field.number > VALUE_LIST)
                         continue;
                 if (field.number == kind.number && field.number >= VALUE_STRUCT)
@@ -238,13 +175,10 @@ static void put_one(struct json_text *text, const ProtobufCFieldDescriptor *type
                 json_put_integer(text, (int32_t)(uint32_t)field->value);
                 break;
         case PROTOBUF_C_TYPE_FLOAT:
-                put_float(text, (uint32_t)field->value);
+                message_json_put_float(text, wire_float(field));
                 break;
         default:
-                if (type->descriptor == &google__protobuf__struct__descriptor)
-                        put_struct(text, field->content);
-                else
-                        message_json_write(text, type->descriptor, field->content, 0);
+                message_json_write(text, type->descriptor, field->content, 0);
         }
 }
 
@@ -255,7 +189,7 @@ static void put_repeated(struct json_text *text, const ProtobufCFieldDescriptor 
         bool first = true;
 
         json_puts(text, "[");
-        while (!text->failed && next_field(&message, &field)) {
+        while (!text->failed && wire_next_field(&message, &field)) {
                 if (field.number != type->id)
                         continue;
                 if (!first)
@@ -274,7 +208,7 @@ static bool find_singular(struct json_text *text, const ProtobufCFieldDescriptor
         bool found = false;
 
         *ret = (struct wire_field){ .number = type->id };
-        while (next_field(&message, &field)) {
+        while (wire_next_field(&message, &field)) {
                 if (field.number != type->id)
                         continue;
                 if (type->type == PROTOBUF_C_TYPE_MESSAGE)
@@ -291,6 +225,10 @@ void message_json_write(struct json_text *text, const ProtobufCMessageDescriptor
 {
         const char *glue = "";
 
+        if (type == &google__protobuf__struct__descriptor) {
+                put_struct(text, message);
+                return;
+        }
         json_puts(text, "{");
         for (unsigned i = 0; i < type->n_fields; i++) {
                 const ProtobufCFieldDescriptor *field = &type->fields[i];

@@ -33,3 +33,7 @@ bool message_json_read(const ProtobufCMessageDescriptor *type, struct json_value
  */
 void message_json_write(struct json_text *text, const ProtobufCMessageDescriptor *type,
                         struct brick_bytes message, uint32_t omitted);
+
+/* The shortest decimal that reads back as the same float: 0.7, not 0.699999988079071. What JSON has
+ * no number for is written as a string, "NaN". */
+void message_json_put_float(struct json_text *text, float number);

@@ -22,7 +22,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Like json_equal(), but 2 is 2.0. */
+/* Like json_equal(), but 2 is 2.0, and brickctl shows a string up to the first NUL in it. */
 static bool is_same(const json_t *a, const json_t *b)
 {
         const char *key;
@@ -33,6 +33,8 @@ static bool is_same(const json_t *a, const json_t *b)
                 return json_number_value(a) == json_number_value(b);
         if (json_typeof(a) != json_typeof(b))
                 return false;
+        if (json_is_string(a))
+                return strcmp(json_string_value(a), json_string_value(b)) == 0;
         if (json_is_array(a)) {
                 if (json_array_size(a) != json_array_size(b))
                         return false;
@@ -71,8 +73,10 @@ static void check_written(const ProtobufCMessageDescriptor *type, struct brick_b
         got = json_loadb(text.bytes, text.length, JSON_ALLOW_NUL, &error);
         assert(json_check(text.bytes, text.length, &value, &mistake) ||
                strcmp(mistake.text, "too deep") == 0);
-        if (want) /* jansson takes no key with a NUL in it */
-                assert(got && is_same(want, got));
+        if (!got) /* jansson takes no key with a NUL in it */
+                assert(memmem(text.bytes, text.length, "\\u0000", 6));
+        else
+                assert(want && is_same(want, got));
 }
 
 static void read_reply(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
