@@ -87,6 +87,49 @@ bool route_body(struct exchange *x, struct json_value *ret)
         return route_json(x, body.length > 0 ? body : (struct http_text){ "{}", 2 }, 1, ret);
 }
 
+bool route_object(struct exchange *x, struct json_value *ret)
+{
+        if (!route_body(x, ret))
+                return false;
+        if (json_value_kind(*ret) == JSON_KIND_OBJECT)
+                return true;
+        route_refuse(x, 400, "invalid_type", NULL, "The body must be a JSON object.");
+        return false;
+}
+
+bool route_string(struct exchange *x, struct json_value value, const char *param, char **ret)
+{
+        const char *text = NULL;
+        size_t length;
+
+        if (!value.ptr)
+                route_refuse(x, 400, "missing_required_parameter", param, "'%s' is missing.",
+                             param);
+        else if (json_value_kind(value) != JSON_KIND_STRING)
+                route_refuse(x, 400, "invalid_type", param, "Expected a string for '%s', got %s.",
+                             param, json_value_kind_name(value));
+        else if (!(text = json_value_string(value, exchange_arena(x), &length)))
+                route_refuse_memory(x);
+        else if (strlen(text) != length)
+                route_refuse(x, 400, "invalid_value", param, "'%s' has a NUL character.", param);
+        else
+                *ret = (char *)text;
+        return text && strlen(text) == length;
+}
+
+bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct brick_bytes *ret)
+{
+        size_t size = protobuf_c_message_get_packed_size(message);
+        void *bytes = arena_alloc(exchange_arena(x), size + 1, 1);
+
+        if (!bytes) {
+                route_refuse_memory(x);
+                return false;
+        }
+        *ret = (struct brick_bytes){ bytes, protobuf_c_message_pack(message, bytes) };
+        return true;
+}
+
 struct json_value route_member(struct json_value object, const char *name)
 {
         struct json_walk walk = json_begin(object);
@@ -118,16 +161,25 @@ static void list_bricks(struct exchange *x, unsigned type, uint32_t method, stru
         json_put(text, "", 1);
 }
 
-struct instance *route_brick(struct exchange *x, const char *name, unsigned type, uint32_t method,
-                             const char *param)
+struct instance *route_brick_named(struct exchange *x, const char *name, unsigned type)
 {
-        struct json_text names = json_text(exchange_arena(x));
         struct instance *const *bricks;
         size_t n = exchange_bricks(x, &bricks);
 
         for (size_t i = 0; i < n; i++)
                 if ((!type || bricks[i]->type == type) && strcmp(bricks[i]->conf->name, name) == 0)
                         return bricks[i];
+        return NULL;
+}
+
+struct instance *route_brick(struct exchange *x, const char *name, unsigned type, uint32_t method,
+                             const char *param)
+{
+        struct instance *brick = route_brick_named(x, name, type);
+        struct json_text names = json_text(exchange_arena(x));
+
+        if (brick)
+                return brick;
         list_bricks(x, type, method, &names);
         route_refuse(x, 404, "brick_not_found", param,
                      "This port has no %s%sbrick '%s' for you; there is: %s.",

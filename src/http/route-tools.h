@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "http/exchange.h"
 #include "util/json-read.h"
 #include "util/json-write.h"
@@ -29,6 +31,9 @@ void route_answer(struct exchange *x, const struct json_text *text);
 /* The body as JSON; an empty one is an empty object. False: it is not JSON, and refused. */
 bool route_body(struct exchange *x, struct json_value *ret);
 
+/* The same, and it must be an object. */
+bool route_object(struct exchange *x, struct json_value *ret);
+
 /* The same for a part of the body. line: of its beginning, from 1. */
 bool route_json(struct exchange *x, struct http_text part, size_t line, struct json_value *ret);
 
@@ -36,8 +41,17 @@ bool route_json(struct exchange *x, struct http_text part, size_t line, struct j
  */
 struct json_value route_member(struct json_value object, const char *name);
 
-/* A brick of the port by its name, type 0: of any type. NULL: there is none, and the exchange is
- * refused with the names of those that the client may call. */
+/* Reads a string without a NUL. ptr NULL: it is missing. False: it is none, and refused. */
+bool route_string(struct exchange *x, struct json_value value, const char *param, char **ret);
+
+/* Serialises a message into the arena. False: it is full, and the exchange is refused. */
+bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct brick_bytes *ret);
+
+/* A brick of the port by its name; type 0: of any type. NULL: there is none. */
+struct instance *route_brick_named(struct exchange *x, const char *name, unsigned type);
+
+/* The same, but without one the exchange is refused, with the names of those that the client may
+ * call by this method. */
 struct instance *route_brick(struct exchange *x, const char *name, unsigned type, uint32_t method,
                              const char *param);
 
