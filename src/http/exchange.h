@@ -126,7 +126,7 @@ struct exchange_call_ops {
 
 struct exchange_call {
         struct instance *brick;
-        uint32_t method;            /* BRICK_METHOD_* */
+        uint32_t method;                    /* BRICK_METHOD_* */
         const struct brick_bytes *requests; /* valid serialised messages, which are copied: one, or
                                                all of a stream of requests */
         size_t n_requests;

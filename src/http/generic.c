@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/generic.h"
+#include "http/route.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -46,8 +46,9 @@ struct http_head {
         bool keep_alive; /* what the client wants of the connection */
         bool expects_continue;
 
-        struct http_field fields[HTTP_FIELDS_MAX];
         size_t n_fields;
+        struct http_field
+                fields[HTTP_FIELDS_MAX]; /* last: a copy may have room for n_fields only */
 };
 
 /* What is wrong with a request: the status for the client, and a sentence for it. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/moderations.h"
+#include "http/route.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/search.h"
+#include "http/route.h"
 
 #include <string.h>
 

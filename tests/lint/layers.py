@@ -38,7 +38,7 @@ FILES = {
 LIBRARIES = {
     "yaml.h": ["conf/yaml.c", "conf/yaml-print.c"],
     "grpc/": ["rpc/", "ctl/"],
-    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "ctl/token.c"],
+    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "http/socket.", "ctl/token.c"],
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],

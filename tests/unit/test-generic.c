@@ -9,7 +9,7 @@
 #include "struct.pb-c.h"
 
 #include "fake-exchange.h"
-#include "http/generic.h"
+#include "http/route.h"
 
 /* Any brick as JSON. */
 

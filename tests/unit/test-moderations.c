@@ -8,7 +8,7 @@
 #include "guard.pb-c.h"
 
 #include "fake-exchange.h"
-#include "http/moderations.h"
+#include "http/route.h"
 
 /* Moderations: a call to a guard for each text. */
 

@@ -8,7 +8,7 @@
 #include "struct.pb-c.h"
 
 #include "fake-exchange.h"
-#include "http/search.h"
+#include "http/route.h"
 
 /* Vector stores: a call to a retrieval brick. */
 
