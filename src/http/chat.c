@@ -15,6 +15,7 @@
 #include "util/arena.h"
 #include "util/json-write.h"
 #include "util/random.h"
+#include "util/utf8.h"
 
 /* POST /v1/chat/completions: a call to an LLM brick, in the form of OpenAI's API. */
 
@@ -367,11 +368,14 @@ static bool read_request(struct exchange *x, struct chat *chat)
         return true;
 }
 
+/* NULL: there is none that could be a string of a message. */
 static char *copy_field(struct exchange *x, const char *name)
 {
         struct http_text value = http_head_field(exchange_head(x), name);
 
-        return value.ptr ? arena_strndup(exchange_arena(x), value.ptr, value.length) : NULL;
+        return value.ptr && utf8_valid(value.ptr, value.length)
+                       ? arena_strndup(exchange_arena(x), value.ptr, value.length)
+                       : NULL;
 }
 
 /* An empty ptr: out of memory. */
