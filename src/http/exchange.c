@@ -209,7 +209,7 @@ void exchange_answer(struct exchange *x, unsigned status, const char *type, cons
 
         if (x->answered || x->status)
                 return;
-        if (status != 204)
+        if (status != 204 && status != 304)
                 (void)snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", length);
         put_head(x, status, type, framing);
         if (x->head->method != HTTP_HEAD)

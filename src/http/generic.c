@@ -13,6 +13,7 @@
 #include "module/instance.h"
 #include "serve/service.h"
 #include "serve/wire-read.h"
+#include "shared/stats.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
 
@@ -67,6 +68,26 @@ static void put_health(struct json_text *text, struct instance *brick)
         json_puts_string(text, reason[0] ? reason : NULL);
 }
 
+static void put_number(struct json_text *text, const char *name, uint64_t number)
+{
+        json_puts(text, ",");
+        json_puts_string(text, name);
+        json_puts(text, ":");
+        json_put_integer(text, (int64_t)number);
+}
+
+/* As in brickctl status, but of this worker alone. */
+static void put_counters(struct json_text *text, const struct instance *brick)
+{
+        uint64_t calls, failures;
+
+        stats_totals(&brick->stats->counters, &calls, &failures);
+        put_number(text, "in_flight", atomic_load(&brick->stats->in_flight));
+        put_number(text, "queued", atomic_load(&brick->stats->queued));
+        put_number(text, "calls", calls);
+        put_number(text, "failures", failures);
+}
+
 /* The models that the configuration gives it, and those that it names itself: `info` is its
  * ServiceInfoResponse, or empty. */
 static void put_models(struct json_text *text, const struct instance *brick,
@@ -109,6 +130,7 @@ static void put_brick(struct json_text *text, struct instance *brick, uint32_t m
         json_puts(text, ",\"methods\":");
         put_methods(text, methods);
         put_health(text, brick);
+        put_counters(text, brick);
         json_puts(text, ",\"models\":");
         put_models(text, brick, info);
         json_puts(text, ",\"example\":");

@@ -15,6 +15,9 @@ const struct http_route http_routes[] = {
         { "/v1/bricks", GET, STATS_ROUTE_BRICKS, false, bricks_serve },
         { "/v1/bricks/{name}", GET, STATS_ROUTE_BRICK, false, brick_serve },
         { "/v1/bricks/{name}/{method}", POST, STATS_ROUTE_BRICK_CALL, false, brick_call_serve },
+        { "/", GET, STATS_ROUTE_PAGE, true, page_serve },
+        { "/app.js", GET, STATS_ROUTE_PAGE, true, page_serve },
+        { "/style.css", GET, STATS_ROUTE_PAGE, true, page_serve },
         { "/health", GET, STATS_ROUTE_HEALTH, true, health_serve },
         {},
 };

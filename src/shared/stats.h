@@ -94,6 +94,7 @@ enum stats_route {
         STATS_ROUTE_BRICKS,
         STATS_ROUTE_BRICK,
         STATS_ROUTE_BRICK_CALL,
+        STATS_ROUTE_PAGE,
         STATS_ROUTE_HEALTH,
         STATS_ROUTES,
 };
