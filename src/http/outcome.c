@@ -63,6 +63,7 @@ static const struct {
         { 100, "Continue", NULL, NULL },
         { 200, "OK", NULL, NULL },
         { 204, "No Content", NULL, NULL },
+        { 304, "Not Modified", NULL, NULL },
         { 400, "Bad Request", "invalid_request_error", NULL },
         { 401, "Unauthorized", "authentication_error", "invalid_api_key" },
         { 403, "Forbidden", "permission_error", "permission_denied" },

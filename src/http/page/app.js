@@ -1,4 +1,4 @@
-// The page of brickd's HTTP door. Whatever comes from the server is shown as text, never as HTML.
+// The page of brickd's ports for HTTP. What comes from the server is shown as text, never as HTML.
 
 const $ = (id) => document.getElementById(id);
 const element = (name, properties = {}, ...children) => {
@@ -6,22 +6,29 @@ const element = (name, properties = {}, ...children) => {
   e.append(...children);
   return e;
 };
+const options = (names) => names.map((name) => element('option', { textContent: name }));
 
 // --- talking to the server -------------------------------------------------------------------
 
-$('token').value = sessionStorage.token ?? '';
-$('token').addEventListener('input', () => { sessionStorage.token = $('token').value; });
-$('access').addEventListener('submit', (event) => { event.preventDefault(); start(); });
+const token = () => $('token').value.trim();
 
-async function ask(path, body, signal) {
-  const headers = {};
-  if ($('token').value) headers.Authorization = `Bearer ${$('token').value}`;
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
-  const reply = await fetch(path, { method: body === undefined ? 'GET' : 'POST', headers, body, signal });
-  $('access').classList.toggle('asked', reply.status === 401);
-  if (reply.status === 401) $('token').focus();
-  if (!reply.ok) throw new Error(await problem(reply));
-  return reply;
+$('token').value = sessionStorage.token ?? '';
+$('access').hidden = !token();
+$('access').addEventListener('submit', (event) => {
+  event.preventDefault();
+  sessionStorage.token = token();
+  start();
+});
+
+function notice(text) {
+  $('notice').textContent = text;
+  $('notice').hidden = !text;
+}
+
+function askForToken() {
+  $('access').hidden = false;
+  notice(token() ? 'The server does not accept this token.' : 'This server asks for a token.');
+  $('token').focus();
 }
 
 async function problem(reply) {
@@ -29,9 +36,21 @@ async function problem(reply) {
   try {
     return JSON.parse(text).error.message;
   } catch {
-    return text || `The server answered ${reply.status}.`;
+    return text || `The server has answered with status ${reply.status}.`;
   }
 }
+
+async function ask(path, body, signal) {
+  const headers = {};
+  if (token()) headers.Authorization = `Bearer ${token()}`;
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const reply = await fetch(path, { method: body === undefined ? 'GET' : 'POST', headers, body, signal });
+  if (reply.status === 401) askForToken();
+  if (!reply.ok) throw new Error(await problem(reply));
+  return reply;
+}
+
+const list = async (path) => (await (await ask(path)).json()).data;
 
 // The lines of a reply that arrives piece by piece.
 async function* lines(reply) {
@@ -39,8 +58,7 @@ async function* lines(reply) {
   let rest = '';
   for (;;) {
     const { done, value } = await reader.read();
-    rest += value ?? '';
-    const parts = rest.split('\n');
+    const parts = (rest + (value ?? '')).split('\n');
     rest = parts.pop();
     yield* parts;
     if (done) break;
@@ -61,12 +79,13 @@ function show(tab) {
   if (tab.id === 'tab-bricks') refresh();
 }
 
-for (const tab of tabs) {
+for (const [i, tab] of tabs.entries()) {
   tab.addEventListener('click', () => show(tab));
   tab.addEventListener('keydown', (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: -1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = tabs.at(to % tabs.length);
     next.focus();
     show(next);
   });
@@ -77,31 +96,52 @@ for (const tab of tabs) {
 let messages = [];
 let running = null; // AbortController of the answer that arrives
 
-function turn(kind, text) {
-  const e = element('div', { className: `turn ${kind}`, textContent: text });
-  const atEnd = $('log').scrollHeight - $('log').scrollTop - $('log').clientHeight < 40;
-  $('log').append(e);
-  if (atEnd || kind === 'user') e.scrollIntoView({ block: 'end' });
-  return e;
+// Does something that makes the conversation longer; its end stays in sight if it was.
+function follow(change, always) {
+  const log = $('log');
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const result = change();
+  if (atEnd || always) log.scrollTop = log.scrollHeight;
+  return result;
 }
 
-function chatBody() {
-  const body = { model: $('model').value, messages: [...messages], stream: true, stream_options: { include_usage: true } };
+function turn(kind, label, text) {
+  const e = element('article', { className: `turn ${kind}`, textContent: text, ariaLabel: label });
+  return follow(() => $('log').appendChild(e), kind === 'user');
+}
+
+function chatBody(conversation) {
+  const body = { model: $('model').value, messages: [...conversation], stream: true, stream_options: { include_usage: true } };
   if ($('system').value.trim()) body.messages.unshift({ role: 'system', content: $('system').value });
   if ($('temperature').value !== '') body.temperature = Number($('temperature').value);
   if ($('most').value !== '') body.max_completion_tokens = Number($('most').value);
-  return body;
+  return JSON.stringify(body);
 }
 
-function facts({ first, begun, pieces, usage, finish }) {
-  const seconds = (performance.now() - (first ?? begun)) / 1000;
+function facts({ begun, first, last, pieces, usage, finish, stopped }) {
+  const said = [];
   const tokens = usage?.completion_tokens ?? pieces;
-  const parts = [];
-  if (first) parts.push(`first text after ${Math.round(first - begun)} ms`);
-  if (pieces > 1 && seconds > 0.01) parts.push(`${(tokens / seconds).toFixed(1)} ${usage ? 'tokens' : 'pieces'}/s`);
-  if (usage) parts.push(`${usage.prompt_tokens} + ${usage.completion_tokens} tokens`);
-  if (finish && finish !== 'stop') parts.push(`ended: ${finish}`);
-  $('facts').textContent = parts.join(' · ');
+  if (first) said.push(`First text after ${Math.round(first - begun)} ms`);
+  if (last > first) said.push(`${(((tokens - 1) * 1000) / (last - first)).toFixed(1)} ${usage ? 'tokens' : 'pieces'}/s`);
+  if (usage) said.push(`${usage.prompt_tokens} + ${usage.completion_tokens} tokens`);
+  if (finish && finish !== 'stop') said.push(`ended by ${finish}`);
+  if (stopped) said.push('stopped');
+  $('facts').textContent = said.join(' · ');
+}
+
+function take(chunk, answer, state) {
+  if (chunk.error) throw new Error(chunk.error.message);
+  const choice = chunk.choices?.[0];
+  state.usage = chunk.usage ?? state.usage;
+  state.finish = choice?.finish_reason ?? state.finish;
+  if (choice?.delta?.content) {
+    state.last = performance.now();
+    state.first ??= state.last;
+    state.pieces++;
+    state.text += choice.delta.content;
+    follow(() => answer.append(choice.delta.content));
+  }
+  facts(state);
 }
 
 async function receive(reply, answer, state) {
@@ -109,44 +149,53 @@ async function receive(reply, answer, state) {
     if (!line.startsWith('data:')) continue;
     const data = line.slice(5).trim();
     if (data === '[DONE]') return;
-    const chunk = JSON.parse(data);
-    if (chunk.error) throw new Error(chunk.error.message);
-    state.usage = chunk.usage ?? state.usage;
-    const choice = chunk.choices?.[0];
-    state.finish = choice?.finish_reason ?? state.finish;
-    if (!choice?.delta?.content) continue;
-    state.first ??= performance.now();
-    state.pieces++;
-    const atEnd = $('log').scrollHeight - $('log').scrollTop - $('log').clientHeight < 40;
-    answer.textContent += choice.delta.content;
-    if (atEnd) $('log').scrollTop = $('log').scrollHeight;
-    facts(state);
+    take(JSON.parse(data), answer, state);
   }
+  throw new Error('The connection has ended before the answer was complete.');
+}
+
+function setRunning(controller) {
+  running = controller;
+  $('send').hidden = Boolean(running);
+  $('stop').hidden = !running;
+}
+
+// What stands between lines of ``` is code.
+const parts = (text) => text.split(/^ *```.*\n?/m).map((part, i) => (i % 2 ? element('pre', { textContent: part.trimEnd() }) : part.trim()));
+
+// An answer without text leaves no trace in the conversation: the question can be sent again.
+function conclude(conversation, question, answer, text) {
+  answer.ariaBusy = false;
+  if (text) {
+    conversation.push({ role: 'assistant', content: text });
+    follow(() => answer.replaceChildren(...parts(text)));
+    return;
+  }
+  $('text').value ||= conversation.pop().content;
+  question.remove();
+  answer.remove();
 }
 
 async function say(text) {
-  const state = { begun: performance.now(), pieces: 0 };
-  running = new AbortController();
-  messages.push({ role: 'user', content: text });
-  turn('user', text);
-  const answer = turn('assistant busy', '');
-  $('send').hidden = true;
-  $('stop').hidden = false;
-  $('facts').textContent = '';
+  const conversation = messages;
+  const state = { begun: performance.now(), pieces: 0, text: '' };
+  conversation.push({ role: 'user', content: text });
+  const question = turn('user', 'You', text);
+  const answer = turn('assistant', $('model').value, '');
+  answer.ariaBusy = true;
+  setRunning(new AbortController());
+  notice('');
+  facts(state);
   try {
-    await receive(await ask('/v1/chat/completions', JSON.stringify(chatBody()), running.signal), answer, state);
-    facts(state);
+    await receive(await ask('/v1/chat/completions', chatBody(conversation), running.signal), answer, state);
+    conclude(conversation, question, answer, state.text);
   } catch (error) {
-    if (error.name !== 'AbortError') turn('error', error.message).setAttribute('role', 'alert');
-    else $('facts').textContent += ' · stopped';
+    conclude(conversation, question, answer, state.text);
+    if (error.name === 'AbortError') facts({ ...state, stopped: true });
+    else turn('error', 'Error', error.message);
   }
-  answer.classList.remove('busy');
-  if (answer.textContent) messages.push({ role: 'assistant', content: answer.textContent });
-  else { answer.remove(); messages.pop(); }
-  running = null;
-  $('send').hidden = false;
-  $('stop').hidden = true;
-  $('text').focus();
+  setRunning(null);
+  if ($('access').hidden || token()) $('text').focus();
 }
 
 $('say').addEventListener('submit', (event) => {
@@ -162,7 +211,6 @@ $('text').addEventListener('keydown', (event) => {
   $('say').requestSubmit();
 });
 $('stop').addEventListener('click', () => running?.abort());
-document.addEventListener('keydown', (event) => { if (event.key === 'Escape') running?.abort(); });
 $('clear').addEventListener('click', () => {
   running?.abort();
   messages = [];
@@ -176,100 +224,156 @@ $('clear').addEventListener('click', () => {
 let bricks = [];
 
 function card(brick) {
-  const health = element('span', { className: brick.serving ? 'good' : 'bad', textContent: brick.serving ? 'serving' : 'not serving' });
-  const rows = [['Methods', brick.methods.join(', ')], ['In flight', brick.in_flight], ['Calls', brick.calls], ['Errors', brick.errors]];
-  if (brick.reason) rows.unshift(['Reason', brick.reason]);
-  const call = element('button', { type: 'button', textContent: 'Call it' });
-  call.addEventListener('click', () => { $('brick').value = brick.name; choose(); show($('tab-call')); });
+  const health = element('span', brick.healthy ? { className: 'good', textContent: '● healthy' }
+    : { className: 'bad', textContent: '▲ not healthy' });
+  const numbers = { Calls: brick.calls, Failures: brick.failures, 'In flight': brick.in_flight, Queued: brick.queued };
+  const call = element('button', { textContent: 'Call', ariaLabel: `Call ${brick.name}` });
+  call.addEventListener('click', () => { $('brick').value = brick.name; chooseBrick(); show($('tab-call')); });
   return element('li', {},
-    element('div', {}, element('strong', { textContent: brick.name }), element('small', { textContent: `${brick.type} · ` }), health),
-    element('dl', {}, ...rows.flatMap(([name, value]) => [element('dt', { textContent: name }), element('dd', { textContent: value ?? '' })])),
+    element('h2', {}, brick.name, element('small', { textContent: brick.type }), health),
+    element('p', { className: 'bad', textContent: brick.reason ?? '', hidden: !brick.reason }),
+    element('dl', {}, ...Object.entries(numbers).map(([name, n]) => element('div', {},
+      element('dt', { textContent: name }), element('dd', { textContent: n.toLocaleString('en') })))),
+    element('p', { className: 'soft', textContent: [...brick.methods, ...brick.models.map((m) => `model ${m}`)].join(' · ') }),
     call);
 }
 
 async function refresh() {
+  const focused = document.activeElement?.ariaLabel;
   try {
-    bricks = (await (await ask('/v1/bricks')).json()).data;
+    bricks = await list('/v1/bricks');
     $('list').replaceChildren(...bricks.map(card));
-    $('bricks-note').textContent = '';
+    if (focused) $('list').querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+    notice('');
   } catch (error) {
-    $('bricks-note').textContent = error.message;
+    if ($('access').hidden || token()) notice(error.message);
   }
 }
 
-setInterval(() => { if (!$('bricks').hidden && !document.hidden) refresh(); }, 3000);
+setInterval(() => { if (!$('bricks').hidden && !document.hidden && $('notice').hidden) refresh(); }, 2000);
 
 // --- any call --------------------------------------------------------------------------------
 
 let calling = null;
 
-function choose() {
+function chooseBrick() {
   const brick = bricks.find((b) => b.name === $('brick').value);
-  $('method').replaceChildren(...(brick?.methods ?? []).filter((m) => m !== 'BidiStreaming').map((m) => element('option', { textContent: m })));
-  $('request').value = JSON.stringify(brick?.example ?? {}, null, 2);
+  const methods = (brick?.methods ?? []).filter((m) => m !== 'BidiStreaming');
+  $('method').replaceChildren(...options(methods));
+  $('method').value = methods.find((m) => m === 'Unary') ?? methods[0];
+  chooseMethod();
+}
+
+function chooseMethod() {
+  const brick = bricks.find((b) => b.name === $('brick').value);
+  const example = brick?.example ?? {};
+  $('request').value = {
+    GetServiceInfo: '{}',
+    InputStreaming: [example, example].map((m) => JSON.stringify(m)).join('\n'), // a line for each message
+  }[$('method').value] ?? JSON.stringify(example, null, 2);
   recipes();
 }
 
+const path = () => `/v1/bricks/${encodeURIComponent($('brick').value)}/${$('method').value}`;
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-function recipes() {
-  const url = `${location.origin}/v1/bricks/${encodeURIComponent($('brick').value)}/${$('method').value}`;
-  const token = $('token').value ? " \\\n  -H 'Authorization: Bearer '\"$TOKEN\"" : '';
-  $('curl').textContent = `curl -N ${quoted(url)}${token} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted($('request').value)}`;
-  $('python').textContent = [
-    'import json, urllib.request',
+// A JSON value as Python writes it.
+function python(value, indent = '    ') {
+  const inner = `${indent}    `;
+  const block = (open, parts, close) => (parts.length ? `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}` : open + close);
+  if (value === null) return 'None';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (Array.isArray(value)) return block('[', value.map((v) => python(v, inner)), ']');
+  if (typeof value === 'object') return block('{', Object.entries(value).map(([k, v]) => `${JSON.stringify(k)}: ${python(v, inner)}`), '}');
+  return JSON.stringify(value);
+}
+
+function pythonRecipe(url, text) {
+  const many = $('method').value === 'InputStreaming';
+  let request;
+  try {
+    request = many ? python(text.split('\n').filter((l) => l.trim()).map((l) => JSON.parse(l))) : python(JSON.parse(text));
+  } catch {
+    return '# The request is not JSON.';
+  }
+  return [
+    `import json${token() ? ', os' : ''}, urllib.request`,
     '',
-    `request = urllib.request.Request(${JSON.stringify(url)},`,
-    `    json.dumps(json.loads(r'''${$('request').value}''')).encode(),`,
-    `    {"Content-Type": "application/json"${$('token').value ? ', "Authorization": "Bearer " + TOKEN' : ''}})`,
-    'with urllib.request.urlopen(request) as reply:',
+    'call = urllib.request.Request(',
+    `    ${JSON.stringify(url)},`,
+    many ? `    "\\n".join(map(json.dumps, ${request})).encode(),` : `    json.dumps(${request}).encode(),`,
+    `    {"Content-Type": "application/json"${token() ? ', "Authorization": "Bearer " + os.environ["TOKEN"]' : ''}})`,
+    'with urllib.request.urlopen(call) as reply:',
     '    for line in reply:',
-    '        print(line.decode(), end="")',
+    '        print(json.loads(line))',
   ].join('\n');
 }
 
-async function call() {
-  const begun = performance.now();
-  calling = new AbortController();
-  $('reply').textContent = $('took').textContent = '';
-  $('cancel').hidden = false;
-  try {
-    const reply = await ask(`/v1/bricks/${encodeURIComponent($('brick').value)}/${$('method').value}`, $('request').value, calling.signal);
-    for await (const line of lines(reply)) $('reply').textContent += `${pretty(line)}\n`;
-  } catch (error) {
-    $('reply').textContent += error.name === 'AbortError' ? 'Stopped.' : error.message;
-  }
-  calling = null;
-  $('cancel').hidden = true;
-  $('took').textContent = `${(performance.now() - begun).toFixed(1)} ms`;
+function recipes() {
+  const url = location.origin + path();
+  const authorization = token() ? ' \\\n  -H "Authorization: Bearer $TOKEN"' : '';
+  $('curl').textContent = `curl -N ${quoted(url)}${authorization} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted($('request').value)}`;
+  $('python').textContent = pythonRecipe(url, $('request').value);
 }
 
+// A line of a stream as it is; the one reply of a call with indentation.
 function pretty(line) {
   try {
-    return JSON.stringify(JSON.parse(line), null, 2);
+    return $('method').value === 'OutputStreaming' ? line : JSON.stringify(JSON.parse(line), null, 2);
   } catch {
     return line;
   }
 }
 
+function setCalling(controller) {
+  calling = controller;
+  $('run').hidden = Boolean(calling);
+  $('cancel').hidden = !calling;
+}
+
+async function call() {
+  const begun = performance.now();
+  setCalling(new AbortController());
+  $('reply').textContent = $('took').textContent = '';
+  $('reply').className = '';
+  notice('');
+  try {
+    const reply = await ask(path(), $('request').value, calling.signal);
+    for await (const line of lines(reply)) if (line) $('reply').append(`${pretty(line)}\n`);
+  } catch (error) {
+    if (error.name !== 'AbortError') $('reply').className = 'bad';
+    $('reply').append(error.name === 'AbortError' ? 'Stopped.' : error.message);
+  }
+  setCalling(null);
+  $('took').textContent = `after ${(performance.now() - begun).toFixed(1)} ms`;
+}
+
 $('ask').addEventListener('submit', (event) => { event.preventDefault(); if (!calling) call(); });
 $('cancel').addEventListener('click', () => calling?.abort());
-$('brick').addEventListener('change', choose);
-$('method').addEventListener('change', recipes);
+$('brick').addEventListener('change', chooseBrick);
+$('method').addEventListener('change', chooseMethod);
 $('request').addEventListener('input', recipes);
+$('request').addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) $('ask').requestSubmit();
+});
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') (running ?? calling)?.abort();
+});
 
 // --- start -----------------------------------------------------------------------------------
 
 async function start() {
+  notice('');
   try {
-    const models = (await (await ask('/v1/models')).json()).data;
-    $('model').replaceChildren(...models.map((m) => element('option', { textContent: m.id })));
-    $('facts').textContent = models.length ? '' : 'This port has no brick of type LLM: see Call.';
-    await refresh();
-    $('brick').replaceChildren(...bricks.map((b) => element('option', { textContent: b.name })));
-    choose();
+    const models = await list('/v1/models');
+    bricks = await list('/v1/bricks');
+    $('model').replaceChildren(...options(models.map((m) => m.id)));
+    $('brick').replaceChildren(...options(bricks.map((b) => b.name)));
+    $('list').replaceChildren(...bricks.map(card));
+    if (models.length === 0) notice('This port has no brick of type LLM to chat with: see Call.');
+    chooseBrick();
   } catch (error) {
-    $('facts').textContent = error.message;
+    if ($('notice').hidden) notice(error.message);
   }
 }
 
