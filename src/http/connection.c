@@ -535,10 +535,16 @@ static bool is_overdue(const struct http_connection *c, uint64_t now)
         }
 }
 
-/* Also what the kernel does not take any more is bounded in time. */
+/* Of a running call, serve/stall.h finds that. */
 static bool is_stalled(const struct http_connection *c, uint64_t now)
 {
-        return connection_pending(c) > 0 && is_over_after(c->moved, now, conf_of(c)->stall);
+        return connection_pending(c) > 0 && !(c->exchange && c->exchange->call) &&
+               is_over_after(c->moved, now, conf_of(c)->stall);
+}
+
+static bool is_in_request(const struct http_connection *c)
+{
+        return c->state == STATE_BODY || (c->state == STATE_HEAD && !connection_is_idle(c));
 }
 
 void connection_check(struct http_connection *c, uint64_t now)
@@ -547,8 +553,7 @@ void connection_check(struct http_connection *c, uint64_t now)
 
         if (stalled)
                 peers_reject(&c->key, STATS_REJECTED_STALLED);
-        else if (slow &&
-                 (c->state == STATE_BODY || (c->state == STATE_HEAD && !connection_is_idle(c))))
+        else if (slow && is_in_request(c))
                 peers_reject(&c->key, STATS_REJECTED_SLOW);
         if (slow || stalled)
                 connection_break(c);

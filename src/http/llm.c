@@ -13,6 +13,7 @@
 #include "serve/validate.h"
 #include "util/arena.h"
 #include "util/random.h"
+#include "util/utf8.h"
 
 #define FIELD_TEXT 1 /* of LLMResponse */
 
@@ -51,23 +52,17 @@ struct brick_str llm_finish_reason(const struct exchange *x, const struct llm *l
         return llm->stopped || !reason.ptr || reason.len == 0 ? brick_str("stop") : reason;
 }
 
-static void take_text(struct llm *llm, struct brick_bytes message)
+static struct brick_str text_of(struct brick_bytes message)
 {
-        size_t length;
-        const char *text = validate_find_string(message.ptr, message.len, FIELD_TEXT, &length);
+        struct brick_str text = {};
 
-        if (!text)
-                return;
-        json_put(&llm->text, text, length);
-        if (llm->form->keeps_text && llm->request.stream)
-                json_put(&llm->all, text, length);
+        text.ptr = validate_find_string(message.ptr, message.len, FIELD_TEXT, &text.len);
+        return text;
 }
 
-/* How much of the text may be given, which is all if there are no stops. */
+/* How much of llm->text may be given. */
 static size_t scan(struct llm *llm)
 {
-        if (llm->request.n_stops == 0)
-                return llm->text.length;
         return stops_scan(llm->text.bytes, llm->text.length, llm->request.stops,
                           llm->request.n_stops, &llm->stopped);
 }
@@ -77,7 +72,11 @@ static size_t scan(struct llm *llm)
 
 static void unary_reply(struct exchange *x, struct brick_bytes message)
 {
-        take_text(exchange_data(x), message);
+        struct llm *llm = exchange_data(x);
+        struct brick_str text = text_of(message);
+
+        if (text.len > 0)
+                json_put(&llm->text, text.ptr, text.len);
 }
 
 static void unary_done(struct exchange *x, const struct exchange_outcome *outcome)
@@ -90,7 +89,7 @@ static void unary_done(struct exchange *x, const struct exchange_outcome *outcom
                 exchange_fail(x, &outcome->error);
                 return;
         }
-        n = scan(llm);
+        n = llm->request.n_stops > 0 ? scan(llm) : 0;
         if (!llm->stopped) /* what may have been the beginning of a stop is none */
                 n = llm->text.length;
         llm->form->whole(x, llm, &json, llm->text.bytes ? llm->text.bytes : "", n);
@@ -117,14 +116,27 @@ static void begin(struct exchange *x, struct llm *llm)
         llm->has_begun = true;
 }
 
-static void give(struct exchange *x, struct llm *llm, size_t n)
+static void give(struct exchange *x, struct llm *llm, const char *text, size_t length)
 {
-        size_t mark = arena_mark(exchange_arena(x));
+        size_t mark;
 
-        if (n == 0)
+        if (length == 0)
                 return;
-        llm->form->piece(x, llm, llm->text.bytes, n);
+        if (llm->form->keeps_text)
+                json_put(&llm->all, text, length);
+        mark = arena_mark(exchange_arena(x));
+        llm->form->piece(x, llm, text, length);
         (void)arena_rewind(exchange_arena(x), mark);
+}
+
+/* Gives what cannot be the beginning of a stop. At a stop, the brick is told to give up. */
+static void give_up_to_stop(struct exchange *x, struct llm *llm)
+{
+        size_t n = scan(llm);
+
+        if (llm->stopped)
+                exchange_cancel(x);
+        give(x, llm, llm->text.bytes, n);
         memmove(llm->text.bytes, llm->text.bytes + n, llm->text.length - n);
         llm->text.length -= n;
 }
@@ -132,22 +144,22 @@ static void give(struct exchange *x, struct llm *llm, size_t n)
 static void stream_reply(struct exchange *x, struct brick_bytes message)
 {
         struct llm *llm = exchange_data(x);
-        size_t n;
+        struct brick_str text = text_of(message);
 
         if (llm->stopped)
                 return;
         begin(x, llm);
-        take_text(llm, message);
-        if (llm->text.failed || llm->all.failed) {
-                exchange_abort(x);
+        if (text.len == 0)
                 return;
+        if (llm->request.n_stops == 0) {
+                give(x, llm, text.ptr, text.len);
+        } else {
+                json_put(&llm->text, text.ptr, text.len);
+                if (!llm->text.failed)
+                        give_up_to_stop(x, llm);
         }
-        n = scan(llm);
-        give(x, llm, n);
-        if (llm->stopped) {
-                llm->all.length -= llm->text.length; /* the stop, and what is behind it */
-                exchange_cancel(x);
-        }
+        if (llm->text.failed || llm->all.failed)
+                exchange_abort(x);
 }
 
 static void stream_done(struct exchange *x, const struct exchange_outcome *outcome)
@@ -160,7 +172,7 @@ static void stream_done(struct exchange *x, const struct exchange_outcome *outco
         }
         begin(x, llm);
         if (!llm->stopped)
-                give(x, llm, llm->text.length);
+                give(x, llm, llm->text.bytes, llm->text.length);
         if (outcome->success)
                 llm->form->last(x, llm);
         else
@@ -197,11 +209,14 @@ static void refuse_model(struct exchange *x, const char *model)
                      names.length > 0 ? names.bytes : "");
 }
 
+/* NULL: there is none that could be a string of a message. */
 static char *copy_field(struct exchange *x, const char *name)
 {
         struct http_text value = http_head_field(exchange_head(x), name);
 
-        return value.ptr ? arena_strndup(exchange_arena(x), value.ptr, value.length) : NULL;
+        return value.ptr && utf8_valid(value.ptr, value.length)
+                       ? arena_strndup(exchange_arena(x), value.ptr, value.length)
+                       : NULL;
 }
 
 void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool own_name)

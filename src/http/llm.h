@@ -43,8 +43,8 @@ struct llm {
         struct chat_request request;
         char id[32];
         time_t created;
-        struct json_text text; /* that has come and is not given yet; without a stream, all of it */
-        struct json_text all;  /* of a stream, if keeps_text */
+        struct json_text text; /* of a stream with stops: what is not given yet; else the answer */
+        struct json_text all;  /* of a stream: what has been given, if keeps_text */
         bool has_begun;        /* first() has been called */
         bool stopped;          /* by one of the request's stops */
         unsigned events;       /* for the form: how many it has sent */

@@ -61,6 +61,8 @@ static const char *reason_of(enum stats_reason why)
                 return "its unfinished requests are larger than limits.unfinished allows";
         case STATS_REJECTED_SLOW:
                 return "a request did not end within limits.request_time";
+        case STATS_REJECTED_STALLED:
+                return "it does not read its answer: limits.stall";
         case STATS_REJECTED_MEMORY:
                 return "unfinished requests use up 'memory', and it has the most of them";
         default:
