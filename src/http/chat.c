@@ -17,13 +17,13 @@ static void put_start(struct json_text *json, const struct llm *llm, const char 
         json_puts_string(json, llm->request.model);
 }
 
-/* ,"usage":{...}, if the brick has counted. */
-static void put_usage(struct json_text *json, const struct exchange *x)
+/* ,"usage":{...}. False: the brick has not counted. */
+static bool put_usage(struct json_text *json, const struct exchange *x)
 {
         struct llm_usage usage;
 
         if (!llm_usage(x, &usage))
-                return;
+                return false;
         json_puts(json, ",\"usage\":{\"prompt_tokens\":");
         json_put_integer(json, usage.input);
         json_puts(json, ",\"completion_tokens\":");
@@ -31,6 +31,7 @@ static void put_usage(struct json_text *json, const struct exchange *x)
         json_puts(json, ",\"total_tokens\":");
         json_put_integer(json, usage.total);
         json_puts(json, "}");
+        return true;
 }
 
 static void put_finish_reason(struct json_text *json, const struct exchange *x,
@@ -80,7 +81,8 @@ static void send_last(struct exchange *x, const struct llm *llm, struct json_tex
                 json_puts(json, "data: ");
                 put_start(json, llm, object);
                 json_puts(json, ",\"choices\":[]");
-                put_usage(json, x);
+                if (!put_usage(json, x))
+                        json_puts(json, ",\"usage\":null");
                 json_puts(json, "}\n\n");
         }
         json_puts(json, "data: [DONE]\n\n");
@@ -100,7 +102,7 @@ static void chat_whole(struct exchange *x, const struct llm *llm, struct json_te
         json_puts(json, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
         put_finish_reason(json, x, llm);
         json_puts(json, "}]");
-        put_usage(json, x);
+        (void)put_usage(json, x);
         json_puts(json, "}");
 }
 
@@ -173,7 +175,7 @@ static void completion_whole(struct exchange *x, const struct llm *llm, struct j
         put_choice(json, text, length);
         put_finish_reason(json, x, llm);
         json_puts(json, "}]");
-        put_usage(json, x);
+        (void)put_usage(json, x);
         json_puts(json, "}");
 }
 

@@ -166,7 +166,7 @@ static void stream_done(struct exchange *x, const struct exchange_outcome *outco
 {
         struct llm *llm = exchange_data(x);
 
-        if (!outcome->success && !exchange_has_begun(x)) {
+        if (!outcome->success && !exchange_has_begun(x) && !llm->form->always_begins) {
                 exchange_fail(x, &outcome->error);
                 return;
         }

@@ -35,7 +35,8 @@ struct llm_form {
         void (*last)(struct exchange *x, struct llm *llm);
         void (*error)(struct exchange *x, struct llm *llm, const struct exchange_error *error);
 
-        bool keeps_text; /* the end of a stream tells all of it again */
+        bool always_begins; /* an error is told in the stream even before the first text */
+        bool keeps_text;    /* the end of a stream tells all of it again */
 };
 
 struct llm {

@@ -305,6 +305,7 @@ const char *stats_route_to_string(enum stats_route route)
                 [STATS_ROUTE_CHAT] = "/v1/chat/completions",
                 [STATS_ROUTE_MODELS] = "/v1/models",
                 [STATS_ROUTE_MODEL] = "/v1/models/{id}",
+                [STATS_ROUTE_SSE] = "/chat/completions",
                 [STATS_ROUTE_COMPLETIONS] = "/v1/completions",
                 [STATS_ROUTE_RESPONSES] = "/v1/responses",
                 [STATS_ROUTE_MODERATIONS] = "/v1/moderations",
