@@ -16,11 +16,13 @@
 
 bool chat_fail(struct chat_reading *r, const char *code, const char *param, const char *message)
 {
+        const char *copy = param ? arena_strndup(r->arena, param, strlen(param)) : NULL;
+
         *r->error = (struct exchange_error){
                 .status = 400,
                 .message = message,
                 .type = "invalid_request_error",
-                .param = param,
+                .param = copy,
                 .code = code,
                 .would_repeat = true,
         };
@@ -92,6 +94,8 @@ bool chat_is_member(struct json_value object, const char *name, struct json_valu
         struct json_value key, value;
         bool found = false;
 
+        if (json_value_kind(object) != JSON_KIND_OBJECT)
+                return false;
         while (json_next_member(&walk, &key, &value))
                 if (json_value_is(key, name)) {
                         *ret = value; /* of duplicate keys, the last counts */
@@ -233,7 +237,7 @@ static bool fill_messages(struct chat_reading *r, LLMContext *messages)
         struct json_value message;
 
         for (size_t i = 0; json_next_item(&walk, &message); i++)
-                if (!read_message(r, i, message, &messages[i]) || !check_type(r, i, message))
+                if (!check_type(r, i, message) || !read_message(r, i, message, &messages[i]))
                         return false;
         return true;
 }

@@ -81,7 +81,7 @@ void json_put_string(struct json_text *text, const char *s, size_t length)
         for (size_t i = 0; i < length; i++) {
                 unsigned char c = (unsigned char)s[i];
 
-                if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+                if (c >= 0x20 && c != '"' && c != '\\')
                         continue;
                 json_put(text, s + begin, i - begin);
                 put_escape(text, c);
