@@ -12,8 +12,6 @@
 #include "ctl/target.h"
 #include "util/cleanup.h"
 
-extern char **environ;
-
 static bool has_desktop(void)
 {
         const char *x11 = getenv("DISPLAY"), *wayland = getenv("WAYLAND_DISPLAY");
