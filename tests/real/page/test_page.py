@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page of a port for HTTP in Debian's Chromium, driven by playwright-core of npm: what a person does, and what one sees."""
+"""The page of a port for HTTP in Debian's Chromium, driven by playwright-core of npm: what a person does and sees."""
 import gzip
 import hashlib
 import json
@@ -164,7 +164,8 @@ def a_person_chats():
         browser.fill("#temperature", "0.5")
         browser.click("summary")
         browser.say("hello you")
-        browser.until("/First text after [0-9]+ ms .* [0-9.]+ pieces.s/.test(document.querySelector('#facts').textContent)")
+        browser.until("/First text after [0-9]+ ms .* [0-9.]+ pieces.s/"
+                      ".test(document.querySelector('#facts').textContent)")
         browser.until("document.querySelector('#stop').hidden")
         browser.say("again")
         browser.until("document.querySelectorAll('.turn.assistant').length == 2"
@@ -283,7 +284,8 @@ def a_token_is_asked_for():
         browser.until("document.querySelector('#notice').textContent.includes('does not accept')")
         browser.fill("#token", TOKEN)
         browser.key("Enter")
-        browser.until("document.querySelector('#model').options.length == 1 && document.querySelector('#notice').hidden")
+        browser.until("document.querySelector('#model').options.length == 1"
+                      " && document.querySelector('#notice').hidden")
         browser.say("hello")
         browser.until("document.querySelectorAll('.turn').length == 2 && document.querySelector('#stop').hidden")
         eq(texts(".turn")[1], "You said: hello")
@@ -309,14 +311,16 @@ def keys_suffice():
         browser.until("document.querySelector('#took').textContent")
         nameless = browser.evaluate(
             "[...document.querySelectorAll('button, input, select, textarea, [tabindex=\"0\"]')]"
-            ".filter((e) => !(e.ariaLabel || e.textContent.trim() && e.matches('button') || e.labels?.length)).map((e) => e.id)")
+            ".filter((e) => !(e.ariaLabel || e.textContent.trim() && e.matches('button') || e.labels?.length))"
+            ".map((e) => e.id)")
         eq(nameless, [], "elements without a name")
         browser.clean()
 
 
 CONTRAST = """(() => {
   const light = (c) => { const [r, g, b] = c.match(/[0-9.]+/g).map((v) => v / 255)
-    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const behind = (e) => { const c = getComputedStyle(e).backgroundColor;
     return c === 'rgba(0, 0, 0, 0)' ? (e.parentElement ? behind(e.parentElement) : 'rgb(255, 255, 255)') : c; };
   return [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && [...e.childNodes]
