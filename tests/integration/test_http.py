@@ -516,6 +516,34 @@ class Bystander:
 
 
 @test
+def unfinished_bodies_are_bounded():
+    """Those that do not fit into the memory for requests are refused; small ones go on."""
+    size, n = 4 << 20, 40
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
+    with Door(extra="log: { access: off }\nmemory: 64MiB") as d:
+        eq(d.ask()[0], 200)
+        before, held, refused = memory(d), [], 0
+        with Bystander(d):
+            for _ in range(n):
+                s = d.socket()
+                with contextlib.suppress(OSError):  # a refusal may come while the body is sent
+                    s.sendall(head + b" " * (size - 1))
+                held.append(s)
+            for s in held:
+                s.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    refused += s.recv(4096).startswith(b"HTTP/1.1 503")
+            eq(d.ask("POST", CHAT, question("x" * 10000))[0], 200)
+        assert n // 2 < refused < n, refused
+        if before:
+            print(f"# {refused} of {n} bodies refused, {(memory(d) - before) >> 20} MiB for the others")
+            assert memory(d) - before < 48 << 20, memory(d) - before
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 10)
+
+
+@test
 def who_leaves_ends_the_call():
     with Door(brick(options="delay: 1m")) as d:
         for more in ({}, {"stream": True}):
