@@ -19,8 +19,8 @@ const struct http_route http_routes[] = {
         { "/v1/bricks/{name}", GET, STATS_ROUTE_BRICK, false, brick_serve },
         { "/v1/bricks/{name}/{method}", POST, STATS_ROUTE_BRICK_CALL, false, brick_call_serve },
         { "/", GET, STATS_ROUTE_PAGE, true, page_serve },
-        { "/app.js", GET, STATS_ROUTE_PAGE, true, page_serve },
-        { "/style.css", GET, STATS_ROUTE_PAGE, true, page_serve },
+        { "/app.js", GET, STATS_ROUTE_PAGE_SCRIPT, true, page_serve },
+        { "/style.css", GET, STATS_ROUTE_PAGE_STYLE, true, page_serve },
         { "/health", GET, STATS_ROUTE_HEALTH, true, health_serve },
         {},
 };
@@ -65,6 +65,8 @@ static bool matches(const struct http_route *route, struct http_text path,
 const struct http_route *http_route_find(struct http_text path,
                                          struct http_text ret_parameters[HTTP_PARAMETERS_MAX])
 {
+        if (path.length == 0 || path.ptr[0] != '/')
+                return NULL; /* "*" of OPTIONS */
         for (const struct http_route *route = http_routes; route->path; route++)
                 if (matches(route, path, ret_parameters))
                         return route;

@@ -314,6 +314,8 @@ const char *stats_route_to_string(enum stats_route route)
                 [STATS_ROUTE_BRICK] = "/v1/bricks/{name}",
                 [STATS_ROUTE_BRICK_CALL] = "/v1/bricks/{name}/{method}",
                 [STATS_ROUTE_PAGE] = "/",
+                [STATS_ROUTE_PAGE_SCRIPT] = "/app.js",
+                [STATS_ROUTE_PAGE_STYLE] = "/style.css",
                 [STATS_ROUTE_HEALTH] = "/health",
         };
 

@@ -98,6 +98,8 @@ enum stats_route {
         STATS_ROUTE_BRICK,
         STATS_ROUTE_BRICK_CALL,
         STATS_ROUTE_PAGE,
+        STATS_ROUTE_PAGE_SCRIPT,
+        STATS_ROUTE_PAGE_STYLE,
         STATS_ROUTE_HEALTH,
         STATS_ROUTES,
 };

@@ -40,6 +40,10 @@ static void test_routes(void)
                 { "/v1/Models", NULL, NULL },
                 { "//v1/models", NULL, NULL },
                 { "/health", "/health", NULL },
+                { "/", "/", NULL },
+                { "/app.js", "/app.js", NULL },
+                { "/index.html", NULL, NULL },
+                { "//", NULL, NULL },
                 { "*", NULL, NULL },
         };
 
