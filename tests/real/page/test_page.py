@@ -219,7 +219,7 @@ def a_reply_is_only_text():
         browser.selectOption("#brick", "wrong")
         browser.click("#run")
         browser.until("document.querySelector('#reply').className == 'bad'")
-        assert MARKUP in browser.textContent("#reply")
+        eq(browser.textContent("#reply"), MARKUP + "\nThe brick's code: 4005")
         eq(browser.evaluate("document.querySelectorAll('img, main script').length"), 0)
         eq([c for c in browser.complaints() if "429" not in c], [])
 
@@ -243,7 +243,7 @@ def bricks_are_shown_with_counters():
 @test
 def a_call_and_the_same_elsewhere():
     with Door() as d:
-        browser.see(d)
+        browser.see(d, permissions=["clipboard-read", "clipboard-write"])
         browser.click("#tab-call")
         for name, method, request in (("shield", "Unary", '{"text": "it\'s {} \\"so\\""}'), ("slow", "Unary", None),
                                       ("common", "InputStreaming", None), ("common", "OutputStreaming", None)):
@@ -266,6 +266,9 @@ def a_call_and_the_same_elsewhere():
             else:
                 eq(json.loads(reply), json.loads(shell.stdout))
                 eq(repr(json.loads(reply)), python.stdout.strip())
+        browser.click("[data-copies=python]")
+        browser.until("document.activeElement.dataset.copies == 'python'")
+        eq(browser.evaluate("navigator.clipboard.readText()"), browser.textContent("#python"))
         browser.fill("#request", "{ wrong")
         browser.click("#run")
         browser.until("document.querySelector('#reply').textContent.includes('line 1, column')")
