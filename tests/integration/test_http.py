@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Ports with `protocol: http`: what clients of every kind meet, good ones and bad ones, while others are served."""
 import contextlib
+import gzip
 import hashlib
 import http.client
 import json
@@ -155,6 +156,49 @@ def models_and_health():
         status, head, _ = d.ask("POST", "/v1/models", "x")
         eq((status, head["allow"]), (405, "GET, HEAD, OPTIONS"))
         eq(d.ask(url="/health", x_request_id="abc")[1]["x-request-id"], "abc")
+
+
+@test
+def page_for_browsers():
+    with guarded() as d:
+        total = 0
+        for path_of, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+            status, plain_head, plain = d.ask(url=path_of)
+            eq((status, plain_head["content-type"]), (200, kind + "; charset=utf-8"))
+            status, head, body = d.ask(url=path_of, accept_encoding="gzip, deflate, br")
+            eq((status, head["content-encoding"], plain_head["content-encoding"]), (200, "gzip", None))
+            eq(gzip.decompress(body), plain)
+            total += len(body)
+            assert head["content-security-policy"].startswith("default-src 'none'; script-src 'self'; "), head
+            eq((head["cache-control"], head["vary"]), ("no-cache", "Accept-Encoding"))
+            status, again, body = d.ask(url=path_of, if_none_match=head["etag"])
+            eq((status, again["etag"], again["content-length"], body), (304, head["etag"], None, b""))
+            status, again, body = d.ask("HEAD", path_of)
+            eq((status, int(again["content-length"]), body), (200, len(plain), b""))
+        print(f"# the page has {total} bytes compressed")
+        assert total <= 20 << 10, total
+        eq(d.ask(url="/index.html")[0], 404)
+    with guarded(http="{ page: false }") as d:
+        for path_of in ("/", "/app.js", "/style.css"):
+            status, head, body = d.ask(url=path_of)
+            eq((status, error(body)["code"], head["content-security-policy"]), (404, "unknown_url", None))
+
+
+@test
+def bricks_have_counters():
+    with Door(brick(options="delay: 100ms, tokens: 1000")) as d:
+        numbers = ("in_flight", "queued", "calls", "failures")
+
+        def counted():
+            return [json.loads(d.ask(url="/v1/bricks")[2])["data"][0][n] for n in numbers]
+
+        eq(counted(), [0, 0, 0, 0])
+        client = d.client()
+        client.request("POST", CHAT, question(stream=True), JSON)
+        wait_for("the call", lambda: counted() == [1, 0, 0, 0])
+        client.getresponse().close()
+        client.close()
+        wait_for("its end", lambda: counted() == [0, 0, 1, 1])
 
 
 @test
