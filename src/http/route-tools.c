@@ -12,6 +12,7 @@
 #include "util/arena.h"
 
 #define NAMES_SHOWN 20
+#define REFUSAL_ROOM 16384 /* bytes to tell of a full arena */
 
 void route_refuse(struct exchange *x, unsigned status, const char *code, const char *param,
                   const char *format, ...)
@@ -45,6 +46,9 @@ void route_refuse(struct exchange *x, unsigned status, const char *code, const c
 
 void route_refuse_memory(struct exchange *x)
 {
+        struct arena *arena = exchange_arena(x);
+
+        arena_limit(arena, arena->used + REFUSAL_ROOM);
         exchange_fail(x, &(struct exchange_error){
                                  .status = 413,
                                  .message = "The request needs more memory than one may have.",
@@ -55,7 +59,8 @@ void route_refuse_memory(struct exchange *x)
 
 void route_answer(struct exchange *x, const struct json_text *text)
 {
-        if (text->failed)
+        if (text->failed) {
+                arena_limit(exchange_arena(x), exchange_arena(x)->used + REFUSAL_ROOM);
                 exchange_fail(x, &(struct exchange_error){
                                          .status = 500,
                                          .message = "The answer needs more memory than one may "
@@ -63,8 +68,9 @@ void route_answer(struct exchange *x, const struct json_text *text)
                                          .code = "answer_too_large",
                                          .would_repeat = true,
                                  });
-        else
+        } else {
                 exchange_answer(x, 200, JSON_TYPE, text->bytes, text->length);
+        }
 }
 
 bool route_json(struct exchange *x, struct http_text part, size_t line, struct json_value *ret)
