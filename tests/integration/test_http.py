@@ -8,16 +8,13 @@ import os
 import re
 import resource
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
-from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, path, stream, test,
-                     wait_for)
+from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, path, test, wait_for)
 from pki import Authority
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
@@ -66,6 +63,12 @@ class Door(Brickd):
             return ask(client, method, url, body, **headers)
         finally:
             client.close()
+
+    def ask_quietly(self):
+        try:
+            return self.ask()[0]
+        except (OSError, http.client.HTTPException):
+            return None
 
     def in_flight(self):
         status = json.loads(self.ctl("status", "--json").stdout)
@@ -131,7 +134,7 @@ CLOSE = "Connection: close"
 
 @test
 def models_and_health():
-    bricks = brick() + brick("other", more=", match: { model_id: [gpt-4o] }").replace("name: other", "name: other")
+    bricks = brick() + brick("other", more=", match: { model_id: [gpt-4o] }")
     with Door(bricks.replace("name: chat,", "name: chat, default: true,")) as d:
         status, head, body = d.ask()
         eq((status, head["content-type"]), (200, "application/json"))
@@ -362,11 +365,12 @@ def identities():
         assert 0 < int(head["retry-after"]) <= 10 and int(head["retry-after-ms"]) > 1000
         d.says("identity=streams")
         eq(d.ask("OPTIONS", "/v1/models")[0], 204, "no token is asked for")
+    with guarded(port_extra="    authenticate: all") as d:
+        eq([d.ask(url="/health")[0], d.ask(url="/health", **bearer("none"))[0]], [401, 200])
 
 
 @test
 def tls_and_client_certificates():
-    folder = None
     d = guarded(port_extra="    tls: { certificate: server.pem, key: { file: server.key }, client_ca: ca.pem, client_certificate: optional }")
     authority = Authority(os.path.join(d.dir, "pki"))
     authority.issue("server")
@@ -512,6 +516,34 @@ class Bystander:
 
 
 @test
+def unfinished_bodies_are_bounded():
+    """Those that do not fit into the memory for requests are refused; small ones go on."""
+    size, n = 4 << 20, 40
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
+    with Door(extra="log: { access: off }\nmemory: 64MiB") as d:
+        eq(d.ask()[0], 200)
+        before, held, refused = memory(d), [], 0
+        with Bystander(d):
+            for _ in range(n):
+                s = d.socket()
+                with contextlib.suppress(OSError):  # a refusal may come while the body is sent
+                    s.sendall(head + b" " * (size - 1))
+                held.append(s)
+            for s in held:
+                s.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    refused += s.recv(4096).startswith(b"HTTP/1.1 503")
+            eq(d.ask("POST", CHAT, question("x" * 10000))[0], 200)
+        assert n // 2 < refused < n, refused
+        if before:
+            print(f"# {refused} of {n} bodies refused, {(memory(d) - before) >> 20} MiB for the others")
+            assert memory(d) - before < 48 << 20, memory(d) - before
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 10)
+
+
+@test
 def who_leaves_ends_the_call():
     with Door(brick(options="delay: 1m")) as d:
         for more in ({}, {"stream": True}):
@@ -541,14 +573,38 @@ def connections_are_counted_with_all_others():
         wait_for("room", lambda: d.ask_quietly() == 200, 10)
 
 
-def ask_quietly(self):
-    try:
-        return self.ask()[0]
-    except (OSError, http.client.HTTPException):
-        return None
+@test
+def workers_share_the_connections():
+    with Door(extra="workers: 2\nlog: { access: off }") as d:
+        held = [d.socket() for _ in range(40)]
+        for s in held:
+            s.sendall(get())
+            assert s.recv(4096)
+
+        def counts():
+            return sorted(w["status"]["connections"] for w in json.loads(d.ctl("status", "--json").stdout)["workers"])
+        wait_for("equal shares", lambda: counts()[0] >= 15, 10)
+        eq(sum(counts()), 40)
 
 
-Door.ask_quietly = ask_quietly
+@test
+def no_descriptor_is_left():
+    with Door(extra="log: { access: off }") as d:
+        worker, = d.workers()
+        eq(d.ask()[0], 200)
+        used = len(os.listdir(f"/proc/{worker}/fd"))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))
+        held, ended = [d.socket() for _ in range(20)], 0
+        for s in held:
+            with contextlib.suppress(ConnectionResetError):
+                s.sendall(get())
+                if s.recv(4096):
+                    continue
+            ended += 1
+        assert 10 <= ended < 20, ended
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask_quietly() == 200, 10)
 
 
 # --- with gRPC, and going away
