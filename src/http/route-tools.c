@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/conf.h"
@@ -24,24 +25,17 @@ void route_refuse(struct exchange *x, unsigned status, const char *code, const c
                 .param = param,
                 .would_repeat = true,
         };
-        va_list args, again;
-        char *text;
+        char *text = NULL;
+        va_list args;
         int n;
 
         va_start(args, format);
-        va_copy(again, args);
-        n = vsnprintf(NULL, 0, format, args);
-        text = arena_alloc(exchange_arena(x), (size_t)n + 1, 1);
-        if (text)
-                (void)vsnprintf(text, (size_t)n + 1, format, again);
-        va_end(again);
+        n = vasprintf(&text, format, args);
         va_end(args);
-        if (!text) {
-                route_refuse_memory(x);
-                return;
-        }
-        error.message = text;
+        error.message = n < 0 ? "The request is wrong." : text;
         exchange_fail(x, &error);
+        if (n >= 0)
+                free(text);
 }
 
 void route_refuse_memory(struct exchange *x)
