@@ -28,11 +28,13 @@ struct reading {
 
 static bool fail(struct reading *r, const char *code, const char *param, const char *message)
 {
+        const char *copy = param ? arena_strndup(r->arena, param, strlen(param)) : NULL;
+
         *r->error = (struct exchange_error){
                 .status = 400,
                 .message = message,
                 .type = "invalid_request_error",
-                .param = param,
+                .param = copy,
                 .code = code,
                 .would_repeat = true,
         };
