@@ -13,7 +13,7 @@ import grpc
 
 from harness import memory
 from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
-from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
+from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -380,6 +380,56 @@ def many_requests_at_once_are_not_one_turn():
 @test
 def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
+
+
+def is_read(connection):
+    """Waits until all that has been sent has been read: a ping behind it is answered."""
+    connection.send(frame(PING, 0, 0, b"whatever"))
+    data = b""
+    while frame(PING, ACK, 0, b"whatever") not in data:
+        piece = connection.socket.recv(1 << 16)
+        assert piece, "closed"
+        data += piece
+
+
+def unbegun(leave_all, options=""):
+    """Connections with many calls each that lack a message, and which end at once: others are served in between."""
+    bricks = brick("llm", "LLM")
+    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
+         Bystander(running, LLM) as bystander:
+        descriptors = f"/proc/{running.workers()[0]}/fd"
+        before = len(os.listdir(descriptors))
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(25)]
+        for client in clients:
+            assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
+                               frame(DATA, 0, 1, b"\0"))
+        for client in clients:
+            is_read(client)
+        bystander.seen()
+        leave_all(clients)
+        wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
+        watch = Stopwatch()
+        wait_for("the connections to go", lambda: len(os.listdir(descriptors)) <= before)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 3, 0.3), (seen, took)
+
+
+@test
+def connections_that_end_at_once_do_not_hold_others_up():
+    unbegun(lambda clients: leave(*clients))
+
+
+@test
+def nor_do_those_that_are_reset():
+    unbegun(lambda clients: [client.reset() for client in clients])
+
+
+@test
+def nor_do_those_that_brickd_closes():
+    unbegun(lambda _: None, ", request_time: 3s")
 
 
 main()
