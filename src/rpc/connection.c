@@ -200,6 +200,7 @@ static void begin(struct connection *connection, const struct peer_key *key)
         atomic_store(&connection->disconnected, false);
         atomic_store(&connection->shed, false);
         atomic_store(&connection->blocked, false);
+        atomic_store(&connection->read_refused, false);
         atomic_store(&connection->rearm, false);
         (void)pthread_mutex_unlock(&connection->lock);
 }

@@ -60,6 +60,7 @@ struct connection {
         atomic_bool disconnected; /* by the peer or by brickd: what it has sent is worthless */
         atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
+        atomic_bool read_refused; /* because of that */
         atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
 
         pthread_mutex_t lock; /* of `gather`, and of the end of the connection */

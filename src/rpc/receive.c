@@ -72,6 +72,16 @@ static bool event_came(struct connection *connection)
         return true;
 }
 
+/* `read_refused` is set before `blocked` is read again: if a send has ended in between, either this
+ * finds out, or the sender sees it. */
+static bool is_blocked(struct connection *connection)
+{
+        if (!atomic_load_explicit(&connection->blocked, memory_order_acquire))
+                return false;
+        atomic_store(&connection->read_refused, true);
+        return atomic_load(&connection->blocked);
+}
+
 /*
  * False: the budget is spent, and the core is to be told that nothing has come. It uses
  * edge-triggered epoll, so its event is re-armed, once: the event then comes when other connections
@@ -83,7 +93,7 @@ static bool may_read(struct connection *connection)
 
         /* The event that there is room to send again also reports what there is to read. After
          * GOAWAY everything is read: what is on its way is to be served. */
-        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_announced())
+        if (is_blocked(connection) && !goaway_announced())
                 return false;
         if (event_came(connection) || budget->size == 0)
                 give_budget(connection);

@@ -13,7 +13,7 @@ import grpc
 
 from harness import memory
 from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
-from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, Connection, frame, message, request
+from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -382,16 +382,6 @@ def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
 
 
-def is_read(connection):
-    """Waits until all that has been sent has been read: a ping behind it is answered."""
-    connection.send(frame(PING, 0, 0, b"whatever"))
-    data = b""
-    while frame(PING, ACK, 0, b"whatever") not in data:
-        piece = connection.socket.recv(1 << 16)
-        assert piece, "closed"
-        data += piece
-
-
 def unbegun(leave_all, options=""):
     """Connections with many calls each that lack a message, and which end at once: others are served in between."""
     bricks = brick("llm", "LLM")
@@ -405,7 +395,7 @@ def unbegun(leave_all, options=""):
             assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
                                frame(DATA, 0, 1, b"\0"))
         for client in clients:
-            is_read(client)
+            client.was_read()
         bystander.seen()
         leave_all(clients)
         wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
