@@ -432,8 +432,9 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
         }
         n = epoll_pwait(epoll, events, max, timeout,
                         NULL); /* libc's epoll_wait(), which brickd replaces */
+        mine.waited = clock_now();
         if (mine.since)
-                mine.since = mine.waited = clock_now();
+                mine.since = mine.waited;
         return n > 0 ? pass_events(epoll, events, n) : n;
 }
 

@@ -174,18 +174,20 @@ static ssize_t fail(int error)
 
 /* --- the end of a connection ------------------------------------------------------------------ */
 
-/* Once the events of one wait have taken END_NS, only one connection ends in END_ANYWAY_NS. */
+/* Once the events of one wait have taken END_NS, at most one more connection ends before the next
+ * wait; or in END_ANYWAY_NS, if another thread does the waiting. */
 #define END_NS (5 * NSEC_PER_MSEC)
-#define END_ANYWAY_NS (50 * NSEC_PER_MSEC)
+#define END_ANYWAY_NS NSEC_PER_SEC
 
 static bool may_end(void)
 {
-        static _Thread_local uint64_t last;
-        uint64_t now = clock_now();
+        static _Thread_local uint64_t last, last_wait;
+        uint64_t now = clock_now(), wait = gather_waited();
 
-        if (now - gather_waited() > END_NS && now - last < END_ANYWAY_NS)
+        if (wait > 0 && now - wait > END_NS && wait == last_wait && now - last < END_ANYWAY_NS)
                 return false;
         last = now;
+        last_wait = wait;
         return true;
 }
 

@@ -12,7 +12,7 @@ import time
 import grpc
 
 from harness import memory
-from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
+from harness import BUILD, SANITIZED, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -390,7 +390,7 @@ def unbegun(leave_all, options=""):
         descriptors = f"/proc/{running.workers()[0]}/fd"
         before = len(os.listdir(descriptors))
         clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
-                   for _ in range(25)]
+                   for _ in range(10 if SANITIZED else 25)]
         for client in clients:
             assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
                                frame(DATA, 0, 1, b"\0"))
@@ -404,7 +404,7 @@ def unbegun(leave_all, options=""):
         took, seen = watch.elapsed().seconds, bystander.seen()
         print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
         eq(seen["failures"], [])
-        assert seen["worst"] < max(took / 3, 0.3), (seen, took)
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
 
 
 @test

@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
+from harness import BUILD, SANITIZED, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -132,7 +132,8 @@ def small_replies_that_nobody_reads(full, connections, peak, rest, port_extra=""
     with Brickd(bricks(""), extra=QUIET, port_extra=port_extra) as running:
         eq(call(running.channel(), COMMON)[1], "OK")
         before = memory(running)
-        silent = [Connection(running.port, preface=DEAF) for _ in range(connections)]
+        # a sanitizer makes each call dear, and memory is not measured then
+        silent = [Connection(running.port, preface=DEAF) for _ in range(3 if SANITIZED else connections)]
         for client in silent:
             assert client.send(small_calls(full, 999))
         for client in silent:
