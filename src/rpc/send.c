@@ -62,13 +62,13 @@ static bool wants_status(struct rpc_call *call)
 }
 
 /* Lock held. A large reply of a call that has only one is counted by count_unread(). */
-static void count_finished(struct rpc_call *call)
+static inline void count_finished(struct rpc_call *call)
 {
         const struct call *base = &call->served.base;
+        bool large = call_is_single(base) && base->outbox_bytes > RPC_UNREAD_MIN;
+        size_t bytes = large ? 0 : base->outbox_bytes;
 
-        stall_finished(&call->served, call_is_single(base) && base->outbox_bytes > RPC_UNREAD_MIN
-                                              ? 0
-                                              : base->outbox_bytes);
+        stall_finished(&call->served.port->serve->stalls, &call->served.stall, bytes);
 }
 
 /* Lock held. The outcome is known: an error becomes the last reply, or the status. */

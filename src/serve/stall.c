@@ -55,20 +55,6 @@ void stall_remove(struct served *call)
         discount(call);
 }
 
-void stall_finished(struct served *call, size_t bytes)
-{
-        struct stalls *stalls = &call->port->serve->stalls;
-        struct stall_state *stall = &call->stall;
-
-        if (!stall->listed)
-                return;
-        stall->unread = STALL_CALL + bytes;
-        if (atomic_fetch_add_explicit(&stalls->unread, stall->unread, memory_order_relaxed) +
-                    stall->unread >
-            stalls->unread_max)
-                stall_maintain(stalls);
-}
-
 void stall_log(struct served *call, const char *why)
 {
         static struct line_limit limit = LINE_LIMIT_INIT;

@@ -52,12 +52,22 @@ void stall_init(struct stalls *stalls, size_t unread_max);
 void stall_add(struct stalls *stalls, struct served *call);
 void stall_remove(struct served *call);
 
-/* The brick has finished the call, whose replies in the outbox have so many bytes. Once. Lock held.
- * [any] */
-void stall_finished(struct served *call, size_t bytes);
-
 /* Checks all calls, on the thread that serves them. About once a second, until the stop. [any] */
 void stall_maintain(struct stalls *stalls);
+
+/* The brick has finished the call, whose replies in the outbox have so many bytes. Once. The call's
+ * lock is held. [any] */
+static inline void stall_finished(struct stalls *stalls, struct stall_state *stall, size_t bytes)
+{
+        size_t before;
+
+        if (!stall->listed)
+                return;
+        stall->unread = STALL_CALL + bytes;
+        before = atomic_fetch_add_explicit(&stalls->unread, stall->unread, memory_order_relaxed);
+        if (before + stall->unread > stalls->unread_max)
+                stall_maintain(stalls);
+}
 
 /* Logs why brickd ends a call before its brick does: at most one line in ten seconds, which says
  * how many were left out. [any] */
