@@ -262,6 +262,24 @@ static bool count_request(struct rpc_call *call)
         return false;
 }
 
+/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+static bool is_abandoned(const struct rpc_call *call)
+{
+        const struct rpc_method *method = rpc_method_of(call);
+
+        return !call->payload && method && rpc_method_has_payload(method) &&
+               grpc_call_failed_before_recv_message(call->call);
+}
+
+/* A client may leave thousands of such calls at once: each costs as little as it can. */
+static void drop(struct rpc_call *call)
+{
+        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        grpc_call_unref(call->call);
+        call->metadata.count = 0;
+        give(rpc_port_of(call)->rpc, call);
+}
+
 static void on_new(void *owner, bool ok)
 {
         struct rpc_call *call = owner;
@@ -278,6 +296,11 @@ static void on_new(void *owner, bool ok)
         (void)atomic_fetch_sub(&rpc->posted, 1);
         if (!atomic_load(&rpc->draining))
                 port_post_next(rpc_port_of(call), rpc_method_of(call));
+        if (is_abandoned(call)) {
+                drop(call);
+                (void)atomic_fetch_sub(&rpc->in_flight, 1);
+                return;
+        }
 
         served_begin(served, deadline_ns(served->method ? call->deadline : call->details.deadline));
         call_ref(&served->base);

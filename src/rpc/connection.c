@@ -201,7 +201,9 @@ static void begin(struct connection *connection, const struct peer_key *key)
         atomic_store(&connection->epoll, -1);
         atomic_store(&connection->event_came, false);
         atomic_store(&connection->disconnected, false);
+        atomic_store(&connection->shed, false);
         atomic_store(&connection->blocked, false);
+        atomic_store(&connection->read_refused, false);
         atomic_store(&connection->rearm, false);
         (void)pthread_mutex_unlock(&connection->lock);
 }
@@ -290,7 +292,6 @@ bool connection_rearm(struct connection *connection)
 static void drop(struct connection *connection, enum stats_reason why)
 {
         inspect_reject(&connection->inspect.peer, why);
-        unfinished_clear(&connection->inspect.frames.unfinished);
         connection_disconnect(connection);
 }
 
@@ -299,7 +300,8 @@ static bool is_overdue(struct connection *connection, uint64_t now)
         uint64_t begun = unfinished_oldest(&connection->inspect.frames.unfinished);
         uint64_t most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
 
-        return most > 0 && begun < now && now - begun > most;
+        return most > 0 && begun < now && now - begun > most &&
+               !atomic_load(&connection->disconnected);
 }
 
 void connection_maintain(uint64_t now)
@@ -341,7 +343,10 @@ void connection_shed(void)
         if (!connection)
                 return;
         (void)pthread_mutex_lock(&connection->lock);
-        if (connection_of(heaviest))
+        if (connection_of(heaviest)) {
+                atomic_store_explicit(&connection->shed, true, memory_order_release);
+                unfinished_clear(&connection->inspect.frames.unfinished);
                 drop(connection, STATS_REJECTED_MEMORY);
+        }
         (void)pthread_mutex_unlock(&connection->lock);
 }

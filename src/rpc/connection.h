@@ -60,8 +60,10 @@ struct connection {
         struct epoll_event event; /* for which it waits there, with data of brickd's */
         _Atomic uint64_t data;    /* the core's own, to be put into its events */
         atomic_bool event_came;   /* since receive.c last asked */
-        atomic_bool disconnected; /* the peer has disconnected: what it has sent is worthless */
+        atomic_bool disconnected; /* by the peer or by brickd: what it has sent is worthless */
+        atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
+        atomic_bool read_refused; /* because of that */
         atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
 
         pthread_mutex_t lock; /* of `gather`, and of the end of the connection */

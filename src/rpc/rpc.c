@@ -44,6 +44,9 @@
 /* How long until brickd tries again to post a request for which there was no memory. */
 #define RETRY_NS (100 * NSEC_PER_MSEC)
 
+/* The part of `memory` for calls whose replies nobody has read yet. */
+#define UNREAD_PART 4
+
 /* The version of the core in Debian's libgrpc29, with which interpose.c is tested. */
 #define CORE_VERSION "29.0.0"
 
@@ -190,7 +193,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 .tracer = tracer,
                 .expire = rpc_expire,
         };
-        stall_init(&rpc->serve.stalls);
+        stall_init(&rpc->serve.stalls, (size_t)conf->memory / UNREAD_PART);
         unread_init(&rpc->unread);
         unread_init(&rpc->requests);
         rpc->first = first;
@@ -249,8 +252,10 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
         connection_maintain(now);
         linger_maintain(now);
         memory_maintain();
-        if (!atomic_load(&rpc->draining))
+        if (!atomic_load(&rpc->draining)) {
                 stall_maintain(&rpc->serve.stalls);
+                builtin_maintain(rpc->builtin);
+        }
         if (!accepts)
                 return;
         listen_maintain();

@@ -12,7 +12,8 @@ import time
 import grpc
 
 from harness import memory
-from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
+from harness import (BUILD, SANITIZED, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test,
+                     wait_for)
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -396,6 +397,46 @@ def many_requests_at_once_are_not_one_turn():
 @test
 def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
+
+
+def unbegun(leave_all, options=""):
+    """Connections with many calls each that lack a message, and which end at once: others are served in between."""
+    bricks = brick("llm", "LLM")
+    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
+         Bystander(running, LLM) as bystander:
+        descriptors = f"/proc/{running.workers()[0]}/fd"
+        before = len(os.listdir(descriptors))
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(10 if SANITIZED else 25)]
+        for client in clients:
+            assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
+                               frame(DATA, 0, 1, b"\0"))
+        for client in clients:
+            client.was_read()
+        bystander.seen()
+        leave_all(clients)
+        wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
+        watch = Stopwatch()
+        wait_for("the connections to go", lambda: len(os.listdir(descriptors)) <= before)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+
+
+@test
+def connections_that_end_at_once_do_not_hold_others_up():
+    unbegun(lambda clients: leave(*clients))
+
+
+@test
+def nor_do_those_that_are_reset():
+    unbegun(lambda clients: [client.reset() for client in clients])
+
+
+@test
+def nor_do_those_that_brickd_closes():
+    unbegun(lambda _: None, ", request_time: 3s")
 
 
 main()
