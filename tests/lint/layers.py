@@ -24,7 +24,8 @@ LAYERS = {
     "worker": {"util", "conf", "shared", "module", "serve", "rpc", "worker", BRICK, PROTO},
     "ctl": {"util", "conf", "ctl", PROTO},
     "sdk": {SDK, BRICK, PROTO},
-    "bricks": {SDK, BRICK, PROTO, BRICK_OWN},
+    "expr": {"expr", PROTO},
+    "bricks": {SDK, BRICK, PROTO, BRICK_OWN, "expr"},
     "brick.h": set(),
 }
 
