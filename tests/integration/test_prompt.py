@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The brick prompt over the brick openai, and behind that a server whose replies are of every bad kind."""
-import asyncio
 import json
 import os
 import subprocess
 import sys
-import threading
-
-import grpc
 
 from harness import BUILD, SOURCE, Brickd, call, eq, generate_stubs, main, path, stream, test, wait_for
 
 sys.path.insert(0, os.path.join(SOURCE, "src", "bricks", "openai", "tests"))
-from fault_server import FaultServer, answer, delta  # noqa: E402
+from fault_server import FaultServer, answer  # noqa: E402
 
 generate_stubs()
 from protocols.grpc.compose import compose_pb2  # noqa: E402
@@ -126,7 +122,7 @@ def what_the_model_is_told():
                                           '"confidence": a number from 0 to 1}.'), system
         eq((question["content"], reply["content"]), ('"hi"', '{"intent_category": "greeting", "confidence": 1}'))
         eq(json.loads(last["content"]), text)  # it is one JSON string, and so cannot end it
-        eq(len(last["content"].splitlines()) <= 2, True)  # U+2028 counts as the end of a line there
+        assert "\n" not in last["content"]
         eq((request.json["temperature"], request.json["max_tokens"]), (0.5, 50))
         eq(request.headers["x-request-id"], "r-1")
 
@@ -231,7 +227,7 @@ def errors_of_the_model_pass_through():
         await request.whole({"error": {"message": "slow down"}}, status=429)
 
     async def broken(request):
-        await request.whole(answer("x").__class__(), status=200)
+        await request.whole({})
 
     async def not_text(request):
         await request.whole(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')
@@ -327,33 +323,38 @@ def streams():
 
 
 @test
-def a_slow_client_stops_the_model():
-    said = []
+def a_slow_client_gets_all_in_order():
+    with Brickd("""  - { name: p, module: prompt, options: { type: Translate, llm: chat, format: text, max_reply: 1MiB } }
+  - { name: chat, module: echo, options: { tokens: 900, size: 1000 } }
+""", modules=MODULES, port_extra="    limits: { window: 4KiB }") as running:
+        request = translate_pb2.TranslateRequest(text="x").SerializeToString()
+        channel = running.channel(**{"grpc.http2.bdp_probe": 0})  # which takes 64 KiB
+        rpc = channel.unary_stream(path("Translate", "OutputStreaming"))(request)
+        first = [translate_pb2.TranslateResponse.FromString(next(rpc)).text for _ in range(10)]
+        assert in_flight(running) > 0  # the rest does not fit anywhere
+        texts = first + [translate_pb2.TranslateResponse.FromString(reply).text for reply in rpc]
+        eq([text.split()[0] for text in texts], [f"tok{i}" for i in range(900)])
 
-    async def endless(request):
+
+def in_flight(running):
+    status = json.loads(running.ctl("status", "--json").stdout)
+    return sum(worker["status"]["in_flight"] for worker in status["workers"])
+
+
+@test
+def a_client_that_leaves_stops_the_model():
+    async def waits(request):
         await request.head()
-        for i in range(100000):
-            await request.say("x" * 1000)
-            said.append(i)
-        await request.done()
+        await request.say("Gu")
+        await request.wait_closed()
 
-    with Model(endless) as model, daemon(
-            model, "Translate", "format: text, max_reply: 1MiB") as running:
+    with Model(waits) as model, daemon(model, "Translate", "format: text") as running:
         request = translate_pb2.TranslateRequest(text="x").SerializeToString()
         rpc = running.channel().unary_stream(path("Translate", "OutputStreaming"))(request)
         next(rpc)
-        wait_for("the end of the stream", lambda: sum(1 for _ in rpc) >= 0)  # it is cut at 1 MiB
-        assert len(said) < 20000, len(said)
-        rpc = running.channel().unary_stream(path("Translate", "OutputStreaming"))(request)
-        next(rpc)
         rpc.cancel()
-        wait_for("the end of the request", lambda: model.server.requests[-1].closed is None
-                 and len(model.server.requests) == 2)
-        status = json.loads(running.ctl("status", "--json").stdout)
-        wait_for("no call in flight", lambda: all(
-            worker["status"]["in_flight"] == 0
-            for worker in json.loads(running.ctl("status", "--json").stdout)["workers"]), 10)
-        eq(len(status["workers"]), 1)
+        wait_for("the end of the request", lambda: model.server.requests[-1].closed)
+        wait_for("the end of the call", lambda: in_flight(running) == 0)
 
 
 @test
@@ -368,11 +369,9 @@ def many_at_once():
 
 
 def check(text):
-    with open("/dev/null") as null:
-        brickd = Brickd(text, modules=MODULES)
-        done = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", brickd.config],
-                              stdin=null, capture_output=True, text=True, env=brickd.env, timeout=30)
-    return done.stderr
+    brickd = Brickd(text, modules=MODULES)
+    return subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", brickd.config],
+                          capture_output=True, text=True, env=brickd.env, timeout=30).stderr
 
 
 MISTAKES = [  # type, options, what is said
@@ -418,8 +417,6 @@ def service_info_and_methods():
         assert "is_attack: true" in out, out
         _, status, _, _ = call(running.channel(), path("Guard", "GetServiceInfo"))
         eq(status, "OK")
-        assert threading.active_count() > 0
 
 
-if __name__ == "__main__":
-    main()
+main()
