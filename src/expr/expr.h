@@ -76,7 +76,8 @@ struct expr;
 /*
  * Compile an expression (`intent.confidence > 0.8`) or a template (`Hello {{ name }}`). want: the
  * type that the result must have; NULL: any. A template makes a text; where something else is
- * wanted, it must be one {{ }} and nothing besides, which then gives the value itself. 0; -EINVAL:
+ * wanted, it must be one {{ }} and nothing besides, which then gives the value itself, or a number,
+ * true or false. For EXPR_ANY, one {{ }} gives its value, and everything else a text. 0; -EINVAL:
  * see *mistake; -ENOMEM.
  */
 int expr_compile(const char *text, size_t length, const struct expr_scope *scope,

@@ -522,29 +522,58 @@ static bool skip_raw(struct expr_lexer *lexer)
         return true;
 }
 
-/* Where no text is wanted: "{{ EXPRESSION }}" and nothing besides, or a number, true or false. */
-static struct expr_node *parse_value(struct expr_compiler *compiler)
+static bool is_at_end(const struct expr_compiler *compiler)
 {
-        struct expr_lexer start = compiler->lexer;
+        return compiler->lexer.at == compiler->lexer.end;
+}
+
+/* "{{ EXPRESSION }}" and nothing besides. NULL without a mistake: it is something else. */
+static struct expr_node *parse_single(struct expr_compiler *compiler, struct expr_place *ret_place)
+{
         struct expr_node *node;
         struct expr_token open;
 
-        if (!skip_raw(&compiler->lexer) || compiler->lexer.at == compiler->lexer.end) {
-                compiler->lexer = start;
-                return parse_literal(compiler);
-        }
+        if (!skip_raw(&compiler->lexer) || is_at_end(compiler))
+                return NULL;
         open = expr_lex_open(&compiler->lexer);
+        *ret_place = open.place;
         node = expr_token_is(&open, "{{") ? parse_output(compiler) : NULL;
-        if (compiler->error < 0 ||
-            (node && skip_raw(&compiler->lexer) && compiler->lexer.at == compiler->lexer.end))
+        return node && skip_raw(&compiler->lexer) && is_at_end(compiler) ? node : NULL;
+}
+
+/* Where no text is wanted: a single {{ }}, or a number, true or false. */
+static struct expr_node *parse_value(struct expr_compiler *compiler)
+{
+        struct expr_lexer start = compiler->lexer;
+        struct expr_place place = { 0 };
+        struct expr_node *node = parse_single(compiler, &place);
+
+        if (node || compiler->error < 0)
                 return node;
-        return expr_wrong(compiler, open.place,
-                          "expected one {{ }} and nothing besides, as this is no text");
+        if (place.line > 0)
+                return expr_wrong(compiler, place,
+                                  "expected one {{ }} and nothing besides, as this is no text");
+        compiler->lexer = start;
+        return parse_literal(compiler);
+}
+
+/* Where anything will do: the value of a single {{ }}, otherwise a text. */
+static struct expr_node *parse_any(struct expr_compiler *compiler)
+{
+        struct expr_lexer start = compiler->lexer;
+        struct expr_place place;
+        struct expr_node *node = parse_single(compiler, &place);
+
+        if (node || compiler->error == -ENOMEM)
+                return node;
+        compiler->error = 0;
+        compiler->lexer = start;
+        return parse_text(compiler);
 }
 
 struct expr_node *expr_parse_template(struct expr_compiler *compiler, const struct expr_type *want)
 {
-        bool text = !want || want->kind == EXPR_TEXT || want->kind == EXPR_ANY;
-
-        return text ? parse_text(compiler) : parse_value(compiler);
+        if (!want || want->kind == EXPR_TEXT)
+                return parse_text(compiler);
+        return want->kind == EXPR_ANY ? parse_any(compiler) : parse_value(compiler);
 }
