@@ -213,8 +213,8 @@ static bool is_constant(const struct expr_node *node)
         return true;
 }
 
-/* Runs a node whose arguments are all constant, and keeps the result in its place. The type stays:
- * a list knows of what it is. */
+/* Replaces a node whose arguments are all constant by its value. The type stays, because the value
+ * of a list does not say the type of its elements. */
 static struct expr_node *fold(struct expr_compiler *compiler, struct expr_node *node)
 {
         struct expr_value value;

@@ -55,7 +55,7 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
 struct expr_node *expr_node_constant(struct expr_compiler *compiler, struct expr_place place,
                                      struct expr_value value);
 
-/* Whether text of somebody else can be in a value of this type. */
+/* Whether a value of this type can contain text. */
 bool expr_may_be_text(const struct expr_type *type);
 
 /* A list of nodes that grows. */

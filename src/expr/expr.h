@@ -49,7 +49,8 @@ struct expr_name {
         bool untrusted;          /* a template may write what it says only by json() or escape() */
 };
 
-/* message.name means message.list[0].field. Only where the message has no field of that name. */
+/* message.name means message.list[0].field, unless the message has a field `name`. The list and the
+ * field must exist. */
 struct expr_shorthand {
         const ProtobufCMessageDescriptor *message;
         const char *name;

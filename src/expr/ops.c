@@ -115,7 +115,7 @@ static bool index_check(struct expr_compiler *compiler, struct expr_node *node)
                           expr_type_name(type).text);
 }
 
-/* Behind the end there is nothing, as in a message that has no such field. */
+/* An index past the end gives the default of the elements' type, as an unset field does. */
 static int index_list(struct expr_machine *machine, const struct expr_node *node,
                       const struct expr_value *list, double index, struct expr_value *ret)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The parser of expressions: what stands between the brackets of others, by precedence. */
+/* The parser of expressions, by operator precedence. */
 
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static struct expr_node *unknown_name(struct expr_compiler *compiler,
         return unknown(compiler, token, "value", "", &nearest);
 }
 
-/* The arguments of a function up to the bracket that closes them, behind those it has already. */
+/* Adds the arguments of a function, up to and with its closing bracket. */
 static bool parse_args(struct expr_compiler *compiler, struct expr_nodes *args)
 {
         if (expr_accept(compiler, ")"))
@@ -98,7 +98,7 @@ static struct expr_node *function_node(struct expr_compiler *compiler,
         return expr_node(compiler, op, name->place, args->nodes, args->n);
 }
 
-/* NAME or NAME(...), with what stands before its '|' as the first argument. */
+/* NAME or NAME(...). piped: what stands before '|', the first argument; or NULL. */
 static struct expr_node *parse_function(struct expr_compiler *compiler,
                                         const struct expr_token *name, struct expr_node *piped)
 {
@@ -423,7 +423,7 @@ static const struct expr_op *next_operator(struct expr_compiler *compiler, struc
         return expr_token_is(&in, "in") ? expr_operator("not in", 6) : NULL;
 }
 
-/* Operators of the same precedence are of the same kind: comparisons have no order among them. */
+/* Refuses a < b < c. */
 static bool check_chain(struct expr_compiler *compiler, const struct expr_op *op)
 {
         struct expr_token token;

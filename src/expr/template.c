@@ -117,8 +117,7 @@ const struct expr_loop_field expr_loop_fields[] = {
 
 /* --- how they are printed --- */
 
-/* A bracket that would begin a tag with what follows it, here or behind the end, is put into one.
- */
+/* Prints a '{' that could open a tag, with what follows it or the next part, as {{ "{" }}. */
 static void print_raw(FILE *file, const struct expr_value *text)
 {
         for (size_t i = 0; i < text->n; i++) {
@@ -197,7 +196,7 @@ static const struct expr_op op_for = { .name = "for", .emit = for_emit, .print =
 
 /* --- how they are parsed --- */
 
-/* A block while it is parsed. What is constant is gathered, until something else comes. */
+/* A block while it is parsed. Constant parts next to each other are joined into one text. */
 struct block {
         struct expr_nodes nodes;
         struct expr_out text;
@@ -240,7 +239,8 @@ static bool add_part(struct expr_compiler *compiler, struct block *block, struct
         return node && flush_text(compiler, block) && expr_nodes_add(compiler, &block->nodes, node);
 }
 
-/* Every text of a run is looked at by the lexer until its tag is closed. */
+/* The tag must end here. Its end is not skipped: behind it, the lexer reads text outside of tags.
+ */
 static bool close_tag(struct expr_compiler *compiler, const char *close)
 {
         if (expr_token_is(&compiler->token, close) && compiler->token.kind == EXPR_TOKEN_CLOSE)
@@ -289,7 +289,7 @@ static bool at_end_of_block(const struct expr_compiler *compiler)
         return false;
 }
 
-/* Behind the block: "{% WORD %}", of which WORD is the token. */
+/* The end of a block: "{% WORD %}". The current token is WORD. */
 static bool end_tag(struct expr_compiler *compiler, const char *word, const char *start,
                     struct expr_place place)
 {
@@ -541,7 +541,7 @@ static struct expr_node *parse_single(struct expr_compiler *compiler, struct exp
         return node && skip_raw(&compiler->lexer) && is_at_end(compiler) ? node : NULL;
 }
 
-/* Where no text is wanted: a single {{ }}, or a number, true or false. */
+/* Where another type than text is wanted: a single {{ }}, or a number, true or false. */
 static struct expr_node *parse_value(struct expr_compiler *compiler)
 {
         struct expr_lexer start = compiler->lexer;
@@ -557,7 +557,7 @@ static struct expr_node *parse_value(struct expr_compiler *compiler)
         return parse_literal(compiler);
 }
 
-/* Where anything will do: the value of a single {{ }}, otherwise a text. */
+/* Where any type is wanted: the value of a single {{ }}, otherwise a text. */
 static struct expr_node *parse_any(struct expr_compiler *compiler)
 {
         struct expr_lexer start = compiler->lexer;

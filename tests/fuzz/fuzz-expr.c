@@ -59,7 +59,6 @@ static void check_same(const struct expr *a, const struct expr *b)
         struct expr_value a_value, b_value;
         int r = run(a, &a_memory, &a_value);
 
-        /* Brackets and the order of steps stay; what has been folded by one may be by the other. */
         assert(run(b, &b_memory, &b_value) == r);
         if (r == 0) {
                 assert(a_value.kind == b_value.kind);

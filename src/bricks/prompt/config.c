@@ -193,8 +193,13 @@ static int compile(struct config *config, const struct brick_node *node, const c
         r = expr_compile_template(text.ptr, text.len, &scope, NULL, ret, &mistake);
         if (r != -EINVAL)
                 return r;
-        brick_node_errorf(brick_host, config->ctx, node, "line %u, column %u: %s", mistake.line,
-                          mistake.column, mistake.text);
+        if (memchr(text.ptr, '\n', text.len))
+                brick_node_errorf(brick_host, config->ctx, node,
+                                  "line %u, column %u of the text: %s", mistake.line,
+                                  mistake.column, mistake.text);
+        else
+                brick_node_errorf(brick_host, config->ctx, node, "column %u of the text: %s",
+                                  mistake.column, mistake.text);
         return r;
 }
 

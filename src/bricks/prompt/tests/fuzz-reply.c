@@ -101,6 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         rules.max = REPLY_MAX;
         if (reply_plain(&rules, &text, &length, &reason) == 0)
-                assert(length > 0 && length <= REPLY_MAX && !strchr(" \t\r\n", text[0]));
+                assert(length > 0 && length <= REPLY_MAX && !memchr(" \t\r\n", text[0], 4));
         return 0;
 }
