@@ -192,6 +192,11 @@ def bad_replies_are_shown_to_the_model():
             eq(shown, {"role": "assistant", "content": bad if bad else "(nothing)"})
             eq(last["content"].split(". Reply with")[0], f"This reply cannot be used: {reason}", bad)
         eq(len(model.server.requests), 2 * len(BAD))
+    with Model("x" * (5 << 20), "{" * 100000, ATTACK) as model, daemon(model, "Guard", "attempts: 3") as running:
+        eq(ask(running, "Guard", text="x").results[0].is_attack, True)
+        eq([len(m["content"]) for m in model.heard() if m["role"] == "assistant"], [4096] * 2)
+        eq([m["content"].split(". ")[0] for m in model.heard()[3::2]],
+           ["This reply cannot be used: it is longer than 65536 bytes"] * 2)
 
 
 @test

@@ -18,15 +18,14 @@ struct ask {
         char *question;
         unsigned attempt; /* 1 for the first */
         struct brick_child *child;
-        LLMResponse *reply; /* of a unary call to the model, in the memory of the call */
+        LLMResponse *reply; /* on the heap; of a stream: the part that is not sent yet */
+        int error;          /* of reading a reply, or of sending */
+        struct reply_reason reason;
 
         /* Only of streams. */
         bool streams;
-        LLMResponse *held; /* on the heap; not sent yet, as the window had no room */
-        size_t length;     /* of the text so far */
-        bool ended;        /* the model's call is over, as outcome says */
-        int error;         /* of sending */
-        struct reply_reason reason;
+        size_t length; /* of the text so far */
+        bool ended;    /* the model's call is over, as outcome says */
         struct brick_outcome outcome;
 };
 
@@ -41,7 +40,13 @@ static void ask_destroy(void *data)
 
         if (ask->child)
                 brick_host->child_free(ask->child);
-        brick_unpacked_free(ask->held);
+        brick_unpacked_free(ask->reply);
+}
+
+static void drop_reply(struct ask *ask)
+{
+        brick_unpacked_free(ask->reply);
+        ask->reply = NULL;
 }
 
 /* --- the question --- */
@@ -224,6 +229,7 @@ static int ask_again(struct ask *ask)
         if (r < 0 || !ask->question)
                 return -ENOMEM;
         ask->reason.text[0] = '\0';
+        drop_reply(ask);
         return put_question(ask);
 }
 
@@ -251,7 +257,7 @@ static void on_message(void *user, struct brick_bytes message)
 {
         struct ask *ask = user;
 
-        ask->reply = brick_unpack(ask->call, BRICK_DESCRIPTOR(LLMResponse), message);
+        ask->reply = brick_unpack_heap(BRICK_DESCRIPTOR(LLMResponse), message);
         if (!ask->reply)
                 ask->error = -ENOMEM;
 }
@@ -284,9 +290,9 @@ static int send_part(struct ask *ask)
         int r = brick_begin(ask->call, ask->config->type, NULL, &response);
 
         if (r == 0)
-                r = fill_plain(ask, response, ask->held->text);
+                r = fill_plain(ask, response, ask->reply->text);
         if (r == 0) {
-                complete(ask, response, ask->held->is_final);
+                complete(ask, response, ask->reply->is_final);
                 r = brick_send(ask->call, response);
         }
         brick_rewind(ask->call, mark);
@@ -302,12 +308,11 @@ static void stop_stream(struct ask *ask)
 /* Sends what is held; then asks for more, or ends the call. */
 static void proceed(struct ask *ask)
 {
-        int r = ask->held ? send_part(ask) : 0;
+        int r = ask->reply ? send_part(ask) : 0;
 
         if (r == -EAGAIN)
                 return;
-        brick_unpacked_free(ask->held);
-        ask->held = NULL;
+        drop_reply(ask);
         if (r < 0) {
                 ask->error = r;
                 stop_stream(ask);
@@ -336,7 +341,7 @@ static void on_part(void *user, struct brick_bytes message)
                 stop_stream(ask);
                 return;
         }
-        ask->held = part;
+        ask->reply = part;
         proceed(ask);
 }
 
@@ -357,7 +362,7 @@ static void on_stream_done(void *user, const struct brick_outcome *outcome)
         ask->outcome.detail = keep(ask, outcome->detail);
         if (outcome->status == 0 && outcome->code == 200 && ask->length == 0)
                 (void)snprintf(ask->reason.text, sizeof ask->reason.text, "it is empty");
-        if (!ask->held)
+        if (!ask->reply)
                 finish(ask);
 }
 
@@ -369,7 +374,7 @@ static const struct brick_child_ops stream_ops = {
 
 void ask_writable(struct ask *ask)
 {
-        if (ask->held)
+        if (ask->reply)
                 proceed(ask);
 }
 
