@@ -290,8 +290,10 @@ static int compile(struct expr_compiler *compiler, const char *text, size_t leng
         if (compiler->error < 0 || !root || !want_type(compiler, root, want))
                 return compiler->error < 0 ? compiler->error : -EINVAL;
         compiler->expr->root = root;
-        if (want)
+        if (want) {
                 compiler->expr->want = *want;
+                compiler->expr->is_any = compiler->expr->is_template && want->kind == EXPR_ANY;
+        }
         return 0;
 }
 

@@ -100,6 +100,7 @@ struct expr {
         struct expr_type want; /* EXPR_ANY: any */
         uint32_t n_loops;      /* as deep as they nest */
         bool is_template;
+        bool is_any; /* a template that may give any type: a single {{ }} is no text */
         size_t size; /* of all blocks */
         struct expr_block *blocks;
 };
