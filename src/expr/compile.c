@@ -129,9 +129,15 @@ bool expr_nodes_add(struct expr_compiler *compiler, struct expr_nodes *nodes,
         return true;
 }
 
-bool expr_may_be_text(const struct expr_type *type)
+enum expr_trust expr_trust_in(const struct expr_type *type, enum expr_trust trust)
 {
-        return type->kind != EXPR_BOOL && type->kind != EXPR_NUMBER;
+        return type->kind == EXPR_BOOL || type->kind == EXPR_NUMBER ? EXPR_OWN : trust;
+}
+
+/* What is cut out of an escaped text is escaped no more. */
+static enum expr_trust trust_in_arg(const struct expr_op *op, const struct expr_node *arg)
+{
+        return arg->trust == EXPR_ESCAPED && !op->keeps ? EXPR_FOREIGN : arg->trust;
 }
 
 struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct expr_op *op,
@@ -155,7 +161,8 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
         }
         for (size_t i = 0; i < n_args; i++) {
                 node->args[i] = args[i];
-                node->untrusted |= args[i]->untrusted;
+                if (trust_in_arg(op, args[i]) > node->trust)
+                        node->trust = trust_in_arg(op, args[i]);
                 if (args[i]->height >= node->height)
                         node->height = args[i]->height + 1;
         }
@@ -199,7 +206,9 @@ static bool check(struct expr_compiler *compiler, struct expr_node *node)
                         return false;
         if (node->op->check && !node->op->check(compiler, node))
                 return false;
-        node->untrusted &= !node->op->escapes && expr_may_be_text(&node->type);
+        if (node->op->escapes && node->trust == EXPR_FOREIGN)
+                node->trust = EXPR_ESCAPED;
+        node->trust = expr_trust_in(&node->type, node->trust);
         return true;
 }
 

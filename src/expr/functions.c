@@ -297,6 +297,7 @@ static const struct expr_op functions[] = {
           .result = EXPR_TEXT,
           .run = escape_run },
         { .name = "join",
+          .keeps = true,
           .min_args = 1,
           .max_args = 2,
           .params = { EXPR_LIST, EXPR_TEXT },

@@ -414,7 +414,11 @@ static void test_untrusted(void)
                   .untrusted = true },
         };
         static const struct expr_scope scope = { .names = names, .n_names = 2 };
-        const char *const good[] = { "{{ text | json }}", "{{ text | trim | escape }}",
+        const char *const good[] = { "{{ text | json }}",
+                                     "{{ text | trim | escape }}",
+                                     "{{ [json(text), 'a'] | join('b') + json(docs) }}",
+                                     "{% for t in [json(text)] %}{{ t }}{% endfor %}",
+                                     "{{ text | escape | json }}",
                                      "{{ text == 'a' }}{{ text | length }}",
                                      "{% if 'x' in text %}x{% endif %}",
                                      "{% for d in docs.documents %}{{ d.score }}{{ d | json }}"
@@ -422,6 +426,9 @@ static void test_untrusted(void)
         const char *const bad[] = { "{{ text }}",
                                     "{{ text | json }}{{ 'a' + text }}",
                                     "{{ json(text) + text }}",
+                                    "{{ text | json | truncate(5) }}",
+                                    "{{ [json(text), text] | join }}",
+                                    "{{ text | escape | upper }}",
                                     "{{ text | default('a') }}",
                                     "{{ [text][0] }}",
                                     "{% for d in docs.documents %}{{ d.title }}{% endfor %}",
