@@ -414,15 +414,17 @@ static void test_untrusted(void)
                   .untrusted = true },
         };
         static const struct expr_scope scope = { .names = names, .n_names = 2 };
-        const char *const good[] = { "{{ text | json }}",
-                                     "{{ text | trim | escape }}",
-                                     "{{ [json(text), 'a'] | join('b') + json(docs) }}",
-                                     "{% for t in [json(text)] %}{{ t }}{% endfor %}",
-                                     "{{ text | escape | json }}",
-                                     "{{ text == 'a' }}{{ text | length }}",
-                                     "{% if 'x' in text %}x{% endif %}",
-                                     "{% for d in docs.documents %}{{ d.score }}{{ d | json }}"
-                                     "{{ loop.index }}{% endfor %}" };
+        const char *const good[] = {
+                "{{ text | json }}",
+                "{{ text | trim | escape }}",
+                "{{ [json(text), 'a'] | join('b') + json(docs) }}",
+                "{% for t in [json(text)] %}{{ t }}{% endfor %}",
+                "{{ text | escape | json }}",
+                "{{ text == 'a' }}{{ text | length }}",
+                "{% if 'x' in text %}x{% endif %}",
+                "{% for d in docs.documents %}{{ d.score }}{% endfor %}",
+                "{% for d in docs.documents %}{{ d | json }}{{ loop.index }}{% endfor %}"
+        };
         const char *const bad[] = { "{{ text }}",
                                     "{{ text | json }}{{ 'a' + text }}",
                                     "{{ json(text) + text }}",
