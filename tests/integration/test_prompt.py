@@ -2,6 +2,7 @@
 """The brick prompt over the brick openai, and behind that a server whose replies are of every bad kind."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -379,16 +380,20 @@ def check(text):
                           capture_output=True, text=True, env=brickd.env, timeout=30).stderr
 
 
-MISTAKES = [  # type, options, what is said
-    ("Guard", "llm: g", "options.llm: this brick is no LLM brick: name one of type LLM"),
+# Type, options, what is said. brickd finds those of the first list, the brick those of the second.
+IN_TABLES = [
     ("Guard", "llm: nobody", "options.llm:"),
+    ("Guard", "llm: chat, attempts: 0", "options.attempts:"),
+    ("Guard", "llm: chat, examples: [{ text: x, replies: '{}' }]", "options.examples[0].replies:"),
+]
+IN_BRICKS = [
+    ("Guard", "llm: g", "options.llm: this brick is no LLM brick: name one of type LLM"),
     ("Guard", "llm: chat, format: text",
      "options.format: text is for the types Rectify, Translate and Compose: the others have more than one field"),
     ("Guard", "llm: chat, categories: [a]", "options.categories: categories are for the type Intention"),
-    ("Intention", "llm: chat", "the type Intention needs a list of categories"),
+    ("Intention", "llm: chat", "options: the type Intention needs a list of categories"),
     ("Intention", "llm: chat, categories: [a, a]", "options.categories[1]: this category is there already"),
     ("Intention", "llm: chat, categories: [a, '']", "options.categories[1]: a category needs a name"),
-    ("Guard", "llm: chat, attempts: 0", "options.attempts:"),
     ("Guard", "llm: chat, template: '{{ txt | json }}'",
      "options.template: column 4 of the text: there is no value 'txt'; did you mean 'text'?"),
     ("Guard", "llm: chat, template: 'Text: {{ text }}'",
@@ -401,18 +406,37 @@ MISTAKES = [  # type, options, what is said
      "options.examples[0].reply: the model may not reply this: the field 'confidence' is missing"),
     ("Compose", "llm: chat, examples: [{ text: x, reply: '{}' }]",
      "options.examples: examples have a text, and requests of Compose have none"),
-    ("Guard", "llm: chat, examples: [{ text: x, replies: '{}' }]", "replies"),
 ]
 
 
 @test
 def mistakes_have_their_place():
-    for kind, options, said in MISTAKES:
-        out = check(f"""  - {{ name: p, module: prompt, options: {{ type: {kind}, {options} }} }}
-  - {{ name: g, module: echo, options: {{ type: Guard }} }}
-  - {{ name: chat, module: echo }}
+    for mistakes in IN_TABLES, IN_BRICKS:
+        out = check("""  - { name: g, module: echo, options: { type: Guard } }
+  - { name: chat, module: echo }
+""" + "".join(f"  - {{ name: p{i}, module: prompt, options: {{ type: {kind}, {options} }} }}\n"
+              for i, (kind, options, _) in enumerate(mistakes)))
+        for i, (_, options, said) in enumerate(mistakes):
+            assert re.search(rf"brickd.yaml:\d+:\d+: bricks\[{i + 2}\]\.{re.escape(said)}", out), f"{options}: {out}"
+
+
+@test
+def all_mistakes_at_once():
+    out = check("""  - name: p
+    module: prompt
+    options:
+      type: Guard
+      llm: g
+      categories: [a]
+      instructions: "{{ foo }}"
+      template: |
+        Judge:
+        {{ text }}
+  - { name: g, module: echo, options: { type: Guard } }
 """)
-        assert said in out and "brickd.yaml:" in out, f"{options}: {out}"
+    eq([line.split(": ", 2)[1] for line in out.splitlines() if line.startswith(("/", "brickd.yaml"))],
+       [f"bricks[0].options.{key}" for key in ("llm", "categories", "instructions", "template")], out)
+    assert "line 2, column 4 of the text: this text comes from outside" in out, out
 
 
 @test

@@ -489,19 +489,22 @@ static int take_form(struct config *config)
         return config->form ? 0 : -ENOMEM;
 }
 
+/* Each tells of its own mistakes; the examples need all others. */
 static int take_options(struct config *config, const struct brick_node *node)
 {
         static int (*const parts[])(struct config * config, const struct brick_node *node) = {
-                take_format, take_llm, take_categories, take_numbers, take_templates, take_examples,
+                take_format, take_llm, take_categories, take_numbers, take_templates,
         };
+        int r = 0;
 
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-                int r = parts[i](config, node);
+                int one = parts[i](config, node);
 
-                if (r < 0)
-                        return r;
+                r = one < 0 ? one : r;
         }
-        return take_form(config);
+        if (r == 0)
+                r = take_examples(config, node);
+        return r < 0 ? r : take_form(config);
 }
 
 int config_new(struct config **ret, struct brick_ctx *ctx, const struct brick_node *node)
