@@ -412,23 +412,23 @@ struct brick_host {
         void (*timer_set)(struct brick_timer *timer, uint64_t when);
         void (*timer_free)(struct brick_timer *timer);
 
-        /* [any] Of a target: its name, 1 << BRICK_METHOD_* of what it offers, whether it serves now
-         * (set_health() of it). Its methods are known once the target has been created, which is
-         * before create() of the brick that names it. */
+        /* [any] Of a target: its name, NUL-terminated as well; 1 << BRICK_METHOD_* of what it
+         * offers; whether it serves now (set_health() of it). All is known in create() already. */
         struct brick_str (*target_name)(const struct brick_target *target);
         uint32_t (*target_methods)(const struct brick_target *target);
         int (*target_serving)(const struct brick_target *target);
 
         /*
-         * [main] In create(): changed() is told now, and whenever target_serving() has changed:
-         * [any], one at a time for one target. It must not block, and is not called any more once
-         * destroy() of this instance has begun. 0 or -ENOMEM.
+         * [main] In create() only: have changed() told what target_serving() says, once brickd
+         * serves and again after each change; of changes in quick succession, the last one. [rpc],
+         * one at a time for one target, beside other entries. It must not block, and is not called
+         * any more once destroy() of this instance has begun. 0; -ENOMEM; -EINVAL: not in create().
          */
         int (*target_watch)(struct brick_target *target, void (*changed)(void *user, int serving),
                             void *user);
 
         /* [main] Where a node stands in the file: 1 for the first line and column; 0: nowhere, as
-         * it is a default. */
+         * it is a default, and the file's name is empty. Valid until create() returns. */
         void (*node_place)(const struct brick_node *node, struct brick_str *ret_file,
                            uint32_t *ret_line, uint32_t *ret_column);
 

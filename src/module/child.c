@@ -212,7 +212,7 @@ static void child_dispatch(struct call *call)
         struct instance *callee = call->instance;
         struct outcome outcome;
 
-        if (!(callee->brick->methods & (1u << call->method))) {
+        if (!(callee->methods & (1u << call->method))) {
                 outcome = outcome_no_handler(call->method);
                 call_refuse(call, &outcome);
                 return;

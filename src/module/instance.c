@@ -12,6 +12,8 @@
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/target.h"
+#include "module/verify.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -254,6 +256,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->module = module;
         instance->brick = module->brick;
         instance->type = type_of(module, options);
+        instance->methods = module->brick->methods & verify_methods(instance->type);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->stats = stats;
         instance->as_target.instance = instance;
@@ -384,6 +387,7 @@ struct instance *instance_free(struct instance *instance)
         if (!instance)
                 return NULL;
 
+        target_unwatch_all(instance);
         (void)pthread_mutex_lock(&instance->lock);
         instance->stopping = true;
         (void)pthread_cond_broadcast(&instance->work);

@@ -25,6 +25,7 @@
 struct call;
 struct diag;
 struct instance;
+struct target_watch;
 
 struct brick_target {
         struct instance *instance;
@@ -51,8 +52,9 @@ struct instance {
         const struct module *module;
         const struct brick_module *brick;
         struct brick_instance *self;
-        unsigned type;   /* BRICK_TYPE_*, never ANY */
-        unsigned number; /* in the names of its calls; 0: it has none */
+        unsigned type;    /* BRICK_TYPE_*, never ANY */
+        uint32_t methods; /* 1 << BRICK_METHOD_*: those of the module that its type has */
+        unsigned number;  /* in the names of its calls; 0: it has none */
         bool blocking;
         struct health health;
         atomic_int log_level; /* of the lines about it; 0: that of the log */
@@ -75,7 +77,8 @@ struct instance {
         unsigned n_threads;
         bool stopping;
 
-        struct instance **callers; /* bricks that may call it */
+        struct target_watch *watches; /* of bricks that it may call; target.c's */
+        struct instance **callers;    /* bricks that may call it */
         size_t n_callers;
 
         /* the steps of draining, in this order */
