@@ -57,7 +57,7 @@ int documents_put(struct run *run, uint64_t steps, ProtobufCMessage *message)
                         copies[count].base.descriptor = field->descriptor;
                         items[count] = &copies[count];
                 }
-        *(size_t *)((char *)message + field->quantifier_offset) = count;
+        *field_count(message, field) = count;
         field_set_pointer(message, field->name, items);
         return 0;
 }

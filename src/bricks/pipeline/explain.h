@@ -8,8 +8,8 @@
 
 #include "run.h"
 
-/* Whether the caller asks for it, and may. */
-bool explain_is_wanted(struct brick_call *call);
+/* Begins to collect if the caller asks for it: brickd has checked that it may. 0 or -ENOMEM. */
+int explain_start(struct run *run);
 
 void explain_begin(struct run *run, const struct step *step);
 void explain_input(struct run *run, const struct step *step, const ProtobufCMessage *request);

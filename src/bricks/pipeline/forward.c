@@ -24,7 +24,7 @@ static bool can_relay(const struct forward *forward)
 {
         const struct step *step = forward->step;
 
-        if (forward->run->explains)
+        if (forward->run->explained)
                 return false;
         if (forward->replied)
                 return forward->run->streams;

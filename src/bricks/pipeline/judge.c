@@ -47,15 +47,17 @@ static void log_observed(struct run *run, const struct step *step, const GuardRe
                                    step->judge.filter ? response->results[i]->detail : "");
 }
 
+/* detail: of what is to blame. */
 static void refuse(struct run *run, const struct step *step, const GuardResponse *response,
-                   const char *what)
+                   const char *what, const char *detail)
 {
+        explain_end(run, step);
         if (step->judge.on_hit == JUDGE_ANSWER)
                 run_answer(run, step);
         else if (run->plan->type == BRICK_TYPE_GUARD)
                 run_reply(run, &response->base);
         else
-                run_fail(run, BRICK_E_FORBIDDEN, what, step, attack_of(response)->detail);
+                run_fail(run, BRICK_E_FORBIDDEN, what, step, detail);
 }
 
 static enum begun take_verdict(struct run *run, const struct step *step,
@@ -71,8 +73,7 @@ static enum begun take_verdict(struct run *run, const struct step *step,
                 log_observed(run, step, response);
                 return BEGUN_DONE;
         }
-        explain_end(run, step);
-        refuse(run, step, response, "The text was refused by a guard.");
+        refuse(run, step, response, "The text was refused by a guard.", attack->detail);
         return BEGUN_WAITS;
 }
 
@@ -218,8 +219,8 @@ static enum begun take_blamed(struct judging *judging)
                 remove_blamed(judging);
                 return BEGUN_DONE;
         }
-        explain_end(run, step);
-        refuse(run, step, response, "A document was refused by a guard.");
+        refuse(run, step, response, "A document was refused by a guard.",
+               response->results[0]->detail);
         return BEGUN_WAITS;
 }
 

@@ -66,7 +66,8 @@ void run_over(struct run *run)
 }
 
 /* "step 'shield'", and the detail behind it. */
-static void name_step(struct brick_line *line, const struct step *step, const char *format, ...)
+BRICK_PRINTF(2, 3)
+static void name_step(struct brick_line *line, const char *format, ...)
 {
         va_list args;
 
@@ -80,7 +81,7 @@ void run_fail(struct run *run, int32_t code, const char *message, const struct s
 {
         struct brick_line line;
 
-        name_step(&line, step, "step '%s'%s%s", step->name ? step->name : "answer",
+        name_step(&line, "step '%s'%s%s", step->name ? step->name : "answer",
                   detail && detail[0] ? ": " : "", detail ? detail : "");
         run_over(run);
         brick_host->call_fail(run->call, code, brick_str(message), line.text);
@@ -113,7 +114,7 @@ static void set_flag(ProtobufCMessage *reply, const char *name)
         const ProtobufCFieldDescriptor *field = field_named(reply->descriptor, name);
 
         if (field)
-                *(protobuf_c_boolean *)((char *)reply + field->offset) = 1;
+                *(protobuf_c_boolean *)field_place(reply, field) = 1;
 }
 
 static ProtobufCMessage *intention_of(struct run *run, const char *category)
@@ -337,7 +338,7 @@ static void fail_as(struct run *run, const struct step *step, const struct brick
                 brick_host->call_finish(run->call, outcome->status, outcome->message);
                 return;
         }
-        name_step(&line, step, "step '%s'%s%.*s", step->name, outcome->detail.len > 0 ? ": " : "",
+        name_step(&line, "step '%s'%s%.*s", step->name, outcome->detail.len > 0 ? ": " : "",
                   (int)outcome->detail.len, outcome->detail.ptr);
         run_over(run);
         brick_host->call_fail(run->call, outcome->code, outcome->message, line.text);
@@ -446,7 +447,11 @@ int run_start(const struct plan *plan, struct brick_call *call, uint32_t method)
                 return -ENOMEM;
         run->request = request;
         run->streams = method == BRICK_METHOD_OUTPUT_STREAMING;
-        run->explains = explain_is_wanted(call);
+        r = explain_start(run);
+        if (r < 0) {
+                free(run);
+                return r;
+        }
         take_request(run);
         brick_host->call_set_data(call, run, run_free);
         run_go(run, plan->root->inner[0]);

@@ -13,10 +13,10 @@
 #include "mask.h"
 #include "plan.h"
 
-struct ask;
 struct stream;
 struct judging;
 struct forward;
+struct explained;
 
 /* The text and the data that a step reads and replaces; each step of `parallel` has its own. */
 struct branch {
@@ -30,10 +30,6 @@ struct step_state {
         struct stream *stream;
         struct judging *judging;
         struct forward *forward;
-
-        /* for explain.c */
-        uint64_t began, ended;
-        const char *input, *output, *verdict;
 };
 
 struct run {
@@ -41,14 +37,14 @@ struct run {
         struct brick_call *call;
         const ProtobufCMessage *request;
         bool streams; /* the caller takes a stream of replies */
-        bool explains;
         bool over;
 
         struct mask mask;
         struct branch *branches;
-        struct step_state *states;  /* by step->index */
-        struct expr_value *values;  /* VALUE_*, step->value */
-        const struct step *waiting; /* the step whose reply waits for room */
+        struct step_state *states; /* by step->index */
+        struct expr_value *values; /* VALUE_*, step->value */
+        struct explained *explained; /* by step->index; NULL: nobody asks */
+        const struct step *waiting;  /* the step whose reply waits for room */
 };
 
 /* Takes a call: the result of start(). */

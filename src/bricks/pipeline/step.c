@@ -63,7 +63,7 @@ static int set_maps(struct run *run, const struct step *step, const struct setti
                 r = items[i] ? apply(run, step, &setting->maps[i], items[i]) : -ENOMEM;
         }
         if (list)
-                *(size_t *)((char *)message + field->quantifier_offset) = setting->n_maps;
+                *field_count(message, field) = setting->n_maps;
         field_set_pointer(message, field->name, list ? (void *)items : items[0]);
         return r;
 }

@@ -95,7 +95,7 @@ static int send_text(struct stream *stream, bool final)
 
         if (reply && text) {
                 field_set_pointer(reply, map->output, text);
-                *(protobuf_c_boolean *)((char *)reply + is_final->offset) = final;
+                *(protobuf_c_boolean *)field_place(reply, is_final) = final;
                 r = brick_send(call, reply);
         }
         brick_rewind(call, mark);

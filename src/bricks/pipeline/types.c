@@ -60,11 +60,26 @@ const ProtobufCFieldDescriptor *field_named(const ProtobufCMessageDescriptor *ty
         return protobuf_c_message_descriptor_get_field_by_name(type, name);
 }
 
+static void *at(const ProtobufCMessage *message, unsigned offset)
+{
+        return (char *)message + offset;
+}
+
+void *field_place(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+        return at(message, field->offset);
+}
+
+size_t *field_count(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+        return at(message, field->quantifier_offset);
+}
+
 static void **pointer_of(const ProtobufCMessage *message, const char *name)
 {
         const ProtobufCFieldDescriptor *field = field_named(message->descriptor, name);
 
-        return field ? (void **)((char *)message + field->offset) : NULL;
+        return field ? field_place(message, field) : NULL;
 }
 
 void *field_pointer(const ProtobufCMessage *message, const char *name)

@@ -41,6 +41,10 @@ const char *flow_makers(enum flow flow);
 const ProtobufCFieldDescriptor *field_named(const ProtobufCMessageDescriptor *type,
                                             const char *name);
 
+/* Where the value of a field lies, and the number of a list's elements. */
+void *field_place(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
+size_t *field_count(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field);
+
 /* The value of a field that is a string or a message; NULL: the message has no such field, or its
  * field no value. */
 void *field_pointer(const ProtobufCMessage *message, const char *name);

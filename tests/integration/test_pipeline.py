@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: MIT
+"""Pipelines: what their callers get, with actors (tests/module/actor.c) behind the steps."""
+import json
+import random
+import threading
+
+from harness import *
+
+generate_stubs()
+from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.compose import compose_pb2  # noqa: E402
+from protocols.grpc.guard import guard_pb2  # noqa: E402
+from protocols.grpc.intention import intention_pb2  # noqa: E402
+from protocols.grpc.llm import llm_pb2  # noqa: E402
+from protocols.grpc.retrieval import retrieval_pb2  # noqa: E402
+from protocols.grpc.rectify import rectify_pb2  # noqa: E402
+from protocols.grpc.translate import translate_pb2  # noqa: E402
+
+BRICKS = os.path.join(BUILD, "src", "bricks")
+ACTOR = os.path.join(BUILD, "tests", "module", "actor.so")
+FILTER = os.path.join(BUILD, "tests", "module", "actor-filter.so")
+TYPES = {"LLM": (llm_pb2.LLMRequest, llm_pb2.LLMResponse, "prompt", "text"),
+         "Translate": (translate_pb2.TranslateRequest, translate_pb2.TranslateResponse, "text", "text"),
+         "Rectify": (rectify_pb2.RectifyRequest, rectify_pb2.RectifyResponse, "text", "corrected_text"),
+         "Guard": (guard_pb2.GuardRequest, guard_pb2.GuardResponse, "text", None),
+         "Intention": (intention_pb2.IntentionRequest, intention_pb2.IntentionResponse, "text", None),
+         "Retrieval": (retrieval_pb2.RetrievalRequest, retrieval_pb2.RetrievalResponse, "query", None),
+         "Compose": (compose_pb2.ComposeRequest, compose_pb2.ComposeResponse, None, None),
+         "Common": (common_pb2.CommonRequest, common_pb2.CommonResponse, None, None)}
+# Bricks that every pipeline here may ask: their names, and options of the actor.
+ACTORS = {
+    "shield": "{ type: Guard }", "spell": "{ type: Rectify, fails: fails }", "intent": "{ type: Intention }",
+    "docs": "{ type: Retrieval, fails: nodocs }", "docs2": "{ type: Retrieval }",
+    "chat": "{ type: LLM, fails: fails }", "backup": "{ type: LLM }",
+    "slow": "{ type: LLM, delay: 10s }", "zh": "{ type: Translate }", "page": "{ type: Compose }",
+    "common": "{ type: Common }", "broken": "{ type: Guard, fails: e }", "quoting": "{ type: Guard, word: secret }",
+}
+
+
+def daemon(steps, kind="LLM", extra="", more="", **kwargs):
+    """A pipeline `p` of a type, alone on the port, with all actors behind it; more: further bricks."""
+    bricks = "".join(f"  - {{ name: {name}, module: {ACTOR}, options: {options} }}\n"
+                     for name, options in ACTORS.items())
+    bricks += f"  - {{ name: finds, module: {FILTER}, options: {{ type: Guard, word: secret }} }}\n"
+    bricks += f"  - name: p\n    module: pipeline\n    options:\n      type: {kind}\n      steps: {steps}\n"
+    return Brickd(bricks + more, extra=extra, port_extra="    bricks: [p]", modules=BRICKS, **kwargs)
+
+
+def ask(running, text, kind="LLM", timeout=CALL_LIMIT, **fields):
+    """The reply of a unary call."""
+    request, response, field, _ = TYPES[kind]
+    message = request(**({field: text} if field else {}), **fields)
+    data, status, details, _ = call(running.channel(), path(kind, "Unary"), message.SerializeToString(),
+                                    timeout=timeout)
+    assert status == "OK", (status, details)
+    return response.FromString(data)
+
+
+def text_of(running, text, kind="LLM", **fields):
+    reply = ask(running, text, kind, **fields)
+    eq(reply.error.code, 200, reply.error)
+    return getattr(reply, TYPES[kind][3])
+
+
+def pieces_of(running, text, kind="LLM", **fields):
+    """The replies of an output stream."""
+    request, response, field, _ = TYPES[kind]
+    replies, status, details = stream(running.channel(), path(kind, "OutputStreaming"),
+                                      request(**{field: text}, **fields).SerializeToString())
+    eq(status, "OK", details)
+    return [response.FromString(reply) for reply in replies]
+
+
+def streamed(running, text, kind="LLM"):
+    """The text of a stream that ends well."""
+    replies = pieces_of(running, text, kind)
+    eq([r.error.code for r in replies], [200] * len(replies))
+    eq([r.is_final for r in replies], [False] * (len(replies) - 1) + [True])
+    return "".join(r.text for r in replies)
+
+
+def error_of(running, text, kind="LLM", **fields):
+    error = ask(running, text, kind, **fields).error
+    return error.code, error.message, error.detail
+
+
+def in_flight(running):
+    status = json.loads(running.ctl("status", "--json").stdout)
+    return sum(worker["status"]["in_flight"] for worker in status["workers"])
+
+
+@test
+def steps_run_in_order():
+    with daemon("[ brick: shield, brick: spell, brick: chat ]") as d:
+        eq(text_of(d, "hello"), "HELLO")
+        eq(streamed(d, "hello there"), "HELLO THERE")
+        code, message, detail = error_of(d, "an attack")
+        eq((code, message, detail), (403, "The text was refused by a guard.", "step 'shield': words: rule"))
+        replies = pieces_of(d, "an attack")
+        eq([r.error.code for r in replies], [403])
+
+
+@test
+def a_value_is_known_to_later_steps():
+    prompt = ("'{% for d in docs.documents %}{{ loop.index }}={{ d.title }};{% endfor %}{{ intent.category }}/"
+              "{{ text }}/{{ request.model_id }}'")
+    with daemon(f"[ parallel: [ brick: intent, {{ brick: docs, set: {{ max_results: 2 }} }} ], "
+                f"{{ brick: chat, set: {{ prompt: {prompt} }} }} ]") as d:
+        eq(text_of(d, "two words", model_id="m"), "1=two;2=words;two/two words/m")
+
+
+@test
+def when_and_else():
+    steps = ("[ brick: intent, { when: intent.category == \"hello\", answer: 'Hi, {{ text }}!' }, "
+             "{ when: intent.category == \"up\", steps: [ brick: spell, brick: chat ], else: [ brick: backup ] } ]")
+    with daemon(steps) as d:
+        eq(text_of(d, "hello you"), "Hi, hello you!")
+        eq(streamed(d, "hello you"), "Hi, hello you!")
+        eq(streamed(d, "up with it"), "UP WITH IT")
+        eq(streamed(d, "down"), "down")
+        assert len(pieces_of(d, "down with it")) > 1, "the last step of each branch streams"
+
+
+@test
+def errors():
+    with daemon("[ { brick: spell, on_error: skip }, { brick: chat, on_error: answer, answer: 'Sorry: {{ text }}' } ]") as d:
+        eq(text_of(d, "ok"), "OK")
+        eq(text_of(d, "it fails"), "Sorry: it fails")
+        eq(streamed(d, "it fails"), "Sorry: it fails")
+    with daemon("[ brick: chat ]") as d:
+        eq(error_of(d, "it fails"), (503, "fails", "on purpose"))
+        eq([r.error.code for r in pieces_of(d, "it fails")], [503])
+        eq([r.error.code for r in pieces_of(d, "this is too late")], [200, 200, 503])
+    with daemon("[ brick: spell, brick: chat ]") as d:
+        eq(error_of(d, "it fails"), (503, "fails", "step 'spell': on purpose"))
+
+
+@test
+def another_brick_takes_over_before_the_first_reply():
+    with daemon("[ brick: [chat, backup] ]") as d:
+        eq(text_of(d, "it fails"), "it fails")
+        eq(streamed(d, "it fails"), "it fails")
+        eq([r.error.code for r in pieces_of(d, "this is too late")], [200, 200, 503], "not in the middle")
+
+
+@test
+def a_step_may_take_so_long():
+    with daemon("[ { brick: [slow, backup], timeout: 100ms } ]") as d:
+        eq(text_of(d, "in time"), "in time")
+        eq(streamed(d, "in time"), "in time")
+    with daemon("[ { brick: slow, timeout: 100ms, on_error: answer, answer: 'too slow' } ]") as d:
+        eq(text_of(d, "in time"), "too slow")
+
+
+@test
+def two_steps_side_by_side():
+    more = "".join(f"  - {{ name: wait{i}, module: {ACTOR}, options: {{ type: Intention, delay: 300ms }} }}\n"
+                   for i in (1, 2, 3))
+    with daemon("[ parallel: [ brick: wait1, brick: wait2, brick: wait3 ], "
+                "{ brick: chat, set: { prompt: '{{ wait1.category }}{{ wait3.category }}' } } ]", more=more) as d:
+        watch = Stopwatch()
+        eq(text_of(d, "a b"), "aa")
+        assert watch.elapsed().running < 0.6, "one after the other they take 0.9 s"
+
+
+@test
+def branches_have_their_own_text():
+    prompt = "'{{ text }},{% for d in loud.documents %}{{ d.title }}{% endfor %},{% for d in docs.documents %}{{ d.title }}{% endfor %}'"
+    with daemon("[ parallel: [ { steps: [ brick: spell, { brick: docs2, name: loud } ] }, brick: docs ], "
+                f"{{ brick: chat, set: {{ prompt: {prompt} }} }} ]") as d:
+        eq(text_of(d, "a"), "a,A,a")
+
+
+@test
+def every_type_can_be_a_pipeline():
+    with daemon("[ brick: spell ]", "Rectify") as d:
+        eq(text_of(d, "a", "Rectify"), "A")
+    with daemon("[ brick: zh ]", "Translate") as d:
+        eq(streamed(d, "some text", "Translate"), "some text")
+    with daemon("[ brick: shield, brick: quoting ]", "Guard") as d:
+        eq([r.is_attack for r in ask(d, "fine", "Guard").results], [False, False])
+        eq([r.is_attack for r in ask(d, "attack", "Guard").results], [True])
+    with daemon("[ { when: text == 'hi', answer: greeting }, brick: intent ]", "Intention") as d:
+        eq([r.intent_category for r in ask(d, "hi", "Intention").results], ["greeting"])
+        eq([r.intent_category for r in ask(d, "ask me", "Intention").results], ["ask"])
+    with daemon("[ parallel: [ brick: docs, { brick: docs2, set: { query: z } } ] ]", "Retrieval") as d:
+        eq([r.title for r in ask(d, "a b", "Retrieval").documents], ["a", "b", "z"])
+        eq([r.title for r in ask(d, "a b", "Retrieval", max_results=1).documents], ["a"])
+    with daemon("[ brick: page ]", "Compose") as d:
+        given = [compose_pb2.Document(title=title) for title in "ab"]
+        eq(ask(d, None, "Compose", input_documents=given).output["text"], "a,b")
+    with daemon("[ { brick: docs, set: { query: 'c d' } }, brick: page ]", "Compose") as d:
+        eq(ask(d, None, "Compose", input_documents=given).output["text"], "a,b,c,d")
+    with daemon("[ brick: common ]", "Common") as d:
+        request = common_pb2.CommonRequest()
+        request.data["a"] = 1
+        eq(ask(d, None, "Common", data=request.data).data["a"], 1)
+
+
+@test
+def texts_pass_between_types():
+    with daemon("[ brick: zh ]") as d:
+        eq(text_of(d, "some text"), "some text")
+        eq(streamed(d, "some text"), "some text")
+    with daemon("[ brick: chat ]", "Translate") as d:
+        eq(streamed(d, "some text", "Translate"), "some text")
+    with daemon("[ { brick: common, set: { data: { a: '{{ text }}', n: 1 } } }, "
+                "{ answer: '{{ common.data.a }} {{ common.data.n }}' } ]") as d:
+        eq(text_of(d, "x"), "x 1")
+
+
+@test
+def ids_and_parameters_pass():
+    more = f"  - {{ name: inner, module: pipeline, options: {{ type: LLM, steps: [ {{ answer: '" \
+           "{{ request.session_id }} {{ request.model_id }} {{ request.max_tokens }} " \
+           "{% for c in request.context %}{{ c.role }}={{ c.content }};{% endfor %}' } ] } }\n"
+    context = "[ { role: system, content: 'be {{ text }}' } ]"
+    with daemon(f"[ {{ brick: inner, set: {{ context: {context} }} }} ]", more=more) as d:
+        eq(text_of(d, "nice", session_id="s1", model_id="m1", max_tokens=7), "s1 m1 7 system=be nice;")
+
+
+@test
+def a_pipeline_in_a_pipeline():
+    more = "  - { name: inner, module: pipeline, options: { type: LLM, steps: [ brick: spell, brick: chat ] } }\n"
+    with daemon("[ brick: shield, { brick: inner, guard: { brick: finds, on_hit: error } } ]", more=more) as d:
+        eq(streamed(d, "some text"), "SOME TEXT")
+    running = daemon("[ brick: q ]", more="  - { name: q, module: pipeline, options: { type: LLM, steps: [ brick: p ] } }\n")
+    running.start(ready=False)
+    eq(running.process.wait(START_LIMIT), 78)
+    assert "p -> q -> p" in running.log() or "q -> p -> q" in running.log(), running.log()
+
+
+@test
+def a_guard_judges_the_documents():
+    steps = "[ brick: docs, { brick: shield, on: documents%s }, brick: page, { answer: '{{ page.output.text }}' } ]"
+    with daemon(steps % "") as d:
+        eq(text_of(d, "a attack b attack c"), "a,b,c")
+        eq(text_of(d, "attack"), "")
+        eq(text_of(d, " ".join(map(str, range(50)))), ",".join(map(str, range(50))))
+    with daemon(steps % ", on_hit: refuse") as d:
+        eq(error_of(d, "a attack"), (403, "A document was refused by a guard.", "step 'shield': 1 of 2 documents"))
+    with daemon(steps % ", mode: observe") as d:
+        eq(text_of(d, "a attack"), "a,attack")
+        d.says("the guard 'shield' would refuse 1 of 2 documents")
+    with daemon(steps.replace("shield", "broken") % "") as d:
+        eq(error_of(d, "a be c")[0], 503)
+    with daemon(steps.replace("brick: shield", "brick: [broken, shield]") % "") as d:
+        eq(text_of(d, "a be attack"), "a,be")
+
+
+@test
+def a_guard_that_observes():
+    with daemon("[ { brick: quoting, mode: observe }, { brick: finds, mode: observe }, "
+                "{ brick: broken, mode: observe }, brick: chat ]") as d:
+        eq(text_of(d, "my secret xyzzy"), "my secret xyzzy")
+        d.says("the guard 'quoting' would refuse this")
+        d.says("the guard 'finds' would refuse this: words: rule")
+        assert "xyzzy" not in d.log()
+        assert "would refuse this: words" in d.log() and "'quoting' would refuse this:" not in d.log()
+
+
+@test
+def a_guard_that_answers():
+    with daemon("[ { brick: shield, on_hit: answer, answer: 'Not \"{{ text }}\".' }, brick: chat ]") as d:
+        eq(text_of(d, "attack"), 'Not "attack".')
+
+
+@test
+def masked_and_restored():
+    steps = "[ { brick: finds, mask: words }, { brick: chat, restore: %s%s } ]"
+    with daemon(steps % ("false", "")) as d:
+        eq(text_of(d, "a secret, secret"), "a [RULE_1], [RULE_1]")
+        eq(text_of(d, "nothing"), "nothing")
+    with daemon(steps % ("true", "")) as d:
+        eq(text_of(d, "a secret, secret"), "a secret, secret")
+        eq(streamed(d, "a secret, secret [RULE"), "a secret, secret [RULE")
+        eq(streamed(d, "nothing"), "nothing")
+    with daemon(steps % ("true", ", guard: { brick: finds }")) as d:
+        eq(streamed(d, "a secret"), "a secret", "the guard sees the placeholder")
+    with daemon("[ { brick: finds, mask: others }, brick: chat ]") as d:
+        eq(error_of(d, "a secret")[0], 403)
+
+
+def guarded(options, guard="finds", chat="chat"):
+    return daemon(f"[ {{ brick: {chat}, guard: {{ brick: {guard}{options} }} }} ]")
+
+
+@test
+def a_guard_on_a_live_stream():
+    with guarded(", message: ' [cut]'") as d:
+        eq(streamed(d, "this is fine and goes on"), "this is fine and goes on")
+        eq(streamed(d, "here is the secret of it"), "here is the  [cut]")
+        eq(text_of(d, "here is the secret of it"), "here is the  [cut]")
+        d.says("the guard 'finds' ends the reply of 'chat': rule")
+        eq(streamed(d, "ends in secre"), "ends in secre")
+    with guarded(", on_hit: error") as d:
+        replies = pieces_of(d, "here is the secret of it")
+        eq(("".join(r.text for r in replies), replies[-1].error.code, replies[-1].error.detail),
+           ("here is the ", 403, "step 'chat': rule"))
+        eq(error_of(d, "the secret")[0], 403)
+    with guarded(", on_hit: mask") as d:
+        eq(streamed(d, "a secret and a secret"), "a [RULE] and a [RULE]")
+        eq(text_of(d, "secret"), "[RULE]")
+    with guarded(", mode: observe") as d:
+        eq(streamed(d, "a secret and more"), "a secret and more")
+        d.says("the guard 'finds' would end the reply of 'chat': rule")
+
+
+@test
+def a_guard_is_asked_about_sentences():
+    with guarded(", message: '[cut]'", "quoting") as d:
+        eq(streamed(d, "First one. Second one! 第三句。 And an end"), "First one. Second one! 第三句。 And an end")
+        eq(streamed(d, "First one. The secret is out. More"), "First one. [cut]")
+        eq(text_of(d, "First one. The secret is out. More"), "[cut]")
+        eq(streamed(d, "x" * 3000), "x" * 3000)
+        eq(streamed(d, "x" * 3000 + "secret"), "x" * 2048 + "[cut]")
+    with guarded("", "broken") as d:
+        eq(error_of(d, "hello there")[0], 503, "a guard that fails lets nothing pass")
+
+
+@test
+def what_is_held_is_bounded():
+    more = f"  - {{ name: dots, module: {FILTER}, options: {{ type: Guard, word: '{'.' * 40}' }} }}\n"
+    more += f"  - {{ name: drip, module: {ACTOR}, options: {{ type: LLM, piece: 4, delay: 150ms }} }}\n"
+    steps = "[ { brick: %s, guard: { brick: dots, message: '[cut]', %s } } ]"
+    dots = "a" + "." * 30 + "b"
+    with daemon(steps % ("chat", "hold: 32B"), more=more) as d:
+        eq(streamed(d, dots), dots)
+    with daemon(steps % ("chat", "hold: 16B"), more=more) as d:
+        eq(streamed(d, dots), "a[cut]")
+    with daemon(steps % ("chat", "hold: 16B, on_limit: open"), more=more) as d:
+        eq(streamed(d, dots), dots)
+    with daemon(steps % ("drip", "for: 200ms"), more=more) as d:
+        eq(streamed(d, "ab" + "." * 14), "ab[cut]")
+    with daemon(steps % ("drip", "for: 200ms, on_limit: open"), more=more) as d:
+        replies = pieces_of(d, "ab" + "." * 14)
+        eq("".join(r.text for r in replies), "ab" + "." * 14)
+        assert len(replies) > 2, "what is held for too long goes on before the end"
+
+
+@test
+def a_slow_client_holds_a_bounded_part():
+    more = f"  - {{ name: long, module: {BRICKS}/echo.so, options: {{ tokens: 5000, size: 4KiB }} }}\n"
+    for steps in ("[ brick: long ]", "[ { brick: long, guard: { brick: finds } } ]"):
+        with daemon(steps, more=more) as d:
+            rpc = d.channel().unary_stream(path("LLM", "OutputStreaming"))(
+                llm_pb2.LLMRequest(prompt="x").SerializeToString(), timeout=60)
+            next(rpc)
+            time.sleep(0.3)
+            held = memory(d)
+            assert held is None or held < 60 << 20, held  # the stream is 20 MB, twice
+            n = 1 + sum(1 for _ in rpc)
+            assert n >= 5000, n
+
+
+@test
+def cancelled_at_any_step():
+    more = "".join(f"  - {{ name: w{i}, module: {ACTOR}, options: {{ type: {kind}, delay: 20ms }} }}\n"
+                   for i, kind in enumerate(("Guard", "Rectify", "Intention", "Retrieval", "LLM")))
+    steps = ("[ brick: w0, brick: w1, parallel: [ brick: w2, brick: w3, { steps: [ brick: spell, brick: w0 ] } ], "
+             "{ brick: w0, on: documents, name: judged }, { brick: [w4, backup], guard: { brick: finds, for: 1s } } ]")
+    with daemon(steps, more=more) as d:
+        channel = d.channel()
+        seed = random.randrange(1 << 32)
+        print(f"# seed {seed}")
+        chance = random.Random(seed)
+        request = llm_pb2.LLMRequest(prompt="some words to be repeated").SerializeToString()
+
+        def round_of(calls):
+            running = [channel.unary_stream(path("LLM", "OutputStreaming"))(request) for _ in range(calls)]
+            for rpc in running:
+                time.sleep(chance.random() * 0.02)
+                rpc.cancel()
+            wait_for("no calls in flight", lambda: in_flight(d) == 0)
+            return memory(d)
+
+        round_of(60)
+        before = round_of(30)
+        after = round_of(60)
+        assert before is None or after < before + (4 << 20), (before, after)
+        eq(streamed(d, "still there"), "STILL THERE")
+        eq(d.stop()[0], 0)
+
+
+@test
+def many_at_once():
+    steps = ("[ brick: shield, parallel: [ brick: intent, brick: docs ], "
+             "{ brick: chat, guard: { brick: finds }, set: { prompt: '{{ intent.category }} {{ text }}' } } ]")
+    with daemon(steps) as d:
+        wrong = []
+
+        def client(number):
+            for i in range(10):
+                text = streamed(d, f"c{number}-{i} text") if i % 2 else text_of(d, f"c{number}-{i} text")
+                if text != f"c{number}-{i} c{number}-{i} text":
+                    wrong.append(text)
+
+        threads = [threading.Thread(target=client, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        eq(wrong, [])
+
+
+main()
