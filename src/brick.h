@@ -381,7 +381,8 @@ struct brick_host {
          */
         void (*call_fail_errno)(struct brick_call *call, int r);
 
-        /* As child_start(), with options. options may be NULL. */
+        /* As child_start(), with options, which may be NULL. Also -EINVAL: metadata that is not
+         * legal in gRPC; -E2BIG: more than 32 pairs or 8 KiB of it. */
         int (*child_start_with)(struct brick_call *parent, struct brick_target *target,
                                 uint32_t method, struct brick_bytes request,
                                 const struct brick_child_options *options,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "module/child-extra.h"
 #include "module/child-tell.h"
 #include "module/entry.h"
 #include "module/instance.h"
@@ -63,7 +65,7 @@ static void count(struct instance *callee, const struct outcome *outcome)
 static void end_span(const struct brick_child *child)
 {
         const struct call *call = &child->call;
-        const struct span_record record = {
+        struct span_record record = {
                 .span = call->span,
                 .ended = clock_now(),
                 .brick = call->instance->conf->name,
@@ -75,6 +77,10 @@ static void end_span(const struct brick_child *child)
                 .code = call->outcome.code,
         };
 
+        if (child->extra) {
+                record.name_length = child->extra->name.len;
+                memcpy(record.name, child->extra->name.ptr, record.name_length);
+        }
         span_end(&record);
 }
 
@@ -90,8 +96,8 @@ static void tell_done(struct brick_child *child)
         struct brick_outcome outcome;
         struct entry entry;
 
-        if (child->timeout.call)
-                timeout_remove(&child->call.instance->timeouts, &child->timeout);
+        if (child->deadline.call)
+                alarm_clear(&child->call.instance->alarms, &child->deadline);
         if (child->expired)
                 *o = outcome_expired();
         outcome = (struct brick_outcome){

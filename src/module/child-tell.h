@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "module/alarm.h"
 #include "module/call.h"
-#include "module/timeout.h"
 
 /*
  * A call and two owners. One is the callee's half: `call`, whose transport reference is held until
@@ -28,8 +28,10 @@ struct brick_child {
         const struct brick_child_ops *ops;
         void *user;
 
-        struct timeout timeout;
-        bool expired; /* the timeout has decided the outcome, whatever the callee says */
+        struct alarm deadline; /* of the callee's instance; if it is earlier than the parent's */
+        bool expired;          /* it has decided the outcome, whatever the callee says */
+
+        struct child_extra *extra; /* of child_start_with(); NULL: nothing */
 
         struct run_item tells; /* in the queue of the parent's runner, if `posted` */
         bool posted;

@@ -317,6 +317,7 @@ const struct brick_host host_table = {
         .call_mark = call_abi_mark,
         .call_rewind = call_abi_rewind,
         .call_fail_errno = call_abi_fail_errno,
+        .child_start_with = child_abi_start_with,
         .target_name = target_abi_name,
         .target_methods = target_abi_methods,
         .target_serving = target_abi_serving,

@@ -266,7 +266,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
-        timeouts_init(&instance->timeouts, child_expire);
+        alarms_init(&instance->alarms);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -395,7 +395,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
-        timeouts_done(&instance->timeouts);
+        alarms_done(&instance->alarms);
         free(instance->callers);
         (void)runner_free(atomic_load(&instance->runner));
 

@@ -14,11 +14,11 @@
 
 #include "brick.h"
 #include "conf/conf.h"
+#include "module/alarm.h"
 #include "module/health.h"
 #include "module/load.h"
 #include "module/runner.h"
 #include "module/share.h"
-#include "module/timeout.h"
 #include "shared/stats.h"
 #include "util/log.h"
 
@@ -87,7 +87,7 @@ struct instance {
         atomic_bool started;     /* all of these calls have been started */
         bool drained;            /* drain() has been called */
 
-        struct timeouts timeouts; /* of calls by other bricks */
+        struct alarms alarms; /* of calls by other bricks, and the timers of its own calls */
         struct brick_target as_target;
 };
 
