@@ -7,13 +7,15 @@
 
 /* What each step shows of a text: a call has room for 8 KiB of trailers. */
 #define TEXT_MAX 160
+#define CUT "…"
+#define TEXT_SIZE (TEXT_MAX + sizeof CUT)
 #define TRAILER "x-brick-step-bin"
 
 struct explained {
         uint64_t began, ended; /* CLOCK_MONOTONIC nanoseconds; 0: not */
-        char input[TEXT_MAX + 1];
-        char output[TEXT_MAX + 1];
-        char verdict[TEXT_MAX + 1];
+        char input[TEXT_SIZE];
+        char output[TEXT_SIZE];
+        char verdict[TEXT_SIZE];
 };
 
 int explain_start(struct run *run)
@@ -35,11 +37,13 @@ static struct explained *explained_of(struct run *run, const struct step *step)
 /* Adds to a text of TEXT_MAX bytes, as far as it has room. */
 static void add(char *text, const char *more, size_t length)
 {
-        size_t used = strlen(text), n = length < TEXT_MAX - used ? length : TEXT_MAX - used;
+        size_t used = strlen(text), n;
 
-        n = n < length ? character_start(more, length, n) : n;
+        if (used >= TEXT_MAX)
+                return; /* it has been cut */
+        n = character_start(more, length, TEXT_MAX - used);
         memcpy(text + used, more, n);
-        text[used + n] = '\0';
+        (void)snprintf(text + used + n, TEXT_SIZE - used - n, "%s", n < length ? CUT : "");
 }
 
 static void put(char *text, const char *value)
@@ -97,7 +101,7 @@ void explain_reply(struct run *run, const struct step *step, struct brick_bytes 
 {
         struct explained *explained = explained_of(run, step);
         ProtobufCMessage *message;
-        char shown[TEXT_MAX + 1];
+        char shown[TEXT_SIZE];
 
         if (!explained)
                 return;

@@ -333,9 +333,10 @@ static void fail_as(struct run *run, const struct step *step, const struct brick
 {
         struct brick_line line;
 
-        if (outcome->status != 0) {
+        /* What brickd relays does not name the step either. */
+        if (outcome->status != 0 || state_of(run, step)->forward) {
                 run_over(run);
-                brick_host->call_finish(run->call, outcome->status, outcome->message);
+                (void)brick_fail_as(run->call, outcome);
                 return;
         }
         name_step(&line, "step '%s'%s%.*s", step->name, outcome->detail.len > 0 ? ": " : "",
