@@ -129,6 +129,11 @@ bool expr_nodes_add(struct expr_compiler *compiler, struct expr_nodes *nodes,
         return true;
 }
 
+bool expr_may_be_text(const struct expr_type *type)
+{
+        return type->kind != EXPR_BOOL && type->kind != EXPR_NUMBER;
+}
+
 struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct expr_op *op,
                                 struct expr_place place, struct expr_node *const *args,
                                 size_t n_args)
@@ -150,6 +155,7 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
         }
         for (size_t i = 0; i < n_args; i++) {
                 node->args[i] = args[i];
+                node->untrusted |= args[i]->untrusted;
                 if (args[i]->height >= node->height)
                         node->height = args[i]->height + 1;
         }
@@ -191,7 +197,10 @@ static bool check(struct expr_compiler *compiler, struct expr_node *node)
         for (size_t i = 0; i < node->n_args && i < EXPR_ARGS; i++)
                 if (!expr_check_kind(compiler, node, node->args[i], node->op->params[i]))
                         return false;
-        return !node->op->check || node->op->check(compiler, node);
+        if (node->op->check && !node->op->check(compiler, node))
+                return false;
+        node->untrusted &= !node->op->escapes && expr_may_be_text(&node->type);
+        return true;
 }
 
 static bool is_constant(const struct expr_node *node)

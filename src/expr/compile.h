@@ -9,6 +9,7 @@ struct expr_variable { /* of a {% for %} that is around */
         const char *name;
         size_t length;
         struct expr_type type;
+        bool untrusted;
 };
 
 struct expr_compiler {
@@ -53,6 +54,9 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
                                 size_t n_args);
 struct expr_node *expr_node_constant(struct expr_compiler *compiler, struct expr_place place,
                                      struct expr_value value);
+
+/* Whether text of somebody else can be in a value of this type. */
+bool expr_may_be_text(const struct expr_type *type);
 
 /* A list of nodes that grows. */
 struct expr_nodes {

@@ -46,6 +46,7 @@ struct expr_name {
         const char *name; /* letters, digits, '_'; the first one is no digit */
         struct expr_type type;
         const char *unavailable; /* not NULL: whoever uses it makes this mistake */
+        bool untrusted;          /* a template may write what it says only by json() or escape() */
 };
 
 /* message.name means message.list[0].field. Only where the message has no field of that name. */

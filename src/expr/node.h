@@ -48,7 +48,8 @@ struct expr_node {
                 const struct expr_loop_field *loop;    /* expr_op_loop */
                 const char *name;                      /* expr_op_name, _variable, _for */
         };
-        uint32_t slot; /* of the name in the scope, or of the loop: how many are around it */
+        bool untrusted; /* it is made of what a name says that is untrusted */
+        uint32_t slot;  /* of the name in the scope, or of the loop: how many are around it */
 };
 
 struct expr_loop {
@@ -76,6 +77,7 @@ struct expr_op {
         uint8_t precedence;               /* of an operator; 0: a function or a primary */
         enum expr_kind params[EXPR_ARGS]; /* EXPR_ANY: check() decides */
         enum expr_kind result;            /* check() may set another type */
+        bool escapes;                     /* the result can be trusted */
 
         /* Optional: what params cannot say. On false there is a mistake. */
         bool (*check)(struct expr_compiler *compiler, struct expr_node *node);

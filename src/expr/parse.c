@@ -171,7 +171,7 @@ static struct expr_node *parse_loop(struct expr_compiler *compiler, const struct
 
 static struct expr_node *name_node(struct expr_compiler *compiler, const struct expr_op *op,
                                    const struct expr_token *token, size_t slot,
-                                   struct expr_type type)
+                                   struct expr_type type, bool untrusted)
 {
         struct expr_node *node = expr_node_raw(compiler, op, token->place, NULL, 0);
         char *name = expr_compiler_alloc(compiler, token->length + 1);
@@ -182,6 +182,7 @@ static struct expr_node *name_node(struct expr_compiler *compiler, const struct 
         node->name = name;
         node->slot = (uint32_t)slot;
         node->type = type;
+        node->untrusted = untrusted && expr_may_be_text(&type);
         return node;
 }
 
@@ -193,7 +194,8 @@ static struct expr_node *resolve(struct expr_compiler *compiler, const struct ex
                 if (compiler->variables[i].length == token->length &&
                     memcmp(compiler->variables[i].name, token->ptr, token->length) == 0)
                         return name_node(compiler, &expr_op_variable, token, i,
-                                         compiler->variables[i].type);
+                                         compiler->variables[i].type,
+                                         compiler->variables[i].untrusted);
         if (compiler->n_variables > 0 && expr_token_is(token, "loop"))
                 return parse_loop(compiler, token);
         for (size_t i = 0; i < scope->n_names; i++) {
@@ -202,7 +204,8 @@ static struct expr_node *resolve(struct expr_compiler *compiler, const struct ex
                 if (scope->names[i].unavailable)
                         return expr_wrong(compiler, token->place, "%s",
                                           scope->names[i].unavailable);
-                return name_node(compiler, &expr_op_name, token, i, scope->names[i].type);
+                return name_node(compiler, &expr_op_name, token, i, scope->names[i].type,
+                                 scope->names[i].untrusted);
         }
         return unknown_name(compiler, token);
 }
@@ -263,6 +266,7 @@ static struct expr_node *field_node(struct expr_compiler *compiler, struct expr_
                 return NULL;
         node->field = field;
         node->type = expr_type_of_field(field);
+        node->untrusted &= expr_may_be_text(&node->type);
         if (node->type.kind == EXPR_NULL)
                 return expr_wrong(compiler, place,
                                   "the field '%s' has a type that expressions cannot use",

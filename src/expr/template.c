@@ -263,6 +263,10 @@ static bool check_printable(struct expr_compiler *compiler, const struct expr_no
                 return expr_wrong(compiler, node->place,
                                   "%s is no text: write {%% for %%}, join(...) or json(...)",
                                   expr_type_name(type).text);
+        if (node->untrusted)
+                return expr_wrong(compiler, node->place,
+                                  "this text comes from outside: write json(...) or escape(...) "
+                                  "around it");
         return true;
 }
 
@@ -397,6 +401,7 @@ static struct expr_node *parse_for(struct expr_compiler *compiler, struct expr_p
         if (!variable || !expr_nodes_add(compiler, &parts, parse_loop_list(compiler)))
                 return NULL;
         variable->type = expr_type_of_elements(&parts.nodes[0]->type);
+        variable->untrusted = parts.nodes[0]->untrusted;
         if (!expr_nodes_add(compiler, &parts, parse_loop_body(compiler)))
                 return NULL;
         if (expr_accept(compiler, "else") &&

@@ -404,6 +404,44 @@ static void test_runtime(void)
               "length is for texts, lists and Structs, this is a number");
 }
 
+/* What comes from outside is written only where it cannot be taken for something else. */
+static void test_untrusted(void)
+{
+        static const struct expr_name names[] = {
+                { .name = "text", .type = { .kind = EXPR_TEXT }, .untrusted = true },
+                { .name = "docs",
+                  .type = { .kind = EXPR_MESSAGE, .message = BRICK_DESCRIPTOR(RetrievalResponse) },
+                  .untrusted = true },
+        };
+        static const struct expr_scope scope = { .names = names, .n_names = 2 };
+        const char *const good[] = { "{{ text | json }}", "{{ text | trim | escape }}",
+                                     "{{ text == 'a' }}{{ text | length }}",
+                                     "{% if 'x' in text %}x{% endif %}",
+                                     "{% for d in docs.documents %}{{ d.score }}{{ d | json }}"
+                                     "{{ loop.index }}{% endfor %}" };
+        const char *const bad[] = { "{{ text }}",
+                                    "{{ text | json }}{{ 'a' + text }}",
+                                    "{{ json(text) + text }}",
+                                    "{{ text | default('a') }}",
+                                    "{{ [text][0] }}",
+                                    "{% for d in docs.documents %}{{ d.title }}{% endfor %}",
+                                    "{{ docs.documents[0].metadata.key }}" };
+        struct expr_mistake mistake;
+        struct expr *expr;
+
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+                assert(expr_compile_template(good[i], strlen(good[i]), &scope, NULL, &expr,
+                                             &mistake) == 0);
+                expr_free(expr);
+        }
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+                assert(expr_compile_template(bad[i], strlen(bad[i]), &scope, NULL, &expr,
+                                             &mistake) == -EINVAL);
+                assert(strcmp(mistake.text, "this text comes from outside: write json(...) or "
+                                            "escape(...) around it") == 0);
+        }
+}
+
 /* Values that a template gives itself, instead of a text. */
 static void test_wanted(void)
 {
@@ -581,6 +619,7 @@ int main(void)
         test_types();
         test_syntax();
         test_runtime();
+        test_untrusted();
         test_wanted();
         test_set();
         test_bounds();
