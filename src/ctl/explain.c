@@ -47,8 +47,7 @@ static void print_step(const json_t *step)
         const char *verdict = json_string_value(json_object_get(step, "verdict"));
 
         output_text(stdout, json_string_value(json_object_get(step, "step")) ?: "");
-        printf("  at %.3f ms, %.3f ms",
-               json_number_value(json_object_get(step, "start_us")) / 1000,
+        printf("  at %.3f ms, %.3f ms", json_number_value(json_object_get(step, "start_us")) / 1000,
                json_number_value(json_object_get(step, "took_us")) / 1000);
         if (verdict) {
                 printf("  ");

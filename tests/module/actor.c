@@ -135,7 +135,8 @@ static int find(struct brick_call *call, const char *query, RetrievalResponse *r
         return 0;
 }
 
-static int compose(struct brick_call *call, const ComposeRequest *request, ComposeResponse *response)
+static int compose(struct brick_call *call, const ComposeRequest *request,
+                   ComposeResponse *response)
 {
         struct brick_text text = BRICK_TEXT(call);
 
@@ -301,13 +302,13 @@ static int filter_push(struct brick_filter *filter, struct brick_str text, uint3
                 size_t start = (size_t)(p - filter->text);
 
                 filter->looked = start + n;
-                filter->findings[filter->n++] =
-                        (struct brick_finding){ .start = start,
-                                                .end = start + n,
-                                                .rule = brick_str("rule"),
-                                                .category = brick_str("words"),
-                                                .score = 1,
-                                                .is_attack = 1 };
+                filter->findings[filter->n++] = (struct brick_finding){ .start = start,
+                                                                        .end = start + n,
+                                                                        .rule = brick_str("rule"),
+                                                                        .category = brick_str(
+                                                                                "words"),
+                                                                        .score = 1,
+                                                                        .is_attack = 1 };
         }
         ret->is_attack = filter->n > 0;
         ret->findings = filter->findings;
@@ -345,8 +346,8 @@ static const struct brick_option actor_options[] = {
 BRICK_MODULE(.type = BRICK_TYPE_ANY, .flags = BRICK_FLAG_BLOCKING, .host_minor = 3,
              .methods = 1u << BRICK_METHOD_SERVICE_INFO | 1u << BRICK_METHOD_UNARY |
                         1u << BRICK_METHOD_OUTPUT_STREAMING,
-             .name = "actor", .version = "1.0", .summary = "plays a part",
-             .options = actor_options, .create = actor_create, .destroy = actor_destroy,
+             .name = "actor", .version = "1.0", .summary = "plays a part", .options = actor_options,
+             .create = actor_create, .destroy = actor_destroy,
 #ifdef FILTER
              .filter_open = filter_open, .filter_push = filter_push, .filter_close = filter_close,
 #endif

@@ -27,7 +27,7 @@ struct check {
         uint64_t found;  /* of the steps that find documents, on any way to here */
         enum presence text, data;
         bool masked;
-        bool answered;          /* some step answers */
+        bool answered;         /* some step answers */
         enum presence replies; /* what the pipeline replies with */
 
         struct expr_name names[STEPS_MAX + VALUE_FIRST];
@@ -127,8 +127,9 @@ static void note(struct check *check, int r)
                 check->r = r;
 }
 
-__attribute__((format(printf, 3, 4))) static void
-blame(struct check *check, const struct brick_node *node, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void blame(struct check *check,
+                                                        const struct brick_node *node,
+                                                        const char *format, ...)
 {
         struct brick_line line;
         va_list args;
@@ -205,8 +206,9 @@ static void check_answers(struct check *check, struct step *step)
         if (answer && wanted)
                 check_answer(check, step);
         else if (answer)
-                blame(check, answer, "a step that asks a brick answers only by `on_error: answer` "
-                                     "or `on_hit: answer`");
+                blame(check, answer,
+                      "a step that asks a brick answers only by `on_error: answer` "
+                      "or `on_hit: answer`");
         else if (wanted)
                 blame(check, step->node, "needs `answer`: the text to answer with");
 }
@@ -241,8 +243,8 @@ static void check_call(struct check *check, struct step *step)
         check_input(check, step);
         step->documents = check->found;
         if (set)
-                note(check, settings_read(&step->set, check->plan->ctx, set, step->map->request,
-                                          &scope));
+                note(check,
+                     settings_read(&step->set, check->plan->ctx, set, step->map->request, &scope));
         if (step->restore && !check->masked)
                 blame(check, option(step, "restore"), "no earlier step masks anything");
         check_answers(check, step);

@@ -37,9 +37,8 @@ size_t documents_lists(struct run *run, uint64_t steps, struct documents lists[D
 int documents_put(struct run *run, uint64_t steps, ProtobufCMessage *message)
 {
         bool compose = message->descriptor == BRICK_DESCRIPTOR(ComposeRequest);
-        const ProtobufCFieldDescriptor *field = field_named(message->descriptor,
-                                                            compose ? "input_documents"
-                                                                    : "documents");
+        const ProtobufCFieldDescriptor *field = field_named(
+                message->descriptor, compose ? "input_documents" : "documents");
         struct documents lists[DOCUMENT_LISTS_MAX];
         size_t n = documents_lists(run, steps, lists), count = 0;
         RetrievalDocument **items, *copies;

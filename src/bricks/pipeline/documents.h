@@ -14,8 +14,7 @@ struct documents {
 #define DOCUMENT_LISTS_MAX (STEPS_MAX + 1)
 
 /* The lists of the request and of steps, given as bits of their indices. Returns their number. */
-size_t documents_lists(struct run *run, uint64_t steps,
-                       struct documents lists[DOCUMENT_LISTS_MAX]);
+size_t documents_lists(struct run *run, uint64_t steps, struct documents lists[DOCUMENT_LISTS_MAX]);
 
 /* Puts all of them into a ComposeRequest or a RetrievalResponse. 0 or -ENOMEM. */
 int documents_put(struct run *run, uint64_t steps, ProtobufCMessage *message);

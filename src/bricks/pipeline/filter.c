@@ -40,8 +40,8 @@ static int mask(struct judged *judged, const struct brick_finding *finding)
         return 0;
 }
 
-static int add_result(struct judged *judged, bool is_attack, double score, struct brick_str category,
-                      struct brick_str rule)
+static int add_result(struct judged *judged, bool is_attack, double score,
+                      struct brick_str category, struct brick_str rule)
 {
         struct brick_call *call = judged->run->call;
         GuardResult *result = brick_add(call, judged->response, results);

@@ -36,7 +36,8 @@ static bool relay(struct forward *forward)
 {
         struct run *run = forward->run;
 
-        if (!can_relay(forward) || !BRICK_HAS(brick_host, call_relay) || brick_host->call_relay(run->call, forward->ask->child) < 0)
+        if (!can_relay(forward) || !BRICK_HAS(brick_host, call_relay) ||
+            brick_host->call_relay(run->call, forward->ask->child) < 0)
                 return false;
         run->over = true;
         return true;
@@ -118,8 +119,8 @@ static void on_done(struct ask *ask, const struct brick_outcome *outcome)
 int forward_begin(struct run *run, const struct step *step, const ProtobufCMessage *request)
 {
         struct brick_target *target = step->targets[state_of(run, step)->attempt];
-        bool stream = run->streams && brick_host->target_methods(target) &
-                                              1u << BRICK_METHOD_OUTPUT_STREAMING;
+        bool stream = run->streams &&
+                      brick_host->target_methods(target) & 1u << BRICK_METHOD_OUTPUT_STREAMING;
         struct forward *forward = calloc(1, sizeof *forward);
         const struct ask what = {
                 .run = run, .step = step, .message = on_reply, .done = on_done, .user = forward

@@ -25,7 +25,8 @@ struct judging {
         bool blamed[];
 };
 
-/* ---- what follows a verdict ------------------------------------------------------------------- */
+/* ---- what follows a verdict -------------------------------------------------------------------
+ */
 
 static const GuardResult *attack_of(const GuardResponse *response)
 {
@@ -77,7 +78,8 @@ static enum begun take_verdict(struct run *run, const struct step *step,
         return BEGUN_WAITS;
 }
 
-/* ---- the text ----------------------------------------------------------------------------------- */
+/* ---- the text -----------------------------------------------------------------------------------
+ */
 
 static void on_text_reply(struct ask *ask, struct brick_bytes message)
 {
@@ -133,7 +135,8 @@ static enum begun filter_text(struct run *run, const struct step *step, const ch
         return take_verdict(run, step, response);
 }
 
-/* ---- documents ---------------------------------------------------------------------------------- */
+/* ---- documents ----------------------------------------------------------------------------------
+ */
 
 static void end_documents(struct judging *judging);
 static void ask_about_more(struct judging *judging);

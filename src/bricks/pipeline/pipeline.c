@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "step.h"
 #include "run.h"
+#include "step.h"
 #include "stream.h"
 
 struct brick_instance {

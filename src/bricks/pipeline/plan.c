@@ -118,8 +118,8 @@ static int copy_text(const struct brick_node *node, char **ret)
 }
 
 /* The first of the options that a step has and that its kind does not know. */
-static int refuse_options(struct plan *plan, const struct brick_node *node, const char *const *names,
-                          const char *why)
+static int refuse_options(struct plan *plan, const struct brick_node *node,
+                          const char *const *names, const char *why)
 {
         for (; *names; names++)
                 if (option(node, *names)) {
@@ -213,15 +213,16 @@ static int read_judge(struct plan *plan, struct step *step, const struct brick_n
         judge->documents = is(node, "on", "documents");
         judge->observe = is(node, "mode", "observe");
         judge->filter = step->n_targets == 1 && has_filter(step->targets[0]);
-        judge->on_hit = is(node, "on_hit", "answer") ? JUDGE_ANSWER
-                        : is(node, "on_hit", "drop") ? JUDGE_DROP
+        judge->on_hit = is(node, "on_hit", "answer")                  ? JUDGE_ANSWER
+                        : is(node, "on_hit", "drop")                  ? JUDGE_DROP
                         : judge->documents && !option(node, "on_hit") ? JUDGE_DROP
                                                                       : JUDGE_REFUSE;
         if (judge->on_hit == JUDGE_DROP && !judge->documents)
                 return blame(plan, option(node, "on_hit"), "drop is for `on: documents`");
         if (judge->documents && option(node, "set"))
-                return blame(plan, option(node, "set"), "is not for `on: documents`: the guard is "
-                                                        "asked about each of them");
+                return blame(plan, option(node, "set"),
+                             "is not for `on: documents`: the guard is "
+                             "asked about each of them");
         if (judge->observe && !option(node, "on_error"))
                 step->on_error = ERROR_SKIP;
         return read_mask(plan, step, option(node, "mask"));
@@ -288,8 +289,9 @@ static int read_name(struct plan *plan, struct step *step, const struct brick_no
                 return r;
         }
         if (!is_name(step->name))
-                return blame(plan, given, "a name has letters, digits and _, and starts with no "
-                                          "digit");
+                return blame(plan, given,
+                             "a name has letters, digits and _, and starts with no "
+                             "digit");
         if (strcmp(step->name, "request") == 0 || strcmp(step->name, "text") == 0)
                 return blame(plan, given, "every pipeline has a value of this name already");
         for (unsigned i = 0; i < plan->n_steps; i++)
@@ -429,15 +431,16 @@ static int kind_of(struct plan *plan, const struct brick_node *node, enum step_k
                 }
         }
         return found ? 0
-                     : blame(plan, node, "a step needs one of `brick`, `parallel`, `steps` and "
-                                         "`answer`");
+                     : blame(plan, node,
+                             "a step needs one of `brick`, `parallel`, `steps` and "
+                             "`answer`");
 }
 
 static int read_kind(struct plan *plan, struct step *step, const struct brick_node *node,
                      unsigned depth)
 {
-        static const char *const of_calls[] = { "name", "set",    "timeout", "on_error", "on_hit",
-                                                "mask", "guard", NULL };
+        static const char *const of_calls[] = { "name",   "set",  "timeout", "on_error",
+                                                "on_hit", "mask", "guard",   NULL };
         int r;
 
         if (step->kind == STEP_CALL)

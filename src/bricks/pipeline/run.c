@@ -12,7 +12,8 @@
 
 #define STATUS_CANCELLED 1
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values -----------------------------------------------------------------------------------
+ */
 
 const ProtobufCMessage *run_value(struct run *run, const struct step *step)
 {
@@ -54,7 +55,8 @@ const char *run_text(struct run *run, const struct expr_value *value)
         return brick_strndup(run->call, value->text, value->n);
 }
 
-/* ---- ends ------------------------------------------------------------------------------------- */
+/* ---- ends -------------------------------------------------------------------------------------
+ */
 
 void run_over(struct run *run)
 {
@@ -198,7 +200,8 @@ static uint64_t all_documents(const struct plan *plan)
         uint64_t bits = 0;
 
         for (unsigned i = 0; i < plan->n_steps; i++)
-                if (plan->steps[i]->kind == STEP_CALL && plan->steps[i]->map->makes == FLOW_DOCUMENTS)
+                if (plan->steps[i]->kind == STEP_CALL &&
+                    plan->steps[i]->map->makes == FLOW_DOCUMENTS)
                         bits |= UINT64_C(1) << i;
         return bits;
 }
@@ -245,7 +248,8 @@ void run_end(struct run *run)
         }
 }
 
-/* ---- from step to step ------------------------------------------------------------------------- */
+/* ---- from step to step -------------------------------------------------------------------------
+ */
 
 /* The step to start after one that is done; NULL: others of a `parallel` still run, or the call has
  * been ended. */
@@ -327,7 +331,8 @@ void step_done(struct run *run, const struct step *step)
         run_go(run, after(run, step));
 }
 
-/* ---- failures --------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------
+ */
 
 static void fail_as(struct run *run, const struct step *step, const struct brick_outcome *outcome)
 {
@@ -389,7 +394,8 @@ void step_failed_errno(struct run *run, const struct step *step, int r)
                 step_failed(run, step, &outcome);
 }
 
-/* ---- the call ----------------------------------------------------------------------------------- */
+/* ---- the call -----------------------------------------------------------------------------------
+ */
 
 static void run_free(void *data)
 {

@@ -41,8 +41,8 @@ struct run {
 
         struct mask mask;
         struct branch *branches;
-        struct step_state *states; /* by step->index */
-        struct expr_value *values; /* VALUE_*, step->value */
+        struct step_state *states;   /* by step->index */
+        struct expr_value *values;   /* VALUE_*, step->value */
         struct explained *explained; /* by step->index; NULL: nobody asks */
         const struct step *waiting;  /* the step whose reply waits for room */
 };

@@ -6,7 +6,7 @@
 
 /*
  * How much of a text to judge now: up to the end of its last whole sentence; of a text of `hold`
- * bytes or more without one, up to a blank, or a character's end. With `all`, all of it. 0: wait for
- * more.
+ * bytes or more without one, up to a blank, or a character's end. With `all`, all of it. 0: wait
+ * for more.
  */
 size_t sentence_end(const char *text, size_t length, size_t hold, bool all);

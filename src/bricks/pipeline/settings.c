@@ -97,8 +97,9 @@ static int read_key(struct setting *setting, struct brick_ctx *ctx, const struct
         uint32_t given = brick_host->node_type(node);
 
         if (given == BRICK_LIST || given == BRICK_MAP) {
-                brick_host->node_error(ctx, node, brick_str("expected a text, a number, true or "
-                                                            "false"));
+                brick_host->node_error(ctx, node,
+                                       brick_str("expected a text, a number, true or "
+                                                 "false"));
                 return -EINVAL;
         }
         return compile(setting, ctx, node, scope, &any_type);

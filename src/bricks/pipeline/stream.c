@@ -168,9 +168,8 @@ static int pass_watched(struct stream *stream)
 {
         const char *hit = stream->watch ? watch_hit(stream->watch) : NULL;
         const char *message = stream->step->watch.message;
-        bool end = !stream->flushed &&
-                   (hit || (stream->source == SOURCE_ENDED &&
-                            !(stream->watch && watch_busy(stream->watch))));
+        bool end = !stream->flushed && (hit || (stream->source == SOURCE_ENDED &&
+                                                !(stream->watch && watch_busy(stream->watch))));
         int r;
 
         r = restore(stream, stream->watched.ptr ? stream->watched.ptr : "", stream->watched.len,
@@ -300,8 +299,8 @@ int stream_begin(struct run *run, const struct step *step, const ProtobufCMessag
 {
         struct brick_target *target = step->targets[state_of(run, step)->attempt];
         bool to_client = goes_to_client(run, step);
-        bool whole = !to_client || !(brick_host->target_methods(target) &
-                                     1u << BRICK_METHOD_OUTPUT_STREAMING);
+        bool whole = !to_client ||
+                     !(brick_host->target_methods(target) & 1u << BRICK_METHOD_OUTPUT_STREAMING);
         struct stream *stream = calloc(1, sizeof *stream);
         const struct ask what = {
                 .run = run, .step = step, .message = on_text, .done = on_end, .user = stream

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What a brick of each type takes from a pipeline's values, and what it makes of them. A pipeline of
- * a type begins with what its type takes, and replies with what its type makes.
+ * What a brick of each type takes from a pipeline's values, and what it makes of them. A pipeline
+ * of a type begins with what its type takes, and replies with what its type makes.
  */
 
 #include <stdbool.h>

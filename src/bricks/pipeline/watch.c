@@ -126,10 +126,10 @@ static int note_arrival(struct watch *watch, size_t length)
 static void set_timer(struct watch *watch)
 {
         if (watch->timer)
-                brick_host->timer_set(watch->timer, watch->n_arrivals > 0 && !watch_hit(watch)
-                                                            ? watch->arrivals[0].at +
-                                                                      watch->plan->max
-                                                            : UINT64_MAX);
+                brick_host->timer_set(watch->timer,
+                                      watch->n_arrivals > 0 && !watch_hit(watch)
+                                              ? watch->arrivals[0].at + watch->plan->max
+                                              : UINT64_MAX);
 }
 
 /* ---- guards that judge in pieces ------------------------------------------------------------ */
@@ -203,7 +203,8 @@ static void push_filter(struct watch *watch, const char *text, size_t length)
                 take_judgement(watch, &judgement);
 }
 
-/* ---- guards that are asked about sentences ---------------------------------------------------- */
+/* ---- guards that are asked about sentences ----------------------------------------------------
+ */
 
 static void ask_guard(struct watch *watch);
 
