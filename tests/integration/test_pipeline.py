@@ -383,6 +383,41 @@ def cancelled_at_any_step():
 
 
 @test
+def as_healthy_as_the_bricks_that_it_needs():
+    more = f"  - {{ name: ill, module: {ACTOR}, options: {{ type: LLM, ill: true }} }}\n"
+    more += f"  - {{ name: ill-guard, module: {ACTOR}, options: {{ type: Guard, ill: true }} }}\n"
+    for steps, serves in (("[ brick: chat ]", True), ("[ brick: ill ]", False), ("[ brick: [ill, chat] ]", True),
+                          ("[ { brick: ill, on_error: skip }, brick: chat ]", True),
+                          ("[ { brick: ill, when: text == 'x' }, brick: chat ]", True),
+                          ("[ { when: text == 'x', steps: [ brick: chat ], else: [ brick: ill ] } ]", True),
+                          ("[ { parallel: [ brick: ill-guard, brick: docs ] }, brick: chat ]", False),
+                          ("[ { brick: chat, guard: { brick: ill-guard } } ]", False)):
+        with daemon(steps, more=more) as d:
+            shown = d.ctl("health", "p", check=False)
+            eq((shown.stdout.strip(), shown.returncode == 0), ("SERVING", True) if serves else ("NOT_SERVING", False), steps)
+
+
+@test
+def explained():
+    with daemon("[ brick: shield, { brick: nothing, when: text == 'x' }, brick: spell, brick: chat ]".replace("nothing", "zh")) as d:
+        for options in ((), ("--stream",)):
+            lines = d.ctl("explain", "--json", *options, "p", "hello \"you\"\n" + "x" * 300).stdout.splitlines()
+            steps = [json.loads(line) for line in lines if '"step"' in line]
+            eq([s["step"] for s in steps], ["shield", "spell", "chat"])
+            eq(steps[0]["verdict"], "passes")
+            assert steps[1]["input"].startswith('hello "you"\n') and steps[1]["input"].endswith("x…"), steps[1]
+            assert steps[2]["output"].startswith('HELLO "YOU"'), steps[2]
+            assert all(s["took_us"] >= 0 and s["start_us"] >= 0 for s in steps)
+        shown = d.ctl("explain", "p", "an attack", check=False)
+        assert "words: rule" in shown.stdout and "brick error 403" in shown.stderr, shown
+        for key in ("1", "0" * 32, ""):
+            _, _, _, trailers = call(d.channel(), path("LLM", "Unary"), llm_pb2.LLMRequest(prompt="x").SerializeToString(),
+                                     metadata=[("x-brick-explain", key)])
+            assert "x-brick-step-bin" not in trailers, trailers
+        eq(d.ctl("call", "p", "x").stdout.strip(), "X")
+
+
+@test
 def many_at_once():
     steps = ("[ brick: shield, parallel: [ brick: intent, brick: docs ], "
              "{ brick: chat, guard: { brick: finds }, set: { prompt: '{{ intent.category }} {{ text }}' } } ]")

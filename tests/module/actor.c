@@ -249,6 +249,8 @@ static int actor_create(const struct brick_host *host, struct brick_ctx *ctx,
         self->type = host->type(ctx);
         self->piece = (size_t)host->node_int(host->node_get(config, "piece"));
         self->delay = (uint64_t)host->node_int(host->node_get(config, "delay"));
+        if (host->node_int(host->node_get(config, "ill")))
+                host->set_health(ctx, 0, brick_str("ill"));
         r = brick_option_string(config, "word", &self->word);
         if (r == 0)
                 r = brick_option_string(config, "fails", &self->fails);
@@ -339,6 +341,7 @@ static const struct brick_option actor_options[] = {
           .summary = "bytes of a piece of a stream" },
         { .name = "delay", .type = BRICK_DURATION, .fallback = "0s", .summary = "before a reply" },
         { .name = "word", .type = BRICK_STRING, .fallback = "attack", .summary = "what is blamed" },
+        { .name = "ill", .type = BRICK_BOOL, .fallback = "false", .summary = "not healthy" },
         { .name = "fails", .type = BRICK_STRING, .fallback = "", .summary = "what fails" },
         {},
 };

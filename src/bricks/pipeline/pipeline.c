@@ -4,17 +4,19 @@
 
 #include <stdlib.h>
 
+#include "health.h"
 #include "run.h"
 #include "step.h"
 #include "stream.h"
 
 struct brick_instance {
         struct plan plan;
+        struct health health;
 };
 
 static const struct brick_module *described(void);
 
-static void pipeline_destroy(struct brick_instance *self)
+static void instance_free(struct brick_instance *self)
 {
         plan_done(&self->plan);
         free(self);
@@ -33,12 +35,20 @@ static int pipeline_create(const struct brick_host *host, struct brick_ctx *ctx,
         r = plan_read(&self->plan, config);
         if (r == 0)
                 r = plan_check(&self->plan, config);
+        if (r == 0)
+                r = health_begin(&self->health, &self->plan);
         if (r < 0) {
-                pipeline_destroy(self);
+                instance_free(self);
                 return r;
         }
         *ret = self;
         return 0;
+}
+
+static void pipeline_destroy(struct brick_instance *self)
+{
+        health_done(&self->health);
+        instance_free(self);
 }
 
 static int pipeline_start(struct brick_instance *self, struct brick_call *call, uint32_t method)
