@@ -401,12 +401,14 @@ struct brick_host {
         int (*call_relay)(struct brick_call *call, struct brick_child *child);
 
         /*
-         * [any] A timer of a call: fire() runs once for each timer_set(), [rpc], as message() and
-         * the other entries of the call do, and never overlaps them. when: CLOCK_MONOTONIC
-         * nanoseconds; UINT64_MAX: never. Setting it again replaces the time. Free it at the latest
-         * when the call's data is destroyed; fire() does not run any more once the call is
-         * finished or timer_free() has returned on an [rpc] thread of the call. timer_new(): 0 or
-         * -ENOMEM, -E2BIG: too many timers of one call, -ECANCELED.
+         * [any] A timer of a call. fire() runs once for each timer_set(), [rpc], as message() does:
+         * it never overlaps another entry of the call, nor start() of a blocking brick, and runs
+         * after the call has been cancelled, too. when: CLOCK_MONOTONIC nanoseconds; UINT64_MAX:
+         * never. Setting it again replaces the time. Free it at the latest when the call's data is
+         * destroyed, or leave that to brickd. On an [rpc] thread of the call, fire() does not run
+         * any more once the call is finished, the timer freed or set to another time. On a thread
+         * of the brick's own it may be about to run then: the call's data is valid until it
+         * returns. timer_new(): 0; -ECANCELED; -E2BIG: the call has 32; or another negative errno.
          */
         int (*timer_new)(struct brick_call *call, void (*fire)(void *user), void *user,
                          struct brick_timer **ret);

@@ -2,6 +2,7 @@
 #include "module/call.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/timer.h"
 #include "util/clock.h"
 
 void call_post(struct call *call, unsigned due)
@@ -20,8 +21,7 @@ void call_choose_runner(struct call *call)
         call->runner = instance_runner_for(call->instance, call->request.len);
 }
 
-/* An entry has returned. held: for how many ns it held the polling thread; 0 on other threads. */
-static void note_time(struct call *call, uint64_t held)
+void call_note_time(struct call *call, uint64_t held)
 {
         int64_t limit = call->instance->limits.hold;
 
@@ -105,7 +105,7 @@ void call_start(struct call *call)
         call_ref(call); /* for this function */
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call->handle, call->method);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         if (r < 0 || r > 1) /* 1 is the SDK's BRICK_TAKEN */
                 finish_refused(call, r);
 
@@ -139,7 +139,7 @@ static void enter_cancel(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->cancel(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
 }
 
@@ -155,7 +155,7 @@ static void enter_message(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->message(instance->self, call->handle, end ? NULL : &message);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
         if (end)
                 return;
@@ -178,7 +178,7 @@ static void enter_writable(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->writable(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
 }
 
@@ -196,6 +196,8 @@ static void enter(struct call *call)
                 enter_message(call);
         if (due & DUE_WRITABLE && call->side == SIDE_ENTERED)
                 enter_writable(call);
+        if (due & DUE_TIMER && call->side == SIDE_ENTERED)
+                timers_enter(call);
         if (leave(call, SIDE_ENTERED) && call->due != 0)
                 call_post(call, 0);
 }

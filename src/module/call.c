@@ -6,6 +6,7 @@
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/timer.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -56,6 +57,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->replies = 0;
         call->inbox = INBOX_IDLE;
         call->children = NULL;
+        call->timers = NULL;
         call->request = (struct brick_bytes){};
         call->message = (struct brick_bytes){};
         call->timed = false;
@@ -85,6 +87,8 @@ static void call_free(struct call *call)
 {
         if (call->destroy)
                 destroy_data(call);
+        if (call->timers)
+                timers_free(call);
         if (call->reserved)
                 call->transport->reply_free(call, call->reserved);
         call_drop_replies(call);
@@ -259,6 +263,8 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 return;
         }
         call->side = SIDE_DONE;
+        if (call->timers)
+                timers_stop(call);
         /* While an entry runs, the brick may still use its data: leave() does this then. */
         call->left = before == SIDE_IDLE;
         if (call->left)

@@ -17,7 +17,8 @@
  *   IDLE       has the call                ENTERED    the runner makes the entries that are due
  *                                          DONE       it finishes the call
  *   ENTERED    is inside message(),        IDLE       that function returns
- *              writable() or cancel()      DONE       it finishes the call
+ *              writable(), cancel() or     DONE       it finishes the call
+ *              a timer's fire()
  *   DONE       has finished the call       -
  *
  * A call that is refused or withdrawn before start() stays UNSEEN.
@@ -55,6 +56,7 @@
 #include "util/arena.h"
 
 struct brick_child;
+struct brick_timer;
 struct instance;
 struct share_member;
 struct share_party;
@@ -73,6 +75,7 @@ enum {
         DUE_CANCEL = 1 << 1,
         DUE_MESSAGE = 1 << 2,
         DUE_WRITABLE = 1 << 3,
+        DUE_TIMER = 1 << 4,
 };
 
 /* One reply that is to be sent. The transport allocates it, so that it can send this memory
@@ -174,6 +177,7 @@ struct call {
         struct brick_bytes message;
 
         struct brick_child *children; /* calls made on behalf of this one; child.c's */
+        struct brick_timer *timers;   /* timer.c's */
 
         struct brick_bytes request;
         struct brick_str identity; /* who calls; the transport's, as long as the call */
@@ -323,6 +327,9 @@ struct brick_str call_metadata(struct call *call, const char *key);
 
 /* The item of a call whose entries are due. Lock not held. */
 void call_run_entries(struct run_item *item);
+
+/* An entry has returned. held: for how many ns it held the polling thread; 0 on other threads. */
+void call_note_time(struct call *call, uint64_t held);
 
 /* Logs a fault of the brick's module. Lock not held. */
 void call_misuse(const struct call *call, const char *what);

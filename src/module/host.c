@@ -12,6 +12,7 @@
 #include "module/host.h"
 #include "module/instance.h"
 #include "module/target.h"
+#include "module/timer.h"
 #include "util/log.h"
 #include "util/utf8.h"
 
@@ -318,6 +319,9 @@ const struct brick_host host_table = {
         .call_rewind = call_abi_rewind,
         .call_fail_errno = call_abi_fail_errno,
         .child_start_with = child_abi_start_with,
+        .timer_new = timer_abi_new,
+        .timer_set = timer_abi_set,
+        .timer_free = timer_abi_free,
         .target_name = target_abi_name,
         .target_methods = target_abi_methods,
         .target_serving = target_abi_serving,
