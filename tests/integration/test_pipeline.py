@@ -37,13 +37,30 @@ ACTORS = {
 }
 
 
-def daemon(steps, kind="LLM", extra="", more="", **kwargs):
-    """A pipeline `p` of a type, alone on the port, with all actors behind it; more: further bricks."""
+def daemon(steps, kind="LLM", more=""):
+    """Pipelines on a port, with all actors behind them. steps: those of the pipeline `p`, or of several (p-NAME),
+    of which at() chooses one. more: further bricks."""
+    pipelines = {f"p-{name}": of for name, of in steps.items()} if isinstance(steps, dict) else {"p": steps}
     bricks = "".join(f"  - {{ name: {name}, module: {ACTOR}, options: {options} }}\n"
                      for name, options in ACTORS.items())
     bricks += f"  - {{ name: finds, module: {FILTER}, options: {{ type: Guard, word: secret }} }}\n"
-    bricks += f"  - name: p\n    module: pipeline\n    options:\n      type: {kind}\n      steps: {steps}\n"
-    return Brickd(bricks + more, extra=extra, port_extra="    bricks: [p]", modules=BRICKS, **kwargs)
+    for number, (name, of) in enumerate(pipelines.items()):
+        chosen = f"match: {{ x-brick: [{name}] }}" if number else "default: true"
+        bricks += (f"  - name: {name}\n    module: pipeline\n    {chosen}\n    options:\n      type: {kind}\n"
+                   f"      steps: {of}\n")
+    running = Brickd(bricks + more, port_extra=f"    bricks: [{', '.join(pipelines)}]", modules=BRICKS)
+    running.to = None
+    return running
+
+
+def at(running, name):
+    """The same, for calls of a pipeline of this name."""
+    running.to = f"p-{name}"
+    return running
+
+
+def to(running):
+    return [("x-brick", running.to)] if running.to else None
 
 
 def ask(running, text, kind="LLM", timeout=CALL_LIMIT, **fields):
@@ -51,7 +68,7 @@ def ask(running, text, kind="LLM", timeout=CALL_LIMIT, **fields):
     request, response, field, _ = TYPES[kind]
     message = request(**({field: text} if field else {}), **fields)
     data, status, details, _ = call(running.channel(), path(kind, "Unary"), message.SerializeToString(),
-                                    timeout=timeout)
+                                    metadata=to(running), timeout=timeout)
     assert status == "OK", (status, details)
     return response.FromString(data)
 
@@ -66,7 +83,7 @@ def pieces_of(running, text, kind="LLM", **fields):
     """The replies of an output stream."""
     request, response, field, _ = TYPES[kind]
     replies, status, details = stream(running.channel(), path(kind, "OutputStreaming"),
-                                      request(**{field: text}, **fields).SerializeToString())
+                                      request(**{field: text}, **fields).SerializeToString(), metadata=to(running))
     eq(status, "OK", details)
     return [response.FromString(reply) for reply in replies]
 
@@ -123,16 +140,16 @@ def when_and_else():
 
 @test
 def errors():
-    with daemon("[ { brick: spell, on_error: skip }, { brick: chat, on_error: answer, answer: 'Sorry: {{ text }}' } ]") as d:
-        eq(text_of(d, "ok"), "OK")
-        eq(text_of(d, "it fails"), "Sorry: it fails")
-        eq(streamed(d, "it fails"), "Sorry: it fails")
-    with daemon("[ brick: chat ]") as d:
+    with daemon({"chat": "[ brick: chat ]", "spell": "[ brick: spell, brick: chat ]", "handled":
+                 "[ { brick: spell, on_error: skip }, { brick: chat, on_error: answer, answer: 'Sorry: {{ text }}' } ]",
+                 }) as d:
         eq(error_of(d, "it fails"), (503, "fails", "on purpose"))
         eq([r.error.code for r in pieces_of(d, "it fails")], [503])
         eq([r.error.code for r in pieces_of(d, "this is too late")], [200, 200, 503])
-    with daemon("[ brick: spell, brick: chat ]") as d:
-        eq(error_of(d, "it fails"), (503, "fails", "step 'spell': on purpose"))
+        eq(error_of(at(d, "spell"), "it fails"), (503, "fails", "step 'spell': on purpose"))
+        eq(text_of(at(d, "handled"), "ok"), "OK")
+        eq(text_of(d, "it fails"), "Sorry: it fails")
+        eq(streamed(d, "it fails"), "Sorry: it fails")
 
 
 @test
@@ -145,11 +162,11 @@ def another_brick_takes_over_before_the_first_reply():
 
 @test
 def a_step_may_take_so_long():
-    with daemon("[ { brick: [slow, backup], timeout: 100ms } ]") as d:
+    with daemon({"other": "[ { brick: [slow, backup], timeout: 100ms } ]",
+                 "answer": "[ { brick: slow, timeout: 100ms, on_error: answer, answer: 'too slow' } ]"}) as d:
         eq(text_of(d, "in time"), "in time")
         eq(streamed(d, "in time"), "in time")
-    with daemon("[ { brick: slow, timeout: 100ms, on_error: answer, answer: 'too slow' } ]") as d:
-        eq(text_of(d, "in time"), "too slow")
+        eq(text_of(at(d, "answer"), "in time"), "too slow")
 
 
 @test
@@ -199,14 +216,13 @@ def every_type_can_be_a_pipeline():
 
 @test
 def texts_pass_between_types():
-    with daemon("[ brick: zh ]") as d:
+    with daemon({"zh": "[ brick: zh ]", "common": "[ { brick: common, set: { data: { a: '{{ text }}', n: 1 } } }, "
+                                                  "{ answer: '{{ common.data.a }} {{ common.data.n }}' } ]"}) as d:
         eq(text_of(d, "some text"), "some text")
         eq(streamed(d, "some text"), "some text")
+        eq(text_of(at(d, "common"), "x"), "x 1")
     with daemon("[ brick: chat ]", "Translate") as d:
         eq(streamed(d, "some text", "Translate"), "some text")
-    with daemon("[ { brick: common, set: { data: { a: '{{ text }}', n: 1 } } }, "
-                "{ answer: '{{ common.data.a }} {{ common.data.n }}' } ]") as d:
-        eq(text_of(d, "x"), "x 1")
 
 
 @test
@@ -233,19 +249,18 @@ def a_pipeline_in_a_pipeline():
 @test
 def a_guard_judges_the_documents():
     steps = "[ brick: docs, { brick: shield, on: documents%s }, brick: page, { answer: '{{ page.output.text }}' } ]"
-    with daemon(steps % "") as d:
+    with daemon({"drop": steps % "", "refuse": steps % ", on_hit: refuse", "observe": steps % ", mode: observe",
+                 "broken": steps.replace("shield", "broken") % "",
+                 "backup": steps.replace("brick: shield", "brick: [broken, shield]") % ""}) as d:
         eq(text_of(d, "a attack b attack c"), "a,b,c")
         eq(text_of(d, "attack"), "")
         eq(text_of(d, " ".join(map(str, range(50)))), ",".join(map(str, range(50))))
-    with daemon(steps % ", on_hit: refuse") as d:
-        eq(error_of(d, "a attack"), (403, "A document was refused by a guard.", "step 'shield': 1 of 2 documents"))
-    with daemon(steps % ", mode: observe") as d:
-        eq(text_of(d, "a attack"), "a,attack")
+        eq(error_of(at(d, "refuse"), "a attack"),
+           (403, "A document was refused by a guard.", "step 'shield': 1 of 2 documents"))
+        eq(text_of(at(d, "observe"), "a attack"), "a,attack")
         d.says("the guard 'shield' would refuse 1 of 2 documents")
-    with daemon(steps.replace("shield", "broken") % "") as d:
-        eq(error_of(d, "a be c")[0], 503)
-    with daemon(steps.replace("brick: shield", "brick: [broken, shield]") % "") as d:
-        eq(text_of(d, "a be attack"), "a,be")
+        eq(error_of(at(d, "broken"), "a be c")[0], 503)
+        eq(text_of(at(d, "backup"), "a be attack"), "a,be")
 
 
 @test
@@ -268,54 +283,50 @@ def a_guard_that_answers():
 @test
 def masked_and_restored():
     steps = "[ { brick: finds, mask: words }, { brick: chat, restore: %s%s } ]"
-    with daemon(steps % ("false", "")) as d:
+    with daemon({"masked": steps % ("false", ""), "restored": steps % ("true", ""),
+                 "guarded": steps % ("true", ", guard: { brick: finds }"),
+                 "others": "[ { brick: finds, mask: others }, brick: chat ]"}) as d:
         eq(text_of(d, "a secret, secret"), "a [RULE_1], [RULE_1]")
         eq(text_of(d, "nothing"), "nothing")
-    with daemon(steps % ("true", "")) as d:
-        eq(text_of(d, "a secret, secret"), "a secret, secret")
+        eq(text_of(at(d, "restored"), "a secret, secret"), "a secret, secret")
         eq(streamed(d, "a secret, secret [RULE"), "a secret, secret [RULE")
         eq(streamed(d, "nothing"), "nothing")
-    with daemon(steps % ("true", ", guard: { brick: finds }")) as d:
-        eq(streamed(d, "a secret"), "a secret", "the guard sees the placeholder")
-    with daemon("[ { brick: finds, mask: others }, brick: chat ]") as d:
-        eq(error_of(d, "a secret")[0], 403)
+        eq(streamed(at(d, "guarded"), "a secret"), "a secret", "the guard sees the placeholder")
+        eq(error_of(at(d, "others"), "a secret")[0], 403)
 
 
-def guarded(options, guard="finds", chat="chat"):
-    return daemon(f"[ {{ brick: {chat}, guard: {{ brick: {guard}{options} }} }} ]")
+def guarded(**options):
+    return daemon({name: "[ { brick: chat, guard: { brick: %s } } ]" % of for name, of in options.items()})
 
 
 @test
 def a_guard_on_a_live_stream():
-    with guarded(", message: ' [cut]'") as d:
+    with guarded(cut="finds, message: ' [cut]'", error="finds, on_hit: error", mask="finds, on_hit: mask",
+                 observe="finds, mode: observe") as d:
         eq(streamed(d, "this is fine and goes on"), "this is fine and goes on")
         eq(streamed(d, "here is the secret of it"), "here is the  [cut]")
         eq(text_of(d, "here is the secret of it"), "here is the  [cut]")
         d.says("the guard 'finds' ends the reply of 'chat': rule")
         eq(streamed(d, "ends in secre"), "ends in secre")
-    with guarded(", on_hit: error") as d:
-        replies = pieces_of(d, "here is the secret of it")
+        replies = pieces_of(at(d, "error"), "here is the secret of it")
         eq(("".join(r.text for r in replies), replies[-1].error.code, replies[-1].error.detail),
            ("here is the ", 403, "step 'chat': rule"))
         eq(error_of(d, "the secret")[0], 403)
-    with guarded(", on_hit: mask") as d:
-        eq(streamed(d, "a secret and a secret"), "a [RULE] and a [RULE]")
+        eq(streamed(at(d, "mask"), "a secret and a secret"), "a [RULE] and a [RULE]")
         eq(text_of(d, "secret"), "[RULE]")
-    with guarded(", mode: observe") as d:
-        eq(streamed(d, "a secret and more"), "a secret and more")
+        eq(streamed(at(d, "observe"), "a secret and more"), "a secret and more")
         d.says("the guard 'finds' would end the reply of 'chat': rule")
 
 
 @test
 def a_guard_is_asked_about_sentences():
-    with guarded(", message: '[cut]'", "quoting") as d:
+    with guarded(cut="quoting, message: '[cut]'", broken="broken") as d:
         eq(streamed(d, "First one. Second one! 第三句。 And an end"), "First one. Second one! 第三句。 And an end")
         eq(streamed(d, "First one. The secret is out. More"), "First one. [cut]")
         eq(text_of(d, "First one. The secret is out. More"), "[cut]")
         eq(streamed(d, "x" * 3000), "x" * 3000)
         eq(streamed(d, "x" * 3000 + "secret"), "x" * 2048 + "[cut]")
-    with guarded("", "broken") as d:
-        eq(error_of(d, "hello there")[0], 503, "a guard that fails lets nothing pass")
+        eq(error_of(at(d, "broken"), "hello there")[0], 503, "a guard that fails lets nothing pass")
 
 
 @test
@@ -324,16 +335,14 @@ def what_is_held_is_bounded():
     more += f"  - {{ name: drip, module: {ACTOR}, options: {{ type: LLM, piece: 4, delay: 150ms }} }}\n"
     steps = "[ { brick: %s, guard: { brick: dots, message: '[cut]', %s } } ]"
     dots = "a" + "." * 30 + "b"
-    with daemon(steps % ("chat", "hold: 32B"), more=more) as d:
+    with daemon({"enough": steps % ("chat", "hold: 32B"), "closed": steps % ("chat", "hold: 16B"),
+                 "open": steps % ("chat", "hold: 16B, on_limit: open"), "slow": steps % ("drip", "for: 200ms"),
+                 "slow-open": steps % ("drip", "for: 200ms, on_limit: open")}, more=more) as d:
         eq(streamed(d, dots), dots)
-    with daemon(steps % ("chat", "hold: 16B"), more=more) as d:
-        eq(streamed(d, dots), "a[cut]")
-    with daemon(steps % ("chat", "hold: 16B, on_limit: open"), more=more) as d:
-        eq(streamed(d, dots), dots)
-    with daemon(steps % ("drip", "for: 200ms"), more=more) as d:
-        eq(streamed(d, "ab" + "." * 14), "ab[cut]")
-    with daemon(steps % ("drip", "for: 200ms, on_limit: open"), more=more) as d:
-        replies = pieces_of(d, "ab" + "." * 14)
+        eq(streamed(at(d, "closed"), dots), "a[cut]")
+        eq(streamed(at(d, "open"), dots), dots)
+        eq(streamed(at(d, "slow"), "ab" + "." * 14), "ab[cut]")
+        replies = pieces_of(at(d, "slow-open"), "ab" + "." * 14)
         eq("".join(r.text for r in replies), "ab" + "." * 14)
         assert len(replies) > 2, "what is held for too long goes on before the end"
 
@@ -386,20 +395,21 @@ def cancelled_at_any_step():
 def as_healthy_as_the_bricks_that_it_needs():
     more = f"  - {{ name: ill, module: {ACTOR}, options: {{ type: LLM, ill: true }} }}\n"
     more += f"  - {{ name: ill-guard, module: {ACTOR}, options: {{ type: Guard, ill: true }} }}\n"
-    for steps, serves in (("[ brick: chat ]", True), ("[ brick: ill ]", False), ("[ brick: [ill, chat] ]", True),
-                          ("[ { brick: ill, on_error: skip }, brick: chat ]", True),
-                          ("[ { brick: ill, when: text == 'x' }, brick: chat ]", True),
-                          ("[ { when: text == 'x', steps: [ brick: chat ], else: [ brick: ill ] } ]", True),
-                          ("[ { parallel: [ brick: ill-guard, brick: docs ] }, brick: chat ]", False),
-                          ("[ { brick: chat, guard: { brick: ill-guard } } ]", False)):
-        with daemon(steps, more=more) as d:
-            shown = d.ctl("health", "p", check=False)
-            eq((shown.stdout.strip(), shown.returncode == 0), ("SERVING", True) if serves else ("NOT_SERVING", False), steps)
+    well = ("[ brick: chat ]", "[ brick: [ill, chat] ]", "[ { brick: ill, on_error: skip }, brick: chat ]",
+            "[ { brick: ill, when: text == 'x' }, brick: chat ]",
+            "[ { when: text == 'x', steps: [ brick: chat ], else: [ brick: ill ] } ]")
+    ill = ("[ brick: ill ]", "[ { parallel: [ brick: ill-guard, brick: docs ] }, brick: chat ]",
+           "[ { brick: chat, guard: { brick: ill-guard } } ]")
+    names = [f"well{i}" for i in range(len(well))] + [f"ill{i}" for i in range(len(ill))]
+    with daemon(dict(zip(names, well + ill)), more=more) as d:
+        bricks = {b["name"]: b["state"] for b in json.loads(d.ctl("list", "--json").stdout)}
+        for name, steps in zip(names, well + ill):
+            eq(bricks[f"p-{name}"], "ready" if name.startswith("well") else "unhealthy", steps)
 
 
 @test
 def explained():
-    with daemon("[ brick: shield, { brick: nothing, when: text == 'x' }, brick: spell, brick: chat ]".replace("nothing", "zh")) as d:
+    with daemon("[ brick: shield, { brick: zh, when: text == 'x' }, brick: spell, brick: chat ]") as d:
         for options in ((), ("--stream",)):
             lines = d.ctl("explain", "--json", *options, "p", "hello \"you\"\n" + "x" * 300).stdout.splitlines()
             steps = [json.loads(line) for line in lines if '"step"' in line]
@@ -411,8 +421,8 @@ def explained():
         shown = d.ctl("explain", "p", "an attack", check=False)
         assert "words: rule" in shown.stdout and "brick error 403" in shown.stderr, shown
         for key in ("1", "0" * 32, ""):
-            _, _, _, trailers = call(d.channel(), path("LLM", "Unary"), llm_pb2.LLMRequest(prompt="x").SerializeToString(),
-                                     metadata=[("x-brick-explain", key)])
+            request = llm_pb2.LLMRequest(prompt="x").SerializeToString()
+            _, _, _, trailers = call(d.channel(), path("LLM", "Unary"), request, metadata=[("x-brick-explain", key)])
             assert "x-brick-step-bin" not in trailers, trailers
         eq(d.ctl("call", "p", "x").stdout.strip(), "X")
 
