@@ -320,12 +320,14 @@ def a_guard_on_a_live_stream():
 
 @test
 def a_guard_is_asked_about_sentences():
-    with guarded(cut="quoting, message: '[cut]'", broken="broken") as d:
+    with guarded(cut="quoting, message: '[cut]'", broken="broken", timed="quoting, for: 1ms") as d:
         eq(streamed(d, "First one. Second one! 第三句。 And an end"), "First one. Second one! 第三句。 And an end")
         eq(streamed(d, "First one. The secret is out. More"), "First one. [cut]")
         eq(text_of(d, "First one. The secret is out. More"), "[cut]")
         eq(streamed(d, "x" * 3000), "x" * 3000)
         eq(streamed(d, "x" * 3000 + "secret"), "x" * 2048 + "[cut]")
+        text = "one two. three\n" * 100
+        eq([streamed(at(d, "timed"), text) for _ in range(5)], [text] * 5)
         eq(error_of(at(d, "broken"), "hello there")[0], 503, "a guard that fails lets nothing pass")
 
 

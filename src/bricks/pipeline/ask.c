@@ -47,7 +47,7 @@ static int start(struct ask *ask, struct brick_target *target, uint32_t method,
         const struct brick_child_options options = {
                 .struct_size = sizeof options,
                 .deadline = ask->step->timeout > 0 ? clock_ns() + ask->step->timeout : 0,
-                .name = brick_str(ask->step->name),
+                .name = brick_str(ask->name ? ask->name : ask->step->name),
         };
         size_t size = protobuf_c_message_get_packed_size(request);
         uint8_t small[512];

@@ -8,6 +8,7 @@
 struct ask {
         struct run *run;
         const struct step *step;
+        const char *name; /* of the span; NULL: the step's */
         struct brick_child *child;
         bool cancelled; /* by ask_cancel() */
 
@@ -19,7 +20,7 @@ struct ask {
 };
 
 /*
- * Asks a target, with the step's timeout and name. Copies *what, but for child;
+ * Asks a target, with the step's timeout. Copies *what, but for child;
  * done() is called once for it, and it is freed afterwards. 0, *ret is set; or a negative errno.
  */
 int ask_start(struct ask **ret, const struct ask *what, struct brick_target *target,

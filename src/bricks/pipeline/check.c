@@ -257,8 +257,14 @@ static void check_step(struct check *check, struct step *step);
 
 static void check_sequence(struct check *check, struct step *sequence)
 {
-        for (size_t i = 0; i < sequence->n_inner; i++)
+        for (size_t i = 0; i < sequence->n_inner; i++) {
+                const struct step *before = i > 0 ? sequence->inner[i - 1] : NULL;
+
+                if (before && before->kind == STEP_ANSWER && !before->when)
+                        blame(check, sequence->inner[i]->node,
+                              "never runs: the step before it always answers");
                 check_step(check, sequence->inner[i]);
+        }
 }
 
 /* Each branch sees what was there before, and afterwards all see what each has made. The text is
@@ -268,7 +274,9 @@ static void check_parallel(struct check *check, struct step *step)
         const struct check before = { .made = check->made,
                                       .beside = check->beside,
                                       .text = check->text,
-                                      .data = check->data };
+                                      .data = check->data,
+                                      .replies = check->replies };
+        enum flow makes = check->plan->map->makes;
         uint64_t made = check->made;
 
         for (size_t i = 0; i < step->n_inner; i++) {
@@ -281,6 +289,8 @@ static void check_parallel(struct check *check, struct step *step)
         }
         check->made = made;
         check->beside = before.beside;
+        if (makes == FLOW_TEXT || makes == FLOW_DATA)
+                check->replies = before.replies;
 }
 
 static enum presence weaker(enum presence before, enum presence after)

@@ -174,7 +174,7 @@ static void take_judgement(struct watch *watch, const struct brick_judgement *ju
 {
         bool blamed = watch->masked || watch->plan->observe;
 
-        for (size_t i = 0; i < judgement->n_findings && !watch_hit(watch); i++)
+        for (size_t i = 0; i < judgement->n_findings && !watch_hit(watch) && !watch->run->over; i++)
                 if (judgement->findings[i].is_attack) {
                         take_finding(watch, &judgement->findings[i]);
                         blamed = true;
@@ -260,6 +260,7 @@ static int start_ask(struct watch *watch)
         const struct ask what = {
                 .run = watch->run,
                 .step = watch->step,
+                .name = watch->plan->name,
                 .message = on_verdict,
                 .done = on_verdict_done,
                 .user = watch,
@@ -342,14 +343,14 @@ int watch_new(struct watch **ret, struct run *run, const struct step *step,
 
 void watch_push(struct watch *watch, const char *text, size_t length, bool last)
 {
-        watch->last = last;
+        watch->last |= last;
         if (buffer_add(&watch->text, text, length) < 0 || note_arrival(watch, length) < 0) {
                 failed(watch, -ENOMEM);
                 return;
         }
         if (watch->filter)
                 push_filter(watch, text, length);
-        else
+        else if (!watch->ask)
                 ask_guard(watch);
         if (!watch->run->over)
                 set_timer(watch);

@@ -23,7 +23,7 @@ struct watch_ops {
 int watch_new(struct watch **ret, struct run *run, const struct step *step,
               const struct watch_ops *ops, void *user, struct buffer *out);
 
-/* The next piece of the text, or with `last` its end. Not while it is busy, nor after a hit. */
+/* The next piece of the text, or with `last` its end. Not after a hit. */
 void watch_push(struct watch *watch, const char *text, size_t length, bool last);
 
 /* Whether the guard has been asked and has not answered. */
