@@ -22,22 +22,34 @@ static bool is_key(grpc_slice value, const char *key)
         return wrong == 0;
 }
 
+static inline bool is_named(const grpc_metadata *pair)
+{
+        return GRPC_SLICE_LENGTH(pair->key) == strlen(NAME) &&
+               memcmp(GRPC_SLICE_START_PTR(pair->key), NAME, strlen(NAME)) == 0;
+}
+
 /* The slices belong to the call, so dropping them from the array leaks nothing. */
-void explain_check(grpc_metadata_array *metadata, const char *key)
+static void replace(grpc_metadata_array *metadata, const char *key)
 {
         grpc_metadata *pairs = metadata->metadata;
         size_t kept = 0;
 
         for (size_t i = 0; i < metadata->count; i++) {
-                grpc_metadata pair = pairs[i];
-
-                if (GRPC_SLICE_LENGTH(pair.key) == strlen(NAME) &&
-                    memcmp(GRPC_SLICE_START_PTR(pair.key), NAME, strlen(NAME)) == 0) {
-                        if (!is_key(pair.value, key))
+                if (is_named(&pairs[i])) {
+                        if (!is_key(pairs[i].value, key))
                                 continue;
-                        pair.value = grpc_slice_from_static_string("1");
+                        pairs[i].value = grpc_slice_from_static_string("1");
                 }
-                pairs[kept++] = pair;
+                pairs[kept++] = pairs[i];
         }
         metadata->count = kept;
+}
+
+void explain_check(grpc_metadata_array *metadata, const char *key)
+{
+        for (size_t i = 0; i < metadata->count; i++)
+                if (is_named(&metadata->metadata[i])) {
+                        replace(metadata, key);
+                        return;
+                }
 }
