@@ -391,12 +391,15 @@ struct brick_host {
 
         /*
          * Leave the rest of a call to one of its children: brickd passes the child's replies on as
-         * the client reads them, passes the client's further messages to the child if both methods
-         * take a stream of requests, and ends the call as the child has ended, with its trailers.
-         * The call is then no longer the brick's, as after call_finish(); the child still is until
-         * done(), and message() and writable() of its ops are not called any more. Not while a
-         * reply that child_recv() asked for is due, and not from a blocking brick's start().
-         * 0; -EINVAL: the replies of the child are not of the call's type; -ECANCELED.
+         * the client reads them, and the client's further messages to the child, until
+         * child_close() or its end if the call has no stream of requests. The call ends as the
+         * child ends, with its trailers. It is no longer the brick's, as after call_finish(),
+         * except that its other children go on; the child still is until done(), which comes after
+         * the call has ended, but only child_cancel() and child_free() do anything, and message()
+         * and writable() of its ops do not run any more. Not while a reply that child_recv() asked
+         * for is due, nor while start() of a blocking brick runs. 0; -EINVAL: the child is of
+         * another call, or its replies are not of the call's type, or may be more than one;
+         * -ECANCELED: the child has ended. After an error the call is still the brick's.
          */
         int (*call_relay)(struct brick_call *call, struct brick_child *child);
 

@@ -2,6 +2,7 @@
 #include "module/call.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/relay.h"
 #include "module/timer.h"
 #include "util/clock.h"
 
@@ -9,7 +10,8 @@ void call_post(struct call *call, unsigned due)
 {
         call->due |= due;
         /* After an entry, `due` is checked again. */
-        if (call->posted || (call->side != SIDE_IDLE && call->side != SIDE_UNSEEN))
+        if (call->posted || call->side == SIDE_STARTING || call->side == SIDE_ENTERED ||
+            call->side == SIDE_DONE)
                 return;
         call->posted = true;
         call_ref(call);
@@ -214,6 +216,8 @@ void call_run_entries(struct run_item *item)
                 call->due = 0;
         else if (call->side == SIDE_IDLE && call->due != 0)
                 enter(call);
+        else if (call->side == SIDE_RELAYED)
+                relay_step(call);
         call_unlock(call);
         if (start)
                 call_start(call);

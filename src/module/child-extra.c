@@ -9,7 +9,8 @@
 #include "module/span.h"
 #include "util/utf8.h"
 
-/* The most of the caller's own metadata, as for the trailers of a call. */
+/* The most metadata of a caller's own, and of a callee's trailers: as for the trailers of a call
+ * from the wire. */
 #define PAIRS_MAX 32
 #define BYTES_MAX 8192
 
@@ -23,10 +24,8 @@ static bool is_legal_key(struct brick_str key)
         return key.len > 0 && (key.len <= 5 || memcmp(key.ptr, "grpc-", 5) != 0);
 }
 
-static bool is_legal_value(const struct brick_pair *pair)
+static bool is_legal_value(struct brick_str key, struct brick_str value)
 {
-        struct brick_str key = pair->key, value = pair->value;
-
         if (key.len > 4 && memcmp(key.ptr + key.len - 4, "-bin", 4) == 0)
                 return true;
         for (size_t i = 0; i < value.len; i++)
@@ -47,7 +46,7 @@ static int measure(const struct brick_child_options *options, size_t *ret_bytes)
                 if (pair->key.len > BYTES_MAX || pair->value.len > BYTES_MAX)
                         return -E2BIG;
                 bytes += pair->key.len + pair->value.len;
-                if (!is_legal_key(pair->key) || !is_legal_value(pair))
+                if (!is_legal_key(pair->key) || !is_legal_value(pair->key, pair->value))
                         return -EINVAL;
         }
         *ret_bytes = bytes;
@@ -122,5 +121,39 @@ int child_extra_new(struct child_extra **ret, struct call *parent,
                 };
         fill(extra, parent, options);
         *ret = extra;
+        return 0;
+}
+
+/* Room for the most of them, as few callees have any. */
+static struct child_trailers *trailers_new(void)
+{
+        struct child_trailers *trailers;
+
+        trailers = malloc(sizeof *trailers + PAIRS_MAX * sizeof trailers->pairs[0] + BYTES_MAX);
+        if (trailers)
+                *trailers = (struct child_trailers){};
+        return trailers;
+}
+
+int child_trailers_add(struct child_trailers **trailers, struct brick_str key,
+                       struct brick_str value)
+{
+        struct child_trailers *all = *trailers;
+        char *text;
+
+        if (!is_legal_key(key) || !is_legal_value(key, value))
+                return -EINVAL;
+        if (!all)
+                all = *trailers = trailers_new();
+        if (!all)
+                return -ENOMEM;
+        if (all->n == PAIRS_MAX || key.len > BYTES_MAX || value.len > BYTES_MAX ||
+            all->bytes + key.len + value.len > BYTES_MAX)
+                return -E2BIG;
+        text = (char *)(all->pairs + PAIRS_MAX) + all->bytes;
+        all->pairs[all->n].key = put(&text, key);
+        all->pairs[all->n].value = put(&text, value);
+        all->bytes += key.len + value.len;
+        all->n++;
         return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What a caller gives a child besides its request, by child_start_with(). */
+/* What goes with a child besides messages: what the caller gives it by child_start_with(), and the
+ * trailers of the callee. */
 
 #include "brick.h"
 
@@ -22,3 +23,13 @@ struct child_extra {
  */
 int child_extra_new(struct child_extra **ret, struct call *parent,
                     const struct brick_child_options *options);
+
+/* Trailing metadata, in one block for free(). */
+struct child_trailers {
+        size_t n, bytes;
+        struct brick_pair pairs[];
+};
+
+/* As call_trailer() of the ABI. *trailers is NULL before the first. */
+int child_trailers_add(struct child_trailers **trailers, struct brick_str key,
+                       struct brick_str value);

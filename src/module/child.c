@@ -129,10 +129,10 @@ static void party(struct call *call, struct share_party *ret)
         parent->transport->party(parent, ret);
 }
 
-/* Trailing metadata is for clients; a caller brick gets none. */
+/* Trailing metadata is for clients: it counts if the parent call is left to this one. */
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
-        return 0;
+        return child_trailers_add(&child_of(call)->trailers, key, value);
 }
 
 static void child_disown(struct brick_child *child)
@@ -152,6 +152,7 @@ static void child_destroy(struct call *call)
         free(child->request);
         free(child->incoming);
         free(child->extra);
+        free(child->trailers);
         call_unref(child->parent);
         child_disown(child);
 }
@@ -351,12 +352,7 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
         return 0;
 }
 
-/*
- * Takes the lock, and a reference to the call; false: done() has been called. Once it has, the
- * callee's half may have been freed, and only the lock and `told` are still valid. Before, the
- * transport's reference exists, so that another may be taken.
- */
-static bool lock_untold(struct brick_child *child)
+bool child_lock_untold(struct brick_child *child)
 {
         call_lock(&child->call);
         if (child->told) {
@@ -367,7 +363,7 @@ static bool lock_untold(struct brick_child *child)
         return true;
 }
 
-static void unlock_untold(struct brick_child *child)
+void child_unlock_untold(struct brick_child *child)
 {
         call_unlock(&child->call);
         call_drop(&child->call);
@@ -375,15 +371,16 @@ static void unlock_untold(struct brick_child *child)
 
 void child_abi_recv(struct brick_child *child)
 {
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
-        child->wanted = true;
-        child_post_tells(child);
-        unlock_untold(child);
+        if (!child->relayed) {
+                child->wanted = true;
+                child_post_tells(child);
+        }
+        child_unlock_untold(child);
 }
 
-/* Lock held. */
-static int take_message(struct brick_child *child, struct brick_bytes message)
+int child_take_message(struct brick_child *child, struct brick_bytes message)
 {
         child->incoming = copy_bytes(message);
         if (!child->incoming)
@@ -400,9 +397,9 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
         struct call *call = &child->call;
         int r = 0;
 
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return -ECANCELED;
-        if (child->closed || !call_has_request_stream(call)) {
+        if (child->closed || child->relayed || !call_has_request_stream(call)) {
                 r = -EINVAL;
         } else if (call->settled || atomic_load(&call->cancelled)) {
                 r = -ECANCELED;
@@ -410,29 +407,33 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
                 child->refused = true;
                 r = -EAGAIN;
         } else {
-                r = take_message(child, message);
+                r = child_take_message(child, message);
         }
-        unlock_untold(child);
+        child_unlock_untold(child);
         return r;
+}
+
+void child_take_end(struct brick_child *child)
+{
+        child->closed = true;
+        if (child->call.inbox == INBOX_WANTED && !child->full)
+                receive(&child->call);
 }
 
 void child_abi_close(struct brick_child *child)
 {
-        struct call *call = &child->call;
-
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
-        child->closed = true;
-        if (call->inbox == INBOX_WANTED && !child->full)
-                receive(call);
-        unlock_untold(child);
+        if (!child->relayed)
+                child_take_end(child);
+        child_unlock_untold(child);
 }
 
 void child_abi_cancel(struct brick_child *child)
 {
         const struct outcome cancelled = outcome_cancelled();
 
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
         call_unlock(&child->call);
         call_cancel(&child->call);
@@ -440,7 +441,7 @@ void child_abi_cancel(struct brick_child *child)
         call_lock(&child->call);
         /* The callee may have finished before: drop its replies, and tell the caller the end. */
         child_post_tells(child);
-        unlock_untold(child);
+        child_unlock_untold(child);
 }
 
 void child_abi_free(struct brick_child *child)

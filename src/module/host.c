@@ -11,6 +11,7 @@
 #include "module/health.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/relay.h"
 #include "module/target.h"
 #include "module/timer.h"
 #include "util/log.h"
@@ -319,6 +320,7 @@ const struct brick_host host_table = {
         .call_rewind = call_abi_rewind,
         .call_fail_errno = call_abi_fail_errno,
         .child_start_with = child_abi_start_with,
+        .call_relay = relay_abi_start,
         .timer_new = timer_abi_new,
         .timer_set = timer_abi_set,
         .timer_free = timer_abi_free,
