@@ -36,8 +36,7 @@ static bool relay(struct forward *forward)
 {
         struct run *run = forward->run;
 
-        if (!can_relay(forward) || !BRICK_HAS(brick_host, call_relay) ||
-            brick_host->call_relay(run->call, forward->ask->child) < 0)
+        if (!can_relay(forward) || brick_host->call_relay(run->call, forward->ask->child) < 0)
                 return false;
         run->over = true;
         return true;

@@ -65,6 +65,7 @@ static void become_text(struct stream *stream)
                 run_fail_errno(run, -ENOMEM);
                 return;
         }
+        stream_close(stream);
         field_set_pointer(value, step->map->output, text);
         run_set_value(run, step, value);
         branch_of(run, step)->text = text;
