@@ -27,8 +27,8 @@ struct check {
         uint64_t found;  /* of the steps that find documents, on any way to here */
         enum presence text, data;
         bool masked;
-        bool answered;         /* some step answers */
-        enum presence replies; /* what the pipeline replies with */
+        bool answered; /* some step answers */
+        bool replies;  /* some step makes what the pipeline replies with */
 
         struct expr_name names[STEPS_MAX + VALUE_FIRST];
         char reasons[STEPS_MAX + VALUE_FIRST][200];
@@ -230,7 +230,7 @@ static void makes(struct check *check, const struct step *step)
                 break;
         }
         if (step->map->makes == check->plan->map->makes)
-                check->replies = PRESENT;
+                check->replies = true;
         check->made |= BIT(step->index);
         check->masked |= step->judge.mask != NULL;
 }
@@ -348,7 +348,7 @@ static void check_reply(struct check *check, const struct brick_node *config)
 {
         const struct type_map *map = check->plan->map;
 
-        if (check->replies == PRESENT || check->answered)
+        if (check->replies || check->answered)
                 return;
         blame(check, brick_host->node_get(config, "steps"),
               "a pipeline of type %s replies with %s, and no step makes it; %s does", map->name,
