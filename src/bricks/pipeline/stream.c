@@ -66,6 +66,7 @@ static void become_text(struct stream *stream)
                 return;
         }
         stream_close(stream);
+        explain_output(run, step, text, stream->out.len);
         field_set_pointer(value, step->map->output, text);
         run_set_value(run, step, value);
         branch_of(run, step)->text = text;
