@@ -129,9 +129,15 @@ bool expr_nodes_add(struct expr_compiler *compiler, struct expr_nodes *nodes,
         return true;
 }
 
-bool expr_may_be_text(const struct expr_type *type)
+enum expr_trust expr_trust_in(const struct expr_type *type, enum expr_trust trust)
 {
-        return type->kind != EXPR_BOOL && type->kind != EXPR_NUMBER;
+        return type->kind == EXPR_BOOL || type->kind == EXPR_NUMBER ? EXPR_OWN : trust;
+}
+
+/* What is cut out of an escaped text is escaped no more. */
+static enum expr_trust trust_in_arg(const struct expr_op *op, const struct expr_node *arg)
+{
+        return arg->trust == EXPR_ESCAPED && !op->keeps ? EXPR_FOREIGN : arg->trust;
 }
 
 struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct expr_op *op,
@@ -155,7 +161,8 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
         }
         for (size_t i = 0; i < n_args; i++) {
                 node->args[i] = args[i];
-                node->untrusted |= args[i]->untrusted;
+                if (trust_in_arg(op, args[i]) > node->trust)
+                        node->trust = trust_in_arg(op, args[i]);
                 if (args[i]->height >= node->height)
                         node->height = args[i]->height + 1;
         }
@@ -199,7 +206,9 @@ static bool check(struct expr_compiler *compiler, struct expr_node *node)
                         return false;
         if (node->op->check && !node->op->check(compiler, node))
                 return false;
-        node->untrusted &= !node->op->escapes && expr_may_be_text(&node->type);
+        if (node->op->escapes && node->trust == EXPR_FOREIGN)
+                node->trust = EXPR_ESCAPED;
+        node->trust = expr_trust_in(&node->type, node->trust);
         return true;
 }
 
@@ -213,8 +222,8 @@ static bool is_constant(const struct expr_node *node)
         return true;
 }
 
-/* Runs a node whose arguments are all constant, and keeps the result in its place. The type stays:
- * a list knows of what it is. */
+/* Replaces a node whose arguments are all constant by its value. The type stays, because the value
+ * of a list does not say the type of its elements. */
 static struct expr_node *fold(struct expr_compiler *compiler, struct expr_node *node)
 {
         struct expr_value value;
@@ -290,8 +299,10 @@ static int compile(struct expr_compiler *compiler, const char *text, size_t leng
         if (compiler->error < 0 || !root || !want_type(compiler, root, want))
                 return compiler->error < 0 ? compiler->error : -EINVAL;
         compiler->expr->root = root;
-        if (want)
+        if (want) {
                 compiler->expr->want = *want;
+                compiler->expr->is_any = compiler->expr->is_template && want->kind == EXPR_ANY;
+        }
         return 0;
 }
 

@@ -9,7 +9,7 @@ struct expr_variable { /* of a {% for %} that is around */
         const char *name;
         size_t length;
         struct expr_type type;
-        bool untrusted;
+        enum expr_trust trust;
 };
 
 struct expr_compiler {
@@ -55,8 +55,9 @@ struct expr_node *expr_node_raw(struct expr_compiler *compiler, const struct exp
 struct expr_node *expr_node_constant(struct expr_compiler *compiler, struct expr_place place,
                                      struct expr_value value);
 
-/* Whether text of somebody else can be in a value of this type. */
-bool expr_may_be_text(const struct expr_type *type);
+/* The trust in a value of this type that is made of others: numbers and truth values have no text.
+ */
+enum expr_trust expr_trust_in(const struct expr_type *type, enum expr_trust trust);
 
 /* A list of nodes that grows. */
 struct expr_nodes {

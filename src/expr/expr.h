@@ -49,7 +49,8 @@ struct expr_name {
         bool untrusted;          /* a template may write what it says only by json() or escape() */
 };
 
-/* message.name means message.list[0].field. Only where the message has no field of that name. */
+/* message.name means message.list[0].field, unless the message has a field `name`. The list and the
+ * field must exist. */
 struct expr_shorthand {
         const ProtobufCMessageDescriptor *message;
         const char *name;
@@ -76,7 +77,8 @@ struct expr;
 /*
  * Compile an expression (`intent.confidence > 0.8`) or a template (`Hello {{ name }}`). want: the
  * type that the result must have; NULL: any. A template makes a text; where something else is
- * wanted, it must be one {{ }} and nothing besides, which then gives the value itself. 0; -EINVAL:
+ * wanted, it must be one {{ }} and nothing besides, which then gives the value itself, or a number,
+ * true or false. For EXPR_ANY, one {{ }} gives its value, and everything else a text. 0; -EINVAL:
  * see *mistake; -ENOMEM.
  */
 int expr_compile(const char *text, size_t length, const struct expr_scope *scope,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The functions, which are also what stands behind '|'. */
+/* The functions. */
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static bool is_whole(double n, double most)
         return n >= 0 && n <= most && trunc(n) == n;
 }
 
-/* What a constant says wrong is said when it is compiled. */
+/* A constant that is wrong is a mistake when the text is compiled. */
 static bool is_wrong_constant(const struct expr_node *node, double most)
 {
         return node->op == &expr_op_constant && node->value.kind == EXPR_NUMBER &&
@@ -297,6 +297,7 @@ static const struct expr_op functions[] = {
           .result = EXPR_TEXT,
           .run = escape_run },
         { .name = "join",
+          .keeps = true,
           .min_args = 1,
           .max_args = 2,
           .params = { EXPR_LIST, EXPR_TEXT },

@@ -228,7 +228,7 @@ static struct expr_token lex_close(struct expr_lexer *lexer)
         return token;
 }
 
-/* What other languages write. */
+/* Symbols of other languages, and what to write instead. */
 static const struct {
         const char *symbol;
         const char *advice;
@@ -293,7 +293,7 @@ struct expr_token expr_lex(struct expr_lexer *lexer)
         return is_letter(*lexer->at) ? lex_word(lexer) : lex_symbol(lexer);
 }
 
-/* The bytes of the character at s, of which there are n; 0: it is none. */
+/* The length of the UTF-8 character at s, before the end of n bytes. 0: it is not valid. */
 static size_t character(const unsigned char *s, size_t n)
 {
         static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -30,6 +30,12 @@ enum { /* how tightly operators bind */
        EXPR_PRIMARY,
 };
 
+enum expr_trust { /* how much of what an untrusted name says is in a value */
+                  EXPR_OWN,
+                  EXPR_ESCAPED, /* by json() or escape(), and nothing has been done to it since */
+                  EXPR_FOREIGN,
+};
+
 struct expr_place {
         uint32_t line;
         uint32_t column;
@@ -48,8 +54,8 @@ struct expr_node {
                 const struct expr_loop_field *loop;    /* expr_op_loop */
                 const char *name;                      /* expr_op_name, _variable, _for */
         };
-        bool untrusted; /* it is made of what a name says that is untrusted */
-        uint32_t slot;  /* of the name in the scope, or of the loop: how many are around it */
+        enum expr_trust trust;
+        uint32_t slot; /* of the name in the scope, or of the loop: how many are around it */
 };
 
 struct expr_loop {
@@ -77,7 +83,8 @@ struct expr_op {
         uint8_t precedence;               /* of an operator; 0: a function or a primary */
         enum expr_kind params[EXPR_ARGS]; /* EXPR_ANY: check() decides */
         enum expr_kind result;            /* check() may set another type */
-        bool escapes;                     /* the result can be trusted */
+        bool escapes;                     /* makes foreign text EXPR_ESCAPED */
+        bool keeps;                       /* what is escaped stays so */
 
         /* Optional: what params cannot say. On false there is a mistake. */
         bool (*check)(struct expr_compiler *compiler, struct expr_node *node);
@@ -100,6 +107,7 @@ struct expr {
         struct expr_type want; /* EXPR_ANY: any */
         uint32_t n_loops;      /* as deep as they nest */
         bool is_template;
+        bool is_any; /* a template that may give any type: a single {{ }} is no text */
         size_t size; /* of all blocks */
         struct expr_block *blocks;
 };

@@ -115,7 +115,7 @@ static bool index_check(struct expr_compiler *compiler, struct expr_node *node)
                           expr_type_name(type).text);
 }
 
-/* Behind the end there is nothing, as in a message that has no such field. */
+/* An index past the end gives the default of the elements' type, as an unset field does. */
 static int index_list(struct expr_machine *machine, const struct expr_node *node,
                       const struct expr_value *list, double index, struct expr_value *ret)
 {
@@ -225,6 +225,7 @@ static void list_print(FILE *file, const struct expr_node *node)
 
 const struct expr_op expr_op_list = {
         .name = "a list",
+        .keeps = true,
         .result = EXPR_LIST,
         .check = list_check,
         .run_node = list_run,
@@ -558,7 +559,7 @@ static const struct expr_op operators[] = {
         COMPARISON(">=", order),
         COMPARISON("in", in),
         COMPARISON("not in", in),
-        INFIX("+", EXPR_SUM, .result = EXPR_ANY, .check = add_check, .run = add_run),
+        INFIX("+", EXPR_SUM, .keeps = true, .result = EXPR_ANY, .check = add_check, .run = add_run),
         INFIX("-", EXPR_SUM, .result = EXPR_NUMBER, .params = { EXPR_NUMBER, EXPR_NUMBER },
               .run = subtract_run),
 };

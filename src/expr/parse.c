@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The parser of expressions: what stands between the brackets of others, by precedence. */
+/* The parser of expressions, by operator precedence. */
 
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static struct expr_node *unknown_name(struct expr_compiler *compiler,
         return unknown(compiler, token, "value", "", &nearest);
 }
 
-/* The arguments of a function up to the bracket that closes them, behind those it has already. */
+/* Adds the arguments of a function, up to and with its closing bracket. */
 static bool parse_args(struct expr_compiler *compiler, struct expr_nodes *args)
 {
         if (expr_accept(compiler, ")"))
@@ -98,7 +98,7 @@ static struct expr_node *function_node(struct expr_compiler *compiler,
         return expr_node(compiler, op, name->place, args->nodes, args->n);
 }
 
-/* NAME or NAME(...), with what stands before its '|' as the first argument. */
+/* NAME or NAME(...). piped: what stands before '|', the first argument; or NULL. */
 static struct expr_node *parse_function(struct expr_compiler *compiler,
                                         const struct expr_token *name, struct expr_node *piped)
 {
@@ -171,7 +171,7 @@ static struct expr_node *parse_loop(struct expr_compiler *compiler, const struct
 
 static struct expr_node *name_node(struct expr_compiler *compiler, const struct expr_op *op,
                                    const struct expr_token *token, size_t slot,
-                                   struct expr_type type, bool untrusted)
+                                   struct expr_type type, enum expr_trust trust)
 {
         struct expr_node *node = expr_node_raw(compiler, op, token->place, NULL, 0);
         char *name = expr_compiler_alloc(compiler, token->length + 1);
@@ -182,7 +182,7 @@ static struct expr_node *name_node(struct expr_compiler *compiler, const struct 
         node->name = name;
         node->slot = (uint32_t)slot;
         node->type = type;
-        node->untrusted = untrusted && expr_may_be_text(&type);
+        node->trust = expr_trust_in(&type, trust);
         return node;
 }
 
@@ -194,8 +194,7 @@ static struct expr_node *resolve(struct expr_compiler *compiler, const struct ex
                 if (compiler->variables[i].length == token->length &&
                     memcmp(compiler->variables[i].name, token->ptr, token->length) == 0)
                         return name_node(compiler, &expr_op_variable, token, i,
-                                         compiler->variables[i].type,
-                                         compiler->variables[i].untrusted);
+                                         compiler->variables[i].type, compiler->variables[i].trust);
         if (compiler->n_variables > 0 && expr_token_is(token, "loop"))
                 return parse_loop(compiler, token);
         for (size_t i = 0; i < scope->n_names; i++) {
@@ -205,7 +204,7 @@ static struct expr_node *resolve(struct expr_compiler *compiler, const struct ex
                         return expr_wrong(compiler, token->place, "%s",
                                           scope->names[i].unavailable);
                 return name_node(compiler, &expr_op_name, token, i, scope->names[i].type,
-                                 scope->names[i].untrusted);
+                                 scope->names[i].untrusted ? EXPR_FOREIGN : EXPR_OWN);
         }
         return unknown_name(compiler, token);
 }
@@ -266,7 +265,7 @@ static struct expr_node *field_node(struct expr_compiler *compiler, struct expr_
                 return NULL;
         node->field = field;
         node->type = expr_type_of_field(field);
-        node->untrusted &= expr_may_be_text(&node->type);
+        node->trust = expr_trust_in(&node->type, node->trust);
         if (node->type.kind == EXPR_NULL)
                 return expr_wrong(compiler, place,
                                   "the field '%s' has a type that expressions cannot use",
@@ -423,7 +422,7 @@ static const struct expr_op *next_operator(struct expr_compiler *compiler, struc
         return expr_token_is(&in, "in") ? expr_operator("not in", 6) : NULL;
 }
 
-/* Operators of the same precedence are of the same kind: comparisons have no order among them. */
+/* Refuses a < b < c. */
 static bool check_chain(struct expr_compiler *compiler, const struct expr_op *op)
 {
         struct expr_token token;

@@ -109,6 +109,9 @@ char *expr_print(const struct expr *expr)
         (void)fputs(one ? "{{ " : "", file);
         expr_print_node(file, expr->root, 0);
         (void)fputs(one ? " }}" : "", file);
+        /* A text stays one. */
+        if (expr->is_any && !one && fflush(file) == 0 && memchr(text, '{', n))
+                (void)fputs("{{ \"\" }}", file);
         if (fclose(file) == 0)
                 return text;
         free(text);

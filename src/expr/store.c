@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Values into fields of messages. */
+/* Sets fields of messages to values. */
 
 #include <errno.h>
 #include <float.h>

@@ -117,8 +117,7 @@ const struct expr_loop_field expr_loop_fields[] = {
 
 /* --- how they are printed --- */
 
-/* A bracket that would begin a tag with what follows it, here or behind the end, is put into one.
- */
+/* Prints a '{' that could open a tag, with what follows it or the next part, as {{ "{" }}. */
 static void print_raw(FILE *file, const struct expr_value *text)
 {
         for (size_t i = 0; i < text->n; i++) {
@@ -197,7 +196,7 @@ static const struct expr_op op_for = { .name = "for", .emit = for_emit, .print =
 
 /* --- how they are parsed --- */
 
-/* A block while it is parsed. What is constant is gathered, until something else comes. */
+/* A block while it is parsed. Constant parts next to each other are joined into one text. */
 struct block {
         struct expr_nodes nodes;
         struct expr_out text;
@@ -240,7 +239,8 @@ static bool add_part(struct expr_compiler *compiler, struct block *block, struct
         return node && flush_text(compiler, block) && expr_nodes_add(compiler, &block->nodes, node);
 }
 
-/* Every text of a run is looked at by the lexer until its tag is closed. */
+/* The tag must end here. Its end is not skipped: behind it, the lexer reads text outside of tags.
+ */
 static bool close_tag(struct expr_compiler *compiler, const char *close)
 {
         if (expr_token_is(&compiler->token, close) && compiler->token.kind == EXPR_TOKEN_CLOSE)
@@ -263,7 +263,7 @@ static bool check_printable(struct expr_compiler *compiler, const struct expr_no
                 return expr_wrong(compiler, node->place,
                                   "%s is no text: write {%% for %%}, join(...) or json(...)",
                                   expr_type_name(type).text);
-        if (node->untrusted)
+        if (node->trust == EXPR_FOREIGN)
                 return expr_wrong(compiler, node->place,
                                   "this text comes from outside: write json(...) or escape(...) "
                                   "around it");
@@ -289,7 +289,7 @@ static bool at_end_of_block(const struct expr_compiler *compiler)
         return false;
 }
 
-/* Behind the block: "{% WORD %}", of which WORD is the token. */
+/* The end of a block: "{% WORD %}". The current token is WORD. */
 static bool end_tag(struct expr_compiler *compiler, const char *word, const char *start,
                     struct expr_place place)
 {
@@ -401,7 +401,7 @@ static struct expr_node *parse_for(struct expr_compiler *compiler, struct expr_p
         if (!variable || !expr_nodes_add(compiler, &parts, parse_loop_list(compiler)))
                 return NULL;
         variable->type = expr_type_of_elements(&parts.nodes[0]->type);
-        variable->untrusted = parts.nodes[0]->untrusted;
+        variable->trust = parts.nodes[0]->trust;
         if (!expr_nodes_add(compiler, &parts, parse_loop_body(compiler)))
                 return NULL;
         if (expr_accept(compiler, "else") &&
@@ -522,29 +522,58 @@ static bool skip_raw(struct expr_lexer *lexer)
         return true;
 }
 
-/* Where no text is wanted: "{{ EXPRESSION }}" and nothing besides, or a number, true or false. */
-static struct expr_node *parse_value(struct expr_compiler *compiler)
+static bool is_at_end(const struct expr_compiler *compiler)
 {
-        struct expr_lexer start = compiler->lexer;
+        return compiler->lexer.at == compiler->lexer.end;
+}
+
+/* "{{ EXPRESSION }}" and nothing besides. NULL without a mistake: it is something else. */
+static struct expr_node *parse_single(struct expr_compiler *compiler, struct expr_place *ret_place)
+{
         struct expr_node *node;
         struct expr_token open;
 
-        if (!skip_raw(&compiler->lexer) || compiler->lexer.at == compiler->lexer.end) {
-                compiler->lexer = start;
-                return parse_literal(compiler);
-        }
+        if (!skip_raw(&compiler->lexer) || is_at_end(compiler))
+                return NULL;
         open = expr_lex_open(&compiler->lexer);
+        *ret_place = open.place;
         node = expr_token_is(&open, "{{") ? parse_output(compiler) : NULL;
-        if (compiler->error < 0 ||
-            (node && skip_raw(&compiler->lexer) && compiler->lexer.at == compiler->lexer.end))
+        return node && skip_raw(&compiler->lexer) && is_at_end(compiler) ? node : NULL;
+}
+
+/* Where another type than text is wanted: a single {{ }}, or a number, true or false. */
+static struct expr_node *parse_value(struct expr_compiler *compiler)
+{
+        struct expr_lexer start = compiler->lexer;
+        struct expr_place place = { 0 };
+        struct expr_node *node = parse_single(compiler, &place);
+
+        if (node || compiler->error < 0)
                 return node;
-        return expr_wrong(compiler, open.place,
-                          "expected one {{ }} and nothing besides, as this is no text");
+        if (place.line > 0)
+                return expr_wrong(compiler, place,
+                                  "expected one {{ }} and nothing besides, as this is no text");
+        compiler->lexer = start;
+        return parse_literal(compiler);
+}
+
+/* Where any type is wanted: the value of a single {{ }}, otherwise a text. */
+static struct expr_node *parse_any(struct expr_compiler *compiler)
+{
+        struct expr_lexer start = compiler->lexer;
+        struct expr_place place;
+        struct expr_node *node = parse_single(compiler, &place);
+
+        if (node || compiler->error == -ENOMEM)
+                return node;
+        compiler->error = 0;
+        compiler->lexer = start;
+        return parse_text(compiler);
 }
 
 struct expr_node *expr_parse_template(struct expr_compiler *compiler, const struct expr_type *want)
 {
-        bool text = !want || want->kind == EXPR_TEXT || want->kind == EXPR_ANY;
-
-        return text ? parse_text(compiler) : parse_value(compiler);
+        if (!want || want->kind == EXPR_TEXT)
+                return parse_text(compiler);
+        return want->kind == EXPR_ANY ? parse_any(compiler) : parse_value(compiler);
 }

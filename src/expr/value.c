@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "expr/value.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,10 +200,13 @@ static struct expr_value value_of_message(const ProtobufCMessage *message)
 /* The decimal that the sender of a float meant: 0.9f is 0.9, and not 0.899999976. */
 static double decimal(float f)
 {
+        double millionths = round((double)f * 1e6) / 1e6;
         char text[32];
 
         if (truncf(f) == f || !isfinite(f))
                 return (double)f;
+        if (fabsf(f) < 1 && (float)millionths == f)
+                return millionths; /* as below, but fast: most are scores */
         for (int digits = 6; digits < 9; digits++) {
                 (void)snprintf(text, sizeof text, "%.*g", digits, (double)f);
                 if (strtof(text, NULL) == f)
@@ -372,8 +376,8 @@ struct expr_number_text expr_number_text(double number)
 {
         struct expr_number_text ret;
 
-        if (number == 0) {
-                (void)strcpy(ret.text, "0");
+        if (trunc(number) == number && fabs(number) < 1e15) {
+                (void)snprintf(ret.text, sizeof ret.text, "%" PRId64, (int64_t)number);
                 return ret;
         }
         for (int digits = 15; digits <= 17; digits++) {

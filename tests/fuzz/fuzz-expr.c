@@ -59,7 +59,6 @@ static void check_same(const struct expr *a, const struct expr *b)
         struct expr_value a_value, b_value;
         int r = run(a, &a_memory, &a_value);
 
-        /* Brackets and the order of steps stay; what has been folded by one may be by the other. */
         assert(run(b, &b_memory, &b_value) == r);
         if (r == 0) {
                 assert(a_value.kind == b_value.kind);
@@ -76,12 +75,12 @@ static void check_same(const struct expr *a, const struct expr *b)
         memory_free(&b_memory);
 }
 
-static void try(compile_fn *compile, const char *text, size_t length)
+static void try(compile_fn *compile, const struct expr_type *want, const char *text, size_t length)
 {
         struct expr *expr = NULL, *again = NULL;
         struct expr_mistake mistake;
         char *printed, *twice;
-        int r = compile(text, length, &expr_scope, NULL, &expr, &mistake);
+        int r = compile(text, length, &expr_scope, want, &expr, &mistake);
 
         if (r < 0) {
                 assert(!expr);
@@ -91,7 +90,7 @@ static void try(compile_fn *compile, const char *text, size_t length)
         }
         printed = expr_print(expr);
         assert(printed);
-        r = compile(printed, strlen(printed), &expr_scope, NULL, &again, &mistake);
+        r = compile(printed, strlen(printed), &expr_scope, want, &again, &mistake);
         if (r < 0)
                 fprintf(stderr, "%s\n%u:%u: %s\n", printed, mistake.line, mistake.column,
                         mistake.text);
@@ -107,11 +106,15 @@ static void try(compile_fn *compile, const char *text, size_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+        static const struct expr_type any = { .kind = EXPR_ANY }, boolean = { .kind = EXPR_BOOL };
+
         if (!world.data.fields)
                 expr_fill(&world);
         if (size > 4096)
                 return 0;
-        try(expr_compile, (const char *)data, size);
-        try(expr_compile_template, (const char *)data, size);
+        try(expr_compile, NULL, (const char *)data, size);
+        try(expr_compile_template, NULL, (const char *)data, size);
+        try(expr_compile_template, &any, (const char *)data, size);
+        try(expr_compile_template, &boolean, (const char *)data, size);
         return 0;
 }

@@ -414,14 +414,23 @@ static void test_untrusted(void)
                   .untrusted = true },
         };
         static const struct expr_scope scope = { .names = names, .n_names = 2 };
-        const char *const good[] = { "{{ text | json }}", "{{ text | trim | escape }}",
-                                     "{{ text == 'a' }}{{ text | length }}",
-                                     "{% if 'x' in text %}x{% endif %}",
-                                     "{% for d in docs.documents %}{{ d.score }}{{ d | json }}"
-                                     "{{ loop.index }}{% endfor %}" };
+        const char *const good[] = {
+                "{{ text | json }}",
+                "{{ text | trim | escape }}",
+                "{{ [json(text), 'a'] | join('b') + json(docs) }}",
+                "{% for t in [json(text)] %}{{ t }}{% endfor %}",
+                "{{ text | escape | json }}",
+                "{{ text == 'a' }}{{ text | length }}",
+                "{% if 'x' in text %}x{% endif %}",
+                "{% for d in docs.documents %}{{ d.score }}{% endfor %}",
+                "{% for d in docs.documents %}{{ d | json }}{{ loop.index }}{% endfor %}"
+        };
         const char *const bad[] = { "{{ text }}",
                                     "{{ text | json }}{{ 'a' + text }}",
                                     "{{ json(text) + text }}",
+                                    "{{ text | json | truncate(5) }}",
+                                    "{{ [json(text), text] | join }}",
+                                    "{{ text | escape | upper }}",
                                     "{{ text | default('a') }}",
                                     "{{ [text][0] }}",
                                     "{% for d in docs.documents %}{{ d.title }}{% endfor %}",
@@ -445,7 +454,8 @@ static void test_untrusted(void)
 /* Values that a template gives itself, instead of a text. */
 static void test_wanted(void)
 {
-        static const struct expr_type number = { .kind = EXPR_NUMBER }, boolean = { EXPR_BOOL };
+        static const struct expr_type number = { .kind = EXPR_NUMBER }, boolean = { EXPR_BOOL },
+                                      any = { .kind = EXPR_ANY };
         const char *const numbers[] = { "5", " {{ 2 + 3 }}\n", "{{ common.data.level + 2 }}" };
         struct expr_run run = a_run();
         struct expr_mistake mistake;
@@ -459,6 +469,18 @@ static void test_wanted(void)
                 assert(value.kind == EXPR_NUMBER && value.number == 5);
                 expr_free(expr);
         }
+        for (size_t i = 0; i < 4; i++) {
+                static const char *const texts[] = { "{{ 5 }} ", "5", "{{ 5 }}{{ text }}",
+                                                     "{{ docs.documents }}" };
+                static const enum expr_kind kinds[] = { EXPR_NUMBER, EXPR_TEXT, EXPR_TEXT,
+                                                        EXPR_LIST };
+
+                assert(expr_compile_template(texts[i], strlen(texts[i]), &expr_scope, &any, &expr,
+                                             &mistake) == 0);
+                assert(expr_run(expr, &run, &value, &mistake) == 0 && value.kind == kinds[i]);
+                expr_free(expr);
+        }
+        memory_free(&memory);
         /* known only when it runs */
         assert(expr_compile("common.data.name", 16, &expr_scope, &boolean, &expr, &mistake) == 0);
         assert(expr_type(expr).kind == EXPR_ANY);
