@@ -474,7 +474,7 @@ class Application(Brickd):
 
     def write(self, bricks):
         with open(os.path.join(SOURCE, "conf", "examples", "rag.yaml")) as example, open(self.config, "w") as f:
-            f.write(example.read().replace("127.0.0.1:50051", self.address))
+            f.write(example.read().replace("127.0.0.1:50051", self.address).replace("lame_duck: 5s", "lame_duck: 0s"))
             f.write(f"modules: {BRICKS}\ncontrol: {self.dir}/control\n")
 
     def __exit__(self, *exception):

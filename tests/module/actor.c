@@ -36,8 +36,9 @@ struct brick_instance {
 
 struct brick_filter {
         const struct brick_instance *self;
-        char *text; /* all of it */
-        size_t length, looked;
+        char *text;    /* from `base` on */
+        uint64_t base; /* its offset in the whole text */
+        size_t length;
         struct brick_finding *findings;
         size_t n;
 };
@@ -287,23 +288,29 @@ static size_t open_end(const struct brick_filter *filter)
         return filter->length;
 }
 
+/* Only what may still become the word is kept. */
+static void forget(struct brick_filter *filter, size_t upto)
+{
+        filter->base += upto;
+        filter->length -= upto;
+        memmove(filter->text, filter->text + upto, filter->length + 1);
+}
+
 static int filter_push(struct brick_filter *filter, struct brick_str text, uint32_t is_last,
                        struct brick_judgement *ret)
 {
-        size_t n = strlen(filter->self->word);
+        size_t n = strlen(filter->self->word), size = filter->length + text.len;
 
-        filter->text = realloc(filter->text, filter->length + text.len + 1);
-        filter->findings = realloc(filter->findings,
-                                   (filter->length + text.len + 1) * sizeof *filter->findings);
+        filter->text = realloc(filter->text, size + 1);
+        filter->findings = realloc(filter->findings, (size / n + 1) * sizeof *filter->findings);
         if (text.len > 0)
                 memcpy(filter->text + filter->length, text.ptr, text.len);
-        filter->length += text.len;
-        filter->text[filter->length] = '\0';
+        filter->length = size;
+        filter->text[size] = '\0';
         filter->n = 0;
-        for (char *p; (p = strstr(filter->text + filter->looked, filter->self->word));) {
-                size_t start = (size_t)(p - filter->text);
+        for (char *p; (p = strstr(filter->text, filter->self->word));) {
+                uint64_t start = filter->base + (uint64_t)(p - filter->text);
 
-                filter->looked = start + n;
                 filter->findings[filter->n++] = (struct brick_finding){ .start = start,
                                                                         .end = start + n,
                                                                         .rule = brick_str("rule"),
@@ -311,11 +318,13 @@ static int filter_push(struct brick_filter *filter, struct brick_str text, uint3
                                                                                 "words"),
                                                                         .score = 1,
                                                                         .is_attack = 1 };
+                forget(filter, (size_t)(p - filter->text) + n);
         }
+        forget(filter, open_end(filter));
         ret->is_attack = filter->n > 0;
         ret->findings = filter->findings;
         ret->n_findings = filter->n;
-        ret->settled = is_last ? filter->length : open_end(filter);
+        ret->settled = filter->base + (is_last ? filter->length : 0);
         return 0;
 }
 
