@@ -274,9 +274,10 @@ def a_guard_that_observes():
                 "{ brick: broken, mode: observe }, brick: chat ]") as d:
         eq(text_of(d, "my secret xyzzy"), "my secret xyzzy")
         d.says("the guard 'quoting' would refuse this")
-        d.says("the guard 'finds' would refuse this: words: rule")
-        assert "xyzzy" not in d.log()
-        assert "would refuse this: words" in d.log() and "'quoting' would refuse this:" not in d.log()
+        d.says("the guard 'finds' would refuse this (1 so far): words: rule")
+        eq(text_of(d, "my secret xyzzy"), "my secret xyzzy")
+        d.says("the guard 'finds' would refuse this (2 so far): words: rule")
+        assert "xyzzy" not in d.log() and "'quoting' would refuse this (2 so far)\n" in d.log().replace(" brick=p", "")
 
 
 @test
@@ -320,7 +321,7 @@ def a_guard_on_a_live_stream():
         eq(streamed(at(d, "mask"), "a secret and a secret"), "a [RULE] and a [RULE]")
         eq(text_of(d, "secret"), "[RULE]")
         eq(streamed(at(d, "observe"), "a secret and more"), "a secret and more")
-        d.says("the guard 'finds' would end the reply of 'chat': rule")
+        d.says("the guard 'finds' would end the reply of 'chat' (1 so far): rule")
 
 
 @test

@@ -17,7 +17,8 @@ BRICKS = """
   - { name: zh, module: echo, options: { type: Translate } }
   - { name: page, module: echo, options: { type: Compose } }
   - { name: common, module: echo, options: { type: Common } }
-"""
+  - { name: bidi, module: MODULES/locks.so }
+""".replace("MODULES", os.path.join(BUILD, "tests", "module"))
 
 # (type, steps, what is said of the place that @ marks); a case without @ is right
 CASES = [
@@ -37,6 +38,7 @@ CASES = [
     ("LLM", "[ { brick: [chat, @docs] } ]",
      "is a Retrieval brick, and the first of the list a LLM brick: one can only stand in for another of its type"),
     ("LLM", "[ { brick: @[] } ]", "name a brick"),
+    ("Common", "[ { brick: @bidi } ]", "has no method Unary, by which a pipeline asks its bricks"),
     ("LLM", "[ { brick: chat, name: @1st } ]", "a name has letters, digits and _, and starts with no digit"),
     ("LLM", "[ { brick: chat, name: @text } ]", "every pipeline has a value of this name already"),
     ("LLM", "[ { brick: docs, name: a }, { brick: chat, name: @a } ]", "an earlier step has this name"),

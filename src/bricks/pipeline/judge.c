@@ -43,8 +43,8 @@ static void log_observed(struct run *run, const struct step *step, const GuardRe
         for (size_t i = 0; i < response->n_results; i++)
                 if (response->results[i]->is_attack)
                         brick_logf(brick_host, run->plan->ctx, BRICK_LOG_NOTICE,
-                                   "the guard '%s' would refuse this%s%s", step->name,
-                                   step->judge.filter ? ": " : "",
+                                   "the guard '%s' would refuse this (%lu so far)%s%s", step->name,
+                                   run_observed(run, step), step->judge.filter ? ": " : "",
                                    step->judge.filter ? response->results[i]->detail : "");
 }
 

@@ -199,7 +199,6 @@ static int read_mask(struct plan *plan, struct step *step, const struct brick_no
         step->judge.mask = calloc(n + 1, sizeof(char *));
         if (!step->judge.mask)
                 return -ENOMEM;
-        plan->masks = true;
         for (size_t i = 0; i < n; i++, step->judge.n_mask++)
                 if (copy_text(brick_host->node_at(list, i), &step->judge.mask[i]) < 0)
                         return -ENOMEM;
@@ -500,6 +499,9 @@ int plan_read(struct plan *plan, const struct brick_node *config)
         plan->type = brick_host->type(plan->ctx);
         plan->map = type_map(plan->type);
         plan->n_branches = 1;
+        plan->observed = calloc(STEPS_MAX, sizeof plan->observed[0]);
+        if (!plan->observed)
+                return -ENOMEM;
         r = new_step(plan, config, NULL, STEP_SEQUENCE, &plan->root);
         if (r < 0)
                 return r;
@@ -529,4 +531,5 @@ void plan_done(struct plan *plan)
 {
         for (unsigned i = 0; i < plan->n_steps; i++)
                 step_free(plan->steps[i]);
+        free(plan->observed);
 }

@@ -6,6 +6,7 @@
  * plan_check(). Constant afterwards, for any number of calls at once.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -129,7 +130,7 @@ struct plan {
         unsigned n_steps;
         unsigned n_branches;
         unsigned n_values;
-        bool masks; /* some step does */
+        atomic_ulong *observed; /* by step->index: what guards that only observe have found */
 };
 
 extern const struct brick_option plan_options[];

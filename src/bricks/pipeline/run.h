@@ -60,6 +60,13 @@ static inline struct branch *branch_of(struct run *run, const struct step *step)
         return &run->branches[step->branch];
 }
 
+/* Counts what a guard that only observes has found; the number so far. */
+static inline unsigned long run_observed(const struct run *run, const struct step *step)
+{
+        return 1 + atomic_fetch_add_explicit(&run->plan->observed[step->index], 1,
+                                             memory_order_relaxed);
+}
+
 /* What a step has replied; NULL: it has not run, or has failed and was skipped. */
 const ProtobufCMessage *run_value(struct run *run, const struct step *step);
 void run_set_value(struct run *run, const struct step *step, const ProtobufCMessage *value);

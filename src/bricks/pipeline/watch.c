@@ -87,6 +87,14 @@ static void log_hit(struct watch *watch, struct brick_str rule, const char *what
                    watch->step->name, (int)rule.len, rule.ptr);
 }
 
+static void log_observed(struct watch *watch, struct brick_str rule)
+{
+        brick_logf(brick_host, watch->run->plan->ctx, BRICK_LOG_NOTICE,
+                   "the guard '%s' would end the reply of '%s' (%lu so far): %.*s",
+                   watch->plan->name, watch->step->name, run_observed(watch->run, watch->step),
+                   (int)rule.len, rule.ptr);
+}
+
 static void hit(struct watch *watch, struct brick_str rule)
 {
         (void)snprintf(watch->hit, sizeof watch->hit, "%.*s", (int)rule.len, rule.ptr);
@@ -158,7 +166,7 @@ static int mask_finding(struct watch *watch, const struct brick_finding *finding
 static void take_finding(struct watch *watch, const struct brick_finding *finding)
 {
         if (watch->plan->observe) {
-                log_hit(watch, finding->rule, "would end");
+                log_observed(watch, finding->rule);
                 return;
         }
         release(watch, finding->start);
@@ -229,7 +237,7 @@ static void on_verdict(struct ask *ask, struct brick_bytes message)
                 attack |= reply->results[i]->is_attack;
         brick_unpacked_free(reply);
         if (attack && watch->plan->observe)
-                log_hit(watch, brick_str("a sentence"), "would end");
+                log_observed(watch, brick_str("a sentence"));
         else if (attack)
                 hit(watch, brick_str("a sentence"));
         ask_next(ask);
