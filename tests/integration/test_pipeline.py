@@ -37,6 +37,16 @@ ACTORS = {
 }
 
 
+class Leakless(Brickd):
+    """Under AddressSanitizer, a worker reports what it has not freed when it exits."""
+
+    to = one = None
+
+    def __exit__(self, kind, value, trace):
+        super().__exit__(kind, value, trace)
+        assert kind or "Sanitizer" not in self.log(), self.log()[-5000:]
+
+
 def daemon(steps, kind="LLM", more=""):
     """Pipelines on a port, with all actors behind them. steps: those of the pipeline `p`, or of several (p-NAME),
     of which at() chooses one. more: further bricks."""
@@ -48,9 +58,7 @@ def daemon(steps, kind="LLM", more=""):
         chosen = f"match: {{ x-brick: [{name}] }}" if number else "default: true"
         bricks += (f"  - name: {name}\n    module: pipeline\n    {chosen}\n    options:\n      type: {kind}\n"
                    f"      steps: {of}\n")
-    running = Brickd(bricks + more, port_extra=f"    bricks: [{', '.join(pipelines)}]", modules=BRICKS)
-    running.to = running.one = None
-    return running
+    return Leakless(bricks + more, port_extra=f"    bricks: [{', '.join(pipelines)}]", modules=BRICKS)
 
 
 def channel(running):
@@ -400,21 +408,14 @@ def cancelled_at_any_step():
         chance = random.Random(seed)
         request = llm_pb2.LLMRequest(prompt="some words to be repeated").SerializeToString()
 
-        def round_of(calls):
-            running = [one.unary_stream(path("LLM", "OutputStreaming"))(request) for _ in range(calls)]
+        for _ in range(4):
+            running = [one.unary_stream(path("LLM", "OutputStreaming"))(request) for _ in range(25)]
             for rpc in running:
                 time.sleep(chance.random() * 0.012)
                 rpc.cancel()
             wait_for("no calls in flight", lambda: in_flight(d) == 0)
-            return memory(d)
-
-        round_of(40)
-        before = round_of(20)
-        after = round_of(40)
-        assert before is None or after < before + (4 << 20), (before, after)
         eq(streamed(d, "still there"), "STILL THERE")
         eq(d.stop()[0], 0)
-        assert "Sanitizer" not in d.log(), d.log()[-3000:]
 
 
 @test
@@ -453,7 +454,7 @@ def explained():
         eq(d.ctl("call", "p", "x").stdout.strip(), "X")
 
 
-class Application(Brickd):
+class Application(Leakless):
     """The file conf/examples/rag.yaml, with documents, and with a stand-in for the model that repeats its question."""
 
     def __init__(self, documents):
@@ -471,8 +472,6 @@ class Application(Brickd):
         super().__init__("", env={"BRICKD_INDEX": index, "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
                                   "CREDENTIALS_DIRECTORY": self.folder, "BRICKD_DATA": self.folder})
         os.symlink(os.path.join(SOURCE, "src", "bricks", "guard-rules", "rules"), os.path.join(self.folder, "guard-rules"))
-        self.to = self.one = None
-
     def write(self, bricks):
         with open(os.path.join(SOURCE, "conf", "examples", "rag.yaml")) as example, open(self.config, "w") as f:
             f.write(example.read().replace("127.0.0.1:50051", self.address).replace("lame_duck: 5s", "lame_duck: 0s"))
