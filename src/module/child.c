@@ -293,6 +293,17 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         return child_abi_start_with(handle, target, method, request, NULL, ops, user, ret);
 }
 
+/* The name of a call is valid until the entry returns in which the brick finishes it. */
+static bool has_finished(struct call *call)
+{
+        bool finished;
+
+        call_lock(call);
+        finished = !call_is_bricks(call);
+        call_unlock(call);
+        return finished;
+}
+
 /* The options as this brickd knows them; all zeros if there are none. */
 static struct brick_child_options known(const struct brick_child_options *options)
 {
@@ -316,7 +327,7 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
 
         if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
                 return -EINVAL;
-        if (!parent) {
+        if (!parent || has_finished(parent)) {
                 instance_blame(instance_of_number(handle_owner(handle)),
                                "called a brick on behalf of a call that it had finished");
                 return -ECANCELED;
