@@ -307,7 +307,10 @@ static const struct step *begin(struct run *run, const struct step *step)
                 return step->otherwise ? step->otherwise->inner[0] : after(run, step);
         switch (step->kind) {
         case STEP_CALL:
-                return step_begin(run, step) == BEGUN_DONE ? after(run, step) : NULL;
+                if (step_begin(run, step) == BEGUN_WAITS)
+                        return NULL;
+                explain_end(run, step);
+                return after(run, step);
         case STEP_ANSWER:
                 run_answer(run, step);
                 return NULL;
