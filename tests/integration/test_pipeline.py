@@ -183,6 +183,22 @@ def a_step_may_take_so_long():
 
 
 @test
+def bricks_that_misbehave_fail_their_step():
+    bad = ("never-finishes", "sends-garbage", "sends-twice", "returns-code", "fails-with-bad-utf8")
+    more = "".join(f"  - {{ name: {name}, module: {BUILD}/tests/module/{name}.so }}\n" for name in bad)
+    steps = {}
+    for name in bad:
+        steps[f"{name}-1"] = f"[ {{ brick: {name}, timeout: 200ms, on_error: skip }}, {{ answer: '{{{{ text }}}}' }} ]"
+        steps[f"{name}-2"] = f"[ {{ brick: [{name}, chat], timeout: 200ms }} ]"
+        steps[f"{name}-3"] = f"[ {{ brick: [{name}, chat], timeout: 200ms, guard: {{ brick: finds }} }} ]"
+    with daemon(steps, more=more) as d:
+        for name in steps:
+            eq(text_of(at(d, name), "now"), "now", name)
+            eq(streamed(d, "now"), "now", name)
+        assert "died" not in d.log()
+
+
+@test
 def two_steps_side_by_side():
     more = "".join(f"  - {{ name: wait{i}, module: {ACTOR}, options: {{ type: Intention, delay: 100ms }} }}\n"
                    for i in (1, 2, 3))

@@ -64,11 +64,28 @@ static void sent(struct forward *forward, int r)
         }
 }
 
+/* Of the first reply: another brick may still take over. */
+static bool is_readable(const struct forward *forward, struct brick_bytes message)
+{
+        void *reply;
+
+        if (forward->replied)
+                return true;
+        reply = brick_unpack_heap(forward->step->map->reply, message);
+        brick_unpacked_free(reply);
+        return reply;
+}
+
 static void on_reply(struct ask *ask, struct brick_bytes message)
 {
         struct forward *forward = ask->user;
         int r;
 
+        if (!is_readable(forward, message)) {
+                ask_cancel(ask);
+                step_failed_reply(forward->run, forward->step);
+                return;
+        }
         explain_reply(forward->run, forward->step, message);
         r = brick_host->call_send(forward->run->call, message);
         if (r == -EAGAIN) {

@@ -94,7 +94,7 @@ static void on_text_done(struct ask *ask, const struct brick_outcome *outcome)
         if (outcome->status != 0 || outcome->code != 200)
                 step_failed(run, ask->step, outcome);
         else if (!ask->user)
-                step_failed_errno(run, ask->step, -ENOMEM);
+                step_failed_reply(run, ask->step);
         else if (take_verdict(run, ask->step, ask->user) == BEGUN_DONE)
                 step_done(run, ask->step);
 }

@@ -339,18 +339,22 @@ void step_done(struct run *run, const struct step *step)
 
 static void fail_as(struct run *run, const struct step *step, const struct brick_outcome *outcome)
 {
+        const struct brick_str *text = outcome->status != 0 ? &outcome->message : &outcome->detail;
         struct brick_line line;
 
         /* What brickd relays does not name the step either. */
-        if (outcome->status != 0 || state_of(run, step)->forward) {
+        if (state_of(run, step)->forward) {
                 run_over(run);
                 (void)brick_fail_as(run->call, outcome);
                 return;
         }
-        name_step(&line, "step '%s'%s%.*s", step->name, outcome->detail.len > 0 ? ": " : "",
-                  (int)outcome->detail.len, outcome->detail.ptr);
+        name_step(&line, "step '%s'%s%.*s", step->name, text->len > 0 ? ": " : "", (int)text->len,
+                  text->ptr);
         run_over(run);
-        brick_host->call_fail(run->call, outcome->code, outcome->message, line.text);
+        if (outcome->status != 0)
+                brick_host->call_finish(run->call, outcome->status, line.text);
+        else
+                brick_host->call_fail(run->call, outcome->code, outcome->message, line.text);
         brick_line_free(&line);
 }
 
@@ -384,17 +388,27 @@ void step_failed(struct run *run, const struct step *step, const struct brick_ou
         }
 }
 
-void step_failed_errno(struct run *run, const struct step *step, int r)
+static void failed_inside(struct run *run, const struct step *step, const char *message)
 {
         const struct brick_outcome outcome = {
                 .struct_size = sizeof outcome,
                 .code = BRICK_E_INTERNAL,
-                .message = brick_str(strerror(-r)),
+                .message = brick_str(message),
                 .detail = brick_str(""),
         };
 
         if (!run->over)
                 step_failed(run, step, &outcome);
+}
+
+void step_failed_errno(struct run *run, const struct step *step, int r)
+{
+        failed_inside(run, step, strerror(-r));
+}
+
+void step_failed_reply(struct run *run, const struct step *step)
+{
+        failed_inside(run, step, "The reply cannot be read, or needs more memory than a call has.");
 }
 
 /* ---- the call -----------------------------------------------------------------------------------

@@ -83,6 +83,9 @@ void step_failed(struct run *run, const struct step *step, const struct brick_ou
 /* The same for a failure of the pipeline's own, such as -ENOMEM. */
 void step_failed_errno(struct run *run, const struct step *step, int r);
 
+/* The same for a reply that cannot be unpacked. */
+void step_failed_reply(struct run *run, const struct step *step);
+
 /* Evaluates a template or an expression for a step. Ends the call and returns a negative errno if
  * that fails. */
 int run_evaluate(struct run *run, const struct step *step, const struct expr *expr,

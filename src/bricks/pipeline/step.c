@@ -141,11 +141,7 @@ ProtobufCMessage *step_request(struct run *run, const struct step *step)
 static void on_reply(struct ask *ask, struct brick_bytes message)
 {
         ask->user = brick_unpack(ask->run->call, ask->step->map->reply, message);
-        if (ask->user)
-                ask_next(ask);
-        else
-                run_fail(ask->run, BRICK_E_INTERNAL, "The reply needs more memory than a call has.",
-                         ask->step, "see limits.memory of the pipeline");
+        ask_next(ask);
 }
 
 /* What the step makes replaces what was there. */
@@ -169,7 +165,7 @@ static void on_done(struct ask *ask, const struct brick_outcome *outcome)
                 return;
         }
         if (!ask->user) {
-                step_failed_errno(ask->run, ask->step, -EBADMSG);
+                step_failed_reply(ask->run, ask->step);
                 return;
         }
         take_value(ask->run, ask->step, ask->user);

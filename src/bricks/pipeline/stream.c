@@ -222,6 +222,17 @@ static void push(struct stream *stream, const char *text, size_t length, bool la
                 run_fail_errno(stream->run, -ENOMEM);
 }
 
+static void unreadable(struct stream *stream)
+{
+        ask_cancel(stream->ask);
+        if (stream->sent) {
+                run_fail_errno(stream->run, -EBADMSG);
+                return;
+        }
+        stream_close(stream);
+        step_failed_reply(stream->run, stream->step);
+}
+
 static void on_text(struct ask *ask, struct brick_bytes message)
 {
         struct stream *stream = ask->user;
@@ -230,7 +241,7 @@ static void on_text(struct ask *ask, struct brick_bytes message)
 
         stream->asked = false;
         if (!reply) {
-                run_fail_errno(stream->run, -EBADMSG);
+                unreadable(stream);
                 return;
         }
         text = field_pointer(reply, stream->step->map->output);
