@@ -22,10 +22,10 @@
  *   [rpc]   a thread that serves RPCs; entries for one call never overlap
  *   [any]   any thread, including threads the brick created
  *
- * No function of struct brick_host enters a brick on the stack of its caller. What it leads to,
- * such as message() after call_recv(), runs later, on an [rpc] thread. So a brick may hold a lock
- * of its own around any of these functions. Only call_read(), call_send() and call_reserve() of a
- * blocking brick wait, and whoever needs the lock then waits with them.
+ * No function of struct brick_host, except target_filter_*(), enters a brick on the stack of its
+ * caller. What it leads to, such as message() after call_recv(), runs later, on an [rpc] thread. So
+ * a brick may hold a lock of its own around any of these functions. Only call_read(), call_send()
+ * and call_reserve() of a blocking brick wait, and whoever needs the lock then waits with them.
  */
 
 #include <stdarg.h>
