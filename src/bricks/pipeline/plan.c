@@ -183,12 +183,16 @@ static int read_targets(struct plan *plan, struct step *step, const struct brick
         return r;
 }
 
-static int read_mask(struct plan *plan, struct step *step, const struct brick_node *list)
+static int read_mask(struct plan *plan, struct step *step, const struct brick_node *node)
 {
+        const struct brick_node *list = option(node, "mask"), *set = option(node, "set");
         size_t n = brick_host->node_size(list);
 
         if (!list)
                 return 0;
+        if (option(set, "text"))
+                return blame(plan, option(set, "text"),
+                             "what is masked is the pipeline's text: the guard has to judge that");
         if (step->judge.documents)
                 return blame(plan, list, "only the text can be masked, not documents");
         if (!step->judge.filter)
@@ -224,7 +228,7 @@ static int read_judge(struct plan *plan, struct step *step, const struct brick_n
                              "asked about each of them");
         if (judge->observe && !option(node, "on_error"))
                 step->on_error = ERROR_SKIP;
-        return read_mask(plan, step, option(node, "mask"));
+        return read_mask(plan, step, node);
 }
 
 static int read_guard(struct plan *plan, struct step *step, const struct brick_node *node)
