@@ -411,18 +411,19 @@ def a_guard_is_asked_about_sentences():
 @test
 def what_is_held_is_bounded():
     more = f"  - {{ name: dots, module: {FILTER}, options: {{ type: Guard, word: '{'.' * 40}' }} }}\n"
-    more += f"  - {{ name: drip, module: {ACTOR}, options: {{ type: LLM, piece: 4, delay: 150ms }} }}\n"
+    more += f"  - {{ name: drip, module: {ACTOR}, options: {{ type: LLM, piece: 4, delay: 100ms }} }}\n"
     steps = "[ { brick: %s, guard: { brick: dots, message: '[cut]', %s } } ]"
     dots = "a" + "." * 30 + "b"
     with daemon({"enough": steps % ("chat", "hold: 32B"), "closed": steps % ("chat", "hold: 16B"),
-                 "open": steps % ("chat", "hold: 16B, on_limit: open"), "slow": steps % ("drip", "for: 200ms"),
-                 "slow-open": steps % ("drip", "for: 200ms, on_limit: open")}, more=more) as d:
+                 "open": steps % ("chat", "hold: 16B, on_limit: open"), "slow": steps % ("drip", "for: 120ms"),
+                 "slow-open": steps % ("drip", "for: 120ms, on_limit: open")}, more=more) as d:
         eq(streamed(d, dots), dots)
         eq(streamed(at(d, "closed"), dots), "a[cut]")
         eq(streamed(at(d, "open"), dots), dots)
-        eq(streamed(at(d, "slow"), "ab" + "." * 14), "ab[cut]")
-        replies = pieces_of(at(d, "slow-open"), "ab" + "." * 14)
-        eq("".join(r.text for r in replies), "ab" + "." * 14)
+        dots = "ab" + "." * 38
+        eq(streamed(at(d, "slow"), dots), "ab[cut]")
+        replies = pieces_of(at(d, "slow-open"), dots)
+        eq("".join(r.text for r in replies), dots)
         assert len(replies) > 2, "what is held for too long goes on before the end"
 
 
