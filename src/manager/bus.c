@@ -262,6 +262,15 @@ static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error
         return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
+static int on_explain_key(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct connection *c = user;
+        char key[EXPLAIN_KEY_LENGTH + 1];
+
+        explain_key_print(processes_explain_key(c->bus->manager->processes), key);
+        return sd_bus_reply_method_return(message, "s", key);
+}
+
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -269,6 +278,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("LogLevel", "sss", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ExplainKey", "", "s", on_explain_key, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -10,6 +10,7 @@
  *     Reload(b wait) -> s      the verdict; with `wait` after the replaced workers have exited
  *     Stop()                   as SIGTERM: a second one cancels the calls that still run
  *     LogLevel(s level, s brick, s module)   until the next reload; "": all bricks or modules
+ *     ExplainKey() -> s        for the metadata x-brick-explain of a call that is to be explained
  *
  * Errors: org.brickd.Error.Config with the mistakes as its message, org.brickd.Error.Failed.
  *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <signal.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 
 #include "conf/conf.h"
@@ -23,6 +24,7 @@ struct processes {
         sd_event_source *sigchld;
         struct process *first;
         struct quota *quota;
+        struct explain_key explain_key;
 };
 
 const char *process_state_to_string(enum process_state state)
@@ -222,6 +224,9 @@ int processes_new(struct processes **ret, sd_event *event)
         if (!processes)
                 return -ENOMEM;
         processes->event = sd_event_ref(event);
+        if (getrandom(&processes->explain_key, sizeof processes->explain_key, 0) !=
+            (ssize_t)sizeof processes->explain_key)
+                return -EIO;
         r = quota_new(&processes->quota);
         if (r < 0)
                 return r;
@@ -252,6 +257,11 @@ sd_event *processes_event(struct processes *processes)
 int processes_quota(const struct processes *processes)
 {
         return quota_fd(processes->quota);
+}
+
+const struct explain_key *processes_explain_key(const struct processes *processes)
+{
+        return &processes->explain_key;
 }
 
 static void processes_remove(struct processes *processes, struct process *p)
@@ -290,6 +300,7 @@ int process_new(struct process **ret, struct processes *processes, struct spawn 
         if (r < 0)
                 return r;
         spawn->quota_row = p->quota_row;
+        spawn->explain_key = processes->explain_key;
         r = spawn_worker(spawn, &p->pid, &p->channel, &p->shared, &p->stats);
         if (r < 0)
                 return r;

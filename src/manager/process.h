@@ -95,12 +95,15 @@ int processes_new(struct processes **ret, sd_event *event);
 
 /* The descriptor of shared/quota.h, which all workers share. */
 int processes_quota(const struct processes *processes);
+
+/* The key that all workers have, drawn when brickd started. */
+const struct explain_key *processes_explain_key(const struct processes *processes);
 struct processes *processes_free(struct processes *processes);
 DEFINE_CLEANUP(struct processes *, processes_free);
 sd_event *processes_event(struct processes *processes);
 
 /* Starts a worker. start_timeout: ns. conf (may be NULL), ops and user must outlive the process;
- * spawn is needed for the call only, and its quota_row is set here. */
+ * spawn is needed for the call only, and its quota_row and explain_key are set here. */
 int process_new(struct process **ret, struct processes *processes, struct spawn *spawn,
                 const struct conf *conf, uint64_t start_timeout, const struct process_ops *ops,
                 void *user);

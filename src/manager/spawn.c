@@ -141,6 +141,7 @@ static int share_state(const struct spawn *spawn, int *ret_fd, struct state **re
         if (r < 0)
                 return r;
         state_set_quota_row(*ret, spawn->quota_row);
+        state_set_explain_key(*ret, &spawn->explain_key);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

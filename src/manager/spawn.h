@@ -8,8 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "shared/state.h"
+
 struct sockets;
-struct state;
 struct stats;
 
 struct spawn {
@@ -23,6 +24,7 @@ struct spawn {
         int quota;
         int balance;
         uint32_t quota_row;
+        struct explain_key explain_key;
         const struct sockets *sockets;
         size_t n_bricks;
 };

@@ -7,6 +7,7 @@
 #include "rpc/call.h"
 #include "rpc/close.h"
 #include "rpc/credentials.h"
+#include "rpc/explain.h"
 #include "rpc/late.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
@@ -214,6 +215,7 @@ static void begin(struct rpc_call *call)
         struct served *served = &call->served;
         struct outcome outcome;
 
+        explain_check(&call->metadata, rpc_port_of(call)->rpc->explain_key);
         if (served->port->conf->authenticate != AUTHENTICATE_OFF && !identify(call, &outcome)) {
                 call_refuse(&served->base, &outcome);
         } else if (served->method) {

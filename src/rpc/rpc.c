@@ -353,6 +353,11 @@ static void stop_unpolled(struct rpc *rpc)
         runner_leave();
 }
 
+void rpc_set_explain_key(struct rpc *rpc, const struct explain_key *key)
+{
+        explain_key_print(key, rpc->explain_key);
+}
+
 struct rpc *rpc_free(struct rpc *rpc)
 {
         if (!rpc)

@@ -16,6 +16,7 @@
 struct auth;
 struct balance;
 struct diag;
+struct explain_key;
 struct instance;
 struct rpc;
 struct stats;
@@ -28,6 +29,9 @@ struct tracer;
  */
 int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, struct auth *auth,
             struct tracer *tracer, bool first);
+
+/* Before rpc_start(): the key that lets a caller have its calls explained. */
+void rpc_set_explain_key(struct rpc *rpc, const struct explain_key *key);
 
 /* Only after rpc_step() has returned true; or if rpc_start() has failed or was never called. */
 struct rpc *rpc_free(struct rpc *rpc);

@@ -194,6 +194,7 @@ static int serve(struct conf *conf, struct diag *diag)
         _cleanup_(quota_freep) struct quota *quota = NULL;
         _cleanup_(auth_freep) struct auth *auth = NULL;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
+        struct explain_key key;
         int r;
 
         r = attach_stats(&stats, conf);
@@ -218,6 +219,8 @@ static int serve(struct conf *conf, struct diag *diag)
         r = rpc_new(&rpc, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
                 return fail(r, "Cannot start gRPC");
+        key = state_get_explain_key(state);
+        rpc_set_explain_key(rpc, &key);
         r = add_ports(rpc, conf, build, diag);
         if (diag_count(diag) > 0)
                 return fail_config(diag);

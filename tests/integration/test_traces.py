@@ -147,6 +147,24 @@ def a_call_is_a_span():
 
 
 @test
+def each_step_of_a_pipeline_is_a_span():
+    bricks = "".join(f"  - {{ name: {name}, module: echo, options: {{ type: {kind} }} }}\n"
+                     for name, kind in (("shield", "Guard"), ("intent", "Intention"), ("docs", "Retrieval"), ("chat", "LLM")))
+    steps = "[ brick: shield, parallel: [ { brick: intent, name: what }, brick: docs ], brick: chat ]"
+    bricks += f"  - {{ name: p, module: pipeline, options: {{ type: LLM, steps: {steps} }} }}\n"
+    with Collector() as c, Brickd(bricks, traces(c.url), port_extra="    bricks: [p]", modules=MODULES) as d:
+        call(d.channel(), UNARY, request())
+        spans = c.wait(5)
+        whole, = [s for s in spans if "parentSpanId" not in s]
+        steps = [s for s in spans if s is not whole]
+        eq({s["name"] for s in steps}, {"shield", "what", "docs", "chat"})
+        eq({s["parentSpanId"] for s in steps}, {whole["spanId"]})
+        for s in steps:
+            assert int(whole["startTimeUnixNano"]) <= int(s["startTimeUnixNano"]), s
+            assert int(s["endTimeUnixNano"]) <= int(whole["endTimeUnixNano"]), s
+
+
+@test
 def the_log_and_the_span_agree():
     with Collector() as c, Brickd(CONTRACT, traces(c.url) + "\nlog: { format: json }") as d:
         call(d.channel(), UNARY, request())
