@@ -160,8 +160,7 @@ static int pass_message(struct call *parent, struct brick_child *child)
 {
         int r = 0;
 
-        switch (parent->inbox) {
-        case INBOX_READY:
+        if (parent->inbox == INBOX_READY) {
                 if (child->full) {
                         child->refused = true; /* relay_message() comes when it is taken */
                         return 0;
@@ -169,20 +168,16 @@ static int pass_message(struct call *parent, struct brick_child *child)
                 r = child_take_message(child, parent->message);
                 if (r < 0)
                         return r;
-                /* fall through */
-        case INBOX_HELD: /* by a brick that has left the call */
+        }
+        /* A brick that has left the call holds what it had. */
+        if (parent->inbox == INBOX_READY || parent->inbox == INBOX_HELD) {
                 parent->transport->release(parent);
                 parent->inbox = INBOX_IDLE;
-                /* fall through */
-        case INBOX_IDLE:
-                call_want_message(parent);
-                break;
-        case INBOX_END:
-                child_take_end(child);
-                break;
-        case INBOX_WANTED:
-                break;
         }
+        if (parent->inbox == INBOX_IDLE)
+                call_want_message(parent);
+        else if (parent->inbox == INBOX_END)
+                child_take_end(child);
         return 0;
 }
 

@@ -228,7 +228,8 @@ def starts_as_many_workers_as_asked():
         assert "3 workers" in d.wait_notified("READY=1")
         workers = d.status()["workers"]
         assert sorted(w["index"] for w in workers) == [0, 1, 2]
-        assert all(w["state"] == "ready" and w["status"] for w in workers), workers
+        assert all(w["state"] == "ready" for w in workers), workers
+        wait_for(lambda: all(w["status"] for w in d.status()["workers"]), "the answers of all workers")
         d.stop()
 
 
