@@ -17,23 +17,12 @@
 #include <stdint.h>
 
 #include "brick.h"
+#include "shared/stats.h"
 #include "util/cleanup.h"
 
+struct conf;
 struct rpc;
-struct stats_backend;
 struct upstream;
-
-/* The most backends of one upstream: there are as many rows for a brick in shared memory. */
-#define BACKENDS_MAX 16
-
-/* Not the core's numbers: 0 is that of a row which nobody has written. */
-enum backend_state {
-        BACKEND_NONE,       /* there is no such backend */
-        BACKEND_CONNECTING, /* or there is no connection yet */
-        BACKEND_READY,
-        BACKEND_FAILING, /* it cannot be reached, or says that it does not serve */
-        BACKEND_PAUSED,  /* upstream_pause() */
-};
 
 /* All strings are copied. NULL and 0: without, or the default. */
 struct backend_settings {
@@ -42,30 +31,33 @@ struct backend_settings {
         int64_t keepalive_time;     /* ns; 0: no keepalive */
         int64_t keepalive_timeout;  /* ns */
         bool tls;
-        const char *ca;          /* PEM files, which are read again when they change; */
-        const char *certificate; /* ca: NULL: the system's roots */
-        const char *key;
-        const char *server_name; /* that the certificate must have; NULL: that of the address */
+        /* Of TLS: files in PEM, which are read again when they change. */
+        const char *ca;          /* NULL: the system's */
+        const char *certificate; /* NULL: none is shown */
+        const char *key_file;
+        const char *key;         /* its text, if it is in no file */
+        const char *server_name; /* that the server's certificate must have; NULL: the host's */
 };
 
 enum upstream_choice {
-        UPSTREAM_ORDERED,  /* the first that is ready; the next if a call could not be served */
+        UPSTREAM_ORDERED,  /* the first that is ready */
         UPSTREAM_FEWEST,   /* the ready one with the fewest calls in flight */
         UPSTREAM_AFFINITY, /* calls with the same key go to the same one while it is ready */
 };
 
+/* A call that ends with UNAVAILABLE, and of which neither a reply has been passed on nor a message
+ * of a request stream, is tried once with each of the other backends. */
 struct upstream_settings {
         const struct brick_host *host;
         struct brick_ctx *ctx;
         const struct backend_settings *backends;
-        size_t n_backends; /* 1 to BACKENDS_MAX */
+        size_t n_backends; /* 1 to STATS_BACKENDS */
         enum upstream_choice choice;
-        const char *affinity; /* UPSTREAM_AFFINITY: a key of metadata; NULL: the session_id of the
-                                 request, or its client */
+        const char *affinity; /* UPSTREAM_AFFINITY: a key of metadata; NULL: session_id of the
+                                 request. A call without it goes as if ORDERED */
         const char *brick;    /* x-brick of the calls */
         const char *token;    /* bearer token of the calls */
-        bool errors_as_status; /* x-brick-status: grpc */
-        bool wait_for_ready;   /* a call waits for a connection as long as its deadline allows */
+        bool errors_as_status; /* ask for gRPC statuses instead of llmbrick's errors */
 
         /* Told when the state of a backend has changed: [any], one at a time, and it must not
          * block. NULL: the upstream calls set_health() of the brick, which is serving while one of
@@ -106,7 +98,7 @@ void upstream_pause(struct upstream *upstream, size_t backend, bool paused);
  */
 
 /* Connects all upstreams. After rpc_new(), before rpc_start(). -ENOMEM. */
-int client_start(struct rpc *rpc);
+int client_start(struct rpc *rpc, const struct conf *conf);
 
 /* About every second: reads certificates that have changed. */
 void client_maintain(void);
