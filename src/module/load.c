@@ -18,6 +18,9 @@
 /* The highest major of a later ABI that a message can name. */
 #define MAJOR_PROBED 9
 
+/* The tables of options of one module. */
+#define TABLES_SIZE_MAX ((size_t)4 * 1024 * 1024)
+
 /* How deep module_calling_libc() looks. */
 #define FRAMES_MAX 64
 
@@ -216,6 +219,7 @@ static int open_path(struct module **ret, const char *given, char **ret_why)
 
         if (!module)
                 return -ENOMEM;
+        arena_init(&module->tables, TABLES_SIZE_MAX);
         module->path = realpath(given, NULL);
         if (!module->path)
                 return verdict(ret_why, -errno, given, "%s", strerror(errno));
@@ -231,7 +235,7 @@ static int open_path(struct module **ret, const char *given, char **ret_why)
         module->brick = copy_descriptor(brick);
         if (!module->brick)
                 return -ENOMEM;
-        r = verify_options(module->brick, module->path, &module->options, ret_why);
+        r = verify_options(module->brick, module->path, &module->tables, &module->options, ret_why);
         if (r < 0)
                 return r;
 
@@ -297,7 +301,7 @@ struct module *module_free(struct module *module)
         if (!module)
                 return NULL;
         free((void *)module->brick);
-        free(module->options);
+        arena_done(&module->tables);
         free(module->path);
         free(module);
         return NULL;

@@ -7,12 +7,14 @@
 
 #include "brick.h"
 #include "conf/option.h"
+#include "util/arena.h"
 #include "util/cleanup.h"
 
 struct module {
         const struct brick_module *brick; /* verified; a copy, as long as this brickd's struct is */
         char *path;                       /* of the file, resolved */
-        struct option_spec *options;      /* brick->options as the configuration checks them */
+        const struct option_spec *options; /* brick->options as the configuration checks them */
+        struct arena tables;               /* which holds them */
 };
 
 /*
