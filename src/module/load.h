@@ -17,6 +17,15 @@ struct module {
         struct arena tables;               /* which holds them */
 };
 
+/* A module that is a part of the program. */
+struct module_builtin {
+        const char *name;
+        const struct brick_module *(*entry)(void);
+};
+
+/* Sets them; the table ends with a NULL name. A file of the same name is not used. [main, once] */
+void module_set_builtins(const struct module_builtin *table);
+
 /*
  * Opens the module `name` of the directory `dir`, or the absolute path `name`, and checks it: who
  * may write the file, ELF, entry symbol, magic, ABI, sizes, required members, option table. It is

@@ -2,6 +2,7 @@
 #include "remote/address.h"
 
 #include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,7 @@ static ssize_t host_length(const char *text, size_t length)
 {
         const char *colon = memrchr(text, ':', length);
 
-        if (!colon || colon == text ||
-            !is_port(colon + 1, length - (size_t)(colon + 1 - text)))
+        if (!colon || colon == text || !is_port(colon + 1, length - (size_t)(colon + 1 - text)))
                 return -1;
         return colon - text;
 }
@@ -156,10 +156,28 @@ bool address_is_unix(const char *address)
         return skip(address, "unix:") || skip(address, "unix-abstract:");
 }
 
+static bool host_is_local(const char *host, size_t length)
+{
+        static const char name[] = "localhost", v6[] = "[::1]";
+
+        return (length == sizeof name - 1 && memcmp(host, name, length) == 0) ||
+               (length == sizeof v6 - 1 && memcmp(host, v6, length) == 0) ||
+               (skip(host, "127.") && is_address(AF_INET, host, length));
+}
+
 bool address_is_local(const char *address)
 {
-        return address_is_unix(address) || skip(address, "dns:///localhost:") ||
-               skip(address, "dns:///127.") || skip(address, "dns:///[::1]:") ||
-               (skip(address, "ipv4:127.") && !strchr(address, ',')) ||
-               (skip(address, "ipv6:[::1]:") && !strchr(address, ','));
+        const char *rest;
+
+        if (address_is_unix(address))
+                return true;
+        if (!(rest = skip(address, "dns:///")) && !(rest = skip(address, "ipv4:")) &&
+            !(rest = skip(address, "ipv6:")))
+                return false;
+        for (size_t length; length = strcspn(rest, ","), true; rest += length + 1) {
+                if (!host_is_local(rest, (size_t)host_length(rest, length)))
+                        return false;
+                if (!rest[length])
+                        return true;
+        }
 }

@@ -232,6 +232,14 @@ static void on_changed(void *owner, bool ok)
                 free(link);
 }
 
+/* The core does not report that it cannot use the settings: it makes a channel that fails every
+ * call and whose state never changes. A good one has not begun to connect. */
+static bool is_usable(grpc_channel *core)
+{
+        return grpc_channel_check_connectivity_state(core, 0) == GRPC_CHANNEL_IDLE;
+}
+
+/* NULL: out of memory, or gRPC cannot use the settings, which has been logged. */
 static struct watched_link *link_new(struct channel *channel)
 {
         struct watched_link *link = calloc(1, sizeof *link);
@@ -250,7 +258,12 @@ static struct watched_link *link_new(struct channel *channel)
         };
         atomic_init(&link->base.refs, 1);
         grpc_channel_credentials_release(credentials);
-        return link;
+        if (is_usable(link->base.core))
+                return link;
+        log_error("gRPC cannot use the settings of backend %s", channel->settings.address);
+        grpc_channel_destroy(link->base.core);
+        free(link);
+        return NULL;
 }
 
 struct link *channel_take_link(struct channel *channel)
@@ -408,7 +421,7 @@ int client_start(struct rpc *rpc, const struct conf *conf)
                 struct watched_link *link = link_new(channel);
 
                 if (!link)
-                        return -ENOMEM;
+                        return -EINVAL;
                 replace_link(channel, link);
         }
         return 0;

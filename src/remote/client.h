@@ -53,10 +53,10 @@ struct upstream_settings {
         const struct backend_settings *backends;
         size_t n_backends; /* 1 to STATS_BACKENDS */
         enum upstream_choice choice;
-        const char *affinity; /* UPSTREAM_AFFINITY: a key of metadata; NULL: session_id of the
-                                 request. A call without it goes as if ORDERED */
-        const char *brick;    /* x-brick of the calls */
-        const char *token;    /* bearer token of the calls */
+        const char *affinity;  /* UPSTREAM_AFFINITY: a key of metadata; NULL: session_id of the
+                                  request. A call without it goes as if ORDERED */
+        const char *brick;     /* x-brick of the calls */
+        const char *token;     /* bearer token of the calls */
         bool errors_as_status; /* ask for gRPC statuses instead of llmbrick's errors */
 
         /* Told when the state of a backend has changed: [any], one at a time, and it must not
@@ -97,7 +97,8 @@ void upstream_pause(struct upstream *upstream, size_t backend, bool paused);
 /* --- for the worker; [main] ----------------------------------------------------------------------
  */
 
-/* Connects all upstreams. After rpc_new(), before rpc_start(). -ENOMEM. */
+/* Connects all upstreams. After rpc_new(), before rpc_start(). -EINVAL: one cannot be, which has
+ * been logged. */
 int client_start(struct rpc *rpc, const struct conf *conf);
 
 /* About every second: reads certificates that have changed. */

@@ -33,8 +33,8 @@ static bool is_legal(grpc_slice key, grpc_slice value)
 /* Keys that are this server's business, or the connection's. */
 static bool stays(struct brick_str key)
 {
-        static const char *const keys[] = { "user-agent",  "host",    "authorization",
-                                            "traceparent", "tracestate", "x-brick",
+        static const char *const keys[] = { "user-agent",     "host",       "authorization",
+                                            "traceparent",    "tracestate", "x-brick",
                                             "x-brick-status", HOPS_KEY };
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++)
@@ -88,8 +88,7 @@ static int next_hop(struct brick_str value, char *ret)
         return 0;
 }
 
-int metadata_collect(struct metadata *ret, const struct upstream *upstream,
-                     struct brick_call *call)
+int metadata_collect(struct metadata *ret, const struct upstream *upstream, struct brick_call *call)
 {
         const struct brick_host *host = upstream->host;
         struct brick_str key, value;

@@ -61,8 +61,7 @@ static void read_error(struct payload *ret, struct brick_str error)
 }
 
 /* How often the error is there, and where the first one begins. */
-static size_t find_error(uint32_t error_field, struct brick_bytes reply,
-                         struct validate_field *ret)
+static size_t find_error(uint32_t error_field, struct brick_bytes reply, struct validate_field *ret)
 {
         struct validate_field field = { .end = reply.ptr };
         size_t n = 0;

@@ -63,8 +63,8 @@ struct relay {
         grpc_status_code status;
         grpc_slice details;
 
-        grpc_slice reply;     /* the last one; its bytes are also those of `payload` */
-        char *apart;          /* buffer of payload_split() */
+        grpc_slice reply; /* the last one; its bytes are also those of `payload` */
+        char *apart;      /* buffer of payload_split() */
         struct payload payload;
 
         bool begun;
@@ -237,14 +237,13 @@ static void finish(struct relay *relay)
         metadata_pass_on(relay->upstream, call, &relay->trailers);
         if (relay->refused)
                 host->call_finish(call, relay->refused_status, brick_str(relay->refused));
-        else if (error.failed ||
-                 (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
+        else if (error.failed || (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
                 host->call_fail(call, error.code, error.message, error.detail);
         else
-                host->call_finish(call, (uint32_t)relay->status,
-                                  (struct brick_str){
-                                          (const char *)GRPC_SLICE_START_PTR(relay->details),
-                                          GRPC_SLICE_LENGTH(relay->details) });
+                host->call_finish(
+                        call, (uint32_t)relay->status,
+                        (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(relay->details),
+                                            GRPC_SLICE_LENGTH(relay->details) });
 }
 
 static int begin(struct relay *relay);

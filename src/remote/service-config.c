@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "remote/service-config.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,10 @@ static void put_retry(FILE *f, const struct service_config *config)
                 ",\"retryableStatusCodes\":[",
                 config->attempts);
         for (size_t i = 0; i < config->n_statuses; i++) {
-                fprintf(f, "%s\"%s\"", separator, config->statuses[i]);
+                fprintf(f, "%s\"", separator);
+                for (const char *p = config->statuses[i]; *p; p++)
+                        fputc(toupper((unsigned char)*p), f);
+                fputc('"', f);
                 separator = ",";
         }
         fputs("]}}]," RETRY_THROTTLE, f);

@@ -12,8 +12,8 @@ struct service_config {
         const char *balance;        /* the name of a policy of gRPC's */
         const char *health_service; /* to ask about; NULL: health is not asked for */
 
-        unsigned attempts; /* of a call; less than 2: it is not tried again */
-        const char *const *statuses; /* after which it is, in the spelling of gRPC's JSON */
+        unsigned attempts;           /* of a call; less than 2: it is not tried again */
+        const char *const *statuses; /* after which it is; the names of gRPC's, in small letters */
         size_t n_statuses;
 
         unsigned eject_percent; /* of failed calls, above which a server is ejected; 0: never */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,14 +105,30 @@ static void key_freep(EVP_PKEY **key)
         EVP_PKEY_free(*key);
 }
 
-/* The first certificate; NULL: there is none. The key is not read from a terminal. */
+static void context_freep(SSL_CTX **context)
+{
+        SSL_CTX_free(*context);
+}
+
+/* The first of the certificates; NULL: there is none, or one of them cannot be read. */
 static X509 *first_certificate(const char *text)
 {
         _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(text, -1);
+        _cleanup_(x509_freep) X509 *first = NULL;
+        X509 *next;
 
-        return bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+        ERR_clear_error();
+        while (bio && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+                if (first)
+                        X509_free(next);
+                else
+                        first = next;
+        }
+        return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? TAKE_PTR(first)
+                                                                            : NULL;
 }
 
+/* Without a passphrase, which nobody could be asked for. */
 static EVP_PKEY *private_key(const char *text)
 {
         _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(text, -1);
@@ -119,22 +136,30 @@ static EVP_PKEY *private_key(const char *text)
         return bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
 }
 
+#define NO_CERTIFICATES "%s: is no list of certificates in PEM"
+
 static int check_ca(const struct tls_text *text, const char *path, struct tls_fault *f)
 {
         _cleanup_(x509_freep) X509 *x509 = first_certificate(text->ca);
 
-        return x509 ? 0 : fault(f, TLS_CA, "%s: has no certificate in PEM", path);
+        return x509 ? 0 : fault(f, TLS_CA, NO_CERTIFICATES, path);
 }
 
+/* OpenSSL also refuses what it thinks is too weak. */
 static int check_pair(const struct tls_text *text, const struct backend_settings *settings,
                       struct tls_fault *f)
 {
         _cleanup_(x509_freep) X509 *x509 = first_certificate(text->certificate);
         _cleanup_(key_freep) EVP_PKEY *key = private_key(text->key);
+        _cleanup_(context_freep) SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
+        if (!context)
+                return -ENOMEM;
         if (!x509)
-                return fault(f, TLS_CERTIFICATE, "%s: has no certificate in PEM",
-                             settings->certificate);
+                return fault(f, TLS_CERTIFICATE, NO_CERTIFICATES, settings->certificate);
+        if (SSL_CTX_use_certificate(context, x509) != 1)
+                return fault(f, TLS_CERTIFICATE, "%s: %s", settings->certificate,
+                             ERR_reason_error_string(ERR_peek_last_error()));
         if (!key)
                 return fault(f, TLS_KEY, "is no private key in PEM without a passphrase");
         if (X509_check_private_key(x509, key) != 1)
@@ -247,8 +272,8 @@ bool tls_files_changed(struct tls_files *files)
         if (!have_changed(files))
                 return false;
         if (tls_text_read(&text, files->settings, &f) < 0) {
-                log_error("TLS to %s: %s; the previous files stay in use",
-                          files->settings->address, f.why);
+                log_error("TLS to %s: %s; the previous files stay in use", files->settings->address,
+                          f.why);
                 return false;
         }
         tls_text_done(&files->text);

@@ -26,7 +26,7 @@ struct upstream_method {
         char path[80];
         const ProtobufCMessageDescriptor *reply;
         uint32_t error_field;
-        bool single;         /* there is one reply */
+        bool single; /* there is one reply */
         bool request_stream;
 };
 

@@ -89,8 +89,8 @@ const char *stats_builtin_to_string(enum stats_builtin_method method)
 const char *backend_state_to_string(unsigned state)
 {
         static const char *const names[] = {
-                [BACKEND_NONE] = "none",       [BACKEND_CONNECTING] = "connecting",
-                [BACKEND_READY] = "ready",     [BACKEND_FAILING] = "failing",
+                [BACKEND_NONE] = "none",     [BACKEND_CONNECTING] = "connecting",
+                [BACKEND_READY] = "ready",   [BACKEND_FAILING] = "failing",
                 [BACKEND_PAUSED] = "paused",
         };
 
