@@ -4,8 +4,8 @@
 /*
  * What brickd knows of the descriptors that gRPC core uses. Each descriptor number has one record,
  * which says whether the descriptor is a listening socket that brickd has adopted, a connection
- * that the core has accepted on one or has made to a backend, or something else. The number is the key, because it is all
- * that the core shows of a connection.
+ * that the core has accepted on one or has made to a backend, or something else. The number is the
+ * key, because it is all that the core shows of a connection.
  *
  * A record is made when its number is first used for a connection or a listener. It is never freed:
  * an event that the kernel has already delivered may still name it.
