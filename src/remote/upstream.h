@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
 #include <protobuf-c/protobuf-c.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "remote/channel.h"
@@ -42,6 +43,7 @@ struct upstream {
         char *brick;
         char *authorization;
         bool errors_as_status;
+        pthread_mutex_t lock; /* of reports: `changed` is called with it held */
         void (*changed)(void *user, size_t backend, enum backend_state state);
         void *user;
 };
