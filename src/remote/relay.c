@@ -174,7 +174,7 @@ static void end_attempt(struct relay *relay)
 
         (void)atomic_fetch_sub_explicit(&backend->stats->in_flight, 1, memory_order_relaxed);
         stats_count_shared(&backend->counters->calls);
-        if (relay->status != GRPC_STATUS_OK)
+        if (relay->status != GRPC_STATUS_OK && !relay->cancelled)
                 stats_count_shared(&backend->counters->failures);
         link_unref(relay->link);
         relay->link = NULL;

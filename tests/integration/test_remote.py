@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -462,6 +463,17 @@ class Load(threading.Thread):
         self.over = True
         for thread in self.pool:
             thread.join()
+
+
+@test
+def the_manual_lists_all_options():
+    out = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--describe", "remote"], capture_output=True, text=True,
+                         timeout=30, env=os.environ | {"BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker")}).stdout
+    with open(os.path.join(SOURCE, "man", "brickd-remote.7.scd")) as f:
+        manual = f.read()
+    eq(re.findall(r"^\*(\w+)\* \(", manual, re.M), re.findall(r"^  (\w+): ", out, re.M))
+    for name in re.findall(r"^      (\w+): ", out, re.M):
+        assert f"*{name}*" in manual or f"*{name}:" in manual, name
 
 
 @test
