@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "module/call.h"
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/timer.h"
+#include "util/account.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 static void run_free(struct run_item *item);
@@ -22,6 +26,7 @@ int call_init(struct call *call, const struct transport *transport)
         (void)pthread_mutex_init(&call->lock, NULL);
         clock_cond_init(&call->changed);
         arena_init(&call->arena, 0);
+        arena_count(&call->arena);
         return 0;
 }
 
@@ -56,6 +61,8 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->replies = 0;
         call->inbox = INBOX_IDLE;
         call->children = NULL;
+        call->relay = NULL;
+        call->timers = NULL;
         call->request = (struct brick_bytes){};
         call->message = (struct brick_bytes){};
         call->timed = false;
@@ -85,6 +92,8 @@ static void call_free(struct call *call)
 {
         if (call->destroy)
                 destroy_data(call);
+        if (call->timers)
+                timers_free(call);
         if (call->reserved)
                 call->transport->reply_free(call, call->reserved);
         call_drop_replies(call);
@@ -169,7 +178,7 @@ static void cancel(struct call *call)
 {
         if (atomic_exchange(&call->cancelled, true))
                 return;
-        if (call->side != SIDE_UNSEEN && call->side != SIDE_DONE)
+        if (call_is_bricks(call))
                 tell_over(call);
 }
 
@@ -231,6 +240,33 @@ void call_cancel(struct call *call)
         }
 }
 
+static void log_no_memory(const struct instance *instance)
+{
+        static struct line_limit limit = LINE_LIMIT_INIT; /* clients can cause these lines */
+        const char *name = instance->conf->name;
+        const struct log_field fields[] = { { "BRICK", name, strlen(name) } };
+        char others[64] = "";
+        int n = line_limit_take(&limit);
+
+        if (n < 0)
+                return;
+        if (n > 0)
+                (void)snprintf(others, sizeof others, "; %d more since the last such line", n);
+        log_fields(
+                LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                "A call of brick '%s' got no memory: calls of this worker hold half of 'memory', "
+                "%zu MiB%s",
+                name, account_held() >> 20, others);
+}
+
+struct outcome call_outcome_errno(const struct call *call, int r)
+{
+        if (r != -ENOMEM || !call->arena.refused)
+                return outcome_errno(call->method, r);
+        log_no_memory(call->instance);
+        return outcome_no_memory();
+}
+
 /* Lock held. The brick's outcome, with its strings copied into the call's arena. */
 static struct outcome own_outcome(struct call *call, struct outcome outcome)
 {
@@ -245,24 +281,12 @@ static struct outcome own_outcome(struct call *call, struct outcome outcome)
         return outcome;
 }
 
-void call_finish(struct call *call, const struct outcome *outcome)
+/* Lock held, and released. The side has become DONE. */
+static void conclude(struct call *call, enum call_side before, const struct outcome *outcome)
 {
         struct outcome own;
-        enum call_side before;
         bool children;
 
-        call_lock(call);
-        before = call->side;
-        if (before == SIDE_DONE) {
-                call_unlock(call);
-                call_misuse(call, "finished a call twice");
-                return;
-        }
-        call->side = SIDE_DONE;
-        /* While an entry runs, the brick may still use its data: leave() does this then. */
-        call->left = before == SIDE_IDLE;
-        if (call->left)
-                handle_void(call->slot);
         if (!call->settled) {
                 own = own_outcome(call, *outcome);
                 settle(call, &own);
@@ -277,6 +301,34 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 child_cancel_all(call);
         instance_release(call->instance, call);
         call_drop(call); /* the brick's reference */
+}
+
+void call_finish(struct call *call, const struct outcome *outcome)
+{
+        enum call_side before;
+
+        call_lock(call);
+        before = call->side;
+        if (before >= SIDE_RELAYED) {
+                call_unlock(call);
+                call_misuse(call, "finished a call twice");
+                return;
+        }
+        call->side = SIDE_DONE;
+        if (call->timers)
+                timers_stop(call);
+        /* While an entry runs, the brick may still use its data: leave() does this then. */
+        call->left = before == SIDE_IDLE;
+        if (call->left)
+                handle_void(call->slot);
+        conclude(call, before, outcome);
+}
+
+void call_end_relay(struct call *call, const struct outcome *outcome)
+{
+        call_lock(call);
+        call->side = SIDE_DONE;
+        conclude(call, SIDE_RELAYED, outcome);
 }
 
 void call_forget_large(struct call *call)
@@ -294,6 +346,12 @@ void call_forget_large(struct call *call)
 
 /* --- messages in and replies out -------------------------------------------------------------- */
 
+/* A blocking brick waits for messages and for room inside functions of the host. */
+static bool brick_waits(const struct call *call)
+{
+        return call->instance->blocking && call->side != SIDE_RELAYED;
+}
+
 void call_deliver(struct call *call, const struct brick_bytes *message)
 {
         if (call->inbox != INBOX_WANTED)
@@ -304,7 +362,7 @@ void call_deliver(struct call *call, const struct brick_bytes *message)
         } else {
                 call->inbox = INBOX_END;
         }
-        if (call->instance->blocking)
+        if (brick_waits(call))
                 (void)pthread_cond_broadcast(&call->changed);
         else
                 call_post(call, DUE_MESSAGE);
@@ -338,7 +396,7 @@ void call_sent(struct call *call, size_t size)
                 return;
 
         call->starved = false;
-        if (call->instance->blocking)
+        if (brick_waits(call))
                 (void)pthread_cond_broadcast(&call->changed);
         else
                 call_post(call, DUE_WRITABLE);

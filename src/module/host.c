@@ -11,6 +11,9 @@
 #include "module/health.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/relay.h"
+#include "module/target.h"
+#include "module/timer.h"
 #include "util/log.h"
 #include "util/utf8.h"
 
@@ -42,7 +45,7 @@ static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str lin
 
         if (level < BRICK_LOG_ERROR || level > BRICK_LOG_DEBUG)
                 level = BRICK_LOG_ERROR;
-        if (!host_log_wanted(ctx, level))
+        if (!host_log_wanted(ctx, level) || !instance_log_pass(ctx->instance, LINE_OWN))
                 return;
         n = (size_t)snprintf(message, sizeof message, "%s: ", name);
         n += utf8_repair(message + n, sizeof message - n, line.ptr, line.len);
@@ -121,7 +124,7 @@ static struct brick_str host_node_key(const struct brick_node *map, size_t index
 }
 
 /* The instance whose create() runs on this thread, the main thread. Only it may read nodes. */
-static struct brick_ctx *creating;
+static _Thread_local struct brick_ctx *creating;
 
 int host_create(struct brick_ctx *ctx, const struct brick_module *brick,
                 struct brick_instance **ret)
@@ -223,29 +226,34 @@ static struct brick_target *host_target(struct brick_ctx *ctx, const struct bric
         return NULL;
 }
 
-static uint32_t host_target_type(const struct brick_target *target)
+static int host_target_watch(struct brick_target *target, void (*changed)(void *user, int serving),
+                             void *user)
 {
-        return target->instance->type;
+        return creating ? target_watch(creating->instance, target, changed, user) : -EINVAL;
+}
+
+static bool is_in_file(const struct node *node)
+{
+        while (node && !node->fallback && node->parent)
+                node = node->parent;
+        return node && !node->fallback;
+}
+
+static void host_node_place(const struct brick_node *n, struct brick_str *ret_file,
+                            uint32_t *ret_line, uint32_t *ret_column)
+{
+        const struct node *node = node_of(n);
+        bool known = creating && is_in_file(node);
+
+        *ret_file = brick_str(known ? diag_name(creating->diag) : NULL);
+        *ret_line = known ? node->line : 0;
+        *ret_column = known ? node->column : 0;
 }
 
 static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
 {
-        const char *name = ctx->instance->conf->name;
-        const struct log_field fields[] = {
-                { "BRICK", name, strlen(name) },
-                { "MESSAGE_ID", LOG_ID_BRICK_HEALTH, strlen(LOG_ID_BRICK_HEALTH) },
-        };
-        char why[HEALTH_REASON_MAX + 1];
-
-        if (!health_set(&ctx->instance->health, serving, reason))
-                return;
-        health_reason(&ctx->instance->health, why);
-        if (serving)
-                log_fields(LOG_LEVEL_NOTICE, fields, ELEMENTSOF(fields),
-                           "Brick '%s' is healthy again", name);
-        else
-                log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
-                           "Brick '%s' is not healthy: %s", name, why);
+        if (health_set(&ctx->instance->health, serving, reason))
+                instance_log_health(ctx->instance);
 }
 
 const struct brick_host host_table = {
@@ -265,7 +273,7 @@ const struct brick_host host_table = {
         .node_float = host_node_float,
         .node_error = host_node_error,
         .target = host_target,
-        .target_type = host_target_type,
+        .target_type = target_abi_type,
         .call_request = call_abi_request,
         .call_metadata = call_abi_metadata,
         .call_metadata_at = call_abi_metadata_at,
@@ -297,4 +305,14 @@ const struct brick_host host_table = {
         .call_mark = call_abi_mark,
         .call_rewind = call_abi_rewind,
         .call_fail_errno = call_abi_fail_errno,
+        .child_start_with = child_abi_start_with,
+        .call_relay = relay_abi_start,
+        .timer_new = timer_abi_new,
+        .timer_set = timer_abi_set,
+        .timer_free = timer_abi_free,
+        .target_name = target_abi_name,
+        .target_methods = target_abi_methods,
+        .target_serving = target_abi_serving,
+        .target_watch = host_target_watch,
+        .node_place = host_node_place,
 };

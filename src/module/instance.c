@@ -12,6 +12,8 @@
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/target.h"
+#include "module/verify.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -36,24 +38,9 @@ static void give_number_back(struct instance *instance)
                 atomic_store(&numbered[instance->number], NULL);
 }
 
-const struct instance *instance_of_number(unsigned number)
+struct instance *instance_of_number(unsigned number)
 {
         return number > 0 ? atomic_load(&numbered[number]) : NULL;
-}
-
-void instance_blame(const struct instance *instance, const char *what)
-{
-        const char *name = instance ? instance->conf->name : "";
-        const struct log_field fields[] = {
-                { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
-                { "BRICK", name, strlen(name) },
-        };
-
-        if (instance)
-                log_fields(LOG_LEVEL_ERROR, fields, 2, "Brick '%s' %s: a fault of module %s", name,
-                           what, instance->module->path);
-        else
-                log_fields(LOG_LEVEL_ERROR, fields, 1, "A brick %s: a fault of its module", what);
 }
 
 /* --- entries that take long --------------------------------------------------------------------
@@ -168,7 +155,7 @@ static void *thread_run(void *arg)
         struct instance *instance = arg;
         struct call *call;
 
-        entry_guard_stack();
+        entry_guard_thread();
         (void)pthread_mutex_lock(&instance->lock);
         for (;;) {
                 /* Ends with instance_free(). */
@@ -254,16 +241,18 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->module = module;
         instance->brick = module->brick;
         instance->type = type_of(module, options);
+        instance->methods = module->brick->methods & verify_methods(instance->type);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->stats = stats;
         instance->as_target.instance = instance;
         instance->number = take_number(instance);
+        instance_log_init(&instance->log);
         health_init(&instance->health);
         instance->health.shown = &stats->health;
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
-        timeouts_init(&instance->timeouts, child_expire);
+        alarms_init(&instance->alarms);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -384,6 +373,7 @@ struct instance *instance_free(struct instance *instance)
         if (!instance)
                 return NULL;
 
+        target_unwatch_all(instance);
         (void)pthread_mutex_lock(&instance->lock);
         instance->stopping = true;
         (void)pthread_cond_broadcast(&instance->work);
@@ -391,7 +381,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
-        timeouts_done(&instance->timeouts);
+        alarms_done(&instance->alarms);
         free(instance->callers);
         (void)runner_free(atomic_load(&instance->runner));
 
@@ -402,6 +392,7 @@ struct instance *instance_free(struct instance *instance)
         }
         give_number_back(instance);
         health_done(&instance->health);
+        instance_log_done(&instance->log);
         (void)pthread_cond_destroy(&instance->work);
         (void)pthread_mutex_destroy(&instance->lock);
         free(instance);

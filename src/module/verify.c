@@ -95,10 +95,14 @@ static const char *missing_entry(const struct brick_module *brick)
         return NULL;
 }
 
-static int verify_methods(const struct brick_module *brick, const char *path, char **ret_why)
+uint32_t verify_methods(unsigned type)
 {
-        uint32_t legal = brick->type == BRICK_TYPE_ANY ? METHODS_ALL : methods_of_type[brick->type];
-        uint32_t wrong = brick->methods & ~legal;
+        return type < ELEMENTSOF(methods_of_type) ? methods_of_type[type] : METHODS_ALL;
+}
+
+static int check_methods(const struct brick_module *brick, const char *path, char **ret_why)
+{
+        uint32_t wrong = brick->methods & ~verify_methods(brick->type);
 
         if (wrong & METHODS_ALL)
                 return verdict(ret_why, -ENOEXEC, path, "a %s brick has no method %s",
@@ -141,7 +145,7 @@ int verify_descriptor(const struct brick_module *brick, const char *path, char *
                 return verdict(ret_why, -ENOEXEC, path,
                                "has flags that this brickd does not know (bits 0x%x)",
                                brick->flags & ~(uint32_t)BRICK_FLAG_BLOCKING);
-        r = verify_methods(brick, path, ret_why);
+        r = check_methods(brick, path, ret_why);
         if (r < 0)
                 return r;
         missing = missing_member(brick);

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 
-from harness import (BUILD, NO_LEAK_CHECK, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir,
-                     test, wait_for)
+from harness import (BUILD, NO_LEAK_CHECK, SANITIZED, Brickd, call, eq, free_port, generate_stubs, main, path, stream,
+                     temp_dir, test, wait_for)
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -153,6 +153,37 @@ def exit_in_a_brick_is_named():
     daemon = rogue("create-exits").start(ready=False)
     assert daemon.process.wait(20) != 0
     daemon.says("Brick 'bad' called exit()")
+
+
+@test
+def a_brick_that_ends_its_thread_is_named():
+    if SANITIZED:  # it takes what the functions that have been unwound have left on the stack for a fault
+        return
+    line = "Brick 'bad' ended a thread of brickd, as pthread_exit() does"
+    for name in "ends-thread", "ends-blocking-thread":
+        with rogue(name) as daemon:
+            before = daemon.workers()
+            eq(call(daemon.channel(), UNARY, NOW)[1], "UNAVAILABLE")
+            daemon.says(line)
+            daemon.says(f"a fault of module {name}")
+            wait_for("a new worker", lambda: daemon.workers() and daemon.workers() != before)
+            wait_for("an answer", lambda: call(daemon.channel(), path("Guard", "Unary"))[1] == "OK")
+    daemon = rogue("create-ends-thread").start(ready=False)
+    assert daemon.process.wait(20) != 0
+    daemon.says(line)
+
+
+@test
+def a_brick_that_floods_the_log():
+    """It is "now" that it changes its health 1,001 times, breaks a rule as often, and logs 5,000 lines."""
+    with rogue("floods-log") as daemon:
+        eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
+        daemon.says("of its own were left out")
+        log = daemon.log()
+        own = log.count("bad: line")
+        assert 1000 <= own <= 3000, own
+        for counted, most in ("healthy", 20), ("a fault of module", 200):
+            assert log.count(counted) <= most, counted
 
 
 # ---- a sound module that uses the helpers: tests/module/author.c
