@@ -22,10 +22,10 @@
  *   [rpc]   a thread that serves RPCs; entries for one call never overlap
  *   [any]   any thread, including threads the brick created
  *
- * No function of struct brick_host enters a brick on the stack of its caller. What it leads to,
- * such as message() after call_recv(), runs later, on an [rpc] thread. So a brick may hold a lock
- * of its own around any of these functions. Only call_read(), call_send() and call_reserve() of a
- * blocking brick wait, and whoever needs the lock then waits with them.
+ * No function of struct brick_host, except target_filter_*(), enters a brick on the stack of its
+ * caller. What it leads to, such as message() after call_recv(), runs later, on an [rpc] thread. So
+ * a brick may hold a lock of its own around any of these functions. Only call_read(), call_send()
+ * and call_reserve() of a blocking brick wait, and whoever needs the lock then waits with them.
  */
 
 #include <stdarg.h>
@@ -162,7 +162,8 @@ struct brick_child_options {
         struct brick_str name; /* of the call's span in a trace; empty: brickd chooses it */
 };
 
-/* One thing that a guard has found in a text. Offsets count bytes from the text's beginning. */
+/* One thing that a guard has found in a text. Offsets count bytes from the text's beginning. It
+ * stands in arrays, so its size never changes. */
 struct brick_finding {
         uint64_t start;
         uint64_t end;          /* of the first byte behind it */
@@ -173,11 +174,12 @@ struct brick_finding {
         uint32_t reserved;
 };
 
-/* What filter_push() says of the text so far. What it points to is valid until the next push. */
+/* What filter_push() says of the text so far. What it points to is valid until the next push, or
+ * until the filter is closed. */
 struct brick_judgement {
-        uint32_t struct_size;                 /* set by the caller, as far as the brick may write */
-        uint32_t is_attack;                   /* 1: the guard blames the text as a whole */
-        uint64_t settled;                     /* no finding to come can begin before this offset */
+        uint32_t struct_size; /* set by the caller, as far as the brick may write */
+        uint32_t is_attack;   /* 1: the guard blames the text as a whole */
+        uint64_t settled; /* no finding to come can begin before this offset. It never goes back */
         const struct brick_finding *findings; /* those of this push, in order of their starts */
         size_t n_findings;
 };
@@ -392,15 +394,16 @@ struct brick_host {
 
         /*
          * Leave the rest of a call to one of its children: brickd passes the child's replies on as
-         * the client reads them, and the client's further messages to the child, until
-         * child_close() or its end if the call has no stream of requests. The call ends as the
-         * child ends, with its trailers. It is no longer the brick's, as after call_finish(),
-         * except that its other children go on; the child still is until done(), which comes after
-         * the call has ended, but only child_cancel() and child_free() do anything, and message()
-         * and writable() of its ops do not run any more. Not while a reply that child_recv() asked
-         * for is due, nor while start() of a blocking brick runs. 0; -EINVAL: the child is of
-         * another call, or its replies are not of the call's type, or may be more than one;
-         * -ECANCELED: the child has ended. After an error the call is still the brick's.
+         * the client reads them, passes the client's further messages to the child, and ends the
+         * call as the child ends, with its trailers. The child is closed at once if the call has no
+         * stream of requests. The call is no longer the brick's, as after call_finish(), but its
+         * other children go on until it ends. The child still is the brick's until done(), which
+         * runs after the call has ended; only child_cancel() and child_free() do anything before,
+         * and message() and writable() of its ops do not run any more.
+         * Not while a reply that child_recv() asked for is due, nor while start() of a blocking
+         * brick runs. 0; -EINVAL: it is the child of another call, or its replies are not of the
+         * call's type or may be more than one; -ECANCELED: the child has ended. After an error the
+         * call is still the brick's.
          */
         int (*call_relay)(struct brick_call *call, struct brick_child *child);
 
@@ -441,8 +444,14 @@ struct brick_host {
 
         /*
          * [any] Have a guard judge a text piece by piece, as filter_open() and the others of struct
-         * brick_module say. One filter is not for two threads at once. Close it before the call
-         * ends that it was opened for. -ENOSYS: the target cannot judge a text in pieces.
+         * brick_module say. These enter the guard on the stack of the caller, as nothing else does:
+         * do not hold a lock that its log lines might need. One filter is not for two threads at
+         * once; close it at the latest before destroy() returns. What the guard says has been
+         * checked: offsets are inside the text, findings in order and not before what was settled,
+         * scores from 0 to 1, names UTF-8; after the last piece all of the text is settled. 0;
+         * -ENOSYS: the target cannot judge a text in pieces; -EBADMSG: it said nonsense, which
+         * brickd has logged; -EINVAL: the filter had its last piece, or has failed, before; or the
+         * guard's own negative errno. After an error only close it.
          */
         int (*target_filter_open)(struct brick_target *target, struct brick_filter **ret);
         int (*target_filter_push)(struct brick_target *target, struct brick_filter *filter,

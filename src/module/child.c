@@ -21,16 +21,23 @@ static struct brick_child *child_of(struct call *call)
         return (struct brick_child *)call;
 }
 
-static void child_link(struct brick_child *child)
+/* False: the brick has finished the parent. Its name is valid until the entry returns in which it
+ * did. */
+static bool child_link(struct brick_child *child)
 {
         struct call *parent = child->parent;
 
         call_lock(parent);
+        if (!call_is_bricks(parent)) {
+                call_unlock(parent);
+                return false;
+        }
         child->older = parent->children;
         if (child->older)
                 child->older->newer = child;
         parent->children = child;
         call_unlock(parent);
+        return true;
 }
 
 void child_unlink(struct brick_child *child)
@@ -310,6 +317,20 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         return child_abi_start_with(handle, target, method, request, NULL, ops, user, ret);
 }
 
+static int blame_finished(struct brick_call *handle)
+{
+        instance_blame(instance_of_number(handle_owner(handle)),
+                       "called a brick on behalf of a call that it had finished");
+        return -ECANCELED;
+}
+
+/* A child that nobody knows yet. */
+static void child_discard(struct brick_child *child)
+{
+        atomic_store(&child->owners, 1);
+        child_destroy(&child->call);
+}
+
 /* The options as this brickd knows them; all zeros if there are none. */
 static struct brick_child_options known(const struct brick_child_options *options)
 {
@@ -327,20 +348,18 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
 {
         struct call *call, *parent = handle_find(handle);
         const struct brick_child_options options = known(given);
-        struct child_extra *extra;
+        struct child_extra *extra = NULL;
         struct brick_child *child;
-        int r;
+        int r = 0;
 
         if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
                 return -EINVAL;
-        if (!parent) {
-                instance_blame(instance_of_number(handle_owner(handle)),
-                               "called a brick on behalf of a call that it had finished");
-                return -ECANCELED;
-        }
+        if (!parent)
+                return blame_finished(handle);
         if (atomic_load(&parent->cancelled))
                 return -ECANCELED;
-        r = child_extra_new(&extra, parent, &options);
+        if (given)
+                r = child_extra_new(&extra, parent, &options);
         if (r < 0)
                 return r;
         r = child_new(parent, target->instance, method, request, &child);
@@ -355,8 +374,11 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
         child->extra = extra;
         child->ops = ops;
         child->user = user;
+        if (!child_link(child)) {
+                child_discard(child);
+                return blame_finished(handle);
+        }
         call_ref(call); /* for this function */
-        child_link(child);
         *ret = child;
         set_deadline(child, options.deadline);
 

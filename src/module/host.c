@@ -8,6 +8,7 @@
 #include "conf/option.h"
 #include "module/call-abi.h"
 #include "module/child.h"
+#include "module/filter.h"
 #include "module/health.h"
 #include "module/host.h"
 #include "module/instance.h"
@@ -315,4 +316,7 @@ const struct brick_host host_table = {
         .target_serving = target_abi_serving,
         .target_watch = host_target_watch,
         .node_place = host_node_place,
+        .target_filter_open = filter_abi_open,
+        .target_filter_push = filter_abi_push,
+        .target_filter_close = filter_abi_close,
 };
