@@ -74,11 +74,11 @@ static enum log_level level_of(const char **text, size_t *length)
         return level < LOG_LEVEL_ERROR ? LOG_LEVEL_ERROR : (enum log_level)level;
 }
 
-static void keep_last(struct capture *c, const char *text, size_t length)
+static void keep_last(struct capture_pipe *p, const char *text, size_t length)
 {
         length = utf8_prefix(text, length, CAPTURE_LAST_MAX);
-        memcpy(c->last, text, length);
-        c->last[length] = '\0';
+        memcpy(p->last, text, length);
+        p->last[length] = '\0';
 }
 
 static void clean(char *line, size_t length)
@@ -89,17 +89,21 @@ static void clean(char *line, size_t length)
         utf8_clean(line, length);
 }
 
-/* The line is changed. */
-static void take_line(struct capture *c, char *line, size_t length)
+/* Takes the line that has come. */
+static void take_line(struct capture_pipe *p)
 {
+        struct capture *c = p->capture;
+        size_t length = p->length;
+        char *line = p->line;
         const char *text = line;
         enum log_level level;
 
         if (length > 0 && line[length - 1] == '\r')
                 length--;
+        p->length = 0;
         if (length == 0)
                 return;
-        keep_last(c, text, length);
+        keep_last(p, text, length);
         if (!within_limit(c))
                 return;
         clean(line, length);
@@ -124,8 +128,7 @@ static void add_to_line(struct capture_pipe *p, const char *bytes, size_t n)
                 n -= part;
                 if (p->length < CAPTURE_LINE_MAX)
                         return;
-                take_line(p->capture, p->line, p->length);
-                p->length = 0;
+                take_line(p);
         }
 }
 
@@ -138,8 +141,7 @@ static void take_bytes(struct capture_pipe *p, const char *bytes, size_t n)
                 add_to_line(p, bytes, length);
                 if (!end)
                         return;
-                take_line(p->capture, p->line, p->length);
-                p->length = 0;
+                take_line(p);
                 bytes += length + 1;
                 n -= length + 1;
         }
@@ -195,9 +197,8 @@ static void close_pipe(struct capture_pipe *p)
 {
         p->io = sd_event_source_disable_unref(p->io);
         p->fd = close_fd(p->fd);
-        if (p->length > 0)
-                take_line(p->capture, p->line, p->length);
-        p->length = 0;
+        take_line(p);
+        clean(p->last, strlen(p->last));
 }
 
 void capture_init(struct capture *capture, sd_event *event, const char *brick, const int *level)
@@ -222,7 +223,14 @@ int capture_open(struct capture *capture, int *ret_out, int *ret_error)
 void capture_begin(struct capture *capture, int pid)
 {
         capture->pid = pid;
-        capture->last[0] = '\0';
+        capture->pipes[0].last[0] = capture->pipes[1].last[0] = '\0';
+}
+
+const char *capture_last_words(const struct capture *capture)
+{
+        const char *error = capture->pipes[1].last;
+
+        return *error ? error : capture->pipes[0].last;
 }
 
 void capture_end(struct capture *capture)
@@ -234,6 +242,5 @@ void capture_end(struct capture *capture)
                         ;
                 close_pipe(p);
         }
-        clean(capture->last, strlen(capture->last));
         mention_dropped(capture);
 }

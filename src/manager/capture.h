@@ -21,7 +21,8 @@ struct capture_pipe {
         sd_event_source *io;
         int fd; /* -EBADF: closed */
         size_t length;
-        char line[CAPTURE_LINE_MAX]; /* the part of a line that has come */
+        char line[CAPTURE_LINE_MAX];     /* the part of a line that has come */
+        char last[CAPTURE_LAST_MAX + 1]; /* the last line that has come; "": none */
 };
 
 struct capture { /* embedded */
@@ -34,7 +35,6 @@ struct capture { /* embedded */
         unsigned lines;   /* in that second */
         uint64_t dropped; /* lines that have not been logged, and not been mentioned yet */
         uint64_t total;   /* lines that have not been logged, ever */
-        char last[CAPTURE_LAST_MAX + 1]; /* after capture_end(): the last line; "": none */
 };
 
 /* All that is passed must outlive it. */
@@ -48,3 +48,6 @@ void capture_begin(struct capture *capture, int pid);
 
 /* Logs what is still in the pipes, and closes them. */
 void capture_end(struct capture *capture);
+
+/* After capture_end(): the last line on stderr, else on stdout. "": none. */
+const char *capture_last_words(const struct capture *capture);

@@ -140,7 +140,6 @@ static void abort_program(struct program *p)
 
 static void kill_program(struct program *p)
 {
-        p->killed = true;
         signal_group(p, SIGKILL);
         arm(p, KILL_TIME);
 }
@@ -214,6 +213,7 @@ void program_handle(struct program *p, enum program_event event)
                 event = PROGRAM_NOT_SPAWNED;
         }
         step = program_step(p->state, event);
+        p->killed = p->killed || (step.action == PROGRAM_KILL && event == PROGRAM_TIMEOUT);
         p->state = step.next;
         act(p, step.action);
         if (step.action != PROGRAM_NOTHING)
@@ -227,23 +227,24 @@ static int describe_end(const struct program *p, int code, int status, char **re
         const double limit = (double)(p->overdue ? p->settings.spec->start_timeout
                                                  : p->settings.spec->hang_timeout) /
                              (double)NSEC_PER_SEC;
-        const char *glue = p->capture.last[0] ? ": " : "", *abbreviation = sigabbrev_np(status);
+        const char *words = capture_last_words(&p->capture), *glue = *words ? ": " : "";
+        const char *abbreviation = sigabbrev_np(status);
         const char *early = p->ready == 0 ? " before it was ready" : "";
 
         if (p->overdue)
                 return asprintf(ret, "(pid %d) was killed: it was not ready within %gs%s%s", p->pid,
-                                limit, glue, p->capture.last);
+                                limit, glue, words);
         if (p->silent)
                 return asprintf(ret, "(pid %d) was killed: it was silent for %gs%s%s", p->pid,
-                                limit, glue, p->capture.last);
+                                limit, glue, words);
         if (p->killed)
                 return asprintf(ret, "(pid %d) was killed: it did not exit within %gs of SIGTERM",
                                 p->pid, (double)p->settings.spec->grace / (double)NSEC_PER_SEC);
         if (code == CLD_EXITED)
                 return asprintf(ret, "(pid %d) exited with status %d%s%s%s", p->pid, status, early,
-                                glue, p->capture.last);
+                                glue, words);
         return asprintf(ret, "(pid %d) died of SIG%s%s%s%s", p->pid,
-                        abbreviation ? abbreviation : "?", early, glue, p->capture.last);
+                        abbreviation ? abbreviation : "?", early, glue, words);
 }
 
 void program_exited(struct program *p, int code, int status)
