@@ -186,9 +186,9 @@ static int add_variable(const struct parts *p, const struct node *node)
         int r;
 
         if (!is_variable(node->key) || is_ours(node->key)) {
-                diag_add_key(p->diag, node, is_ours(node->key)
-                                                    ? "brickd sets this variable itself"
-                                                    : "is not the name of a variable");
+                diag_add_key(p->diag, node,
+                             is_ours(node->key) ? "brickd sets this variable itself"
+                                                : "is not the name of a variable");
                 return -EINVAL;
         }
         if (node->kind == NODE_SCALAR && !node_is_null(node))

@@ -36,52 +36,51 @@ static const struct option_spec limits[] = {
 };
 
 /* What both modules have. */
-#define TYPE_OPTION                                                                       \
-        { .name = "type",                                                                 \
-          .type = OPTION_ENUM,                                                            \
-          .flags = OPTION_REQUIRED,                                                       \
-          .choices = TYPES,                                                               \
-          .help = "the type of brick that the processes serve" }
-#define SHARED_OPTIONS(START_TIMEOUT)                                                       \
-        { .name = "environment",                                                            \
-          .type = OPTION_MAP,                                                               \
-          .help = "variables for the processes: texts or secrets" },                        \
-                { .name = "directory",                                                      \
-                  .type = OPTION_PATH,                                                      \
-                  .help = "working directory; default: that of the configuration file" },   \
-                { .name = "processes",                                                      \
-                  .type = OPTION_INT,                                                       \
-                  .fallback = "1",                                                          \
-                  .min = 1,                                                                 \
-                  .max = 16,                                                                \
-                  .help = "how many to run; a call goes to the one with the fewest calls" },\
-                { .name = "start_timeout",                                                  \
-                  .type = OPTION_DURATION,                                                  \
-                  .fallback = START_TIMEOUT,                                                \
-                  .min = NSEC_PER_MSEC,                                                     \
-                  .max = 24 * HOUR,                                                         \
-                  .help = "time for a process to become ready" },                           \
-                { .name = "hang_timeout",                                                   \
-                  .type = OPTION_DURATION,                                                  \
-                  .fallback = "30s",                                                        \
-                  .min = 0,                                                                 \
-                  .max = 24 * HOUR,                                                         \
-                  .help = "a process that has sent WATCHDOG=1 and then is silent for so "   \
-                          "long is killed and started again; 0s: never" },                  \
-                { .name = "grace",                                                          \
-                  .type = OPTION_DURATION,                                                  \
-                  .fallback = "5s",                                                         \
-                  .min = 0,                                                                 \
-                  .max = HOUR,                                                              \
-                  .help = "time for a process to exit after SIGTERM before it is killed" }, \
-                { .name = "limits",                                                         \
-                  .type = OPTION_MAP,                                                       \
-                  .fallback = "{}",                                                         \
-                  .table = limits,                                                          \
-                  .help = "what the processes may use" },                                   \
-        {                                                                                   \
-                .name = "user", .type = OPTION_STRING,                                      \
-                .help = "user to run as; only a brickd that root has started may change it" \
+#define TYPE_OPTION                                                                              \
+        {                                                                                        \
+                .name = "type", .type = OPTION_ENUM, .flags = OPTION_REQUIRED, .choices = TYPES, \
+                .help = "the type of brick that the processes serve"                             \
+        }
+#define SHARED_OPTIONS(START_TIMEOUT)                                                        \
+        { .name = "environment",                                                             \
+          .type = OPTION_MAP,                                                                \
+          .help = "variables for the processes: texts or secrets" },                         \
+                { .name = "directory",                                                       \
+                  .type = OPTION_PATH,                                                       \
+                  .help = "working directory; default: that of the configuration file" },    \
+                { .name = "processes",                                                       \
+                  .type = OPTION_INT,                                                        \
+                  .fallback = "1",                                                           \
+                  .min = 1,                                                                  \
+                  .max = 16,                                                                 \
+                  .help = "how many to run; a call goes to the one with the fewest calls" }, \
+                { .name = "start_timeout",                                                   \
+                  .type = OPTION_DURATION,                                                   \
+                  .fallback = START_TIMEOUT,                                                 \
+                  .min = NSEC_PER_MSEC,                                                      \
+                  .max = 24 * HOUR,                                                          \
+                  .help = "time for a process to become ready" },                            \
+                { .name = "hang_timeout",                                                    \
+                  .type = OPTION_DURATION,                                                   \
+                  .fallback = "30s",                                                         \
+                  .min = 0,                                                                  \
+                  .max = 24 * HOUR,                                                          \
+                  .help = "a process that has sent WATCHDOG=1 and then is silent for so "    \
+                          "long is killed and started again; 0s: never" },                   \
+                { .name = "grace",                                                           \
+                  .type = OPTION_DURATION,                                                   \
+                  .fallback = "5s",                                                          \
+                  .min = 0,                                                                  \
+                  .max = HOUR,                                                               \
+                  .help = "time for a process to exit after SIGTERM before it is killed" },  \
+                { .name = "limits",                                                          \
+                  .type = OPTION_MAP,                                                        \
+                  .fallback = "{}",                                                          \
+                  .table = limits,                                                           \
+                  .help = "what the processes may use" },                                    \
+        {                                                                                    \
+                .name = "user", .type = OPTION_STRING,                                       \
+                .help = "user to run as; only a brickd that root has started may change it"  \
         }
 
 const struct option_spec process_options[] = {
@@ -229,8 +228,8 @@ static int take_python(const struct parts *p, struct process_spec *spec, struct 
         int r;
 
         if (!class == !script) {
-                diag_add(p->diag, class ? script : p->options,
-                         "needs either `class` or `script`%s", class ? ", not both" : "");
+                diag_add(p->diag, class ? script : p->options, "needs either `class` or `script`%s",
+                         class ? ", not both" : "");
                 return -EINVAL;
         }
         if (get_node(p->options, class ? "argv" : "arguments")) {

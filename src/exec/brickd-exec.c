@@ -51,7 +51,8 @@ static bool become_user(void)
                setuid(entry->pw_uid) == 0;
 }
 
-/* Changing the user clears the signal, so this comes after it. The parent may have exited before. */
+/* Changing the user clears the signal, so this comes after it. The parent may have exited before.
+ */
 static void die_with_parent(void)
 {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

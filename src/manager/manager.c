@@ -105,8 +105,7 @@ void manager_stop(struct manager *m)
         m->reload_wanted = false;
         report_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, NULL, "Stopping");
         notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
-               (uint64_t)((limit + supervisor_grace(m->supervisor) + EXIT_MARGIN) /
-                          NSEC_PER_USEC));
+               (uint64_t)((limit + supervisor_grace(m->supervisor) + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
         exit_if_stopped(m);
 }

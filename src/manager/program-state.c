@@ -2,7 +2,10 @@
 #include "manager/program-state.h"
 
 /* clang-format off: a table */
-#define TO(state, action) { PROGRAM_STATE_##state, PROGRAM_##action }
+#define TO(state, action)                               \
+        {                                               \
+                PROGRAM_STATE_##state, PROGRAM_##action \
+        }
 
 static const struct program_step steps[PROGRAM_STATES][PROGRAM_EVENTS] = {
         [PROGRAM_STATE_DOWN] = {

@@ -30,14 +30,14 @@ enum program_state {
 };
 
 enum program_event {
-        PROGRAM_START,     /* it is wanted */
-        PROGRAM_STOP,      /* it is not wanted any more */
-        PROGRAM_RESTART,   /* another one in its place is wanted */
-        PROGRAM_CUT,       /* it is to end at once */
+        PROGRAM_START,   /* it is wanted */
+        PROGRAM_STOP,    /* it is not wanted any more */
+        PROGRAM_RESTART, /* another one in its place is wanted */
+        PROGRAM_CUT,     /* it is to end at once */
         PROGRAM_SAYS_READY,
-        PROGRAM_TIMEOUT,   /* the deadline of the state */
-        PROGRAM_SILENT,    /* the watchdog has not been fed */
-        PROGRAM_EXITED,    /* it is dead, and what it has said is read */
+        PROGRAM_TIMEOUT, /* the deadline of the state */
+        PROGRAM_SILENT,  /* the watchdog has not been fed */
+        PROGRAM_EXITED,  /* it is dead, and what it has said is read */
         PROGRAM_NOT_SPAWNED,
         PROGRAM_EVENTS,
 };
@@ -45,13 +45,13 @@ enum program_event {
 enum program_action {
         PROGRAM_NOTHING,
         PROGRAM_SPAWN,
-        PROGRAM_WELCOME,  /* tell everybody that it is ready */
-        PROGRAM_DISMISS,  /* tell everybody that it gets no new calls */
+        PROGRAM_WELCOME, /* tell everybody that it is ready */
+        PROGRAM_DISMISS, /* tell everybody that it gets no new calls */
         PROGRAM_TERMINATE,
         PROGRAM_ABORT,
         PROGRAM_KILL,
-        PROGRAM_RETRY,    /* start it again, later */
-        PROGRAM_END,      /* it has ended for good */
+        PROGRAM_RETRY, /* start it again, later */
+        PROGRAM_END,   /* it has ended for good */
 };
 
 struct program_step {

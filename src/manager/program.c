@@ -14,8 +14,8 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* The delay before a process is started again: doubled with each failure in a row. One that has been
- * ready for BACKOFF_FORGET has recovered. */
+/* The delay before a process is started again: doubled with each failure in a row. One that has
+ * been ready for BACKOFF_FORGET has recovered. */
 #define BACKOFF_FIRST (100 * NSEC_PER_MSEC)
 #define BACKOFF_MAX (30 * NSEC_PER_SEC)
 #define BACKOFF_FORGET (10 * NSEC_PER_SEC)
@@ -158,9 +158,10 @@ static void retry(struct program *p)
         arm(p, delay);
         if (!*p->settings.trial)
                 report_event(LOG_LEVEL_ERROR, LOG_ID_PROCESS_DIED, p->settings.brick,
-                     "Process %u of brick '%s' %s; starting it again in %gs", p->settings.index,
-                     p->settings.brick, p->epitaph ? p->epitaph : "has ended",
-                     (double)delay / (double)NSEC_PER_SEC);
+                             "Process %u of brick '%s' %s; starting it again in %gs",
+                             p->settings.index, p->settings.brick,
+                             p->epitaph ? p->epitaph : "has ended",
+                             (double)delay / (double)NSEC_PER_SEC);
 }
 
 static void end(struct program *p)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One process of a brick: started, watched and started again, as program-state.h says. It listens on
- * a unix socket of its own, and tells how it is as sd_notify(3) does.
+ * One process of a brick: started, watched and started again, as program-state.h says. It listens
+ * on a unix socket of its own, and tells how it is as sd_notify(3) does.
  */
 
 #include <stdbool.h>
@@ -57,10 +57,10 @@ struct program {
         uint64_t ready;    /* clock_now() of when it became ready; 0: it has not */
         unsigned failures; /* in a row: the delay before it is started again grows with them */
         unsigned restarts;
-        bool overdue;        /* it was not ready in time */
-        bool silent;         /* it did not feed its watchdog */
-        bool killed;         /* it did not exit in time */
-        char *epitaph;       /* how the last one ended, in words; NULL: none has */
+        bool overdue;                        /* it was not ready in time */
+        bool silent;                         /* it did not feed its watchdog */
+        bool killed;                         /* it did not exit in time */
+        char *epitaph;                       /* how the last one ended, in words; NULL: none has */
         char status[PROGRAM_STATUS_MAX + 1]; /* what it says of itself; "": nothing */
 };
 

@@ -49,9 +49,8 @@ static int fds_lift(struct fds *fds, int fd, int lowest)
 static int fds_collect(struct fds *fds, int channel, int config, int state, int stats,
                        const struct spawn *spawn)
 {
-        const int first[] = { channel,           config,       state,         stats,
-                              spawn->identities, spawn->quota, spawn->balance,
-                              spawn->programs };
+        const int first[] = { channel,           config,       state,          stats,
+                              spawn->identities, spawn->quota, spawn->balance, spawn->programs };
         int lowest = CHANNEL_FD_LISTEN + (int)spawn->sockets->n_ports;
         int r = 0;
 

@@ -37,7 +37,8 @@ int spawn_set_attributes(posix_spawnattr_t *attributes);
 const char *spawn_executable(void);
 
 /*
- * With spawn_set_attributes(). *ret_channel is the main process's end of the channel. *ret_state and *ret_stats are the memory that it shares with this worker alone.
+ * With spawn_set_attributes(). *ret_channel is the main process's end of the channel. *ret_state
+ * and *ret_stats are the memory that it shares with this worker alone.
  */
 int spawn_worker(const struct spawn *spawn, pid_t *ret_pid, int *ret_channel,
                  struct state **ret_state, struct stats **ret_stats);

@@ -234,8 +234,7 @@ static struct pool *find_pool(const struct supervisor *s, const char *brick,
 {
         struct pool *pool = s->pools;
 
-        while (pool &&
-               (strcmp(pool->brick, brick) != 0 || !process_spec_equal(pool->spec, spec)))
+        while (pool && (strcmp(pool->brick, brick) != 0 || !process_spec_equal(pool->spec, spec)))
                 pool = pool->next;
         return pool;
 }

@@ -3,8 +3,8 @@
 
 /*
  * The processes of the bricks `process` and `python` of one generation, in memory that the main
- * process writes and the workers of the generation can only read: where each listens, and how it is.
- * The main process wakes the workers when a state has changed. Bricks are indices into the
+ * process writes and the workers of the generation can only read: where each listens, and how it
+ * is. The main process wakes the workers when a state has changed. Bricks are indices into the
  * configuration's list.
  */
 

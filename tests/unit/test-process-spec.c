@@ -25,7 +25,8 @@ static const char *in_folder(const char *name)
 
 static void put(const char *name, const char *text, mode_t mode)
 {
-        _cleanup_close_ int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+        _cleanup_close_ int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                                      mode);
 
         assert(fd >= 0);
         assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
