@@ -22,7 +22,8 @@ LAYERS = {
     "module": {"util", "conf", "shared", "module", BRICK, PROTO},
     "serve": {"util", "conf", "shared", "module", "serve", BRICK, PROTO},
     "rpc": {"util", "conf", "shared", "module", "serve", "rpc", BRICK, PROTO},
-    "worker": {"util", "conf", "shared", "module", "serve", "rpc", "worker", BRICK, PROTO},
+    "remote": {"util", "conf", "shared", "module", "serve", "rpc", "remote", BRICK, PROTO},
+    "worker": {"util", "conf", "shared", "module", "serve", "rpc", "remote", "worker", BRICK, PROTO},
     "ctl": {"util", "conf", "ctl", PROTO},
     "sdk": {SDK, BRICK, PROTO},
     "bricks": {SDK, BRICK, PROTO, BRICK_OWN},
@@ -37,8 +38,8 @@ FILES = {
 # library header (or the start of it) -> the only files (or directories) that may include it
 LIBRARIES = {
     "yaml.h": ["conf/yaml.c", "conf/yaml-print.c"],
-    "grpc/": ["rpc/", "ctl/"],
-    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "ctl/token.c"],
+    "grpc/": ["rpc/", "remote/", "ctl/"],
+    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "remote/tls-files.c", "ctl/token.c"],
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],
