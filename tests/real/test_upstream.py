@@ -136,7 +136,7 @@ def compare(kind, channel):
 def by_upstreams_client(kind, address):
     return json.loads(subprocess.check_output(
         [venv.python, os.path.join(HERE, "upstream_client.py"), address, kind, venv.example(kind)],
-        timeout=60, stderr=subprocess.DEVNULL))
+        timeout=60, text=True, stderr=subprocess.DEVNULL).splitlines()[-1])
 
 
 @test
