@@ -457,9 +457,9 @@ struct brick_option {
 
         /*
          * Since 1.3. Of a BRICK_MAP: its keys, ended by a NULL name. Of a BRICK_LIST: one option,
-         * which every item must satisfy; its name is not used. A table may name itself. NULL: the
-         * brick checks what is inside. Targets in here count as those of the brick: they are
-         * created before it, and circles are found.
+         * which every item must satisfy; its name is not used, and it has no fallback. A table may
+         * contain itself, except in a fallback. NULL: the brick checks what is inside. A target in
+         * here counts as one of the brick: it is created first, and may not call the brick in turn.
          */
         const struct brick_option *items;
 };

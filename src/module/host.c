@@ -213,7 +213,9 @@ static struct brick_target *host_target(struct brick_ctx *ctx, const struct bric
 {
         const struct node *node = node_of(n);
 
-        for (size_t i = 0; node && i < ctx->n_peers; i++)
+        if (!node || node->kind != NODE_SCALAR)
+                return NULL;
+        for (size_t i = 0; i < ctx->n_peers; i++)
                 if (strcmp(ctx->peers[i]->conf->name, node->text) == 0)
                         return instance_add_caller(ctx->peers[i], ctx->instance) == 0
                                        ? &ctx->peers[i]->as_target

@@ -7,13 +7,24 @@
 
 #include "brick.h"
 #include "conf/option.h"
+#include "util/arena.h"
 #include "util/cleanup.h"
 
 struct module {
         const struct brick_module *brick; /* verified; a copy, as long as this brickd's struct is */
         char *path;                       /* of the file, resolved */
-        struct option_spec *options;      /* brick->options as the configuration checks them */
+        const struct option_spec *options; /* brick->options as the configuration checks them */
+        struct arena tables;               /* which holds them */
 };
+
+/* A module that is a part of the program. */
+struct module_builtin {
+        const char *name;
+        const struct brick_module *(*entry)(void);
+};
+
+/* Sets them; the table ends with a NULL name. A file of the same name is not used. [main, once] */
+void module_set_builtins(const struct module_builtin *table);
 
 /*
  * Opens the module `name` of the directory `dir`, or the absolute path `name`, and checks it: who

@@ -216,6 +216,11 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         return 0;
 }
 
+struct grpc_completion_queue *rpc_queue(const struct rpc *rpc)
+{
+        return rpc->queue;
+}
+
 int rpc_start(struct rpc *rpc, struct balance *balance)
 {
         int r;

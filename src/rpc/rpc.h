@@ -33,6 +33,10 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);
 
+/* The completion queue of all calls of bricks, which the polling thread waits on. rpc_free() waits
+ * until it has handed out everything that was started on it. */
+struct grpc_completion_queue *rpc_queue(const struct rpc *rpc);
+
 /*
  * Adds a port that is served on the listening socket fd, which this function takes; fd < 0: the
  * port is only checked. instances: one for each brick of the configuration, in its order. -EINVAL:

@@ -15,6 +15,8 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "config.h"
+#include "module/load.h"
+#include "remote/client.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
 #include "shared/balance.h"
@@ -28,6 +30,7 @@
 #include "worker/build.h"
 #include "worker/exit.h"
 #include "worker/inspect.h"
+#include "worker/modules.h"
 #include "worker/otlp.h"
 #include "worker/worker.h"
 
@@ -171,6 +174,9 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         r = balance_open(&balance, CHANNEL_FD_BALANCE, (unsigned)arg_worker);
         if (r < 0)
                 return fail(r, "Cannot map the shared connection counts");
+        r = client_start(parts->rpc, parts->conf);
+        if (r < 0)
+                _exit(fail(r, "Cannot connect to backends"));
         r = rpc_start(parts->rpc, balance);
         if (r < 0)
                 _exit(fail(r, "Cannot start gRPC"));
@@ -236,6 +242,7 @@ static int serve(struct conf *conf, struct diag *diag)
                                            });
         if (r != 0)
                 return r;
+        client_stop();
         rpc = rpc_free(rpc);
         build_destroy_bricks(build, set_destroying);
         otlp = otlp_free(otlp);
@@ -390,6 +397,7 @@ static void keep_memory(void)
 int main(int argc, char **argv)
 {
         keep_memory();
+        module_set_builtins(worker_modules);
         if (parse_argv(argc, argv) < 0)
                 return EX_USAGE;
         if (arg_inspect)

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "remote/client.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
 #include "shared/channel.h"
@@ -327,6 +328,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         count_dropped_lines(w);
         check_for_stuck(w);
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
+        client_maintain();
         if (w->stage >= STAGE_CANCELLING)
                 report_held(w);
         (void)sd_event_source_set_time_relative(source, CHECK_USEC);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "manager/program-notify.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "manager/program.h"
+#include "util/clock.h"
+#include "util/utf8.h"
+
+#define MESSAGE_MAX 4096
+#define MESSAGES_PER_SECOND 100
+
+static struct sockaddr_un address_of(const char *path)
+{
+        struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+        memcpy(un.sun_path, path, strlen(path) + 1);
+        return un;
+}
+
+bool program_accepts(const struct program *p)
+{
+        const struct sockaddr_un un = address_of(p->socket);
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        return fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof un) == 0;
+}
+
+/* --- the watchdog ----------------------------------------------------------------------------- */
+
+static int on_silence(sd_event_source *source, uint64_t usec, void *user)
+{
+        program_handle(user, PROGRAM_SILENT);
+        return 0;
+}
+
+/* The first time, it begins to matter. */
+static void feed_watchdog(struct program *p)
+{
+        const uint64_t usec = (uint64_t)p->settings.spec->hang_timeout / NSEC_PER_USEC;
+
+        if (usec == 0)
+                return;
+        if (!p->watchdog) {
+                (void)sd_event_add_time_relative(p->settings.event, &p->watchdog, CLOCK_MONOTONIC,
+                                                 usec, 1, on_silence, p);
+                return;
+        }
+        (void)sd_event_source_set_time_relative(p->watchdog, usec);
+        (void)sd_event_source_set_enabled(p->watchdog, SD_EVENT_ONESHOT);
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+static void take_status(struct program *p, const char *text)
+{
+        size_t n = utf8_prefix(text, strlen(text), PROGRAM_STATUS_MAX);
+
+        memcpy(p->status, text, n);
+        p->status[n] = '\0';
+        utf8_clean(p->status, n);
+}
+
+/* Variables that are not known mean nothing. */
+static void take_message(struct program *p, char *message)
+{
+        char *rest = message, *line;
+        bool ready = false;
+
+        while ((line = strsep(&rest, "\n"))) {
+                if (strcmp(line, "READY=1") == 0)
+                        ready = true;
+                else if (strcmp(line, "WATCHDOG=1") == 0)
+                        feed_watchdog(p);
+                else if (strncmp(line, "STATUS=", 7) == 0)
+                        take_status(p, line + 7);
+        }
+        if (ready)
+                program_handle(p, PROGRAM_SAYS_READY);
+}
+
+static int on_message(sd_event_source *source, int fd, uint32_t events, void *user)
+{
+        char message[MESSAGE_MAX + 1];
+        ssize_t n = recv(fd, message, MESSAGE_MAX, 0);
+
+        if (n <= 0)
+                return 0;
+        message[n] = '\0';
+        take_message(user, message);
+        return 0;
+}
+
+int program_listen(struct program *p)
+{
+        const struct sockaddr_un un = address_of(p->notify);
+        int r;
+
+        p->notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (p->notify_fd < 0)
+                return -errno;
+        (void)unlink(p->notify);
+        if (bind(p->notify_fd, (const struct sockaddr *)&un, sizeof un) < 0)
+                return -errno;
+        if (p->settings.spec->user &&
+            chown(p->notify, p->settings.spec->uid, p->settings.spec->gid) < 0)
+                return -errno;
+        r = sd_event_add_io(p->settings.event, &p->notify_io, p->notify_fd, EPOLLIN, on_message, p);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_ratelimit(p->notify_io, NSEC_PER_SEC / NSEC_PER_USEC,
+                                             MESSAGES_PER_SECOND);
+}
+
+void program_listen_end(struct program *p)
+{
+        if (p->notify_fd >= 0)
+                (void)unlink(p->notify);
+        p->notify_io = sd_event_source_disable_unref(p->notify_io);
+        p->notify_fd = close_fd(p->notify_fd);
+}

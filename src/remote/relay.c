@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * One call that is relayed: the entries of the brick, and the events of the call to the backend.
+ *
+ * The relay is the data of the brick's call, in whose memory it lies. An attempt is one call of
+ * the core's to one backend. It has up to four batches under way, and `batches` counts them:
+ *
+ *   begin    headers and, if it is no stream, the request; for one reply, everything
+ *   status   of streams: the backend's status, which comes last
+ *   receive  of streams: one reply at a time; the next when the client's side has taken the last
+ *   send     of request streams: one message at a time; the next is asked for when it is sent
+ *
+ *   state       true from
+ *   begun       an attempt has been started
+ *   holding     a reply is here which the client's side has not taken
+ *   passed_on   a reply has been passed on
+ *   taken       a message of the request stream has been taken: no other attempt can have it
+ *   ended       the backend will send no more replies
+ *   finished    the brick's call is being finished
+ *
+ * An attempt is over when none of its batches is under way and no reply is held. Then the call is
+ * tried with another backend, or finished. So the core never has memory of a call that is gone.
+ */
+
+#include <errno.h>
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module/outcome.h"
+#include "remote/metadata.h"
+#include "remote/payload.h"
+#include "remote/upstream.h"
+#include "rpc/batch.h"
+#include "util/clock.h"
+
+#define OPS_MAX 6
+
+struct relay {
+        struct upstream *upstream;
+        const struct brick_host *host;
+        struct brick_call *call;
+        const struct upstream_method *method;
+        pthread_mutex_t lock; /* of all below */
+        struct metadata metadata;
+        uint64_t key; /* of affinity */
+
+        /* the attempt */
+        struct backend *backend;
+        struct link *link;
+        grpc_call *core; /* kept until the next attempt, or the relay's end */
+        uint32_t tried;  /* backend_bit() of this and of former attempts */
+        unsigned batches;
+        struct batch_tag on_begin, on_status, on_receive, on_send;
+        grpc_byte_buffer out;
+        grpc_metadata_array headers, trailers;
+        grpc_byte_buffer *in;
+        grpc_status_code status;
+        grpc_slice details;
+
+        grpc_slice reply; /* the last one; its bytes are also those of `payload` */
+        char *apart;      /* buffer of payload_split() */
+        struct payload payload;
+
+        bool begun;
+        bool holding;
+        bool passed_on;
+        bool taken;
+        bool ended;
+        bool cancelled;
+        bool finished;
+        const char *refused; /* why the rest of the replies is not wanted; NULL: it is */
+        unsigned refused_status;
+};
+
+/* --- replies ---------------------------------------------------------------------------------- */
+
+static void drop_reply(struct relay *relay)
+{
+        grpc_slice_unref(relay->reply);
+        relay->reply = grpc_empty_slice();
+        free(relay->apart);
+        relay->apart = NULL;
+        relay->holding = false;
+}
+
+/* Lock held. The rest of the replies is not wanted. */
+static void refuse(struct relay *relay, unsigned status, const char *why)
+{
+        relay->refused = why;
+        relay->refused_status = status;
+        drop_reply(relay);
+        (void)grpc_call_cancel(relay->core, NULL);
+}
+
+static grpc_slice take_bytes(grpc_byte_buffer *buffer)
+{
+        grpc_byte_buffer_reader reader;
+        grpc_slice slice;
+
+        if (buffer->data.raw.slice_buffer.count == 1)
+                return grpc_slice_ref(buffer->data.raw.slice_buffer.slices[0]);
+        if (!grpc_byte_buffer_reader_init(&reader, buffer))
+                return grpc_empty_slice();
+        slice = grpc_byte_buffer_reader_readall(&reader);
+        grpc_byte_buffer_reader_destroy(&reader);
+        return slice;
+}
+
+static bool split(struct relay *relay)
+{
+        const struct upstream_method *method = relay->method;
+        const struct brick_bytes bytes = { GRPC_SLICE_START_PTR(relay->reply),
+                                           GRPC_SLICE_LENGTH(relay->reply) };
+
+        if (payload_needs_buffer(method->error_field, bytes)) {
+                relay->apart = malloc(bytes.len);
+                if (!relay->apart)
+                        return false;
+        }
+        return payload_split(&relay->payload, method->reply, method->error_field, bytes,
+                             relay->apart);
+}
+
+/* Lock held. Offers the held reply to the client's side. */
+static void pass_on(struct relay *relay)
+{
+        int r = relay->host->call_send(relay->call, relay->payload.bytes);
+
+        if (r == -EAGAIN)
+                return;
+        if (r == 0) {
+                relay->passed_on = true;
+                drop_reply(relay);
+        } else if (r == -EMSGSIZE) {
+                refuse(relay, STATUS_RESOURCE_EXHAUSTED,
+                       "The backend's reply is larger than this port allows");
+        } else {
+                refuse(relay, STATUS_CANCELLED, "The reply is not wanted any more");
+        }
+}
+
+/* Lock held. A reply has come. An error that a reply holds is kept with its bytes: it ends the
+ * call, and what comes behind it is not wanted. */
+static void take_reply(struct relay *relay)
+{
+        grpc_byte_buffer *in = relay->in;
+
+        relay->in = NULL;
+        if (!relay->refused && !relay->payload.failed) {
+                bool compressed = in->data.raw.compression != GRPC_COMPRESS_NONE;
+
+                relay->reply = take_bytes(in);
+                relay->holding = true;
+                if (compressed || !split(relay))
+                        refuse(relay, STATUS_INTERNAL,
+                               "The backend's reply is not of the method's type");
+                else if (relay->payload.failed)
+                        relay->holding = false;
+                else
+                        pass_on(relay);
+        } else if (relay->payload.failed) {
+                (void)grpc_call_cancel(relay->core, NULL);
+        }
+        grpc_byte_buffer_destroy(in);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* Lock held. */
+static void end_attempt(struct relay *relay)
+{
+        struct backend *backend = relay->backend;
+
+        (void)atomic_fetch_sub_explicit(&backend->stats->in_flight, 1, memory_order_relaxed);
+        stats_count_shared(&backend->counters->calls);
+        if (relay->status != GRPC_STATUS_OK)
+                stats_count_shared(&backend->counters->failures);
+        link_unref(relay->link);
+        relay->link = NULL;
+}
+
+/* Gives back what an attempt has got. The core's call must live as long as its metadata is used. */
+static void clear_attempt(struct relay *relay)
+{
+        drop_reply(relay);
+        grpc_metadata_array_destroy(&relay->headers);
+        grpc_metadata_array_destroy(&relay->trailers);
+        grpc_slice_unref(relay->details);
+        if (relay->in)
+                grpc_byte_buffer_destroy(relay->in);
+        relay->in = NULL;
+        if (relay->core)
+                grpc_call_unref(relay->core);
+        relay->core = NULL;
+}
+
+static bool may_try_again(const struct relay *relay)
+{
+        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->passed_on && !relay->taken &&
+               !relay->refused && !relay->cancelled && !relay->payload.failed &&
+               upstream_choose(relay->upstream, relay->key, relay->tried);
+}
+
+/* The error behind a status that `errors_as_status` has asked for. */
+static bool find_error(struct relay *relay, struct payload *ret)
+{
+        struct brick_str code = metadata_find(&relay->trailers, "x-brick-error-code");
+        char text[16] = "";
+
+        if (!relay->upstream->errors_as_status || code.len == 0 || code.len >= sizeof text)
+                return false;
+        if (payload_find_error(ret, metadata_find(&relay->trailers, "grpc-status-details-bin")))
+                return true;
+        memcpy(text, code.ptr, code.len);
+        *ret = (struct payload){
+                .code = (int32_t)strtol(text, NULL, 10),
+                .message = { (const char *)GRPC_SLICE_START_PTR(relay->details),
+                             GRPC_SLICE_LENGTH(relay->details) },
+        };
+        return ret->code != 0 && ret->code != 200;
+}
+
+/* Ends the brick's call; the relay may be gone when this returns. Lock not held. */
+static void finish(struct relay *relay)
+{
+        const struct brick_host *host = relay->host;
+        struct brick_call *call = relay->call;
+        struct payload error = relay->payload;
+
+        metadata_pass_on(relay->upstream, call, &relay->headers);
+        metadata_pass_on(relay->upstream, call, &relay->trailers);
+        if (relay->refused)
+                host->call_finish(call, relay->refused_status, brick_str(relay->refused));
+        else if (error.failed || (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
+                host->call_fail(call, error.code, error.message, error.detail);
+        else
+                host->call_finish(
+                        call, (uint32_t)relay->status,
+                        (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(relay->details),
+                                            GRPC_SLICE_LENGTH(relay->details) });
+}
+
+static int begin(struct relay *relay);
+
+static bool is_over(const struct relay *relay)
+{
+        return relay->begun && relay->batches == 0 && !relay->holding && !relay->finished;
+}
+
+/* Lock held, which it releases. After every event and every entry. */
+static void proceed(struct relay *relay)
+{
+        bool over = false;
+
+        while (is_over(relay)) {
+                end_attempt(relay);
+                over = !may_try_again(relay) || begin(relay) < 0;
+                relay->finished = over;
+        }
+        (void)pthread_mutex_unlock(&relay->lock);
+        if (over)
+                finish(relay);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* Lock held. */
+static bool start_batch(struct relay *relay, const grpc_op *ops, size_t n, struct batch_tag *tag)
+{
+        if (!batch_start(relay->core, ops, n, tag))
+                return false;
+        relay->batches++;
+        return true;
+}
+
+static struct relay *enter(void *owner)
+{
+        struct relay *relay = owner;
+
+        (void)pthread_mutex_lock(&relay->lock);
+        relay->batches--;
+        return relay;
+}
+
+static void receive(struct relay *relay)
+{
+        grpc_op op;
+
+        batch_receive(&op, &relay->in);
+        (void)start_batch(relay, &op, 1, &relay->on_receive);
+}
+
+/* Lock held. Once the last reply has been taken, the next may come. */
+static void receive_next(struct relay *relay)
+{
+        if (!relay->method->single && !relay->holding && !relay->ended)
+                receive(relay);
+}
+
+static void on_receive(void *owner, bool ok)
+{
+        struct relay *relay = enter(owner);
+
+        if (relay->in)
+                take_reply(relay);
+        else
+                relay->ended = true;
+        if (relay->method->single)
+                relay->ended = true;
+        receive_next(relay);
+        proceed(relay);
+}
+
+/* The replies that are still to come are read before the status counts: `receive` is under way. */
+static void on_status(void *owner, bool ok)
+{
+        proceed(enter(owner));
+}
+
+/* Of a call without streams: its reply and its status have come as well. */
+static void on_begin(void *owner, bool ok)
+{
+        struct relay *relay = enter(owner);
+
+        if (relay->in && relay->status == GRPC_STATUS_OK)
+                take_reply(relay);
+        proceed(relay);
+}
+
+static void on_send(void *owner, bool ok)
+{
+        struct relay *relay = enter(owner);
+
+        grpc_slice_buffer_reset_and_unref(&relay->out.data.raw.slice_buffer);
+        if (ok && !relay->cancelled)
+                relay->host->call_recv(relay->call);
+        proceed(relay);
+}
+
+static void on_closed(void *owner, bool ok)
+{
+        proceed(enter(owner));
+}
+
+/* --- attempts --------------------------------------------------------------------------------- */
+
+static void put_out(struct relay *relay, struct brick_bytes message)
+{
+        relay->out.type = GRPC_BB_RAW;
+        relay->out.data.raw.compression = GRPC_COMPRESS_NONE;
+        grpc_slice_buffer_add(&relay->out.data.raw.slice_buffer,
+                              grpc_slice_from_copied_buffer(message.ptr, message.len));
+}
+
+static gpr_timespec deadline_of(const struct relay *relay)
+{
+        uint64_t ns = relay->host->call_deadline(relay->call);
+
+        if (ns == UINT64_MAX)
+                return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        return (gpr_timespec){
+                .tv_sec = (int64_t)(ns / NSEC_PER_SEC),
+                .tv_nsec = (int32_t)(ns % NSEC_PER_SEC),
+                .clock_type = GPR_CLOCK_MONOTONIC,
+        };
+}
+
+static void put_status_op(grpc_op *op, struct relay *relay)
+{
+        *op = (grpc_op){
+                .op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                .data.recv_status_on_client = {
+                        .trailing_metadata = &relay->trailers,
+                        .status = &relay->status,
+                        .status_details = &relay->details,
+                },
+        };
+}
+
+/* The operations with which every attempt begins. */
+static size_t put_begin(grpc_op *ops, struct relay *relay)
+{
+        size_t n = 0;
+
+        batch_headers(&ops[n]);
+        ops[n].data.send_initial_metadata.count = relay->metadata.n;
+        ops[n++].data.send_initial_metadata.metadata = relay->metadata.list;
+        if (!relay->method->request_stream) {
+                put_out(relay, relay->host->call_request(relay->call));
+                batch_message(&ops[n++], &relay->out, 0);
+                ops[n++] = (grpc_op){ .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
+        }
+        ops[n++] = (grpc_op){
+                .op = GRPC_OP_RECV_INITIAL_METADATA,
+                .data.recv_initial_metadata.recv_initial_metadata = &relay->headers,
+        };
+        return n;
+}
+
+/* Lock held. All batches of an attempt, but those of the request stream. */
+static void start_batches(struct relay *relay)
+{
+        grpc_op ops[OPS_MAX], status;
+        size_t n = put_begin(ops, relay);
+
+        put_status_op(&status, relay);
+        if (relay->method->single && !relay->method->request_stream) {
+                batch_receive(&ops[n++], &relay->in);
+                ops[n++] = status;
+                (void)start_batch(relay, ops, n, &relay->on_begin);
+                return;
+        }
+        (void)start_batch(relay, &status, 1, &relay->on_status);
+        (void)start_batch(relay, ops, n, &relay->on_begin);
+        receive(relay);
+}
+
+/* Lock held. Starts an attempt with the best backend that has not been tried. -EHOSTDOWN: there is
+ * none. */
+static int begin(struct relay *relay)
+{
+        struct backend *backend = upstream_choose(relay->upstream, relay->key, relay->tried);
+        struct link *link = backend ? channel_take_link(backend->user.channel) : NULL;
+
+        if (!link)
+                return -EHOSTDOWN;
+        clear_attempt(relay);
+        grpc_metadata_array_init(&relay->headers);
+        grpc_metadata_array_init(&relay->trailers);
+        grpc_slice_buffer_reset_and_unref(&relay->out.data.raw.slice_buffer);
+        relay->details = grpc_empty_slice();
+        relay->status = GRPC_STATUS_UNKNOWN;
+        relay->ended = false;
+        relay->backend = backend;
+        relay->link = link;
+        relay->tried |= backend_bit(backend);
+        relay->begun = true;
+        relay->core = grpc_channel_create_call(
+                link->core, NULL, GRPC_PROPAGATE_DEFAULTS, client_queue(),
+                grpc_slice_from_static_string(relay->method->path), NULL, deadline_of(relay), NULL);
+        (void)atomic_fetch_add_explicit(&backend->stats->in_flight, 1, memory_order_relaxed);
+        start_batches(relay);
+        return 0;
+}
+
+/* Begins the call with its first attempt. False: it has been finished. */
+static bool begin_or_finish(struct relay *relay, struct brick_bytes message)
+{
+        const struct brick_host *host = relay->host;
+        struct brick_call *call = relay->call;
+        int r;
+
+        relay->key = upstream_key(relay->upstream, call, message);
+        (void)pthread_mutex_lock(&relay->lock);
+        r = begin(relay);
+        if (r == 0) {
+                proceed(relay);
+                return true;
+        }
+        relay->finished = true;
+        (void)pthread_mutex_unlock(&relay->lock);
+        host->call_finish(call, STATUS_UNAVAILABLE,
+                          brick_str("No backend of this brick takes calls"));
+        return false;
+}
+
+/* --- the brick's entries ---------------------------------------------------------------------- */
+
+static void destroy(void *data)
+{
+        struct relay *relay = data;
+
+        clear_attempt(relay);
+        metadata_drop(&relay->metadata);
+        grpc_slice_buffer_destroy(&relay->out.data.raw.slice_buffer);
+        (void)pthread_mutex_destroy(&relay->lock);
+}
+
+static void init(struct relay *relay, struct upstream *upstream, struct brick_call *call,
+                 uint32_t method)
+{
+        memset(relay, 0, sizeof *relay);
+        relay->upstream = upstream;
+        relay->host = upstream->host;
+        relay->call = call;
+        relay->method = &upstream->methods[method];
+        (void)pthread_mutex_init(&relay->lock, NULL);
+        grpc_slice_buffer_init(&relay->out.data.raw.slice_buffer);
+        grpc_metadata_array_init(&relay->headers);
+        grpc_metadata_array_init(&relay->trailers);
+        relay->details = grpc_empty_slice();
+        relay->reply = grpc_empty_slice();
+        relay->on_begin = (struct batch_tag){ on_begin, relay };
+        relay->on_status = (struct batch_tag){ on_status, relay };
+        relay->on_receive = (struct batch_tag){ on_receive, relay };
+        relay->on_send = (struct batch_tag){ on_send, relay };
+}
+
+static void refuse_loop(const struct brick_host *host, struct brick_call *call)
+{
+        char why[96];
+
+        (void)snprintf(why, sizeof why,
+                       "The call has passed %d servers: some of them may call each other in a "
+                       "circle",
+                       HOPS_MAX);
+        host->call_fail(call, 508, brick_str(why), brick_str(""));
+}
+
+int upstream_start(struct upstream *upstream, struct brick_call *call, uint32_t method)
+{
+        const struct brick_host *host = upstream->host;
+        struct relay *relay;
+        int r;
+
+        relay = host->call_alloc(call, sizeof *relay, _Alignof(struct relay));
+        if (!relay)
+                return -ENOMEM;
+        init(relay, upstream, call, method);
+        host->call_set_data(call, relay, destroy);
+        r = metadata_collect(&relay->metadata, upstream, call);
+        if (r == -ELOOP) {
+                refuse_loop(host, call);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        if (!relay->method->request_stream) {
+                (void)begin_or_finish(relay, host->call_request(call));
+                return 0;
+        }
+        if (upstream_needs_message(upstream) || begin_or_finish(relay, (struct brick_bytes){}))
+                host->call_recv(call);
+        return 0;
+}
+
+/* Lock held. */
+static void send_message(struct relay *relay, const struct brick_bytes *message)
+{
+        grpc_op op = { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
+
+        relay->taken = true;
+        relay->on_send.done = message ? on_send : on_closed;
+        if (message) {
+                put_out(relay, *message);
+                batch_message(&op, &relay->out, 0);
+        }
+        (void)start_batch(relay, &op, 1, &relay->on_send);
+}
+
+void upstream_message(struct upstream *upstream, struct brick_call *call,
+                      const struct brick_bytes *message)
+{
+        struct relay *relay = upstream->host->call_data(call);
+
+        if (!relay->begun && !begin_or_finish(relay, message ? *message : (struct brick_bytes){}))
+                return;
+        (void)pthread_mutex_lock(&relay->lock);
+        if (!relay->finished)
+                send_message(relay, message);
+        (void)pthread_mutex_unlock(&relay->lock);
+}
+
+void upstream_writable(struct upstream *upstream, struct brick_call *call)
+{
+        struct relay *relay = upstream->host->call_data(call);
+
+        (void)pthread_mutex_lock(&relay->lock);
+        if (relay->holding) {
+                pass_on(relay);
+                receive_next(relay);
+        }
+        proceed(relay);
+}
+
+void upstream_cancel(struct upstream *upstream, struct brick_call *call)
+{
+        struct relay *relay = upstream->host->call_data(call);
+        bool over;
+
+        (void)pthread_mutex_lock(&relay->lock);
+        relay->cancelled = true;
+        if (relay->core)
+                (void)grpc_call_cancel(relay->core, NULL);
+        if (relay->holding)
+                drop_reply(relay);
+        over = !relay->begun && !relay->finished;
+        relay->finished = relay->finished || over;
+        if (!over) {
+                receive_next(relay);
+                proceed(relay);
+                return;
+        }
+        (void)pthread_mutex_unlock(&relay->lock);
+        upstream->host->call_finish(call, STATUS_CANCELLED, brick_str(""));
+}
