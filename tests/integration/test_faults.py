@@ -439,8 +439,8 @@ def a_thousand_clients_that_do_not_read():
         eq(call(daemon.channel(), UNARY, HELLO)[1], "OK", "others are served")
         assert end < start * 1.03 + 512, (start, end)
         assert (start - before) / 1000 < 200, "KiB a stream"
-        for stream in streams:
-            stream.cancel()
+        for each in streams:
+            each.cancel()
         wait_for("the streams to end", lambda: in_flight(daemon) == 0, 20)
 
 

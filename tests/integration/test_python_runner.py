@@ -128,7 +128,7 @@ def a_script_sees_itself_as_when_it_is_run():
     file = script(text)
     with open(os.path.join(os.path.dirname(file), "sibling.py"), "w") as f:
         f.write("VALUE = 7\n")
-    with Runner("script", file, "--fast", "x") as running:
+    with Runner("script", file, arguments=["--fast", "x"]) as running:
         running.says(f"__main__ {[file, '--fast', 'x']!r} 7 {os.path.basename(os.path.dirname(file))}")
         running.says("port 50051")
 
@@ -307,7 +307,8 @@ def mistakes_without_a_script():
             (["script", "/nowhere/grpc_server.py"], {}, "there is no file /nowhere/grpc_server.py"),
             (["script", "x"], {"BRICKD_SOCKET": ""}, "BRICKD_SOCKET is not set: .*"),
             (["script", "x"], {"BRICKD_ARGUMENTS": "{"}, "BRICKD_ARGUMENTS: .*line 1.*"),
-            (["script", "x"], {"BRICKD_ARGUMENTS": "[1]"}, "BRICKD_ARGUMENTS is not a JSON object"),
+            (["script", "x"], {"BRICKD_ARGUMENTS": '{"a": 1}'}, "BRICKD_ARGUMENTS is not a JSON list"),
+            (["class", "x"], {"BRICKD_ARGUMENTS": "[1]"}, "BRICKD_ARGUMENTS is not a JSON object"),
             (["script", script(AIO)], {"BRICKD_SOCKET": "/nowhere/socket"}, "cannot listen on /nowhere/socket"),
             (["class", "guard:Pii"], {}, "brickd-python needs the Python module llmbrick: run `.*python3 -m pip install "
                                          "llmbrick`, .*")):
