@@ -10,6 +10,10 @@
 #include "manager/program.h"
 #include "shared/programs.h"
 
+/* Failures in a row after which calls do not wait for the process any more: it is started again only
+ * after a second or more. */
+#define FAILURES_MAX 4
+
 struct crew {
         struct crew *next; /* in the list of the supervisor */
         struct supervisor *supervisor;
@@ -32,7 +36,7 @@ static enum program_health health_of(const struct program *program)
         case PROGRAM_STATE_STOPPING:
                 return PROGRAM_LEAVING;
         default:
-                return PROGRAM_AWAY;
+                return program->failures < FAILURES_MAX ? PROGRAM_AWAY : PROGRAM_FAILING;
         }
 }
 

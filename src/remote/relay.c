@@ -202,9 +202,9 @@ static void clear_attempt(struct relay *relay)
 
 static bool may_try_again(const struct relay *relay)
 {
-        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->passed_on && !relay->taken &&
-               !relay->refused && !relay->cancelled && !relay->payload.failed &&
-               upstream_choose(relay->upstream, relay->key, relay->tried);
+        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->upstream->once &&
+               !relay->passed_on && !relay->taken && !relay->refused && !relay->cancelled &&
+               !relay->payload.failed && upstream_choose(relay->upstream, relay->key, relay->tried);
 }
 
 /* The error behind a status that `errors_as_status` has asked for. */
@@ -226,11 +226,18 @@ static bool find_error(struct relay *relay, struct payload *ret)
         return ret->code != 0 && ret->code != 200;
 }
 
+/* The status is the core's own, since no server has sent it. */
+static bool is_lost(const struct relay *relay)
+{
+        return relay->status == GRPC_STATUS_UNAVAILABLE && relay->trailers.count == 0;
+}
+
 /* Ends the brick's call; the relay may be gone when this returns. Lock not held. */
 static void finish(struct relay *relay)
 {
         const struct brick_host *host = relay->host;
         struct brick_call *call = relay->call;
+        const char *lost = relay->upstream->lost;
         struct payload error = relay->payload;
 
         metadata_pass_on(relay->upstream, call, &relay->headers);
@@ -239,6 +246,8 @@ static void finish(struct relay *relay)
                 host->call_finish(call, relay->refused_status, brick_str(relay->refused));
         else if (error.failed || (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
                 host->call_fail(call, error.code, error.message, error.detail);
+        else if (lost && is_lost(relay))
+                host->call_finish(call, STATUS_UNAVAILABLE, brick_str(lost));
         else
                 host->call_finish(
                         call, (uint32_t)relay->status,
@@ -389,6 +398,9 @@ static size_t put_begin(grpc_op *ops, struct relay *relay)
         size_t n = 0;
 
         batch_headers(&ops[n]);
+        if (relay->upstream->wait_for_ready)
+                ops[n].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                               GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
         ops[n].data.send_initial_metadata.count = relay->metadata.n;
         ops[n++].data.send_initial_metadata.metadata = relay->metadata.list;
         if (!relay->method->request_stream) {

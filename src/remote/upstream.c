@@ -60,9 +60,10 @@ static void on_changed(struct channel_user *user, enum backend_state state)
         struct backend *backend = (struct backend *)user;
         const struct upstream *upstream = backend->upstream;
 
-        brick_logf(upstream->host, upstream->ctx,
-                   state == BACKEND_FAILING ? BRICK_LOG_WARNING : BRICK_LOG_INFO,
-                   "backend %s is %s", backend->address, backend_state_to_string(state));
+        if (!upstream->changed)
+                brick_logf(upstream->host, upstream->ctx,
+                           state == BACKEND_FAILING ? BRICK_LOG_WARNING : BRICK_LOG_INFO,
+                           "backend %s is %s", backend->address, backend_state_to_string(state));
         report(backend);
 }
 
@@ -91,18 +92,18 @@ void upstream_pause(struct upstream *upstream, size_t index, bool paused)
 /* --- choice ----------------------------------------------------------------------------------- */
 
 /* How good a backend is for a new call; 0: it gets none. A failing one is better than none: what
- * it says is the reason that the client gets. */
+ * it says is the reason that the client gets. A paused one is better than none if calls wait. */
 static unsigned rank_of(const struct backend *backend)
 {
         switch (state_of(backend)) {
         case BACKEND_READY:
-                return 3;
+                return 4;
         case BACKEND_CONNECTING:
-                return 2;
+                return 3;
         case BACKEND_FAILING:
-                return 1;
+                return 2;
         default:
-                return 0;
+                return backend->upstream->wait_for_ready;
         }
 }
 
@@ -212,6 +213,8 @@ static int copy_texts(struct upstream *upstream, const struct upstream_settings 
         if (r == 0)
                 r = copy(&upstream->brick, "", settings->brick);
         if (r == 0)
+                r = copy(&upstream->lost, "", settings->lost);
+        if (r == 0)
                 r = copy(&upstream->authorization, "Bearer ", settings->token);
         return r;
 }
@@ -229,6 +232,8 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         upstream->ctx = settings->ctx;
         upstream->choice = settings->choice;
         upstream->errors_as_status = settings->errors_as_status;
+        upstream->once = settings->once;
+        upstream->wait_for_ready = settings->wait_for_ready;
         upstream->changed = settings->changed;
         upstream->user = settings->user;
         init_methods(upstream, service_of_type(settings->host->type(settings->ctx)));
@@ -258,6 +263,7 @@ struct upstream *upstream_free(struct upstream *upstream)
         free(upstream->backends);
         free(upstream->affinity);
         free(upstream->brick);
+        free(upstream->lost);
         if (upstream->authorization)
                 explicit_bzero(upstream->authorization, strlen(upstream->authorization));
         free(upstream->authorization);

@@ -41,7 +41,10 @@ struct upstream {
         uint32_t session_id; /* number of the field in a request; 0: it has none */
         char *brick;
         char *authorization;
+        char *lost;
         bool errors_as_status;
+        bool once;
+        bool wait_for_ready;
         void (*changed)(void *user, size_t backend, enum backend_state state);
         void *user;
 };

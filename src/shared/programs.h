@@ -19,6 +19,7 @@
 
 enum program_health {
         PROGRAM_AWAY,    /* it starts, or waits to be started again */
+        PROGRAM_FAILING, /* the same, after several failures in a row: it may take long */
         PROGRAM_READY,   /* it serves */
         PROGRAM_LEAVING, /* it serves its calls, and is to get no new ones */
 };
