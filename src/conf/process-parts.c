@@ -171,8 +171,8 @@ static bool is_variable(const char *name)
 
 static bool is_ours(const char *name)
 {
-        static const char *const ours[] = { "BRICKD_SOCKET", "BRICKD_ARGUMENTS", "NOTIFY_SOCKET",
-                                            "WATCHDOG_USEC" };
+        static const char *const ours[] = { "BRICKD_SOCKET", "BRICKD_ARGUMENTS", "BRICKD_GRACE",
+                                            "NOTIFY_SOCKET", "WATCHDOG_USEC" };
 
         for (size_t i = 0; i < ELEMENTSOF(ours); i++)
                 if (strcmp(name, ours[i]) == 0)

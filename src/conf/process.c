@@ -103,10 +103,10 @@ const struct option_spec python_options[] = {
         TYPE_OPTION,
         { .name = "class",
           .type = OPTION_STRING,
-          .pattern = "^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$",
+          .pattern = "^[^:]+:[A-Za-z_][A-Za-z0-9_.]*$",
           .expected = "MODULE:CLASS",
           .help = "the brick: a class of llmbrick, an instance of one, or a function that makes "
-                  "one" },
+                  "one; the module may be the path of a file" },
         { .name = "script",
           .type = OPTION_PATH,
           .help = "instead of `class`: a program that starts llmbrick's gRPC server" },
@@ -184,11 +184,28 @@ static void add_sources(const struct parts *p, struct process_spec *spec)
                 spec->source += source_of_folder(path->children[i]->text, ".py");
 }
 
+/* The module may be a file, and other files beside it are then imported as well. */
+static int add_file_of_class(struct process_spec *spec, const char *class)
+{
+        _cleanup_free_ char *module = strndup(class, (size_t)(strrchr(class, ':') - class));
+        _cleanup_free_ char *path = module ? parts_join(spec->directory, module) : NULL;
+
+        if (!path)
+                return -ENOMEM;
+        if (source_of_file(path) == 0)
+                return 0;
+        *strrchr(path, '/') = '\0';
+        spec->source += source_of_folder(path, ".py");
+        return 0;
+}
+
 static int take_class(const struct parts *p, struct process_spec *spec, struct strings *argv)
 {
         const struct node *arguments = get_node(p->options, "arguments");
-        int r = 0;
+        int r = add_file_of_class(spec, get_string(p->options, "class"));
 
+        if (r < 0)
+                return r;
         add_sources(p, spec);
         if (arguments)
                 r = parts_arguments(p, arguments);

@@ -15,7 +15,7 @@
 #include "util/clock.h"
 
 #define OWN_ARGUMENTS 16 /* of brickd-exec, at most */
-#define OWN_VARIABLES 4
+#define OWN_VARIABLES 5
 
 static const char *executable(void)
 {
@@ -77,6 +77,7 @@ struct variables {
         char **list;
         char socket[PROGRAM_SOCKET_MAX + 16];
         char notify[PROGRAM_SOCKET_MAX + 16];
+        char grace[48];
         char watchdog[48];
 };
 
@@ -91,10 +92,13 @@ static int make_variables(struct variables *v, const struct program *p)
         memcpy(v->list, spec->environment, n * sizeof *v->list);
         (void)snprintf(v->socket, sizeof v->socket, "BRICKD_SOCKET=%s", p->socket);
         (void)snprintf(v->notify, sizeof v->notify, "NOTIFY_SOCKET=%s", p->notify);
+        (void)snprintf(v->grace, sizeof v->grace, "BRICKD_GRACE=%g",
+                       (double)spec->grace / NSEC_PER_SEC);
         (void)snprintf(v->watchdog, sizeof v->watchdog, "WATCHDOG_USEC=%" PRIu64,
                        (uint64_t)spec->hang_timeout / NSEC_PER_USEC);
         v->list[n++] = v->socket;
         v->list[n++] = v->notify;
+        v->list[n++] = v->grace;
         if (spec->hang_timeout > 0)
                 v->list[n++] = v->watchdog;
         return 0;

@@ -12,7 +12,7 @@ import time
 
 import grpc
 
-from scenarios import ENDLESS, LOADS, SMALL, STREAM, UNARY, Load
+from scenarios import ENDLESS, SMALL, STREAM, UNARY, Load
 from servers import Brickd, Upstream, cpu_seconds, resident_bytes
 from wire import Connection, framed
 

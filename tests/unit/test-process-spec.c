@@ -194,6 +194,8 @@ static void test_same(void)
         MAKE(environment, "process", "{ type: LLM, command: [sh, brick.sh], environment: {A: b} }");
         MAKE(class, "python", python);
         MAKE(again, "python", python);
+        static const char file[] = "{ type: LLM, class: 'bricks/serve.py:Guard' }";
+        MAKE(of_file, "python", file);
 
         assert(same(&one, &two) && same(&class, &again));
         assert(!same(&one, &more) && !same(&one, &argument) && !same(&one, &environment));
@@ -204,6 +206,8 @@ static void test_same(void)
 
         put("bricks/deep/helper.py", "# new\n", 0600);
         MAKE(with_helper, "python", python);
+        MAKE(file_with_helper, "python", file);
+        assert(!same(&of_file, &file_with_helper));
         assert(!same(&class, &with_helper));
         put("bricks/deep/notes.txt", "no source\n", 0600);
         MAKE(with_notes, "python", python);
