@@ -10,8 +10,8 @@
 #include "manager/program.h"
 #include "shared/programs.h"
 
-/* Failures in a row after which calls do not wait for the process any more: it is started again only
- * after a second or more. */
+/* Failures in a row after which calls do not wait for the process any more: it is started again
+ * only after a second or more. */
 #define FAILURES_MAX 4
 
 struct crew {
