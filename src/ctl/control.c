@@ -309,8 +309,9 @@ static json_t *with_uptime(const json_t *process)
 static void print_processes(const json_t *processes)
 {
         static const struct table_column columns[] = {
-                { "PROCESS OF", "brick" }, { "PID", "pid" },           { "STATE", "state" },
-                { "UP", "uptime" },        { "RESTARTS", "restarts" }, { "STATUS", "status" },
+                { "PROCESS OF", "brick" }, { "NUMBER", "index" }, { "PID", "pid" },
+                { "STATE", "state" },      { "UP", "uptime" },    { "RESTARTS", "restarts" },
+                { "STATUS", "status" },
         };
         _cleanup_(json_unrefp) json_t *rows = json_array();
         size_t index;
