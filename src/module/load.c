@@ -331,6 +331,13 @@ const void *module_symbol(const char *path, const char *name, char **ret_why)
         return symbol;
 }
 
+bool module_same_file(const void *a, const void *b)
+{
+        Dl_info first, second;
+
+        return dladdr(a, &first) && dladdr(b, &second) && first.dli_fbase == second.dli_fbase;
+}
+
 const char *module_calling_libc(void)
 {
         void *frames[FRAMES_MAX];

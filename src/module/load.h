@@ -3,6 +3,7 @@
 
 /* Finds, opens and checks brick modules. Only load.c calls dlopen(). Main thread only. */
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "brick.h"
@@ -44,6 +45,9 @@ DEFINE_CLEANUP(struct module *, module_free);
 /* Loads a library of brickd's own and returns a symbol of it. Never unloaded. NULL: *ret_why as
  * above. */
 const void *module_symbol(const char *path, const char *name, char **ret_why);
+
+/* Whether two addresses are of code of the same file, a program or a library. Any thread. */
+bool module_same_file(const void *a, const void *b);
 
 /* To be called in a function that libc calls, such as an exit handler: the file, a module or a
  * library, whose code has called libc. Any thread. */

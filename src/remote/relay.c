@@ -305,7 +305,7 @@ static void receive(struct relay *relay)
         (void)start_batch(relay, &op, 1, &relay->on_receive);
 }
 
-/* Lock held. Once the last reply has been taken, the next may come. */
+/* Lock held. A reply has come, or the held one has been taken: asks for the next. */
 static void receive_next(struct relay *relay)
 {
         if (!relay->method->single && !relay->holding && !relay->ended)
@@ -600,15 +600,16 @@ void upstream_cancel(struct upstream *upstream, struct brick_call *call)
         relay->cancelled = true;
         if (relay->core)
                 (void)grpc_call_cancel(relay->core, NULL);
-        if (relay->holding)
+        if (relay->holding) {
                 drop_reply(relay);
-        over = !relay->begun && !relay->finished;
-        relay->finished = relay->finished || over;
-        if (!over) {
                 receive_next(relay);
+        }
+        over = !relay->begun && !relay->finished;
+        if (!over) {
                 proceed(relay);
                 return;
         }
+        relay->finished = true;
         (void)pthread_mutex_unlock(&relay->lock);
         upstream->host->call_finish(call, STATUS_CANCELLED, brick_str(""));
 }

@@ -228,6 +228,17 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
         return &record->connection;
 }
 
+void connection_add_client(int fd)
+{
+        static const struct peer_key nobody;
+        struct fd_record *record = fd_record_make(fd);
+
+        if (!record)
+                return; /* its writes are not gathered */
+        begin(&record->connection, &nobody);
+        atomic_store(&record->kind, FD_CONNECTION);
+}
+
 void connection_remove(struct connection *connection)
 {
         const struct peer_key *key = &connection->inspect.peer;
@@ -236,6 +247,8 @@ void connection_remove(struct connection *connection)
         atomic_store(&fd_record(connection->fd)->kind, FD_OTHER);
         unfinished_clear(&connection->inspect.frames.unfinished);
         (void)pthread_mutex_unlock(&connection->lock);
+        if (connection_is_client(connection))
+                return;
         (void)pthread_mutex_lock(&lock);
         key->listener->connections--;
         if (has_address(key))
@@ -270,8 +283,11 @@ static void drop(struct connection *connection, enum stats_reason why)
 static bool is_overdue(struct connection *connection, uint64_t now)
 {
         uint64_t begun = unfinished_oldest(&connection->inspect.frames.unfinished);
-        uint64_t most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
+        uint64_t most;
 
+        if (connection_is_client(connection))
+                return false;
+        most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
         return most > 0 && begun < now && now - begun > most;
 }
 

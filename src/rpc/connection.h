@@ -4,8 +4,8 @@
 /*
  * What brickd knows of the descriptors that gRPC core uses. Each descriptor number has one record,
  * which says whether the descriptor is a listening socket that brickd has adopted, a connection
- * that the core has accepted on one, or something else. The number is the key, because it is all
- * that the core shows of a connection.
+ * that the core has accepted on one or has made to a backend, or something else. The number is the
+ * key, because it is all that the core shows of a connection.
  *
  * A record is made when its number is first used for a connection or a listener. It is never freed:
  * an event that the kernel has already delivered may still name it.
@@ -30,7 +30,7 @@ struct balance;
 
 enum fd_kind {
         FD_OTHER,
-        FD_CONNECTION, /* accepted on an adopted socket */
+        FD_CONNECTION, /* accepted on an adopted socket, or made by the core */
         FD_LISTENER,   /* adopted */
 };
 
@@ -91,6 +91,16 @@ void connection_refuse(void);
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);
+
+/* Records a connection that the core makes as a client, before the core waits for its events. It
+ * counts for no limit, and what the server sends is not inspected. [any] */
+void connection_add_client(int fd);
+
+/* Whether it is one of those. [any] */
+static inline bool connection_is_client(const struct connection *connection)
+{
+        return !connection->inspect.peer.listener;
+}
 
 /* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);

@@ -78,6 +78,13 @@ static void set_held(struct gather *g, bool held)
         atomic_store_explicit(&g->held, held, memory_order_release);
 }
 
+/* A stop does not wait for what backends do not read: their calls have ended. */
+static void count_stalled(const struct connection *connection, unsigned n)
+{
+        if (!connection_is_client(connection))
+                (void)atomic_fetch_add_explicit(&stalled, n, memory_order_relaxed);
+}
+
 static bool is_stalled(const struct gather *g)
 {
         return g->buffer && !g->listed;
@@ -98,7 +105,7 @@ static void all_sent(struct connection *connection)
         set_held(g, false);
         if (is_stalled(g)) {
                 drop_buffer(g);
-                (void)atomic_fetch_sub_explicit(&stalled, 1, memory_order_relaxed);
+                count_stalled(connection, -1U);
         }
         linger_complete(connection);
 }
@@ -198,7 +205,7 @@ bool gather_add(struct connection *connection, const void *frame, size_t length)
                 g->buffer = buffer_take();
                 if (!g->buffer)
                         return false;
-                (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+                count_stalled(connection, 1);
         }
         append(g, frame, length);
         if (stalls)
@@ -322,7 +329,8 @@ ssize_t gather_write(struct connection *connection, const struct msghdr *message
 
         (void)pthread_mutex_lock(&connection->lock);
         n = write_message(connection, message, size, flags);
-        if (n > 0 && !connection->inspect.peer.listener->conf->tls.node)
+        if (n > 0 && !connection_is_client(connection) &&
+            !connection->inspect.peer.listener->conf->tls.node)
                 inspect_frames(connection, message, (size_t)n, connection->gather.whole);
         goaway_note_write(connection, message, size, n);
         (void)pthread_mutex_unlock(&connection->lock);
@@ -491,7 +499,7 @@ void gather_flush(void)
                 if (g->begin == g->end)
                         drop_buffer(g);
                 else
-                        (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+                        count_stalled(connection, 1);
                 over = linger_is_over(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
                 if (over)

@@ -69,8 +69,8 @@ uint64_t gather_waited(void);
 /* The polling thread ends: frees its spare buffers. Nothing may be held. [polling thread] */
 void gather_done(void);
 
-/* How many connections are stalled: bytes that the core has written wait for the peer to read.
- * [any]
+/* How many connections of clients are stalled: bytes that the core has written wait for the peer to
+ * read. [any]
  */
 unsigned gather_stalled(void);
 

@@ -78,7 +78,8 @@ void linger_disconnect(void)
         struct connection *connection;
 
         while ((connection = connection_lock_below(&fd))) {
-                (void)sys_shutdown(fd, SHUT_RDWR);
+                if (!connection_is_client(connection))
+                        (void)sys_shutdown(fd, SHUT_RDWR);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
 }

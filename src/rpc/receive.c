@@ -18,11 +18,18 @@
 #define BUDGET_MIN ((size_t)1024)
 #define BUDGET_CALLS 64
 
-static size_t next_size(const struct budget *budget, const struct frames *frames)
+/* For what backends send, which is not counted. */
+#define BUDGET_CLIENT (2 * BUDGET)
+
+static size_t next_size(const struct connection *connection)
 {
+        const struct frames *frames = &connection->inspect.frames;
+        const struct budget *budget = &connection->budget;
         size_t taken = budget->size - budget->left, size;
         uint64_t calls = frames->calls - budget->calls;
 
+        if (connection_is_client(connection))
+                return BUDGET_CLIENT;
         if (budget->size == 0)
                 return BUDGET_FIRST;
         if (taken < budget->size / 2) /* too little to judge by */
@@ -42,7 +49,7 @@ static void give_budget(struct connection *connection)
         const struct frames *frames = &connection->inspect.frames;
         struct budget *budget = &connection->budget;
 
-        budget->size = budget->left = next_size(budget, frames);
+        budget->size = budget->left = next_size(connection);
         budget->data = frames->data;
         budget->calls = frames->calls;
         budget->spent = false;
@@ -54,8 +61,11 @@ static bool has_begun_enough(struct connection *connection)
         const struct inspect *inspect = &connection->inspect;
         struct budget *budget = &connection->budget;
         unsigned second = connection_second();
-        uint64_t most = inspect->peer.listener->conf->max_calls;
+        uint64_t most;
 
+        if (connection_is_client(connection))
+                return false;
+        most = inspect->peer.listener->conf->max_calls;
         if (budget->second != second) {
                 budget->second = second;
                 budget->begun = inspect->frames.calls;
@@ -81,8 +91,10 @@ static bool may_read(struct connection *connection)
         struct budget *budget = &connection->budget;
 
         /* The event that there is room to send again also reports what there is to read. After
-         * GOAWAY everything is read: what is on its way is to be served. */
-        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_announced())
+         * GOAWAY everything is read: what is on its way is to be served. From a backend, too: it
+         * may do the same, and then each would wait for the other. */
+        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) &&
+            !goaway_announced() && !connection_is_client(connection))
                 return false;
         if (event_came(connection) || budget->size == 0)
                 give_budget(connection);
@@ -141,7 +153,7 @@ static bool inspect_message(struct connection *connection, const struct msghdr *
         struct inspect *inspect = &connection->inspect;
         bool greeted = inspect->frames.greeted;
 
-        if (inspect->peer.listener->conf->tls.node)
+        if (connection_is_client(connection) || inspect->peer.listener->conf->tls.node)
                 return true;
         for (const struct iovec *piece = message->msg_iov; length > 0; piece++) {
                 size_t n = length < piece->iov_len ? length : piece->iov_len;

@@ -37,7 +37,7 @@ def temp_dir():
 
 
 def generate_stubs():
-    """Python messages of proto/, made at run time by protoc; importable afterwards."""
+    """Python messages of proto/, made at run time by protoc; importable afterwards. The folder with them."""
     out = temp_dir()
     files = subprocess.check_output(
         ["find", "protocols", "-name", "*.proto"], cwd=os.path.join(SOURCE, "proto"), text=True)
@@ -45,6 +45,7 @@ def generate_stubs():
         ["protoc", "-I.", "-I/usr/include", "--python_out=" + out] + files.split(),
         cwd=os.path.join(SOURCE, "proto"))
     sys.path.insert(0, out)
+    return out
 
 
 def wait_for(what, condition, limit=START_LIMIT):
