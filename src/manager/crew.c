@@ -10,8 +10,8 @@
 #include "manager/program.h"
 #include "shared/programs.h"
 
-/* Failures in a row after which calls do not wait for the process any more: it is started again only
- * after a second or more. */
+/* Failures in a row after which calls do not wait for the process any more: it is started again
+ * only after a second or more. */
 #define FAILURES_MAX 4
 
 struct crew {
@@ -66,7 +66,8 @@ void crew_changed(struct crew *crew, const struct pool *pool, const struct progr
         programs_set(crew->programs, program->socket, health_of(program));
         if (!crew->told)
                 return;
-        if (program->state == PROGRAM_STATE_BACKOFF && !crew->serves)
+        if (program->state == PROGRAM_STATE_BACKOFF && !crew->serves &&
+            !programs_has_started(crew->programs, program->socket))
                 report_failure(crew, pool, program);
         else
                 crew->ops->changed(crew, crew->user);

@@ -12,7 +12,8 @@
 #include "util/utf8.h"
 
 #define MESSAGE_MAX 4096
-#define MESSAGES_PER_SECOND 100
+#define MESSAGES_AT_ONCE 10
+#define WAKEUPS_PER_SECOND 50
 
 static struct sockaddr_un address_of(const char *path)
 {
@@ -32,9 +33,14 @@ bool program_accepts(const struct program *p)
 
 /* --- the watchdog ----------------------------------------------------------------------------- */
 
+static void read_messages(struct program *p);
+
+/* It may be this process that was held up: what has come meanwhile counts. */
 static int on_silence(sd_event_source *source, uint64_t usec, void *user)
 {
-        program_handle(user, PROGRAM_SILENT);
+        read_messages(user);
+        if (sd_event_source_get_enabled(source, NULL) == 0)
+                program_handle(user, PROGRAM_SILENT);
         return 0;
 }
 
@@ -83,15 +89,23 @@ static void take_message(struct program *p, char *message)
                 program_handle(p, PROGRAM_SAYS_READY);
 }
 
-static int on_message(sd_event_source *source, int fd, uint32_t events, void *user)
+static void read_messages(struct program *p)
 {
         char message[MESSAGE_MAX + 1];
-        ssize_t n = recv(fd, message, MESSAGE_MAX, 0);
+        ssize_t n;
 
-        if (n <= 0)
-                return 0;
-        message[n] = '\0';
-        take_message(user, message);
+        for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+                n = recv(p->notify_fd, message, MESSAGE_MAX, 0);
+                if (n < 0)
+                        return;
+                message[n] = '\0';
+                take_message(p, message);
+        }
+}
+
+static int on_message(sd_event_source *source, int fd, uint32_t events, void *user)
+{
+        read_messages(user);
         return 0;
 }
 
@@ -113,7 +127,7 @@ int program_listen(struct program *p)
         if (r < 0)
                 return r;
         return sd_event_source_set_ratelimit(p->notify_io, NSEC_PER_SEC / NSEC_PER_USEC,
-                                             MESSAGES_PER_SECOND);
+                                             WAKEUPS_PER_SECOND);
 }
 
 void program_listen_end(struct program *p)

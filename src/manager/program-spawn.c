@@ -17,7 +17,7 @@
 #define OWN_ARGUMENTS 16 /* of brickd-exec, at most */
 #define OWN_VARIABLES 5
 
-static const char *executable(void)
+const char *program_spawn_executable(void)
 {
         const char *override = getenv("BRICKD_EXEC");
 
@@ -122,7 +122,8 @@ static int execute(struct program *p, char **argv, char **variables, int out, in
         if (r == 0)
                 r = spawn_set_attributes(&attributes);
         if (r == 0)
-                r = -posix_spawn(&p->pid, executable(), &actions, &attributes, argv, variables);
+                r = -posix_spawn(&p->pid, program_spawn_executable(), &actions, &attributes, argv,
+                                 variables);
         if (r < 0)
                 p->pid = 0;
         return r;

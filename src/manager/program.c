@@ -85,7 +85,8 @@ static void signal_group(const struct program *p, int number)
 static void give_up(struct program *p, int r)
 {
         free(p->epitaph);
-        if (asprintf(&p->epitaph, "cannot be started: %s", strerror(-r)) < 0)
+        if (asprintf(&p->epitaph, "cannot be started by %s: %s", program_spawn_executable(),
+                     strerror(-r)) < 0)
                 p->epitaph = NULL;
         capture_end(&p->capture);
         p->unspawned = true;

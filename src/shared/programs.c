@@ -62,6 +62,14 @@ void programs_set(struct programs *programs, const char *socket, enum program_he
         }
 }
 
+bool programs_has_started(const struct programs *programs, const char *socket)
+{
+        for (size_t i = 0; i < programs->n_added; i++)
+                if (strcmp(programs->rows[i].socket, socket) == 0)
+                        return programs_starts(programs, i) > 0;
+        return false;
+}
+
 int programs_fd(const struct programs *programs)
 {
         return programs->fd;

@@ -32,6 +32,9 @@ int programs_new(struct programs **ret, size_t n);
 /* [main process] Describes the next process. Call it n times before a worker is started. */
 void programs_add(struct programs *programs, size_t brick, const char *socket);
 
+/* [main process] The process with this socket has been ready once. */
+bool programs_has_started(const struct programs *programs, const char *socket);
+
 /* [main process] The processes whose socket this is are so now. */
 void programs_set(struct programs *programs, const char *socket, enum program_health health);
 

@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 
-import grpc
 
 from harness import BUILD, SOURCE, Brickd, Stopwatch, call, eq, main, path, stream, temp_dir, test, wait_for
 
 PROGRAM = os.path.join(SOURCE, "tests", "integration", "llm_program.py")
 UNARY, OUT = path("LLM", "Unary"), path("LLM", "OutputStreaming")
-EXEC = {"BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec")}
+EXEC = {"BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec"),
+        "BRICKD_PYTHON": os.path.join(BUILD, "src", "python", "brickd-python")}
+AT_ONCE = "drain: { retire: 100ms }"  # a worker that is replaced exits soon
 ECHO = f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type: Rectify }} }}\n"
 
 
@@ -117,7 +118,7 @@ def several_processes_share_the_calls():
 
 @test
 def workers_share_the_processes_and_a_reload_keeps_them():
-    with daemon(brick() + ECHO, extra="workers: 2") as running:
+    with daemon(brick() + ECHO, extra="workers: 2\n" + AT_ONCE) as running:
         before = pids(running)
         eq(len(before), 1)
         running.write(brick() + ECHO.replace("echo,", "other,"))
@@ -144,7 +145,7 @@ def a_changed_source_is_noticed_at_a_reload():
     with open(PROGRAM) as original, open(copy, "w") as f:
         f.write(original.read())
     bricks = brick(command=f"[{sys.executable}, {copy}]")
-    with daemon(bricks) as running:
+    with daemon(bricks, extra=AT_ONCE) as running:
         before = pids(running)
         running.ctl("reload", "--wait")
         eq(pids(running), before)
@@ -156,7 +157,7 @@ def a_changed_source_is_noticed_at_a_reload():
 
 @test
 def a_process_that_cannot_start_fails_the_reload():
-    with daemon(brick()) as running:
+    with daemon(brick(), extra=AT_ONCE) as running:
         before = pids(running)
         running.write(brick(mode="fail"))
         done = running.ctl("reload", check=False)
@@ -382,7 +383,7 @@ def another_user_where_brickd_may():
     if os.geteuid() != 0:
         return
     with daemon(brick("user: nobody, limits: { processes: 100 }, directory: /",
-                      command=f"[/usr/bin/python3, -c, 'exec(open(0).read())']")
+                      command="[/usr/bin/python3, -c, 'exec(open(0).read())']")
                 .replace("exec(open(0).read())", open_program())) as running:
         channel = running.channel()
         eq(ask(channel, "uid"), str(pwd.getpwnam("nobody").pw_uid))
@@ -399,6 +400,67 @@ def open_program():
         f.write(original.read())
     os.chmod(copy, 0o644)
     return f"exec(open(\"{copy}\").read())"
+
+
+SCRIPT = """
+import asyncio, os, sys
+import grpc, grpc.aio
+import helper
+
+async def unary(request, context):
+    return helper.reply(" ".join([os.environ["KEY"], *sys.argv[1:]]))
+
+async def main():
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(
+        "protocols.grpc.llm.LLMService", {"Unary": grpc.unary_unary_rpc_method_handler(unary)}),))
+    server.add_insecure_port("[::]:50051")
+    await server.start()
+    print("serving", flush=True)
+    await server.wait_for_termination()
+
+asyncio.run(main())
+"""
+HELPER = """
+def reply(text):
+    return b"\\x0a" + bytes([len(text)]) + text.encode() + b"\\x22\\x03\\x08\\xc8\\x01"
+"""
+
+
+@test
+def a_python_script_is_served():
+    bricks = """
+  - name: llm
+    module: python
+    options:
+      type: LLM
+      script: bricks/serve.py
+      argv: [--model, 7]
+      python: PYTHON
+      path: lib
+      environment: { KEY: { file: key } }
+""".replace("PYTHON", sys.executable)
+    running = daemon(bricks, extra=AT_ONCE)
+    for name, content in {"bricks/serve.py": SCRIPT, "lib/helper.py": HELPER, "key": "secret"}.items():
+        os.makedirs(os.path.dirname(os.path.join(running.dir, name)), exist_ok=True)
+        with open(os.path.join(running.dir, name), "w") as f:
+            f.write(content)
+        os.chmod(os.path.join(running.dir, name), 0o600)
+    with running:
+        eq(ask(running.channel(), "x"), "secret --model 7")
+        before = pids(running)
+        running.ctl("reload", "--wait")
+        eq(pids(running), before)
+        with open(os.path.join(running.dir, "lib", "helper.py"), "w") as f:
+            f.write(HELPER.replace("text.encode()", "text.upper().encode()"))
+        running.ctl("reload", "--wait")
+        eq(ask(running.channel(), "x"), "SECRET --MODEL 7")
+        with open(os.path.join(running.dir, "lib", "helper.py"), "w") as f:
+            f.write("import no_such_module\n")
+        done = running.ctl("reload", check=False)
+        eq(done.returncode, 1)
+        assert "no_such_module" in done.stderr, done.stderr
+        eq(ask(running.channel(), "x"), "SECRET --MODEL 7")
 
 
 @test
