@@ -26,6 +26,12 @@ with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as _worker:
 START_LIMIT = 30
 STOP_LIMIT = 20
 CALL_LIMIT = 20
+# What brickd would find where it is installed.
+LIBEXEC = {
+    "BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker"),
+    "BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec"),
+    "BRICKD_PYTHON": os.path.join(BUILD, "src", "python", "brickd-python"),
+}
 # For brickctl, whose leaks its own test looks for: the search takes most of its time.
 NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
@@ -72,7 +78,7 @@ class Brickd:
         self.log_path = os.path.join(self.dir, "log")
         self.extra, self.port_extra = extra, port_extra
         self.write(bricks)
-        self.env = os.environ | {"BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker")} | (env or {})
+        self.env = os.environ | LIBEXEC | (env or {})
         self.process = None
         self.channels = []
 
@@ -83,13 +89,17 @@ class Brickd:
                     f"modules: {self.modules}\n"
                     f"control: {self.dir}/control\n{self.extra}\n")
 
-    def start(self, ready=True):
+    def start(self, ready=True, limit=START_LIMIT):
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "src", "brickd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if ready:
-            wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None)
+            try:
+                wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None, limit)
+            except AssertionError as e:
+                self.process.kill()
+                raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
             if self.process.poll() is not None:
                 raise AssertionError("brickd ended: " + self.log())
         return self
