@@ -183,7 +183,10 @@ def brickd_does_not_start_without_its_processes():
     running.start(ready=False)
     eq(running.process.wait(30), 69)
     assert "RuntimeError: there is no model" in running.log(), running.log()
-    wait_for("the end of all processes", lambda: True)
+    running = daemon(brick("processes: 3"), env={"BRICKD_EXEC": "/no/such/program"})
+    running.start(ready=False)
+    eq(running.process.wait(30), 69)
+    assert "cannot be started by /no/such/program: No such file or directory" in running.log(), running.log()
 
 
 def check(bricks):
