@@ -340,28 +340,57 @@ def they_die_with_brickd():
         wait_for("the end of the processes", lambda: not any(alive(p) for p in before))
 
 
+@contextlib.contextmanager
+def under_load(channel):
+    """Calls without pause: none of them may fail."""
+    stopping, lost, done = threading.Event(), [], []
+
+    def load():
+        while not stopping.is_set():
+            _, status, details, _ = call(channel, UNARY, request("sleep 0.01"))
+            (done if status == "OK" else lost).append((status, details))
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for client in clients:
+            client.join()
+    eq(lost, [])
+    assert len(done) > 10
+
+
+@test
+def a_reload_that_replaces_the_process_loses_no_call():
+    with Brickd(brick(), extra=AT_ONCE) as running:
+        before = pids(running)
+        with under_load(running.channel()):
+            running.write(brick("ready: notify", mode="notify"))
+            running.ctl("reload", "--wait")
+        assert not set(before) & set(pids(running))
+
+
+@test
+def a_worker_that_dies_takes_no_process_with_it():
+    with Brickd(brick()) as running:
+        before = pids(running)
+        worker, = set(running.workers()) - set(before)
+        os.kill(worker, signal.SIGKILL)
+        running.says("starting it again")
+        wait_for("a call", lambda: call(running.channel(), UNARY, request("pid"))[1] == "OK")
+        eq(pids(running), before)
+
+
 @test
 def a_restart_takes_one_after_the_other():
     with Brickd(brick("processes: 2")) as running:
         before = pids(running)
-        channel = running.channel()
-        stopping, lost, done = threading.Event(), [], []
-
-        def load():
-            while not stopping.is_set():
-                _, status, details, _ = call(channel, UNARY, request("sleep 0.01"))
-                (done if status == "OK" else lost).append(details)
-
-        clients = [threading.Thread(target=load) for _ in range(4)]
-        for client in clients:
-            client.start()
-        answer = running.ctl("restart", "llm").stdout
-        stopping.set()
-        for client in clients:
-            client.join()
-        eq(answer, "restarted 2 processes\n")
-        eq(lost, [])
-        assert len(done) > 10 and not set(before) & set(pids(running))
+        with under_load(running.channel()):
+            eq(running.ctl("restart", "llm").stdout, "restarted 2 processes\n")
+        assert not set(before) & set(pids(running))
         eq(running.ctl("restart", "absent", check=False).stderr, "no brick 'absent' runs in processes of its own\n")
 
 
