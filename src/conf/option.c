@@ -386,6 +386,7 @@ static int make_fallback(struct document *doc, const struct option_spec *spec,
                 if (r < 0)
                         return r;
         }
+        node->fallback = true;
         *ret = node;
         return 0;
 }

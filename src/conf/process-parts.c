@@ -107,7 +107,7 @@ static char *search_path(const char *folders, const char *name)
         return NULL;
 }
 
-int parts_program(const struct parts *p, const struct node *node, char **ret)
+int parts_program(const struct parts *p, const struct node *node, const char *base, char **ret)
 {
         const char *folders = find_variable(p->environment, "PATH");
 
@@ -120,7 +120,7 @@ int parts_program(const struct parts *p, const struct node *node, char **ret)
                                  folders);
                 return *ret ? 0 : -EINVAL;
         }
-        *ret = parts_join(p->base, node->text);
+        *ret = parts_join(base, node->text);
         if (!*ret)
                 return -ENOMEM;
         if (is_program(*ret))

@@ -32,8 +32,9 @@ struct parts {
 /* path, or directory/path if it is relative. NULL: out of memory. */
 char *parts_join(const char *directory, const char *path);
 
-/* The absolute path of a program: of a name without a slash, the first one in PATH. */
-int parts_program(const struct parts *p, const struct node *node, char **ret);
+/* The absolute path of a program: of a name without a slash, the first one in PATH; another
+ * relative one starts at `base`. */
+int parts_program(const struct parts *p, const struct node *node, const char *base, char **ret);
 
 int parts_user(const struct parts *p, struct process_spec *spec);
 

@@ -52,7 +52,7 @@ static const struct option_spec limits[] = {
                   .type = OPTION_INT,                                                        \
                   .fallback = "1",                                                           \
                   .min = 1,                                                                  \
-                  .max = 16,                                                                 \
+                  .max = PROCESSES_MAX,                                                      \
                   .help = "how many to run; a call goes to the one with the fewest calls" }, \
                 { .name = "start_timeout",                                                   \
                   .type = OPTION_DURATION,                                                   \
@@ -151,7 +151,7 @@ static int take_command(const struct parts *p, struct process_spec *spec, struct
                 diag_add(p->diag, command, "names no program");
                 return -EINVAL;
         }
-        r = parts_program(p, command->children[0], &program);
+        r = parts_program(p, command->children[0], spec->directory, &program);
         if (r < 0)
                 return r;
         spec->source = source_of_file(program);
@@ -254,7 +254,7 @@ static int take_python(const struct parts *p, struct process_spec *spec, struct 
                              "is for `%s` only", class ? "script" : "class");
                 return -EINVAL;
         }
-        r = parts_program(p, get_node(p->options, "python"), &python);
+        r = parts_program(p, get_node(p->options, "python"), p->base, &python);
         if (r == 0)
                 r = strings_add(argv, "%s", python);
         if (r == 0)

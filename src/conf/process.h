@@ -14,6 +14,8 @@
 #include "conf/conf.h"
 #include "util/cleanup.h"
 
+#define PROCESSES_MAX 16 /* of one brick: workers have so many rows for backends */
+
 extern const struct option_spec process_options[];
 extern const struct option_spec python_options[];
 

@@ -309,8 +309,9 @@ static json_t *with_uptime(const json_t *process)
 static void print_processes(const json_t *processes)
 {
         static const struct table_column columns[] = {
-                { "PROCESS OF", "brick" }, { "PID", "pid" },           { "STATE", "state" },
-                { "UP", "uptime" },        { "RESTARTS", "restarts" }, { "STATUS", "status" },
+                { "PROCESS OF", "brick" }, { "NUMBER", "index" }, { "PID", "pid" },
+                { "STATE", "state" },      { "UP", "uptime" },    { "RESTARTS", "restarts" },
+                { "STATUS", "status" },
         };
         _cleanup_(json_unrefp) json_t *rows = json_array();
         size_t index;
@@ -354,6 +355,38 @@ static json_t *flatten_workers(const json_t *status)
         return rows;
 }
 
+/* The backends of all bricks, with the brick's name. */
+static json_t *flatten_backends(const json_t *bricks)
+{
+        json_t *rows = json_array();
+        size_t i, k;
+        json_t *brick, *backend;
+
+        json_array_foreach(bricks, i, brick)
+                json_array_foreach(json_object_get(brick, "backends"), k, backend)
+        {
+                json_t *row = json_copy(backend);
+
+                (void)json_object_set(row, "brick", json_object_get(brick, "name"));
+                (void)json_array_append_new(rows, row);
+        }
+        return rows;
+}
+
+static void print_backends(const json_t *bricks)
+{
+        static const struct table_column columns[] = {
+                { "BRICK", "brick" }, { "BACKEND", "name" },    { "STATE", "state" },
+                { "CALLS", "calls" }, { "FAILED", "failures" }, { "IN FLIGHT", "in_flight" },
+        };
+        _cleanup_(json_unrefp) json_t *rows = flatten_backends(bricks);
+
+        if (json_array_size(rows) == 0)
+                return;
+        putchar('\n');
+        print_rows(rows, columns, ELEMENTSOF(columns));
+}
+
 static void print_status(const json_t *status)
 {
         static const struct table_column columns[] = {
@@ -373,6 +406,7 @@ static void print_status(const json_t *status)
         print_rows(workers, columns, ELEMENTSOF(columns));
         putchar('\n');
         print_bricks(bricks);
+        print_backends(bricks);
         print_reasons(bricks);
         print_processes(json_object_get(status, "processes"));
 }

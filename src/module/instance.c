@@ -12,6 +12,8 @@
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/target.h"
+#include "module/verify.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -254,6 +256,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->module = module;
         instance->brick = module->brick;
         instance->type = type_of(module, options);
+        instance->methods = module->brick->methods & verify_methods(instance->type);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->stats = stats;
         instance->as_target.instance = instance;
@@ -263,7 +266,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
-        timeouts_init(&instance->timeouts, child_expire);
+        alarms_init(&instance->alarms);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -384,6 +387,7 @@ struct instance *instance_free(struct instance *instance)
         if (!instance)
                 return NULL;
 
+        target_unwatch_all(instance);
         (void)pthread_mutex_lock(&instance->lock);
         instance->stopping = true;
         (void)pthread_cond_broadcast(&instance->work);
@@ -391,7 +395,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
-        timeouts_done(&instance->timeouts);
+        alarms_done(&instance->alarms);
         free(instance->callers);
         (void)runner_free(atomic_load(&instance->runner));
 

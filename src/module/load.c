@@ -83,12 +83,12 @@ static int not_found(const char *dir, const char *name, char **ret_why)
 {
         _cleanup_free_ char *nearest = nearest_module(dir, name);
 
-        if (access(dir, F_OK) < 0)
-                return verdict(ret_why, -ENOENT, dir, "no module '%s': there is no such directory",
-                               name);
         if (nearest)
                 return verdict(ret_why, -ENOENT, dir, "no module '%s', did you mean '%s'?", name,
                                nearest);
+        if (access(dir, F_OK) < 0)
+                return verdict(ret_why, -ENOENT, dir, "no module '%s': there is no such directory",
+                               name);
         return verdict(ret_why, -ENOENT, dir, "no module '%s'", name);
 }
 

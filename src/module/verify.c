@@ -95,10 +95,29 @@ static const char *missing_entry(const struct brick_module *brick)
         return NULL;
 }
 
-static int verify_methods(const struct brick_module *brick, const char *path, char **ret_why)
+uint32_t verify_methods(unsigned type)
 {
-        uint32_t legal = brick->type == BRICK_TYPE_ANY ? METHODS_ALL : methods_of_type[brick->type];
-        uint32_t wrong = brick->methods & ~legal;
+        return type < ELEMENTSOF(methods_of_type) ? methods_of_type[type] : METHODS_ALL;
+}
+
+/* Of a module whose descriptor has them: all, or none. */
+static const char *filter_fault(const struct brick_module *brick)
+{
+        if (brick->struct_size < offsetof(struct brick_module, filter_close) + sizeof(void *))
+                return NULL;
+        if (!brick->filter_open && !brick->filter_push && !brick->filter_close)
+                return NULL;
+        if (brick->type != BRICK_TYPE_GUARD && brick->type != BRICK_TYPE_ANY)
+                return "has filter_open, which is for a Guard";
+        if (!brick->filter_open || !brick->filter_push || !brick->filter_close)
+                return "its descriptor lacks one of 'filter_open', 'filter_push' and "
+                       "'filter_close', but not all";
+        return NULL;
+}
+
+static int check_methods(const struct brick_module *brick, const char *path, char **ret_why)
+{
+        uint32_t wrong = brick->methods & ~verify_methods(brick->type);
 
         if (wrong & METHODS_ALL)
                 return verdict(ret_why, -ENOEXEC, path, "a %s brick has no method %s",
@@ -141,7 +160,7 @@ int verify_descriptor(const struct brick_module *brick, const char *path, char *
                 return verdict(ret_why, -ENOEXEC, path,
                                "has flags that this brickd does not know (bits 0x%x)",
                                brick->flags & ~(uint32_t)BRICK_FLAG_BLOCKING);
-        r = verify_methods(brick, path, ret_why);
+        r = check_methods(brick, path, ret_why);
         if (r < 0)
                 return r;
         missing = missing_member(brick);
@@ -150,6 +169,8 @@ int verify_descriptor(const struct brick_module *brick, const char *path, char *
         if (bad_text(brick))
                 return verdict(ret_why, -ENOEXEC, path, "its descriptor's '%s' is not UTF-8",
                                bad_text(brick));
+        if (filter_fault(brick))
+                return verdict(ret_why, -ENOEXEC, path, "%s", filter_fault(brick));
         missing = missing_entry(brick);
         if (missing)
                 return verdict(ret_why, -ENOEXEC, path,

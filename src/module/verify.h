@@ -17,6 +17,9 @@ int verdict(char **ret_why, int r, const char *path, const char *format, ...)
 /* Whether a text can be printed, logged and sent to clients. NULL can. */
 bool verify_text(const char *s);
 
+/* 1 << BRICK_METHOD_* that bricks of a BRICK_TYPE_* may have; of BRICK_TYPE_ANY: all. */
+uint32_t verify_methods(unsigned type);
+
 /* The descriptor, without its options. */
 int verify_descriptor(const struct brick_module *brick, const char *path, char **ret_why);
 

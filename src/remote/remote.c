@@ -119,8 +119,12 @@ static void read_token(struct plan *plan)
 
         if (!token)
                 return;
-        if (!*token || strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                     "0123456789-._~+/=") < strlen(token))
+        if (!*token) { /* the secret cannot be read, which has been reported */
+                plan->wrong = true;
+                return;
+        }
+        if (strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                          "0123456789-._~+/=") < strlen(token))
                 BLAME(plan, node, "is no bearer token: letters, digits and -._~+/=");
         if (!plan->common.tls && !all_local(plan))
                 BLAME(plan, node, "would cross the network as plain text: it needs 'tls'");
@@ -274,6 +278,7 @@ static void read_tls(struct plan *plan)
         }
         if (key) {
                 plan->common.key = text_of(plan, key);
+                plan->wrong = plan->wrong || !*plan->common.key; /* as of a token */
                 plan->common.key_file = option_secret_path((const struct node *)key,
                                                            plan->ctx->base);
         }

@@ -33,7 +33,8 @@ static void put_balance(FILE *f, const struct service_config *config)
                 put_duration(f, "baseEjectionTime", config->eject_time);
                 fprintf(f,
                         ",\"maxEjectionPercent\":50,\"failurePercentageEjection\":"
-                        "{\"threshold\":%u,\"minimumHosts\":1,\"requestVolume\":%u},"
+                        "{\"threshold\":%u,\"enforcementPercentage\":100,\"minimumHosts\":1,"
+                        "\"requestVolume\":%u},"
                         "\"childPolicy\":[{\"%s\":{}}]}",
                         config->eject_percent, config->eject_calls, config->balance);
         } else {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "conf/conf.h"
+#include "conf/process.h"
 #include "config.h"
 #include "module/instance.h"
 #include "remote/client.h"
@@ -15,6 +16,8 @@
 #include "util/cleanup.h"
 
 #define STATUS_UNAVAILABLE 14
+
+_Static_assert(PROCESSES_MAX == STATS_BACKENDS, "every process has a row");
 
 struct brick_instance {
         struct brick_instance *next;

@@ -301,7 +301,8 @@ def the_manual_lists_them_all():
     odd = temp_dir() + '/a"b\\c'
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
-    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
+    far = "\n  - { name: far, module: remote, options: { type: Rectify, to: 'unix:/no/such' } }"
+    with Watched(CHAT + "\n" + SLOW % "10ms" + far, port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Bricks on other servers: module `remote`, in front of brickd and of servers as llmbrick's are."""
-import concurrent.futures
+import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import grpc
 
 from harness import (BUILD, SOURCE, Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, memory, path, stream,
                      temp_dir, test, wait_for)
+from pki import Authority
 
 STUBS = generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -345,6 +348,254 @@ def calls_with_one_session_go_to_one_backend():
         for back in backs:
             if back.process.poll() is None:
                 back.stop()
+
+
+@test
+def status_and_metrics_name_each_backend():
+    listen = f"127.0.0.1:{free_port()}"
+    gone = f"127.0.0.1:{free_port()}"
+    with Brickd(echo()) as back, \
+            Brickd(remote(f'to: ["{gone}", "{back.address}"]'), extra=f"metrics: {{ listen: '{listen}' }}") as front:
+        channel = front.channel()
+        wait_for("both states", lambda: [b["state"] for b in backends(front)["far"]] == ["failing", "ready"])
+        for _ in range(3):
+            eq(call(channel, UNARY, common("x"))[1], "OK")
+        rows = backends(front)["far"]
+        eq([(b["name"], b["calls"], b["failures"], b["in_flight"]) for b in rows],
+           [(gone, 0, 0, 0), (back.address, 3, 0, 0)])
+        table = front.ctl("status").stdout
+        assert "BACKEND" in table and any(line.split()[:3] == ["far", gone, "failing"] for line in table.splitlines())
+        page = urllib.request.urlopen(f"http://{listen}/metrics", timeout=10).read().decode()
+        labels = f'brick="far",type="Common",backend="{back.address}"'
+        assert f'brickd_backend_calls_total{{{labels},result="ok"}} 3\n' in page, page
+        assert f"brickd_backend_ready{{{labels}}} 1\n" in page
+        front.write(remote(f'to: "{back.address}"'))  # the counters follow the name
+        front.ctl("reload")
+        eq(call(channel, UNARY, common("x"))[1], "OK")
+        eq([(b["name"], b["calls"]) for b in backends(front)["far"] if b["name"] == back.address], [(back.address, 4)])
+
+
+@test
+def mistakes_have_their_places():
+    folder = temp_dir()
+    pem = Authority(os.path.join(folder, "pki"))
+    pem.issue("one")
+    pem.issue("two")
+    junk = os.path.join(folder, "junk.pem")
+    with open(junk, "w") as f:
+        f.write("no certificate\n")
+    for options, column, why in (
+            ('to: "chat.prod"', 'to', "'chat.prod' needs a port from 1 to 65535: host:port"),
+            ('to: "chat:0"', 'to', "'chat:0' needs a port"),
+            ('to: "http://chat:80"', 'to', "has a scheme that is none of dns:///, ipv4:, ipv6: and unix:"),
+            ('to: "unix:run/x"', 'to', "needs an absolute path, or @name"),
+            ('to: "ipv4:chat:1"', 'to', "no IPv4 address"),
+            ('to: ["a:1", "a:1"]', 'to', "is there twice"),
+            ('to: []', 'to', "needs an address"),
+            ('to: "a:1", affinity: session_id', 'affinity', "there is only one"),
+            ('to: ["a:1", "b:1"], affinity: session_id', 'affinity', "have no session_id"),
+            ('to: ["a:1", "b:1"], affinity: "X Y"', 'affinity', "is neither 'session_id' nor a key of metadata"),
+            ('to: "unix:/x", health_check: true', 'health_check', "is not for a unix socket"),
+            ('to: "a:1", balance: pick_first, health_check: true', 'health_check', "needs 'balance: round_robin'"),
+            ('to: "a:1", balance: random', 'balance', "random"),
+            ('to: "a:1", eject: { failures: 1000% }', 'failures', "expected a percentage from 1% to 99%"),
+            ('to: "a:1", retry: { attempts: 9 }', 'attempts', "9"),
+            ('to: "a:1", retry: { on: [cancelled] }', 'on', "cancelled"),
+            ('to: "a:1", token: { env: TOKEN }', 'token', "would cross the network as plain text"),
+            (f'to: "a:1", tls: {{ ca: {junk} }}', 'ca', "is no list of certificates in PEM"),
+            (f'to: "a:1", tls: {{ ca: {folder}/none }}', 'ca', "No such file or directory"),
+            (f'to: "a:1", tls: {{ certificate: {pem.path("one.pem")} }}', 'tls', "belong together"),
+            (f'to: "a:1", tls: {{ certificate: {pem.path("one.pem")}, key: {{ file: {pem.path("two.key")} }} }}', 'key',
+             "belongs to another certificate"),
+            ('to: "a:1", brick: "a b"', 'brick', "is no name of a brick"),
+            ('too: "a:1"', 'too', 'unknown key; did you mean "to"?'),
+            ):
+        running = Brickd(remote(options), env={"TOKEN": "t"})
+        os.chmod(pem.path("two.key"), 0o600)
+        out = subprocess.run([os.path.join(BUILD, "src", "brickd"), "-c", running.config, "--check"], env=running.env,
+                             capture_output=True, text=True, timeout=30)
+        with open(running.config) as f:
+            lines = f.read().splitlines()
+        number = next(n for n, line in enumerate(lines, 1) if "module: remote" in line)
+        place = f"{running.config}:{number}:"
+        found = [line for line in out.stderr.splitlines() if line.startswith(place) and why in line]
+        assert out.returncode != 0 and found, (options, why, out.stderr)
+        assert f".{column}" in found[0], (options, column, found)
+    out = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--describe", "remot"], env=running.env,
+                         capture_output=True, text=True, timeout=30)
+    assert "did you mean 'remote'?" in out.stderr, out.stderr
+
+
+def guarded(back, options="", **kwargs):
+    return Brickd(remote(f'to: "{back.address}", {options}', "Guard"), **kwargs)
+
+
+class Load(threading.Thread):
+    """Calls of a Guard brick, as fast as they are answered, from several threads; counts those that failed."""
+
+    def __init__(self, running, full=GUARD, body=b"", threads=4):
+        super().__init__(daemon=True)
+        self.pool = [threading.Thread(target=self.work, daemon=True) for _ in range(threads)]
+        self.channel, self.full, self.body = running.channel(), full, body
+        self.calls, self.failed, self.over, self.lock = 0, [], False, threading.Lock()
+
+    def work(self):
+        while not self.over:
+            _, status, details, _ = call(self.channel, self.full, self.body)
+            with self.lock:
+                self.calls += 1
+                if status != "OK":
+                    self.failed.append((status, details))
+
+    def __enter__(self):
+        for thread in self.pool:
+            thread.start()
+        wait_for("calls", lambda: self.calls > 20)
+        return self
+
+    def __exit__(self, *error):
+        self.over = True
+        for thread in self.pool:
+            thread.join()
+
+
+@test
+def reloads_and_kills_of_a_backend_lose_no_call():
+    with Brickd(echo("", "Guard"), extra="workers: 2\ndrain: { lame_duck: 100ms }") as back, guarded(back) as front:
+        with Load(front) as load:
+            for _ in range(3):
+                back.ctl("reload")
+                os.kill(back.workers()[0], signal.SIGKILL)
+                time.sleep(0.3)
+        eq(load.failed, [])
+
+
+@test
+def reloads_of_the_front_lose_no_call():
+    with Brickd(echo("", "Guard")) as back, guarded(back) as front:
+        with Load(front) as load:
+            for _ in range(5):
+                front.ctl("reload")
+        eq(load.failed, [])
+        status, took = front.stop()
+        eq(status, 0)
+        assert took.running < 3, took
+
+
+@test
+def a_backend_that_hangs_is_noticed():
+    with Server() as back, Brickd(echo()) as spare, \
+            Brickd(remote(f'to: ["{back.address}", "{spare.address}"], keepalive: {{ time: 1s, timeout: 1s }}')) as front:
+        channel = front.channel()
+        eq(call(channel, UNARY, common("x"))[1], "OK")
+        back.process.send_signal(signal.SIGSTOP)
+        watch = Stopwatch()
+        reply, status, details, _ = call(channel, UNARY, common("y"), timeout=20)
+        eq((status, details), ("OK", ""))
+        assert watch.elapsed().running < 10, watch.elapsed()
+        eq(call(channel, UNARY, common("z"), timeout=1)[1], "OK")  # at once
+
+
+@test
+def all_servers_behind_one_address_get_calls_and_bad_ones_are_ejected():
+    backs = [Brickd(echo(f"error_code: {code}, error_message: m", "Guard")).start() for code in (0, 503)]
+    to = "ipv4:" + ",".join(back.address for back in backs)
+    try:
+        def codes(front, n):
+            channel = front.channel()
+            return [guard_pb2.GuardResponse.FromString(call(channel, GUARD, b"")[0]).error.code for _ in range(n)]
+        with Brickd(remote(f'to: "{to}", retry: {{ attempts: 1 }}', "Guard")) as front:
+            wait_for("both", lambda: set(codes(front, 10)) == {200, 503})
+            eq(sorted(codes(front, 20)), [200] * 10 + [503] * 10)
+        with Brickd(remote(f'to: "{to}", retry: {{ attempts: 1 }}, errors: status, eject: {{ for: 30s }}',
+                           "Guard")) as front:
+            wait_for("ejection", lambda: set(codes(front, 10)) == {200}, 20)
+    finally:
+        for back in backs:
+            back.stop()
+
+
+@test
+def servers_that_say_they_do_not_serve_get_no_calls():
+    backs = [Brickd("  - { name: far, module: contract, options: { type: Guard } }").start() for _ in range(2)]
+    to = "ipv4:" + ",".join(back.address for back in backs)
+    try:
+        with Brickd(remote(f'to: "{to}", brick: far, health_check: true', "Guard")) as front:
+            channel = front.channel()
+            wait_for("ready", lambda: backends(front)["far"][0]["state"] == "ready")
+
+            def text(case):
+                return guard_pb2.GuardRequest(text="case:" + case).SerializeToString()
+
+            def calls():
+                return [back.log().count("far Unary") for back in backs]
+            wait_for("calls to both", lambda: call(channel, GUARD, text("ok")) and min(calls()) > 0)
+            eq(call(backs[0].channel(), GUARD, text("sick"))[1], "OK")
+
+            def only_the_second():
+                before = calls()
+                for _ in range(10):
+                    call(channel, GUARD, text("ok"))
+                backs[1].says("far Unary")
+                return calls()[0] == before[0]
+            wait_for("no calls to the sick one", only_the_second)
+            eq(call(backs[1].channel(), GUARD, text("sick"))[1], "OK")
+            wait_for("failing", lambda: backends(front)["far"][0]["state"] == "failing")
+            front.says("Brick 'far' is not healthy")
+            eq(call(channel, GUARD, text("ok"))[1], "UNAVAILABLE")
+            eq(call(backs[1].channel(), GUARD, text("well"))[1], "OK")
+            wait_for("healthy again", lambda: call(channel, GUARD, text("ok"))[1] == "OK")
+    finally:
+        for back in backs:
+            back.stop()
+
+
+@test
+def tls_with_certificates_that_change():
+    folder = temp_dir()
+    one, two = (Authority(os.path.join(folder, name), name) for name in ("one", "two"))
+    for authority in one, two:
+        authority.issue("server")
+        authority.issue("client", san=None)
+
+    def use(authority):
+        for name in "ca.pem", "server.pem", "server.key", "client.pem", "client.key":
+            shutil.copy(authority.path(name), os.path.join(folder, name + ".new"))
+            os.chmod(os.path.join(folder, name + ".new"), 0o600)
+            os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name))
+    use(one)
+    mutual = (f"    tls: {{ certificate: {folder}/server.pem, key: {{ file: {folder}/server.key }}, "
+              f"client_ca: {folder}/ca.pem }}")
+    tls = (f"tls: {{ ca: {folder}/ca.pem, certificate: {folder}/client.pem, key: {{ file: {folder}/client.key }}, "
+           "server_name: localhost }")
+    with Brickd(echo("", "Guard"), port_extra=mutual) as back, guarded(back, tls) as front:
+        eq(call(front.channel(), GUARD, b"")[1], "OK")
+        with Load(front) as load:
+            use(two)
+            front.says("the new files are in use")
+            wait_for("the backend's, too", lambda: back.log().count("the new files are in use") >= 1)
+            time.sleep(0.5)
+        eq(load.failed, [])
+        back.ctl("reload")  # the front must connect again, with what it has now
+        wait_for("a call", lambda: call(front.channel(), GUARD, b"")[1] == "OK")
+        with open(os.path.join(folder, "client.key"), "w") as f:
+            f.write("junk")
+        front.says("is no private key in PEM without a passphrase; the previous files stay in use")
+        eq(call(front.channel(), GUARD, b"")[1], "OK")
+
+
+@test
+def a_token_proves_who_calls():
+    identities = os.path.join(temp_dir(), "identities.yaml")
+    with open(identities, "w") as f:
+        f.write(f"identities:\n  - name: front\n    token: sha256:{hashlib.sha256(b'secret').hexdigest()}\n    allow: near\n")
+    os.chmod(identities, 0o600)
+    with Brickd(echo("", "Guard"), extra=f"identities: {identities}", port_extra="    authenticate: calls") as back:
+        with guarded(back) as front:
+            eq(call(front.channel(), GUARD, b"", metadata=[("authorization", "Bearer secret")])[1], "UNAUTHENTICATED",
+               "what the client shows is for the front alone")
+        with guarded(back, "token: { env: TOKEN }", env={"TOKEN": "secret"}) as front:
+            eq(call(front.channel(), GUARD, b"")[1], "OK")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ static const struct {
         { "unknown-flag", "has flags that this brickd does not know (bits 0x80000000)" },
         { "any-without-type", "is of any type, but has no option 'type' to say which" },
         { "bad-summary", "its descriptor's 'summary' is not UTF-8" },
+        { "filter-partial", "its descriptor lacks one of 'filter_open', 'filter_push' and "
+                            "'filter_close', but not all" },
+        { "filter-type", "has filter_open, which is for a Guard" },
         { "option-text", "option 'odd': one of its texts is not UTF-8" },
         { "option-twice", "option 'fine': there are two of this name" },
         { "option-name",

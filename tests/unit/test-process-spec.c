@@ -144,6 +144,8 @@ static void test_mistakes(void)
         expect_mistake("process", "{ type: LLM, command: ./key }",
                        "/./key: is not a program that brickd may run");
         expect_mistake("process", "{ type: LLM, command: ./absent }", "No such file or directory");
+        expect_mistake("process", "{ type: LLM, command: ./sh, directory: /etc }",
+                       "/etc/./sh: No such file or directory");
         expect_mistake("process", "{ type: LLM, command: sh, directory: absent }",
                        "bricks[0].options.directory: ");
         expect_mistake("process", "{ type: LLM, command: sh, user: no-such-user }",
