@@ -14,8 +14,9 @@ packages='
 	prometheus valgrind
 	systemd util-linux
 '
-# npm comes with nodejs where that is not Debian's
+# npm comes with nodejs where that is not Debian's; any Go will do
 command -v npm >/dev/null || packages="$packages nodejs npm"
+command -v go >/dev/null || packages="$packages golang-go"
 
 # shellcheck disable=SC2086 # a list of words, here and below
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' $packages 2>/dev/null || :)

@@ -69,7 +69,8 @@ def wait_for(what, condition, limit=START_LIMIT):
 class Brickd:
     """The real daemon. `bricks` is the text of the list under `bricks:`; {tests} and {modules} in it are folders."""
 
-    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None):
+    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None,
+                 start_limit=START_LIMIT):
         self.dir = temp_dir()
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -79,6 +80,7 @@ class Brickd:
         self.extra, self.port_extra = extra, port_extra
         self.write(bricks)
         self.env = os.environ | LIBEXEC | (env or {})
+        self.start_limit = start_limit
         self.process = None
         self.channels = []
 
@@ -89,14 +91,15 @@ class Brickd:
                     f"modules: {self.modules}\n"
                     f"control: {self.dir}/control\n{self.extra}\n")
 
-    def start(self, ready=True, limit=START_LIMIT):
+    def start(self, ready=True):
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "src", "brickd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if ready:
             try:
-                wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None, limit)
+                wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None,
+                         self.start_limit)
             except AssertionError as e:
                 self.process.kill()
                 raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
@@ -195,6 +198,10 @@ def stream(channel, full, request=b"", metadata=None, timeout=CALL_LIMIT):
         return replies, e.code().name, e.details()
 
 
+class Skip(Exception):
+    """What a test needs is not there; why."""
+
+
 _tests = []
 
 
@@ -219,6 +226,8 @@ def main():
         try:
             function()
             print(f"ok {number} - {name} # {time.monotonic() - start:.1f} s", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
         except Exception:
             failed += 1
             print("# " + "\n# ".join(traceback.format_exc().splitlines()))

@@ -26,9 +26,8 @@ def brick(name, what, kind="LLM", more="", **options):
     return f"  - {{ name: {name}, module: python, {more} options: {json.dumps(options)} }}\n"
 
 
-class Daemon(Brickd):
-    def __enter__(self):
-        return self.start(limit=5 * START_LIMIT)  # llmbrick takes a second of a processor to import
+def daemon(bricks):
+    return Brickd(bricks, start_limit=5 * START_LIMIT)  # llmbrick takes a second of a processor to import
 
 
 def ask(channel, prompt, model="", **keys):
@@ -49,7 +48,7 @@ def classes_functions_and_instances():
             + brick("function", "my_bricks.chat:make_chat", arguments={"style": "loud"}, more="match: { model_id: f },")
             + brick("coroutine", "my_bricks.chat:make_later", arguments={"style": "x"}, more="match: { model_id: c },")
             + brick("instance", f"{bricks}/my_bricks/chat.py:ready", more="match: { model_id: i },"))
-    with Daemon(text) as running:
+    with daemon(text) as running:
         channel = running.channel()
         for number, found in (("123", False), ("1234", True)):
             reply = call(channel, path("Guard", "Unary"), guard_pb2.GuardRequest(text=number).SerializeToString())[0]
@@ -63,7 +62,7 @@ def classes_functions_and_instances():
 
 @test
 def errors_hooks_and_streams():
-    with Daemon(brick("chat", "my_bricks.chat:Chat")) as running:
+    with daemon(brick("chat", "my_bricks.chat:Chat")) as running:
         channel = running.channel()
         error = ask(channel, "raise").error
         # upstream's logger formats the text again, and raises for braces: what the client sees is upstream's own
@@ -90,7 +89,7 @@ def pause(channel):
 
 @test
 def a_crash_ends_the_calls_inside_and_no_others():
-    with Daemon(brick("chat", "my_bricks.chat:Chat")) as running:
+    with daemon(brick("chat", "my_bricks.chat:Chat")) as running:
         channel, before = running.channel(), pids(running)
         eq(call(channel, UNARY, llm_pb2.LLMRequest(prompt="crash").SerializeToString())[1], "UNAVAILABLE")
         eq(ask(channel, "again", timeout=60).text, "plain again True")
@@ -110,7 +109,7 @@ MISTAKES = {
 @test
 def mistakes_are_the_verdict_of_a_reload():
     good = brick("chat", "my_bricks.chat:Chat")
-    with Daemon(good) as running:
+    with daemon(good) as running:
         before = pids(running)
         for what, expected in MISTAKES.items():
             running.write(brick("chat", what))

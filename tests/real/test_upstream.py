@@ -137,6 +137,11 @@ def class_of_file(kind):
     return brick(kind, arguments=ARGUMENTS[kind], **{"class": f"{venv.example(kind, 'my_brick.py')}:{CLASSES[kind]}"})
 
 
+def eight(make):
+    """A brickd with eight processes, of which each takes a second of a processor to import OpenAI's package."""
+    return Brickd("".join(map(make, TYPES)), start_limit=5 * START_LIMIT)
+
+
 upstream = {kind: Upstream(kind) for kind in TYPES}
 compared = 0
 
@@ -157,22 +162,15 @@ def by_upstreams_client(kind, address):
         timeout=60, text=True, stderr=subprocess.DEVNULL).splitlines()[-1])
 
 
-class Slow(Brickd):
-    """Eight processes that import the package of OpenAI: a second of a processor each."""
-
-    def __enter__(self):
-        return self.start(limit=5 * START_LIMIT)
-
-
 @test
 def scripts_of_upstream_unchanged():
-    with Slow("".join(map(script, TYPES))) as running:
+    with eight(script) as running:
         compare(running)
 
 
 @test
 def classes_of_upstream_unchanged():
-    with Slow("".join(map(class_of_file, TYPES))) as running:
+    with eight(class_of_file) as running:
         compare(running)
         for kind in ("Common", "LLM"):
             eq(by_upstreams_client(kind, running.address), by_upstreams_client(kind, upstream[kind].address))
