@@ -332,6 +332,27 @@ def one_that_does_not_stop_is_killed():
 
 
 @test
+def a_stop_does_not_wait_for_what_starts():
+    running = Brickd(brick(mode="slow"))
+    running.start(ready=False)
+    running.says("started")
+    status, took = running.stop()
+    eq(status, 0)
+    assert took.running < 5, took
+
+
+@test
+def a_second_signal_does_not_wait_for_the_grace():
+    with Brickd(brick("grace: 1m", mode="stubborn")) as running:
+        running.send(signal.SIGTERM)
+        running.says("Stopping")
+        status, took = running.stop()
+        eq(status, 0)
+        assert took.running < 10, took
+    assert "did not exit" not in running.log(), running.log()
+
+
+@test
 def they_die_with_brickd():
     with Brickd(brick("processes: 2"), env={"TMPDIR": temp_dir()}) as running:  # what is left there
         before = pids(running)
