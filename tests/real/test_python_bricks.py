@@ -106,7 +106,7 @@ def a_script_with_two_bricks_which_are_opened_and_closed():
     with open(os.path.join(bricks, "two.py"), "w") as f:
         f.write(SCRIPT)
     options = {"script": os.path.join(bricks, "two.py"), "python": venv.python, "argv": ["formal"]}
-    text = "".join(f"  - {{ name: {kind}, module: python, options: {json.dumps(options | {'type': kind})} }}\n"
+    text = "".join(f"  - {{ name: {kind.lower()}, module: python, options: {json.dumps(options | {'type': kind})} }}\n"
                    for kind in ("LLM", "Guard"))
     with daemon(text) as running:
         eq(ask(running.channel(), "hello").text, "formal hello True")
