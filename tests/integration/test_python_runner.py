@@ -277,7 +277,7 @@ MISTAKES = [
     ("pass", r".*grpc_server.py has ended without a gRPC server: .*GrpcServer.run\(\).*", False),
     ("asyncio.run(serve(Aio(), kinds=('LLM',)))", ".*grpc_server.py serves LLM, but `type` says Guard", False),
     ("asyncio.run(serve())", ".*grpc_server.py serves no brick, but `type` says Guard", False),
-    ("import no_such_thing", ".*grpc_server.py needs the Python module no_such_thing: run `.*python3 -m pip install "
+    ("import no_such_thing", ".*grpc_server.py needs the Python module no_such_thing: run `.*python.* -m pip install "
                              "no_such_thing`, set `python` to .*", True),
     ("sys.exit('no key')", r".*grpc_server.py has called sys.exit\('no key'\) before it served", False),
     ("1 / 0", ".*grpc_server.py: ZeroDivisionError: division by zero", True),
@@ -310,7 +310,7 @@ def mistakes_without_a_script():
             (["script", "x"], {"BRICKD_ARGUMENTS": '{"a": 1}'}, "BRICKD_ARGUMENTS is not a JSON list"),
             (["class", "x"], {"BRICKD_ARGUMENTS": "[1]"}, "BRICKD_ARGUMENTS is not a JSON object"),
             (["script", script(AIO)], {"BRICKD_SOCKET": "/nowhere/socket"}, "cannot listen on /nowhere/socket"),
-            (["class", "guard:Pii"], {}, "brickd-python needs the Python module llmbrick: run `.*python3 -m pip install "
+            (["class", "guard:Pii"], {}, "brickd-python needs the Python module llmbrick: run `.*python.* -m pip install "
                                          "llmbrick`, .*")):
         running = Runner(*args, env=env)
         eq(running.ended(), 1, args)

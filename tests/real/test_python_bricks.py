@@ -87,6 +87,37 @@ def pause(channel):
     return before == after and before > 101 and before
 
 
+SCRIPT = """
+import sys
+from llmbrick.servers.grpc.server import GrpcServer
+from my_bricks.chat import Chat
+from my_bricks.guard import PiiGuard
+
+server = GrpcServer(port=50051)
+server.register_service(Chat(style=sys.argv[1]))
+server.register_service(PiiGuard())
+server.run()
+print("the end of the script")
+"""
+
+
+@test
+def a_script_with_two_bricks_which_are_opened_and_closed():
+    with open(os.path.join(bricks, "two.py"), "w") as f:
+        f.write(SCRIPT)
+    options = {"script": os.path.join(bricks, "two.py"), "python": venv.python, "argv": ["formal"]}
+    text = "".join(f"  - {{ name: {kind.lower()}, module: python, options: {json.dumps(options | {'type': kind})} }}\n"
+                   for kind in ("LLM", "Guard"))
+    with daemon(text) as running:
+        eq(ask(running.channel(), "hello").text, "formal hello True")
+        request = guard_pb2.GuardRequest(text="0123456789").SerializeToString()
+        reply = call(running.channel(), path("Guard", "Unary"), request)[0]
+        eq(guard_pb2.GuardResponse.FromString(reply).results[0].detail, "0123456789")
+        running.stop()
+        for line in ("the model is loaded", "the model is freed", "the end of the script"):
+            eq(running.log().count(line), 2, line)
+
+
 @test
 def a_crash_ends_the_calls_inside_and_no_others():
     with daemon(brick("chat", "my_bricks.chat:Chat")) as running:
