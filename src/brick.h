@@ -22,10 +22,10 @@
  *   [rpc]   a thread that serves RPCs; entries for one call never overlap
  *   [any]   any thread, including threads the brick created
  *
- * No function of struct brick_host enters a brick on the stack of its caller. What it leads to,
- * such as message() after call_recv(), runs later, on an [rpc] thread. So a brick may hold a lock
- * of its own around any of these functions. Only call_read(), call_send() and call_reserve() of a
- * blocking brick wait, and whoever needs the lock then waits with them.
+ * No function of struct brick_host, except target_filter_*(), enters a brick on the stack of its
+ * caller. What it leads to, such as message() after call_recv(), runs later, on an [rpc] thread. So
+ * a brick may hold a lock of its own around any of these functions. Only call_read(), call_send()
+ * and call_reserve() of a blocking brick wait, and whoever needs the lock then waits with them.
  */
 
 #include <stdarg.h>
@@ -246,7 +246,8 @@ struct brick_host {
         int (*call_metadata_at)(struct brick_call *call, size_t index, struct brick_str *ret_key,
                                 struct brick_str *ret_value); /* 0: past the end */
 
-        /* Who calls, as gRPC names it: "ipv4:127.0.0.1:41234". Valid as the request. */
+        /* Who calls, as gRPC names it: "ipv4:127.0.0.1:41234"; on a unix socket, the user:
+         * "unix:uid=1000". Valid as the request. */
         struct brick_str (*call_peer)(struct brick_call *call);
 
         /* CLOCK_MONOTONIC nanoseconds, or UINT64_MAX. */

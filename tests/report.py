@@ -31,7 +31,7 @@ def print_failure(test):
     print(f"\n== FAILED: {test['build']}: {test['name']} ({test['result']}) ==")
     for stream in ("stdout", "stderr"):
         lines = test.get(stream, "").splitlines()
-        print("\n".join(lines[-LOG_LINES:]))
+        print("\n".join([line for line in lines if not line.startswith("ok ")][-LOG_LINES:]))
 
 
 def print_slowest(tests):

@@ -483,7 +483,8 @@ const struct option_spec conf_options[] = {
           .fallback = "512MiB",
           .min = 16 * MIB,
           .max = 1024 * GIB,
-          .help = "what one worker may use for connections and for requests that have not ended" },
+          .help = "what one worker may use for connections, for requests that have not ended, "
+                  "and for calls" },
         { .name = "modules",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL,

@@ -112,7 +112,7 @@ static void *run(void *arg)
 {
         struct alarms *alarms = arg;
 
-        entry_guard_stack();
+        entry_guard_thread();
         (void)pthread_mutex_lock(&alarms->lock);
         while (!alarms->stopping) {
                 if (!alarms->first || clock_now() < alarms->first->at)
@@ -147,6 +147,8 @@ int alarms_start(struct alarms *alarms)
 {
         int r = 0;
 
+        if (atomic_load_explicit(&alarms->running, memory_order_acquire))
+                return 0;
         (void)pthread_mutex_lock(&alarms->lock);
         if (!alarms->running)
                 r = entry_start_thread(&alarms->thread, run, alarms);

@@ -9,6 +9,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,7 +31,7 @@ struct alarms {
         struct alarm *first; /* the earliest: the root of a pairing heap */
         uint64_t wakes;      /* when the thread looks again; UINT64_MAX: when it is woken */
         pthread_t thread;
-        bool running;
+        atomic_bool running;
         bool stopping;
 };
 

@@ -406,6 +406,6 @@ void call_abi_fail_errno(struct brick_call *handle, int r)
         if (r >= 0)
                 call_misuse(call, "called call_fail_errno() with a number that is not a negative "
                                   "errno");
-        outcome = outcome_errno(call->method, r);
+        outcome = call_outcome_errno(call, r);
         call_finish(call, &outcome);
 }

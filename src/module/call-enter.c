@@ -86,7 +86,7 @@ static void finish_refused(struct call *call, int r)
         if (r > 0)
                 call_misuse(call, "returned a positive number from start() (to answer with an "
                                   "error code, use brick_fail() or call_fail())");
-        outcome = outcome_errno(call->method, r);
+        outcome = call_outcome_errno(call, r);
         call_finish(call, &outcome);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "module/call.h"
@@ -7,7 +8,9 @@
 #include "module/entry.h"
 #include "module/instance.h"
 #include "module/timer.h"
+#include "util/account.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 static void run_free(struct run_item *item);
@@ -23,6 +26,7 @@ int call_init(struct call *call, const struct transport *transport)
         (void)pthread_mutex_init(&call->lock, NULL);
         clock_cond_init(&call->changed);
         arena_init(&call->arena, 0);
+        arena_count(&call->arena);
         return 0;
 }
 
@@ -234,6 +238,33 @@ void call_cancel(struct call *call)
                 call_refuse(call, &outcome);
                 call_unref(call); /* the queue's */
         }
+}
+
+static void log_no_memory(const struct instance *instance)
+{
+        static struct line_limit limit = LINE_LIMIT_INIT; /* clients can cause these lines */
+        const char *name = instance->conf->name;
+        const struct log_field fields[] = { { "BRICK", name, strlen(name) } };
+        char others[64] = "";
+        int n = line_limit_take(&limit);
+
+        if (n < 0)
+                return;
+        if (n > 0)
+                (void)snprintf(others, sizeof others, "; %d more since the last such line", n);
+        log_fields(
+                LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
+                "A call of brick '%s' got no memory: calls of this worker hold half of 'memory', "
+                "%zu MiB%s",
+                name, account_held() >> 20, others);
+}
+
+struct outcome call_outcome_errno(const struct call *call, int r)
+{
+        if (r != -ENOMEM || !call->arena.refused)
+                return outcome_errno(call->method, r);
+        log_no_memory(call->instance);
+        return outcome_no_memory();
 }
 
 /* Lock held. The brick's outcome, with its strings copied into the call's arena. */

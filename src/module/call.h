@@ -354,6 +354,9 @@ void call_post(struct call *call, unsigned due);
 /* call_refuse() without cancelling the child calls. */
 void call_overrule(struct call *call, const struct outcome *outcome);
 
+/* How a call ends whose brick has failed with this errno. */
+struct outcome call_outcome_errno(const struct call *call, int r);
+
 /* The brick finishes the call. Lock not held. */
 void call_finish(struct call *call, const struct outcome *outcome);
 

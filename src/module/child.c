@@ -9,6 +9,7 @@
 #include "module/child-tell.h"
 #include "module/child.h"
 #include "module/instance.h"
+#include "util/account.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -20,16 +21,23 @@ static struct brick_child *child_of(struct call *call)
         return (struct brick_child *)call;
 }
 
-static void child_link(struct brick_child *child)
+/* False: the brick has finished the parent. Its name is valid until the entry returns in which it
+ * did. */
+static bool child_link(struct brick_child *child)
 {
         struct call *parent = child->parent;
 
         call_lock(parent);
+        if (!call_is_bricks(parent)) {
+                call_unlock(parent);
+                return false;
+        }
         child->older = parent->children;
         if (child->older)
                 child->older->newer = child;
         parent->children = child;
         call_unlock(parent);
+        return true;
 }
 
 void child_unlink(struct brick_child *child)
@@ -73,6 +81,30 @@ static void pump(struct call *call)
         child_post_tells(child_of(call));
 }
 
+/* Requests are copied for the callee. A large copy counts in the account of calls. NULL: out of
+ * memory. */
+static void *copy_bytes(struct brick_bytes bytes)
+{
+        void *copy;
+
+        if (bytes.len > ARENA_FREE && !account_take(bytes.len, 0))
+                return NULL;
+        copy = malloc(bytes.len + 1);
+        if (copy && bytes.len > 0)
+                memcpy(copy, bytes.ptr, bytes.len);
+        if (!copy && bytes.len > ARENA_FREE)
+                account_give(bytes.len);
+        return copy;
+}
+
+/* Takes NULL. */
+static void free_copy(void *copy, size_t size)
+{
+        if (copy && size > ARENA_FREE)
+                account_give(size);
+        free(copy);
+}
+
 static void receive(struct call *call)
 {
         struct brick_child *child = child_of(call);
@@ -88,7 +120,7 @@ static void release(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
-        free(child->incoming);
+        free_copy(child->incoming, child->incoming_size);
         child->incoming = NULL;
         child->full = false;
         if (child->refused) {
@@ -149,8 +181,8 @@ static void child_destroy(struct call *call)
 {
         struct brick_child *child = child_of(call);
 
-        free(child->request);
-        free(child->incoming);
+        free_copy(child->request, call->request.len);
+        free_copy(child->incoming, child->incoming_size);
         free(child->extra);
         free(child->trailers);
         call_unref(child->parent);
@@ -173,16 +205,6 @@ static const struct transport child_transport = {
 
 /* --- what the caller calls ------------------------------------------------------------------- */
 
-/* NULL: out of memory. */
-static void *copy_bytes(struct brick_bytes bytes)
-{
-        void *copy = malloc(bytes.len + 1);
-
-        if (copy && bytes.len > 0)
-                memcpy(copy, bytes.ptr, bytes.len);
-        return copy;
-}
-
 static int child_new(struct call *parent, struct instance *callee, uint32_t method,
                      struct brick_bytes request, struct brick_child **ret)
 {
@@ -198,7 +220,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
         call = &child->call;
         r = call_init(call, &child_transport);
         if (r < 0) {
-                free(child->request);
+                free_copy(child->request, request.len);
                 return r;
         }
         child->tells.run = child_run_tells;
@@ -264,6 +286,7 @@ static void set_deadline(struct brick_child *child, uint64_t given)
 {
         struct call *call = &child->call;
         struct instance *callee = call->instance;
+        static struct line_limit limit = LINE_LIMIT_INIT;
         uint64_t ns = (uint64_t)callee->limits.timeout;
         uint64_t at = given > 0 ? given : UINT64_MAX;
 
@@ -276,9 +299,10 @@ static void set_deadline(struct brick_child *child, uint64_t given)
                 return;
         call->deadline = at;
         if (alarms_start(&callee->alarms) < 0) {
-                log_error("Cannot create a thread for deadlines of calls to brick '%s': a call of "
-                          "another brick runs without one",
-                          callee->conf->name);
+                if (line_limit_take(&limit) >= 0)
+                        log_error("Cannot create a thread for deadlines of calls to brick '%s': a "
+                                  "call of another brick runs without one",
+                                  callee->conf->name);
                 return;
         }
         child->deadline.call = call;
@@ -291,6 +315,20 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
                     struct brick_child **ret)
 {
         return child_abi_start_with(handle, target, method, request, NULL, ops, user, ret);
+}
+
+static int blame_finished(struct brick_call *handle)
+{
+        instance_blame(instance_of_number(handle_owner(handle)),
+                       "called a brick on behalf of a call that it had finished");
+        return -ECANCELED;
+}
+
+/* A child that nobody knows yet. */
+static void child_discard(struct brick_child *child)
+{
+        atomic_store(&child->owners, 1);
+        child_destroy(&child->call);
 }
 
 /* The options as this brickd knows them; all zeros if there are none. */
@@ -310,20 +348,18 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
 {
         struct call *call, *parent = handle_find(handle);
         const struct brick_child_options options = known(given);
-        struct child_extra *extra;
+        struct child_extra *extra = NULL;
         struct brick_child *child;
-        int r;
+        int r = 0;
 
         if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
                 return -EINVAL;
-        if (!parent) {
-                instance_blame(instance_of_number(handle_owner(handle)),
-                               "called a brick on behalf of a call that it had finished");
-                return -ECANCELED;
-        }
+        if (!parent)
+                return blame_finished(handle);
         if (atomic_load(&parent->cancelled))
                 return -ECANCELED;
-        r = child_extra_new(&extra, parent, &options);
+        if (given)
+                r = child_extra_new(&extra, parent, &options);
         if (r < 0)
                 return r;
         r = child_new(parent, target->instance, method, request, &child);
@@ -338,8 +374,11 @@ int child_abi_start_with(struct brick_call *handle, struct brick_target *target,
         child->extra = extra;
         child->ops = ops;
         child->user = user;
+        if (!child_link(child)) {
+                child_discard(child);
+                return blame_finished(handle);
+        }
         call_ref(call); /* for this function */
-        child_link(child);
         *ret = child;
         set_deadline(child, options.deadline);
 

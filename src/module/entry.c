@@ -88,7 +88,7 @@ uint64_t entry_end(struct entry *entry, struct instance *instance)
         held = hand_over(current, clock_now());
         if (entry->waited > 0)
                 held = without_wait(held, run_queue_wait() - entry->waited);
-        if (held > SLOW_NS) {
+        if (held > SLOW_NS && instance_log_pass(instance, LINE_SLOW)) {
                 const struct log_field fields[] = {
                         { "BRICK", instance->conf->name, strlen(instance->conf->name) },
                         { "MESSAGE_ID", LOG_ID_BRICK_SLOW, strlen(LOG_ID_BRICK_SLOW) },
@@ -145,10 +145,30 @@ int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg)
         return r;
 }
 
-void entry_guard_stack(void)
+static pthread_key_t end_key;
+static void (*on_thread_end)(void); /* NULL: there is no key */
+
+/* A thread ends. It is the key's destructor, so it sees every way to end. */
+static void check_entry(void *data)
+{
+        if (current)
+                on_thread_end();
+}
+
+void entry_on_thread_end(void (*function)(void))
+{
+        if (pthread_key_create(&end_key, check_entry) == 0)
+                on_thread_end = function;
+}
+
+void entry_guard_thread(void)
 {
         const stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof signal_stack };
         stack_t old;
+
+        /* A destructor runs for any value but NULL. */
+        if (on_thread_end)
+                (void)pthread_setspecific(end_key, &end_key);
 
         /* A sanitizer gives each thread a signal stack, and at the end frees the one that is set.
          */

@@ -47,5 +47,11 @@ const struct conf_brick *entry_stuck(uint64_t limit, uint64_t *ret_held);
  */
 int entry_start_thread(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
-/* Gives this thread a signal stack, so that a brick that overflows its own can still be named. */
-void entry_guard_stack(void);
+/* Sets what is to happen when a brick ends one of brickd's threads, as pthread_exit() does: the
+ * function runs on that thread while entry_current() still names the brick. What the brick had
+ * locked stays locked, so it should end the process. [main, before other threads] */
+void entry_on_thread_end(void (*function)(void));
+
+/* Prepares this thread for entering bricks: gives it a signal stack, so that a brick that overflows
+ * its own can still be named, and makes it call the function of entry_on_thread_end(). */
+void entry_guard_thread(void);

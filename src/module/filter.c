@@ -109,9 +109,9 @@ static int judge(struct filter *filter, struct brick_str text, bool is_last,
         r = checked(filter, r);
         if (r < 0)
                 return r;
+        fault = judgement_fault(filter, said);
         if (is_last)
                 said->settled = filter->length;
-        fault = judgement_fault(filter, said);
         if (fault)
                 instance_blame(guard, fault);
         return fault ? -EBADMSG : 0;

@@ -46,7 +46,7 @@ static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str lin
 
         if (level < BRICK_LOG_ERROR || level > BRICK_LOG_DEBUG)
                 level = BRICK_LOG_ERROR;
-        if (!host_log_wanted(ctx, level))
+        if (!host_log_wanted(ctx, level) || !instance_log_pass(ctx->instance, LINE_OWN))
                 return;
         n = (size_t)snprintf(message, sizeof message, "%s: ", name);
         n += utf8_repair(message + n, sizeof message - n, line.ptr, line.len);
@@ -253,22 +253,8 @@ static void host_node_place(const struct brick_node *n, struct brick_str *ret_fi
 
 static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
 {
-        const char *name = ctx->instance->conf->name;
-        const struct log_field fields[] = {
-                { "BRICK", name, strlen(name) },
-                { "MESSAGE_ID", LOG_ID_BRICK_HEALTH, strlen(LOG_ID_BRICK_HEALTH) },
-        };
-        char why[HEALTH_REASON_MAX + 1];
-
-        if (!health_set(&ctx->instance->health, serving, reason))
-                return;
-        health_reason(&ctx->instance->health, why);
-        if (serving)
-                log_fields(LOG_LEVEL_NOTICE, fields, ELEMENTSOF(fields),
-                           "Brick '%s' is healthy again", name);
-        else
-                log_fields(LOG_LEVEL_WARNING, fields, ELEMENTSOF(fields),
-                           "Brick '%s' is not healthy: %s", name, why);
+        if (health_set(&ctx->instance->health, serving, reason))
+                instance_log_health(ctx->instance);
 }
 
 const struct brick_host host_table = {

@@ -38,24 +38,9 @@ static void give_number_back(struct instance *instance)
                 atomic_store(&numbered[instance->number], NULL);
 }
 
-const struct instance *instance_of_number(unsigned number)
+struct instance *instance_of_number(unsigned number)
 {
         return number > 0 ? atomic_load(&numbered[number]) : NULL;
-}
-
-void instance_blame(const struct instance *instance, const char *what)
-{
-        const char *name = instance ? instance->conf->name : "";
-        const struct log_field fields[] = {
-                { "MESSAGE_ID", LOG_ID_BRICK_MISUSE, strlen(LOG_ID_BRICK_MISUSE) },
-                { "BRICK", name, strlen(name) },
-        };
-
-        if (instance)
-                log_fields(LOG_LEVEL_ERROR, fields, 2, "Brick '%s' %s: a fault of module %s", name,
-                           what, instance->module->path);
-        else
-                log_fields(LOG_LEVEL_ERROR, fields, 1, "A brick %s: a fault of its module", what);
 }
 
 /* --- entries that take long --------------------------------------------------------------------
@@ -170,7 +155,7 @@ static void *thread_run(void *arg)
         struct instance *instance = arg;
         struct call *call;
 
-        entry_guard_stack();
+        entry_guard_thread();
         (void)pthread_mutex_lock(&instance->lock);
         for (;;) {
                 /* Ends with instance_free(). */
@@ -261,6 +246,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->stats = stats;
         instance->as_target.instance = instance;
         instance->number = take_number(instance);
+        instance_log_init(&instance->log);
         health_init(&instance->health);
         instance->health.shown = &stats->health;
         atomic_init(&instance->log_level, conf->log_level);
@@ -406,6 +392,7 @@ struct instance *instance_free(struct instance *instance)
         }
         give_number_back(instance);
         health_done(&instance->health);
+        instance_log_done(&instance->log);
         (void)pthread_cond_destroy(&instance->work);
         (void)pthread_mutex_destroy(&instance->lock);
         free(instance);

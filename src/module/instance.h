@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "module/alarm.h"
 #include "module/health.h"
+#include "module/instance-log.h"
 #include "module/load.h"
 #include "module/runner.h"
 #include "module/share.h"
@@ -58,6 +59,7 @@ struct instance {
         bool blocking;
         struct health health;
         atomic_int log_level; /* of the lines about it; 0: that of the log */
+        struct instance_log log;
 
         struct stats_brick *stats; /* calls in flight, calls that wait, and counters */
 
@@ -144,11 +146,7 @@ static inline bool instance_is_suspect(struct instance *instance)
 }
 
 /* The instance with this number; NULL: there is none. [any] */
-const struct instance *instance_of_number(unsigned number);
-
-/* Logs that a brick has broken a rule of brick.h; `what` is a predicate. NULL: it is not known
- * which brick. [any] */
-void instance_blame(const struct instance *instance, const char *what);
+struct instance *instance_of_number(unsigned number);
 
 /* Whether a line about the brick is to be logged. [any] */
 static inline bool instance_logs(const struct instance *instance, enum log_level level)

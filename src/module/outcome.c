@@ -95,6 +95,14 @@ struct outcome outcome_unread(void)
         };
 }
 
+struct outcome outcome_no_memory(void)
+{
+        return (struct outcome){
+                .status = STATUS_RESOURCE_EXHAUSTED,
+                .message = brick_str("The memory for calls is used up"),
+        };
+}
+
 struct outcome outcome_no_handler(uint32_t method)
 {
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);

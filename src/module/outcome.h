@@ -65,6 +65,9 @@ struct outcome outcome_stopping(void);
 /* The client has been sent more large replies than it reads. */
 struct outcome outcome_unread(void);
 
+/* Calls hold so much memory that this one got none. */
+struct outcome outcome_no_memory(void);
+
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);
 

@@ -145,7 +145,7 @@ static void *thread_run(void *arg)
         struct runner *runner = arg;
 
         runner_here = runner;
-        entry_guard_stack();
+        entry_guard_thread();
         while (wait_for_work(runner))
                 while (runner_has_work(runner))
                         runner_run(runner);

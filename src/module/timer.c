@@ -12,6 +12,8 @@
 /* The most timers that one call has at a time. */
 #define TIMERS_MAX 32
 
+#define MADE_LATE "made a timer of a call that it had finished"
+
 /* The lock of the call guards all but `alarm`, which the alarms of the call's instance guard. */
 struct brick_timer {
         struct alarm alarm;
@@ -94,15 +96,14 @@ int timer_abi_new(struct brick_call *handle, void (*fire)(void *user), void *use
         int r;
 
         if (!call) {
-                instance_blame(instance_of_number(handle_owner(handle)),
-                               "made a timer of a call that it had finished");
+                instance_blame(instance_of_number(handle_owner(handle)), MADE_LATE);
                 return -ECANCELED;
         }
         r = alarms_start(&call->instance->alarms);
         if (r < 0)
                 return r;
         call_lock(call);
-        r = call->side == SIDE_DONE ? -ECANCELED : take(call, &timer);
+        r = call_is_bricks(call) ? take(call, &timer) : -ECANCELED;
         if (r == 0) {
                 timer->used = true;
                 timer->fire = fire;
@@ -110,6 +111,8 @@ int timer_abi_new(struct brick_call *handle, void (*fire)(void *user), void *use
                 *ret = timer;
         }
         call_unlock(call);
+        if (r == -ECANCELED)
+                call_misuse(call, MADE_LATE);
         return r;
 }
 
@@ -121,7 +124,7 @@ void timer_abi_set(struct brick_timer *timer, uint64_t when)
         call_lock(call);
         if (!timer->used) {
                 misuse = "set a timer that it had freed";
-        } else if (call->side == SIDE_DONE) {
+        } else if (!call_is_bricks(call)) {
                 misuse = "set a timer of a call that it had finished";
         } else {
                 clear(timer);

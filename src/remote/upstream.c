@@ -107,7 +107,7 @@ static unsigned rank_of(const struct backend *backend)
         case BACKEND_FAILING:
                 return 2;
         default:
-                return backend->upstream->wait_for_ready;
+                return backend->upstream->flags != 0;
         }
 }
 
@@ -248,7 +248,9 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         upstream->choice = settings->choice;
         upstream->errors_as_status = settings->errors_as_status;
         upstream->once = settings->once;
-        upstream->wait_for_ready = settings->wait_for_ready;
+        if (settings->wait_for_ready)
+                upstream->flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                                  GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
         atomic_init(&upstream->turn, (unsigned)random_u64());
         upstream->changed = settings->changed;
         upstream->user = settings->user;

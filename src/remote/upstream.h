@@ -45,7 +45,7 @@ struct upstream {
         char *lost;
         bool errors_as_status;
         bool once;
-        bool wait_for_ready;
+        uint32_t flags;       /* with which the core sends the headers of calls */
         atomic_uint turn;     /* where the search for the fewest calls begins */
         pthread_mutex_t lock; /* of reports: `changed` is called with it held */
         void (*changed)(void *user, size_t backend, enum backend_state state);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "rpc/batch.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 bool batch_start(grpc_call *call, const grpc_op *ops, size_t n, struct batch_tag *tag)
 {
+        static struct line_limit limit = LINE_LIMIT_INIT;
         grpc_call_error error = grpc_call_start_batch(call, ops, n, tag, NULL);
 
         if (error == GRPC_CALL_OK)
                 return true;
-        log_error("gRPC core refused a batch: %s", grpc_call_error_to_string(error));
+        if (line_limit_take(&limit) >= 0)
+                log_error("gRPC core refused a batch: %s", grpc_call_error_to_string(error));
         (void)grpc_call_cancel(call, NULL);
         return false;
 }

@@ -3,13 +3,18 @@
 #include <grpc/byte_buffer_reader.h>
 #include <stdlib.h>
 
+#include "conf/conf.h"
 #include "rpc/builtin.h"
 #include "rpc/credentials.h"
 #include "serve/access.h"
 #include "serve/auth.h"
 #include "serve/validate.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
+
+/* The part of the calls with unread ends that end early when there are too many. */
+#define UNREAD_ROOM 32
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
@@ -40,7 +45,56 @@ static void read_message(struct builtin_call *call)
 
         batch_receive(&op, &call->request);
         (void)start_batch(call, &op, 1, &call->on_read);
+        call->waits = clock_now();
 }
+
+/* --- clients that do not read ----------------------------------------------------------------- */
+
+static void give_up(struct builtin_call *call, const char *why)
+{
+        stats_reject(call->slot->port->stats, STATS_REJECTED_STALLED);
+        call->waits = 0;
+        (void)grpc_call_cancel_with_status(call->call, GRPC_STATUS_DEADLINE_EXCEEDED, why, NULL);
+}
+
+void builtin_end_if_stalled(struct builtin_call *call, uint64_t now)
+{
+        uint64_t most = (uint64_t)call->slot->port->conf->stall;
+
+        if (most > 0 && call->waits > 0 && now - call->waits > most)
+                give_up(call, "The client does not read or send: limits.stall");
+}
+
+static void discount_unread(struct builtin_call *call)
+{
+        call->slot->port->builtin->unread -= call->unread;
+        call->unread = false;
+}
+
+/* Too many ends have not been read: only the newest go on, and some room is left, so that the list
+ * is not searched for each call. */
+static void end_unread(struct builtin *builtin)
+{
+        unsigned kept = 0, most = builtin->unread_max - builtin->unread_max / UNREAD_ROOM;
+
+        for (struct builtin_call *call = builtin->open; call; call = call->next) {
+                if (!call->unread || ++kept <= most)
+                        continue;
+                discount_unread(call);
+                give_up(call, "Replies that nobody reads use up 'memory'");
+        }
+}
+
+static void count_unread(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+
+        call->unread = true;
+        if (++builtin->unread > builtin->unread_max)
+                end_unread(builtin);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
 
 /* Sends the reply and the end, if there are any, unless a write is under way. */
 static void pump(struct builtin_call *call)
@@ -62,6 +116,9 @@ static void pump(struct builtin_call *call)
                         batch_close(&ops[n++], &call->cancelled);
         }
         call->writing = start_batch(call, ops, n, &call->on_write);
+        call->waits = clock_now();
+        if (call->ending)
+                count_unread(call);
 }
 
 void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply)
@@ -158,6 +215,7 @@ static void end_call(struct builtin_call *call)
         access_log_builtin(builtin->conf, method->path, method->label, request_id(call), status,
                            call->started);
         unlink_call(call);
+        discount_unread(call);
         call->slot->open--;
         call_free(call);
 }
@@ -185,6 +243,7 @@ static void on_write(void *owner, bool ok)
 
         call->tags--;
         call->writing = false;
+        call->waits = 0;
         grpc_byte_buffer_destroy(call->reply);
         call->reply = NULL;
         if (call->ending && !call->close_armed)
@@ -233,6 +292,7 @@ static void on_read(void *owner, bool ok)
         struct builtin_call *call = owner;
 
         call->tags--;
+        call->waits = 0;
         if (!call->request)
                 builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client has disconnected */
         else if (!call->finished)
@@ -284,13 +344,15 @@ static void on_new(void *owner, bool ok)
 {
         struct builtin_call *call = owner;
         struct builtin_slot *slot = call->slot;
+        static struct line_limit limit = LINE_LIMIT_INIT;
         struct builtin *builtin = slot->port->builtin;
 
         if (!ok) {
                 call_free(call);
                 return;
         }
-        if (!atomic_load(&builtin->draining) && builtin_post(slot) < 0)
+        if (!atomic_load(&builtin->draining) && builtin_post(slot) < 0 &&
+            line_limit_take(&limit) >= 0)
                 log_error("Out of memory: cannot post a request for health checks or reflection");
         call->started = clock_now();
         link_call(builtin, call);

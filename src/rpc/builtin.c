@@ -8,17 +8,24 @@
 #include "rpc/descriptors.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
+#include "util/clock.h"
 
 /* Requests that are posted at a time, for each method. */
 #define POSTED 4
 
+/* The part of `memory` for calls whose replies nobody has read yet, and what one of them takes;
+ * measured. */
+#define UNREAD_PART 32
+#define UNREAD_CALL (12 * 1024)
+
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* The health of a brick has changed, or the worker's stage. */
+/* The health of a brick has changed, or the worker's stage, or a second has passed. */
 static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
         struct builtin_call *call, *next;
+        uint64_t now = clock_now();
         bool replaced;
 
         atomic_store(&builtin->rung, false);
@@ -27,6 +34,7 @@ static void on_bell(void *owner, bool ok)
                 const struct builtin_method *method = call->slot->method;
 
                 next = call->next;
+                builtin_end_if_stalled(call, now);
                 if (!method->stream)
                         continue;
                 if (method->changed && !call->writing && !call->finished)
@@ -83,6 +91,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         builtin->conf = conf;
         builtin->stats = stats->head;
         builtin->auth = auth;
+        builtin->unread_max = (unsigned)(conf->memory / UNREAD_PART / UNREAD_CALL);
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
         builtin->bell = batch_bell_new(builtin->queue);
@@ -142,6 +151,7 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
         port->next = builtin->ports;
         builtin->ports = port;
         port->builtin = builtin;
+        port->conf = rpc_port->base.conf;
         port->server = rpc_port->server;
         port->stats = rpc_port->base.stats;
         if (port->server)
@@ -178,6 +188,11 @@ int builtin_start(struct builtin *builtin)
 void builtin_end_watches(struct builtin *builtin)
 {
         atomic_store(&builtin->replaced, true);
+        ring(builtin);
+}
+
+void builtin_maintain(struct builtin *builtin)
+{
         ring(builtin);
 }
 

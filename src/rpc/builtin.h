@@ -13,7 +13,9 @@
  * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
  *
  * A client may keep a stream open for as long as it likes. So streams are limited in number. A stop
- * ends them with UNAVAILABLE, and waits until that has been written.
+ * ends them with UNAVAILABLE, and waits until that has been written. A client that does not read a
+ * reply, or that sends no request on a stream of requests, loses the call after limits.stall; and
+ * earlier if too many replies are not read.
  */
 
 #include <grpc/byte_buffer.h>
@@ -71,6 +73,7 @@ struct builtin_slot {
 
 struct builtin_port {
         struct builtin *builtin;
+        const struct conf_port *conf;
         grpc_server *server;
         struct stats_port *stats;
         struct health_names names;
@@ -97,6 +100,7 @@ struct builtin_call {
         struct batch_tag on_read;
         unsigned tags;
         unsigned status;
+        uint64_t waits; /* for its client, since then; 0: it does not */
         int cancelled;
         bool close_armed;
         bool headers_sent;
@@ -104,6 +108,7 @@ struct builtin_call {
         bool finished; /* status is set */
         bool ending;   /* status is being sent */
         bool closed;
+        bool unread; /* counted in builtin->unread */
 
         /* of Watch */
         const struct health_name *watched; /* NULL: this port does not have the name */
@@ -123,7 +128,9 @@ struct builtin {
         grpc_completion_queue *queue;
         pthread_t thread;
         bool running;
-        struct builtin_call *open;
+        struct builtin_call *open; /* the newest first */
+        unsigned unread;           /* calls whose end has not been read */
+        unsigned unread_max;
 
         grpc_call *bell; /* wakes the thread */
         struct batch_tag on_bell;
@@ -153,6 +160,9 @@ int builtin_start(struct builtin *builtin);
  * open for ever. */
 void builtin_end_watches(struct builtin *builtin);
 
+/* Ends calls whose clients let them wait for longer than limits.stall. About once a second. */
+void builtin_maintain(struct builtin *builtin);
+
 /* From now on the health of everything is NOT_SERVING; watches report it. */
 void builtin_lame_duck(struct builtin *builtin);
 
@@ -175,6 +185,9 @@ int builtin_post(struct builtin_slot *slot);
 
 /* After every event of a call: sends what there is to send, and ends the call if it is over. */
 void builtin_proceed(struct builtin_call *call);
+
+/* Ends the call if its client has let it wait for longer than limits.stall. */
+void builtin_end_if_stalled(struct builtin_call *call, uint64_t now);
 
 /* Ends a stream if builtin_drain() has been called. */
 void builtin_end_if_draining(struct builtin_call *call);

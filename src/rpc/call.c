@@ -16,6 +16,7 @@
 #include "rpc/trailers.h"
 #include "serve/admission.h"
 #include "serve/dispatch.h"
+#include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -230,26 +231,53 @@ static void run_begin(struct run_item *item)
                 begin(CONTAINER_OF(item, struct rpc_call, late));
 }
 
+/* False: the connection, or all of them, have too many large requests. */
+static bool take_memory(struct rpc_call *call, size_t size)
+{
+        struct unread *requests = &rpc_port_of(call)->rpc->requests;
+        uintptr_t connection = rpc_call_connection(call);
+
+        if (!unread_has_room(requests, connection, size,
+                             (size_t)call->served.port->conf->max_unfinished) ||
+            !account_take(size, 0))
+                return false;
+        if (unread_add(requests, connection, size))
+                call->requested = size;
+        else
+                account_give(size);
+        return true;
+}
+
 /* Counts a large request until its brick has finished the call. False: there are too many of them,
  * and the call has been refused. */
 static bool count_request(struct rpc_call *call)
 {
-        struct rpc *rpc = rpc_port_of(call)->rpc;
         struct served *served = &call->served;
-        uintptr_t connection = rpc_call_connection(call);
-        size_t size = late_size(call->payload);
 
-        if (unread_has_room(&rpc->requests, connection, size,
-                            (size_t)served->port->conf->max_unfinished,
-                            (size_t)rpc->serve.conf->memory / 2)) {
-                if (unread_add(&rpc->requests, connection, size))
-                        call->requested = size;
+        if (take_memory(call, late_size(call->payload)))
                 return true;
-        }
         stats_reject(served->port->stats, STATS_REJECTED_MEMORY);
         served->retry_ms = SERVED_RETRY_MS;
         served_refuse(served, STATUS_RESOURCE_EXHAUSTED, "Too many large requests at a time");
         return false;
+}
+
+/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+static bool is_abandoned(const struct rpc_call *call)
+{
+        const struct rpc_method *method = rpc_method_of(call);
+
+        return !call->payload && method && rpc_method_has_payload(method) &&
+               grpc_call_failed_before_recv_message(call->call);
+}
+
+/* A client may leave thousands of such calls at once: each costs as little as it can. */
+static void drop(struct rpc_call *call)
+{
+        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        grpc_call_unref(call->call);
+        call->metadata.count = 0;
+        give(rpc_port_of(call)->rpc, call);
 }
 
 static void on_new(void *owner, bool ok)
@@ -268,6 +296,11 @@ static void on_new(void *owner, bool ok)
         (void)atomic_fetch_sub(&rpc->posted, 1);
         if (!atomic_load(&rpc->draining))
                 port_post_next(rpc_port_of(call), rpc_method_of(call));
+        if (is_abandoned(call)) {
+                drop(call);
+                (void)atomic_fetch_sub(&rpc->in_flight, 1);
+                return;
+        }
 
         served_begin(served, deadline_ns(served->method ? call->deadline : call->details.deadline));
         call_ref(&served->base);

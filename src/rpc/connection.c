@@ -3,11 +3,14 @@
 #include <pthread.h>
 #include <search.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "rpc/connection.h"
 #include "rpc/syscall.h"
+#include "serve/admission.h"
 #include "shared/balance.h"
 #include "util/cleanup.h"
 
@@ -198,9 +201,34 @@ static void begin(struct connection *connection, const struct peer_key *key)
         atomic_store(&connection->epoll, -1);
         atomic_store(&connection->event_came, false);
         atomic_store(&connection->disconnected, false);
+        atomic_store(&connection->shed, false);
         atomic_store(&connection->blocked, false);
+        atomic_store(&connection->read_refused, false);
         atomic_store(&connection->rearm, false);
         (void)pthread_mutex_unlock(&connection->lock);
+}
+
+/* SO_PEERCRED says who connected, even if the client has given the socket away since. */
+static void find_user(struct connection *connection, const struct sockaddr *address)
+{
+        struct ucred peer = { .uid = (uid_t)-1 };
+        socklen_t length = sizeof peer;
+
+        connection->local = address->sa_family == AF_UNIX;
+        if (connection->local)
+                (void)getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+        connection->user = peer.uid;
+}
+
+int connection_name_user(const struct connection *connection, struct sockaddr *address,
+                         socklen_t *length)
+{
+        struct sockaddr_un name = { .sun_family = AF_UNIX };
+
+        (void)snprintf(name.sun_path, sizeof name.sun_path, PEER_USER "%u", connection->user);
+        memcpy(address, &name, *length < sizeof name ? *length : sizeof name);
+        *length = sizeof name;
+        return 0;
 }
 
 struct connection *connection_add(int fd, struct listener *listener, const struct sockaddr *address)
@@ -223,6 +251,7 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
         }
         (void)atomic_fetch_add(&listener->stats->connections, 1);
         stats_count_shared(&listener->stats->counters.accepted);
+        find_user(&record->connection, address);
         begin(&record->connection, &key);
         atomic_store(&record->kind, FD_CONNECTION);
         return &record->connection;
@@ -235,6 +264,7 @@ void connection_add_client(int fd)
 
         if (!record)
                 return; /* its writes are not gathered */
+        record->connection.local = false;
         begin(&record->connection, &nobody);
         atomic_store(&record->kind, FD_CONNECTION);
 }
@@ -276,7 +306,6 @@ bool connection_rearm(struct connection *connection)
 static void drop(struct connection *connection, enum stats_reason why)
 {
         inspect_reject(&connection->inspect.peer, why);
-        unfinished_clear(&connection->inspect.frames.unfinished);
         connection_disconnect(connection);
 }
 
@@ -288,7 +317,8 @@ static bool is_overdue(struct connection *connection, uint64_t now)
         if (connection_is_client(connection))
                 return false;
         most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
-        return most > 0 && begun < now && now - begun > most;
+        return most > 0 && begun < now && now - begun > most &&
+               !atomic_load(&connection->disconnected);
 }
 
 void connection_maintain(uint64_t now)
@@ -330,7 +360,10 @@ void connection_shed(void)
         if (!connection)
                 return;
         (void)pthread_mutex_lock(&connection->lock);
-        if (connection_of(heaviest))
+        if (connection_of(heaviest)) {
+                atomic_store_explicit(&connection->shed, true, memory_order_release);
+                unfinished_clear(&connection->inspect.frames.unfinished);
                 drop(connection, STATS_REJECTED_MEMORY);
+        }
         (void)pthread_mutex_unlock(&connection->lock);
 }

@@ -50,6 +50,9 @@ struct connection {
         int fd;
         atomic_uint serial; /* which of those that have had this number; not 0 */
 
+        bool local; /* of a client, on a unix socket */
+        uid_t user; /* who has connected, if it is local */
+
         struct inspect inspect;
         struct budget budget;
 
@@ -57,8 +60,10 @@ struct connection {
         struct epoll_event event; /* for which it waits there, with data of brickd's */
         _Atomic uint64_t data;    /* the core's own, to be put into its events */
         atomic_bool event_came;   /* since receive.c last asked */
-        atomic_bool disconnected; /* the peer has disconnected: what it has sent is worthless */
+        atomic_bool disconnected; /* by the peer or by brickd: what it has sent is worthless */
+        atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
+        atomic_bool read_refused; /* because of that */
         atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
 
         pthread_mutex_t lock; /* of `gather`, and of the end of the connection */
@@ -101,6 +106,10 @@ static inline bool connection_is_client(const struct connection *connection)
 {
         return !connection->inspect.peer.listener;
 }
+
+/* getpeername() of a local connection, whose address is then "uid=NUMBER": see PEER_USER. [any] */
+int connection_name_user(const struct connection *connection, struct sockaddr *address,
+                         socklen_t *length);
 
 /* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);

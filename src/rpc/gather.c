@@ -118,10 +118,15 @@ static void begin_send(struct connection *connection)
         atomic_store(&connection->blocked, true);
 }
 
+/* Another thread may have refused to read meanwhile, as if an event were to come. It comes now. */
 static void end_send(struct connection *connection, bool full)
 {
-        if (!full)
-                atomic_store_explicit(&connection->blocked, false, memory_order_relaxed);
+        if (full)
+                return;
+        atomic_store(&connection->blocked, false);
+        if (atomic_load(&connection->read_refused) &&
+            atomic_exchange(&connection->read_refused, false))
+                (void)connection_rearm(connection);
 }
 
 /*
@@ -434,8 +439,9 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
         }
         n = epoll_pwait(epoll, events, max, timeout,
                         NULL); /* libc's epoll_wait(), which brickd replaces */
+        mine.waited = clock_now();
         if (mine.since)
-                mine.since = mine.waited = clock_now();
+                mine.since = mine.waited;
         return n > 0 ? pass_events(epoll, events, n) : n;
 }
 

@@ -63,7 +63,7 @@ void gather_end(void);
 bool gather_held(void);
 void gather_flush(void);
 
-/* When the polling thread's last wait ended, by clock_now(). [polling thread] */
+/* When the calling thread's last wait ended, by clock_now(); 0: it has never waited. [any] */
 uint64_t gather_waited(void);
 
 /* The polling thread ends: frees its spare buffers. Nothing may be held. [polling thread] */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "rpc/inspect.h"
-#include "serve/line-limit.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 /* A header block is usually no larger on the wire than the metadata in it. Twice as large is

@@ -57,6 +57,15 @@ INTERPOSED int accept4(int fd, struct sockaddr *address, socklen_t *length, int 
                         : sys_accept4(fd, address, length, flags);
 }
 
+/* The core asks for the name of a client of a unix socket, which has none. */
+INTERPOSED int getpeername(int fd, struct sockaddr *address, socklen_t *length)
+{
+        struct connection *connection = connection_of(fd);
+
+        return connection && connection->local ? connection_name_user(connection, address, length)
+                                               : sys_getpeername(fd, address, length);
+}
+
 /* With MSG_ERRQUEUE the core does not ask for received bytes. */
 INTERPOSED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {

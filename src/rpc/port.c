@@ -17,9 +17,9 @@
 #include "rpc/server.h"
 #include "serve/certificate.h"
 #include "serve/dispatch.h"
-#include "serve/line-limit.h"
 #include "serve/tls.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 /*

@@ -7,6 +7,7 @@
 #include "rpc/goaway.h"
 #include "rpc/receive.h"
 #include "rpc/syscall.h"
+#include "util/clock.h"
 
 /*
  * A budget, in bytes: as many as contained BUDGET_CALLS calls in the last one, and more for a
@@ -81,6 +82,16 @@ static bool event_came(struct connection *connection)
         return true;
 }
 
+/* `read_refused` is set before `blocked` is read again: if a send has ended in between, either this
+ * finds out, or the sender sees it. */
+static bool is_blocked(struct connection *connection)
+{
+        if (!atomic_load_explicit(&connection->blocked, memory_order_acquire))
+                return false;
+        atomic_store(&connection->read_refused, true);
+        return atomic_load(&connection->blocked);
+}
+
 /*
  * False: the budget is spent, and the core is to be told that nothing has come. It uses
  * edge-triggered epoll, so its event is re-armed, once: the event then comes when other connections
@@ -93,8 +104,7 @@ static bool may_read(struct connection *connection)
         /* The event that there is room to send again also reports what there is to read. After
          * GOAWAY everything is read: what is on its way is to be served. From a backend, too: it
          * may do the same, and then each would wait for the other. */
-        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) &&
-            !goaway_announced() && !connection_is_client(connection))
+        if (!connection_is_client(connection) && is_blocked(connection) && !goaway_announced())
                 return false;
         if (event_came(connection) || budget->size == 0)
                 give_budget(connection);
@@ -167,10 +177,48 @@ static bool inspect_message(struct connection *connection, const struct msghdr *
         return true;
 }
 
-static ssize_t fail_disconnected(void)
+static ssize_t fail(int error)
 {
-        errno = ECONNRESET;
+        errno = error;
         return -1;
+}
+
+/* --- the end of a connection ------------------------------------------------------------------ */
+
+/* Once the events of one wait have taken END_NS, at most one more connection ends before the next
+ * wait; or in END_ANYWAY_NS, if another thread does the waiting. */
+#define END_NS (5 * NSEC_PER_MSEC)
+#define END_ANYWAY_NS NSEC_PER_SEC
+
+static bool may_end(void)
+{
+        static _Thread_local uint64_t last, last_wait;
+        uint64_t now = clock_now(), wait = gather_waited();
+
+        if (wait > 0 && now - wait > END_NS && wait == last_wait && now - last < END_ANYWAY_NS)
+                return false;
+        last = now;
+        last_wait = wait;
+        return true;
+}
+
+/*
+ * The connection is over. When the core hears of it, it ends all its calls before it does anything
+ * else, which takes some 30 us for each. So if many connections end at once, the core hears of them
+ * one by one, and others are served in between. `error`: what it then hears, 0 the end of input.
+ */
+static ssize_t end_in_turn(struct connection *connection, int error)
+{
+        if (!may_end() && connection_rearm(connection))
+                return fail(EAGAIN);
+        return error ? fail(error) : 0;
+}
+
+static ssize_t end_disconnected(struct connection *connection)
+{
+        if (atomic_load_explicit(&connection->shed, memory_order_acquire))
+                return fail(ECONNRESET);
+        return end_in_turn(connection, ECONNRESET);
 }
 
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags)
@@ -178,19 +226,21 @@ ssize_t receive_message(struct connection *connection, struct msghdr *message, i
         ssize_t n;
 
         if (atomic_load_explicit(&connection->disconnected, memory_order_acquire))
-                return fail_disconnected();
-        if (!may_read(connection)) {
-                errno = EAGAIN;
-                return -1;
-        }
+                return end_disconnected(connection);
+        if (!may_read(connection))
+                return fail(EAGAIN);
         n = receive_within_budget(connection, message, flags);
+        if (n == 0)
+                return end_in_turn(connection, 0);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+                return end_in_turn(connection, errno);
         if (n > 0 && !inspect_message(connection, message, (size_t)n)) {
                 /* An error alone is not enough: the core would first wait for its pending write,
                  * which the client may never read. */
                 (void)pthread_mutex_lock(&connection->lock);
                 connection_disconnect(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
-                return fail_disconnected();
+                return end_disconnected(connection);
         }
         return n;
 }

@@ -10,6 +10,7 @@
 #include "serve/dispatch.h"
 #include "serve/stats.h"
 #include "serve/validate.h"
+#include "util/account.h"
 #include "util/cleanup.h"
 
 /* The bytes of a buffer in one piece. If they are in several, *hold gets a copy, and the buffer is
@@ -148,9 +149,11 @@ static bool needs_arena(const struct rpc_call *call)
 
 void rpc_discount_request(struct rpc_call *call)
 {
-        if (call->requested > 0)
-                unread_remove(&rpc_port_of(call)->rpc->requests, rpc_call_connection(call),
-                              call->requested, 0);
+        if (call->requested == 0)
+                return;
+        unread_remove(&rpc_port_of(call)->rpc->requests, rpc_call_connection(call), call->requested,
+                      0);
+        account_give(call->requested);
         call->requested = 0;
 }
 

@@ -31,6 +31,7 @@
 #include "serve/memory.h"
 #include "serve/tls.h"
 #include "shared/balance.h"
+#include "util/account.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -42,6 +43,9 @@
 
 /* How long until brickd tries again to post a request for which there was no memory. */
 #define RETRY_NS (100 * NSEC_PER_MSEC)
+
+/* The part of `memory` for calls whose replies nobody has read yet. */
+#define UNREAD_PART 4
 
 /* The version of the core in Debian's libgrpc29, with which interpose.c is tested. */
 #define CORE_VERSION "29.0.0"
@@ -139,7 +143,7 @@ static void *poll_run(void *arg)
 
         runner_enter(wake, rpc);
         entry_watch_thread();
-        entry_guard_stack();
+        entry_guard_thread();
         while (poll_once(rpc, next_deadline(rpc))) {
                 if (rpc->serve.deadlines.n > 0)
                         deadlines_expire(&rpc->serve.deadlines);
@@ -153,14 +157,16 @@ static void *poll_run(void *arg)
 
 /*
  * `memory` of the configuration. Unfinished requests may take half of it: above that, the
- * connection that holds the most of them is closed. The core enforces the whole: it reads less,
- * accepts no new connections, and at last closes any connection.
+ * connection that holds the most of them is closed. What calls hold, in requests and for bricks,
+ * may take the other half: above that, calls are refused. The core enforces the whole for
+ * connections: it reads less, accepts no new ones, and at last closes any.
  */
 static void limit_memory(struct rpc *rpc)
 {
         rpc->quota = grpc_resource_quota_create("worker");
         grpc_resource_quota_resize(rpc->quota, (size_t)rpc->serve.conf->memory);
         inspect_limit((uint64_t)rpc->serve.conf->memory / 2, connection_shed);
+        account_limit((size_t)rpc->serve.conf->memory / 2);
 }
 
 /* --- building ------------------------------------------------------------------------------------
@@ -187,7 +193,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 .tracer = tracer,
                 .expire = rpc_expire,
         };
-        stall_init(&rpc->serve.stalls);
+        stall_init(&rpc->serve.stalls, (size_t)conf->memory / UNREAD_PART);
         unread_init(&rpc->unread);
         unread_init(&rpc->requests);
         rpc->first = first;
@@ -251,8 +257,10 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
         connection_maintain(now);
         linger_maintain(now);
         memory_maintain();
-        if (!atomic_load(&rpc->draining))
+        if (!atomic_load(&rpc->draining)) {
                 stall_maintain(&rpc->serve.stalls);
+                builtin_maintain(rpc->builtin);
+        }
         if (!accepts)
                 return;
         listen_maintain();
@@ -370,11 +378,16 @@ struct rpc *rpc_free(struct rpc *rpc)
         grpc_completion_queue_destroy(rpc->queue);
         grpc_completion_queue_destroy(rpc->shutdown_queue);
         grpc_resource_quota_unref(rpc->quota);
-        grpc_shutdown();
         unread_done(&rpc->unread);
         unread_done(&rpc->requests);
         deadlines_done(&rpc->serve.deadlines);
         free(rpc->ports);
         free(rpc);
         return NULL;
+}
+
+void rpc_shutdown(void)
+{
+        if (grpc_is_initialized())
+                grpc_shutdown();
 }

@@ -33,6 +33,11 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);
 
+/* Ends the threads of gRPC core, after rpc_free() and before conf is freed. It may wait for ever:
+ * if the core could not start a thread, for lack of memory, it waits for that thread all the same.
+ */
+void rpc_shutdown(void);
+
 /* The completion queue of all calls of bricks, which the polling thread waits on. rpc_free() waits
  * until it has handed out everything that was started on it. */
 struct grpc_completion_queue *rpc_queue(const struct rpc *rpc);

@@ -33,6 +33,11 @@ static inline int sys_connect(int fd, const struct sockaddr *address, socklen_t 
         return (int)syscall(SYS_connect, fd, address, length);
 }
 
+static inline int sys_getpeername(int fd, struct sockaddr *address, socklen_t *length)
+{
+        return (int)syscall(SYS_getpeername, fd, address, length);
+}
+
 static inline ssize_t sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
         return syscall(SYS_recvmsg, fd, message, flags);

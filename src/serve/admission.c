@@ -83,6 +83,7 @@ enum {
         CLIENT_IDENTITY,
         CLIENT_IPV4,
         CLIENT_IPV6,
+        CLIENT_USER, /* of this machine */
 };
 
 static void set_client(struct share_party *party, char kind, const void *name, size_t length)
@@ -116,16 +117,37 @@ static bool parse_ipv6(struct brick_str peer, struct in6_addr *ret)
                inet_pton(AF_INET6, text, ret) == 1;
 }
 
+/* "unix:uid=1000" */
+static bool parse_user(struct brick_str peer, uint32_t *ret)
+{
+        static const char prefix[] = "unix:" PEER_USER;
+        size_t i = sizeof prefix - 1;
+        uint64_t user = 0;
+
+        if (!has_prefix(peer, prefix))
+                return false;
+        for (; i < peer.len && user <= UINT32_MAX; i++) {
+                if (peer.ptr[i] < '0' || peer.ptr[i] > '9')
+                        return false;
+                user = user * 10 + (unsigned)(peer.ptr[i] - '0');
+        }
+        *ret = (uint32_t)user;
+        return user <= UINT32_MAX;
+}
+
 /* An IPv6 client usually owns its network of 64 bits, so that is what counts. */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret)
 {
         struct in_addr v4;
         struct in6_addr v6;
+        uint32_t user;
 
         if (identity.len > 0)
                 set_client(ret, CLIENT_IDENTITY, identity.ptr, identity.len);
         else if (parse_ipv4(peer, &v4))
                 set_client(ret, CLIENT_IPV4, &v4, sizeof v4);
+        else if (parse_user(peer, &user))
+                set_client(ret, CLIENT_USER, &user, sizeof user);
         else if (!parse_ipv6(peer, &v6))
                 set_client(ret, CLIENT_CONNECTION, &ret->connection, sizeof ret->connection);
         else if (IN6_IS_ADDR_V4MAPPED(&v6))

@@ -4,6 +4,7 @@
 #include "serve/deadlines.h"
 #include "serve/served.h"
 #include "util/clock.h"
+#include "util/line-limit.h"
 #include "util/log.h"
 
 static void heap_set(struct deadlines *deadlines, size_t i, struct served *call)
@@ -45,7 +46,10 @@ void deadlines_add(struct deadlines *deadlines, struct served *call)
                 struct served **heap = reallocarray(deadlines->heap, size, sizeof *heap);
 
                 if (!heap) {
-                        log_error("Out of memory: a call runs without its timeout");
+                        static struct line_limit limit = LINE_LIMIT_INIT;
+
+                        if (line_limit_take(&limit) >= 0)
+                                log_error("Out of memory: a call runs without its timeout");
                         return;
                 }
                 deadlines->heap = heap;

@@ -48,7 +48,7 @@ static void reset(struct served *call)
         call->who = NULL;
         call->counted = false;
         call->deadline_index = 0;
-        call->stall.link = NULL;
+        call->stall.listed = false;
 }
 
 void served_begin(struct served *call, uint64_t deadline)

@@ -120,21 +120,14 @@ bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limi
         return much;
 }
 
-static bool fits(size_t used, size_t size, size_t limit)
-{
-        return used == 0 || (used <= limit && size <= limit - used);
-}
-
-bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit,
-                     size_t total_limit)
+bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit)
 {
         const struct backlog *backlog;
-        bool room;
+        size_t used;
 
         (void)pthread_mutex_lock(&unread->lock);
         backlog = find(unread, connection);
-        room = fits(backlog ? backlog->bytes : 0, size, limit) &&
-               fits(unread->bytes, size, total_limit);
+        used = backlog ? backlog->bytes : 0;
         (void)pthread_mutex_unlock(&unread->lock);
-        return room;
+        return used == 0 || (used <= limit && size <= limit - used);
 }

@@ -40,7 +40,6 @@ void unread_remove(struct unread *unread, uintptr_t connection, size_t size, uin
  * port's largest reply, in bytes. [any] */
 bool unread_is_too_much(struct unread *unread, uintptr_t connection, size_t limit, uint64_t now);
 
-/* Whether so many bytes more leave the connection within its limit, and all connections within
- * theirs. Where there is nothing yet, any number fits. [any] */
-bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit,
-                     size_t total_limit);
+/* Whether so many bytes more leave the connection within its limit. Where there is nothing yet, any
+ * number fits. [any] */
+bool unread_has_room(struct unread *unread, uintptr_t connection, size_t size, size_t limit);

@@ -71,7 +71,7 @@ enum stats_reason {
         STATS_REJECTED_MESSAGE,     /* a request that does not begin as a gRPC message */
         STATS_REJECTED_UNFINISHED,  /* too many bytes of unfinished requests on a connection */
         STATS_REJECTED_SLOW,        /* a request took too long to arrive */
-        STATS_REJECTED_MEMORY,      /* too many bytes of unfinished requests in the worker */
+        STATS_REJECTED_MEMORY,      /* too many bytes of requests in the worker */
         STATS_REASONS,
 };
 

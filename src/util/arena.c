@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/account.h"
 #include "util/arena.h"
 
 /* The first block is small: there may be thousands of streams, for each of which a brick allocates
@@ -26,27 +27,67 @@ void arena_init(struct arena *arena, size_t limit)
         arena_reset(arena, limit);
 }
 
-static int arena_grow(struct arena *arena, size_t need)
+void arena_count(struct arena *arena)
+{
+        arena->counted = true;
+}
+
+/* Bytes of a block, behind `before` others, that count in the account. */
+static size_t counted_bytes(const struct arena *arena, size_t before, size_t size)
+{
+        return arena->counted && before + size > ARENA_FREE ? size : 0;
+}
+
+static bool account_for(struct arena *arena, size_t size)
+{
+        size_t counted = counted_bytes(arena, arena->used, size);
+
+        if (counted == 0)
+                return true;
+        if (arena->limit < SIZE_MAX)
+                return account_take(counted, arena->used);
+        account_add(counted);
+        return true;
+}
+
+static void discount_block(const struct arena *arena, const struct arena_block *block)
+{
+        size_t counted = counted_bytes(arena, block->before, block->size);
+
+        if (counted > 0)
+                account_give(counted);
+}
+
+/* The size of the next block, which may be larger than what is needed now. */
+static size_t next_size(const struct arena *arena, size_t need)
 {
         size_t size = arena->blocks ? arena->blocks->size * 2
                                     : ARENA_FIRST - sizeof(struct arena_block);
-        struct arena_block *block;
 
         /* First allocate a block that arena_reset() can keep, and only then larger ones. */
         if (size > ARENA_KEEP && arena->used < ARENA_KEEP)
                 size = ARENA_KEEP;
         if (size > ARENA_BLOCK_MAX)
                 size = ARENA_BLOCK_MAX;
-        if (size < need)
-                size = need;
-        if (size > arena->limit - arena->used)
-                size = need;
-        if (size > arena->limit - arena->used)
-                return -1;
+        return size < need || size > arena->limit - arena->used ? need : size;
+}
 
-        block = malloc(sizeof *block + size);
-        if (!block)
+static int arena_grow(struct arena *arena, size_t need)
+{
+        size_t size = next_size(arena, need);
+        struct arena_block *block;
+
+        if (size > arena->limit - arena->used)
                 return -1;
+        if (!account_for(arena, size)) {
+                arena->refused = true;
+                return -1;
+        }
+        block = malloc(sizeof *block + size);
+        if (!block) {
+                account_give(counted_bytes(arena, arena->used, size));
+                return -1;
+        }
         block->older = arena->blocks;
         block->size = size;
         block->before = arena->used;
@@ -87,6 +128,7 @@ void arena_reset(struct arena *arena, size_t limit)
 
         for (arena->blocks = NULL; block; block = older) {
                 older = block->older;
+                discount_block(arena, block);
                 if (arena->blocks || block->size > ARENA_KEEP)
                         free(block);
                 else
@@ -98,6 +140,7 @@ void arena_reset(struct arena *arena, size_t limit)
                 block->before = 0;
         }
         arena_limit(arena, limit);
+        arena->refused = false;
         arena->used = block ? block->size : 0;
         arena->next = block ? block->memory : NULL;
         arena->end = block ? block->memory + block->size : NULL;
@@ -119,6 +162,7 @@ int arena_rewind(struct arena *arena, size_t mark)
         for (; block && block->before > mark; block = arena->blocks) {
                 arena->blocks = block->older;
                 arena->used = block->before;
+                discount_block(arena, block);
                 free(block);
         }
         if (block) {

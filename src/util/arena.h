@@ -6,6 +6,7 @@
  * so that a reused arena does not call malloc(). Not thread-safe.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
@@ -16,15 +17,23 @@ struct arena {
         struct arena_block *blocks; /* the newest first */
         size_t used;                /* bytes of all blocks */
         size_t limit;
+        bool counted; /* account.h counts what it holds above ARENA_FREE */
+        bool refused; /* by that account, since the last reset */
 };
+
+/* Calls hold so much without being counted: their number is bounded elsewhere. */
+#define ARENA_FREE ((size_t)32 * 1024)
 
 /* limit: the most bytes of all blocks together. */
 void arena_init(struct arena *arena, size_t limit);
 
-/* align: a power of two, at most 4096. NULL: out of memory, or the limit is reached. */
+/* From now on it counts in the account of calls. Before the first allocation. */
+void arena_count(struct arena *arena);
+
+/* align: a power of two, at most 4096. NULL: out of memory, or a limit is reached. */
 void *arena_alloc(struct arena *arena, size_t size, size_t align);
 
-/* Changes the limit for further allocations. */
+/* Changes the limit for further allocations. SIZE_MAX: the account refuses none, either. */
 void arena_limit(struct arena *arena, size_t limit);
 
 /* A mark is the number of bytes allocated so far. arena_rewind() frees what has been allocated

@@ -35,6 +35,7 @@
 #include "worker/modules.h"
 #include "worker/otlp.h"
 #include "worker/process-brick.h"
+#include "worker/rlimits.h"
 #include "worker/worker.h"
 
 /*
@@ -42,6 +43,9 @@
  * changes. The main process starts it with the descriptors of shared/channel.h. Users run it only
  * through brickd --inspect and brickd --describe.
  */
+
+/* How long the end of gRPC core may take. Nothing is left to lose then. */
+#define SHUTDOWN_SEC 2
 
 static const char *arg_name = BRICKD_CONFIG_FILE;
 static const char *arg_inspect;
@@ -312,6 +316,7 @@ static void prepare_process(void)
                 files.rlim_cur = files.rlim_max;
                 (void)setrlimit(RLIMIT_NOFILE, &files);
         }
+        rlimits_note();
         exit_watch();
 }
 
@@ -357,6 +362,9 @@ static int run_worker(void)
                 return fail(r, "Cannot start the thread that writes the log");
         r = serve(conf, diag);
         log_close();
+        exit_after(SHUTDOWN_SEC, r);
+        rpc_shutdown();
+        exit_after(0, r);
         return r;
 }
 

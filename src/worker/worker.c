@@ -23,6 +23,7 @@
 #include "util/log.h"
 #include "worker/build.h"
 #include "worker/process-brick.h"
+#include "worker/rlimits.h"
 #include "worker/worker.h"
 
 /*
@@ -328,7 +329,10 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         struct worker *w = userdata;
 
         count_dropped_lines(w);
+        for (size_t i = 0; i < w->build->n_made; i++)
+                instance_log_maintain(w->build->made[i]);
         check_for_stuck(w);
+        rlimits_maintain();
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         client_maintain();
         if (w->stage >= STAGE_CANCELLING)
@@ -398,5 +402,5 @@ void worker_catch_crashes(struct state *state, const struct conf *conf)
         crash_conf = conf;
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 (void)sigaction(signals[i], &action, NULL);
-        entry_guard_stack();
+        entry_guard_thread();
 }

@@ -29,8 +29,8 @@ def varint(value):
 
 
 class Scenario:
-    def __init__(self, service, method, request, few, many, messages=1):
-        self.path, self.request = path(service, method), request
+    def __init__(self, service, method, request, few, many, messages=1, brick=None):
+        self.path, self.request, self.brick = path(service, method), request, brick
         self.few, self.many, self.messages = few, many, messages
 
 
@@ -65,7 +65,8 @@ class Meter:
             f.write(b"\0" + len(scenario.request).to_bytes(4, "big") + scenario.request)
         out = subprocess.run(
             ["h2load", "-n", str(n), "-c", "1", "-m", str(at_once), "-d", body, "-H", "content-type: application/grpc",
-             "-H", "te: trailers", f"http://{self.brickd.address}{scenario.path}"],
+             "-H", "te: trailers", *(["-H", f"x-brick: {scenario.brick}"] if scenario.brick else []),
+             f"http://{self.brickd.address}{scenario.path}"],
             capture_output=True, text=True, timeout=LOAD_LIMIT).stdout
         assert f" {n} succeeded, 0 failed" in out, out
 

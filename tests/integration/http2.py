@@ -93,6 +93,16 @@ class Connection:
             pass
         return self
 
+    def was_read(self):
+        """Waits until the other end has read all that was sent: it answers a ping behind that. Nothing else may read."""
+        self.send(frame(PING, 0, 0, b"whatever"))
+        data = b""
+        while frame(PING, ACK, 0, b"whatever") not in data:
+            piece = self.socket.recv(1 << 16)
+            assert piece, "closed"
+            data += piece
+        return self
+
     def is_closed(self, limit=5):
         """Whether the other end closes it within the limit."""
         self.socket.settimeout(limit)

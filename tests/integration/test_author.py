@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 
-from harness import (BUILD, NO_LEAK_CHECK, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir,
-                     test, wait_for)
+from harness import (BUILD, NO_LEAK_CHECK, SANITIZED, Brickd, call, eq, free_port, generate_stubs, main, path, stream,
+                     temp_dir, test, wait_for)
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
@@ -78,6 +78,61 @@ def a_mark_that_was_never_given():
         reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
         eq(error_of(reply)[0], 200, details)
         wait_for("the line", lambda: "'bad' called call_rewind() with a mark that" in daemon.log(), 5)
+
+
+def caller(name):
+    """A rogue that calls another brick."""
+    return Brickd(f"  - {{ name: bad, module: {name}, options: {{ to: echo }} }}\n"
+                  f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so }}\n" + ECHO,
+                  port_extra="    bricks: [bad, other]")
+
+
+def blamed(daemon, *lines):
+    for line in lines:
+        wait_for(line, lambda: f"Brick 'bad' {line}: a fault of module" in daemon.log(), 5)
+    eq(call(daemon.channel(), path("Guard", "Unary"))[1], "OK", "others are served")
+    eq(daemon.stop()[0], 0)
+
+
+@test
+def calls_left_to_a_child_in_wrong_ways():
+    with caller("relays-twice") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "Echo: now", details)
+        blamed(daemon, "called a brick on behalf of a call that it had finished",
+               "relayed a call that it had finished", "finished a call twice")
+    with caller("relays-finished") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "ok", details)
+        blamed(daemon, "relayed a call that it had finished")
+    with caller("relays-foreign") as daemon:
+        first = daemon.channel().unary_unary(UNARY).future(NOW, timeout=20)
+        wait_for("the first call", lambda: '"in_flight":1' in daemon.ctl("status", "--json").stdout, 5)
+        eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
+        eq(first.exception(timeout=20).code().name, "CANCELLED")
+        blamed(daemon, "relayed the child of another call")
+
+
+@test
+def timers_used_in_wrong_ways():
+    with rogue("timer-late") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "ok", details)
+        blamed(daemon, "set a timer of a call that it had finished", "freed a timer twice",
+               "made a timer of a call that it had finished")
+    with rogue("timer-finishes") as daemon:
+        for _ in range(50):
+            eq(call(daemon.channel(), UNARY, NOW)[1:3], ("FAILED_PRECONDITION", "in time"))
+        assert "a fault of module" not in daemon.log(), daemon.log()
+        eq(daemon.stop()[0], 0)
+
+
+@test
+def a_watch_that_blocks_is_named():
+    with caller("watch-blocks") as daemon:
+        wait_for("the line", lambda: "Brick 'bad' held the polling thread for" in daemon.log(), 5)
+        eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
+        eq(daemon.stop()[0], 0)
 
 
 @test
@@ -153,6 +208,37 @@ def exit_in_a_brick_is_named():
     daemon = rogue("create-exits").start(ready=False)
     assert daemon.process.wait(20) != 0
     daemon.says("Brick 'bad' called exit()")
+
+
+@test
+def a_brick_that_ends_its_thread_is_named():
+    if SANITIZED:  # it takes what the functions that have been unwound have left on the stack for a fault
+        return
+    line = "Brick 'bad' ended a thread of brickd, as pthread_exit() does"
+    for name in "ends-thread", "ends-blocking-thread":
+        with rogue(name) as daemon:
+            before = daemon.workers()
+            eq(call(daemon.channel(), UNARY, NOW)[1], "UNAVAILABLE")
+            daemon.says(line)
+            daemon.says(f"a fault of module {name}")
+            wait_for("a new worker", lambda: daemon.workers() and daemon.workers() != before)
+            wait_for("an answer", lambda: call(daemon.channel(), path("Guard", "Unary"))[1] == "OK")
+    daemon = rogue("create-ends-thread").start(ready=False)
+    assert daemon.process.wait(20) != 0
+    daemon.says(line)
+
+
+@test
+def a_brick_that_floods_the_log():
+    """It is "now" that it changes its health 1,001 times, breaks a rule as often, and logs 5,000 lines."""
+    with rogue("floods-log") as daemon:
+        eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
+        daemon.says("of its own were left out")
+        log = daemon.log()
+        own = log.count("bad: line")
+        assert 1000 <= own <= 3000, own
+        for counted, most in ("healthy", 20), ("a fault of module", 200):
+            assert log.count(counted) <= most, counted
 
 
 # ---- a sound module that uses the helpers: tests/module/author.c

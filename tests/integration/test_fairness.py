@@ -12,7 +12,8 @@ import time
 import grpc
 
 from harness import memory
-from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for
+from harness import (BUILD, SANITIZED, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test,
+                     wait_for)
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -143,6 +144,22 @@ def many_connections_do_not_outweigh_one_client():
         wait_for("a full queue", lambda: held(running, "llm")[1] > 780)
         eq(new_client(running, timeout=60), "OK")
         leave(*crowd)
+
+
+@test
+def nor_do_those_of_one_local_user():
+    place = temp_dir() + "/socket"
+    limits = "{ concurrency: 4, queue: 800 }"
+    with Brickd(brick("llm", "LLM", "delay: 20ms", limits), port_extra=f"  - listen: unix:{place}") as running:
+        crowd = [Connection(place).read_all() for _ in range(300)]
+        for connection in crowd:
+            assert connection.send(calls(LLM, 4))
+        wait_for("a full queue", lambda: held(running, "llm")[1] > 780)
+        eq(new_client(running, timeout=60), "OK")
+        _, queued = held(running, "llm")
+        assert queued > 620, f"{queued} of 800 calls of the local user still wait"
+        leave(*crowd)
+        wait_for("the user in the log", lambda: f"unix:uid={os.getuid()}" in running.log())
 
 
 @test
@@ -303,7 +320,7 @@ def a_large_request_keeps_its_id_for_the_log():
 def a_burst_of_large_calls_leaves_no_memory_behind():
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     limits = "    limits: { unfinished: 256MiB }"
-    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET, port_extra=limits) as running:
+    with Brickd(brick("llm", "LLM", "delay: 1s"), extra=QUIET + "\nmemory: 2GiB", port_extra=limits) as running:
         eq(new_client(running), "OK")
         before = memory(running)
         body = prompt("x" * MIB)
@@ -380,6 +397,46 @@ def many_requests_at_once_are_not_one_turn():
 @test
 def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
+
+
+def unbegun(leave_all, options=""):
+    """Connections with many calls each that lack a message, and which end at once: others are served in between."""
+    bricks = brick("llm", "LLM")
+    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
+         Bystander(running, LLM) as bystander:
+        descriptors = f"/proc/{running.workers()[0]}/fd"
+        before = len(os.listdir(descriptors))
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(10 if SANITIZED else 25)]
+        for client in clients:
+            assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
+                               frame(DATA, 0, 1, b"\0"))
+        for client in clients:
+            client.was_read()
+        bystander.seen()
+        leave_all(clients)
+        wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
+        watch = Stopwatch()
+        wait_for("the connections to go", lambda: len(os.listdir(descriptors)) <= before)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+
+
+@test
+def connections_that_end_at_once_do_not_hold_others_up():
+    unbegun(lambda clients: leave(*clients))
+
+
+@test
+def nor_do_those_that_are_reset():
+    unbegun(lambda clients: [client.reset() for client in clients])
+
+
+@test
+def nor_do_those_that_brickd_closes():
+    unbegun(lambda _: None, ", request_time: 3s")
 
 
 main()

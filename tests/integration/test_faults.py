@@ -2,6 +2,7 @@
 """What bad bricks, reloads, kills and slow clients do to the others: nothing, or as little as can be."""
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -242,6 +243,28 @@ def a_brick_that_never_finishes_does_not_hold_the_stop():
         eq(status, 0)
         assert took.running < 10, took
         daemon.says("brick 'bad' still holds 1 call")
+
+
+@test
+def a_brick_that_leaves_no_memory_does_not_hold_the_stop():
+    with zoo_daemon("limits-memory", "drain: { grace: 20s }") as daemon:
+        eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
+        eq(call(daemon.channel(), GUARD)[1], "OK")
+        status, took = daemon.stop()
+        eq(status, 0)
+        assert took.running < 10, took
+        assert "killed" not in daemon.log(), daemon.log()
+
+
+@test
+def a_limit_that_a_brick_lowers_is_raised_again():
+    with zoo_daemon("blocks") as daemon:  # the test lowers it, as a brick of that worker might
+        worker, = daemon.workers()
+        before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, before[1]))
+        daemon.says("A brick has lowered RLIMIT_NOFILE of its worker to 3")
+        eq(resource.prlimit(worker, resource.RLIMIT_NOFILE), before)
+        wait_for("service", lambda: call(daemon.channel(), GUARD, timeout=2)[1] == "OK")
 
 
 @test

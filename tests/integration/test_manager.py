@@ -699,15 +699,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def fill_descriptors(pid):
+    """Lowers the limit so far that the process cannot open another; returns what it was."""
+
+    def table():
+        return {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+
+    before = table()
+    while time.sleep(0.3) or (now := table()) != before:  # what it does at its start, it has done
+        before = now
+    saved = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    free = next(fd for fd in range(1024) if fd not in now)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, saved[1]))
+    return saved
+
+
 @test
 def a_full_table_of_descriptors_is_waited_for():
     metrics = free_port()
     with Brickd(metrics=f"{{ listen: '127.0.0.1:{metrics}' }}") as d:
         pid = d.process.pid
-        saved = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        free = next(fd for fd in range(1024) if fd not in used)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, saved[1]))
+        saved = fill_descriptors(pid)
         status = subprocess.Popen([CONTROL_CLIENT, d.control, "Status"], stdout=subprocess.DEVNULL)
         with socket.create_connection(("127.0.0.1", metrics), LIMIT) as client:
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

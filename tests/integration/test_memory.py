@@ -6,10 +6,11 @@ import threading
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
+from harness import BUILD, SANITIZED, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
+from protocols.grpc.common import common_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
@@ -82,6 +83,29 @@ def who_has_many_large_requests_is_told():
 
 
 @test
+def what_requests_unpack_to_is_bounded():
+    """2 bytes of these requests unpack to more than 60: without a bound, 64 of them take 1.5 GiB."""
+    many = message(b"\x1a\x00" * 250000)
+    with Brickd(bricks("delay: 60s"), extra=QUIET) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        client = Connection(running.port, preface=READS).read_all()
+        for stream in range(1, 129, 2):
+            assert send_request(client, stream, many)
+        running.says("got no memory: calls of this worker hold half of 'memory'")
+        # others are served, also with requests that are not small
+        large = common_pb2.CommonRequest()
+        large.data["text"] = "x" * 200000
+        for body in b"", large.SerializeToString():
+            eq(call(running.channel(), COMMON, body)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < 400 * MIB, f"64 requests of 500 KB hold {held / MIB:.0f} MiB"
+        client.close()
+        wait_for("the memory", lambda: not before or memory(running) - before < 100 * MIB)
+
+
+@test
 def large_messages_of_streams_that_nobody_reads_are_bounded():
     with Brickd(bricks("tokens: 1000000, size: 1MiB"), extra=QUIET) as running:
         eq(call(running.channel(), COMMON)[1], "OK")
@@ -117,6 +141,66 @@ def large_messages_of_streams_that_are_read_arrive():
             reader.join(60)
         eq(len(ends), 40)
         assert len(set(ends)) == 1 and isinstance(ends[0], int), set(ends)
+
+
+CHECK, REFLECTION = "/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+def small_calls(full, n, body=b"", end=True):
+    return b"".join(frame(HEADERS, END_HEADERS, stream, request(full)) + frame(DATA, END_STREAM if end else 0, stream, message(body))
+                    for stream in range(1, 2 * n, 2))
+
+
+def small_replies_that_nobody_reads(full, connections, peak, rest, port_extra=""):
+    """999 calls on each connection, whose clients let nothing be sent to them."""
+    with Brickd(bricks(""), extra=QUIET, port_extra=port_extra) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        # a sanitizer makes each call dear, and memory is not measured then
+        silent = [Connection(running.port, preface=DEAF) for _ in range(3 if SANITIZED else connections)]
+        for client in silent:
+            assert client.send(small_calls(full, 999))
+        for client in silent:
+            client.was_read().read_all()
+        eq(call(running.channel(), COMMON)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < peak, f"they hold {held / MIB:.0f} MiB"
+            wait_for("the memory", lambda: memory(running) - before < rest)
+        eq(call(running.channel(), COMMON)[1], "OK")
+        for client in silent:
+            client.close()
+
+
+@test
+def small_replies_that_nobody_reads_are_bounded():
+    small_replies_that_nobody_reads(LLM, 30, 250 * MIB, 200 * MIB)
+
+
+@test
+def replies_to_health_checks_that_nobody_reads_are_bounded():
+    small_replies_that_nobody_reads(CHECK, 12, 200 * MIB, 64 * MIB)
+
+
+@test
+def they_end_in_time_as_well():
+    small_replies_that_nobody_reads(CHECK, 1, 64 * MIB, 8 * MIB, "    limits: { stall: 1s }")
+
+
+@test
+def streams_of_brickd_that_nobody_writes_leave_places_for_others():
+    with Brickd(bricks(""), extra=QUIET, port_extra="    limits: { stall: 1s }") as running:
+        client = Connection(running.port, preface=READS)
+        assert client.send(small_calls(REFLECTION, 100, b"\x3a\0", end=False))
+        client.was_read().read_all()
+
+        def answer():
+            try:
+                return next(running.channel().stream_stream(REFLECTION)(iter([b"\x3a\0"])))
+            except grpc.RpcError as e:
+                eq(e.details(), "Too many streams are open")
+        wait_for("a place", answer)
+        client.close()
 
 
 main()

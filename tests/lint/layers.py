@@ -26,13 +26,15 @@ LAYERS = {
     "worker": {"util", "conf", "shared", "module", "serve", "rpc", "remote", "worker", BRICK, PROTO},
     "ctl": {"util", "conf", "ctl", PROTO},
     "sdk": {SDK, BRICK, PROTO},
-    "bricks": {SDK, BRICK, PROTO, BRICK_OWN},
+    "expr": {"expr", PROTO},
+    "bricks": {SDK, BRICK, PROTO, BRICK_OWN, "expr"},
     "brick.h": set(),
 }
 
-# what single files may include besides: a helper of the SDK is made of the core's own reader
+# what single files may include besides: libraries for modules are made of a few files of the core
 FILES = {
     "sdk/brick-yaml.c": {"conf"},
+    "expr/parse.c": {"conf"},  # nearest.h: "did you mean"
 }
 
 # library header (or the start of it) -> the only files (or directories) that may include it

@@ -46,6 +46,12 @@ int main(void)
         assert(strlen(longest) == 63);
         check(true, party(longest, "", 1), party(longest, "", 2));
 
+        /* Of a unix socket, the user. */
+        check(true, party("", "unix:uid=1000", 1), party("", "unix:uid=1000", 2));
+        check(false, party("", "unix:uid=1000", 1), party("", "unix:uid=100", 1));
+        check(false, party("", "unix:uid=1000", 7), party("", "unix:uid=1000x", 7));
+        check(false, party("", "unix:uid=4294967294", 7), party("", "unix:uid=-2", 7));
+
         /* Else the connection is all that there is. */
         check(true, party("", "unix:", 7), party("", "unix:", 7));
         check(false, party("", "unix:", 7), party("", "unix:", 8));

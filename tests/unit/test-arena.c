@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "util/account.h"
 #include "util/arena.h"
 
 static void test_alignment(void)
@@ -121,6 +122,46 @@ static void test_strndup(void)
         arena_done(&arena);
 }
 
+/* What arenas hold above a small part counts, and no more, however they give it back. */
+static void test_account(void)
+{
+        struct arena arena, other;
+        size_t mark;
+
+        account_limit(4 << 20);
+        arena_init(&arena, 64 << 20);
+        arena_init(&other, 64 << 20);
+        arena_count(&arena);
+        while (arena.used + 16 * 1024 <= ARENA_FREE)
+                assert(arena_alloc(&arena, 500, 1));
+        assert(account_held() == 0);
+        mark = arena_mark(&arena);
+        assert(arena_alloc(&arena, 1 << 20, 1));
+        assert(account_held() > 1 << 20 && account_held() < (1 << 20) + 4096);
+        assert(arena_alloc(&other, 1 << 20, 1) && account_held() < (1 << 20) + 4096);
+        assert(arena_rewind(&arena, mark) == 0 && account_held() == 0);
+
+        /* one may have four fifths */
+        assert(!arena.refused);
+        while (arena_alloc(&arena, 1000, 1))
+                ;
+        assert(arena.refused);
+        assert(account_held() > 2900 << 10 && account_held() <= (4 << 20) / 5 * 4);
+        assert(account_take(100 << 10, 0)); /* and leaves the rest to others */
+        account_give(100 << 10);
+        arena_limit(&arena, SIZE_MAX); /* for what cannot be refused */
+        assert(arena_alloc(&arena, 2 << 20, 1) && account_held() > 4 << 20);
+        assert(!account_take(1, 0));
+        arena_reset(&arena, 0);
+        assert(account_held() == 0 && !arena.refused);
+
+        assert(account_take(5 << 20, 0)); /* where nothing is held, any number fits */
+        account_give(5 << 20);
+        arena_done(&arena);
+        arena_done(&other);
+        account_limit(SIZE_MAX);
+}
+
 int main(void)
 {
         test_alignment();
@@ -129,5 +170,6 @@ int main(void)
         test_reuse();
         test_rewind();
         test_strndup();
+        test_account();
         return 0;
 }

@@ -74,12 +74,23 @@ static void test_together(void)
         assert(!unread_any(&unread) && unread.bytes == 0);
 }
 
+static void test_room(void)
+{
+        assert(unread_has_room(&unread, 1, LIMIT + 1, LIMIT)); /* the first always fits */
+        add(1, LIMIT / 2);
+        assert(unread_has_room(&unread, 1, LIMIT / 2, LIMIT));
+        assert(!unread_has_room(&unread, 1, LIMIT / 2 + 1, LIMIT));
+        assert(unread_has_room(&unread, 2, LIMIT, LIMIT));
+        unread_remove(&unread, 1, LIMIT / 2, 0);
+}
+
 int main(void)
 {
         unread_init(&unread);
         test_silent();
         test_reader();
         test_together();
+        test_room();
         unread_done(&unread);
         return 0;
 }

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "match.h"
 #include "request.h"
+#include "stream.h"
 
 #define VERSION "1.0"
 #define LOG_INTERVAL 10 /* seconds between log lines about limits */
@@ -22,8 +23,8 @@
 struct brick_instance {
         struct brick_ctx *ctx;
         struct rules *rules;
-        size_t max_text;
-        bool flag_limits;    /* a text that was not judged completely counts as an attack */
+        struct stream_plan *streams;
+        struct stream_limits limits;
         atomic_llong logged; /* CLOCK_MONOTONIC_COARSE, seconds */
 };
 
@@ -31,6 +32,7 @@ static void guard_free(struct brick_instance *self)
 {
         if (!self)
                 return;
+        stream_plan_free(self->streams);
         rules_free(self->rules);
         free(self);
 }
@@ -150,13 +152,15 @@ static int guard_create(const struct brick_host *host, struct brick_ctx *ctx,
         if (!self)
                 return -ENOMEM;
         self->ctx = ctx;
-        self->max_text = (size_t)host->node_int(host->node_get(config, "max_text"));
-        self->flag_limits = strcmp(host->node_str(host->node_get(config, "on_limit")).ptr,
+        self->limits.max_text = (size_t)host->node_int(host->node_get(config, "max_text"));
+        self->limits.flag = strcmp(host->node_str(host->node_get(config, "on_limit")).ptr,
                                    "flag") == 0;
         atomic_init(&self->logged, -LOG_INTERVAL);
         r = load_all(self, config);
         if (r == 0)
                 r = select_categories(self, host->node_get(config, "categories"));
+        if (r == 0)
+                r = stream_plan_new(&self->streams, self->rules, &self->limits);
         if (r < 0) {
                 guard_free(self);
                 return r;
@@ -217,7 +221,7 @@ static void log_limit(struct brick_instance *self, const char *detail)
             atomic_compare_exchange_strong(&self->logged, &last, now.tv_sec))
                 brick_logf(brick_host, self->ctx, BRICK_LOG_WARNING,
                            "a text was not wholly judged and %s: %s",
-                           self->flag_limits ? "counts as an attack" : "passes", detail);
+                           self->limits.flag ? "counts as an attack" : "passes", detail);
 }
 
 static int add_result(struct brick_call *call, GuardResponse *response, bool is_attack,
@@ -262,7 +266,7 @@ static int add_limit(struct brick_instance *self, struct brick_call *call, Guard
         if (!detail)
                 return -ENOMEM;
         log_limit(self, detail);
-        return self->flag_limits ? add_result(call, response, true, LIMIT_CONFIDENCE, detail) : 0;
+        return self->limits.flag ? add_result(call, response, true, LIMIT_CONFIDENCE, detail) : 0;
 }
 
 static int by_confidence(const void *a, const void *b)
@@ -276,7 +280,7 @@ static int judge(struct brick_instance *self, struct brick_call *call, const cha
                  size_t length, GuardResponse *response)
 {
         const struct rules *rules = self->rules;
-        size_t checked = cut(text, length, self->max_text);
+        size_t checked = cut(text, length, self->limits.max_text);
         void *memory = brick_alloc(call, match_size(rules, checked));
         struct match match;
         int r;
@@ -311,6 +315,39 @@ static int guard_unary(struct brick_instance *self, struct brick_call *call,
         return judge(self, call, text, length, response);
 }
 
+struct brick_filter {
+        struct stream *stream;
+};
+
+static void filter_close(struct brick_filter *filter)
+{
+        if (!filter)
+                return;
+        stream_free(filter->stream);
+        free(filter);
+}
+
+static int filter_open(struct brick_instance *self, struct brick_filter **ret)
+{
+        struct brick_filter *filter = calloc(1, sizeof *filter);
+
+        if (!filter)
+                return -ENOMEM;
+        filter->stream = stream_new(self->streams);
+        if (!filter->stream) {
+                filter_close(filter);
+                return -ENOMEM;
+        }
+        *ret = filter;
+        return 0;
+}
+
+static int filter_push(struct brick_filter *filter, struct brick_str text, uint32_t is_last,
+                       struct brick_judgement *ret)
+{
+        return stream_push(filter->stream, text.ptr, text.len, is_last != 0, ret);
+}
+
 static const struct brick_guard handlers = { .service_info = guard_info, .unary = guard_unary };
 
 static const struct brick_option options[] = {
@@ -340,4 +377,5 @@ static const struct brick_option options[] = {
 
 BRICK_GUARD(handlers, .name = "guard-rules", .version = VERSION,
             .summary = "finds prompt injection, jailbreaks, secrets and personal data by rules",
-            .options = options, .create = guard_create, .destroy = guard_free);
+            .options = options, .create = guard_create, .destroy = guard_free,
+            .filter_open = filter_open, .filter_push = filter_push, .filter_close = filter_close);

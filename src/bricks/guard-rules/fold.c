@@ -338,18 +338,6 @@ static bool is_letter(char c)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-struct folding {
-        char *out;
-        size_t n;
-        char space; /* ' ' or '\n' to write before the next character; 0: none */
-        bool han;   /* the last character is Chinese */
-
-        /* the current word, if it has lookalikes */
-        bool lookalike;
-        bool latin;
-        size_t word;
-};
-
 /* Before the first lookalike of a word: finds the start of the word. */
 static void begin_lookalike(struct folding *f)
 {
@@ -360,6 +348,7 @@ static void begin_lookalike(struct folding *f)
                 f->word--;
         f->latin = f->word < f->n;
         f->lookalike = true;
+        f->first = f->n;
 }
 
 /* At the end of a word: changes its lookalikes if it also has Latin letters. */
@@ -382,6 +371,8 @@ static void end_word(struct folding *f)
                         c = decode(s, f->n - i, &size);
                         fold = fold_find(c);
                 }
+                if (f->origins)
+                        memmove(f->origins + n, f->origins + i, size * sizeof *f->origins);
                 if (fold) {
                         f->out[n++] = fold_to(fold, c);
                 } else {
@@ -392,6 +383,15 @@ static void end_word(struct folding *f)
         f->n = n;
 }
 
+/* Appends the bytes of a character of the text. */
+static void put(struct folding *f, const void *bytes, size_t size, uint32_t at)
+{
+        memmove(f->out + f->n, bytes, size);
+        for (size_t i = 0; f->origins && i < size; i++)
+                f->origins[f->n + i] = at;
+        f->n += size;
+}
+
 /* Writes one space or newline for a run of them. Writes none at the ends of the text, and no space
  * beside a Chinese character, where it has no meaning. */
 static void put_space(struct folding *f, bool han)
@@ -399,36 +399,44 @@ static void put_space(struct folding *f, bool han)
         if (f->space) {
                 end_word(f);
                 if (f->n > 0 && !(f->space == ' ' && (f->han || han)))
-                        f->out[f->n++] = f->space;
+                        put(f, &f->space, 1, f->space_at);
         }
         f->space = 0;
         f->han = han;
 }
 
-static void put_ascii(struct folding *f, char c)
+static void begin_space(struct folding *f, char space, uint32_t at)
+{
+        if (!f->space)
+                f->space_at = at;
+        if (!f->space || space == '\n')
+                f->space = space;
+}
+
+static void put_ascii(struct folding *f, char c, uint32_t at)
 {
         if (c == '\n' || c == '\r') {
-                f->space = '\n';
+                begin_space(f, '\n', at);
         } else if (c == ' ' || c == '\t' || c == '\v' || c == '\f') {
-                if (!f->space)
-                        f->space = ' ';
+                begin_space(f, ' ', at);
         } else if ((unsigned char)c > ' ' && c != 0x7f) {
                 put_space(f, false);
                 if (!is_letter(c))
                         end_word(f);
                 else
                         f->latin = true;
-                f->out[f->n++] = c;
+                put(f, &c, 1, at);
         }
 }
 
-static void put_wide(struct folding *f, const unsigned char *s, size_t size, uint32_t c)
+static void put_wide(struct folding *f, const unsigned char *s, size_t size, uint32_t c,
+                     uint32_t at)
 {
         const struct fold *fold = fold_find(c);
 
         if (fold && !fold->lookalike) {
                 if (fold->to)
-                        put_ascii(f, fold_to(fold, c));
+                        put_ascii(f, fold_to(fold, c), at);
                 return;
         }
         put_space(f, is_han(c));
@@ -436,8 +444,7 @@ static void put_wide(struct folding *f, const unsigned char *s, size_t size, uin
                 begin_lookalike(f);
         else if (c > 0x58f) /* not Latin, Greek, Cyrillic or Armenian: ends the word */
                 end_word(f);
-        memmove(f->out + f->n, s, size);
-        f->n += size;
+        put(f, s, size, at);
 }
 
 static bool is_plain(unsigned char c)
@@ -447,7 +454,7 @@ static bool is_plain(unsigned char c)
 
 /* The fast path, for most of a text: characters that do not change, and single spaces between
  * them. */
-static size_t put_plain(struct folding *f, const unsigned char *s, size_t length)
+static size_t put_plain(struct folding *f, const unsigned char *s, size_t length, uint32_t at)
 {
         size_t i = 0;
 
@@ -460,33 +467,54 @@ static size_t put_plain(struct folding *f, const unsigned char *s, size_t length
                         break;
                 f->out[f->n + i] = (char)s[i];
         }
+        for (size_t j = 0; f->origins && j < i; j++)
+                f->origins[f->n + j] = at + (uint32_t)j;
         f->n += i;
         f->han = f->han && i == 0;
         return i;
 }
 
-size_t fold_text(const char *text, size_t length, char *out)
+bool fold_more(struct folding *f, const char *piece, size_t length, uint32_t at)
 {
-        const unsigned char *s = (const unsigned char *)text;
-        struct folding f = { .out = out };
+        const unsigned char *s = (const unsigned char *)piece;
 
         (void)pthread_once(&direct_once, direct_fill);
         for (size_t i = 0, size; i < length; i += size) {
+                uint32_t place = at + (uint32_t)i;
                 uint32_t c;
 
                 if (s[i] < 0x80) {
-                        size = put_plain(&f, s + i, length - i);
+                        size = put_plain(f, s + i, length - i, place);
                         if (size == 0) {
-                                put_ascii(&f, text[i]);
+                                put_ascii(f, piece[i], place);
                                 size = 1;
                         }
                         continue;
                 }
                 c = decode(s + i, length - i, &size);
                 if (c == UINT32_MAX)
-                        return SIZE_MAX;
-                put_wide(&f, s + i, size, c);
+                        return false;
+                put_wide(f, s + i, size, c, place);
         }
-        end_word(&f);
+        return true;
+}
+
+void fold_end(struct folding *f)
+{
+        end_word(f);
+}
+
+size_t fold_settled(const struct folding *f)
+{
+        return f->lookalike ? f->first : f->n;
+}
+
+size_t fold_text(const char *text, size_t length, char *out)
+{
+        struct folding f = { .out = out };
+
+        if (!fold_more(&f, text, length, 0))
+                return SIZE_MAX;
+        fold_end(&f);
         return f.n;
 }

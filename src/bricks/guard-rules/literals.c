@@ -17,6 +17,7 @@ struct literals {
         uint16_t *dict;  /* [state]: the longest proper suffix that ends a literal, or 0 */
         uint32_t *twin;  /* [literal]: another one with the same text, or NONE */
         uint8_t *ending; /* [state]: out or dict is set */
+        uint16_t *begun; /* [state]: see literals_begun() */
 };
 
 struct literals *literals_free(struct literals *l)
@@ -29,6 +30,7 @@ struct literals *literals_free(struct literals *l)
         free(l->dict);
         free(l->twin);
         free(l->ending);
+        free(l->begun);
         free(l);
         return NULL;
 }
@@ -66,6 +68,8 @@ static void insert(struct literals *l, uint32_t index)
                 if (*next == 0)
                         *next = (uint16_t)l->n_states++;
                 state = *next;
+                if (literal->kind == 0)
+                        l->begun[state] = (uint16_t)(i + 1);
         }
         l->twin[index] = l->out[state];
         l->out[state] = index;
@@ -85,6 +89,8 @@ static void complete(struct literals *l, uint16_t *queue, uint16_t *fail)
                 if (state != 0)
                         l->dict[state] = l->out[suffix] != NONE ? suffix : l->dict[suffix];
                 l->ending[state] = l->out[state] != NONE || l->dict[state] != 0;
+                if (l->begun[state] == 0)
+                        l->begun[state] = l->begun[suffix];
                 for (size_t c = 0; c < l->n_classes; c++) {
                         uint16_t *next = &l->next[state * l->n_classes + c];
                         uint16_t other = state ? l->next[suffix * l->n_classes + c] : 0;
@@ -122,9 +128,11 @@ struct literals *literals_new(const struct literal *list, size_t n)
         l->dict = calloc(states, sizeof *l->dict);
         l->twin = malloc((n + 1) * sizeof *l->twin);
         l->ending = calloc(states, sizeof *l->ending);
+        l->begun = calloc(states, sizeof *l->begun);
         queue = calloc(states, sizeof *queue);
         fail = calloc(states, sizeof *fail);
-        if (l->next && l->steps && l->out && l->dict && l->twin && l->ending && queue && fail) {
+        if (l->next && l->steps && l->out && l->dict && l->twin && l->ending && l->begun && queue &&
+            fail) {
                 for (size_t i = 0; i < states; i++)
                         l->out[i] = NONE;
                 for (size_t i = 0; i < n; i++)
@@ -152,16 +160,30 @@ static void report(const struct literals *l, uint16_t state, size_t end, literal
                         hit(user, &l->list[i], end);
 }
 
-void literals_scan(const struct literals *l, const char *text, size_t length, literal_hit_fn *hit,
-                   void *user)
+void literals_scan_piece(const struct literals *l, uint32_t *state, const char *piece,
+                         size_t length, literal_hit_fn *hit, void *user)
 {
         const uint32_t *steps = l->steps;
-        uint32_t row = 0, step;
+        uint32_t row = *state, step;
 
         for (size_t i = 0; i < length; i++) {
-                step = steps[row + l->class[(unsigned char)text[i]]];
+                step = steps[row + l->class[(unsigned char)piece[i]]];
                 row = step >> 1;
                 if (step & 1)
                         report(l, (uint16_t)(row / l->n_classes), i + 1, hit, user);
         }
+        *state = row;
+}
+
+void literals_scan(const struct literals *l, const char *text, size_t length, literal_hit_fn *hit,
+                   void *user)
+{
+        uint32_t state = 0;
+
+        literals_scan_piece(l, &state, text, length, hit, user);
+}
+
+size_t literals_begun(const struct literals *l, uint32_t state)
+{
+        return l->begun[state / l->n_classes];
 }

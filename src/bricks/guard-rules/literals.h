@@ -31,3 +31,13 @@ struct literals *literals_free(struct literals *literals);
 /* Reports every occurrence, also overlapping ones. end: the offset behind its last byte. */
 void literals_scan(const struct literals *literals, const char *text, size_t length,
                    literal_hit_fn *hit, void *user);
+
+/*
+ * The same for a text that arrives in pieces. *state is 0 before the first. The offsets of a hit
+ * count from the beginning of this piece, so that a literal may begin before it.
+ */
+void literals_scan_piece(const struct literals *literals, uint32_t *state, const char *piece,
+                         size_t length, literal_hit_fn *hit, void *user);
+
+/* How many of the last bytes may be the beginning of a literal of kind 0. */
+size_t literals_begun(const struct literals *literals, uint32_t state);

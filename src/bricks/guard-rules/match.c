@@ -2,14 +2,13 @@
 #include "match.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fold.h"
+#include "workspace.h"
 
 /*
  * Limits on the time that a hostile text can take. PCRE2's own limit counts the backtracking from
@@ -17,83 +16,11 @@
  * points in slices, lets PCRE2 see only MATCH_SIGHT bytes past a slice, and reads the clock after
  * each slice. Slices grow while one takes less than a tick of the coarse clock.
  */
-#define STEPS_MAX 10000       /* of backtracking from one starting point */
-#define HEAP_MAX 4096         /* KiB, of PCRE2's interpreter */
-#define STACK_MIN (32 * 1024) /* of JIT code */
-#define STACK_MAX (512 * 1024)
 #define SLICE_WORK (16 << 20) /* size of the first slice times the square of the bytes it sees */
 #define SLICE_GROWTH 4
 #define SLICE_MAX 4096
 #define CANDIDATES_MAX 65536 /* texts that match a regex but fail the rule's check */
 #define NAMES_MAX 16
-
-/* PCRE2's working memory: made once for each thread, and freed when the thread ends. */
-struct workspace {
-        pcre2_match_data *data;
-        pcre2_match_context *context;
-        pcre2_jit_stack *stack;
-};
-
-static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
-static pthread_key_t workspace_key;
-static int workspace_key_error;
-
-static void workspace_free(void *p)
-{
-        struct workspace *w = p;
-
-        if (!w)
-                return;
-        pcre2_match_data_free(w->data);
-        pcre2_match_context_free(w->context);
-        pcre2_jit_stack_free(w->stack);
-        free(w);
-}
-
-static void workspace_key_new(void)
-{
-        workspace_key_error = pthread_key_create(&workspace_key, workspace_free);
-}
-
-static struct workspace *workspace_new(void)
-{
-        struct workspace *w = calloc(1, sizeof *w);
-
-        if (!w)
-                return NULL;
-        w->data = pcre2_match_data_create(1, NULL);
-        w->context = pcre2_match_context_create(NULL);
-        w->stack = pcre2_jit_stack_create(STACK_MIN, STACK_MAX, NULL);
-        if (!w->data || !w->context || !w->stack || pthread_setspecific(workspace_key, w) != 0) {
-                workspace_free(w);
-                return NULL;
-        }
-        pcre2_set_match_limit(w->context, STEPS_MAX);
-        pcre2_set_depth_limit(w->context, STEPS_MAX);
-        pcre2_set_heap_limit(w->context, HEAP_MAX);
-        pcre2_jit_stack_assign(w->context, NULL, w->stack);
-        return w;
-}
-
-/* The calling thread's. NULL: out of memory. */
-static struct workspace *workspace_get(void)
-{
-        struct workspace *w;
-
-        pthread_once(&workspace_once, workspace_key_new);
-        if (workspace_key_error != 0)
-                return NULL;
-        w = pthread_getspecific(workspace_key);
-        return w ? w : workspace_new();
-}
-
-static uint64_t now(clockid_t clock)
-{
-        struct timespec t;
-
-        clock_gettime(clock, &t);
-        return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* Starting points from one offset to another, both included; none if to is 0. */
 struct span {
@@ -104,23 +31,6 @@ struct span {
 size_t match_size(const struct rules *rules, size_t length)
 {
         return rules->n_rules * (sizeof(struct span) + 1) + length;
-}
-
-/*
- * Only the CPU time of the thread counts, because on a busy machine the clock also runs while
- * others run. To read it costs a system call, so it is read only after MATCH_BUDGET of real time.
- */
-static bool over_budget(struct match *match, uint64_t time)
-{
-        uint64_t used;
-
-        if (match->over || time - match->start <= MATCH_BUDGET)
-                return match->over;
-        used = now(CLOCK_THREAD_CPUTIME_ID);
-        if (match->used == 0)
-                match->used = used;
-        match->over = used - match->used > MATCH_BUDGET;
-        return match->over;
 }
 
 /* Whether a match of the regex passes the rule's check, if it has one. */
@@ -176,10 +86,10 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
 
         while (at <= span.to) {
                 struct span slice = { at, span.to - at > n ? at + n : span.to };
-                uint64_t start = now(CLOCK_MONOTONIC_COARSE);
+                uint64_t start = budget_now();
                 int r;
 
-                if (over_budget(match, start))
+                if (budget_is_over(&match->budget, start))
                         return RULE_UNDECIDED;
                 r = search_slice(regex, w, text, length, slice);
                 if (r >= 0 && passes_check(rule, w, text))
@@ -190,7 +100,7 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
                         return RULE_UNDECIDED;
                 if (r >= 0)
                         slice.to = pcre2_get_startchar(w->data);
-                else if (n < SLICE_MAX && now(CLOCK_MONOTONIC_COARSE) == start)
+                else if (n < SLICE_MAX && budget_now() == start)
                         n *= SLICE_GROWTH;
                 at = next_start(text, length, slice.to + 1);
         }
@@ -308,8 +218,9 @@ int match_text(struct match *ret, const struct rules *rules, size_t only, const 
                 .folded_length = n,
                 .spans = spans,
                 .only = only,
-                .start = now(CLOCK_MONOTONIC_COARSE),
+                .budget = { .limit = MATCH_BUDGET },
         };
+        budget_begin(&ret->budget);
         if (rules->literals)
                 literals_scan(rules->literals, folded, n, on_literal, ret);
         for (size_t i = 0; i < rules->n_rules; i++) {

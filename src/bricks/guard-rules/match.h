@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "rules.h"
 
 enum rule_state {
@@ -27,14 +28,11 @@ struct match {
         size_t folded_length;
         struct span *spans; /* [rule]: where its regexes are still to be tried */
         size_t only;
-        uint64_t start; /* CLOCK_MONOTONIC_COARSE, nanoseconds */
-        uint64_t used;  /* CPU time of the thread when MATCH_BUDGET of real time was over; 0: it is
-                           not */
-        bool over;      /* MATCH_BUDGET of CPU time after that is over, too */
+        struct budget budget;
 };
 
-/* Nanoseconds of real time, and after these of CPU time, that one text may take. Rules that have
- * not been tried then are undecided. */
+/* Nanoseconds that one text may take, as budget.h says. Rules that have not been tried then are
+ * undecided. */
 #define MATCH_BUDGET (40 * UINT64_C(1000000))
 
 /* Near a need, regexes are tried at starting points at most this many bytes before or after it. */

@@ -323,7 +323,7 @@ static void read_regex(struct loader *l, const struct brick_yaml_node *node, str
         pcre2_pattern_info(*regex, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
         if (may_be_empty)
                 blame(l, node, "this regex matches nothing at all as well, so it is in every text");
-        if (pcre2_jit_compile(*regex, PCRE2_JIT_COMPLETE) != 0)
+        if (pcre2_jit_compile(*regex, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) != 0)
                 l->rules->slow = true;
 }
 

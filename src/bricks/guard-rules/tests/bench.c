@@ -11,6 +11,7 @@
 
 #include "brick-yaml.h"
 #include "match.h"
+#include "stream.h"
 
 #define ROUNDS 2000
 
@@ -36,6 +37,39 @@ static void report(const char *what, double time, size_t times, size_t bytes)
                time * 1000 / (double)bytes);
 }
 
+#define TOKEN 4 /* bytes of a piece */
+
+/* The texts as one that arrives in tokens: what a token costs, and how many bytes are held back
+ * after it. */
+static void bench_stream(const struct rules *rules, const char *texts, size_t length)
+{
+        const struct stream_limits limits = { .max_text = SIZE_MAX };
+        struct brick_judgement judgement = { .struct_size = sizeof judgement };
+        struct stream_plan *plan;
+        struct stream *stream;
+        size_t n = 0, held = 0, most = 0;
+        double start;
+
+        if (stream_plan_new(&plan, rules, &limits) < 0)
+                abort();
+        start = microseconds();
+        for (int i = 0; i < ROUNDS / 100; i++) {
+                stream = stream_new(plan);
+                for (size_t at = 0; stream && at + TOKEN < length; at += TOKEN, n++) {
+                        if (stream_push(stream, texts + at, TOKEN, false, &judgement) < 0)
+                                abort();
+                        held += at + TOKEN - judgement.settled;
+                        if (at + TOKEN - judgement.settled > most)
+                                most = at + TOKEN - judgement.settled;
+                }
+                stream_free(stream);
+        }
+        report("tokens", microseconds() - start, n, n * TOKEN);
+        printf("%-10s %8.2f bytes in the mean, at most %zu\n", "held back",
+               (double)held / (double)n, most);
+        stream_plan_free(plan);
+}
+
 static void bench(const struct rules *rules, char *texts, size_t length, void *memory)
 {
         size_t n = 0, bytes = 0;
@@ -58,6 +92,7 @@ static void bench(const struct rules *rules, char *texts, size_t length, void *m
         for (int i = 0; i < ROUNDS / 10; i++)
                 judge(rules, texts, length, memory);
         report("as one", microseconds() - start, ROUNDS / 10, length * ROUNDS / 10);
+        bench_stream(rules, texts, length);
 }
 
 static int load(struct rules **ret, const char *path)
