@@ -45,44 +45,54 @@ static bool ends_with(const char *name, const char *suffix)
         return n > k && strcmp(name + n - k, suffix) == 0;
 }
 
-/* The sum over all files, since a folder lists them in any order. */
-static uint64_t walk(int folder, const char *suffix, unsigned depth, unsigned *left)
+struct walk {
+        const char *suffix;
+        unsigned left; /* entries that may still be looked at */
+};
+
+static uint64_t hash_folder(struct walk *walk, int fd, unsigned depth);
+
+/* Links to files count as the files, links to folders do not: they may lead in a circle. */
+static uint64_t hash_entry(struct walk *walk, int folder, const char *name, unsigned depth)
 {
-        _cleanup_closedir_ DIR *d = fdopendir(folder);
+        struct stat st;
+        int fd;
+
+        if (name[0] == '.' || walk->left == 0)
+                return 0;
+        walk->left--;
+        if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        if (S_ISDIR(st.st_mode)) {
+                fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                return fd < 0 ? 0 : hash_folder(walk, fd, depth + 1) * HASH_PRIME;
+        }
+        if (!ends_with(name, walk->suffix) || fstatat(folder, name, &st, 0) < 0 ||
+            !S_ISREG(st.st_mode))
+                return 0;
+        return hash_file(name, &st);
+}
+
+/* The sum over all entries, since a folder lists them in any order. Closes fd. */
+static uint64_t hash_folder(struct walk *walk, int fd, unsigned depth)
+{
+        _cleanup_closedir_ DIR *d = depth <= DEPTH_MAX ? fdopendir(fd) : NULL;
         const struct dirent *entry;
         uint64_t sum = 0;
 
         if (!d) {
-                (void)close_fd(folder);
+                (void)close_fd(fd);
                 return 0;
         }
-        while (*left > 0 && (entry = readdir(d))) {
-                struct stat st;
-                int fd;
-
-                if (entry->d_name[0] == '.')
-                        continue;
-                (*left)--;
-                if (fstatat(folder, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                if (S_ISLNK(st.st_mode) && ends_with(entry->d_name, suffix) &&
-                    fstatat(folder, entry->d_name, &st, 0) < 0)
-                        continue;
-                if (S_ISREG(st.st_mode) && ends_with(entry->d_name, suffix))
-                        sum += hash_file(entry->d_name, &st);
-                if (!S_ISDIR(st.st_mode) || depth == 0)
-                        continue;
-                fd = openat(folder, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (fd >= 0)
-                        sum += walk(fd, suffix, depth - 1, left) * HASH_PRIME;
-        }
+        while ((entry = readdir(d)))
+                sum += hash_entry(walk, fd, entry->d_name, depth);
         return sum;
 }
 
 uint64_t source_of_folder(const char *path, const char *suffix)
 {
-        unsigned left = SOURCE_FILES_MAX;
+        struct walk walk = { suffix, SOURCE_FILES_MAX };
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        return fd < 0 ? 0 : walk(fd, suffix, DEPTH_MAX, &left);
+        return fd < 0 ? 0 : hash_folder(&walk, fd, 0);
 }

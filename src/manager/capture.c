@@ -43,6 +43,12 @@ static void mention_dropped(struct capture *c)
         log_text(c, LOG_LEVEL_WARNING, text, (size_t)n);
 }
 
+static int on_mention(sd_event_source *source, uint64_t usec, void *user)
+{
+        mention_dropped(user);
+        return 0;
+}
+
 /* Whether the next line may be logged. Otherwise it is counted. */
 static bool within_limit(struct capture *c)
 {
@@ -51,11 +57,13 @@ static bool within_limit(struct capture *c)
         if (second != c->second) {
                 c->second = second;
                 c->lines = 0;
-                mention_dropped(c);
         }
         if (c->lines++ < CAPTURE_LINES_PER_SECOND)
                 return true;
-        c->dropped++;
+        if (c->dropped++ == 0) {
+                (void)sd_event_source_set_time_relative(c->mention, NSEC_PER_SEC / NSEC_PER_USEC);
+                (void)sd_event_source_set_enabled(c->mention, SD_EVENT_ONESHOT);
+        }
         c->total++;
         return false;
 }
@@ -201,8 +209,10 @@ static void close_pipe(struct capture_pipe *p)
         clean(p->last, strlen(p->last));
 }
 
-void capture_init(struct capture *capture, sd_event *event, const char *brick, const int *level)
+int capture_init(struct capture *capture, sd_event *event, const char *brick, const int *level)
 {
+        int r;
+
         capture->event = event;
         capture->brick = brick;
         capture->level = level;
@@ -210,6 +220,14 @@ void capture_init(struct capture *capture, sd_event *event, const char *brick, c
                 capture->pipes[i].capture = capture;
                 capture->pipes[i].fd = -EBADF;
         }
+        r = sd_event_add_time(event, &capture->mention, CLOCK_MONOTONIC, 0, 0, on_mention, capture);
+        return r < 0 ? r : sd_event_source_set_enabled(capture->mention, SD_EVENT_OFF);
+}
+
+void capture_done(struct capture *capture)
+{
+        capture_end(capture);
+        sd_event_source_disable_unref(capture->mention);
 }
 
 int capture_open(struct capture *capture, int *ret_out, int *ret_error)
@@ -243,4 +261,5 @@ void capture_end(struct capture *capture)
                 close_pipe(p);
         }
         mention_dropped(capture);
+        (void)sd_event_source_set_enabled(capture->mention, SD_EVENT_OFF);
 }

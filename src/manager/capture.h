@@ -31,14 +31,16 @@ struct capture { /* embedded */
         const int *level; /* of the brick's log; 0: that of the log */
         int pid;
         struct capture_pipe pipes[2]; /* stdout, stderr */
+        sd_event_source *mention; /* tells how many lines were dropped; off: none since it did */
         uint64_t second;
         unsigned lines;   /* in that second */
         uint64_t dropped; /* lines that have not been logged, and not been mentioned yet */
         uint64_t total;   /* lines that have not been logged, ever */
 };
 
-/* All that is passed must outlive it. */
-void capture_init(struct capture *capture, sd_event *event, const char *brick, const int *level);
+/* All that is passed must outlive it. After an error, too, capture_done() is due. */
+int capture_init(struct capture *capture, sd_event *event, const char *brick, const int *level);
+void capture_done(struct capture *capture);
 
 /* Makes the pipes of a process: *ret_out and *ret_error are their ends for it, for close(). */
 int capture_open(struct capture *capture, int *ret_out, int *ret_error);

@@ -31,35 +31,6 @@ bool program_accepts(const struct program *p)
         return fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof un) == 0;
 }
 
-/* --- the watchdog ----------------------------------------------------------------------------- */
-
-static void read_messages(struct program *p);
-
-/* It may be this process that was held up: what has come meanwhile counts. */
-static int on_silence(sd_event_source *source, uint64_t usec, void *user)
-{
-        read_messages(user);
-        if (sd_event_source_get_enabled(source, NULL) == 0)
-                program_handle(user, PROGRAM_SILENT);
-        return 0;
-}
-
-/* The first time, it begins to matter. */
-static void feed_watchdog(struct program *p)
-{
-        const uint64_t usec = (uint64_t)p->settings.spec->hang_timeout / NSEC_PER_USEC;
-
-        if (usec == 0)
-                return;
-        if (!p->watchdog) {
-                (void)sd_event_add_time_relative(p->settings.event, &p->watchdog, CLOCK_MONOTONIC,
-                                                 usec, 1, on_silence, p);
-                return;
-        }
-        (void)sd_event_source_set_time_relative(p->watchdog, usec);
-        (void)sd_event_source_set_enabled(p->watchdog, SD_EVENT_ONESHOT);
-}
-
 /* --- messages --------------------------------------------------------------------------------- */
 
 static void take_status(struct program *p, const char *text)
@@ -81,7 +52,7 @@ static void take_message(struct program *p, char *message)
                 if (strcmp(line, "READY=1") == 0)
                         ready = true;
                 else if (strcmp(line, "WATCHDOG=1") == 0)
-                        feed_watchdog(p);
+                        program_feed_watchdog(p);
                 else if (strncmp(line, "STATUS=", 7) == 0)
                         take_status(p, line + 7);
         }
@@ -89,7 +60,7 @@ static void take_message(struct program *p, char *message)
                 program_handle(p, PROGRAM_SAYS_READY);
 }
 
-static void read_messages(struct program *p)
+void program_read_messages(struct program *p)
 {
         char message[MESSAGE_MAX + 1];
         ssize_t n;
@@ -105,7 +76,7 @@ static void read_messages(struct program *p)
 
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *user)
 {
-        read_messages(user);
+        program_read_messages(user);
         return 0;
 }
 

@@ -10,6 +10,9 @@ struct program;
 /* Makes the socket of $NOTIFY_SOCKET. */
 int program_listen(struct program *program);
 
+/* Reads the messages that have come. */
+void program_read_messages(struct program *program);
+
 /* Removes it. */
 void program_listen_end(struct program *program);
 

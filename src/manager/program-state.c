@@ -61,7 +61,7 @@ static const struct program_step steps[PROGRAM_STATES][PROGRAM_EVENTS] = {
                 [PROGRAM_TIMEOUT]     = TO(REPLACING, KILL),
                 [PROGRAM_SILENT]      = TO(REPLACING, NOTHING),
                 [PROGRAM_EXITED]      = TO(STARTING, SPAWN),
-                [PROGRAM_NOT_SPAWNED] = TO(REPLACING, NOTHING),
+                [PROGRAM_NOT_SPAWNED] = TO(BACKOFF, RETRY),
         },
         [PROGRAM_STATE_STOPPING] = {
                 [PROGRAM_START]       = TO(REPLACING, NOTHING),
@@ -72,7 +72,7 @@ static const struct program_step steps[PROGRAM_STATES][PROGRAM_EVENTS] = {
                 [PROGRAM_TIMEOUT]     = TO(STOPPING, KILL),
                 [PROGRAM_SILENT]      = TO(STOPPING, NOTHING),
                 [PROGRAM_EXITED]      = TO(DOWN, END),
-                [PROGRAM_NOT_SPAWNED] = TO(STOPPING, NOTHING),
+                [PROGRAM_NOT_SPAWNED] = TO(DOWN, END),
         },
         [PROGRAM_STATE_FAILING] = {
                 [PROGRAM_START]       = TO(FAILING, NOTHING),

@@ -30,26 +30,40 @@
 
 /* --- timers ----------------------------------------------------------------------------------- */
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
-{
-        program_handle(user, PROGRAM_TIMEOUT);
-        return 0;
-}
-
-static void disarm(struct program *p)
-{
-        p->deadline = sd_event_source_disable_unref(p->deadline);
-}
-
-static void arm(struct program *p, uint64_t ns)
+/* They are made once: to set one needs no memory, so a process never lacks its deadline. */
+static int timer_new(struct program *p, sd_event_source **ret, sd_event_time_handler_t on_time)
 {
         int r;
 
-        disarm(p);
-        r = sd_event_add_time_relative(p->settings.event, &p->deadline, CLOCK_MONOTONIC,
-                                       ns / NSEC_PER_USEC, 1, on_deadline, p);
-        if (r < 0)
-                (void)log_errno(r, "Cannot set a timer for brick '%s': %m", p->settings.brick);
+        r = sd_event_add_time(p->settings.event, ret, CLOCK_MONOTONIC, 0, 1, on_time, p);
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+static void timer_set(sd_event_source *timer, uint64_t ns)
+{
+        (void)sd_event_source_set_time_relative(timer, ns / NSEC_PER_USEC);
+        (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+}
+
+static void timer_stop(sd_event_source *timer)
+{
+        (void)sd_event_source_set_enabled(timer, SD_EVENT_OFF);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
+{
+        struct program *p = user;
+        bool unspawned = p->unspawned;
+
+        p->unspawned = false;
+        program_handle(p, unspawned ? PROGRAM_NOT_SPAWNED : PROGRAM_TIMEOUT);
+        return 0;
+}
+
+/* The deadline of the state. A process that could not be started has none: it has ended. */
+static void arm(struct program *p, uint64_t ns)
+{
+        timer_set(p->deadline, p->unspawned ? 0 : ns);
 }
 
 static int on_probe(sd_event_source *source, uint64_t usec, void *user)
@@ -57,23 +71,37 @@ static int on_probe(sd_event_source *source, uint64_t usec, void *user)
         struct program *p = user;
         uint64_t age = clock_now() - p->since;
 
-        if (program_accepts(p)) {
+        if (program_accepts(p))
                 program_handle(p, PROGRAM_SAYS_READY);
-                return 0;
-        }
-        age = age < PROBE_FIRST ? PROBE_FIRST : age > PROBE_MAX ? PROBE_MAX : age;
-        (void)sd_event_source_set_time_relative(source, age / NSEC_PER_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        else
+                timer_set(source, age < PROBE_FIRST ? PROBE_FIRST
+                                  : age > PROBE_MAX ? PROBE_MAX
+                                                    : age);
+        return 0;
 }
 
-static void start_probing(struct program *p)
+/* It may be this process that was held up: what has come meanwhile counts. */
+static int on_silence(sd_event_source *source, uint64_t usec, void *user)
 {
-        if (!p->settings.spec->notifies)
-                (void)sd_event_add_time_relative(p->settings.event, &p->probe, CLOCK_MONOTONIC,
-                                                 PROBE_FIRST / NSEC_PER_USEC, 1, on_probe, p);
+        program_read_messages(user);
+        if (sd_event_source_get_enabled(source, NULL) == 0)
+                program_handle(user, PROGRAM_SILENT);
+        return 0;
+}
+
+void program_feed_watchdog(struct program *p)
+{
+        if (p->settings.spec->hang_timeout > 0)
+                timer_set(p->watchdog, (uint64_t)p->settings.spec->hang_timeout);
 }
 
 /* --- what the table orders -------------------------------------------------------------------- */
+
+static void signal_process(const struct program *p, int number)
+{
+        if (p->pid > 0)
+                (void)kill(p->pid, number);
+}
 
 static void signal_group(const struct program *p, int number)
 {
@@ -108,13 +136,14 @@ static void spawn(struct program *p)
                 return;
         }
         arm(p, (uint64_t)p->settings.spec->start_timeout);
-        start_probing(p);
+        if (!p->settings.spec->notifies)
+                timer_set(p->probe, PROBE_FIRST);
 }
 
 static void welcome(struct program *p)
 {
-        disarm(p);
-        p->probe = sd_event_source_disable_unref(p->probe);
+        timer_stop(p->deadline);
+        timer_stop(p->probe);
         p->ready = clock_now();
         report_event(LOG_LEVEL_INFO, LOG_ID_PROCESS_READY, p->settings.brick,
                      "Process %u (pid %d) of brick '%s' is ready after %.1fs", p->settings.index,
@@ -125,8 +154,8 @@ static void welcome(struct program *p)
 static void terminate(struct program *p)
 {
         /* Only the process itself: it may want to end its children in order. */
-        (void)kill(p->pid, SIGTERM);
-        (void)kill(p->pid, SIGCONT);
+        signal_process(p, SIGTERM);
+        signal_process(p, SIGCONT);
         arm(p, (uint64_t)p->settings.spec->grace);
 }
 
@@ -134,7 +163,7 @@ static void abort_program(struct program *p)
 {
         p->overdue = p->ready == 0;
         p->silent = !p->overdue;
-        (void)kill(p->pid, SIGABRT);
+        signal_process(p, SIGABRT);
         signal_group(p, SIGCONT);
         arm(p, ABORT_TIME);
 }
@@ -167,7 +196,7 @@ static void retry(struct program *p)
 
 static void end(struct program *p)
 {
-        disarm(p);
+        timer_stop(p->deadline);
         if (p->killed)
                 report_event(LOG_LEVEL_WARNING, LOG_ID_PROCESS_DIED, p->settings.brick,
                              "Process %u of brick '%s' %s", p->settings.index, p->settings.brick,
@@ -208,13 +237,8 @@ static void act(struct program *p, enum program_action action)
 
 void program_handle(struct program *p, enum program_event event)
 {
-        struct program_step step;
+        struct program_step step = program_step(p->state, event);
 
-        if (event == PROGRAM_TIMEOUT && p->unspawned) {
-                p->unspawned = false;
-                event = PROGRAM_NOT_SPAWNED;
-        }
-        step = program_step(p->state, event);
         p->killed = p->killed || (step.action == PROGRAM_KILL && event == PROGRAM_TIMEOUT);
         p->state = step.next;
         act(p, step.action);
@@ -254,9 +278,9 @@ void program_exited(struct program *p, int code, int status)
         signal_group(p, SIGKILL);
         capture_end(&p->capture);
         program_listen_end(p);
-        p->probe = sd_event_source_disable_unref(p->probe);
-        p->watchdog = sd_event_source_disable_unref(p->watchdog);
-        disarm(p);
+        timer_stop(p->probe);
+        timer_stop(p->watchdog);
+        timer_stop(p->deadline);
         free(p->epitaph);
         if (describe_end(p, code, status, &p->epitaph) < 0)
                 p->epitaph = NULL;
@@ -282,10 +306,17 @@ int program_new(struct program **ret, const struct program_settings *settings)
                 return -ENOMEM;
         p->settings = *settings;
         p->notify_fd = -EBADF;
-        capture_init(&p->capture, settings->event, settings->brick, settings->log_level);
-        r = place(p->socket, settings->folder, settings->index, "");
+        r = capture_init(&p->capture, settings->event, settings->brick, settings->log_level);
+        if (r == 0)
+                r = place(p->socket, settings->folder, settings->index, "");
         if (r == 0)
                 r = place(p->notify, settings->folder, settings->index, ".notify");
+        if (r == 0)
+                r = timer_new(p, &p->deadline, on_deadline);
+        if (r == 0)
+                r = timer_new(p, &p->probe, on_probe);
+        if (r == 0)
+                r = timer_new(p, &p->watchdog, on_silence);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(p);
@@ -301,9 +332,9 @@ struct program *program_free(struct program *p)
                 (void)waitpid(p->pid, NULL, 0);
         sd_event_source_disable_unref(p->probe);
         sd_event_source_disable_unref(p->watchdog);
-        disarm(p);
+        sd_event_source_disable_unref(p->deadline);
         program_listen_end(p);
-        capture_end(&p->capture);
+        capture_done(&p->capture);
         (void)unlink(p->socket);
         free(p->epitaph);
         free(p);

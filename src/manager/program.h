@@ -45,14 +45,14 @@ struct program {
         char notify[PROGRAM_SOCKET_MAX]; /* where it tells how it is */
         int notify_fd;
         sd_event_source *notify_io;
-        sd_event_source *deadline; /* of the state; NULL: none */
-        sd_event_source *watchdog; /* NULL: the process has not fed it yet */
-        sd_event_source *probe;    /* tries to connect; NULL: it need not */
+        sd_event_source *deadline; /* of the state */
+        sd_event_source *watchdog; /* off: the process has not fed it yet */
+        sd_event_source *probe;    /* tries to connect */
         struct capture capture;
 
         enum program_state state;
         pid_t pid;         /* 0: there is no process */
-        bool unspawned;    /* it could not even be started; reaped by nobody */
+        bool unspawned;    /* it could not be started, which its deadline is about to tell */
         uint64_t since;    /* clock_now() of its start */
         uint64_t ready;    /* clock_now() of when it became ready; 0: it has not */
         unsigned failures; /* in a row: the delay before it is started again grows with them */
@@ -72,6 +72,9 @@ DEFINE_CLEANUP(struct program *, program_free);
 
 /* PROGRAM_START, _STOP, _RESTART or _CUT. */
 void program_handle(struct program *program, enum program_event event);
+
+/* It lives. The first time, it begins to matter. */
+void program_feed_watchdog(struct program *program);
 
 /* The process is dead, but not reaped: its number cannot be that of another yet. code, status: as
  * waitid() gives them. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common.pb-c.h"
@@ -72,14 +74,6 @@ static size_t find_error(uint32_t error_field, struct brick_bytes reply, struct 
         return n;
 }
 
-bool payload_needs_buffer(uint32_t error_field, struct brick_bytes reply)
-{
-        struct validate_field first;
-        size_t n = find_error(error_field, reply, &first);
-
-        return n > 0 && (n > 1 || first.end != (const char *)reply.ptr + reply.len);
-}
-
 /* Copies all fields but the error, and reads the error: of several, the last value of each of its
  * fields counts, as parsers merge them. */
 static void split_apart(struct payload *ret, uint32_t error_field, struct brick_bytes reply,
@@ -101,23 +95,27 @@ static void split_apart(struct payload *ret, uint32_t error_field, struct brick_
         ret->bytes = (struct brick_bytes){ buffer, (size_t)(to - buffer) };
 }
 
-bool payload_split(struct payload *ret, const ProtobufCMessageDescriptor *type,
-                   uint32_t error_field, struct brick_bytes reply, char *buffer)
+int payload_split(struct payload *ret, const ProtobufCMessageDescriptor *type, uint32_t error_field,
+                  struct brick_bytes reply, char **ret_copy)
 {
         struct validate_field error;
+        size_t n;
 
+        *ret_copy = NULL;
         *ret = (struct payload){ .bytes = reply };
         if (!validate_message(type, reply.ptr, reply.len, 0))
-                return false;
-        if (find_error(error_field, reply, &error) == 0)
-                return true;
-        if (payload_needs_buffer(error_field, reply)) {
-                split_apart(ret, error_field, reply, buffer);
-                return true;
+                return -EBADMSG;
+        n = find_error(error_field, reply, &error);
+        if (n == 1 && error.end == (const char *)reply.ptr + reply.len) {
+                read_error(ret, content_of(&error));
+                ret->bytes.len = (size_t)(error.begin - (const char *)reply.ptr);
+        } else if (n > 0) {
+                *ret_copy = malloc(reply.len);
+                if (!*ret_copy)
+                        return -ENOMEM;
+                split_apart(ret, error_field, reply, *ret_copy);
         }
-        read_error(ret, content_of(&error));
-        ret->bytes.len = (size_t)(error.begin - (const char *)reply.ptr);
-        return true;
+        return 0;
 }
 
 /* The last value of a field in bytes of which only the form is known to be right. */

@@ -10,7 +10,7 @@
 
 #include "brick.h"
 
-/* A reply. Everything points into its bytes, or into the buffer. */
+/* A reply. Everything points into its bytes, or into the copy. */
 struct payload {
         struct brick_bytes bytes; /* without the error field */
         bool failed;              /* it has an error, which these are: */
@@ -20,14 +20,12 @@ struct payload {
 };
 
 /*
- * Splits a reply of the type, whose error is the field `error_field`. `buffer` has room for as many
- * bytes; it is used only if the error is not the last field. False: it is no such reply.
+ * Splits a reply of the type, whose error is the field `error_field`. If that is not the last
+ * field, as llmbrick writes it, the payload is a copy in *ret_copy, for free(); else that is NULL.
+ * -EBADMSG: it is no such reply; -ENOMEM.
  */
-bool payload_split(struct payload *ret, const ProtobufCMessageDescriptor *type,
-                   uint32_t error_field, struct brick_bytes reply, char *buffer);
-
-/* Whether the buffer is needed: the error is there, but not at the end as llmbrick writes it. */
-bool payload_needs_buffer(uint32_t error_field, struct brick_bytes reply);
+int payload_split(struct payload *ret, const ProtobufCMessageDescriptor *type, uint32_t error_field,
+                  struct brick_bytes reply, char **ret_copy);
 
 /* The llmbrick error in the value of `grpc-status-details-bin`, a google.rpc.Status. False: there
  * is none. */

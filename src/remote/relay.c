@@ -64,7 +64,7 @@ struct relay {
         grpc_slice details;
 
         grpc_slice reply; /* the last one; its bytes are also those of `payload` */
-        char *apart;      /* buffer of payload_split() */
+        char *apart;      /* the copy of payload_split() */
         struct payload payload;
 
         bool begun;
@@ -118,13 +118,8 @@ static bool split(struct relay *relay)
         const struct brick_bytes bytes = { GRPC_SLICE_START_PTR(relay->reply),
                                            GRPC_SLICE_LENGTH(relay->reply) };
 
-        if (payload_needs_buffer(method->error_field, bytes)) {
-                relay->apart = malloc(bytes.len);
-                if (!relay->apart)
-                        return false;
-        }
         return payload_split(&relay->payload, method->reply, method->error_field, bytes,
-                             relay->apart);
+                             &relay->apart) == 0;
 }
 
 /* Lock held. Offers the held reply to the client's side. */
@@ -179,7 +174,7 @@ static void end_attempt(struct relay *relay)
 
         (void)atomic_fetch_sub_explicit(&backend->stats->in_flight, 1, memory_order_relaxed);
         stats_count_shared(&backend->counters->calls);
-        if (relay->status != GRPC_STATUS_OK)
+        if (relay->status != GRPC_STATUS_OK && !relay->cancelled)
                 stats_count_shared(&backend->counters->failures);
         link_unref(relay->link);
         relay->link = NULL;

@@ -45,14 +45,17 @@ static void report_health(const struct upstream *upstream)
 
 static void report(struct backend *backend)
 {
-        const struct upstream *upstream = backend->upstream;
-        enum backend_state state = state_of(backend);
+        struct upstream *upstream = backend->upstream;
+        enum backend_state state;
 
+        (void)pthread_mutex_lock(&upstream->lock);
+        state = state_of(backend);
         atomic_store_explicit(&backend->stats->state, state, memory_order_relaxed);
         if (upstream->changed)
                 upstream->changed(upstream->user, (size_t)(backend - upstream->backends), state);
         else
                 report_health(upstream);
+        (void)pthread_mutex_unlock(&upstream->lock);
 }
 
 static void on_changed(struct channel_user *user, enum backend_state state)
@@ -224,10 +227,11 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         _cleanup_(upstream_freep) struct upstream *upstream = calloc(1, sizeof *upstream);
         int r;
 
-        if (settings->n_backends > STATS_BACKENDS)
-                return -E2BIG;
         if (!upstream)
                 return -ENOMEM;
+        if (settings->n_backends > STATS_BACKENDS)
+                return -E2BIG;
+        (void)pthread_mutex_init(&upstream->lock, NULL);
         upstream->host = settings->host;
         upstream->ctx = settings->ctx;
         upstream->choice = settings->choice;
@@ -267,6 +271,7 @@ struct upstream *upstream_free(struct upstream *upstream)
         if (upstream->authorization)
                 explicit_bzero(upstream->authorization, strlen(upstream->authorization));
         free(upstream->authorization);
+        (void)pthread_mutex_destroy(&upstream->lock);
         free(upstream);
         return NULL;
 }

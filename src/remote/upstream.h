@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
 #include <protobuf-c/protobuf-c.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "remote/channel.h"
@@ -45,6 +46,7 @@ struct upstream {
         bool errors_as_status;
         bool once;
         bool wait_for_ready;
+        pthread_mutex_t lock; /* of reports: `changed` is called with it held */
         void (*changed)(void *user, size_t backend, enum backend_state state);
         void *user;
 };

@@ -33,8 +33,8 @@ struct gather_buffer {
         unsigned char bytes[GATHER_SIZE + GATHER_FRAME_MAX];
 };
 
-static uint64_t longest; /* ns, of gather_enable(); 0: nothing is held back */
-static atomic_uint stalled;
+static uint64_t longest;       /* ns, of gather_enable(); 0: nothing is held back */
+static atomic_uint stalled[2]; /* connections of clients, and to backends */
 
 /* What the calling thread holds back. */
 static _Thread_local struct {
@@ -78,11 +78,10 @@ static void set_held(struct gather *g, bool held)
         atomic_store_explicit(&g->held, held, memory_order_release);
 }
 
-/* A stop does not wait for what backends do not read: their calls have ended. */
 static void count_stalled(const struct connection *connection, unsigned n)
 {
-        if (!connection_is_client(connection))
-                (void)atomic_fetch_add_explicit(&stalled, n, memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&stalled[connection_is_client(connection)], n,
+                                        memory_order_relaxed);
 }
 
 static bool is_stalled(const struct gather *g)
@@ -521,5 +520,11 @@ void gather_done(void)
 
 unsigned gather_stalled(void)
 {
-        return atomic_load_explicit(&stalled, memory_order_relaxed);
+        return atomic_load_explicit(&stalled[false], memory_order_relaxed);
+}
+
+bool gather_stalled_any(void)
+{
+        return gather_stalled() > 0 ||
+               atomic_load_explicit(&stalled[true], memory_order_relaxed) > 0;
 }

@@ -74,6 +74,9 @@ void gather_done(void);
  */
 unsigned gather_stalled(void);
 
+/* Whether any connection is, also one to a backend, for which a stop does not wait. [any] */
+bool gather_stalled_any(void);
+
 /* sendmsg() and epoll_wait() for the core. [any] */
 ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags);
 int gather_wait(int epoll, struct epoll_event *events, int max, int timeout);

@@ -2,7 +2,6 @@
 #include "worker/process-brick.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,16 +25,14 @@ struct brick_instance {
         struct upstream *upstream;   /* NULL: with --check, which runs no process */
         size_t rows[STATS_BACKENDS]; /* of its processes in `programs` */
         size_t n;
-        bool waits;         /* a call waits for a process, as limits.queue allows */
-        atomic_bool serves; /* a process is ready, or will be soon */
-        char lost[128];     /* what the calls are told that a process had when it died */
+        bool waits;     /* a call waits for a process, as limits.queue allows */
+        char lost[128]; /* what the calls are told that a process had when it died */
 };
 
-/* [main] */
 static struct {
-        const struct conf *conf;
+        const struct conf *conf; /* this and the next: set before the first brick is created */
         const struct programs *programs;
-        struct brick_instance *bricks;
+        struct brick_instance *bricks; /* [main] */
 } all;
 
 void process_bricks_attach(const struct conf *conf, const struct programs *programs)
@@ -48,7 +45,7 @@ void process_bricks_attach(const struct conf *conf, const struct programs *progr
 
 static void update(struct brick_instance *self)
 {
-        unsigned ready = 0, hopeless = 0;
+        unsigned ready = 0;
         char reason[96];
 
         for (size_t i = 0; i < self->n; i++) {
@@ -56,12 +53,19 @@ static void update(struct brick_instance *self)
 
                 upstream_pause(self->upstream, i, health != PROGRAM_READY);
                 ready += health == PROGRAM_READY;
-                hopeless += health == PROGRAM_FAILING;
         }
-        atomic_store(&self->serves, hopeless < self->n);
         (void)snprintf(reason, sizeof reason, "none of its %zu processes is ready", self->n);
         self->host->set_health(self->ctx, ready > 0,
                                brick_str(self->n > 1 ? reason : "its process is not ready"));
+}
+
+/* A process serves, or may do so soon. Reads the memory, which may be newer than update(). */
+static bool is_hopeful(const struct brick_instance *self)
+{
+        for (size_t i = 0; i < self->n; i++)
+                if (programs_health(all.programs, self->rows[i]) != PROGRAM_FAILING)
+                        return true;
+        return false;
 }
 
 void process_bricks_update(void)
@@ -151,7 +155,7 @@ static int create(const struct brick_host *host, struct brick_ctx *ctx,
 
 static int start(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
-        if (self->upstream && atomic_load_explicit(&self->serves, memory_order_relaxed))
+        if (is_hopeful(self))
                 return upstream_start(self->upstream, call, method);
         self->host->call_finish(call, STATUS_UNAVAILABLE,
                                 brick_str("No process of this brick serves now"));

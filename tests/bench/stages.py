@@ -309,10 +309,10 @@ def stage_proxies(peers, opt):
             backend = stack.enter_context(Server("core", f"{opt.kit.build}/tests/bench/peer-core {{port}}", opt.kit.folder))
             servers = [backend] + [stack.enter_context(proxy) for proxy in proxies(opt.kit, backend)]
             for load in PROXIED:
-                round_of = {}
+                round_of, size = {}, reply_size(backend, load)
                 for server in servers if number % 2 == 0 else servers[::-1]:
                     say(f"round {number + 1} of {opt.rounds}: {load.name}, {server.name}")
-                    round_of[server.name] = measure(server, load, reply_size(server, load), opt)
+                    round_of[server.name] = measure(server, load, size, opt)
                 for name, one in round_of.items():
                     one["added"] = one["p50"] - round_of["core"]["p50"]
                     runs.setdefault(load.name, {}).setdefault(name, []).append(one)

@@ -27,24 +27,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         const struct brick_bytes reply = { data, size };
-        char *buffer = payload_needs_buffer(ERROR_FIELD, reply) ? malloc(size) : NULL;
+        char *copy;
         struct payload payload, status;
         Protocols__Grpc__Llm__LLMResponse *whole;
 
         (void)payload_find_error(&status, (struct brick_str){ (const char *)data, size });
-        if (payload_split(&payload, TYPE, ERROR_FIELD, reply, buffer)) {
+        if (payload_split(&payload, TYPE, ERROR_FIELD, reply, &copy) == 0) {
                 check(validate_message(TYPE, payload.bytes.ptr, payload.bytes.len, ERROR_FIELD));
                 whole = protocols__grpc__llm__llmresponse__unpack(NULL, size, data);
                 check(whole != NULL);
                 /* protobuf-c's strings end at a NUL, and it merges two errors in a way of its own
                  */
-                if (whole->error && !buffer && !memchr(data, 0, size)) {
+                if (whole->error && !copy && !memchr(data, 0, size)) {
                         check(payload.code == whole->error->code);
                         check(same(payload.message, whole->error->message));
                         check(same(payload.detail, whole->error->detail));
                 }
                 protocols__grpc__llm__llmresponse__free_unpacked(whole, NULL);
         }
-        free(buffer);
+        free(copy);
         return 0;
 }

@@ -17,8 +17,6 @@ from harness import BUILD, SOURCE, Brickd, Stopwatch, call, eq, main, path, stre
 
 PROGRAM = os.path.join(SOURCE, "tests", "integration", "llm_program.py")
 UNARY, OUT = path("LLM", "Unary"), path("LLM", "OutputStreaming")
-EXEC = {"BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec"),
-        "BRICKD_PYTHON": os.path.join(BUILD, "src", "python", "brickd-python")}
 AT_ONCE = "drain: { retire: 100ms }"  # a worker that is replaced exits soon
 ECHO = f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type: Rectify }} }}\n"
 
@@ -26,10 +24,6 @@ ECHO = f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type
 def brick(options="", more="", mode="", name="llm", command=f"[{sys.executable}, {PROGRAM}]"):
     return (f"  - {{ name: {name}, module: process, {more}, options: {{ type: LLM, command: {command}, "
             f"environment: {{ MODE: '{mode}' }}, {options} }} }}\n").replace(", ,", ",").replace(", }", " }")
-
-
-def daemon(bricks, extra="", env=None, **keys):
-    return Brickd(bricks, extra=extra, env=EXEC | (env or {}), **keys)
 
 
 def request(prompt):
@@ -88,7 +82,7 @@ def of_group(pid):
 
 @test
 def calls_and_streams_pass():
-    with daemon(brick()) as running:
+    with Brickd(brick()) as running:
         channel = running.channel()
         pid, = pids(running)
         eq(ask(channel, "pid"), str(pid))
@@ -107,7 +101,7 @@ def calls_and_streams_pass():
 
 @test
 def several_processes_share_the_calls():
-    with daemon(brick("processes: 3")) as running:
+    with Brickd(brick("processes: 3")) as running:
         channel = running.channel()
         with concurrent.futures.ThreadPoolExecutor(9) as pool:
             list(pool.map(lambda _: ask(channel, "sleep 0.2"), range(9)))
@@ -118,7 +112,7 @@ def several_processes_share_the_calls():
 
 @test
 def workers_share_the_processes_and_a_reload_keeps_them():
-    with daemon(brick() + ECHO, extra="workers: 2\n" + AT_ONCE) as running:
+    with Brickd(brick() + ECHO, extra="workers: 2\n" + AT_ONCE) as running:
         before = pids(running)
         eq(len(before), 1)
         running.write(brick() + ECHO.replace("echo,", "other,"))
@@ -145,7 +139,7 @@ def a_changed_source_is_noticed_at_a_reload():
     with open(PROGRAM) as original, open(copy, "w") as f:
         f.write(original.read())
     bricks = brick(command=f"[{sys.executable}, {copy}]")
-    with daemon(bricks, extra=AT_ONCE) as running:
+    with Brickd(bricks, extra=AT_ONCE) as running:
         before = pids(running)
         running.ctl("reload", "--wait")
         eq(pids(running), before)
@@ -157,7 +151,7 @@ def a_changed_source_is_noticed_at_a_reload():
 
 @test
 def a_process_that_cannot_start_fails_the_reload():
-    with daemon(brick(), extra=AT_ONCE) as running:
+    with Brickd(brick(), extra=AT_ONCE) as running:
         before = pids(running)
         running.write(brick(mode="fail"))
         done = running.ctl("reload", check=False)
@@ -179,16 +173,19 @@ def a_process_that_cannot_start_fails_the_reload():
 
 @test
 def brickd_does_not_start_without_its_processes():
-    running = daemon(brick(mode="fail"))
+    running = Brickd(brick(mode="fail"))
     running.start(ready=False)
     eq(running.process.wait(30), 69)
     assert "RuntimeError: there is no model" in running.log(), running.log()
-    wait_for("the end of all processes", lambda: True)
+    running = Brickd(brick("processes: 3"), env={"BRICKD_EXEC": "/no/such/program"})
+    running.start(ready=False)
+    eq(running.process.wait(30), 69)
+    assert "cannot be started by /no/such/program: No such file or directory" in running.log(), running.log()
 
 
 def check(bricks):
     """Exit status of `brickd --check`, and what it says."""
-    done = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", "-c", (it := daemon(bricks)).config],
+    done = subprocess.run([os.path.join(BUILD, "src", "brickd"), "--check", "-c", (it := Brickd(bricks)).config],
                           env=it.env, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
@@ -212,7 +209,7 @@ def mistakes_are_located():
 
 @test
 def a_process_that_dies_is_started_again():
-    with daemon(brick("processes: 2")) as running:
+    with Brickd(brick("processes: 2")) as running:
         channel = running.channel()
         before = pids(running)
         use_all(channel, before)
@@ -234,7 +231,7 @@ def a_process_that_dies_is_started_again():
 
 @test
 def a_request_that_ends_its_process_ends_no_other():
-    with daemon(brick("processes: 2")) as running:
+    with Brickd(brick("processes: 2")) as running:
         before = pids(running)
         _, status, details, _ = call(running.channel(), UNARY, request("die"))
         eq((status, details), ("UNAVAILABLE", "The process of brick 'llm' has died"))
@@ -245,7 +242,7 @@ def a_request_that_ends_its_process_ends_no_other():
 @test
 def calls_wait_for_a_process_that_is_away_for_a_moment():
     strict = "limits: { queue: 0 }, match: { x-brick: strict }"
-    with daemon(brick(more="default: true") + brick(name="strict", more=strict)) as running:
+    with Brickd(brick(more="default: true") + brick(name="strict", more=strict)) as running:
         channel = running.channel()
         pid, = pids(running)
         os.kill(pid, signal.SIGKILL)
@@ -262,7 +259,7 @@ def calls_wait_for_a_process_that_is_away_for_a_moment():
 
 @test
 def one_that_fails_on_and_on_is_tried_less_and_less():
-    with daemon(brick(mode="", command=f"[sh, -c, 'test -e {{DIR}}/broken && exit 7; exec {sys.executable} {PROGRAM}']"
+    with Brickd(brick(mode="", command=f"[sh, -c, 'test -e {{DIR}}/broken && exit 7; exec {sys.executable} {PROGRAM}']"
                       .replace("{DIR}", "$PWD"))) as running:
         with open(os.path.join(running.dir, "broken"), "w"):
             pass
@@ -280,7 +277,7 @@ def one_that_fails_on_and_on_is_tried_less_and_less():
 
 @test
 def what_it_writes_is_logged():
-    with daemon(brick(), extra="log: { format: json }") as running:
+    with Brickd(brick(), extra="log: { format: json }") as running:
         with contextlib.suppress(AssertionError):
             ask(running.channel(), "trace")
         running.says("starting it again")
@@ -296,7 +293,7 @@ def what_it_writes_is_logged():
 
 @test
 def a_flood_of_lines_delays_nothing():
-    with daemon(brick() + ECHO) as running:
+    with Brickd(brick() + ECHO) as running:
         channel = running.channel()
         flood = threading.Thread(target=ask, args=(channel, "print 300000 " + 60 * "x"))
         flood.start()
@@ -315,7 +312,7 @@ def a_flood_of_lines_delays_nothing():
 
 @test
 def one_that_is_silent_is_ended_with_its_group():
-    with daemon(brick("ready: notify, hang_timeout: 1s", mode="notify,helper")) as running:
+    with Brickd(brick("ready: notify, hang_timeout: 1s", mode="notify,helper")) as running:
         state, = processes(running)
         eq(state["status"], "one model is loaded")
         pid = state["pid"]
@@ -328,49 +325,99 @@ def one_that_is_silent_is_ended_with_its_group():
 
 @test
 def one_that_does_not_stop_is_killed():
-    with daemon(brick("grace: 500ms", mode="stubborn,helper")) as running:
+    with Brickd(brick("grace: 500ms", mode="stubborn,helper")) as running:
         pid, = pids(running)
     assert "was killed: it did not exit within 0.5s of SIGTERM" in running.log(), running.log()
     eq(of_group(pid), [])
 
 
 @test
+def a_stop_does_not_wait_for_what_starts():
+    running = Brickd(brick(mode="slow"))
+    running.start(ready=False)
+    running.says("started")
+    status, took = running.stop()
+    eq(status, 0)
+    assert took.running < 5, took
+
+
+@test
+def a_second_signal_does_not_wait_for_the_grace():
+    with Brickd(brick("grace: 1m", mode="stubborn")) as running:
+        running.send(signal.SIGTERM)
+        running.says("Stopping")
+        status, took = running.stop()
+        eq(status, 0)
+        assert took.running < 10, took
+    assert "did not exit" not in running.log(), running.log()
+
+
+@test
 def they_die_with_brickd():
-    with daemon(brick("processes: 2"), env={"TMPDIR": temp_dir()}) as running:  # what is left there
+    with Brickd(brick("processes: 2"), env={"TMPDIR": temp_dir()}) as running:  # what is left there
         before = pids(running)
         running.process.kill()
         running.process.wait()
         wait_for("the end of the processes", lambda: not any(alive(p) for p in before))
 
 
-@test
-def a_restart_takes_one_after_the_other():
-    with daemon(brick("processes: 2")) as running:
-        before = pids(running)
-        channel = running.channel()
-        stopping, lost, done = threading.Event(), [], []
+@contextlib.contextmanager
+def under_load(channel):
+    """Calls without pause: none of them may fail."""
+    stopping, lost, done = threading.Event(), [], []
 
-        def load():
-            while not stopping.is_set():
-                _, status, details, _ = call(channel, UNARY, request("sleep 0.01"))
-                (done if status == "OK" else lost).append(details)
+    def load():
+        while not stopping.is_set():
+            _, status, details, _ = call(channel, UNARY, request("sleep 0.01"))
+            (done if status == "OK" else lost).append((status, details))
 
-        clients = [threading.Thread(target=load) for _ in range(4)]
-        for client in clients:
-            client.start()
-        answer = running.ctl("restart", "llm").stdout
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
         stopping.set()
         for client in clients:
             client.join()
-        eq(answer, "restarted 2 processes\n")
-        eq(lost, [])
-        assert len(done) > 10 and not set(before) & set(pids(running))
+    eq(lost, [])
+    assert len(done) > 10
+
+
+@test
+def a_reload_that_replaces_the_process_loses_no_call():
+    with Brickd(brick(), extra=AT_ONCE) as running:
+        before = pids(running)
+        with under_load(running.channel()):
+            running.write(brick("ready: notify", mode="notify"))
+            running.ctl("reload", "--wait")
+        assert not set(before) & set(pids(running))
+
+
+@test
+def a_worker_that_dies_takes_no_process_with_it():
+    with Brickd(brick()) as running:
+        before = pids(running)
+        worker, = set(running.workers()) - set(before)
+        os.kill(worker, signal.SIGKILL)
+        running.says("starting it again")
+        wait_for("a call", lambda: call(running.channel(), UNARY, request("pid"))[1] == "OK")
+        eq(pids(running), before)
+
+
+@test
+def a_restart_takes_one_after_the_other():
+    with Brickd(brick("processes: 2")) as running:
+        before = pids(running)
+        with under_load(running.channel()):
+            eq(running.ctl("restart", "llm").stdout, "restarted 2 processes\n")
+        assert not set(before) & set(pids(running))
         eq(running.ctl("restart", "absent", check=False).stderr, "no brick 'absent' runs in processes of its own\n")
 
 
 @test
 def limits_hold():
-    with daemon(brick("limits: { memory: 300MiB, files: 64 }, directory: /")) as running:
+    with Brickd(brick("limits: { memory: 300MiB, files: 64 }, directory: /")) as running:
         channel = running.channel()
         eq(ask(channel, "allocate 500"), "MemoryError")
         eq(ask(channel, "open 100"), "Too many open files")
@@ -382,7 +429,7 @@ def limits_hold():
 def another_user_where_brickd_may():
     if os.geteuid() != 0:
         return
-    with daemon(brick("user: nobody, limits: { processes: 100 }, directory: /",
+    with Brickd(brick("user: nobody, limits: { processes: 100 }, directory: /",
                       command="[/usr/bin/python3, -c, 'exec(open(0).read())']")
                 .replace("exec(open(0).read())", open_program())) as running:
         channel = running.channel()
@@ -440,7 +487,7 @@ def a_python_script_is_served():
       path: lib
       environment: { KEY: { file: key } }
 """.replace("PYTHON", sys.executable)
-    running = daemon(bricks, extra=AT_ONCE)
+    running = Brickd(bricks, extra=AT_ONCE)
     for name, content in {"bricks/serve.py": SCRIPT, "lib/helper.py": HELPER, "key": "secret"}.items():
         os.makedirs(os.path.dirname(os.path.join(running.dir, name)), exist_ok=True)
         with open(os.path.join(running.dir, name), "w") as f:
@@ -466,7 +513,7 @@ def a_python_script_is_served():
 @test
 def metrics_count_them():
     extra = "metrics: { listen: unix:{DIR}/metrics }"
-    running = daemon(brick("processes: 2"))
+    running = Brickd(brick("processes: 2"))
     running.extra = extra.replace("{DIR}", running.dir)
     running.write(brick("processes: 2"))
     with running:

@@ -28,7 +28,7 @@ static struct fixture *begin(void)
 
         assert(f);
         assert(sd_event_new(&f->event) >= 0);
-        capture_init(&f->capture, f->event, "pii", &level);
+        assert(capture_init(&f->capture, f->event, "pii", &level) == 0);
         assert(capture_open(&f->capture, &f->out, &f->error) == 0);
         capture_begin(&f->capture, 42);
         assert(ftruncate(fileno(sink), 0) == 0);
@@ -65,6 +65,7 @@ static char *end(struct fixture *f)
 
 static void finish(struct fixture *f)
 {
+        capture_done(&f->capture);
         sd_event_unref(f->event);
         free(f);
 }

@@ -81,14 +81,17 @@ static void check_pair(enum program_state from, enum program_event event)
                 assert(step.action != PROGRAM_NOTHING);
 }
 
-/* From everywhere, a stop and an exit lead to DOWN, and a cut as well. */
+/* From everywhere, a stop and an exit lead to DOWN, and a cut as well. So does a start that has
+ * failed, which is told a little later: the process may be unwanted by then. */
 static void check_end(enum program_state from, enum program_event event)
 {
-        struct program_step step = program_step(from, event);
+        struct program_step step = program_step(from, event), failed = step;
 
-        if (has_process(step.next))
+        if (has_process(step.next)) {
+                failed = program_step(step.next, PROGRAM_NOT_SPAWNED);
                 step = program_step(step.next, PROGRAM_EXITED);
-        assert(step.next == PROGRAM_STATE_DOWN);
+        }
+        assert(step.next == PROGRAM_STATE_DOWN && failed.next == PROGRAM_STATE_DOWN);
 }
 
 /* From everywhere, it serves again once it is wanted, whatever ends meanwhile. */
@@ -101,6 +104,8 @@ static void check_return(enum program_state from)
                                                                            : PROGRAM_EXITED)
                                 .next;
         assert(state == PROGRAM_STATE_STARTING);
+        assert(program_step(program_step(state, PROGRAM_RESTART).next, PROGRAM_NOT_SPAWNED).next ==
+               PROGRAM_STATE_BACKOFF);
         assert(program_step(state, PROGRAM_SAYS_READY).next == PROGRAM_STATE_READY);
 }
 

@@ -192,6 +192,31 @@ static void test_refused(void)
         pair_done(epoll, pair);
 }
 
+/* What a backend sends is read in turns as well, also while it does not read: it may wait for this
+ * end to read. */
+static void test_backend(void)
+{
+        struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+        int pair[2], epoll = epoll_create1(EPOLL_CLOEXEC), size = 4 * TOTAL;
+        size_t got = 0;
+
+        assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+        (void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+        connection_add_client(pair[1]);
+        event.data.fd = pair[1];
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &event) == 0);
+        assert(write(pair[0], sent, 4 * TURN_MAX) == 4 * TURN_MAX);
+        atomic_store(&connection_of(pair[1])->blocked, true);
+        for (int i = 0; i < 2; i++) {
+                size_t turn = next_turn(epoll, pair[1]);
+
+                assert(turn == 2 * TURN_MAX);
+                assert(memcmp(sent + got, received, turn) == 0);
+                got += turn;
+        }
+        pair_done(epoll, pair);
+}
+
 int main(void)
 {
         for (size_t i = 0; i < TOTAL; i++)
@@ -202,5 +227,6 @@ int main(void)
         test_turns(300000);
         test_large_turns();
         test_refused();
+        test_backend();
         return 0;
 }

@@ -89,12 +89,18 @@ static void test_addresses(void)
 #define REPLY &protocols__grpc__llm__llmresponse__descriptor
 #define ERROR_FIELD 4
 
-static bool split(struct payload *payload, const char *bytes, size_t length, char *buffer)
-{
-        const struct brick_bytes reply = { bytes, length };
+static char *apart; /* the copy of the last reply */
 
-        assert(payload_needs_buffer(ERROR_FIELD, reply) == (buffer != NULL));
-        return payload_split(payload, REPLY, ERROR_FIELD, reply, buffer);
+/* `copied`: whether it must have been. */
+static bool split(struct payload *payload, const char *bytes, size_t length, bool copied)
+{
+        bool good;
+
+        free(apart);
+        good = payload_split(payload, REPLY, ERROR_FIELD, (struct brick_bytes){ bytes, length },
+                             &apart) == 0;
+        assert((apart != NULL) == copied);
+        return good;
 }
 
 static bool is(const void *bytes, size_t length, const char *expected, size_t expected_length)
@@ -102,20 +108,19 @@ static bool is(const void *bytes, size_t length, const char *expected, size_t ex
         return length == expected_length && memcmp(bytes, expected, length) == 0;
 }
 
-#define SPLIT(payload, text, buffer) split(payload, text, sizeof(text) - 1, buffer)
+#define SPLIT(payload, text, copied) split(payload, text, sizeof(text) - 1, copied)
 #define IS(part, text) is((part).ptr, (part).len, text, sizeof(text) - 1)
 
 static void test_replies(void)
 {
-        char buffer[64];
         struct payload p;
 
-        assert(SPLIT(&p, "\x0a\x02hi\x22\x03\x08\xc8\x01", NULL)); /* as llmbrick writes it */
+        assert(SPLIT(&p, "\x0a\x02hi\x22\x03\x08\xc8\x01", false)); /* as llmbrick writes it */
         assert(!p.failed && IS(p.bytes, "\x0a\x02hi"));
-        assert(SPLIT(&p, "\x0a\x02hi", NULL)); /* without an error field */
+        assert(SPLIT(&p, "\x0a\x02hi", false)); /* without an error field */
         assert(!p.failed && IS(p.bytes, "\x0a\x02hi"));
-        assert(SPLIT(&p, "", NULL) && !p.failed && p.bytes.len == 0);
-        assert(SPLIT(&p, "\x0a\x02hi\x22\x00", NULL)); /* an error that has nothing */
+        assert(SPLIT(&p, "", false) && !p.failed && p.bytes.len == 0);
+        assert(SPLIT(&p, "\x0a\x02hi\x22\x00", false)); /* an error that has nothing */
         assert(!p.failed && IS(p.bytes, "\x0a\x02hi"));
 
         assert(SPLIT(&p,
@@ -123,23 +128,25 @@ static void test_replies(void)
                      "bad"
                      "\x1a\x03"
                      "why",
-                     NULL));
+                     false));
         assert(p.failed && p.code == 2003 && IS(p.message, "bad") && IS(p.detail, "why"));
-        assert(SPLIT(&p, "\x22\x06\x12\x04zero", NULL));
+        assert(SPLIT(&p, "\x22\x06\x12\x04zero", false));
         assert(p.failed && p.code == 0 && IS(p.message, "zero"));
-        assert(SPLIT(&p, "\x22\x0b\x08\xfb\xff\xff\xff\xff\xff\xff\xff\xff\x01", NULL));
+        assert(SPLIT(&p, "\x22\x0b\x08\xfb\xff\xff\xff\xff\xff\xff\xff\xff\x01", false));
         assert(p.failed && p.code == -5);
 
         /* elsewhere, and more than once: parsers merge them */
-        assert(SPLIT(&p, "\x22\x03\x08\xc8\x01\x0a\x02hi", buffer));
+        assert(SPLIT(&p, "\x22\x03\x08\xc8\x01\x0a\x02hi", true));
         assert(!p.failed && IS(p.bytes, "\x0a\x02hi"));
-        assert(SPLIT(&p, "\x22\x02\x08\x07\x0a\x02hi\x22\x04\x12\x02no", buffer));
+        assert(SPLIT(&p, "\x22\x02\x08\x07\x0a\x02hi\x22\x04\x12\x02no", true));
         assert(p.failed && p.code == 7 && IS(p.message, "no") && IS(p.bytes, "\x0a\x02hi"));
 
-        assert(!SPLIT(&p, "\x0a\x05hi", NULL));
-        assert(!SPLIT(&p, "\x0a\x02\xc3\x28", NULL));
-        assert(!SPLIT(&p, "\x20\x01", NULL)); /* the error is a number */
-        assert(!SPLIT(&p, "\x22\x02\x0a\x00", NULL));
+        assert(!SPLIT(&p, "\x0a\x05hi", false));
+        assert(!SPLIT(&p, "\x0a\x02\xc3\x28", false));
+        assert(!SPLIT(&p, "\x20\x01", false)); /* the error is a number */
+        assert(!SPLIT(&p, "\x22\x02\x0a\x00", false));
+        free(apart);
+        apart = NULL;
 }
 
 static void test_error_of_status(void)
