@@ -321,14 +321,15 @@ static void on_receive(void *owner, bool ok)
         proceed(relay);
 }
 
-/* The replies that are still to come are read before the status counts: `receive` is under way. */
-static void on_status(void *owner, bool ok)
+/* Of a stream, which goes on while another batch is under way: the headers have come, the status
+ * has, or no more is to be sent. */
+static void on_part(void *owner, bool ok)
 {
         proceed(enter(owner));
 }
 
-/* Of a call without streams: its reply and its status have come as well. */
-static void on_begin(void *owner, bool ok)
+/* Of a call without streams: everything has come. */
+static void on_all(void *owner, bool ok)
 {
         struct relay *relay = enter(owner);
 
@@ -345,11 +346,6 @@ static void on_send(void *owner, bool ok)
         if (ok && !relay->cancelled)
                 relay->host->call_recv(relay->call);
         proceed(relay);
-}
-
-static void on_closed(void *owner, bool ok)
-{
-        proceed(enter(owner));
 }
 
 /* --- attempts --------------------------------------------------------------------------------- */
@@ -420,6 +416,7 @@ static void start_batches(struct relay *relay)
         if (relay->method->single && !relay->method->request_stream) {
                 batch_receive(&ops[n++], &relay->in);
                 ops[n++] = status;
+                relay->on_begin.done = on_all;
                 (void)start_batch(relay, ops, n, &relay->on_begin);
                 return;
         }
@@ -503,8 +500,8 @@ static void init(struct relay *relay, struct upstream *upstream, struct brick_ca
         grpc_metadata_array_init(&relay->trailers);
         relay->details = grpc_empty_slice();
         relay->reply = grpc_empty_slice();
-        relay->on_begin = (struct batch_tag){ on_begin, relay };
-        relay->on_status = (struct batch_tag){ on_status, relay };
+        relay->on_begin = (struct batch_tag){ on_part, relay };
+        relay->on_status = (struct batch_tag){ on_part, relay };
         relay->on_receive = (struct batch_tag){ on_receive, relay };
         relay->on_send = (struct batch_tag){ on_send, relay };
 }
@@ -553,7 +550,7 @@ static void send_message(struct relay *relay, const struct brick_bytes *message)
         grpc_op op = { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
 
         relay->taken = true;
-        relay->on_send.done = message ? on_send : on_closed;
+        relay->on_send.done = message ? on_send : on_part;
         if (message) {
                 put_out(relay, *message);
                 batch_message(&op, &relay->out, 0);

@@ -11,6 +11,7 @@
 #include "remote/affinity.h"
 #include "serve/service.h"
 #include "serve/validate.h"
+#include "util/random.h"
 
 /* --- state ------------------------------------------------------------------------------------ */
 
@@ -121,13 +122,23 @@ static bool is_better(const struct upstream *upstream, uint64_t key, const struc
         return key != 0 && affinity_weight(key, b->hash) > affinity_weight(key, a->hash);
 }
 
-struct backend *upstream_choose(const struct upstream *upstream, uint64_t key, uint32_t tried)
+/* Among those with equally few calls, backends take turns: this worker does not know what the
+ * others send them. */
+static size_t first_choice(struct upstream *upstream)
 {
+        return upstream->choice == UPSTREAM_FEWEST
+                       ? atomic_fetch_add_explicit(&upstream->turn, 1, memory_order_relaxed)
+                       : 0;
+}
+
+struct backend *upstream_choose(struct upstream *upstream, uint64_t key, uint32_t tried)
+{
+        size_t first = first_choice(upstream), n = upstream->n_backends;
         struct backend *best = NULL;
         unsigned best_rank = 0;
 
-        for (size_t i = 0; i < upstream->n_backends; i++) {
-                struct backend *backend = &upstream->backends[i];
+        for (size_t i = 0; i < n; i++) {
+                struct backend *backend = &upstream->backends[(first + i) % n];
                 unsigned rank = tried & backend_bit(backend) ? 0 : rank_of(backend);
 
                 if (rank > best_rank ||
@@ -238,6 +249,7 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         upstream->errors_as_status = settings->errors_as_status;
         upstream->once = settings->once;
         upstream->wait_for_ready = settings->wait_for_ready;
+        atomic_init(&upstream->turn, (unsigned)random_u64());
         upstream->changed = settings->changed;
         upstream->user = settings->user;
         init_methods(upstream, service_of_type(settings->host->type(settings->ctx)));

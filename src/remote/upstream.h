@@ -46,6 +46,7 @@ struct upstream {
         bool errors_as_status;
         bool once;
         bool wait_for_ready;
+        atomic_uint turn;     /* where the search for the fewest calls begins */
         pthread_mutex_t lock; /* of reports: `changed` is called with it held */
         void (*changed)(void *user, size_t backend, enum backend_state state);
         void *user;
@@ -64,7 +65,7 @@ uint64_t upstream_key(const struct upstream *upstream, struct brick_call *call,
 
 /* The backend for a call with this key that has been tried with the backends whose bits `tried`
  * has. NULL: there is no other. [any] */
-struct backend *upstream_choose(const struct upstream *upstream, uint64_t key, uint32_t tried);
+struct backend *upstream_choose(struct upstream *upstream, uint64_t key, uint32_t tried);
 
 static inline uint32_t backend_bit(const struct backend *backend)
 {

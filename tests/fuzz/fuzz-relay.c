@@ -45,6 +45,9 @@ static unsigned next(unsigned choices)
 
 struct batch {
         bool pending;
+        bool filled; /* its results are there, and its event is still to come */
+        bool ok;
+        grpc_byte_buffer *message; /* that has been received */
         struct batch_tag *tag;
         grpc_op ops[6];
         size_t n;
@@ -106,6 +109,7 @@ grpc_call_error grpc_call_start_batch(grpc_call *call, const grpc_op *ops, size_
                 CHECK(!has(fake, ops[i].op));
         memcpy(batch->ops, ops, n * sizeof *ops);
         batch->n = n;
+        batch->filled = false;
         batch->tag = tag;
         batch->pending = true;
         /* as the core does: it takes the bytes of the message */
@@ -358,7 +362,12 @@ static bool can_complete(const struct fake_call *fake, const struct batch *batch
         return batch->pending;
 }
 
-static void complete_op(const struct fake_call *fake, const grpc_op *op, bool whole)
+static grpc_byte_buffer *received(const struct fake_call *fake, bool whole)
+{
+        return (whole ? fake->status == GRPC_STATUS_OK : !fake->over) ? a_reply() : NULL;
+}
+
+static void complete_op(const struct fake_call *fake, struct batch *batch, const grpc_op *op)
 {
         switch (op->op) {
         case GRPC_OP_SEND_MESSAGE:
@@ -366,10 +375,8 @@ static void complete_op(const struct fake_call *fake, const grpc_op *op, bool wh
                         &op->data.send_message.send_message->data.raw.slice_buffer);
                 break;
         case GRPC_OP_RECV_MESSAGE:
-                *op->data.recv_message.recv_message = whole ? (fake->status == GRPC_STATUS_OK
-                                                                       ? a_reply()
-                                                                       : NULL)
-                                                            : (fake->over ? NULL : a_reply());
+                batch->message = received(fake, batch->n > 1);
+                *op->data.recv_message.recv_message = batch->message;
                 break;
         case GRPC_OP_RECV_STATUS_ON_CLIENT:
                 *op->data.recv_status_on_client.status = fake->status;
@@ -383,12 +390,20 @@ static void complete_op(const struct fake_call *fake, const grpc_op *op, bool wh
 
 static void complete(struct fake_call *fake, grpc_op_type first)
 {
-        struct batch batch = fake->batches[first];
+        struct batch *batch = &fake->batches[first];
 
-        fake->batches[first].pending = false;
-        for (size_t i = 0; i < batch.n; i++)
-                complete_op(fake, &batch.ops[i], batch.n > 1);
-        batch.tag->done(batch.tag->owner, !fake->over);
+        for (size_t i = 0; !batch->filled && i < batch->n; i++)
+                complete_op(fake, batch, &batch->ops[i]);
+        if (!batch->filled)
+                batch->ok = !fake->over;
+        batch->filled = true;
+        if (next(3) == 1)
+                return;                       /* other events come before its own */
+        for (size_t i = 0; i < batch->n; i++) /* nobody may take it before its event */
+                if (batch->ops[i].op == GRPC_OP_RECV_MESSAGE)
+                        CHECK(*batch->ops[i].data.recv_message.recv_message == batch->message);
+        batch->pending = batch->filled = false;
+        batch->tag->done(batch->tag->owner, batch->ok);
 }
 
 /* The first batch from a place on that can complete. */

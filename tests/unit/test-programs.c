@@ -27,6 +27,7 @@ static void test_two_sides(void)
         programs_set(ours, "/run/a/0", PROGRAM_READY);
         assert(programs_health(theirs, 0) == PROGRAM_READY);
         assert(programs_health(theirs, 1) == PROGRAM_AWAY && !programs_started(theirs));
+        assert(programs_has_started(ours, "/run/a/0") && !programs_has_started(ours, "/run/b/0"));
         programs_set(ours, "/run/b/0", PROGRAM_READY);
         assert(programs_started(theirs));
 
