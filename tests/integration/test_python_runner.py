@@ -282,9 +282,9 @@ MISTAKES = [
     ("sys.exit('no key')", r".*grpc_server.py has called sys.exit\('no key'\) before it served", False),
     ("1 / 0", ".*grpc_server.py: ZeroDivisionError: division by zero", True),
     ("def f(:", r".*grpc_server.py: File .*, line \d+ def f\(: \^ SyntaxError: invalid syntax", True),
-    ("async def two(): await asyncio.gather(serve(Aio()), serve(Aio()))\nasyncio.run(two())",
+    ("async def two(): await asyncio.gather(serve(Aio()), serve(Aio(), kinds=['LLM']))\nasyncio.run(two())",
      ".*grpc_server.py starts a second server: register all bricks with one", False),
-    ("class B:\n  def open(self): raise OSError('no model')\nclass W(Aio): brick = B()\nasyncio.run(serve(W()))",
+    ("class B:\n  def open(self): raise OSError('no\\n model')\nclass W(Aio): brick = B()\nasyncio.run(serve(W()))",
      r"B.open\(\): OSError: no model", True),
 ]
 
@@ -384,7 +384,7 @@ def how_a_brick_is_made():
        "m:x(sensitivity, fast=False): missing a required argument: 'sensitivity'; correct `arguments`")
     eq(make(Pii, sensitivity=1, slow=2),
        "m:x(sensitivity, fast=False): got an unexpected keyword argument 'slow'; correct `arguments`")
-    eq(make(Pii, sensitivity=2), "m:x: ValueError: sensitivity")
+    eq(make(Pii, sensitivity=2), "m:x: ValueError: sensitivity\n")
 
 
 @test
