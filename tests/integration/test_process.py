@@ -390,7 +390,7 @@ def a_reload_that_replaces_the_process_loses_no_call():
         with under_load(running.channel()):
             running.write(brick("ready: notify", mode="notify"))
             running.ctl("reload", "--wait")
-        assert not set(before) & set(pids(running))
+        wait_for("the end of the old one", lambda: not set(before) & set(pids(running)))
 
 
 @test
