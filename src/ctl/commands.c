@@ -30,6 +30,8 @@ const struct command commands[] = {
           CONTROL | OPTION_BIT_INTERVAL | OPTION_BIT_COUNT },
         { "reload", "", "Make brickd load its configuration again", command_reload,
           CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
+        { "restart", "BRICK", "Restart the processes of a brick, one after the other",
+          command_restart, CONTROL | OPTION_BIT_QUIET, 1, 1 },
         { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
         { "log-level", "LEVEL", "Set the log level until the next reload or start",
           command_log_level, CONTROL | OPTION_BIT_BRICK | OPTION_BIT_MODULE, 1, 1 },

@@ -84,6 +84,7 @@ int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_top(struct ctl *ctl);
 int command_reload(struct ctl *ctl);
+int command_restart(struct ctl *ctl);
 int command_stop(struct ctl *ctl);
 int command_log_level(struct ctl *ctl);
 int command_check(struct ctl *ctl);

@@ -33,6 +33,7 @@ void bus_listen(struct bus *bus, const char *path);
 
 /* The events that pending calls wait for: manager->verdict is new, a generation has ended, a worker
  * has answered or died. */
+void bus_restarted(struct bus *bus, const char *brick, const char *why);
 void bus_verdict(struct bus *bus);
 void bus_generation_ended(struct bus *bus);
 void bus_answered(struct bus *bus);

@@ -25,6 +25,8 @@ struct processes {
         struct process *first;
         struct quota *quota;
         struct explain_key explain_key;
+        void (*other_exited)(const siginfo_t *info, void *user);
+        void *other_user;
 };
 
 const char *process_state_to_string(enum process_state state)
@@ -201,19 +203,33 @@ static struct process *processes_find(struct processes *processes, pid_t pid)
         return p;
 }
 
+static void reap(struct processes *processes, const siginfo_t *info)
+{
+        struct process *p = processes_find(processes, info->si_pid);
+
+        if (!p && processes->other_exited)
+                processes->other_exited(info, processes->other_user);
+        (void)waitid(P_PID, (id_t)info->si_pid, &(siginfo_t){}, WEXITED | WNOHANG);
+        if (p)
+                process_exited(p, info);
+}
+
 static int on_sigchld(sd_event_source *source, const struct signalfd_siginfo *unused, void *user)
 {
-        struct processes *processes = user;
         siginfo_t info = {};
 
-        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid > 0) {
-                struct process *p = processes_find(processes, info.si_pid);
-
-                if (p)
-                        process_exited(p, &info);
+        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0) {
+                reap(user, &info);
                 info = (siginfo_t){};
         }
         return 0;
+}
+
+void processes_watch_others(struct processes *processes,
+                            void (*exited)(const siginfo_t *info, void *user), void *user)
+{
+        processes->other_exited = exited;
+        processes->other_user = user;
 }
 
 int processes_new(struct processes **ret, sd_event *event)

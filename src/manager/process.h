@@ -18,6 +18,7 @@
  * brick that is not its own. Only a worker that fails to start sends texts, of a bounded size.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,11 @@ struct process {
 
 /* Reaps every child process: the workers, and, if brickd is PID 1, also orphans. Blocks SIGCHLD. */
 int processes_new(struct processes **ret, sd_event *event);
+
+/* exited() is told of every child that is no worker, before it is reaped: its number cannot be that
+ * of another process yet. NULL: nobody is. */
+void processes_watch_others(struct processes *processes,
+                            void (*exited)(const siginfo_t *info, void *user), void *user);
 
 /* The descriptor of shared/quota.h, which all workers share. */
 int processes_quota(const struct processes *processes);

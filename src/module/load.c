@@ -230,7 +230,8 @@ static struct brick_module *copy_descriptor(const struct brick_module *brick)
 }
 
 /* Checks what a module says of itself. */
-static int adopt(struct module *module, const struct brick_module *brick, char **ret_why)
+static int adopt(struct module *module, const struct brick_module *brick,
+                 const struct option_spec *options, char **ret_why)
 {
         int r;
 
@@ -240,6 +241,10 @@ static int adopt(struct module *module, const struct brick_module *brick, char *
         module->brick = copy_descriptor(brick);
         if (!module->brick)
                 return -ENOMEM;
+        if (options) {
+                module->options = options;
+                return 0;
+        }
         return verify_options(module->brick, module->path, &module->tables, &module->options,
                               ret_why);
 }
@@ -264,7 +269,7 @@ static int open_builtin(struct module **ret, const struct module_builtin *builti
                 module->path = NULL;
                 return -ENOMEM;
         }
-        r = adopt(module, builtin->entry(), ret_why);
+        r = adopt(module, builtin->entry(), builtin->options, ret_why);
         if (r == 0)
                 *ret = TAKE_PTR(module);
         return r;
@@ -285,7 +290,7 @@ static int open_path(struct module **ret, const char *given, char **ret_why)
         if (r == 0)
                 r = load(module->path, &brick, ret_why);
         if (r == 0)
-                r = adopt(module, brick, ret_why);
+                r = adopt(module, brick, NULL, ret_why);
         if (r == 0)
                 *ret = TAKE_PTR(module);
         return r;

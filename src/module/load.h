@@ -22,6 +22,7 @@ struct module {
 struct module_builtin {
         const char *name;
         const struct brick_module *(*entry)(void);
+        const struct option_spec *options; /* NULL: those of the descriptor */
 };
 
 /* Sets them; the table ends with a NULL name. A file of the same name is not used. [main, once] */

@@ -58,6 +58,10 @@ struct upstream_settings {
         const char *brick;     /* x-brick of the calls */
         const char *token;     /* bearer token of the calls */
         bool errors_as_status; /* ask for gRPC statuses instead of llmbrick's errors */
+        bool once; /* no call is tried again: one that ends a backend must not end the next */
+        bool wait_for_ready; /* calls wait for a backend, as long as their deadlines allow */
+        const char *lost;    /* text of the status if the connection is lost during a call; NULL: as
+                                the core says it */
 
         /* Told when the state of a backend has changed: [any], one at a time, and it must not
          * block. NULL: the upstream calls set_health() of the brick, which is serving while one of

@@ -197,9 +197,19 @@ static void clear_attempt(struct relay *relay)
 
 static bool may_try_again(const struct relay *relay)
 {
-        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->passed_on && !relay->taken &&
-               !relay->refused && !relay->cancelled && !relay->payload.failed &&
-               upstream_choose(relay->upstream, relay->key, relay->tried);
+        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->upstream->once &&
+               !relay->passed_on && !relay->taken && !relay->refused && !relay->cancelled &&
+               !relay->payload.failed && upstream_choose(relay->upstream, relay->key, relay->tried);
+}
+
+/* The text of the status. No server has sent a status without trailers: the connection is lost. */
+static struct brick_str reason_of(const struct relay *relay)
+{
+        if (relay->upstream->lost && relay->status == GRPC_STATUS_UNAVAILABLE &&
+            relay->trailers.count == 0)
+                return brick_str(relay->upstream->lost);
+        return (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(relay->details),
+                                   GRPC_SLICE_LENGTH(relay->details) };
 }
 
 /* The error behind a status that `errors_as_status` has asked for. */
@@ -215,8 +225,7 @@ static bool find_error(struct relay *relay, struct payload *ret)
         memcpy(text, code.ptr, code.len);
         *ret = (struct payload){
                 .code = (int32_t)strtol(text, NULL, 10),
-                .message = { (const char *)GRPC_SLICE_START_PTR(relay->details),
-                             GRPC_SLICE_LENGTH(relay->details) },
+                .message = reason_of(relay),
         };
         return ret->code != 0 && ret->code != 200;
 }
@@ -225,20 +234,16 @@ static bool find_error(struct relay *relay, struct payload *ret)
 static void finish(struct relay *relay)
 {
         const struct brick_host *host = relay->host;
-        struct brick_call *call = relay->call;
         struct payload error = relay->payload;
 
-        metadata_pass_on(relay->upstream, call, &relay->headers);
-        metadata_pass_on(relay->upstream, call, &relay->trailers);
+        metadata_pass_on(relay->upstream, relay->call, &relay->headers);
+        metadata_pass_on(relay->upstream, relay->call, &relay->trailers);
         if (relay->refused)
-                host->call_finish(call, relay->refused_status, brick_str(relay->refused));
+                host->call_finish(relay->call, relay->refused_status, brick_str(relay->refused));
         else if (error.failed || (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
-                host->call_fail(call, error.code, error.message, error.detail);
+                host->call_fail(relay->call, error.code, error.message, error.detail);
         else
-                host->call_finish(
-                        call, (uint32_t)relay->status,
-                        (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(relay->details),
-                                            GRPC_SLICE_LENGTH(relay->details) });
+                host->call_finish(relay->call, (uint32_t)relay->status, reason_of(relay));
 }
 
 static int begin(struct relay *relay);
@@ -380,6 +385,7 @@ static size_t put_begin(grpc_op *ops, struct relay *relay)
         size_t n = 0;
 
         batch_headers(&ops[n]);
+        ops[n].flags = relay->upstream->flags;
         ops[n].data.send_initial_metadata.count = relay->metadata.n;
         ops[n++].data.send_initial_metadata.metadata = relay->metadata.list;
         if (!relay->method->request_stream) {
@@ -413,8 +419,7 @@ static void start_batches(struct relay *relay)
         receive(relay);
 }
 
-/* Lock held. Starts an attempt with the best backend that has not been tried. -EHOSTDOWN: there is
- * none. */
+/* Lock held. Starts an attempt with the best backend that is left. -EHOSTDOWN: there is none. */
 static int begin(struct relay *relay)
 {
         struct backend *backend = upstream_choose(relay->upstream, relay->key, relay->tried);

@@ -11,6 +11,7 @@
 #include "remote/affinity.h"
 #include "serve/service.h"
 #include "serve/validate.h"
+#include "util/random.h"
 
 /* --- state ------------------------------------------------------------------------------------ */
 
@@ -63,9 +64,10 @@ static void on_changed(struct channel_user *user, enum backend_state state)
         struct backend *backend = (struct backend *)user;
         const struct upstream *upstream = backend->upstream;
 
-        brick_logf(upstream->host, upstream->ctx,
-                   state == BACKEND_FAILING ? BRICK_LOG_WARNING : BRICK_LOG_INFO,
-                   "backend %s is %s", backend->address, backend_state_to_string(state));
+        if (!upstream->changed)
+                brick_logf(upstream->host, upstream->ctx,
+                           state == BACKEND_FAILING ? BRICK_LOG_WARNING : BRICK_LOG_INFO,
+                           "backend %s is %s", backend->address, backend_state_to_string(state));
         report(backend);
 }
 
@@ -94,18 +96,18 @@ void upstream_pause(struct upstream *upstream, size_t index, bool paused)
 /* --- choice ----------------------------------------------------------------------------------- */
 
 /* How good a backend is for a new call; 0: it gets none. A failing one is better than none: what
- * it says is the reason that the client gets. */
+ * it says is the reason that the client gets. A paused one is better than none if calls wait. */
 static unsigned rank_of(const struct backend *backend)
 {
         switch (state_of(backend)) {
         case BACKEND_READY:
-                return 3;
+                return 4;
         case BACKEND_CONNECTING:
-                return 2;
+                return 3;
         case BACKEND_FAILING:
-                return 1;
+                return 2;
         default:
-                return 0;
+                return backend->upstream->flags != 0;
         }
 }
 
@@ -120,13 +122,23 @@ static bool is_better(const struct upstream *upstream, uint64_t key, const struc
         return key != 0 && affinity_weight(key, b->hash) > affinity_weight(key, a->hash);
 }
 
-struct backend *upstream_choose(const struct upstream *upstream, uint64_t key, uint32_t tried)
+/* Among those with equally few calls, backends take turns: this worker does not know what the
+ * others send them. */
+static size_t first_choice(struct upstream *upstream)
 {
+        return upstream->choice == UPSTREAM_FEWEST
+                       ? atomic_fetch_add_explicit(&upstream->turn, 1, memory_order_relaxed)
+                       : 0;
+}
+
+struct backend *upstream_choose(struct upstream *upstream, uint64_t key, uint32_t tried)
+{
+        size_t first = first_choice(upstream), n = upstream->n_backends;
         struct backend *best = NULL;
         unsigned best_rank = 0;
 
-        for (size_t i = 0; i < upstream->n_backends; i++) {
-                struct backend *backend = &upstream->backends[i];
+        for (size_t i = 0; i < n; i++) {
+                struct backend *backend = &upstream->backends[(first + i) % n];
                 unsigned rank = tried & backend_bit(backend) ? 0 : rank_of(backend);
 
                 if (rank > best_rank ||
@@ -215,6 +227,8 @@ static int copy_texts(struct upstream *upstream, const struct upstream_settings 
         if (r == 0)
                 r = copy(&upstream->brick, "", settings->brick);
         if (r == 0)
+                r = copy(&upstream->lost, "", settings->lost);
+        if (r == 0)
                 r = copy(&upstream->authorization, "Bearer ", settings->token);
         return r;
 }
@@ -233,6 +247,11 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         upstream->ctx = settings->ctx;
         upstream->choice = settings->choice;
         upstream->errors_as_status = settings->errors_as_status;
+        upstream->once = settings->once;
+        if (settings->wait_for_ready)
+                upstream->flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                                  GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+        atomic_init(&upstream->turn, (unsigned)random_u64());
         upstream->changed = settings->changed;
         upstream->user = settings->user;
         init_methods(upstream, service_of_type(settings->host->type(settings->ctx)));
@@ -262,6 +281,7 @@ struct upstream *upstream_free(struct upstream *upstream)
         free(upstream->backends);
         free(upstream->affinity);
         free(upstream->brick);
+        free(upstream->lost);
         if (upstream->authorization)
                 explicit_bzero(upstream->authorization, strlen(upstream->authorization));
         free(upstream->authorization);

@@ -42,7 +42,11 @@ struct upstream {
         uint32_t session_id; /* number of the field in a request; 0: it has none */
         char *brick;
         char *authorization;
+        char *lost;
         bool errors_as_status;
+        bool once;
+        uint32_t flags;       /* with which the core sends the headers of calls */
+        atomic_uint turn;     /* where the search for the fewest calls begins */
         pthread_mutex_t lock; /* of reports: `changed` is called with it held */
         void (*changed)(void *user, size_t backend, enum backend_state state);
         void *user;
@@ -61,7 +65,7 @@ uint64_t upstream_key(const struct upstream *upstream, struct brick_call *call,
 
 /* The backend for a call with this key that has been tried with the backends whose bits `tried`
  * has. NULL: there is no other. [any] */
-struct backend *upstream_choose(const struct upstream *upstream, uint64_t key, uint32_t tried);
+struct backend *upstream_choose(struct upstream *upstream, uint64_t key, uint32_t tried);
 
 static inline uint32_t backend_bit(const struct backend *backend)
 {

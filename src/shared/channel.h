@@ -32,6 +32,7 @@ enum {
         CHANNEL_FD_IDENTITIES,  /* of shared/identities.h, for the workers of one generation */
         CHANNEL_FD_QUOTA,       /* of shared/quota.h, for all workers */
         CHANNEL_FD_BALANCE,     /* of shared/balance.h, for the workers of one generation */
+        CHANNEL_FD_PROGRAMS,    /* of shared/programs.h, for the workers of one generation */
         CHANNEL_FD_LISTEN,      /* the first listening socket; the others follow in the order of
                                    `ports:` */
 };

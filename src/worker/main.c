@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "shared/balance.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
+#include "shared/programs.h"
 #include "shared/quota.h"
 #include "shared/state.h"
 #include "shared/stats.h"
@@ -32,6 +34,7 @@
 #include "worker/inspect.h"
 #include "worker/modules.h"
 #include "worker/otlp.h"
+#include "worker/process-brick.h"
 #include "worker/rlimits.h"
 #include "worker/worker.h"
 
@@ -181,6 +184,7 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         r = client_start(parts->rpc, parts->conf);
         if (r < 0)
                 _exit(fail(r, "Cannot connect to backends"));
+        process_bricks_update();
         r = rpc_start(parts->rpc, balance);
         if (r < 0)
                 _exit(fail(r, "Cannot start gRPC"));
@@ -190,9 +194,28 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         return EXIT_SUCCESS;
 }
 
+/* Waits until the processes of the bricks serve: this one accepts no connection before. The main
+ * process sets the limit. */
+static int await_programs(const struct programs *programs)
+{
+        struct pollfd fd = { .fd = CHANNEL_FD_CONTROL, .events = POLLIN };
+        struct channel_message message;
+        int r = -EAGAIN;
+
+        while (r == -EAGAIN && !programs_started(programs)) {
+                if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+                do
+                        r = channel_receive(CHANNEL_FD_CONTROL, &message);
+                while (r > 0);
+        }
+        return r == -EAGAIN ? 0 : -ECANCELED;
+}
+
 static int serve(struct conf *conf, struct diag *diag)
 {
-        static struct stats *stats; /* never freed, like balance */
+        static struct programs *programs; /* never freed: bricks read it until the end */
+        static struct stats *stats;       /* never freed, like balance */
         _cleanup_(
                 otlp_freep) struct otlp *otlp = NULL; /* first, so freed last: the others' spans */
         _cleanup_(build_freep) struct build *build = NULL;
@@ -209,6 +232,10 @@ static int serve(struct conf *conf, struct diag *diag)
         r = otlp_new(&otlp, conf, diag);
         if (r < 0 && r != -EINVAL)
                 return fail(r, "Cannot set up the export of traces");
+        r = programs_open(&programs, CHANNEL_FD_PROGRAMS);
+        if (r < 0)
+                return fail(r, "Cannot map the states of the processes");
+        process_bricks_attach(conf, programs);
         /* Also fails if diag has mistakes from before. */
         r = build_new(&build, conf, stats, set_creating, diag);
         if (r == -EINVAL) {
@@ -233,6 +260,9 @@ static int serve(struct conf *conf, struct diag *diag)
         if (r < 0)
                 return fail(r, "Cannot serve the ports");
 
+        r = await_programs(programs);
+        if (r < 0)
+                return fail(r, "Cannot wait for the processes of the bricks");
         /* From here on the channel tells when the main process exits. */
         (void)prctl(PR_SET_PDEATHSIG, 0);
         if (arg_check)

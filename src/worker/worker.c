@@ -22,6 +22,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "worker/build.h"
+#include "worker/process-brick.h"
 #include "worker/rlimits.h"
 #include "worker/worker.h"
 
@@ -238,6 +239,7 @@ static void obey(struct worker *w)
 static void read_shared_memory(struct worker *w)
 {
         change_identities(w);
+        process_bricks_update();
         set_log_levels(w);
         obey(w);
         answer_question(w);
@@ -364,6 +366,7 @@ int worker_serve(const struct worker_parts *parts)
         r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, CHECK_USEC, 0, on_check, &w);
         if (r < 0)
                 return r;
+        read_shared_memory(&w); /* what has changed while it started */
         state_set_ready(w.state);
         channel_wake(CHANNEL_FD_CONTROL);
         r = sd_event_loop(event);

@@ -13,7 +13,7 @@ import time
 import grpc
 
 from proxies import PROXIED, proxies
-from scenarios import ENDLESS, LOADS, SMALL, STREAM, UNARY, Load
+from scenarios import ENDLESS, SMALL, STREAM, UNARY, Load
 from servers import Brickd, Server, Upstream, cpu_seconds, resident_bytes
 from wire import Connection, framed
 

@@ -26,6 +26,12 @@ with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as _worker:
 START_LIMIT = 30
 STOP_LIMIT = 20
 CALL_LIMIT = 20
+# What brickd would find where it is installed.
+LIBEXEC = {
+    "BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker"),
+    "BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec"),
+    "BRICKD_PYTHON": os.path.join(BUILD, "src", "python", "brickd-python"),
+}
 # For brickctl, whose leaks its own test looks for: the search takes most of its time.
 NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
@@ -63,7 +69,8 @@ def wait_for(what, condition, limit=START_LIMIT):
 class Brickd:
     """The real daemon. `bricks` is the text of the list under `bricks:`; {tests} and {modules} in it are folders."""
 
-    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None):
+    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None,
+                 start_limit=START_LIMIT):
         self.dir = temp_dir()
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -72,7 +79,8 @@ class Brickd:
         self.log_path = os.path.join(self.dir, "log")
         self.extra, self.port_extra = extra, port_extra
         self.write(bricks)
-        self.env = os.environ | {"BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker")} | (env or {})
+        self.env = os.environ | LIBEXEC | (env or {})
+        self.start_limit = start_limit
         self.process = None
         self.channels = []
 
@@ -89,7 +97,12 @@ class Brickd:
                 [os.path.join(BUILD, "src", "brickd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if ready:
-            wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None)
+            try:
+                wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None,
+                         self.start_limit)
+            except AssertionError as e:
+                self.process.kill()
+                raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
             if self.process.poll() is not None:
                 raise AssertionError("brickd ended: " + self.log())
         return self
@@ -185,6 +198,10 @@ def stream(channel, full, request=b"", metadata=None, timeout=CALL_LIMIT):
         return replies, e.code().name, e.details()
 
 
+class Skip(Exception):
+    """What a test needs is not there; why."""
+
+
 _tests = []
 
 
@@ -209,6 +226,8 @@ def main():
         try:
             function()
             print(f"ok {number} - {name} # {time.monotonic() - start:.1f} s", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
         except Exception:
             failed += 1
             print("# " + "\n# ".join(traceback.format_exc().splitlines()))

@@ -7,9 +7,7 @@ import subprocess
 import threading
 import time
 
-import grpc
-
-from harness import (Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, stream, test, wait_for)
+from harness import (Brickd, Stopwatch, call, eq, generate_stubs, main, path, stream, test, wait_for)
 
 generate_stubs()
 from google.protobuf import struct_pb2  # noqa: E402

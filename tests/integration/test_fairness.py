@@ -334,7 +334,7 @@ def a_burst_of_large_calls_leaves_no_memory_behind():
 
 @test
 def a_brick_has_its_timeout_for_calls_of_bricks():
-    bricks = (f"  - {{ name: pipe, module: pipeline, options: {{ target: chat }} }}\n" +
+    bricks = ("  - { name: pipe, module: pipeline, options: { target: chat } }\n" +
               brick("chat", "LLM", "delay: 1h", "{ timeout: 200ms }"))
     asked = common_pb2.CommonRequest()
     asked.data["prompt"] = "hi"

@@ -247,7 +247,7 @@ def workers_inherit_nothing_else():
     with Brickd() as d:
         pid = d.status()["workers"][0]["pid"]
         fds = {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
-        assert fds == set(range(11)), fds
+        assert fds == set(range(12)), fds
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert "SigBlk:\t0000000000000000" in status, status
         assert os.getpgid(pid) == pid

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -25,6 +26,7 @@ UNARY, OUTPUT = path("LLM", "Unary"), path("LLM", "OutputStreaming")
 SLOW_UNARY, SLOW_OUTPUT, SLOW_BIDI = (path("Common", m) for m in ("Unary", "OutputStreaming", "BidiStreaming"))
 CHAT = "  - { name: chat, module: contract, options: { type: LLM } }"
 SLOW = "  - { name: slow, module: blocking, options: { delay: %s }, limits: { threads: 1, queue: 2 } }"
+PROGRAM = os.path.join(SOURCE, "tests", "integration", "llm_program.py")
 LINE = re.compile(r'^(\w+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -302,7 +304,8 @@ def the_manual_lists_them_all():
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
     far = "\n  - { name: far, module: remote, options: { type: Rectify, to: 'unix:/no/such' } }"
-    with Watched(CHAT + "\n" + SLOW % "10ms" + far, port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
+    apart = f"\n  - {{ name: apart, module: process, options: {{ type: Intention, command: [{sys.executable}, {PROGRAM}] }} }}"
+    with Watched(CHAT + "\n" + SLOW % "10ms" + far + apart, port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

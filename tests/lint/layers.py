@@ -18,6 +18,7 @@ LAYERS = {
     "shared": {"util", "shared"},
     "manager": {"util", "conf", "shared", "manager"},
     "main.c": {"util", "conf", "shared", "manager"},
+    "exec": set(),
     "module": {"util", "conf", "shared", "module", BRICK, PROTO},
     "serve": {"util", "conf", "shared", "module", "serve", BRICK, PROTO},
     "rpc": {"util", "conf", "shared", "module", "serve", "rpc", BRICK, PROTO},
