@@ -128,6 +128,7 @@ struct builtin {
         grpc_completion_queue *queue;
         pthread_t thread;
         bool running;
+        unsigned in_a_row;         /* events that the thread has had without waiting */
         struct builtin_call *open; /* the newest first */
         unsigned unread;           /* calls whose end has not been read */
         unsigned unread_max;

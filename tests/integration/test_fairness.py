@@ -4,15 +4,13 @@ import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 
 import grpc
 
 from harness import memory
-from harness import (BUILD, SANITIZED, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test,
+from harness import (BUILD, SANITIZED, START_LIMIT, Brickd, Bystander, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test,
                      wait_for)
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
@@ -42,28 +40,6 @@ def held(running, name):
     bricks = json.loads(running.ctl("status", "--json").stdout)["bricks"]
     found = next(b for b in bricks if b["name"] == name)
     return found["in_flight"], found["queued"]
-
-
-class Bystander:
-    """A client in a process of its own; what it saw meanwhile."""
-
-    def __init__(self, running, full):
-        self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "bystander.py"),
-                                         running.address, full], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-        self.seen()
-
-    def seen(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait(START_LIMIT)
 
 
 def leave(*connections):
@@ -348,18 +324,6 @@ def a_brick_has_its_timeout_for_calls_of_bricks():
         wait_for("the end", lambda: held(running, "chat") == (0, 0) and held(running, "pipe") == (0, 0))
 
 
-def ends(connection, n):
-    """Reads until so many streams have ended."""
-    data = b""
-    while n > 0:
-        piece = connection.socket.recv(1 << 16)
-        assert piece, "closed"
-        data += piece
-        while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
-            n -= data[3] == HEADERS and data[4] & END_STREAM
-            data = data[9 + int.from_bytes(data[:3], "big"):]
-
-
 def burst(full, body, n, connections):
     """Requests that lack their last byte, which then comes for all of them at once: others are served between them."""
     rules = os.path.join(BUILD, "src", "bricks", "guard-rules.so")
@@ -380,7 +344,7 @@ def burst(full, body, n, connections):
         for client in clients:
             client.send(b"".join(frame(DATA, END_STREAM, stream, data[-1:]) for stream in range(1, 2 * n, 2)))
         for client in clients:
-            ends(client, n)
+            client.ends(n)
         took, seen = watch.elapsed().seconds, bystander.seen()
         print(f"# {n * connections} requests took {took:.1f} s, the other client's worst call {seen['worst']:.2f} s")
         eq(seen["failures"], [])
@@ -397,6 +361,25 @@ def many_requests_at_once_are_not_one_turn():
 @test
 def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
+
+
+@test
+def many_calls_of_many_connections_are_not_one_turn():
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running, Bystander(running, LLM) as bystander:
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(50)]
+        data = calls(LLM, 200 if SANITIZED else 999)
+        bystander.seen()
+        watch = Stopwatch()
+        for client in clients:
+            assert client.send(data)
+        for client in clients:
+            client.ends(200 if SANITIZED else 999)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 3, 0.3), (seen, took)
+        leave(*clients)
 
 
 def unbegun(leave_all, options=""):
