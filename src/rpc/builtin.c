@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -124,6 +123,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         return 0;
 }
 
+/* max: how many streams of it may be open. */
 static void add_method(struct builtin_port *port, const struct builtin_method *method, unsigned max,
                        bool authenticate)
 {
@@ -132,6 +132,7 @@ static void add_method(struct builtin_port *port, const struct builtin_method *m
         slot->method = method;
         slot->port = port;
         slot->max = max;
+        share_init(&slot->share, 0);
         slot->authenticate = authenticate;
         if (port->server)
                 slot->handle = grpc_server_register_method(
@@ -152,7 +153,7 @@ static void add_services(struct builtin_port *port, const struct rpc_port *rpc_p
                         port->services[port->n_services++] = rpc_port->base.routes[i].service->name;
         if (conf->health) {
                 port->services[port->n_services++] = HEALTH_SERVICE;
-                add_method(port, &health_check, UINT_MAX, all);
+                add_method(port, &health_check, 0, all);
                 add_method(port, &health_watch, (unsigned)conf->max_watches, all);
         }
         if (conf->reflection) {

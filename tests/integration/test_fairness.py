@@ -227,6 +227,46 @@ def who_lets_others_wait_has_less_time():
         leave(silent)
 
 
+def streams_of_brickd(full, body):
+    """Watches or reflection: who has most of the places for them gives one up to others, and to nobody else."""
+    def last(rpc):
+        try:
+            for _ in rpc:
+                pass
+        except grpc.RpcError as e:
+            return e.code().name, e.details()
+
+    def open_one(channel):
+        rpc = channel.stream_stream(full)(iter(lambda: body, None)) if "Reflection" in full else channel.unary_stream(full)(body)
+        next(rpc)
+        return rpc
+
+    with Brickd(brick("llm", "LLM"), port_extra="    limits: { watches: 100 }") as running:
+        crowd = [Connection(running.port, source="127.0.0.2") for _ in range(10)]
+        for client in crowd:
+            assert client.send(calls(full, 10, body, end=False))
+            client.was_read()
+        channel = running.channel()
+        own = [open_one(channel) for _ in range(50)]
+        eq(last(channel.unary_stream(full)(body)), ("RESOURCE_EXHAUSTED", "Too many streams are open"))
+        # another connection of this client has its own share
+        other = open_one(running.channel())
+        eq(last(own.pop()), ("RESOURCE_EXHAUSTED", "Too many streams are open, and this client has the most"))
+        assert all(rpc.is_active() for rpc in own + [other])
+        leave(*crowd)
+        wait_for("a place", lambda: open_one(channel))
+
+
+@test
+def health_watches_of_one_client_leave_places_for_others():
+    streams_of_brickd("/grpc.health.v1.Health/Watch", b"")
+
+
+@test
+def reflection_streams_of_one_client_leave_places_for_others():
+    streams_of_brickd("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"\x3a\0")
+
+
 def large_calls(running, n, body):
     silent = Connection(running.port, preface=DEAF).read_all()
     data = message(body)
