@@ -85,6 +85,8 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
                 return;
         /* Half of the smaller: a request that is nearly as large takes nearly as long. */
         size = (seen < size ? seen : size) / 2;
+        if (runner && size >= atomic_load(&instance->long_size))
+                return; /* this call had begun before */
         atomic_store(&instance->long_size, size);
         if (!runner && runner_new(&runner) < 0)
                 return;

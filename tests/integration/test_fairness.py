@@ -268,13 +268,14 @@ def reflection_streams_of_one_client_leave_places_for_others():
 
 
 def large_calls(running, n, body):
-    silent = Connection(running.port, preface=DEAF).read_all()
+    """All of them have been read when this returns."""
+    silent = Connection(running.port, preface=DEAF)
     data = message(body)
     for k in range(n):
         assert silent.send(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) +
                            b"".join(frame(DATA, 0, 1 + 2 * k, data[i:i + 16384]) for i in range(0, len(data), 16384)) +
                            frame(DATA, END_STREAM, 1 + 2 * k))
-    return silent
+    return silent.was_read().read_all()
 
 
 @test

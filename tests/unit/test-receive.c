@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "rpc/connection.h"
+#include "rpc/late.h"
 #include "rpc/receive.h"
 #include "util/clock.h"
 
-/* recvmsg() of rpc/receive.c, called as gRPC core calls it. */
+/* recvmsg() of rpc/receive.c, called as gRPC core calls it; and rpc/late.c. */
 
 #define TOTAL (1 << 20)
 #define TURN_MAX ((size_t)16 * 1024)
@@ -260,6 +261,44 @@ static void test_hold(void)
         crowd_done(&crowd);
 }
 
+/* Another thread sends while this one reads: the event comes when the send has ended. */
+static void test_read_during_send(void)
+{
+        struct iovec piece = { "x", 1 };
+        struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+        struct epoll_event event;
+        int pair[2], epoll = pair_new(pair);
+
+        send_calls(pair[0], true, 1);
+        wait_events(epoll, 1);
+        atomic_store(&connection_of(pair[1])->blocked, true); /* as a send begins */
+        assert(read_some(pair) == 0);
+        assert(epoll_wait(epoll, &event, 1, 0) == 0);
+        assert(sendmsg(pair[1], &message, MSG_NOSIGNAL) == 1);
+        wait_events(epoll, 1);
+        assert(read_some(pair) > 0);
+        pair_done(epoll, pair);
+}
+
+/* Requests that have come at once are taken between waits, however long a brick works on each; and
+ * in time, if this thread does not wait. */
+static void test_late(void)
+{
+        struct run_item items[2] = {};
+        int pair[2], epoll = pair_new(pair);
+
+        wait_events(epoll, 1);
+        assert(poll(NULL, 0, 20) == 0);
+        assert(late_put_off(&items[0]));
+        assert(poll(NULL, 0, 60) == 0);
+        assert(!late_put_off(&items[0]));
+        assert(poll(NULL, 0, 60) == 0); /* the brick works */
+        assert(late_put_off(&items[1]));
+        (void)epoll_wait(epoll, &(struct epoll_event){}, 1, 0);
+        assert(!late_put_off(&items[1]) || gather_waited() + 5 * NSEC_PER_MSEC < clock_now());
+        pair_done(epoll, pair);
+}
+
 static ssize_t send_and_read(const int pair[2], const char *bytes, size_t length)
 {
         char buffer[1024];
@@ -317,6 +356,8 @@ int main(void)
         test_large_turns();
         test_many_calls();
         test_hold();
+        test_read_during_send();
+        test_late();
         test_refused();
         return 0;
 }
