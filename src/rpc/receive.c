@@ -16,7 +16,7 @@
 #define BUDGET ((size_t)16 * 1024)
 #define BUDGET_LARGE (4 * BUDGET)
 #define BUDGET_MIN ((size_t)1024)
-#define BUDGET_FIRST BUDGET_MIN
+#define BUDGET_FIRST ((size_t)512)
 #define BUDGET_CALLS 64
 
 /* A client that has begun so many calls with one budget, or while reading is held, waits for

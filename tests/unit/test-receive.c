@@ -18,7 +18,7 @@
 
 #define TOTAL (1 << 20)
 #define TURN_MAX ((size_t)16 * 1024)
-#define TURN_FIRST ((size_t)1024)
+#define TURN_FIRST ((size_t)512)
 #define TURN_LARGE (4 * TURN_MAX)
 
 static const struct conf_port port = {
