@@ -264,7 +264,7 @@ static void test_hold(void)
 /* Another thread sends while this one reads: the event comes when the send has ended. */
 static void test_read_during_send(void)
 {
-        struct iovec piece = { "x", 1 };
+        struct iovec piece = { received, 1 };
         struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
         struct epoll_event event;
         int pair[2], epoll = pair_new(pair);
@@ -285,6 +285,7 @@ static void test_read_during_send(void)
 static void test_late(void)
 {
         struct run_item items[2] = {};
+        struct epoll_event event;
         int pair[2], epoll = pair_new(pair);
 
         wait_events(epoll, 1);
@@ -294,7 +295,7 @@ static void test_late(void)
         assert(!late_put_off(&items[0]));
         assert(poll(NULL, 0, 60) == 0); /* the brick works */
         assert(late_put_off(&items[1]));
-        (void)epoll_wait(epoll, &(struct epoll_event){}, 1, 0);
+        (void)epoll_wait(epoll, &event, 1, 0);
         assert(!late_put_off(&items[1]) || gather_waited() + 5 * NSEC_PER_MSEC < clock_now());
         pair_done(epoll, pair);
 }
