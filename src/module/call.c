@@ -72,10 +72,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
-        call->member = NULL;
-        call->pool = SHARE_NONE;
-        call->next = NULL;
-        call->link = NULL;
+        call->place = (struct share_place){};
         arena_limit(&call->arena, memory_limit);
 }
 

@@ -54,14 +54,13 @@
 #include "module/handle.h"
 #include "module/outcome.h"
 #include "module/runner.h"
+#include "module/share.h"
 #include "module/span.h"
 #include "util/arena.h"
 
 struct brick_child;
 struct brick_timer;
 struct instance;
-struct share_member;
-struct share_party;
 
 enum call_side {
         SIDE_UNSEEN,
@@ -195,13 +194,9 @@ struct call {
         void *data;
         void (*destroy)(void *data);
 
-        /* The lock of the instance guards these: the call's member of instance->share while it
-         * waits or holds a reserved place, and its place in the queue. */
-        struct share_member *member; /* NULL: it counts for nobody */
-        unsigned pool;               /* enum share_pool: of its reserved place */
-        struct call *next;
-        struct call **link; /* what points to it; NULL: not in the queue */
-        uint64_t queued;    /* when it was put there */
+        /* The lock of the instance guards these. */
+        struct share_place place; /* in instance->share, while it waits or has a reserved place */
+        uint64_t queued;          /* when it was put into the queue */
 };
 
 static inline void call_lock(struct call *call)

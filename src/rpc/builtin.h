@@ -12,10 +12,11 @@
  * builtin.c has the thread, builtin-call.c the life of a call, and health.c and reflection.c the
  * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
  *
- * A client may keep a stream open for as long as it likes. So streams are limited in number. A stop
- * ends them with UNAVAILABLE, and waits until that has been written. A client that does not read a
- * reply, or that sends no request on a stream of requests, loses the call after limits.stall; and
- * earlier if too many replies are not read.
+ * A client may keep a stream open for as long as it likes. So streams are limited in number. Once
+ * the limit is reached, a new one takes the place of the newest stream of the client that has the
+ * most, unless its own client has as many. A stop ends streams with UNAVAILABLE, and waits until
+ * that has been written. A client that does not read a reply, or that sends no request on a stream
+ * of requests, loses the call after limits.stall; and earlier if too many replies are not read.
  */
 
 #include <grpc/byte_buffer.h>
@@ -27,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "module/share.h"
 #include "rpc/batch.h"
 #include "rpc/health.h"
 #include "shared/stats.h"
@@ -65,9 +67,13 @@ struct builtin_method {
 struct builtin_slot {
         const struct builtin_method *method;
         struct builtin_port *port;
-        void *handle;  /* the core's */
-        unsigned open; /* streams */
+        void *handle; /* the core's */
+
+        /* of streams */
+        struct share share; /* places count as calls that wait */
+        unsigned open;
         unsigned max;
+
         bool authenticate;
 };
 
@@ -109,6 +115,7 @@ struct builtin_call {
         bool ending;   /* status is being sent */
         bool closed;
         bool unread; /* counted in builtin->unread */
+        struct share_place place;
 
         /* of Watch */
         const struct health_name *watched; /* NULL: this port does not have the name */
@@ -128,6 +135,7 @@ struct builtin {
         grpc_completion_queue *queue;
         pthread_t thread;
         bool running;
+        unsigned in_a_row;         /* events that the thread has had without waiting */
         struct builtin_call *open; /* the newest first */
         unsigned unread;           /* calls whose end has not been read */
         unsigned unread_max;

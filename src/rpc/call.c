@@ -3,7 +3,6 @@
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
 
-#include "module/share.h"
 #include "rpc/call.h"
 #include "rpc/close.h"
 #include "rpc/credentials.h"

@@ -300,6 +300,18 @@ bool connection_rearm(struct connection *connection)
                              &connection->event) == 0;
 }
 
+void connection_rearm_all(void)
+{
+        int fd = connection_end();
+        struct connection *connection;
+
+        while ((connection = connection_lock_below(&fd))) {
+                if (atomic_exchange(&connection->rearm, false))
+                        (void)connection_rearm(connection);
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+}
+
 /* --- once a second --------------------------------------------------------------------------- */
 
 /* Lock held. */
@@ -330,10 +342,9 @@ void connection_maintain(uint64_t now)
         while ((connection = connection_lock_below(&fd))) {
                 if (is_overdue(connection, now))
                         drop(connection, STATS_REJECTED_SLOW);
-                if (atomic_exchange(&connection->rearm, false))
-                        (void)connection_rearm(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
+        connection_rearm_all();
 }
 
 unsigned connection_second(void)

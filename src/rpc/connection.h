@@ -42,6 +42,9 @@ struct budget {
         uint64_t data, calls; /* what the client had sent of both when it was given */
         bool spent;           /* the next event gives a new one */
 
+        unsigned hold; /* the last one of receive_hold() that was seen; 0: none */
+        uint64_t held; /* calls that the client had begun before it */
+
         unsigned second; /* of connection_second(), in which `begun` was noted */
         uint64_t begun;  /* calls that the client had begun before that second */
 };
@@ -64,7 +67,7 @@ struct connection {
         atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
         atomic_bool read_refused; /* because of that */
-        atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
+        atomic_bool rearm;        /* connection_rearm_all() is to re-arm its event */
 
         pthread_mutex_t lock; /* of `gather`, and of the end of the connection */
         struct gather gather;
@@ -157,7 +160,10 @@ void connection_disconnect(struct connection *connection);
  * connection is ready. False: the core does not wait for it. [any] */
 bool connection_rearm(struct connection *connection);
 
-/* Once a second: re-arms the events that were put off until then, and closes connections whose
+/* Re-arms the events that were put off. [any; no lock held] */
+void connection_rearm_all(void);
+
+/* Once a second: connection_rearm_all(), and closes connections whose
  * requests take longer than limits.request_time. [main] */
 void connection_maintain(uint64_t now);
 

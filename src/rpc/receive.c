@@ -15,12 +15,16 @@
  */
 #define BUDGET ((size_t)16 * 1024)
 #define BUDGET_LARGE (4 * BUDGET)
-#define BUDGET_FIRST ((size_t)4 * 1024)
 #define BUDGET_MIN ((size_t)1024)
+#define BUDGET_FIRST ((size_t)512)
 #define BUDGET_CALLS 64
 
 /* For what backends send, which is not counted. */
 #define BUDGET_CLIENT (2 * BUDGET)
+
+/* A client that has begun so many calls with one budget, or while reading is held, waits for
+ * others. */
+#define MANY_CALLS 8
 
 static size_t next_size(const struct connection *connection)
 {
@@ -54,6 +58,75 @@ static void give_budget(struct connection *connection)
         budget->data = frames->data;
         budget->calls = frames->calls;
         budget->spent = false;
+}
+
+/* --- what takes long --------------------------------------------------------------------------
+ */
+
+/* Once the events of one wait have taken LATE_NS, at most one more thing that takes long is done
+ * before the next wait; or in ANYWAY_NS, if another thread does the waiting. */
+#define LATE_NS (5 * NSEC_PER_MSEC)
+#define ANYWAY_NS NSEC_PER_SEC
+
+static bool may_take_long(void)
+{
+        static _Thread_local uint64_t last, last_wait;
+        uint64_t now = clock_now(), wait = gather_waited();
+
+        if (wait > 0 && now - wait > LATE_NS && wait == last_wait && now - last < ANYWAY_NS)
+                return false;
+        last = now;
+        last_wait = wait;
+        return true;
+}
+
+/* --- calls ------------------------------------------------------------------------------------
+ */
+
+static atomic_uint holds; /* begun and ended ones: odd, while reading is held */
+
+void receive_hold(void)
+{
+        (void)atomic_fetch_or(&holds, 1);
+}
+
+void receive_release(void)
+{
+        if (!(atomic_load(&holds) & 1))
+                return;
+        (void)atomic_fetch_add(&holds, 1);
+        connection_rearm_all();
+}
+
+static bool is_held(void)
+{
+        return atomic_load(&holds) & 1;
+}
+
+/* Whether the client has begun many calls since shortly before reading was held. `rearm` is set
+ * before is_held() is asked again: so either this or receive_release() sees what the other does. */
+static bool waits_for_release(struct connection *connection)
+{
+        struct budget *budget = &connection->budget;
+        unsigned hold = atomic_load_explicit(&holds, memory_order_acquire);
+
+        if (!(hold & 1))
+                return false;
+        if (budget->hold != hold) {
+                budget->hold = hold;
+                budget->held = budget->calls;
+        }
+        if (connection->inspect.frames.calls - budget->held < MANY_CALLS)
+                return false;
+        atomic_store(&connection->rearm, true);
+        return is_held();
+}
+
+/* Whether the client began many calls with its last budget, and others are to be served first. */
+static bool waits_for_others(struct connection *connection)
+{
+        return connection->inspect.frames.calls - connection->budget.calls >= MANY_CALLS &&
+               !may_take_long() && connection_rearm(connection);
 }
 
 /* Whether the client has begun as many calls in this second as limits.calls allows a connection. */
@@ -95,7 +168,8 @@ static bool is_blocked(struct connection *connection)
 /*
  * False: the budget is spent, and the core is to be told that nothing has come. It uses
  * edge-triggered epoll, so its event is re-armed, once: the event then comes when other connections
- * have been read; or in the next second, if the client has begun enough calls in this one.
+ * have been read; in the next second, if the client has begun enough calls in this one; or after
+ * receive_release().
  */
 static bool may_read(struct connection *connection)
 {
@@ -106,8 +180,13 @@ static bool may_read(struct connection *connection)
          * may do the same, and then each would wait for the other. */
         if (!connection_is_client(connection) && is_blocked(connection) && !goaway_announced())
                 return false;
-        if (event_came(connection) || budget->size == 0)
+        if (waits_for_release(connection) && !goaway_announced())
+                return false;
+        if (event_came(connection) || budget->size == 0) {
+                if (waits_for_others(connection))
+                        return false;
                 give_budget(connection);
+        }
         if (has_begun_enough(connection)) {
                 atomic_store(&connection->rearm, true);
                 return false;
@@ -185,23 +264,6 @@ static ssize_t fail(int error)
 
 /* --- the end of a connection ------------------------------------------------------------------ */
 
-/* Once the events of one wait have taken END_NS, at most one more connection ends before the next
- * wait; or in END_ANYWAY_NS, if another thread does the waiting. */
-#define END_NS (5 * NSEC_PER_MSEC)
-#define END_ANYWAY_NS NSEC_PER_SEC
-
-static bool may_end(void)
-{
-        static _Thread_local uint64_t last, last_wait;
-        uint64_t now = clock_now(), wait = gather_waited();
-
-        if (wait > 0 && now - wait > END_NS && wait == last_wait && now - last < END_ANYWAY_NS)
-                return false;
-        last = now;
-        last_wait = wait;
-        return true;
-}
-
 /*
  * The connection is over. When the core hears of it, it ends all its calls before it does anything
  * else, which takes some 30 us for each. So if many connections end at once, the core hears of them
@@ -209,7 +271,7 @@ static bool may_end(void)
  */
 static ssize_t end_in_turn(struct connection *connection, int error)
 {
-        if (!may_end() && connection_rearm(connection))
+        if (!may_take_long() && connection_rearm(connection))
                 return fail(EAGAIN);
         return error ? fail(error) : 0;
 }

@@ -4,6 +4,7 @@
 Usage: test_NAME.py BUILD_DIR   (with the repository's root as the current folder or in $SOURCE_DIR)
 """
 import atexit
+import json
 import os
 import re
 import shutil
@@ -162,7 +163,33 @@ class Brickd:
         return status, watch.elapsed()
 
 
-def memory(running):
+class Bystander:
+    """A client in a process of its own; what it saw meanwhile."""
+
+    def __init__(self, running, full):
+        self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "bystander.py"),
+                                         running.address, full], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.seen()
+
+    def seen(self):
+        """What it has seen since the last time."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(START_LIMIT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def memory(running, key="VmRSS"):
     """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
     pid, = running.workers()
     with open(f"/proc/{pid}/maps") as f:
@@ -170,7 +197,7 @@ def memory(running):
     if any(name in maps for name in ("libasan", "libtsan", "libclang_rt")):
         return None
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(key + ":"))
 
 
 def path(service, method):

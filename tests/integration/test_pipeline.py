@@ -258,7 +258,7 @@ def texts_pass_between_types():
 
 @test
 def ids_and_parameters_pass():
-    more = f"  - {{ name: inner, module: pipeline, options: {{ type: LLM, steps: [ {{ answer: '" \
+    more = "  - { name: inner, module: pipeline, options: { type: LLM, steps: [ { answer: '" \
            "{{ request.session_id }} {{ request.model_id }} {{ request.max_tokens }} " \
            "{% for c in request.context %}{{ c.role }}={{ c.content }};{% endfor %}' } ] } }\n"
     context = "[ { role: system, content: 'be {{ text }}' } ]"

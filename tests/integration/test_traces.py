@@ -305,7 +305,7 @@ def a_stop_sends_what_waits():
         wait_for("a refusal", lambda: c.times, 5)
         calls_are_unaffected(d, 10)
         status, took = d.stop()
-        assert status == 0 and took.running < 1.5, took
+        assert status == 0 and took.running < 2.9, took
         eq(len({s["spanId"] for s in c.spans()}), 20)
 
 
