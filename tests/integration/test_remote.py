@@ -77,6 +77,11 @@ def backends(running):
     return {brick["name"]: brick.get("backends", []) for brick in status["bricks"]}
 
 
+def connected(front):
+    """Waits until all backends of the brick `far` are."""
+    wait_for("connections", lambda: {b["state"] for b in backends(front)["far"]} == {"ready"})
+
+
 @test
 def every_reply_is_that_of_the_backend_to_the_byte():
     bricks = "\n".join(f"  - {{ name: {s.lower()}, module: contract, options: {{ type: {s} }} }}" for s in SERVICES)
@@ -285,6 +290,7 @@ def a_backend_that_is_down_is_passed_over():
             reply, status, details, _ = call(channel, UNARY, common("x"))
             assert status == "OK", (status, details)
             return {0: "first", 200: "first", 7: "second"}[common_pb2.CommonResponse.FromString(reply).error.code]
+        connected(front)
         eq([who() for _ in range(5)], ["first"] * 5)
         kill(first)
         eq([who() for _ in range(20)], ["second"] * 20)  # also the very first: it falls back before its reply
@@ -335,7 +341,7 @@ def calls_with_one_session_go_to_one_backend():
                 reply, status, details, _ = call(channel, path("Rectify", "Unary"), rectify(session))
                 assert status == "OK", details
                 return rectify_pb2.RectifyResponse.FromString(reply).error.code
-            wait_for("three connections", lambda: front.log().count("is ready") >= 3)
+            connected(front)
             sessions = [f"s{i}" for i in range(60)]
             homes = {s: of(s) for s in sessions}
             eq(sorted(set(homes.values())), [1, 2, 3])
