@@ -1,82 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
-/*
- * One call that is relayed: the entries of the brick, and the events of the call to the backend.
- *
- * The relay is the data of the brick's call, in whose memory it lies. An attempt is one call of
- * the core's to one backend. It has up to four batches under way, and `batches` counts them:
- *
- *   begin    headers and, if it is no stream, the request; for one reply, everything
- *   status   of streams: the backend's status, which comes last
- *   receive  of streams: one reply at a time; the next when the client's side has taken the last
- *   send     of request streams: one message at a time; the next is asked for when it is sent
- *
- *   state       true from
- *   begun       an attempt has been started
- *   holding     a reply is here which the client's side has not taken
- *   passed_on   a reply has been passed on
- *   taken       a message of the request stream has been taken: no other attempt can have it
- *   ended       the backend will send no more replies
- *   finished    the brick's call is being finished
- *
- * An attempt is over when none of its batches is under way and no reply is held. Then the call is
- * tried with another backend, or finished. So the core never has memory of a call that is gone.
- */
-
 #include <errno.h>
-#include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "module/outcome.h"
-#include "remote/metadata.h"
-#include "remote/payload.h"
-#include "remote/upstream.h"
-#include "rpc/batch.h"
+#include "remote/relay.h"
 #include "util/clock.h"
 
 #define OPS_MAX 6
-
-struct relay {
-        struct upstream *upstream;
-        const struct brick_host *host;
-        struct brick_call *call;
-        const struct upstream_method *method;
-        pthread_mutex_t lock; /* of all below */
-        struct metadata metadata;
-        uint64_t key; /* of affinity */
-
-        /* the attempt */
-        struct backend *backend;
-        struct link *link;
-        grpc_call *core; /* kept until the next attempt, or the relay's end */
-        uint32_t tried;  /* backend_bit() of this and of former attempts */
-        unsigned batches;
-        struct batch_tag on_begin, on_status, on_receive, on_send;
-        grpc_byte_buffer out;
-        grpc_metadata_array headers, trailers;
-        grpc_byte_buffer *in;
-        grpc_status_code status;
-        grpc_slice details;
-
-        grpc_slice reply; /* the last one; its bytes are also those of `payload` */
-        char *apart;      /* the copy of payload_split() */
-        struct payload payload;
-
-        bool begun;
-        bool holding;
-        bool passed_on;
-        bool taken;
-        bool ended;
-        bool cancelled;
-        bool finished;
-        const char *refused; /* why the rest of the replies is not wanted; NULL: it is */
-        unsigned refused_status;
-};
 
 /* --- replies ---------------------------------------------------------------------------------- */
 
@@ -202,50 +137,6 @@ static bool may_try_again(const struct relay *relay)
                !relay->payload.failed && upstream_choose(relay->upstream, relay->key, relay->tried);
 }
 
-/* The text of the status. No server has sent a status without trailers: the connection is lost. */
-static struct brick_str reason_of(const struct relay *relay)
-{
-        if (relay->upstream->lost && relay->status == GRPC_STATUS_UNAVAILABLE &&
-            relay->trailers.count == 0)
-                return brick_str(relay->upstream->lost);
-        return (struct brick_str){ (const char *)GRPC_SLICE_START_PTR(relay->details),
-                                   GRPC_SLICE_LENGTH(relay->details) };
-}
-
-/* The error behind a status that `errors_as_status` has asked for. */
-static bool find_error(struct relay *relay, struct payload *ret)
-{
-        struct brick_str code = metadata_find(&relay->trailers, "x-brick-error-code");
-        char text[16] = "";
-
-        if (!relay->upstream->errors_as_status || code.len == 0 || code.len >= sizeof text)
-                return false;
-        if (payload_find_error(ret, metadata_find(&relay->trailers, "grpc-status-details-bin")))
-                return true;
-        memcpy(text, code.ptr, code.len);
-        *ret = (struct payload){
-                .code = (int32_t)strtol(text, NULL, 10),
-                .message = reason_of(relay),
-        };
-        return ret->code != 0 && ret->code != 200;
-}
-
-/* Ends the brick's call; the relay may be gone when this returns. Lock not held. */
-static void finish(struct relay *relay)
-{
-        const struct brick_host *host = relay->host;
-        struct payload error = relay->payload;
-
-        metadata_pass_on(relay->upstream, relay->call, &relay->headers);
-        metadata_pass_on(relay->upstream, relay->call, &relay->trailers);
-        if (relay->refused)
-                host->call_finish(relay->call, relay->refused_status, brick_str(relay->refused));
-        else if (error.failed || (relay->status != GRPC_STATUS_OK && find_error(relay, &error)))
-                host->call_fail(relay->call, error.code, error.message, error.detail);
-        else
-                host->call_finish(relay->call, (uint32_t)relay->status, reason_of(relay));
-}
-
 static int begin(struct relay *relay);
 
 static bool is_over(const struct relay *relay)
@@ -265,7 +156,7 @@ static void proceed(struct relay *relay)
         }
         (void)pthread_mutex_unlock(&relay->lock);
         if (over)
-                finish(relay);
+                relay_finish(relay);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

@@ -135,6 +135,12 @@ void grpc_call_unref(grpc_call *call)
         fake->used = false;
 }
 
+char *grpc_call_get_peer(grpc_call *call)
+{
+        (void)fake_of(call);
+        return strdup(next(2) ? "unix:/a" : "ipv4:127.0.0.1:1");
+}
+
 int channel_join(struct channel_user *user, const struct backend_settings *settings)
 {
         static size_t n;
@@ -306,12 +312,17 @@ static struct brick_str host_trace(struct brick_call *used)
         return (struct brick_str){};
 }
 
+static void host_log(struct brick_ctx *ctx, uint32_t level, struct brick_str line)
+{
+}
+
 static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
 {
 }
 
 static const struct brick_host host = {
         .struct_size = sizeof host,
+        .log = host_log,
         .type = host_type,
         .call_request = host_request,
         .call_metadata = host_metadata,
