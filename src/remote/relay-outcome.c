@@ -69,7 +69,8 @@ void relay_finish(struct relay *relay)
         struct brick_call *call = relay->call;
         struct payload error = relay->payload;
 
-        if (relay->status == GRPC_STATUS_UNAVAILABLE && !relay->refused && was_never_sent(relay)) {
+        if (relay->status == GRPC_STATUS_UNAVAILABLE && !relay->refused && !relay->upstream->lost &&
+            was_never_sent(relay)) {
                 log_unreachable(relay);
                 relay->refused = "No backend of this brick can be reached";
                 relay->refused_status = STATUS_UNAVAILABLE;
