@@ -37,12 +37,18 @@ static bool find_error(struct relay *relay, struct payload *ret)
 }
 
 /* Whether the call has never had a connection: the core then knows no other end than the address.
- */
+ * That of a unix socket is the same once there is a connection, so there its words decide. */
 static bool was_never_sent(const struct relay *relay)
 {
-        char *peer = grpc_call_get_peer(relay->core);
-        bool never = strcmp(peer, relay->backend->address) == 0;
+        static const char words[] = "; last error: "; /* of the attempts to connect */
+        const void *said = GRPC_SLICE_START_PTR(relay->details);
+        char *peer;
+        bool never;
 
+        if (strncmp(relay->backend->address, "unix:", 5) == 0)
+                return memmem(said, GRPC_SLICE_LENGTH(relay->details), words, sizeof words - 1);
+        peer = grpc_call_get_peer(relay->core);
+        never = strcmp(peer, relay->backend->address) == 0;
         gpr_free(peer);
         return never;
 }
