@@ -34,9 +34,20 @@ struct conf_tls {
         bool client_optional;    /* accept clients without a certificate */
 };
 
+struct conf_http {
+        bool page;         /* serve the page for browsers */
+        const char **cors; /* origins of other pages that may use the port; "*": all */
+        size_t n_cors;
+        const char **hosts; /* names under which clients may reach the port */
+        size_t n_hosts;
+        int64_t keepalive; /* ns of silence in a stream before brickd sends a comment */
+};
+
 struct conf_port {
         const struct node *node;
-        const char *listen; /* as written */
+        enum { PROTOCOL_GRPC, PROTOCOL_HTTP } protocol;
+        struct conf_http http; /* PROTOCOL_HTTP */
+        const char *listen;    /* as written */
         enum listen_kind kind;
         const char *host; /* LISTEN_INET: an IPv4 or IPv6 address, as inet_ntop() writes it,
                              or "localhost" */

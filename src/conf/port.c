@@ -128,6 +128,50 @@ static int read_authenticate(struct conf *conf, const struct node *map, struct c
         return 0;
 }
 
+/* An http port without the key has its defaults. */
+static int add_http(struct conf *conf, const struct node *map, struct diag *diag)
+{
+        const struct node place = {
+                .line = map->line, .column = map->column, .parent = map, .key = "http"
+        };
+        struct node *node = document_node(conf->document, &place, NODE_MAP), *full;
+
+        if (!node)
+                return -ENOMEM;
+        option_put(map, node);
+        full = option_check(conf->document, node->spec->table, node, diag);
+        if (!full)
+                return -ENOMEM;
+        option_put(map, full);
+        return 0;
+}
+
+static int read_http(struct conf *conf, const struct node *map, struct conf_port *port,
+                     struct diag *diag)
+{
+        const struct node *node;
+        int r;
+
+        port->protocol = PROTOCOL_GRPC + get_choice(map, "protocol");
+        if (port->protocol == PROTOCOL_GRPC) {
+                if (node_get(map, "http"))
+                        diag_add_key(diag, node_get(map, "http"), "needs protocol: http");
+                return 0;
+        }
+        if (map->kind == NODE_MAP && !node_get(map, "http")) {
+                r = add_http(conf, map, diag);
+                if (r < 0)
+                        return r;
+        }
+        node = get_node(map, "http");
+        port->http.page = get_bool(node, "page");
+        port->http.keepalive = get_number(node, "keepalive");
+        r = get_strings(conf->document, node, "cors", &port->http.cors, &port->http.n_cors);
+        if (r < 0)
+                return r;
+        return get_strings(conf->document, node, "hosts", &port->http.hosts, &port->http.n_hosts);
+}
+
 static int read_port(struct conf *conf, const struct node *node, struct conf_port *port,
                      struct diag *diag)
 {
@@ -149,6 +193,9 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         port->max_watches = get_number(limits, "watches");
         port->window = get_number(limits, "window");
         port->stall = get_number(limits, "stall");
+        r = read_http(conf, node, port, diag);
+        if (r < 0)
+                return r;
         r = read_tls(conf, get_node(node, "tls"), &port->tls, diag);
         if (r < 0)
                 return r;

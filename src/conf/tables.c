@@ -186,6 +186,31 @@ static const struct option_spec port_tls[] = {
         {},
 };
 
+static const struct option_spec port_http[] = {
+        { .name = "page",
+          .type = OPTION_BOOL,
+          .fallback = "true",
+          .help = "serve the page for browsers at /" },
+        { .name = "cors",
+          .type = OPTION_STRING,
+          .flags = OPTION_REPEATED,
+          .pattern = "^(\\*|null|https?://[^/]+)$",
+          .expected = "an origin such as https://chat.example.org, or \"*\"",
+          .help = "origins of other web pages that may use this port; \"*\": all; default: none" },
+        { .name = "hosts",
+          .type = OPTION_STRING,
+          .flags = OPTION_REPEATED,
+          .help = "names under which clients may reach a port of 127.0.0.1 that does not "
+                  "authenticate, besides localhost, 127.0.0.1 and [::1]" },
+        { .name = "keepalive",
+          .type = OPTION_DURATION,
+          .fallback = "15s",
+          .min = NSEC_PER_SEC,
+          .max = HOUR,
+          .help = "silence in a stream of events after which brickd sends a comment" },
+        {},
+};
+
 static const struct option_spec ports[] = {
         { .name = "listen",
           .type = OPTION_STRING,
@@ -193,6 +218,13 @@ static const struct option_spec ports[] = {
           .help = "host:port, unix:/path, unix:@name, or systemd:NAME for a socket from systemd; "
                   "port 0 means any free port" },
         UNIX_SOCKET_OPTIONS,
+        { .name = "protocol",
+          .type = OPTION_ENUM,
+          .fallback = "grpc",
+          .choices = "grpc|http",
+          .help = "what clients speak; http: HTTP/1.1, with the API of OpenAI; see "
+                  "brickd-http(7)" },
+        { .name = "http", .type = OPTION_MAP, .table = port_http, .help = "with protocol: http" },
         { .name = "bricks",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,

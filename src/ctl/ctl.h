@@ -83,6 +83,7 @@ int command_health(struct ctl *ctl);
 int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_top(struct ctl *ctl);
+int command_open(struct ctl *ctl);
 int command_reload(struct ctl *ctl);
 int command_restart(struct ctl *ctl);
 int command_stop(struct ctl *ctl);

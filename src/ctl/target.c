@@ -93,14 +93,26 @@ static bool port_has_brick(struct search *search, const struct conf_port *port,
         return false;
 }
 
+/* The next port for gRPC, from this one on. NULL: there is none. */
+static const struct conf_port *grpc_port(const struct conf *conf, const struct conf_port *port)
+{
+        for (; port < conf->ports + conf->n_ports; port++)
+                if (port->protocol == PROTOCOL_GRPC)
+                        return port;
+        return NULL;
+}
+
 static const struct conf_port *find_port(struct search *search, const struct target *target)
 {
         const struct conf *conf = search->file.conf;
+        const struct conf_port *first = grpc_port(conf, conf->ports);
 
-        for (size_t i = 0; conf->n_ports > 1 && i < conf->n_ports; i++)
-                if (port_has_brick(search, &conf->ports[i], target))
-                        return &conf->ports[i];
-        return conf->n_ports > 0 ? &conf->ports[0] : NULL;
+        if (!first || !grpc_port(conf, first + 1))
+                return first;
+        for (const struct conf_port *port = first; port; port = grpc_port(conf, port + 1))
+                if (port_has_brick(search, port, target))
+                        return port;
+        return first;
 }
 
 /* The address that brickd listens on, for a port whose address is not in the file. NULL: not known.
@@ -176,7 +188,7 @@ static int find_address(struct search *search, struct target *target)
 
         port = find_port(search, target);
         if (!port)
-                return ctl_error(EX_CONFIG, "%s: there are no ports; use --address",
+                return ctl_error(EX_CONFIG, "%s: there are no ports for gRPC; use --address",
                                  search->ctl->config);
         target->address = port_address(search, port);
         if (!target->address)
@@ -303,6 +315,43 @@ int target_find(const struct ctl *ctl, const char *name, struct target *ret)
 int target_find_health(const struct ctl *ctl, const char *name, struct target *ret)
 {
         return run_search(find_for_health, ctl, name, ret);
+}
+
+/* The first port that a browser can use. NULL: there is none. */
+static const struct conf_port *find_page_port(const struct conf *conf)
+{
+        for (size_t i = 0; conf && i < conf->n_ports; i++) {
+                const struct conf_port *port = &conf->ports[i];
+
+                if (port->protocol == PROTOCOL_HTTP && port->http.page && port->kind != LISTEN_UNIX)
+                        return port;
+        }
+        return NULL;
+}
+
+int target_find_page(const struct ctl *ctl, char **ret)
+{
+        _cleanup_(search_done) struct search search = { .ctl = ctl };
+        _cleanup_free_ char *address = NULL;
+        const struct conf_port *port;
+        int r;
+
+        r = open_file(&search);
+        if (r != CTL_OK)
+                return r;
+        port = find_page_port(search.file.conf);
+        if (!port)
+                return ctl_error(EX_CONFIG,
+                                 "%s: no port serves the page; add one with 'protocol: http'",
+                                 ctl->config);
+        address = port_address(&search, port);
+        if (!address || strncmp(address, "unix:", 5) == 0)
+                return ctl_error(CTL_UNREACHABLE,
+                                 "%s: only a running brickd knows the address of %s", ctl->config,
+                                 port->listen);
+        if (asprintf(ret, "%s://%s/", port->tls.node ? "https" : "http", address) < 0)
+                return ctl_error(EX_OSERR, "Out of memory");
+        return CTL_OK;
 }
 
 void target_done(struct target *target)

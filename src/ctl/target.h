@@ -20,4 +20,8 @@ int target_find(const struct ctl *ctl, const char *name, struct target *ret);
 /* name: a brick or a service; NULL: brickd itself, which leaves service and brick NULL. With
  * --address, a name that is not a service is a brick. */
 int target_find_health(const struct ctl *ctl, const char *name, struct target *ret);
+/* The URL of the page that a port serves for browsers. CTL_OK, or the exit status after an error
+ * message. The caller frees *ret. */
+int target_find_page(const struct ctl *ctl, char **ret);
+
 void target_done(struct target *target);

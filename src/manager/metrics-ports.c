@@ -2,6 +2,8 @@
 
 /* Metrics of ports, and of the methods that brickd answers itself. */
 
+#include <stdio.h>
+
 #include "manager/metrics-page.h"
 #include "manager/tally.h"
 #include "util/grpc-status.h"
@@ -20,6 +22,28 @@ static void put_unrouted(struct page *p)
                         page_label(p, "code", grpc_status_to_string(status));
                         page_end(p, n);
                 }
+}
+
+static void put_http(struct page *p)
+{
+        for (size_t i = 0; i < p->tally->n_ports; i++)
+                for (unsigned route = 0; route < STATS_ROUTES; route++)
+                        for (size_t place = 0; place < STATS_HTTP_STATUSES; place++) {
+                                const struct tally_port *port = p->tally->ports[i];
+                                uint64_t n = stats_get(&port->counters.http[route][place]);
+                                char status[8] = "other";
+
+                                if (n == 0)
+                                        continue;
+                                if (stats_http_status(place) > 0)
+                                        (void)snprintf(status, sizeof status, "%u",
+                                                       stats_http_status(place));
+                                page_begin(p, "");
+                                page_label(p, "port", port->listen);
+                                page_label(p, "route", stats_route_to_string(route));
+                                page_label(p, "status", status);
+                                page_end(p, n);
+                        }
 }
 
 static void put_rejected(struct page *p)
@@ -89,6 +113,8 @@ static void put_builtin_open(struct page *p)
 const struct metric metrics_of_ports[] = {
         { "brickd_unrouted_requests_total", "counter",
           "Calls that were refused before a brick was chosen.", put_unrouted },
+        { "brickd_http_requests_total", "counter",
+          "Requests to ports with protocol: http that have been answered.", put_http },
         { "brickd_rejected_total", "counter", "Calls and connections that were refused or ended.",
           put_rejected },
         { "brickd_connections", "gauge", "Open connections.", put_connections },

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <netinet/in.h>
 #include <pthread.h>
-#include <search.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,25 +7,14 @@
 #include <sys/un.h>
 
 #include "rpc/connection.h"
-#include "rpc/syscall.h"
 #include "serve/admission.h"
-#include "shared/balance.h"
+#include "serve/listener.h"
 #include "util/cleanup.h"
-
-/* An address that has connections. */
-struct peer {
-        struct peer_key key; /* first: what compare() looks at */
-        unsigned connections;
-};
+#include "util/syscall.h"
 
 _Atomic(struct fd_record *) fd_records[FD_MAX];
-static atomic_int end;            /* above every number that has a record */
-static atomic_uint n_connections; /* written under the lock */
+static atomic_int end; /* above every number that has a record */
 static atomic_uint second;
-static struct balance *shared; /* NULL: connection_share() has not been called */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static void *peers; /* of tsearch() */
 
 /* --- records --------------------------------------------------------------------------------- */
 
@@ -67,121 +54,6 @@ struct connection *connection_lock_below(int *fd)
                 (void)pthread_mutex_unlock(&connection->lock);
         }
         return NULL;
-}
-
-/* --- limits on their number ------------------------------------------------------------------ */
-
-static int compare(const void *a, const void *b)
-{
-        return memcmp(a, b, sizeof(struct peer_key));
-}
-
-/* An IPv6 peer usually owns its network of 64 bits, so that is what counts. */
-static struct peer_key peer_key(struct listener *listener, const struct sockaddr *address)
-{
-        const struct sockaddr_in *v4 = (const void *)address;
-        const struct sockaddr_in6 *v6 = (const void *)address;
-        struct peer_key key = { .listener = listener };
-
-        if (address->sa_family == AF_INET) {
-                memset(key.address + 10, 0xff, 2);
-                memcpy(key.address + 12, &v4->sin_addr, 4);
-        } else if (address->sa_family == AF_INET6) {
-                memcpy(key.address, &v6->sin6_addr,
-                       IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? sizeof v6->sin6_addr : 8);
-        }
-        return key;
-}
-
-static bool has_address(const struct peer_key *key)
-{
-        static const unsigned char none[sizeof key->address];
-
-        return memcmp(key->address, none, sizeof none) != 0;
-}
-
-void connection_share(struct balance *balance)
-{
-        shared = balance;
-}
-
-void connection_pause(void)
-{
-        if (shared)
-                balance_pause(shared);
-}
-
-bool connection_is_ahead(void)
-{
-        return shared && balance_is_ahead(shared, connection_count());
-}
-
-void connection_refuse(void)
-{
-        (void)pthread_mutex_lock(&lock);
-        if (shared)
-                balance_count(shared, UINT32_MAX);
-        (void)pthread_mutex_unlock(&lock);
-}
-
-/* Lock held. */
-static void set_count(unsigned n)
-{
-        atomic_store(&n_connections, n);
-        if (shared)
-                balance_count(shared, n);
-}
-
-/* Lock held. The peer with this key, made if it is new; NULL: out of memory. */
-static struct peer *peer_get(const struct peer_key *key)
-{
-        struct peer *peer = calloc(1, sizeof *peer);
-        struct peer **found;
-
-        if (!peer)
-                return NULL;
-        peer->key = *key;
-        found = tsearch(peer, &peers, compare);
-        if (!found || *found != peer)
-                free(peer);
-        return found ? *found : NULL;
-}
-
-/* Lock held. */
-static void peer_release(const struct peer_key *key)
-{
-        struct peer *peer = *(struct peer **)tfind(key, &peers, compare);
-
-        if (--peer->connections > 0)
-                return;
-        (void)tdelete(key, &peers, compare);
-        free(peer);
-}
-
-/* Lock held. False: a limit has been reached, or there is no memory; *ret_why is the reason. */
-static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
-{
-        struct listener *listener = key->listener;
-        struct peer *peer;
-
-        *ret_why = STATS_REJECTED_CONNECTIONS;
-        if (listener->connections >= listener->conf->max_connections)
-                return false;
-        *ret_why = STATS_REJECTED_ADDRESS;
-        if (has_address(key)) {
-                peer = peer_get(key);
-                if (!peer || peer->connections >= listener->conf->max_connections_per_address)
-                        return false;
-                peer->connections++;
-        }
-        listener->connections++;
-        set_count(connection_count() + 1);
-        return true;
-}
-
-unsigned connection_count(void)
-{
-        return atomic_load(&n_connections);
 }
 
 /* --- their life ------------------------------------------------------------------------------ */
@@ -234,23 +106,14 @@ int connection_name_user(const struct connection *connection, struct sockaddr *a
 struct connection *connection_add(int fd, struct listener *listener, const struct sockaddr *address)
 {
         struct fd_record *record = fd_record_make(fd);
-        const struct peer_key key = peer_key(listener, address);
-        enum stats_reason why;
-        bool taken;
+        const struct peer_key key = peers_key(listener, address);
 
         if (!record) {
-                inspect_reject(&key, STATS_REJECTED_DESCRIPTORS);
+                peers_reject(&key, STATS_REJECTED_DESCRIPTORS);
                 return NULL;
         }
-        (void)pthread_mutex_lock(&lock);
-        taken = count_in(&key, &why);
-        (void)pthread_mutex_unlock(&lock);
-        if (!taken) {
-                inspect_reject(&key, why);
+        if (!peers_add(&key))
                 return NULL;
-        }
-        (void)atomic_fetch_add(&listener->stats->connections, 1);
-        stats_count_shared(&listener->stats->counters.accepted);
         find_user(&record->connection, address);
         begin(&record->connection, &key);
         atomic_store(&record->kind, FD_CONNECTION);
@@ -271,21 +134,12 @@ void connection_add_client(int fd)
 
 void connection_remove(struct connection *connection)
 {
-        const struct peer_key *key = &connection->inspect.peer;
-
         (void)pthread_mutex_lock(&connection->lock);
         atomic_store(&fd_record(connection->fd)->kind, FD_OTHER);
         unfinished_clear(&connection->inspect.frames.unfinished);
         (void)pthread_mutex_unlock(&connection->lock);
-        if (connection_is_client(connection))
-                return;
-        (void)pthread_mutex_lock(&lock);
-        key->listener->connections--;
-        if (has_address(key))
-                peer_release(key);
-        set_count(connection_count() - 1);
-        (void)pthread_mutex_unlock(&lock);
-        (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
+        if (!connection_is_client(connection))
+                peers_remove(&connection->inspect.peer);
 }
 
 void connection_disconnect(struct connection *connection)
@@ -317,7 +171,7 @@ void connection_rearm_all(void)
 /* Lock held. */
 static void drop(struct connection *connection, enum stats_reason why)
 {
-        inspect_reject(&connection->inspect.peer, why);
+        peers_reject(&connection->inspect.peer, why);
         connection_disconnect(connection);
 }
 

@@ -22,7 +22,7 @@
 #include "rpc/gather.h"
 #include "rpc/inspect.h"
 
-struct balance;
+struct listener;
 
 /* Descriptors with this number or a higher one are not served. */
 #define FD_BITS 20
@@ -79,20 +79,6 @@ struct fd_record {
         struct connection connection;
 };
 
-/* Tells balance, which outlives all connections, how many there are. Before the first one. [main]
- */
-void connection_share(struct balance *balance);
-
-/* This worker accepts no connections for now: other workers must not leave it any. [any] */
-void connection_pause(void);
-
-/* Whether this worker has more connections than another, which should accept the next one. [any] */
-bool connection_is_ahead(void);
-
-/* This worker can accept no more, however few it has: until their number changes, other workers
- * must not leave it any. [any] */
-void connection_refuse(void);
-
 /*
  * Records a connection that was accepted on the listener, which must outlive it. NULL: a limit has
  * been reached, or there is no memory; that has been counted and logged. [any]
@@ -116,9 +102,6 @@ int connection_name_user(const struct connection *connection, struct sockaddr *a
 
 /* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);
-
-/* [any] */
-unsigned connection_count(void);
 
 /* connection.c's. Costs no memory until it is used: its pages are zero. */
 extern _Atomic(struct fd_record *) fd_records[FD_MAX];

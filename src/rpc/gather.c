@@ -11,9 +11,11 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
+#include "rpc/guest.h"
 #include "rpc/linger.h"
-#include "rpc/syscall.h"
+#include "serve/listener.h"
 #include "util/clock.h"
+#include "util/syscall.h"
 
 /* A larger write would cost more to copy than its own system call does. */
 #define WRITE_MAX (GATHER_SIZE / 2)
@@ -416,8 +418,13 @@ static int pass_events(int epoll, struct epoll_event *events, int n)
 
         for (int i = 0; i < n; i++) {
                 struct epoll_event event = events[i];
-                struct connection *connection = marked(epoll, event.data.u64);
+                struct connection *connection;
 
+                connection = marked(epoll, event.data.u64);
+                if (!connection && guest_is_event(epoll, event.data.u64)) {
+                        guest_ready();
+                        continue;
+                }
                 if (connection && !on_event(connection, &event))
                         continue;
                 if (connection)

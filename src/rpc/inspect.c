@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "rpc/inspect.h"
+#include "serve/listener.h"
 #include "util/clock.h"
-#include "util/line-limit.h"
-#include "util/log.h"
 
 /* A header block is usually no larger on the wire than the metadata in it. Twice as large is
  * allowed. */
@@ -15,65 +9,6 @@
 
 static uint64_t worker_limit; /* of unfinished_total(); 0: none */
 static void (*shed)(void);
-
-/* --- refusals ----------------------------------------------------------------------------------
- */
-
-static void describe(const struct peer_key *peer, char *p, size_t size)
-{
-        const struct in6_addr *v6 = (const void *)peer->address;
-
-        if (IN6_IS_ADDR_UNSPECIFIED(v6))
-                (void)snprintf(p, size, "a local client");
-        else if (IN6_IS_ADDR_V4MAPPED(v6))
-                (void)inet_ntop(AF_INET, &v6->s6_addr[12], p, (socklen_t)size);
-        else if (inet_ntop(AF_INET6, v6, p, (socklen_t)size))
-                (void)strncat(p, "/64", size - strlen(p) - 1);
-}
-
-static const char *reason_of(enum stats_reason why)
-{
-        switch (why) {
-        case STATS_REJECTED_CONNECTIONS:
-                return "the port has as many as limits.connections allows";
-        case STATS_REJECTED_ADDRESS:
-                return "its address has as many as limits.connections_per_address allows";
-        case STATS_REJECTED_HEADERS:
-                return "it sent headers far above limits.metadata";
-        case STATS_REJECTED_RESETS:
-                return "it cancelled calls faster than limits.resets allows";
-        case STATS_REJECTED_EARLY:
-                return "it began more than 100 calls before acknowledging SETTINGS";
-        case STATS_REJECTED_MESSAGE:
-                return "it sent a request that begins like no gRPC message";
-        case STATS_REJECTED_UNFINISHED:
-                return "its unfinished requests are larger than limits.unfinished allows";
-        case STATS_REJECTED_SLOW:
-                return "a request did not end within limits.request_time";
-        case STATS_REJECTED_MEMORY:
-                return "unfinished requests use up 'memory', and it has the most of them";
-        default:
-                return stats_reason_to_string(why);
-        }
-}
-
-void inspect_reject(const struct peer_key *peer, enum stats_reason why)
-{
-        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
-        char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
-        int n;
-
-        stats_reject(peer->listener->stats, why);
-        n = line_limit_take(&limit);
-        if (n < 0)
-                return;
-        describe(peer, name, sizeof name);
-        if (n > 0)
-                (void)snprintf(others, sizeof others,
-                               "; %d more were closed since the last such line", n);
-        log_warning("Closed a connection of %s to %s: %s%s", name, peer->listener->conf->listen,
-                    reason_of(why), others);
-}
 
 /* --- checks ------------------------------------------------------------------------------
  */
@@ -131,11 +66,11 @@ bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length)
 
         verdict = frames_pass(&inspect->frames, bytes, length, &inspect->limits, &resets);
         if (verdict != FRAMES_GOOD) {
-                inspect_reject(&inspect->peer, reasons[verdict]);
+                peers_reject(&inspect->peer, reasons[verdict]);
                 return false;
         }
         if (resets > 0 && !resets_allowed(inspect, resets)) {
-                inspect_reject(&inspect->peer, STATS_REJECTED_RESETS);
+                peers_reject(&inspect->peer, STATS_REJECTED_RESETS);
                 return false;
         }
         if (worker_limit > 0 && unfinished_total() > worker_limit)

@@ -15,10 +15,12 @@
 #include "module/load.h"
 #include "rpc/connection.h"
 #include "rpc/gather.h"
+#include "rpc/guest.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
 #include "rpc/receive.h"
-#include "rpc/syscall.h"
+#include "serve/listener.h"
+#include "util/syscall.h"
 
 #define INTERPOSED __attribute__((visibility("default")))
 
@@ -88,8 +90,10 @@ INTERPOSED int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
         struct connection *connection = op == EPOLL_CTL_ADD ? connection_of(fd) : NULL;
         struct listener *listener = op == EPOLL_CTL_ADD ? listener_of(fd) : NULL;
 
+        if (op == EPOLL_CTL_ADD)
+                guest_note(epoll);
         if (listener)
-                listen_wait(listener, epoll, event);
+                listener_wait(listener, epoll, event);
         if (!connection)
                 return sys_epoll_ctl(epoll, op, fd, event);
         gather_mark(connection, epoll, event);
@@ -122,7 +126,7 @@ INTERPOSED int close(int fd)
                 connection_remove(connection);
         if (listener) {
                 atomic_store(&fd_record(fd)->kind, FD_OTHER);
-                listen_close(listener);
+                listener_close(listener);
         }
         return sys_close(fd);
 }

@@ -4,8 +4,8 @@
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/linger.h"
-#include "rpc/syscall.h"
 #include "util/clock.h"
+#include "util/syscall.h"
 
 /* How long a peer may take to read the last bytes of a connection that the core has closed: as long
  * as TCP waits for their acknowledgement. A unix socket has no such timeout. */

@@ -3,13 +3,9 @@
 
 /*
  * Listening sockets that gRPC core did not make. The core of Debian 12 can only bind addresses
- * itself. These functions make it use the sockets that the main process has opened. They also see
- * to it that
- *   - a full descriptor table does not end a listener;
- *   - the core does not shut down a socket that other processes share;
- *   - the port's limits on connections hold;
- *   - connections are spread over the workers (shared/balance.h);
- *   - a worker can stop accepting.
+ * itself. These functions make it use the sockets that the main process has opened, and accept on
+ * them as serve/listener.h says. They also see to it that the core does not shut down a socket that
+ * other processes share.
  */
 
 #include <stdbool.h>
@@ -17,7 +13,6 @@
 
 struct conf_port;
 struct connection;
-struct epoll_event;
 struct listener;
 struct stats_port;
 
@@ -29,17 +24,6 @@ struct stats_port;
 #define LISTEN_PLACEHOLDER "127.0.0.1:0"
 void listen_adopt(int fd, const struct conf_port *conf, struct stats_port *stats);
 
-/* Every adopted socket stops accepting, for good: new connections wait in its queue for another
- * process. [any] */
-void listen_pause(void);
-
-/* Once a second, until the servers are shut down: tries again to accept connections that could not
- * be accepted, for example for lack of memory. [main] */
-void listen_maintain(void);
-
-/* Connections accepted and not yet closed. [any] */
-unsigned listen_connections(void);
-
 /* For decrypt.c: the last connection that this thread has accepted on a port with TLS; NULL: there
  * is none, or it has been taken already. */
 struct connection *listen_take_accepted(void);
@@ -48,7 +32,3 @@ struct connection *listen_take_accepted(void);
 int listen_bind(int fd, const struct sockaddr *address, socklen_t length);
 int listen_accept(struct listener *listener, struct sockaddr *address, socklen_t *length,
                   int flags);
-
-/* The core is about to wait for events of an adopted socket; it closes one. */
-void listen_wait(struct listener *listener, int epoll, const struct epoll_event *event);
-void listen_close(struct listener *listener);

@@ -6,8 +6,9 @@
 #include "rpc/connection.h"
 #include "rpc/goaway.h"
 #include "rpc/receive.h"
-#include "rpc/syscall.h"
+#include "serve/listener.h"
 #include "util/clock.h"
+#include "util/syscall.h"
 
 /*
  * A budget, in bytes: as many as contained BUDGET_CALLS calls in the last one, and more for a

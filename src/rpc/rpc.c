@@ -21,14 +21,16 @@
 #include "rpc/decrypt.h"
 #include "rpc/gather.h"
 #include "rpc/goaway.h"
+#include "rpc/guest.h"
 #include "rpc/inspect.h"
 #include "rpc/linger.h"
-#include "rpc/listen.h"
 #include "rpc/port.h"
 #include "rpc/server.h"
 #include "serve/certificate.h"
 #include "serve/deadlines.h"
+#include "serve/listener.h"
 #include "serve/memory.h"
+#include "serve/peers.h"
 #include "serve/tls.h"
 #include "shared/balance.h"
 #include "util/account.h"
@@ -206,7 +208,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                             grpc_version_string(), CORE_VERSION);
         if (set_deadlock_detection)
                 set_deadlock_detection(DEADLOCKS_IGNORED);
-        grpc_init();
+        guest_learn(grpc_init);
         limit_memory(rpc);
         rpc->queue = grpc_completion_queue_create_for_next(NULL);
         rpc->shutdown_queue = grpc_completion_queue_create(
@@ -227,11 +229,16 @@ struct grpc_completion_queue *rpc_queue(const struct rpc *rpc)
         return rpc->queue;
 }
 
+int rpc_set_guest(struct rpc *rpc, const struct guest *guest)
+{
+        return guest_set(guest, wake, rpc);
+}
+
 int rpc_start(struct rpc *rpc, struct balance *balance)
 {
         int r;
 
-        connection_share(balance);
+        peers_share(balance);
         memory_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++) {
                 grpc_server_start(rpc->ports[i]->server);
@@ -263,7 +270,7 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
         }
         if (!accepts)
                 return;
-        listen_maintain();
+        listeners_maintain();
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->tls)
                         tls_maintain(rpc->ports[i]->tls);
@@ -274,14 +281,14 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
 
 void rpc_goaway(struct rpc *rpc)
 {
-        listen_pause();
+        listeners_pause();
         goaway_all();
         builtin_end_watches(rpc->builtin);
 }
 
 unsigned rpc_connections(const struct rpc *rpc)
 {
-        return listen_connections();
+        return peers_count();
 }
 
 unsigned rpc_in_flight(const struct rpc *rpc)

@@ -17,6 +17,7 @@ struct auth;
 struct balance;
 struct diag;
 struct explain_key;
+struct guest;
 struct instance;
 struct rpc;
 struct stats;
@@ -57,6 +58,10 @@ int rpc_add_port(struct rpc *rpc, const struct conf_port *port, int fd, struct i
 /* Adds the mistakes in the files of a configuration's ports to diag. For a configuration that
  * cannot be served anyway. */
 void rpc_check_ports(const struct conf *conf, struct diag *diag);
+
+/* Another server shares the polling thread, as guest.h says. Before rpc_start(), once. Negative
+ * errno. */
+int rpc_set_guest(struct rpc *rpc, const struct guest *guest);
 
 /* Accepts calls from now on, and its share of the connections of all workers. balance must live as
  * long as any descriptor is open. Negative errno. */

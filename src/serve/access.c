@@ -36,11 +36,13 @@ enum text {
 struct entry {
         const struct service *service; /* NULL: none of the eight */
         const char *path, *label;      /* of a call that brickd has answered itself; else NULL */
+        const char *route;             /* of HTTP; NULL: the call came by gRPC */
         uint64_t request_id;           /* made by brickd, if the client has given none */
         uint64_t duration;             /* ns */
         uint32_t status;               /* gRPC's */
         int32_t code;
-        uint8_t method; /* BRICK_METHOD_* */
+        uint16_t http_status; /* 0: none */
+        uint8_t method;       /* BRICK_METHOD_* */
         bool in_band;
         bool slow;   /* it is a slow line, and has a struct stages */
         bool traced; /* it has a struct trace_context */
@@ -155,13 +157,33 @@ static void add_code(struct log_line *line, int32_t code)
         add_put(line, "BRICK_ERROR_CODE", value);
 }
 
+static void add_http(struct log_line *line, const struct entry *entry)
+{
+        const char *value = line->out.next;
+
+        add_string(line, "HTTP_ROUTE", entry->route);
+        if (entry->http_status == 0)
+                return;
+        out_number(&line->out, entry->http_status);
+        add_put(line, "HTTP_STATUS", value);
+}
+
+/* Of HTTP: no call has been made. */
+static bool is_plain(const struct entry *entry)
+{
+        return entry->route && !entry->service;
+}
+
 static void add_fields(struct log_line *line, const struct subject *subject)
 {
         const struct entry *entry = subject->entry;
         const struct brick_str *texts = subject->texts;
 
         add_path(line, entry);
-        add_string(line, "RPC_STATUS", grpc_status_to_string(entry->status));
+        if (!is_plain(entry))
+                add_string(line, "RPC_STATUS", grpc_status_to_string(entry->status));
+        if (entry->route)
+                add_http(line, entry);
         if (texts[TEXT_BRICK].len > 0) {
                 add_text(line, "BRICK", texts[TEXT_BRICK]);
                 add_string(line, "BRICK_TYPE", brick_type_to_string(entry->service->type));
@@ -197,6 +219,8 @@ static const char *label_of(const struct entry *entry)
 {
         if (entry->label)
                 return entry->label;
+        if (is_plain(entry))
+                return entry->route;
         return entry->service ? brick_method_to_string(entry->method) : "unknown method";
 }
 
@@ -214,7 +238,10 @@ static void put_message(struct log_line *line, const struct subject *subject)
         out_put(&line->out, " ", 1);
         out_string(&line->out, label_of(entry));
         out_put(&line->out, " ", 1);
-        out_string(&line->out, grpc_status_to_string(entry->status));
+        if (is_plain(entry))
+                out_number(&line->out, entry->http_status);
+        else
+                out_string(&line->out, grpc_status_to_string(entry->status));
         if (entry->in_band) {
                 out_string(&line->out, " error ");
                 out_signed(&line->out, entry->code);
@@ -388,6 +415,8 @@ static void log_end(struct served *call, const struct served_end *end, bool want
                 .in_band = end->in_band,
                 .code = end->code,
                 .duration = end->duration,
+                .route = call->http_route,
+                .http_status = (uint16_t)call->http_status,
         };
         struct trace_context context, *trace;
 
@@ -428,6 +457,30 @@ void access_log_builtin(const struct conf *conf, const char *path, const char *l
                 .duration = end.duration,
                 .path = path,
                 .label = label,
+        };
+
+        if (!is_wanted(conf, &end) || !log_enabled(LOG_LEVEL_INFO))
+                return;
+        if (texts[TEXT_REQUEST].len == 0)
+                entry.request_id = random_u64();
+        write_line(&entry, NULL, NULL, texts);
+}
+
+void access_log_http(const struct conf *conf, const struct access_http *request)
+{
+        const struct served_end end = {
+                .status = request->status < 400 ? STATUS_OK : STATUS_UNKNOWN,
+                .duration = clock_now() - request->started,
+        };
+        const struct brick_str texts[TEXTS] = {
+                [TEXT_REQUEST] = sound_id(request->id),
+                [TEXT_IDENTITY] = request->identity,
+                [TEXT_PEER] = brick_str(request->peer),
+        };
+        struct entry entry = {
+                .duration = end.duration,
+                .route = request->route,
+                .http_status = (uint16_t)request->status,
         };
 
         if (!is_wanted(conf, &end) || !log_enabled(LOG_LEVEL_INFO))

@@ -31,3 +31,14 @@ size_t access_digest(const struct served *call, char ret[static ACCESS_DIGEST_MA
  * or empty. */
 void access_log_builtin(const struct conf *conf, const char *path, const char *label,
                         struct brick_str request_id, unsigned status, uint64_t started);
+
+/* The access line of a request to a port with `protocol: http` that has made no call. */
+struct access_http {
+        const char *route;   /* never freed */
+        unsigned status;     /* of HTTP */
+        struct brick_str id; /* of the request */
+        struct brick_str identity;
+        const char *peer;
+        uint64_t started;
+};
+void access_log_http(const struct conf *conf, const struct access_http *request);

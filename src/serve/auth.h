@@ -27,6 +27,7 @@ struct stats;
 enum auth_reader {
         AUTH_CALLS,   /* gRPC's polling thread */
         AUTH_BUILTIN, /* the thread of health checks and reflection */
+        AUTH_HTTP,    /* the door, on gRPC's polling thread */
         AUTH_READERS,
 };
 

@@ -49,6 +49,8 @@ static void reset(struct served *call)
         call->counted = false;
         call->deadline_index = 0;
         call->stall.listed = false;
+        call->http_route = NULL;
+        call->http_status = 0;
 }
 
 void served_begin(struct served *call, uint64_t deadline)
@@ -134,10 +136,16 @@ static void admit(struct served *call, struct instance *instance)
 void served_dispatch(struct served *call)
 {
         struct call *base = &call->base;
-        struct instance *instance;
+
+        served_dispatch_to(call, route_find(call->method->route, call_metadata(base, "x-brick"),
+                                            base->request));
+}
+
+void served_dispatch_to(struct served *call, struct instance *instance)
+{
+        struct call *base = &call->base;
         struct outcome outcome;
 
-        instance = route_find(call->method->route, call_metadata(base, "x-brick"), base->request);
         if (!admission_permit(call, instance, &outcome)) {
                 call_refuse(base, &outcome);
                 return;

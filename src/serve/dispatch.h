@@ -33,6 +33,9 @@ void served_refuse(struct served *call, unsigned status, const char *message);
  * queues or refuses it. */
 void served_dispatch(struct served *call);
 
+/* The same for a transport that has found the brick; NULL: there is none. */
+void served_dispatch_to(struct served *call, struct instance *instance);
+
 /* The call is over: counts, logs and traces it, and gives up the transport's reference. cancelled:
  * the client or the transport has ended it before all was sent. */
 void served_end(struct served *call, bool cancelled);

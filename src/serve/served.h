@@ -101,6 +101,9 @@ struct served {
         uint32_t quota_slot;              /* its concurrency is counted there, if `counted` */
         bool counted;
 
+        const char *http_route; /* "/v1/chat/completions", a constant; NULL: none */
+        unsigned http_status;   /* that the client has been told; 0: none */
+
         size_t deadline_index; /* deadlines.h's: in the heap, from 1; 0: not there */
         struct stall_state stall;
 };

@@ -305,3 +305,50 @@ bool stats_get_health(const struct stats_health *health, char ret_reason[static 
         utf8_clean(ret_reason, strlen(ret_reason));
         return !atomic_load(&health->bad);
 }
+
+/* --- HTTP ---------------------------------------------------------------------------------------
+ */
+
+const char *stats_route_to_string(enum stats_route route)
+{
+        static const char *const names[] = {
+                [STATS_ROUTE_OTHER] = "other",
+                [STATS_ROUTE_CHAT] = "/v1/chat/completions",
+                [STATS_ROUTE_MODELS] = "/v1/models",
+                [STATS_ROUTE_MODEL] = "/v1/models/{id}",
+                [STATS_ROUTE_SSE] = "/chat/completions",
+                [STATS_ROUTE_COMPLETIONS] = "/v1/completions",
+                [STATS_ROUTE_RESPONSES] = "/v1/responses",
+                [STATS_ROUTE_MODERATIONS] = "/v1/moderations",
+                [STATS_ROUTE_SEARCH] = "/v1/vector_stores/{brick}/search",
+                [STATS_ROUTE_BRICKS] = "/v1/bricks",
+                [STATS_ROUTE_BRICK] = "/v1/bricks/{name}",
+                [STATS_ROUTE_BRICK_CALL] = "/v1/bricks/{name}/{method}",
+                [STATS_ROUTE_PAGE] = "/",
+                [STATS_ROUTE_PAGE_SCRIPT] = "/app.js",
+                [STATS_ROUTE_PAGE_STYLE] = "/style.css",
+                [STATS_ROUTE_HEALTH] = "/health",
+        };
+
+        return names[route];
+}
+
+unsigned stats_http_status(size_t place)
+{
+        static const unsigned statuses[STATS_HTTP_STATUSES] = {
+                0,   200, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409,
+                413, 415, 422, 429, 431, 499, 500, 501, 502, 503, 504, 505,
+        };
+
+        return statuses[place];
+}
+
+stats_counter *stats_http_counter(struct stats_port_counters *counters, enum stats_route route,
+                                  unsigned status)
+{
+        size_t place = STATS_HTTP_STATUSES;
+
+        while (--place > 0 && stats_http_status(place) != status)
+                ;
+        return &counters->http[route][place];
+}

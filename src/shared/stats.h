@@ -84,6 +84,29 @@ enum stats_builtin_method {
         STATS_BUILTIN_METHODS,
 };
 
+/* The routes of ports with `protocol: http`. */
+enum stats_route {
+        STATS_ROUTE_OTHER, /* no route */
+        STATS_ROUTE_CHAT,
+        STATS_ROUTE_SSE,
+        STATS_ROUTE_COMPLETIONS,
+        STATS_ROUTE_RESPONSES,
+        STATS_ROUTE_MODELS,
+        STATS_ROUTE_MODEL,
+        STATS_ROUTE_MODERATIONS,
+        STATS_ROUTE_SEARCH,
+        STATS_ROUTE_BRICKS,
+        STATS_ROUTE_BRICK,
+        STATS_ROUTE_BRICK_CALL,
+        STATS_ROUTE_PAGE,
+        STATS_ROUTE_PAGE_SCRIPT,
+        STATS_ROUTE_PAGE_STYLE,
+        STATS_ROUTE_HEALTH,
+        STATS_ROUTES,
+};
+
+#define STATS_HTTP_STATUSES 24 /* the first is for all that are not in the list */
+
 struct stats_histogram {
         stats_counter buckets[STATS_BUCKETS + 1]; /* not cumulative */
         stats_counter sum;                        /* ns */
@@ -149,6 +172,8 @@ struct stats_port_counters { /* counters only */
         stats_counter accepted;
         stats_counter rejected[STATS_REASONS];  /* any thread */
         stats_counter unrouted[STATS_STATUSES]; /* calls refused before a brick was chosen */
+        stats_counter http[STATS_ROUTES]
+                          [STATS_HTTP_STATUSES]; /* requests that have been answered */
 };
 
 struct stats_port {
@@ -222,6 +247,12 @@ const char *stats_class_to_string(enum stats_class c); /* "": GOOD */
 const char *stats_reason_to_string(enum stats_reason reason);
 const char *stats_builtin_to_string(enum stats_builtin_method method);
 const char *backend_state_to_string(unsigned state); /* NULL: there is no such state */
+const char *stats_route_to_string(enum stats_route route);
+
+/* The status of HTTP that has this place among the counters; 0: all that have none of their own. */
+unsigned stats_http_status(size_t place);
+stats_counter *stats_http_counter(struct stats_port_counters *counters, enum stats_route route,
+                                  unsigned status);
 
 /* The class of the error code inside a reply. */
 enum stats_class stats_class_of(int32_t code);

@@ -39,6 +39,17 @@ size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
         return n;
 }
 
+size_t utf8_encode(uint32_t c, char out[static 4])
+{
+        static const uint32_t marks[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+        size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+        for (size_t i = n; i-- > 1; c >>= 6)
+                out[i] = (char)(0x80 | (c & 0x3f));
+        out[0] = (char)(n == 1 ? c : marks[n] | c);
+        return n;
+}
+
 static uint64_t word_at(const char *s)
 {
         uint64_t word;

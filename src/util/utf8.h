@@ -9,6 +9,9 @@
  * valid UTF-8; overlong forms and surrogates are not valid. */
 size_t utf8_decode(const char *s, size_t length, uint32_t *ret);
 
+/* Writes a character, which is none of the surrogates, and returns its length. */
+size_t utf8_encode(uint32_t c, char out[static 4]);
+
 bool utf8_valid(const char *s, size_t length);
 
 /* The length of the longest prefix of at most max bytes that does not end inside a character. */

@@ -16,8 +16,10 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "config.h"
+#include "http/server.h"
 #include "module/load.h"
 #include "remote/client.h"
+#include "rpc/guest.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
 #include "shared/balance.h"
@@ -117,14 +119,17 @@ static int read_config(char **ret, size_t *ret_length)
 }
 
 /* Adds all ports even if one fails, so that diag gets the mistakes of all. */
-static int add_ports(struct rpc *rpc, const struct conf *conf, struct build *build,
-                     struct diag *diag)
+static int add_ports(struct rpc *rpc, struct door *door, const struct conf *conf,
+                     struct build *build, struct diag *diag)
 {
         int result = 0;
 
         for (size_t i = 0; i < conf->n_ports; i++) {
                 int fd = arg_check ? -1 : CHANNEL_FD_LISTEN + (int)i;
-                int r = rpc_add_port(rpc, &conf->ports[i], fd, build->instances, diag);
+                const struct conf_port *port = &conf->ports[i];
+                int r = port->protocol == PROTOCOL_HTTP
+                                ? door_add_port(door, port, fd, build->instances, diag)
+                                : rpc_add_port(rpc, port, fd, build->instances, diag);
 
                 if (r < 0)
                         result = r;
@@ -165,6 +170,18 @@ static int attach_stats(struct stats **ret, const struct conf *conf)
         return r;
 }
 
+/* The door runs on the polling thread of gRPC, which watches its epoll set. */
+static int start_door(struct door *door, struct rpc *rpc)
+{
+        const struct guest guest = { door_epoll(door), door_run, door };
+        int r;
+
+        if (guest.epoll < 0)
+                return 0;
+        r = door_start(door);
+        return r < 0 ? r : rpc_set_guest(rpc, &guest);
+}
+
 /*
  * Starts threads and serves until every call has ended. If something fails halfway, calls may run
  * that nothing can end in order any more, so the process exits at once.
@@ -185,6 +202,9 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         if (r < 0)
                 _exit(fail(r, "Cannot connect to backends"));
         process_bricks_update();
+        r = start_door(parts->door, parts->rpc);
+        if (r < 0)
+                _exit(fail(r, "Cannot serve the ports with protocol: http"));
         r = rpc_start(parts->rpc, balance);
         if (r < 0)
                 _exit(fail(r, "Cannot start gRPC"));
@@ -222,8 +242,9 @@ static int serve(struct conf *conf, struct diag *diag)
         _cleanup_(identity_text_freep) struct identity_text *identities = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
         _cleanup_(auth_freep) struct auth *auth = NULL;
-        _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         struct explain_key key;
+        _cleanup_(door_freep) struct door *door = NULL;
+        _cleanup_(rpc_freep) struct rpc *rpc = NULL; /* freed first: its thread runs the door */
         int r;
 
         r = attach_stats(&stats, conf);
@@ -254,7 +275,10 @@ static int serve(struct conf *conf, struct diag *diag)
                 return fail(r, "Cannot start gRPC");
         key = state_get_explain_key(state);
         rpc_set_explain_key(rpc, &key);
-        r = add_ports(rpc, conf, build, diag);
+        r = door_new(&door, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
+        if (r < 0)
+                return fail(r, "Cannot set up the ports with protocol: http");
+        r = add_ports(rpc, door, conf, build, diag);
         if (diag_count(diag) > 0)
                 return fail_config(diag);
         if (r < 0)
@@ -272,6 +296,7 @@ static int serve(struct conf *conf, struct diag *diag)
                                                    .conf = conf,
                                                    .build = build,
                                                    .rpc = rpc,
+                                                   .door = door,
                                                    .stats = stats,
                                                    .state = state,
                                                    .auth = auth,
@@ -281,6 +306,7 @@ static int serve(struct conf *conf, struct diag *diag)
                 return r;
         client_stop();
         rpc = rpc_free(rpc);
+        door = door_free(door);
         build_destroy_bricks(build, set_destroying);
         otlp = otlp_free(otlp);
         return EXIT_SUCCESS;

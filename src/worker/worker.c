@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "http/server.h"
 #include "module/entry.h"
 #include "module/instance.h"
 #include "remote/client.h"
@@ -66,6 +67,7 @@ struct worker {
         const struct conf *conf;
         struct build *build;
         struct rpc *rpc;
+        struct door *door;
         const struct stats *stats;
         struct state *state;
         struct auth *auth;
@@ -89,6 +91,7 @@ static void drain(struct worker *w)
         w->stage = STAGE_DRAINING;
         w->stage_end = clock_now() + w->grace;
         rpc_drain(w->rpc);
+        door_drain(w->door);
 }
 
 static void cancel(struct worker *w)
@@ -98,6 +101,7 @@ static void cancel(struct worker *w)
                 return;
         w->stage = STAGE_CANCELLING;
         rpc_cancel(w->rpc);
+        door_cancel(w->door);
 }
 
 static void send_goaway(struct worker *w, uint64_t time)
@@ -107,11 +111,13 @@ static void send_goaway(struct worker *w, uint64_t time)
         w->stage = STAGE_GOAWAY;
         w->stage_end = clock_now() + time;
         rpc_goaway(w->rpc);
+        door_goaway(w->door);
 }
 
 static void stop(struct worker *w)
 {
         rpc_lame_duck(w->rpc);
+        door_lame_duck(w->door);
         if (w->stage > STAGE_SERVING) {
                 send_goaway(w, GOAWAY_NS);
                 return;
@@ -134,7 +140,7 @@ static void step(struct worker *w)
         if (w->stage < STAGE_DRAINING)
                 return;
         drained = build_drain_bricks(w->build, w->stage >= STAGE_CANCELLING);
-        if (rpc_step(w->rpc) && drained) {
+        if (rpc_step(w->rpc) && door_step(w->door) && drained) {
                 w->stage = STAGE_DONE;
                 (void)sd_event_exit(w->event, 0);
         }
@@ -179,7 +185,8 @@ static void answer_question(struct worker *w)
         if (question == w->question || find_stuck(w, &held))
                 return;
         w->question = question;
-        state_answer(w->state, question, rpc_connections(w->rpc), rpc_in_flight(w->rpc));
+        state_answer(w->state, question, rpc_connections(w->rpc),
+                     rpc_in_flight(w->rpc) + door_in_flight(w->door));
         channel_wake(CHANNEL_FD_CONTROL);
 }
 
@@ -335,6 +342,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         rlimits_maintain();
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
         client_maintain();
+        door_maintain(w->door, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
                 report_held(w);
         (void)sd_event_source_set_time_relative(source, CHECK_USEC);
@@ -348,6 +356,7 @@ int worker_serve(const struct worker_parts *parts)
                 .conf = parts->conf,
                 .build = parts->build,
                 .rpc = parts->rpc,
+                .door = parts->door,
                 .stats = parts->stats,
                 .state = parts->state,
                 .auth = parts->auth,

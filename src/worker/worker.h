@@ -7,6 +7,7 @@ struct auth;
 struct build;
 struct conf;
 struct identity_text;
+struct door;
 struct rpc;
 struct state;
 struct stats;
@@ -16,6 +17,7 @@ struct worker_parts {
         const struct conf *conf;
         struct build *build;
         struct rpc *rpc;
+        struct door *door;
         const struct stats *stats;
         struct state *state;
         struct auth *auth;                /* NULL: there are no identities */

@@ -214,7 +214,7 @@ class Kit:
         changed = text.replace("127.0.0.1:50051", f"127.0.0.1:{port}")
         if changed == text:
             raise RuntimeError("conf/brickd.yaml listens elsewhere than on 127.0.0.1:50051")
-        return changed
+        return changed.replace("127.0.0.1:8080", "127.0.0.1:0")
 
     def _make_index(self):
         documents = os.path.join(self.folder, "docs.jsonl")

@@ -916,6 +916,49 @@ def test_call_the_port_that_has_the_brick():
         assert "/nowhere" in err, err
 
 
+def test_open():
+    def page(text, env=None, status=0):
+        file = TMP / "open.yaml"
+        file.write_text(f"bricks: [{{ name: b, module: echo }}]\ncontrol: null\nports:\n{text}")
+        env = os.environ | {"DISPLAY": "", "WAYLAND_DISPLAY": ""} | (env or {})
+        done = subprocess.run([BRICKCTL, "open", "-c", file], capture_output=True, text=True, timeout=LIMIT,
+                              check=False, env=env)
+        assert done.returncode == status, done
+        return (done.stderr if status else done.stdout).rstrip("\n")
+
+    grpc_port = "  - listen: 127.0.0.1:1\n"
+    http_port = "  - { listen: 127.0.0.1:8081, protocol: http }\n"
+    assert page(grpc_port + http_port) == "http://127.0.0.1:8081/"
+    assert page("  - { listen: '[::]:443', protocol: http, allow_insecure: true }\n") == "http://127.0.0.1:443/"
+    assert page("  - { listen: 'unix:/s', protocol: http }\n" + http_port) == "http://127.0.0.1:8081/"
+    for without in (grpc_port, "  - { listen: 127.0.0.1:1, protocol: http, http: { page: false } }\n"):
+        assert page(without, status=78).endswith("open.yaml: no port serves the page; add one with 'protocol: http'")
+    assert "only a running brickd knows" in page("  - { listen: 127.0.0.1:0, protocol: http }\n", status=2)
+    # a desktop, whose program says nothing to the user
+    programs = TMP / "desktop"
+    programs.mkdir()
+    os.mkfifo(programs / "seen")
+    (programs / "xdg-open").write_text(f'#!/bin/sh\necho hello\necho hello >&2\necho "$1" >{programs}/seen\n')
+    (programs / "xdg-open").chmod(0o755)
+    env = {"DISPLAY": ":0", "PATH": f"{programs}:/usr/bin:/bin"}
+    assert page(http_port, env) == "http://127.0.0.1:8081/"
+    assert (programs / "seen").read_text() == "http://127.0.0.1:8081/\n"
+    # no such program: the user has the address
+    assert page(http_port, env | {"PATH": "/nonexistent"}) == "http://127.0.0.1:8081/"
+
+
+def test_only_ports_for_grpc_are_called():
+    port = SERVER.address.partition(":")[2]
+    with Control(ports=["127.0.0.1:1", f"127.0.0.1:{port}"]) as control:
+        text = control.config.read_text().replace("'127.0.0.1:1', bricks: [b0]", "'127.0.0.1:1', protocol: http")
+        control.config.write_text(text)
+        control.brickctl("call", "--type", "guard", "b0", "hi", status=0)
+        assert SERVER.seen[-1][1]["x-brick"] == "b0"
+        control.config.write_text(text.replace(f"'127.0.0.1:{port}'", f"'127.0.0.1:{port}', protocol: http"))
+        err = control.brickctl("call", "--type", "guard", "b0", "hi", status=78)[1]
+        assert err.endswith("there are no ports for gRPC; use --address\n"), err
+
+
 def test_type_that_brickd_describes():
     with Control() as control:
         control.process.kill()

@@ -306,7 +306,10 @@ def the_manual_lists_them_all():
     secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
     far = "\n  - { name: far, module: remote, options: { type: Rectify, to: 'unix:/no/such' } }"
     apart = f"\n  - {{ name: apart, module: process, options: {{ type: Intention, command: [{sys.executable}, {PROGRAM}] }} }}"
-    with Watched(CHAT + "\n" + SLOW % "10ms" + far + apart, port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
+    http = free_port()
+    door = f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}\n'
+    with Watched(CHAT + "\n" + SLOW % "10ms" + far + apart, port_extra=f"{door}  - listen: 'unix:{odd}'\n{secure}") as daemon:
+        urllib.request.urlopen(f"http://127.0.0.1:{http}/health", timeout=10).close()
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

@@ -15,6 +15,7 @@ RUNS = [
     (r"meson install ", "tests/install/test-install.sh"),
     (r"systemctl enable --now brickd$", "tests/systemd/drive.sh"),
     (r"brickctl call shield ", "tests/systemd/drive.sh"),
+    (r"brickctl open$", "tests/systemd/drive.sh"),
     (r"cc -shared -fPIC ", "tests/install/test-install.sh"),
 ]
 

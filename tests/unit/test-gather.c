@@ -27,6 +27,7 @@
 #include "rpc/goaway.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
+#include "serve/peers.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 
@@ -470,7 +471,7 @@ static void test_last_bytes(bool shut)
         assert(is_at_end(pair.peer));
         (void)close(pair.peer);
         gather_flush();
-        assert(listen_connections() == 0);
+        assert(peers_count() == 0);
 }
 
 /* The core has closed it; the peer still gets all, and then the end. */
@@ -487,11 +488,11 @@ static void test_close_full(bool flushed)
                 gather_flush();
         assert(shutdown(pair.fd, SHUT_RDWR) == 0);
         assert(close(pair.fd) == 0);
-        assert(listen_connections() == 1);
+        assert(peers_count() == 1);
         drain(pair.peer, n, &writable, mark_of(pair.fd));
         assert(!writable); /* the core's data may be gone: it must not see it again */
         assert(is_at_end(pair.peer));
-        assert(listen_connections() == 0 && gather_stalled() == 0);
+        assert(peers_count() == 0 && gather_stalled() == 0);
         (void)close(pair.peer);
 }
 
@@ -506,11 +507,11 @@ static void test_close_lost(void)
         (void)fill(pair.fd);
         assert(close(pair.fd) == 0);
         gather_flush();
-        assert(gather_stalled() == 1 && listen_connections() == 1);
+        assert(gather_stalled() == 1 && peers_count() == 1);
         reset(pair.peer);
-        for (int i = 0; i < 100 && listen_connections() > 0; i++)
+        for (int i = 0; i < 100 && peers_count() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
-        assert(gather_stalled() == 0 && listen_connections() == 0);
+        assert(gather_stalled() == 0 && peers_count() == 0);
 }
 
 /* Or it neither reads nor goes, for too long. */
@@ -526,11 +527,11 @@ static void test_close_unread(void)
         gather_flush();
         linger_maintain(clock_now() + 10 * NSEC_PER_SEC);
         assert(wait_events(events, 16, 50) == 0);
-        assert(gather_stalled() == 1 && listen_connections() == 1);
+        assert(gather_stalled() == 1 && peers_count() == 1);
         linger_maintain(clock_now() + 20 * NSEC_PER_SEC);
-        for (int i = 0; i < 100 && listen_connections() > 0; i++)
+        for (int i = 0; i < 100 && peers_count() > 0; i++)
                 assert(wait_events(events, 16, 50) == 0);
-        assert(gather_stalled() == 0 && listen_connections() == 0);
+        assert(gather_stalled() == 0 && peers_count() == 0);
         (void)close(pair.peer);
 }
 
@@ -560,7 +561,7 @@ static void must_be_lost(int fd)
         assert(read_core(fd) < 0 && errno == ECONNRESET);
         assert(write_core(fd, "x", 1) < 0 && errno == ECONNRESET);
         assert(close(fd) == 0);
-        assert(listen_connections() == 0);
+        assert(peers_count() == 0);
 }
 
 /* The peer has gone: the write that is held is lost, and the core hears of it. */
@@ -871,7 +872,7 @@ static void test_backend(void)
         bool writable = false;
         uint32_t n;
 
-        assert(listen_connections() == 0);
+        assert(peers_count() == 0);
         be_busy();
         gather_begin();
         must_write(pair.fd, "a");
@@ -941,7 +942,7 @@ int main(void)
         test_backend();
         test_backend_close_unread();
         test_goaway();
-        assert(listen_connections() == 0 && gather_stalled() == 0);
+        assert(peers_count() == 0 && gather_stalled() == 0);
         gather_done();
         (void)close(epoll);
         (void)close(listener);

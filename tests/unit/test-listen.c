@@ -13,6 +13,8 @@
 
 #include "rpc/connection.h"
 #include "rpc/listen.h"
+#include "serve/listener.h"
+#include "serve/peers.h"
 #include "shared/balance.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
@@ -35,7 +37,7 @@ static struct sockaddr_in loopback(void)
 }
 
 /* As the main process makes it. */
-static int listener_new(void)
+static int make_listener(void)
 {
         struct sockaddr_in address = loopback();
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -100,7 +102,7 @@ static void begin_sharing(void)
         assert(balance_open(&own, balance_fd(shared), 0) == 0);
         assert(balance_open(&sibling, balance_fd(shared), 1) == 0);
         (void)balance_free(shared);
-        connection_share(own);
+        peers_share(own);
         balance_join(own);
 }
 
@@ -110,15 +112,15 @@ static void test_connections(int listener)
 
         assert((a = take(listener)) >= 0 && (b = take(listener)) >= 0);
         assert(take(listener) < 0 && errno == EAGAIN);
-        assert(listen_connections() == 2);
+        assert(peers_count() == 2);
         assert(stats.connections == 2 && stats.counters.accepted == 2);
         (void)close(a);
-        assert(listen_connections() == 1);
+        assert(peers_count() == 1);
         assert(is_closed(client_a));
         (void)close(b);
         (void)close(client_a);
         (void)close(client_b);
-        assert(listen_connections() == 0);
+        assert(peers_count() == 0);
 }
 
 /* Who left while nobody had come to the connection, whatever is still to be read of it. */
@@ -138,7 +140,7 @@ static void test_abandoned(int listener)
         assert(send(stays, "x", 1, 0) == 1);
         assert(recv(connection, &(char){ 0 }, 1, 0) == 1);
         assert(take(listener) < 0 && errno == EAGAIN);
-        assert(listen_connections() == 1 && stats.counters.accepted == before + 1);
+        assert(peers_count() == 1 && stats.counters.accepted == before + 1);
         (void)close(connection);
         (void)close(stays);
 }
@@ -201,10 +203,10 @@ static void test_any_error(int shared)
         assert(take(listener) < 0 && errno == EAGAIN);
         assert(dup2(saved, listener) == listener);
         assert(epoll_wait(epoll, &event, 1, 0) == 0);
-        listen_maintain();
+        listeners_maintain();
         assert(epoll_wait(epoll, &event, 1, 5000) == 1);
         assert((connection = take(listener)) >= 0);
-        listen_maintain();
+        listeners_maintain();
         assert(epoll_wait(epoll, &event, 1, 0) == 0);
         (void)close(connection);
         (void)close(client);
@@ -219,7 +221,7 @@ static void test_pause(int listener, int shared)
 {
         int client, connection;
 
-        listen_pause();
+        listeners_pause();
         client = client_new(shared);
         assert(take(listener) < 0 && errno == EAGAIN);
         assert((connection = take(shared)) >= 0);
@@ -233,9 +235,9 @@ static void test_limits(int listener)
         int a = client_new(listener), b = client_new(listener), c = client_new(listener);
         int connection_a = take(listener), connection_b = take(listener), connection_c;
 
-        assert(connection_a >= 0 && connection_b >= 0 && listen_connections() == 2);
+        assert(connection_a >= 0 && connection_b >= 0 && peers_count() == 2);
         assert(take(listener) < 0 && errno == EAGAIN);
-        assert(is_closed(c) && listen_connections() == 2);
+        assert(is_closed(c) && peers_count() == 2);
         (void)close(c);
         (void)close(connection_a);
         c = client_new(listener);
@@ -366,17 +368,17 @@ static void test_addresses(void)
         assert(!connection_add(fd + 5, &a, &local)); /* the port is full */
         assert(!connection_add(FD_MAX, &b, &local));
         assert(connection_of(fd + 4) && !connection_of(fd + 5));
-        assert(connection_count() == 5 && stats.connections == 5);
+        assert(peers_count() == 5 && stats.connections == 5);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_CONNECTIONS]) == 1);
         for (int i = 0; i < 5; i++)
                 connection_remove(connection_of(fd + i));
-        assert(connection_count() == 0);
+        assert(peers_count() == 0);
 }
 
 int main(void)
 {
-        int shared = listener_new(), listener = adopt(dup(shared));
+        int shared = make_listener(), listener = adopt(dup(shared));
 
         begin_sharing();
         test_connections(listener);
@@ -389,7 +391,7 @@ int main(void)
         test_full(listener);
         test_any_error(shared);
         test_pause(listener, shared);
-        assert(listen_connections() == 0);
+        assert(peers_count() == 0);
         (void)close(listener);
         (void)close(shared);
         own = balance_free(own);

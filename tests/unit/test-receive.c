@@ -12,6 +12,7 @@
 #include "rpc/connection.h"
 #include "rpc/late.h"
 #include "rpc/receive.h"
+#include "serve/listener.h"
 #include "util/clock.h"
 
 /* recvmsg() of rpc/receive.c, called as gRPC core calls it; and rpc/late.c. */

@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "http/call.h"
+#include "http/exchange-own.h"
+#include "http/origin.h"
+#include "http/outcome.h"
+#include "module/instance.h"
+#include "serve/access.h"
+#include "shared/stats.h"
+#include "util/account.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/json-write.h"
+#include "util/random.h"
+#include "util/trace.h"
+
+/* Memory of an exchange besides what limits.request says: for an answer, and for small requests. */
+#define ARENA_EXTRA ((size_t)1 << 20)
+#define ARENA_FACTOR 4
+
+/* The longest x-request-id of a client that is taken. */
+#define ID_MAX 128
+
+#define BODY_FIRST 4096
+
+static struct door *door_of(const struct exchange *x)
+{
+        return x->connection->port->door;
+}
+
+static const struct conf_port *conf_of(const struct exchange *x)
+{
+        return x->connection->port->base.conf;
+}
+
+/* --- the request --------------------------------------------------------------------------------
+ */
+
+const struct http_head *exchange_head(const struct exchange *x)
+{
+        return x->head;
+}
+
+struct http_text exchange_body(const struct exchange *x)
+{
+        return (struct http_text){ x->body, x->n_body };
+}
+
+struct arena *exchange_arena(struct exchange *x)
+{
+        return &x->arena;
+}
+
+const char *exchange_id(const struct exchange *x)
+{
+        return x->id;
+}
+
+const struct conf_http *exchange_conf(const struct exchange *x)
+{
+        return &conf_of(x)->http;
+}
+
+bool exchange_is_lame(const struct exchange *x)
+{
+        return atomic_load(&door_of(x)->lame);
+}
+
+size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
+{
+        *ret = x->connection->port->instances;
+        return conf_of(x)->n_bricks;
+}
+
+void exchange_set_data(struct exchange *x, void *data)
+{
+        x->data = data;
+}
+
+void *exchange_data(const struct exchange *x)
+{
+        return x->data;
+}
+
+/* --- who asks -----------------------------------------------------------------------------------
+ */
+
+/* NULL: the client has proved an identity, which x->who is now. Else why not. */
+static const char *identify(struct exchange *x)
+{
+        struct door *door = door_of(x);
+
+        door->identified = x;
+        return auth_identify(door->serve.auth, AUTH_HTTP, &x->proof, &x->who);
+}
+
+const struct auth_identity *exchange_who(struct exchange *x)
+{
+        if (conf_of(x)->authenticate == AUTHENTICATE_OFF)
+                return NULL;
+        /* The table of identities may have changed with another request. */
+        if (door_of(x)->identified != x && identify(x))
+                x->who = NULL;
+        return x->who;
+}
+
+bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t method)
+{
+        const struct auth_identity *who;
+
+        if (conf_of(x)->authenticate == AUTHENTICATE_OFF)
+                return true;
+        who = exchange_who(x);
+        return who && auth_allows(who, brick->conf - door_of(x)->serve.conf->bricks, method);
+}
+
+/* --- the head of the answer ---------------------------------------------------------------------
+ */
+
+static bool is_value(const char *value)
+{
+        for (const char *p = value; *p; p++)
+                if ((unsigned char)*p < ' ' || *p == 0x7f)
+                        return false;
+        return true;
+}
+
+void exchange_header(struct exchange *x, const char *name, const char *value)
+{
+        size_t length = strlen(name) + strlen(value) + sizeof ": \r\n" - 1;
+        struct exchange_field *field;
+
+        if (!is_value(value))
+                return;
+        field = arena_alloc(&x->arena, sizeof *field + length + 1, _Alignof(struct exchange_field));
+        if (!field)
+                return;
+        (void)snprintf(field->line, length + 1, "%s: %s\r\n", name, value);
+        field->length = length;
+        field->next = NULL;
+        *x->fields_end = field;
+        x->fields_end = &field->next;
+}
+
+static void put(struct exchange *x, const char *text)
+{
+        (void)connection_put(x->connection, text, strlen(text));
+}
+
+__attribute__((format(printf, 2, 3))) static void putf(struct exchange *x, const char *format, ...)
+{
+        char text[256];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        put(x, text);
+}
+
+/* Browsers show a page only these fields of an answer. */
+static void put_origin(struct exchange *x)
+{
+        if (!x->origin.ptr)
+                return;
+        put(x, "Access-Control-Allow-Origin: ");
+        (void)connection_put(x->connection, x->origin.ptr, x->origin.length);
+        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after\r\nVary: Origin\r\n");
+}
+
+static void put_keeping(struct exchange *x)
+{
+        const struct conf_port *conf = conf_of(x);
+        uint64_t idle = conf->idle > 0 ? (uint64_t)conf->idle : HTTP_IDLE_NS;
+
+        if (x->connection->last) {
+                put(x, "Connection: close\r\n");
+                return;
+        }
+        if (x->head->minor == 0)
+                put(x, "Connection: keep-alive\r\n");
+        putf(x, "Keep-Alive: timeout=%" PRIu64 "\r\n", idle / NSEC_PER_SEC);
+}
+
+/* framing: of the body, a whole line or nothing. */
+static void put_head(struct exchange *x, unsigned status, const char *type, const char *framing)
+{
+        struct door *door = door_of(x);
+
+        x->status = status;
+        if (atomic_load(&door->leaving))
+                x->connection->last = true;
+        putf(x, "HTTP/1.1 %u %s\r\nDate: %s\r\n", status, http_reason(status), door_date(door));
+        if (type)
+                putf(x, "Content-Type: %s\r\n", type);
+        put(x, framing);
+        if (x->id)
+                putf(x, "X-Request-Id: %s\r\n", x->id);
+        put_origin(x);
+        put_keeping(x);
+        for (const struct exchange_field *field = x->fields; field; field = field->next)
+                (void)connection_put(x->connection, field->line, field->length);
+        put(x, "\r\n");
+}
+
+/* --- the answer ---------------------------------------------------------------------------------
+ */
+
+void exchange_answer(struct exchange *x, unsigned status, const char *type, const void *body,
+                     size_t length)
+{
+        char framing[48] = "";
+
+        if (x->answered || x->status)
+                return;
+        if (status != 204 && status != 304)
+                (void)snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", length);
+        put_head(x, status, type, framing);
+        if (x->head->method != HTTP_HEAD)
+                (void)connection_put(x->connection, body, length);
+        x->answered = true;
+}
+
+void exchange_begin(struct exchange *x, unsigned status, const char *type)
+{
+        if (x->answered || x->status)
+                return;
+        x->is_chunked = x->head->minor > 0;
+        if (!x->is_chunked)
+                x->connection->last = true;
+        put_head(x, status, type, x->is_chunked ? "Transfer-Encoding: chunked\r\n" : "");
+}
+
+void exchange_write(struct exchange *x, const void *bytes, size_t length)
+{
+        if (x->answered || length == 0 || x->head->method == HTTP_HEAD)
+                return;
+        if (x->is_chunked)
+                putf(x, "%zx\r\n", length);
+        (void)connection_put(x->connection, bytes, length);
+        if (x->is_chunked)
+                put(x, "\r\n");
+}
+
+void exchange_end(struct exchange *x)
+{
+        if (x->answered)
+                return;
+        if (x->is_chunked && x->head->method != HTTP_HEAD)
+                put(x, "0\r\n\r\n");
+        x->answered = true;
+}
+
+void exchange_abort(struct exchange *x)
+{
+        x->answered = true;
+        connection_break(x->connection);
+}
+
+bool exchange_has_begun(const struct exchange *x)
+{
+        return x->status != 0;
+}
+
+/* --- errors -------------------------------------------------------------------------------------
+ */
+
+struct http_text exchange_error_json(struct exchange *x, const struct exchange_error *error)
+{
+        struct json_text text = json_text(&x->arena);
+
+        json_puts(&text, "{\"error\":{\"message\":");
+        json_puts_string(&text, error->message);
+        json_puts(&text, ",\"type\":");
+        json_puts_string(&text, error->type ? error->type : http_type_of_status(error->status));
+        json_puts(&text, ",\"param\":");
+        json_puts_string(&text, error->param);
+        json_puts(&text, ",\"code\":");
+        json_puts_string(&text, error->code);
+        if (error->brick_code != 0) {
+                json_puts(&text, ",\"brick_code\":");
+                json_put_integer(&text, error->brick_code);
+        }
+        if (error->detail) {
+                json_puts(&text, ",\"detail\":");
+                json_puts_string(&text, error->detail);
+        }
+        json_puts(&text, "}}");
+        return (struct http_text){ text.bytes, text.length };
+}
+
+static void put_retry(struct exchange *x, const struct exchange_error *error)
+{
+        char text[24];
+
+        if (error->retry_ms > 0) {
+                (void)snprintf(text, sizeof text, "%" PRIu64, (error->retry_ms + 999) / 1000);
+                exchange_header(x, "Retry-After", text);
+                (void)snprintf(text, sizeof text, "%" PRIu64, error->retry_ms);
+                exchange_header(x, "Retry-After-Ms", text);
+        }
+        if (error->would_repeat)
+                exchange_header(x, "X-Should-Retry", "false");
+}
+
+void exchange_fail(struct exchange *x, const struct exchange_error *error)
+{
+        struct http_text json;
+
+        if (x->status) {
+                exchange_abort(x);
+                return;
+        }
+        json = exchange_error_json(x, error);
+        put_retry(x, error);
+        if (error->status == 401)
+                exchange_header(x, "WWW-Authenticate", "Bearer");
+        exchange_answer(x, error->status, "application/json", json.ptr, json.length);
+}
+
+static bool fail(struct exchange *x, unsigned status, const char *code, const char *message)
+{
+        exchange_fail(x, &(struct exchange_error){
+                                 .status = status,
+                                 .message = message,
+                                 .code = code ? code : http_code_of_status(status),
+                                 .would_repeat = status < 500 && status != 408,
+                         });
+        return false;
+}
+
+/* --- checks before the body ---------------------------------------------------------------------
+ */
+
+static void fail_unknown(struct exchange *x)
+{
+        struct json_text text = json_text(&x->arena);
+
+        json_puts(&text, "There is no such path here. There is");
+        for (const struct http_route *route = http_routes; route->path; route++) {
+                json_puts(&text, route == http_routes ? " " : ", ");
+                json_puts(&text, route->methods & 1u << HTTP_POST ? "POST " : "GET ");
+                json_puts(&text, route->path);
+        }
+        json_put(&text, ".", sizeof ".");
+        (void)fail(x, 404, "unknown_url", text.failed ? "There is no such path here." : text.bytes);
+}
+
+/* The value of a field of the request as text; NULL: none, or out of memory. */
+static const char *field(struct exchange *x, const char *name)
+{
+        struct http_text value = http_head_field(x->head, name);
+
+        return value.ptr ? arena_strndup(&x->arena, value.ptr, value.length) : NULL;
+}
+
+/* What a browser asks before it lets another page use the port. It sends no credentials. */
+static void answer_preflight(struct exchange *x)
+{
+        const char *fields = field(x, "access-control-request-headers");
+
+        if (x->origin.ptr) {
+                exchange_header(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
+                if (fields)
+                        exchange_header(x, "Access-Control-Allow-Headers", fields);
+                exchange_header(x, "Access-Control-Max-Age", "600");
+        }
+        if (x->route)
+                exchange_header(x, "Allow", http_route_allow(x->route));
+        exchange_answer(x, 204, NULL, NULL, 0);
+}
+
+static bool check_page(struct exchange *x)
+{
+        struct http_text origin = http_head_field(x->head, "origin");
+        const struct conf_port *conf = conf_of(x);
+
+        if (x->connection->port->is_loopback && conf->authenticate == AUTHENTICATE_OFF &&
+            !origin_host_is_own(x->head->host, &conf->http))
+                return fail(x, 403, "host_not_allowed",
+                            "This port does not have the name that the request's Host says. Its "
+                            "'http: hosts:' may list more names.");
+        switch (origin_check(origin, x->head->host, &conf->http)) {
+        case ORIGIN_REFUSED:
+                return fail(x, 403, "origin_not_allowed",
+                            "Pages of this origin may not use this port. Its 'http: cors:' lists "
+                            "those that may.");
+        case ORIGIN_ALLOWED:
+                x->origin = origin;
+                break;
+        case ORIGIN_OWN:
+                break;
+        }
+        return true;
+}
+
+static bool check_route(struct exchange *x)
+{
+        struct http_text parameters[HTTP_PARAMETERS_MAX] = {};
+        enum http_method method = x->head->method == HTTP_HEAD ? HTTP_GET : x->head->method;
+
+        x->route = http_route_find(x->head->path, parameters);
+        if (method == HTTP_OPTIONS) {
+                answer_preflight(x);
+                return false;
+        }
+        if (!x->route) {
+                fail_unknown(x);
+                return false;
+        }
+        if (!(x->route->methods & 1u << method)) {
+                exchange_header(x, "Allow", http_route_allow(x->route));
+                return fail(x, 405, NULL, "This path does not have this method.");
+        }
+        for (size_t i = 0; i < HTTP_PARAMETERS_MAX && parameters[i].ptr; i++) {
+                char *decoded = arena_alloc(&x->arena, parameters[i].length + 1, 1);
+
+                if (!decoded || !http_text_decode(parameters[i], decoded))
+                        return fail(x, 400, NULL, "The path is not encoded as it should be.");
+                x->parameters[i] = decoded;
+        }
+        return true;
+}
+
+static void take_proof(struct exchange *x)
+{
+        const struct http_head *head = x->head;
+
+        for (size_t i = 0; i < head->n_fields; i++)
+                if (http_text_is(head->fields[i].name, "authorization")) {
+                        x->proof.n_authorizations++;
+                        x->proof.authorization = (struct brick_str){ head->fields[i].value.ptr,
+                                                                     head->fields[i].value.length };
+                }
+        x->proof.names = x->connection->names;
+        x->proof.n_names = x->connection->n_names;
+}
+
+static bool check_identity(struct exchange *x)
+{
+        const struct conf_port *conf = conf_of(x);
+        const char *refusal;
+
+        if (conf->authenticate == AUTHENTICATE_OFF ||
+            (x->route->open && conf->authenticate != AUTHENTICATE_ALL))
+                return true;
+        take_proof(x);
+        refusal = identify(x);
+        if (x->who)
+                x->identity = (struct brick_str){
+                        arena_strndup(&x->arena, x->who->name, x->who->name_length),
+                        x->who->name_length,
+                };
+        if (!refusal)
+                return true;
+        stats_reject(x->connection->port->base.stats, STATS_REJECTED_IDENTITY);
+        return fail(x, 401, NULL, refusal);
+}
+
+static bool check_body(struct exchange *x)
+{
+        struct http_text encoding = http_head_field(x->head, "content-encoding");
+
+        if (encoding.ptr && !http_text_is_nocase(encoding, "identity"))
+                return fail(x, 415, NULL, "Compressed requests are not accepted.");
+        if (x->head->has_length && x->head->length > (uint64_t)conf_of(x)->max_request) {
+                exchange_refuse_body(x);
+                return false;
+        }
+        return true;
+}
+
+static bool has_body(const struct http_head *head)
+{
+        return head->is_chunked || (head->has_length && head->length > 0);
+}
+
+/* False: the request has been answered. */
+static bool check(struct exchange *x)
+{
+        return check_page(x) && check_route(x) && check_identity(x) && check_body(x);
+}
+
+/* --- its life -----------------------------------------------------------------------------------
+ */
+
+static struct exchange *exchange_new(struct http_connection *c)
+{
+        struct exchange *x = calloc(1, sizeof *x);
+
+        if (!x) {
+                connection_break(c);
+                return NULL;
+        }
+        x->connection = c;
+        x->started = clock_now();
+        arena_init(&x->arena, ARENA_FACTOR * (size_t)c->port->base.conf->max_request + ARENA_EXTRA);
+        arena_count(&x->arena);
+        x->fields_end = &x->fields;
+        c->exchange = x;
+        c->state = STATE_ANSWER;
+        return x;
+}
+
+/* Reads the head in memory of the exchange. False: it has been refused. */
+static bool parse(struct exchange *x, const char *bytes, size_t length)
+{
+        struct http_head *head = &door_of(x)->head, *own;
+        struct http_mistake mistake = { 500, "Out of memory." };
+        char *copy = arena_alloc(&x->arena, length, 1);
+        size_t size;
+
+        *head = (struct http_head){ .minor = 1 };
+        x->head = head;
+        if (copy)
+                memcpy(copy, bytes, length);
+        if (!copy || !http_head_parse(head, copy, length, &mistake)) {
+                *head = (struct http_head){ .minor = 1 };
+                x->connection->last = true;
+                return fail(x, mistake.status, NULL, mistake.text);
+        }
+        size = offsetof(struct http_head, fields) + head->n_fields * sizeof head->fields[0];
+        own = arena_alloc(&x->arena, size, _Alignof(struct http_head));
+        if (!own) {
+                x->connection->last = true;
+                return fail(x, 500, NULL, "Out of memory.");
+        }
+        memcpy(own, head, size);
+        x->head = own;
+        return true;
+}
+
+static bool is_id(struct http_text text)
+{
+        if (text.length == 0 || text.length > ID_MAX)
+                return false;
+        for (size_t i = 0; i < text.length; i++)
+                if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f)
+                        return false;
+        return true;
+}
+
+static void choose_id(struct exchange *x)
+{
+        struct http_text given = http_head_field(x->head, "x-request-id");
+        char id[TRACE_SPAN_LENGTH];
+
+        if (given.ptr && is_id(given)) {
+                x->id = arena_strndup(&x->arena, given.ptr, given.length);
+                return;
+        }
+        trace_put_span(random_u64(), id);
+        x->id = arena_strndup(&x->arena, id, sizeof id);
+}
+
+void exchange_take_head(struct http_connection *c, const char *bytes, size_t length)
+{
+        struct exchange *x = exchange_new(c);
+
+        if (!x || !parse(x, bytes, length))
+                return;
+        c->last = !x->head->keep_alive;
+        choose_id(x);
+        if (!check(x)) {
+                /* The body is not read; so nothing that follows can be, either. */
+                c->last = c->last || has_body(x->head);
+                return;
+        }
+        if (!has_body(x->head)) {
+                exchange_serve(x);
+                return;
+        }
+        http_body_begin(&c->body, x->head);
+        c->state = STATE_BODY;
+        if (x->head->expects_continue)
+                put(x, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+void exchange_refuse_head(struct http_connection *c, unsigned status, const char *message)
+{
+        struct exchange *x = exchange_new(c);
+
+        if (!x)
+                return;
+        door_of(x)->head = (struct http_head){ .minor = 1 };
+        x->head = &door_of(x)->head;
+        c->last = true;
+        (void)fail(x, status, NULL, message);
+}
+
+void exchange_refuse_body(struct exchange *x)
+{
+        char text[128];
+        const char *message;
+
+        (void)snprintf(text, sizeof text,
+                       "The body is larger than limits.request, %" PRId64 " bytes.",
+                       conf_of(x)->max_request);
+        message = arena_strndup(&x->arena, text, strlen(text));
+        x->connection->last = true;
+        stats_reject(x->connection->port->base.stats, STATS_REJECTED_REQUEST);
+        (void)fail(x, 413, NULL, message ? message : "The body is too large.");
+}
+
+void exchange_refuse_framing(struct exchange *x)
+{
+        x->connection->last = true;
+        stats_reject(x->connection->port->base.stats, STATS_REJECTED_REQUEST);
+        (void)fail(x, 400, NULL, "The body is not framed as it should be.");
+}
+
+/* False: there is no memory for a larger body. */
+static bool grow_body(struct exchange *x, size_t need)
+{
+        size_t size = x->body_size > 0 ? x->body_size : BODY_FIRST;
+        char *body;
+
+        while (size < need)
+                size *= 2;
+        if (!account_take(size - x->body_size, x->body_size))
+                return false;
+        body = realloc(x->body, size);
+        if (!body) {
+                account_give(size - x->body_size);
+                return false;
+        }
+        x->body = body;
+        x->body_size = size;
+        return true;
+}
+
+void exchange_take_body(struct exchange *x, struct http_text part)
+{
+        if (part.length > (size_t)conf_of(x)->max_request - x->n_body) {
+                exchange_refuse_body(x);
+                return;
+        }
+        if (part.length > x->body_size - x->n_body && !grow_body(x, x->n_body + part.length)) {
+                x->connection->last = true;
+                stats_reject(x->connection->port->base.stats, STATS_REJECTED_MEMORY);
+                exchange_fail(x, &(struct exchange_error){
+                                         .status = 503,
+                                         .message = "Requests use up the memory of this server.",
+                                         .code = "overloaded",
+                                         .retry_ms = SERVED_RETRY_MS,
+                                 });
+                return;
+        }
+        memcpy(x->body + x->n_body, part.ptr, part.length);
+        x->n_body += part.length;
+}
+
+static void drop_body(struct exchange *x)
+{
+        account_give(x->body_size);
+        free(x->body);
+        x->body = NULL;
+        x->n_body = x->body_size = 0;
+}
+
+void exchange_serve(struct exchange *x)
+{
+        x->connection->state = STATE_ANSWER;
+        x->route->serve(x, x->parameters);
+        drop_body(x);
+}
+
+/* Requests without a call have their line here. */
+static void record(struct exchange *x)
+{
+        struct http_port *port = x->connection->port;
+        const char *route = x->route ? x->route->path : "other";
+
+        stats_count(stats_http_counter(&port->base.stats->counters,
+                                       x->route ? x->route->stats : STATS_ROUTE_OTHER, x->status),
+                    1);
+        if (!x->called)
+                access_log_http(door_of(x)->serve.conf, &(struct access_http){
+                                                                .route = route,
+                                                                .status = x->status,
+                                                                .id = brick_str(x->id),
+                                                                .identity = x->identity,
+                                                                .peer = x->connection->peer,
+                                                                .started = x->started,
+                                                        });
+}
+
+void exchange_free(struct exchange *x)
+{
+        struct door *door = door_of(x);
+
+        if (!x->status)
+                x->status = 499; /* the client has left before */
+        record(x);
+        if (door->identified == x)
+                door->identified = NULL;
+        x->connection->exchange = NULL;
+        drop_body(x);
+        arena_done(&x->arena);
+        free(x);
+}
+
+void exchange_gone(struct exchange *x)
+{
+        if (x->call)
+                http_call_gone(x->call);
+        exchange_free(x);
+}

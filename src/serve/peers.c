@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "serve/listener.h"
+#include "serve/peers.h"
+#include "shared/balance.h"
+#include "util/line-limit.h"
+#include "util/log.h"
+
+/* An address that has connections. */
+struct peer {
+        struct peer_key key; /* first: what compare() looks at */
+        unsigned connections;
+};
+
+static atomic_uint n_connections; /* written under the lock */
+static struct balance *shared;    /* NULL: peers_share() has not been called */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static void *peers; /* of tsearch() */
+
+/* --- refusals ----------------------------------------------------------------------------------
+ */
+
+static void describe(const struct peer_key *key, char *p, size_t size)
+{
+        const struct in6_addr *v6 = (const void *)key->address;
+
+        if (IN6_IS_ADDR_UNSPECIFIED(v6))
+                (void)snprintf(p, size, "a local client");
+        else if (IN6_IS_ADDR_V4MAPPED(v6))
+                (void)inet_ntop(AF_INET, &v6->s6_addr[12], p, (socklen_t)size);
+        else if (inet_ntop(AF_INET6, v6, p, (socklen_t)size))
+                (void)strncat(p, "/64", size - strlen(p) - 1);
+}
+
+static const char *reason_of(enum stats_reason why)
+{
+        switch (why) {
+        case STATS_REJECTED_CONNECTIONS:
+                return "the port has as many as limits.connections allows";
+        case STATS_REJECTED_ADDRESS:
+                return "its address has as many as limits.connections_per_address allows";
+        case STATS_REJECTED_HEADERS:
+                return "it sent headers far above limits.metadata";
+        case STATS_REJECTED_RESETS:
+                return "it cancelled calls faster than limits.resets allows";
+        case STATS_REJECTED_EARLY:
+                return "it began more than 100 calls before acknowledging SETTINGS";
+        case STATS_REJECTED_MESSAGE:
+                return "it sent a request that begins like no gRPC message";
+        case STATS_REJECTED_UNFINISHED:
+                return "its unfinished requests are larger than limits.unfinished allows";
+        case STATS_REJECTED_SLOW:
+                return "a request did not end within limits.request_time";
+        case STATS_REJECTED_STALLED:
+                return "it does not read its answer: limits.stall";
+        case STATS_REJECTED_MEMORY:
+                return "unfinished requests use up 'memory', and it has the most of them";
+        default:
+                return stats_reason_to_string(why);
+        }
+}
+
+void peers_reject(const struct peer_key *key, enum stats_reason why)
+{
+        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
+        char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
+        int n;
+
+        stats_reject(key->listener->stats, why);
+        n = line_limit_take(&limit);
+        if (n < 0)
+                return;
+        describe(key, name, sizeof name);
+        if (n > 0)
+                (void)snprintf(others, sizeof others,
+                               "; %d more were closed since the last such line", n);
+        log_warning("Closed a connection of %s to %s: %s%s", name, key->listener->conf->listen,
+                    reason_of(why), others);
+}
+
+/* --- counting ----------------------------------------------------------------------------------
+ */
+
+static int compare(const void *a, const void *b)
+{
+        return memcmp(a, b, sizeof(struct peer_key));
+}
+
+/* An IPv6 peer usually owns its network of 64 bits, so that is what counts. */
+struct peer_key peers_key(struct listener *listener, const struct sockaddr *address)
+{
+        const struct sockaddr_in *v4 = (const void *)address;
+        const struct sockaddr_in6 *v6 = (const void *)address;
+        struct peer_key key = { .listener = listener };
+
+        if (address->sa_family == AF_INET) {
+                memset(key.address + 10, 0xff, 2);
+                memcpy(key.address + 12, &v4->sin_addr, 4);
+        } else if (address->sa_family == AF_INET6) {
+                memcpy(key.address, &v6->sin6_addr,
+                       IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? sizeof v6->sin6_addr : 8);
+        }
+        return key;
+}
+
+static bool has_address(const struct peer_key *key)
+{
+        static const unsigned char none[sizeof key->address];
+
+        return memcmp(key->address, none, sizeof none) != 0;
+}
+
+void peers_share(struct balance *balance)
+{
+        shared = balance;
+}
+
+void peers_pause(void)
+{
+        if (shared)
+                balance_pause(shared);
+}
+
+bool peers_are_ahead(void)
+{
+        return shared && balance_is_ahead(shared, peers_count());
+}
+
+void peers_refuse(void)
+{
+        (void)pthread_mutex_lock(&lock);
+        if (shared)
+                balance_count(shared, UINT32_MAX);
+        (void)pthread_mutex_unlock(&lock);
+}
+
+/* Lock held. */
+static void set_count(unsigned n)
+{
+        atomic_store(&n_connections, n);
+        if (shared)
+                balance_count(shared, n);
+}
+
+/* Lock held. The peer with this key, made if it is new; NULL: out of memory. */
+static struct peer *peer_get(const struct peer_key *key)
+{
+        struct peer *peer = calloc(1, sizeof *peer);
+        struct peer **found;
+
+        if (!peer)
+                return NULL;
+        peer->key = *key;
+        found = tsearch(peer, &peers, compare);
+        if (!found || *found != peer)
+                free(peer);
+        return found ? *found : NULL;
+}
+
+/* Lock held. */
+static void peer_release(const struct peer_key *key)
+{
+        struct peer *peer = *(struct peer **)tfind(key, &peers, compare);
+
+        if (--peer->connections > 0)
+                return;
+        (void)tdelete(key, &peers, compare);
+        free(peer);
+}
+
+/* Lock held. False: a limit has been reached, or there is no memory; *ret_why is the reason. */
+static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
+{
+        struct listener *listener = key->listener;
+        struct peer *peer;
+
+        *ret_why = STATS_REJECTED_CONNECTIONS;
+        if (listener->connections >= listener->conf->max_connections)
+                return false;
+        *ret_why = STATS_REJECTED_ADDRESS;
+        if (has_address(key)) {
+                peer = peer_get(key);
+                if (!peer || peer->connections >= listener->conf->max_connections_per_address)
+                        return false;
+                peer->connections++;
+        }
+        listener->connections++;
+        set_count(peers_count() + 1);
+        return true;
+}
+
+unsigned peers_count(void)
+{
+        return atomic_load(&n_connections);
+}
+
+bool peers_add(const struct peer_key *key)
+{
+        enum stats_reason why;
+        bool counted;
+
+        (void)pthread_mutex_lock(&lock);
+        counted = count_in(key, &why);
+        (void)pthread_mutex_unlock(&lock);
+        if (!counted) {
+                peers_reject(key, why);
+                return false;
+        }
+        (void)atomic_fetch_add(&key->listener->stats->connections, 1);
+        stats_count_shared(&key->listener->stats->counters.accepted);
+        return true;
+}
+
+void peers_remove(const struct peer_key *key)
+{
+        (void)pthread_mutex_lock(&lock);
+        key->listener->connections--;
+        if (has_address(key))
+                peer_release(key);
+        set_count(peers_count() - 1);
+        (void)pthread_mutex_unlock(&lock);
+        (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
+}

@@ -1,0 +1,749 @@
+# SPDX-License-Identifier: MIT
+"""Ports with `protocol: http`: what clients of every kind meet, good ones and bad ones, while others are served."""
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, path, test, wait_for)
+from pki import Authority
+
+ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
+CHAT = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
+UNARY = path("LLM", "Unary")
+
+
+def brick(name="chat", options="", more=""):
+    return f"  - {{ name: {name}, module: {ECHO}, options: {{ type: LLM, {options} }}{more} }}\n"
+
+
+class Door(Brickd):
+    """A port for HTTP, and one for gRPC behind it."""
+
+    def __init__(self, bricks=brick(), http="", limits="", extra="log: { access: all }", port_extra="", **options):
+        self.grpc_port = free_port()
+        lines = ["    protocol: http"]
+        if http:
+            lines.append(f"    http: {http}")
+        if limits:
+            lines.append(f"    limits: {limits}")
+        lines.append(port_extra)
+        lines.append(f'  - {{ listen: "127.0.0.1:{self.grpc_port}", protocol: grpc }}')
+        super().__init__(bricks, extra=extra, port_extra="\n".join(lines), **options)
+
+    def grpc(self):
+        http, self.address = self.address, f"127.0.0.1:{self.grpc_port}"
+        try:
+            return self.channel()
+        finally:
+            self.address = http
+
+    def client(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def socket(self):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def ask(self, method="GET", url="/v1/models", body=None, **headers):
+        """(status, fields, body) of a request on a connection of its own."""
+        client = self.client()
+        try:
+            return ask(client, method, url, body, **headers)
+        finally:
+            client.close()
+
+    def ask_quietly(self):
+        try:
+            return self.ask()[0]
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def in_flight(self):
+        status = json.loads(self.ctl("status", "--json").stdout)
+        return sum(brick["in_flight"] for brick in status["bricks"])
+
+
+def ask(client, method="GET", url="/v1/models", body=None, **headers):
+    client.request(method, url, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    answer = client.getresponse()
+    return answer.status, answer.headers, answer.read()
+
+
+def question(text="hello", **more):
+    return json.dumps({"model": "chat", "messages": [{"role": "user", "content": text}], **more})
+
+
+def error(body):
+    return json.loads(body)["error"]
+
+
+def events(body):
+    """What a stream has said: the contents of its `data:` lines."""
+    return [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
+
+
+def text_of(body):
+    chunks = [json.loads(event) for event in events(body) if event != "[DONE]"]
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+def read_all(s):
+    """What comes until the end of the connection."""
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        while True:
+            part = s.recv(65536)
+            if not part:
+                break
+            got += part
+    return got
+
+
+def exchange(door, raw):
+    """The whole answer to raw bytes, on a connection that the server ends."""
+    with door.socket() as s:
+        s.sendall(raw)
+        return read_all(s)
+
+
+def statuses(raw):
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d+) ", raw)]
+
+
+def get(url="/health", *fields):
+    return f"GET {url} HTTP/1.1\r\nHost: localhost\r\n{''.join(f + chr(13) + chr(10) for f in fields)}\r\n".encode()
+
+
+CLOSE = "Connection: close"
+
+
+# --- requests and answers
+
+
+@test
+def models_and_health():
+    bricks = brick() + brick("other", more=", match: { model_id: [gpt-4o] }")
+    with Door(bricks.replace("name: chat,", "name: chat, default: true,")) as d:
+        status, head, body = d.ask()
+        eq((status, head["content-type"]), (200, "application/json"))
+        models = json.loads(body)
+        eq(models["object"], "list")
+        eq([m["id"] for m in models["data"]], ["chat", "other", "gpt-4o"])
+        assert all(m["object"] == "model" and m["owned_by"] == "brickd" and m["created"] > 0 for m in models["data"])
+        status, _, body = d.ask(url="/v1/models/gpt-4o")
+        eq((status, json.loads(body)["id"]), (200, "gpt-4o"))
+        status, _, body = d.ask(url="/v1/models/none")
+        eq((status, error(body)["code"]), (404, "model_not_found"))
+        status, head, body = d.ask(url="/health")
+        eq((status, json.loads(body)), (200, {"status": "ok"}))
+        assert head["x-request-id"] and head["date"].endswith("GMT") and head["keep-alive"] == "timeout=300"
+        status, _, body = d.ask(url="/v1/nothing")
+        eq((status, error(body)["code"]), (404, "unknown_url"))
+        assert "GET /v1/models" in error(body)["message"]
+        status, head, _ = d.ask("POST", "/v1/models", "x")
+        eq((status, head["allow"]), (405, "GET, HEAD, OPTIONS"))
+        eq(d.ask(url="/health", x_request_id="abc")[1]["x-request-id"], "abc")
+
+
+@test
+def chat_completions():
+    with Door() as d:
+        status, _, body = d.ask("POST", CHAT, question(seed=1, top_p=1))
+        answer = json.loads(body)
+        eq(status, 200)
+        eq(answer["choices"], [{"index": 0, "message": {"role": "assistant", "content": "Echo: hello", "refusal": None},
+                                "logprobs": None, "finish_reason": "stop"}])
+        assert answer["id"].startswith("chatcmpl-") and answer["object"] == "chat.completion", answer
+        eq((answer["model"], "usage" in answer), ("chat", False))
+        _, head, body = d.ask("POST", CHAT, question(seed=1, max_tokens=3, stream=True))
+        eq(head["content-type"], "text/event-stream; charset=utf-8")
+        eq((head["x-brickd-ignored"], head["cache-control"]), ("seed", "no-cache, no-transform"))
+        said = events(body)
+        eq(said[-1], "[DONE]")
+        chunks = [json.loads(event) for event in said[:-1]]
+        eq([c["choices"][0]["delta"] for c in chunks],
+           [{"role": "assistant", "content": ""}] + [{"content": f"tok{i} "} for i in range(3)] + [{}])
+        eq([c["choices"][0]["finish_reason"] for c in chunks], [None] * 4 + ["stop"])
+        eq(len({c["id"] for c in chunks}), 1, "ids")
+        *_, last, done = events(d.ask("POST", CHAT, question(stream=True, stream_options={"include_usage": True}))[2])
+        eq((json.loads(last)["choices"], json.loads(last)["usage"], done), ([], None, "[DONE]"))
+
+
+@test
+def stops_are_cut_across_pieces():
+    with Door() as d:
+        for stop, expected in ((" tok2", "tok0 tok1"), (["2 tok3", "nothing"], "tok0 tok1 tok"), ("tok9 x", None)):
+            text = text_of(d.ask("POST", CHAT, question(stream=True, stop=stop))[2])
+            eq(text, expected or "".join(f"tok{i} " for i in range(10)), stop)
+        _, _, body = d.ask("POST", CHAT, question("a b c", stop="b"))
+        eq(json.loads(body)["choices"][0]["message"]["content"], "Echo: a ")
+
+
+@test
+def wrong_requests_are_refused_by_name():
+    with Door() as d:
+        for body, code, param in (("{", "invalid_json", None), (question(n=2), "unsupported_parameter", "n"),
+                                  (question(tools=[{"type": "function"}]), "unsupported_parameter", "tools"),
+                                  (json.dumps({"model": "chat"}), "missing_required_parameter", "messages")):
+            status, head, answer = d.ask("POST", CHAT, body)
+            eq((status, error(answer)["code"], error(answer)["param"]), (400, code, param), body)
+            eq(head["x-should-retry"], "false")
+        status, _, answer = d.ask("POST", CHAT, question().replace('"chat"', '"gpt"'))
+        eq((status, error(answer)["code"], error(answer)["param"]), (404, "model_not_found", "model"))
+        assert "'chat'" in error(answer)["message"], answer
+        eq(d.ask("POST", CHAT, question(), content_encoding="gzip")[0], 415)
+
+
+@test
+def errors_of_bricks_have_a_status():
+    for code, status in ((401, 502), (404, 404), (418, 418), (2001, 400), (3001, 403), (3002, 502), (4001, 404),
+                         (4005, 429), (6001, 404), (12, 501), (9001, 400), (7001, 503)):
+        with Door(brick(options=f"error_code: {code}, error_message: no luck, tokens: 1")) as d:
+            got, _, body = d.ask("POST", CHAT, question())
+            eq((got, error(body)["brick_code"], error(body)["message"]), (status, code, "no luck"))
+            if code == 404:
+                _, _, body = d.ask("POST", CHAT, question(stream=True, max_tokens=3))
+                *chunks, last = events(body)
+                eq(json.loads(last)["error"]["brick_code"], code, "in mid-stream")
+                assert "[DONE]" not in chunks
+            d.says(f"http_status={status}")
+
+
+@test
+def a_brick_that_takes_too_long():
+    with Door(brick(options="delay: 1m", more=", limits: { timeout: 300ms }"), http="{ keepalive: 1s }") as d:
+        watch = Stopwatch()
+        eq(d.ask("POST", CHAT, question())[0], 504)
+        status, _, body = d.ask("POST", CHAT, question(stream=True))
+        eq((status, error(body)["code"]), (504, "timeout"), "before the first byte")
+        assert watch.elapsed().running < 4, watch.elapsed()
+    with Door(brick(options="delay: 2s, tokens: 1"), http="{ keepalive: 1s }") as d:
+        body = d.ask("POST", CHAT, question(stream=True))[2]
+        assert re.match(rb"(: keep-alive\n)+data: ", body), body
+        eq(text_of(body), "tok0 ")
+
+
+# --- framing
+
+
+@test
+def one_connection_many_requests():
+    with Door() as d:
+        client = d.client()
+        for _ in range(50):
+            eq(ask(client)[0], 200)
+            eq(ask(client, "POST", CHAT, question())[0], 200)
+            eq(ask(client, "POST", CHAT, question(stream=True))[0], 200)
+            status, head, body = ask(client, "HEAD")
+            eq((status, body), (200, b""))
+            assert int(head["content-length"]) > 50
+        client.close()
+        post = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(question())}\r\n\r\n{question()}".replace("x\r", "localhost\r")
+        answers = exchange(d, get() * 20 + post.encode() * 20 + get("/v1/models", CLOSE))
+        eq(statuses(answers), [200] * 41, "pipelined")
+        pieces = get("/health", CLOSE)
+        with d.socket() as s:
+            for byte in pieces:
+                s.sendall(bytes([byte]))
+            eq(statuses(read_all(s)), [200], "a head in single bytes")
+        old = exchange(d, b"GET /health HTTP/1.0\r\n\r\n")
+        eq(statuses(old), [200])
+        assert b"Connection: close" in old
+        old = exchange(d, f"POST {CHAT} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: {len(question(stream=True))}\r\n\r\n{question(stream=True)}".encode())
+        assert b"chunked" not in old and old.endswith(b"data: [DONE]\n\n"), old
+
+
+@test
+def bodies():
+    body = question("x" * 100000).encode()
+    with Door() as d:
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n{CLOSE}\r\n".encode()
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 997]), body[i:i + 997]) for i in range(0, len(body), 997))
+        answer = exchange(d, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        eq(statuses(answer), [200], "chunks")
+        assert b"x" * 100000 in answer
+        with d.socket() as s:
+            s.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+            eq(s.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
+            s.sendall(body)
+            eq(statuses(read_all(s)), [200])
+        tiny = b"".join(b"1\r\nx\r\n" for _ in range(100000))
+        eq(statuses(exchange(d, head + b"Transfer-Encoding: chunked\r\n\r\n" + tiny + b"0\r\n\r\n")), [400], "tiny chunks")
+
+
+@test
+def what_is_framed_wrong_ends_the_connection():
+    with Door(limits="{ request: 100KiB, metadata: 4KiB }") as d:
+        post = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n".encode()
+        for raw, status in (
+                (post + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+                (post + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400),
+                (post + b"X: a\r\n b\r\n\r\n", 400),
+                (post + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+                (post + b"Content-Length: 200000\r\n\r\n" + b"x" * 200000, 413),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n" + b"4000\r\n" + b"x" * 0x4000 + b"\r\n" + (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 10, 413),
+                (get("/", "X: " + "x" * 5000), 431),
+                (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 5000, 431),
+                (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+                (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)):
+            answer = exchange(d, raw)
+            eq(statuses(answer), [status], raw[:100])
+            assert b"Connection: close" in answer
+        eq(d.ask()[0], 200)
+
+
+@test
+def slow_requests_are_ended():
+    with Door(limits="{ request_time: 1s }") as d:
+        slow = [b"GET / HT", f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{{".encode()]
+        watch = Stopwatch()
+        sockets = [d.socket() for _ in slow]
+        for s, raw in zip(sockets, slow):
+            s.sendall(raw)
+        for s in sockets:
+            eq(read_all(s), b"")
+        assert 0.9 < watch.elapsed().seconds and watch.elapsed().running < 5, watch.elapsed()
+        d.says("a request did not end within limits.request_time")
+        eq(d.ask()[0], 200)
+
+
+# --- who may
+
+
+def digest(token):
+    return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+IDENTITIES = f"""identities:
+  - {{ name: web, token: "{digest('web')}", allow: ["*"] }}
+  - {{ name: streams, token: "{digest('streams')}", allow: [chat/OutputStreaming] }}
+  - {{ name: none, token: "{digest('none')}", allow: [] }}
+  - {{ name: slow, token: "{digest('slow')}", allow: ["*"], rate: 0.1, burst: 1 }}
+  - {{ name: certified, certificate: ["CN:client"], allow: ["*"] }}
+"""
+
+
+def guarded(**options):
+    extra = options.pop("extra", "log: { access: all }\n") + "identities: identities.yaml\n"
+    d = Door(extra=extra, **options)
+    with open(os.path.join(d.dir, "identities.yaml"), "w") as f:
+        f.write(IDENTITIES)
+    return d
+
+
+def bearer(token):
+    return {"authorization": "Bearer " + token}
+
+
+@test
+def identities():
+    with guarded() as d:
+        status, head, body = d.ask()
+        eq((status, head["www-authenticate"], error(body)["code"]), (401, "Bearer", "invalid_api_key"))
+        eq(d.ask("POST", CHAT, question(), **bearer("wrong"))[0], 401)
+        eq(d.ask(url="/health")[0], 200, "health is open")
+        eq(d.ask("POST", CHAT, question(), **bearer("web"))[0], 200)
+        eq(d.ask("POST", CHAT, question(), **bearer("streams"))[0], 403)
+        eq(d.ask("POST", CHAT, question(stream=True), **bearer("streams"))[0], 200)
+        for token, models in (("web", ["chat"]), ("streams", ["chat"]), ("none", [])):
+            eq([m["id"] for m in json.loads(d.ask(**bearer(token))[2])["data"]], models)
+        eq(d.ask("POST", CHAT, question(), **bearer("slow"))[0], 200)
+        status, head, body = d.ask("POST", CHAT, question(), **bearer("slow"))
+        eq((status, error(body)["code"]), (429, "rate_limit_exceeded"))
+        assert 0 < int(head["retry-after"]) <= 10 and int(head["retry-after-ms"]) > 1000
+        d.says("identity=streams")
+        eq(d.ask("OPTIONS", "/v1/models")[0], 204, "no token is asked for")
+    with guarded(port_extra="    authenticate: all") as d:
+        eq([d.ask(url="/health")[0], d.ask(url="/health", **bearer("none"))[0]], [401, 200])
+
+
+@test
+def tls_and_client_certificates():
+    d = guarded(port_extra="    tls: { certificate: server.pem, key: { file: server.key }, client_ca: ca.pem, client_certificate: optional }")
+    authority = Authority(os.path.join(d.dir, "pki"))
+    authority.issue("server")
+    authority.issue("client", san=None, common_name="client")
+    for name in ("server.pem", "server.key", "ca.pem"):
+        shutil.copy(authority.path(name), d.dir)
+    with d:
+        context = ssl.create_default_context(cafile=authority.path("ca.pem"))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+
+        def client():
+            return http.client.HTTPSConnection("127.0.0.1", d.port, context=context, timeout=20)
+
+        c = client()
+        for _ in range(3):
+            eq(ask(c, "POST", CHAT, question("x" * 200000), **bearer("web"))[0], 200)
+        eq(c.sock.selected_alpn_protocol(), "http/1.1")
+        eq(ask(client())[0], 401)
+        context.load_cert_chain(authority.path("client.pem"), authority.path("client.key"))
+        eq(ask(client(), "POST", CHAT, question())[0], 200, "by certificate")
+        d.says("identity=certified")
+        serial = c.sock.getpeercert()["serialNumber"]
+        authority.issue("server")
+        for name in ("server.key", "server.pem"):
+            shutil.copy(authority.path(name), d.dir)
+
+        def renewed():
+            fresh = client()
+            fresh.connect()
+            with fresh.sock:
+                return fresh.sock.getpeercert()["serialNumber"] != serial
+
+        wait_for("the new certificate", renewed, 10)
+        eq(ask(c, **bearer("web"))[0], 200, "an open connection keeps its own")
+        with d.socket() as s:
+            s.sendall(get())
+            assert b"HTTP" not in read_all(s)
+
+
+@test
+def other_pages_and_names():
+    with Door(http="{ cors: ['https://good.example'], hosts: [door.local] }") as d:
+        host = f"127.0.0.1:{d.port}"
+        eq(d.ask(origin=f"http://{host}")[0], 200, "its own page")
+        status, head, _ = d.ask(origin="https://good.example")
+        eq((status, head["access-control-allow-origin"], head["vary"]), (200, "https://good.example", "Origin"))
+        status, head, body = d.ask(origin="https://evil.example")
+        eq((status, head["access-control-allow-origin"], error(body)["code"]), (403, None, "origin_not_allowed"))
+        status, head, _ = d.ask("OPTIONS", CHAT, origin="https://good.example",
+                                access_control_request_headers="authorization, x-stainless-os",
+                                access_control_request_method="POST")
+        eq((status, head["access-control-allow-headers"], head["access-control-max-age"]),
+           (204, "authorization, x-stainless-os", "600"))
+        eq(d.ask("OPTIONS", CHAT, origin="https://evil.example")[0], 403)
+        for name, status in (("localhost", 200), ("127.0.0.1", 200), ("[::1]:1", 200), ("door.local:99", 200),
+                             ("rebound.example", 403)):
+            eq(d.ask(host=name)[0], status, name)
+
+
+# --- many, slow, silent clients
+
+
+@test
+def idle_connections_cost_little():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    n = 10000 if hard >= 12000 and not SANITIZED else 1000
+    with Door(limits=f"{{ connections: {n + 100}, connections_per_address: {n + 100} }}", extra="log: { access: off }") as d:
+        eq(d.ask()[0], 200)
+        before = memory(d)
+        held = [d.socket() for _ in range(n)]
+        for s in held:
+            s.sendall(get())
+        for s in held:
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+        eq(d.ask("POST", CHAT, question())[0], 200)
+        if before:
+            print(f"# {(memory(d) - before) / n:.0f} bytes of memory for each of {n} idle connections")
+            assert memory(d) - before < n * 2048, memory(d) - before
+        for s in held:
+            s.sendall(get())
+        for s in held:
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+            s.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@test
+def readers_that_stall_are_bounded_and_ended():
+    n = 100
+    body = question(stream=True, max_tokens=1000000).encode()
+    with Door(brick(options="size: 4KiB"), limits="{ stall: 3s }", extra="log: { access: off }") as d:
+        eq(d.ask()[0], 200)
+        before = memory(d)
+        held = []
+        for _ in range(n):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect(("127.0.0.1", d.port))
+            s.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            held.append(s)
+        wait_for("all calls", lambda: d.in_flight() == n, 20)
+        with Bystander(d) as other:
+            time.sleep(1)
+        if before:
+            print(f"# {(memory(d) - before) >> 10} KiB for {n} readers that stall; a call by gRPC took {other.worst * 1e3:.1f} ms at worst")
+            assert memory(d) - before < 16 << 20, memory(d) - before
+        wait_for("their end", lambda: d.in_flight() == 0, 20)
+        d.says("limits.stall")
+        for s in held:
+            s.close()
+        eq(d.ask()[0], 200)
+
+
+class Bystander:
+    """Calls by gRPC all the while."""
+
+    def __init__(self, door):
+        self.channel, self.stopping, self.worst, self.calls = door.grpc(), False, 0, 0
+        self.failures = []
+
+    def run(self):
+        while not self.stopping:
+            watch = Stopwatch()
+            _, status, details, _ = call(self.channel, UNARY)
+            self.worst = max(self.worst, watch.elapsed().running)
+            self.calls += 1
+            if status != "OK":
+                self.failures.append((status, details))
+            time.sleep(0.005)
+
+    def __enter__(self):
+        eq(call(self.channel, UNARY)[1], "OK")
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.stopping = True
+        self.thread.join()
+        eq(self.failures, [])
+        assert self.calls > 0
+
+
+@test
+def unfinished_bodies_are_bounded():
+    """Those that do not fit into the memory for requests are refused; small ones go on."""
+    size, n = 4 << 20, 40
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
+    with Door(extra="log: { access: off }\nmemory: 64MiB") as d:
+        eq(d.ask()[0], 200)
+        before, held, refused = memory(d), [], 0
+        with Bystander(d):
+            for _ in range(n):
+                s = d.socket()
+                with contextlib.suppress(OSError):  # a refusal may come while the body is sent
+                    s.sendall(head + b" " * (size - 1))
+                held.append(s)
+            for s in held:
+                s.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    refused += s.recv(4096).startswith(b"HTTP/1.1 503")
+            eq(d.ask("POST", CHAT, question("x" * 10000))[0], 200)
+        assert n // 2 < refused < n, refused
+        if before:
+            print(f"# {refused} of {n} bodies refused, {(memory(d) - before) >> 20} MiB for the others")
+            assert memory(d) - before < 48 << 20, memory(d) - before
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 10)
+
+
+@test
+def who_leaves_ends_the_call():
+    with Door(brick(options="delay: 1m")) as d:
+        for more in ({}, {"stream": True}):
+            s = d.socket()
+            body = question(**more).encode()
+            s.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            wait_for("the call", lambda: d.in_flight() == 1, 10)
+            watch = Stopwatch()
+            s.close()
+            wait_for("its end", lambda: d.in_flight() == 0, 10)
+            assert watch.elapsed().running < 3, watch.elapsed()
+            d.says("CANCELLED")
+        line = next(line for line in d.log().splitlines() if "CANCELLED" in line)
+        assert "http_route=/v1/chat/completions" in line, line
+
+
+@test
+def connections_are_counted_with_all_others():
+    with Door(limits="{ connections: 3, connections_per_address: 2 }") as d:
+        held = [d.socket(), d.socket()]
+        for s in held:
+            s.sendall(get())
+            assert s.recv(4096)
+        assert read_all(d.socket()) == b""
+        d.says("limits.connections_per_address")
+        held[0].close()
+        wait_for("room", lambda: d.ask_quietly() == 200, 10)
+
+
+@test
+def workers_share_the_connections():
+    with Door(extra="workers: 2\nlog: { access: off }") as d:
+        held = [d.socket() for _ in range(40)]
+        for s in held:
+            s.sendall(get())
+            assert s.recv(4096)
+
+        def counts():
+            return sorted(w["status"]["connections"] for w in json.loads(d.ctl("status", "--json").stdout)["workers"])
+        wait_for("equal shares", lambda: counts()[0] >= 15, 10)
+        eq(sum(counts()), 40)
+
+
+@test
+def no_descriptor_is_left():
+    with Door(extra="log: { access: off }") as d:
+        worker, = d.workers()
+        eq(d.ask()[0], 200)
+        used = len(os.listdir(f"/proc/{worker}/fd"))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))
+        held, ended = [d.socket() for _ in range(20)], 0
+        for s in held:
+            with contextlib.suppress(ConnectionResetError):
+                s.sendall(get())
+                if s.recv(4096):
+                    continue
+            ended += 1
+        assert 10 <= ended < 20, ended
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask_quietly() == 200, 10)
+
+
+# --- with gRPC, and going away
+
+
+@test
+def both_doors_share_a_thread():
+    """The polling thread may be waiting in either of its sets, and another thread of the core's may wait for it."""
+    health = b"\x0a\x00"
+    with Door() as d, Bystander(d) as other:
+        watching = d.grpc().unary_stream("/grpc.health.v1.Health/Watch")(health)
+        next(watching)
+        slowest = 0
+        for i in range(200):
+            if i % 20 == 0:
+                time.sleep(0.05)
+            watch = Stopwatch()
+            eq(d.ask("POST", CHAT, question())[0], 200)
+            slowest = max(slowest, watch.elapsed().running)
+        watching.cancel()
+        assert slowest < 2, slowest
+        print(f"# the slowest request {slowest * 1e3:.1f} ms, by gRPC {other.worst * 1e3:.1f} ms")
+
+
+@test
+def a_worker_without_a_port_for_grpc():
+    d = Door()
+    with open(d.config) as f:
+        text = f.read()
+    with open(d.config, "w") as f:
+        f.write("".join(line for line in text.splitlines(True) if "protocol: grpc" not in line))
+    with d:
+        for _ in range(20):
+            eq(d.ask("POST", CHAT, question(stream=True))[0], 200)
+            time.sleep(0.02)
+        done = subprocess.run(["curl", "-sSN", "-m", "20", "-d", question(stream=True), f"http://{d.address}{CHAT}"],
+                              capture_output=True, timeout=30, check=True)
+        eq(len(events(done.stdout)), 13, "curl")
+
+
+@test
+def unix_sockets():
+    d = Door()
+    unix = os.path.join(d.dir, "door")
+    with open(d.config) as f:
+        text = f.read()
+    with open(d.config, "w") as f:
+        f.write(text.replace("bricks:\n", f"  - {{ listen: 'unix:{unix}', protocol: http }}\nbricks:\n", 1))
+    with d:
+        done = subprocess.run(["curl", "-sS", "-m", "20", "--unix-socket", unix, "http://any.name/v1/models"],
+                              capture_output=True, timeout=30, check=True)
+        eq(json.loads(done.stdout)["object"], "list")
+        d.says(f'peer="unix:uid={os.getuid()}"')
+
+
+@test
+def reloads_lose_nothing():
+    with Door(extra="log: { access: off }\ndrain: { retire: 3s }") as d:
+        stopping, failed, served = threading.Event(), [], []
+
+        def run():
+            client, n = d.client(), 0
+            while not stopping.is_set():
+                try:
+                    status, head, _ = ask(client, "POST", CHAT, question())
+                    eq(status, 200)
+                    n += 1
+                    time.sleep(0.002)
+                except Exception as e:  # every kind counts
+                    failed.append(repr(e))
+                    client.close()
+            served.append(n)
+            client.close()
+
+        clients = [threading.Thread(target=run) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for _ in range(5):
+            d.ctl("reload", "--wait")
+        stopping.set()
+        for client in clients:
+            client.join()
+        eq(failed, [])
+        print(f"# {sum(served)} requests over 5 reloads")
+
+
+@test
+def a_port_changes_its_protocol():
+    with Door(extra="log: { access: off }\ndrain: { retire: 1s }") as d:
+        eq(d.ask("POST", CHAT, question())[0], 200)
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("protocol: grpc", "protocol: HTTP").replace("protocol: http", "protocol: grpc").replace("HTTP", "http"))
+        d.ctl("reload", "--wait")
+        eq(call(d.channel(), UNARY)[1], "OK")
+        other = http.client.HTTPConnection("127.0.0.1", d.grpc_port, timeout=20)
+        eq(ask(other, "POST", CHAT, question())[0], 200)
+        other.close()
+
+
+@test
+def a_stop_lets_streams_end():
+    with Door(brick(options="delay: 100ms, tokens: 10")) as d:
+        result, idle = [], d.client()
+        eq(ask(idle)[0], 200)
+        thread = threading.Thread(target=lambda: result.append(d.ask("POST", CHAT, question(stream=True))))
+        thread.start()
+        wait_for("the call", lambda: d.in_flight() == 1, 10)
+        status, took = d.stop()
+        thread.join()
+        eq((status, result[0][0]), (0, 200))
+        eq(events(result[0][2])[-1], "[DONE]")
+        assert took.running < 10, took
+    with Door(brick(options="delay: 1m"), extra="drain: { grace: 300ms }") as d:
+        s = d.socket()
+        body = question().encode()
+        s.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        wait_for("the call", lambda: d.in_flight() == 1, 10)
+        d.stop()
+        answer = read_all(s)
+        eq(statuses(answer), [503])
+        assert b"Connection: close" in answer
+
+
+@test
+def it_counts():
+    with Door(extra="metrics: { listen: '127.0.0.1:0' }") as d:
+        where = re.search(r"etrics.*?(127\.0\.0\.1:\d+)", d.log())
+        eq(d.ask("POST", CHAT, question())[0], 200)
+        eq(d.ask(url="/v1/no")[0], 404)
+        address = where.group(1) if where else None
+        page = subprocess.run(["curl", "-sS", "-m", "10", f"http://{address}/metrics"], capture_output=True, text=True,
+                              timeout=20, check=True).stdout if address else d.ctl("metrics").stdout
+        lines = [line for line in page.splitlines() if line.startswith("brickd_http_requests_total")]
+        port = f'port="{d.address}"'
+        for route, status in ((CHAT, 200), ("other", 404)):
+            assert any(port in line and f'route="{route}"' in line and f'status="{status}"' in line and line.endswith(" 1")
+                       for line in lines), lines
+
+
+main()
