@@ -22,10 +22,10 @@
  *   [rpc]   a thread that serves RPCs; entries for one call never overlap
  *   [any]   any thread, including threads the brick created
  *
- * No function of struct brick_host enters a brick on the stack of its caller. What it leads to,
- * such as message() after call_recv(), runs later, on an [rpc] thread. So a brick may hold a lock
- * of its own around any of these functions. Only call_read(), call_send() and call_reserve() of a
- * blocking brick wait, and whoever needs the lock then waits with them.
+ * No function of struct brick_host, except target_filter_*(), enters a brick on the stack of its
+ * caller. What it leads to, such as message() after call_recv(), runs later, on an [rpc] thread. So
+ * a brick may hold a lock of its own around any of these functions. Only call_read(), call_send()
+ * and call_reserve() of a blocking brick wait, and whoever needs the lock then waits with them.
  */
 
 #include <stdarg.h>
@@ -162,7 +162,8 @@ struct brick_child_options {
         struct brick_str name; /* of the call's span in a trace; empty: brickd chooses it */
 };
 
-/* One thing that a guard has found in a text. Offsets count bytes from the text's beginning. */
+/* One thing that a guard has found in a text. Offsets count bytes from the text's beginning. It
+ * stands in arrays, so its size never changes. */
 struct brick_finding {
         uint64_t start;
         uint64_t end;          /* of the first byte behind it */
@@ -173,11 +174,12 @@ struct brick_finding {
         uint32_t reserved;
 };
 
-/* What filter_push() says of the text so far. What it points to is valid until the next push. */
+/* What filter_push() says of the text so far. What it points to is valid until the next push, or
+ * until the filter is closed. */
 struct brick_judgement {
-        uint32_t struct_size;                 /* set by the caller, as far as the brick may write */
-        uint32_t is_attack;                   /* 1: the guard blames the text as a whole */
-        uint64_t settled;                     /* no finding to come can begin before this offset */
+        uint32_t struct_size; /* set by the caller, as far as the brick may write */
+        uint32_t is_attack;   /* 1: the guard blames the text as a whole */
+        uint64_t settled; /* no finding to come can begin before this offset. It never goes back */
         const struct brick_finding *findings; /* those of this push, in order of their starts */
         size_t n_findings;
 };
@@ -382,7 +384,8 @@ struct brick_host {
          */
         void (*call_fail_errno)(struct brick_call *call, int r);
 
-        /* As child_start(), with options. options may be NULL. */
+        /* As child_start(), with options, which may be NULL. Also -EINVAL: metadata that is not
+         * legal in gRPC; -E2BIG: more than 32 pairs or 8 KiB of it. */
         int (*child_start_with)(struct brick_call *parent, struct brick_target *target,
                                 uint32_t method, struct brick_bytes request,
                                 const struct brick_child_options *options,
@@ -391,52 +394,64 @@ struct brick_host {
 
         /*
          * Leave the rest of a call to one of its children: brickd passes the child's replies on as
-         * the client reads them, passes the client's further messages to the child if both methods
-         * take a stream of requests, and ends the call as the child has ended, with its trailers.
-         * The call is then no longer the brick's, as after call_finish(); the child still is until
-         * done(), and message() and writable() of its ops are not called any more. Not while a
-         * reply that child_recv() asked for is due, and not from a blocking brick's start().
-         * 0; -EINVAL: the replies of the child are not of the call's type; -ECANCELED.
+         * the client reads them, passes the client's further messages to the child, and ends the
+         * call as the child ends, with its trailers. The child is closed at once if the call has no
+         * stream of requests. The call is no longer the brick's, as after call_finish(), but its
+         * other children go on until it ends. The child still is the brick's until done(), which
+         * runs after the call has ended; only child_cancel() and child_free() do anything before,
+         * and message() and writable() of its ops do not run any more.
+         * Not while a reply that child_recv() asked for is due, nor while start() of a blocking
+         * brick runs. 0; -EINVAL: it is the child of another call, or its replies are not of the
+         * call's type or may be more than one; -ECANCELED: the child has ended. After an error the
+         * call is still the brick's.
          */
         int (*call_relay)(struct brick_call *call, struct brick_child *child);
 
         /*
-         * [any] A timer of a call: fire() runs once for each timer_set(), [rpc], as message() and
-         * the other entries of the call do, and never overlaps them. when: CLOCK_MONOTONIC
-         * nanoseconds; UINT64_MAX: never. Setting it again replaces the time. Free it at the latest
-         * when the call's data is destroyed; fire() does not run any more once the call is
-         * finished or timer_free() has returned on an [rpc] thread of the call. timer_new(): 0 or
-         * -ENOMEM, -E2BIG: too many timers of one call, -ECANCELED.
+         * [any] A timer of a call. fire() runs once for each timer_set(), [rpc], as message() does:
+         * it never overlaps another entry of the call, nor start() of a blocking brick, and runs
+         * after the call has been cancelled, too. when: CLOCK_MONOTONIC nanoseconds; UINT64_MAX:
+         * never. Setting it again replaces the time. Free it at the latest when the call's data is
+         * destroyed, or leave that to brickd. On an [rpc] thread of the call, fire() does not run
+         * any more once the call is finished, the timer freed or set to another time. On a thread
+         * of the brick's own it may be about to run then: the call's data is valid until it
+         * returns. timer_new(): 0; -ECANCELED; -E2BIG: the call has 32; or another negative errno.
          */
         int (*timer_new)(struct brick_call *call, void (*fire)(void *user), void *user,
                          struct brick_timer **ret);
         void (*timer_set)(struct brick_timer *timer, uint64_t when);
         void (*timer_free)(struct brick_timer *timer);
 
-        /* [any] Of a target: its name, 1 << BRICK_METHOD_* of what it offers, whether it serves now
-         * (set_health() of it). Its methods are known once the target has been created, which is
-         * before create() of the brick that names it. */
+        /* [any] Of a target: its name, NUL-terminated as well; 1 << BRICK_METHOD_* of what it
+         * offers; whether it serves now (set_health() of it). All is known in create() already. */
         struct brick_str (*target_name)(const struct brick_target *target);
         uint32_t (*target_methods)(const struct brick_target *target);
         int (*target_serving)(const struct brick_target *target);
 
         /*
-         * [main] In create(): changed() is told now, and whenever target_serving() has changed:
-         * [any], one at a time for one target. It must not block, and is not called any more once
-         * destroy() of this instance has begun. 0 or -ENOMEM.
+         * [main] In create() only: have changed() told what target_serving() says, once brickd
+         * serves and again after each change; of changes in quick succession, the last one. [rpc],
+         * one at a time for one target, beside other entries. It must not block, and is not called
+         * any more once destroy() of this instance has begun. 0; -ENOMEM; -EINVAL: not in create().
          */
         int (*target_watch)(struct brick_target *target, void (*changed)(void *user, int serving),
                             void *user);
 
         /* [main] Where a node stands in the file: 1 for the first line and column; 0: nowhere, as
-         * it is a default. */
+         * it is a default, and the file's name is empty. Valid until create() returns. */
         void (*node_place)(const struct brick_node *node, struct brick_str *ret_file,
                            uint32_t *ret_line, uint32_t *ret_column);
 
         /*
          * [any] Have a guard judge a text piece by piece, as filter_open() and the others of struct
-         * brick_module say. One filter is not for two threads at once. Close it before the call
-         * ends that it was opened for. -ENOSYS: the target cannot judge a text in pieces.
+         * brick_module say. These enter the guard on the stack of the caller, as nothing else does:
+         * do not hold a lock that its log lines might need. One filter is not for two threads at
+         * once; close it at the latest before destroy() returns. What the guard says has been
+         * checked: offsets are inside the text, findings in order and not before what was settled,
+         * scores from 0 to 1, names UTF-8; after the last piece all of the text is settled. 0;
+         * -ENOSYS: the target cannot judge a text in pieces; -EBADMSG: it said nonsense, which
+         * brickd has logged; -EINVAL: the filter had its last piece, or has failed, before; or the
+         * guard's own negative errno. After an error only close it.
          */
         int (*target_filter_open)(struct brick_target *target, struct brick_filter **ret);
         int (*target_filter_push)(struct brick_target *target, struct brick_filter *filter,
@@ -458,9 +473,9 @@ struct brick_option {
 
         /*
          * Since 1.3. Of a BRICK_MAP: its keys, ended by a NULL name. Of a BRICK_LIST: one option,
-         * which every item must satisfy; its name is not used. A table may name itself. NULL: the
-         * brick checks what is inside. Targets in here count as those of the brick: they are
-         * created before it, and circles are found.
+         * which every item must satisfy; its name is not used, and it has no fallback. A table may
+         * contain itself, except in a fallback. NULL: the brick checks what is inside. A target in
+         * here counts as one of the brick: it is created first, and may not call the brick in turn.
          */
         const struct brick_option *items;
 };

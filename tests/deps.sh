@@ -9,13 +9,14 @@ packages='
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libpcre2-dev libsqlite3-dev
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-14-dev
-	python3 python3-grpcio python3-jsonschema python3-protobuf python3-yaml
+	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
 	bash-completion curl groff-base iproute2 libnghttp2-dev man-db nghttp2-client openssl procps
 	prometheus valgrind
 	systemd util-linux
 '
-# npm comes with nodejs where that is not Debian's
+# npm comes with nodejs where that is not Debian's; any Go will do
 command -v npm >/dev/null || packages="$packages nodejs npm"
+command -v go >/dev/null || packages="$packages golang-go"
 
 # shellcheck disable=SC2086 # a list of words, here and below
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package} ' $packages 2>/dev/null || :)

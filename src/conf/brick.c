@@ -32,23 +32,20 @@ static int resolve_path(const struct conf *conf, struct node *node)
         return 0;
 }
 
-/* Checks that need the whole configuration: names of bricks and relative paths. */
+/* Checks that need the whole configuration: names of bricks and relative paths, at any depth. */
 static int finish_value(const struct conf *conf, const struct conf_brick *brick, struct node *node,
                         struct diag *diag)
 {
         int r;
 
-        if (node->bad)
+        if (node->bad || !node->spec)
                 return 0;
-        if (node->kind == NODE_LIST && (node->spec->flags & OPTION_REPEATED)) {
-                for (size_t i = 0; i < node->n_children; i++) {
-                        r = finish_value(conf, brick, (struct node *)node->children[i], diag);
-                        if (r < 0)
-                                return r;
-                }
-                return 0;
+        for (size_t i = 0; i < node->n_children; i++) {
+                r = finish_value(conf, brick, (struct node *)node->children[i], diag);
+                if (r < 0)
+                        return r;
         }
-        if (node_is_null(node))
+        if (node->kind != NODE_SCALAR || node_is_null(node))
                 return 0;
         if (node->spec->type == OPTION_BRICK)
                 check_target(conf, brick, node, diag);
@@ -82,6 +79,27 @@ const struct node *conf_brick_options(struct conf *conf, const struct conf_brick
         return checked;
 }
 
+static bool each_name(const struct node *node, bool (*each)(const struct node *name, void *user),
+                      void *user)
+{
+        if (!node->spec)
+                return true;
+        for (size_t i = 0; i < node->n_children; i++)
+                if (!each_name(node->children[i], each, user))
+                        return false;
+        return node->kind != NODE_SCALAR || node->spec->type != OPTION_BRICK ||
+               node_is_null(node) || each(node, user);
+}
+
+bool conf_brick_targets(const struct conf_brick *brick,
+                        bool (*each)(const struct node *name, void *user), void *user)
+{
+        for (size_t i = 0; brick->checked && i < brick->checked->n_children; i++)
+                if (!each_name(brick->checked->children[i], each, user))
+                        return false;
+        return true;
+}
+
 /* A depth-first walk from each brick to the bricks that it calls. */
 struct walk {
         const struct conf *conf;
@@ -113,39 +131,30 @@ static void report_cycle(struct walk *walk, const struct node *name, size_t star
 
 static void follow_brick(struct walk *walk, size_t brick);
 
-/* name: the value of an OPTION_BRICK, or a list of values. */
-static void follow_name(struct walk *walk, const struct node *name)
+static bool follow_name(const struct node *name, void *user)
 {
-        ssize_t target;
+        struct walk *walk = user;
+        ssize_t target = conf_find_brick(walk->conf, name->text);
 
-        if (name->kind == NODE_LIST) {
-                for (size_t i = 0; i < name->n_children; i++)
-                        follow_name(walk, name->children[i]);
-                return;
-        }
-        target = node_is_null(name) ? -1 : conf_find_brick(walk->conf, name->text);
         if (target < 0)
-                return;
+                return true;
         for (size_t i = 0; i < walk->n_path; i++)
                 if (walk->path[i] == (size_t)target) {
                         report_cycle(walk, name, i);
-                        return;
+                        return true;
                 }
         follow_brick(walk, (size_t)target);
+        return true;
 }
 
 /* The depth of the recursion is at most the number of bricks. */
 static void follow_brick(struct walk *walk, size_t brick)
 {
-        const struct node *options = walk->conf->bricks[brick].checked;
-
         if (walk->seen[brick])
                 return;
         walk->seen[brick] = true;
         walk->path[walk->n_path++] = brick;
-        for (size_t i = 0; options && i < options->n_children; i++)
-                if (options->children[i]->spec->type == OPTION_BRICK)
-                        follow_name(walk, options->children[i]);
+        (void)conf_brick_targets(&walk->conf->bricks[brick], follow_name, walk);
         walk->n_path--;
         walk->order[walk->n_order++] = brick;
 }

@@ -215,6 +215,15 @@ extern const struct option_spec conf_options[];
 const struct node *conf_brick_options(struct conf *conf, const struct conf_brick *brick,
                                       const struct option_spec *table, struct diag *diag);
 
+/* Gives each value of an OPTION_BRICK among the checked options of a brick, at any depth, to
+ * each(), until that returns false. Whether it did not. */
+bool conf_brick_targets(const struct conf_brick *brick,
+                        bool (*each)(const struct node *name, void *user), void *user);
+
+/* The name of the index-th server or process to which a brick with a built-in module passes its
+ * calls on; NULL: it has no more. */
+const char *conf_backend(const struct conf_brick *brick, size_t index);
+
 /* The index of the brick with this name; -1: there is none. */
 ssize_t conf_find_brick(const struct conf *conf, const char *name);
 

@@ -32,8 +32,9 @@ struct node {
         /* NODE_SCALAR: UTF-8 without NUL; yaml_parse() has replaced ${NAME} */
         const char *text;
         size_t length;
-        bool plain; /* not quoted, no variable replaced: may be a number, a boolean or null */
-        bool bad;   /* a mistake has been reported: skip further checks */
+        bool plain;    /* not quoted, no variable replaced: may be a number, a boolean or null */
+        bool bad;      /* a mistake has been reported: skip further checks */
+        bool fallback; /* it stands in for what the file omits, at the place of the map around it */
 
         /* set by option_check(); NULL: not an option of a table */
         const struct option_spec *spec;

@@ -241,6 +241,8 @@ static bool check_value(struct document *doc, const struct option_spec *spec,
 
 static int complete(struct document *doc, const struct option_spec *table, struct node *map,
                     struct diag *diag);
+static int take_value(struct document *doc, const struct option_spec *spec, struct node *value,
+                      struct diag *diag);
 
 /* Spells a choice as in the table, so that it can be compared with strcmp(). */
 static int spell_choice(struct document *doc, const struct option_spec *spec, struct node *value)
@@ -283,18 +285,26 @@ static bool check_count(const struct option_spec *spec, const struct node *list,
 {
         int64_t n = (int64_t)list->n_children;
 
-        if (spec->type != OPTION_MAP || spec->min >= spec->max)
+        if (!spec->table || spec->min >= spec->max)
                 return true;
         if (n < spec->min)
-                diag_add(diag, list, "needs at least %" PRId64 " entry", spec->min);
+                diag_add(diag, list, "needs at least %" PRId64 " %s", spec->min,
+                         spec->min == 1 ? "entry" : "entries");
         if (n > spec->max)
                 diag_add(diag, list, "has %" PRId64 " entries; the limit is %" PRId64, n,
                          spec->max);
         return n >= spec->min && n <= spec->max;
 }
 
-/* Checks the values of an OPTION_REPEATED: a list, or a single value that counts as a list of one.
- */
+/* Whether the option takes this value, which is not a list, for a list of one. */
+static bool counts_as_list(const struct option_spec *spec, const struct node *node)
+{
+        if (spec->flags & OPTION_REPEATED)
+                return spec->type != OPTION_MAP && node->kind != NODE_MAP;
+        return spec->flags & OPTION_ONE_OR_MORE;
+}
+
+/* Checks the values of a list, or a single value that counts as a list of one. */
 static int take_list(struct document *doc, const struct option_spec *spec, struct node *list,
                      struct diag *diag)
 {
@@ -308,7 +318,7 @@ static int take_list(struct document *doc, const struct option_spec *spec, struc
         if (given.bad)
                 return 0;
         if (given.kind != NODE_LIST) {
-                if (spec->type == OPTION_MAP || given.kind == NODE_MAP) {
+                if (!counts_as_list(spec, &given)) {
                         list->bad = !wrong(&given, "a list", diag);
                         return 0;
                 }
@@ -331,11 +341,20 @@ static int take_list(struct document *doc, const struct option_spec *spec, struc
                 item->key = NULL;
                 item->index = i;
                 list->children[i] = item;
-                r = take_one(doc, spec, item, diag);
+                r = spec->flags & OPTION_REPEATED ? take_one(doc, spec, item, diag)
+                                                  : take_value(doc, spec->table, item, diag);
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+static int take_value(struct document *doc, const struct option_spec *spec, struct node *value,
+                      struct diag *diag)
+{
+        if (spec->flags & OPTION_REPEATED || (spec->type == OPTION_LIST && spec->table))
+                return take_list(doc, spec, value, diag);
+        return take_one(doc, spec, value, diag);
 }
 
 static int make_fallback(struct document *doc, const struct option_spec *spec,
@@ -367,6 +386,7 @@ static int make_fallback(struct document *doc, const struct option_spec *spec,
                 if (r < 0)
                         return r;
         }
+        node->fallback = true;
         *ret = node;
         return 0;
 }
@@ -423,8 +443,7 @@ static int take_option(struct document *doc, const struct option_spec *spec,
         }
         value->parent = map;
         map->children[map->n_children++] = value;
-        return spec->flags & OPTION_REPEATED ? take_list(doc, spec, value, diag)
-                                             : take_one(doc, spec, value, diag);
+        return take_value(doc, spec, value, diag);
 }
 
 static void check_keys(const struct option_spec *table, const struct node *map, struct diag *diag)

@@ -20,7 +20,7 @@ enum option_type { /* the values of BRICK_STRING and so on */
                    OPTION_INT,
                    OPTION_BOOL,
                    OPTION_FLOAT,
-                   OPTION_LIST, /* any list */
+                   OPTION_LIST, /* any list; with `table`, one whose items are all like table[0] */
                    OPTION_MAP,  /* any map; with `table`, one of its form */
                    OPTION_DURATION,
                    OPTION_SIZE,
@@ -36,6 +36,8 @@ enum option_flags {
                                      as a list of one */
         OPTION_NULLABLE = 1 << 2, /* null is allowed and means: none */
         OPTION_LOCAL = 1 << 3,    /* the default depends on the installation */
+        OPTION_ONE_OR_MORE = 1 << 4, /* OPTION_LIST with `table`: a value that is no list counts as
+                                        a list of one */
 };
 
 struct option_spec {
@@ -45,8 +47,10 @@ struct option_spec {
         const char *fallback; /* the default, as written in a file; NULL: none */
         const char *choices; /* OPTION_ENUM: "one|two"; OPTION_INT: words allowed besides numbers */
         int64_t min;         /* inclusive range of a number, duration (ns) or size, or of */
-        int64_t max;         /* the length of an OPTION_MAP | OPTION_REPEATED; if min < max */
-        const struct option_spec *table; /* OPTION_MAP; with OPTION_REPEATED: a list of such maps */
+        int64_t max;         /* the length of a list with `table`; if min < max */
+        const struct option_spec *table; /* OPTION_MAP: its keys, or with OPTION_REPEATED those of
+                                            each map of a list; OPTION_LIST: one option, for every
+                                            item. It may contain itself */
         const char *help;                /* one line */
         const char *pattern;             /* OPTION_STRING: a POSIX extended regular expression */
         const char *expected;            /* the pattern in words, for messages */

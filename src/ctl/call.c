@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include "ctl/ctl.h"
+#include "ctl/explain.h"
 #include "ctl/json.h"
 #include "ctl/lines.h"
 #include "ctl/output.h"
@@ -26,6 +27,8 @@ struct call {
         size_t n_replies;
         bool brick_failed;
         bool open_line; /* the last output did not end its line */
+
+        const char *explain_key; /* NULL: the call is not to be explained */
 };
 
 static void call_done(struct call *call)
@@ -205,6 +208,9 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
         if (call->open_line)
                 putchar('\n');
         fflush(stdout);
+        if (call->explain_key && !explain_print(rpc, call->ctl->json) && status == 0)
+                fprintf(stderr,
+                        "brickctl: The brick has not said what it did: it is no pipeline\n");
         if (received < 0)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a valid %s",
                                  call->types->output->short_name);
@@ -264,7 +270,7 @@ static int run_single(struct call *call, struct rpc *rpc)
 static int run(struct call *call)
 {
         const struct ctl *ctl = call->ctl;
-        struct rpc_metadata metadata[CTL_METADATA_MAX + 3];
+        struct rpc_metadata metadata[CTL_METADATA_MAX + 4];
         size_t n = ctl->n_metadata;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL;
         _cleanup_free_ char *path = NULL, *authorization = NULL;
@@ -281,6 +287,9 @@ static int run(struct call *call)
         /* Ask for errors in the reply, whatever `errors` the port is configured with: brickctl
          * prints replies. */
         metadata[n++] = (struct rpc_metadata){ "x-brick-status", "in-band" };
+        if (call->explain_key)
+                metadata[n++] = (struct rpc_metadata){ "x-brick-explain",
+                                                       (char *)call->explain_key };
         if (asprintf(&path, "/%s/%s", call->target.service->descriptor->name, call->method->name) <
             0)
                 return ctl_error(CTL_UNREACHABLE, "Out of memory");
@@ -379,15 +388,20 @@ static int run_method(struct call *call)
         return run(call);
 }
 
-int command_call(struct ctl *ctl)
+int call_explained(const struct ctl *ctl, const char *key)
 {
-        _cleanup_(call_done) struct call call = { .ctl = ctl };
+        _cleanup_(call_done) struct call call = { .ctl = ctl, .explain_key = key };
         int r;
 
         r = parse_arguments(&call);
         if (r != CTL_OK)
                 return r;
         return run_method(&call);
+}
+
+int command_call(struct ctl *ctl)
+{
+        return call_explained(ctl, NULL);
 }
 
 int command_info(struct ctl *ctl)

@@ -14,6 +14,8 @@ static int command_help(struct ctl *ctl);
 const struct command commands[] = {
         { "call", "BRICK|SERVICE [METHOD] [REQUEST]", "Call a brick and print its answer",
           command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
+        { "explain", "BRICK [METHOD] [REQUEST]", "Call a pipeline and print what its steps do",
+          command_explain, CALL | OPTION_BIT_STREAM, 1, 3 },
         { "info", "BRICK|SERVICE", "Print what a brick says about itself", command_info, CALL, 1,
           1 },
         { "health", "[BRICK|SERVICE]", "Check the health of a brick, a service or brickd",
@@ -31,6 +33,8 @@ const struct command commands[] = {
           OPTION_BIT_HELP | OPTION_BIT_CONFIG | OPTION_BIT_CONTROL | OPTION_BIT_TIMEOUT, 0, 0 },
         { "reload", "", "Make brickd load its configuration again", command_reload,
           CONTROL | OPTION_BIT_QUIET | OPTION_BIT_WAIT },
+        { "restart", "BRICK", "Restart the processes of a brick, one after the other",
+          command_restart, CONTROL | OPTION_BIT_QUIET, 1, 1 },
         { "stop", "", "Stop brickd, as SIGTERM does", command_stop, CONTROL },
         { "log-level", "LEVEL", "Set the log level until the next reload or start",
           command_log_level, CONTROL | OPTION_BIT_BRICK | OPTION_BIT_MODULE, 1, 1 },

@@ -293,6 +293,50 @@ static void print_log_levels(const json_t *status)
         }
 }
 
+/* A copy for a table. */
+static json_t *with_uptime(const json_t *process)
+{
+        json_t *row = json_copy((json_t *)process);
+        char uptime[64];
+
+        output_duration((uint64_t)json_number_value(json_object_get(process, "uptime_seconds")),
+                        uptime, sizeof uptime);
+        (void)json_object_set_new(row, "uptime", json_string(uptime));
+        return row;
+}
+
+/* Prints the processes of bricks, if there are any, and how those ended that do not serve. */
+static void print_processes(const json_t *processes)
+{
+        static const struct table_column columns[] = {
+                { "PROCESS OF", "brick" }, { "NUMBER", "index" }, { "PID", "pid" },
+                { "STATE", "state" },      { "UP", "uptime" },    { "RESTARTS", "restarts" },
+                { "STATUS", "status" },
+        };
+        _cleanup_(json_unrefp) json_t *rows = json_array();
+        size_t index;
+        json_t *process;
+
+        if (json_array_size(processes) == 0)
+                return;
+        json_array_foreach(processes, index, process)(void)
+                json_array_append_new(rows, with_uptime(process));
+        putchar('\n');
+        print_rows(rows, columns, ELEMENTSOF(columns));
+        json_array_foreach(processes, index, process)
+        {
+                const char *end = json_string_value(json_object_get(process, "last_end"));
+
+                if (!end || strcmp(string_of(process, "state"), "ready") == 0)
+                        continue;
+                fputs("a process of ", stdout);
+                output_text(stdout, string_of(process, "brick"));
+                putchar(' ');
+                output_text(stdout, end);
+                putchar('\n');
+        }
+}
+
 /* Copies the workers, with the keys of their own status merged into each, for the table. */
 static json_t *flatten_workers(const json_t *status)
 {
@@ -303,17 +347,44 @@ static json_t *flatten_workers(const json_t *status)
         json_array_foreach(json_object_get(status, "workers"), index, worker)
         {
                 json_t *own = json_object_get(worker, "status");
-                json_t *row = json_copy(worker);
-                char uptime[64];
+                json_t *row = with_uptime(worker);
 
-                output_duration(
-                        (uint64_t)json_number_value(json_object_get(worker, "uptime_seconds")),
-                        uptime, sizeof uptime);
-                (void)json_object_set_new(row, "uptime", json_string(uptime));
                 (void)json_object_update_missing(row, own);
                 (void)json_array_append_new(rows, row);
         }
         return rows;
+}
+
+/* The backends of all bricks, with the brick's name. */
+static json_t *flatten_backends(const json_t *bricks)
+{
+        json_t *rows = json_array();
+        size_t i, k;
+        json_t *brick, *backend;
+
+        json_array_foreach(bricks, i, brick)
+                json_array_foreach(json_object_get(brick, "backends"), k, backend)
+        {
+                json_t *row = json_copy(backend);
+
+                (void)json_object_set(row, "brick", json_object_get(brick, "name"));
+                (void)json_array_append_new(rows, row);
+        }
+        return rows;
+}
+
+static void print_backends(const json_t *bricks)
+{
+        static const struct table_column columns[] = {
+                { "BRICK", "brick" }, { "BACKEND", "name" },    { "STATE", "state" },
+                { "CALLS", "calls" }, { "FAILED", "failures" }, { "IN FLIGHT", "in_flight" },
+        };
+        _cleanup_(json_unrefp) json_t *rows = flatten_backends(bricks);
+
+        if (json_array_size(rows) == 0)
+                return;
+        putchar('\n');
+        print_rows(rows, columns, ELEMENTSOF(columns));
 }
 
 static void print_status(const json_t *status)
@@ -335,7 +406,9 @@ static void print_status(const json_t *status)
         print_rows(workers, columns, ELEMENTSOF(columns));
         putchar('\n');
         print_bricks(bricks);
+        print_backends(bricks);
         print_reasons(bricks);
+        print_processes(json_object_get(status, "processes"));
 }
 
 static int status_of(const struct ctl *ctl, const struct file *file)
@@ -395,6 +468,22 @@ static int reload(const struct ctl *ctl, const struct file *file)
 int command_reload(struct ctl *ctl)
 {
         return control_with_file(ctl, reload);
+}
+
+static int restart(const struct ctl *ctl, const struct file *file)
+{
+        int64_t timeout = ctl_timeout(ctl, RELOAD_TIMEOUT);
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+        int r = -ENOENT;
+
+        if (file->control)
+                r = bus_call(file->control, timeout, &reply, "Restart", "s", ctl->arguments[0]);
+        return print_answer(ctl, file->control, r, &reply);
+}
+
+int command_restart(struct ctl *ctl)
+{
+        return control_with_file(ctl, restart);
 }
 
 static int stop(const struct ctl *ctl, const struct file *file)

@@ -75,12 +75,17 @@ int ctl_authorization(const struct ctl *ctl, char **ret);
 /* The commands. Each returns the exit status. */
 int command_call(struct ctl *ctl);
 int command_info(struct ctl *ctl);
+int command_explain(struct ctl *ctl);
+
+/* As command_call(), with the key for which a pipeline says what its steps have done. */
+int call_explained(const struct ctl *ctl, const char *key);
 int command_health(struct ctl *ctl);
 int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_top(struct ctl *ctl);
 int command_open(struct ctl *ctl);
 int command_reload(struct ctl *ctl);
+int command_restart(struct ctl *ctl);
 int command_stop(struct ctl *ctl);
 int command_log_level(struct ctl *ctl);
 int command_check(struct ctl *ctl);

@@ -316,6 +316,21 @@ int rpc_finish(struct rpc *rpc, const char **ret_text)
         return (int)rpc->status;
 }
 
+bool rpc_trailer(const struct rpc *rpc, const char *key, size_t index, const void **ret,
+                 size_t *ret_length)
+{
+        for (size_t i = 0; i < rpc->trailing.count; i++) {
+                const grpc_metadata *pair = &rpc->trailing.metadata[i];
+
+                if (grpc_slice_str_cmp(pair->key, key) != 0 || index-- > 0)
+                        continue;
+                *ret = GRPC_SLICE_START_PTR(pair->value);
+                *ret_length = GRPC_SLICE_LENGTH(pair->value);
+                return true;
+        }
+        return false;
+}
+
 void rpc_print_status(int status, const char *text)
 {
         fprintf(stderr, "gRPC error %s: ", grpc_status_to_string((unsigned)status));

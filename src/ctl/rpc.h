@@ -62,5 +62,10 @@ void rpc_cancel(struct rpc *rpc);
  */
 int rpc_finish(struct rpc *rpc, const char **ret_text);
 
+/* After rpc_finish(): the index-th value of a key of the trailing metadata; it belongs to the call.
+ * False: there is none. */
+bool rpc_trailer(const struct rpc *rpc, const char *key, size_t index, const void **ret,
+                 size_t *ret_length);
+
 /* Prints "gRPC error NOT_FOUND: text" to stderr, for a status other than OK. */
 void rpc_print_status(int status, const char *text);

@@ -314,7 +314,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
                 .tracer = tracer,
                 .expire = http_call_expire,
         };
-        stall_init(&door->serve.stalls);
+        stall_init(&door->serve.stalls, SIZE_MAX); /* connection.c bounds what waits to be sent */
         door->first = first;
         door->timer.on_event = on_timer;
         door->timer_set = UINT64_MAX;

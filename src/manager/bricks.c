@@ -60,6 +60,27 @@ static json_t *durations_to_json(const struct tally_brick *brick)
         return json_pack("{s:I, s:O}", "sum", (json_int_t)stats_get(&sum.sum), "buckets", buckets);
 }
 
+static json_t *backends_to_json(const struct tally_brick *brick)
+{
+        json_auto_t *array = json_array();
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < brick->n_backends; i++) {
+                const struct tally_backend *backend = &brick->backends[i];
+
+                if (!backend->live)
+                        continue;
+                r = json_array_append_new(
+                        array,
+                        json_pack("{s:o, s:s, s:I, s:I, s:I}", "name", json_text(backend->name),
+                                  "state", backend_state_to_string(backend->state), "calls",
+                                  (json_int_t)stats_get(&backend->counters.calls), "failures",
+                                  (json_int_t)stats_get(&backend->counters.failures), "in_flight",
+                                  (json_int_t)backend->in_flight));
+        }
+        return r == 0 ? json_incref(array) : NULL;
+}
+
 /* brick: NULL is one that no worker has created. */
 static int add_brick(json_t *array, const char *name, const char *module, const char *state,
                      const struct tally_brick *brick, bool durations)
@@ -78,6 +99,8 @@ static int add_brick(json_t *array, const char *name, const char *module, const 
                          "failures", (json_int_t)failures);
         if (brick && brick->sick > 0)
                 r = json_object_set_new(json, "unhealthy", json_text(brick->reason));
+        if (r == 0 && brick && brick->n_backends > 0)
+                r = json_object_set_new(json, "backends", backends_to_json(brick));
         if (r == 0 && durations)
                 r = json_object_set_new(json, "duration", durations_to_json(brick));
         return r == 0 ? json_array_append(array, json) : r;

@@ -39,10 +39,12 @@ struct pending { /* a call that has not been answered; the bus owns it */
                 PENDING_STATUS,
                 PENDING_RELOAD,  /* waits for the verdict on `generation` */
                 PENDING_RETIRED, /* waits for the end of all generations before `generation` */
+                PENDING_RESTART, /* waits until the processes of the brick `text` are restarted */
         } kind;
         unsigned generation;
         bool wait;  /* PENDING_RELOAD: becomes PENDING_RETIRED after a good verdict */
         char *text; /* PENDING_RETIRED: the verdict, which is the answer */
+        size_t n;   /* PENDING_RESTART: the processes */
 };
 
 struct bus {
@@ -172,6 +174,29 @@ void bus_verdict(struct bus *bus)
         bus_generation_ended(bus); /* the replaced generations may have ended already */
 }
 
+static void answer_restart(struct bus *bus, struct pending *p, const char *why)
+{
+        char text[64];
+        int r;
+
+        (void)snprintf(text, sizeof text, "restarted %zu process%s", p->n, p->n == 1 ? "" : "es");
+        if (why)
+                r = sd_bus_reply_method_errorf(p->message, ERROR_FAILED,
+                                               "a process of brick '%s' %s", p->text, why);
+        else
+                r = sd_bus_reply_method_return(p->message, "s", text);
+        answer_done(bus, p, r);
+}
+
+void bus_restarted(struct bus *bus, const char *brick, const char *why)
+{
+        for (struct pending *p = bus->pending, *next; p; p = next) {
+                next = p->next;
+                if (p->kind == PENDING_RESTART && strcmp(p->text, brick) == 0)
+                        answer_restart(bus, p, why);
+        }
+}
+
 /* --- methods ---------------------------------------------------------------------------------- */
 
 static int on_status(sd_bus_message *message, void *user, sd_bus_error *error)
@@ -227,6 +252,40 @@ static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
         return 1;
 }
 
+static int restart_error(int r, const char *brick, sd_bus_error *error)
+{
+        if (r == -ENOENT)
+                return sd_bus_error_setf(error, ERROR_FAILED,
+                                         "no brick '%s' runs in processes of its own", brick);
+        if (r == -EBUSY)
+                return sd_bus_error_setf(error, ERROR_FAILED,
+                                         "the processes of brick '%s' are being restarted", brick);
+        return r;
+}
+
+static int on_restart(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct connection *c = user;
+        struct bus *bus = c->bus;
+        struct pending *p;
+        const char *brick;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &brick);
+        if (r < 0)
+                return r;
+        r = pending_add(c, message, &p);
+        if (r < 0)
+                return r;
+        p->kind = PENDING_RESTART;
+        p->text = strdup(brick);
+        r = p->text ? manager_restart(bus->manager, brick, &p->n) : -ENOMEM;
+        if (r == 0)
+                return 1;
+        (void)pending_free(bus, p);
+        return restart_error(r, brick, error);
+}
+
 static int on_stop(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         struct connection *c = user;
@@ -262,13 +321,24 @@ static int on_log_level(sd_bus_message *message, void *user, sd_bus_error *error
         return r < 0 ? r : sd_bus_reply_method_return(message, NULL);
 }
 
+static int on_explain_key(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        struct connection *c = user;
+        char key[EXPLAIN_KEY_LENGTH + 1];
+
+        explain_key_print(processes_explain_key(c->bus->manager->processes), key);
+        return sd_bus_reply_method_return(message, "s", key);
+}
+
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stats", "", "s", on_stats, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Restart", "s", "s", on_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("LogLevel", "sss", "", on_log_level, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ExplainKey", "", "s", on_explain_key, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -10,6 +10,7 @@
  *     Reload(b wait) -> s      the verdict; with `wait` after the replaced workers have exited
  *     Stop()                   as SIGTERM: a second one cancels the calls that still run
  *     LogLevel(s level, s brick, s module)   until the next reload; "": all bricks or modules
+ *     ExplainKey() -> s        for the metadata x-brick-explain of a call that is to be explained
  *
  * Errors: org.brickd.Error.Config with the mistakes as its message, org.brickd.Error.Failed.
  *
@@ -32,6 +33,7 @@ void bus_listen(struct bus *bus, const char *path);
 
 /* The events that pending calls wait for: manager->verdict is new, a generation has ended, a worker
  * has answered or died. */
+void bus_restarted(struct bus *bus, const char *brick, const char *why);
 void bus_verdict(struct bus *bus);
 void bus_generation_ended(struct bus *bus);
 void bus_answered(struct bus *bus);

@@ -9,8 +9,11 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "conf/node.h"
+#include "conf/process.h"
+#include "manager/crew.h"
 #include "manager/identities.h"
 #include "shared/identities.h"
+#include "shared/programs.h"
 #include "util/clock.h"
 #include "util/errno.h"
 #include "util/utf8.h"
@@ -59,6 +62,24 @@ static void generation_fail(struct generation *g, const struct process *dead)
         workers_kill(&g->workers);
 }
 
+/* A process of a brick could not be started. The workers wait for it, and end first. */
+static void on_crew_failed(struct crew *crew, const char *why, void *user)
+{
+        struct generation *g = user;
+
+        if (g->state != GENERATION_STARTING)
+                return;
+        g->state = GENERATION_FAILED;
+        g->exit_status = EX_UNAVAILABLE;
+        reasons_add(&g->reasons, "%s", why);
+        workers_kill(&g->workers);
+}
+
+static void on_crew_changed(struct crew *crew, void *user)
+{
+        workers_wake(&((struct generation *)user)->workers);
+}
+
 /* Every failure has a reason: this adds one if there is none yet. */
 static int explain_errno(struct generation *g, int r)
 {
@@ -95,6 +116,8 @@ static void on_ready(struct workers *workers, void *user)
         g->state = GENERATION_SERVING;
         /* Not earlier: until now the previous generation's configuration was in force. */
         sockets_set_access(&g->sockets, g->conf);
+        g->workers.start_extra = 0;
+        crew_serve(g->crew);
         g->ops->ready(g, g->user);
 }
 
@@ -155,11 +178,22 @@ int generation_new(struct generation **ret, const char *name, unsigned number,
         return 0;
 }
 
+static void free_specs(struct generation *g)
+{
+        for (size_t i = 0; g->specs && i < g->conf->n_bricks; i++)
+                (void)process_spec_free(g->specs[i]);
+        free(g->specs);
+        g->specs = NULL;
+}
+
 struct generation *generation_free(struct generation *g)
 {
         if (!g)
                 return NULL;
         workers_done(&g->workers);
+        (void)crew_free(g->crew);
+        (void)programs_free(g->programs);
+        free_specs(g);
         sockets_release(&g->sockets);
         reasons_done(&g->reasons);
         (void)identities_source_free(g->identities);
@@ -218,6 +252,34 @@ static int load_identities(struct generation *g)
         return 0;
 }
 
+/* Mistakes are in g->diag. Without conf, a worker then looks for more of them elsewhere. */
+static int load_specs(struct generation *g)
+{
+        bool mistaken = false;
+        int r = 0;
+
+        if (!g->conf)
+                return 0;
+        g->specs = calloc(g->conf->n_bricks + 1, sizeof *g->specs);
+        if (!g->specs)
+                return -ENOMEM;
+        for (size_t i = 0; r == 0 && i < g->conf->n_bricks; i++) {
+                const struct conf_brick *brick = &g->conf->bricks[i];
+
+                if (process_table(brick))
+                        r = process_spec_new(&g->specs[i], g->conf, brick, g->diag);
+                mistaken = mistaken || r == -EINVAL;
+                if (r == -EINVAL)
+                        r = 0;
+        }
+        if (!mistaken)
+                return r;
+        free_specs(g);
+        g->identities = identities_source_free(g->identities); /* it uses the conf */
+        g->conf = conf_free(g->conf);
+        return r;
+}
+
 static int load(struct generation *g)
 {
         int r;
@@ -234,7 +296,8 @@ static int load(struct generation *g)
         if (r < 0)
                 return r == -EINVAL ? 0 : r;
         g->parsed = true;
-        return load_identities(g);
+        r = load_identities(g);
+        return r < 0 ? r : load_specs(g);
 }
 
 int generation_load(struct generation *g)
@@ -271,6 +334,26 @@ static int open_sockets(struct generation *g, const struct generation *previous,
         return r;
 }
 
+static int start_crew(struct generation *g)
+{
+        static const struct crew_ops ops = {
+                .changed = on_crew_changed,
+                .failed = on_crew_failed,
+        };
+        size_t n = 0;
+        int r;
+
+        for (size_t i = 0; !g->check && i < g->conf->n_bricks; i++)
+                n += g->specs[i] ? g->specs[i]->count : 0;
+        r = programs_new(&g->programs, n);
+        if (r == 0 && !g->check)
+                r = crew_new(&g->crew, g->supervisor, g->conf, g->specs, g->programs, &ops, g);
+        if (r < 0)
+                reasons_add(&g->reasons, "Cannot start the processes of the bricks: %s",
+                            strerror(-r));
+        return r;
+}
+
 static int start_workers(struct generation *g)
 {
         static const struct workers_ops ops = {
@@ -290,6 +373,7 @@ static int start_workers(struct generation *g)
                         .processes = g->processes,
                         .conf = g->conf,
                         .tally = g->tally,
+                        .start_extra = g->crew ? crew_start_timeout(g->crew) : 0,
                         .spawn = {
                                 .name = g->name,
                                 .bytes = g->bytes,
@@ -298,6 +382,7 @@ static int start_workers(struct generation *g)
                                 .check = g->check,
                                 .identities = identity_text_fd(g->identity_text),
                                 .quota = processes_quota(g->processes),
+                                .programs = programs_fd(g->programs),
                                 .sockets = &g->sockets,
                                 .n_bricks = g->conf ? g->conf->n_bricks : 0,
                         },
@@ -319,6 +404,8 @@ int generation_start(struct generation *g, const struct generation *previous,
         g->exit_status = g->conf ? EXIT_FAILURE : EX_CONFIG;
         if (!g->check)
                 r = open_sockets(g, previous, inherited);
+        if (r == 0)
+                r = start_crew(g);
         if (r == 0)
                 r = start_workers(g);
         if (r < 0) {

@@ -23,10 +23,14 @@
 #include "util/cleanup.h"
 
 struct conf;
+struct crew;
 struct diag;
 struct generation;
 struct identities_source;
 struct identity_text;
+struct process_spec;
+struct programs;
+struct supervisor;
 struct tally;
 
 enum generation_state {
@@ -51,6 +55,7 @@ struct generation {
         enum generation_state state;
         struct processes *processes;
         struct tally *tally; /* gets what dead workers have counted; NULL: nobody wants it */
+        struct supervisor *supervisor; /* NULL: with `check`, which starts no processes of bricks */
         const struct generation_ops *ops;
         void *user;
         struct generation *next; /* for the owner's list */
@@ -64,6 +69,9 @@ struct generation {
         struct conf *conf; /* NULL: there are mistakes; a worker looks for more of them */
         struct identities_source *identities; /* NULL: the configuration names none */
         struct identity_text *identity_text;  /* the part of them that its workers read */
+        struct process_spec **specs; /* one for each brick; NULL: it is a module, or it runs */
+        struct programs *programs;   /* how their processes are: its workers read it */
+        struct crew *crew;           /* NULL: there are none */
         bool check; /* --check: one worker builds everything and exits; ENDING follows STARTING */
         bool stopping; /* generation_stop() has been called */
         struct sockets sockets;

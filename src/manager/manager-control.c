@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "manager/crew.h"
 #include "manager/manager.h"
 
 void manager_query(struct manager *m)
@@ -12,6 +13,11 @@ void manager_query(struct manager *m)
                 workers_query(&m->current->workers);
         for (struct generation *g = m->old; g; g = g->next)
                 workers_query(&g->workers);
+}
+
+int manager_restart(struct manager *m, const char *brick, size_t *ret_n)
+{
+        return m->current ? crew_restart(m->current->crew, brick, ret_n) : -ENOENT;
 }
 
 bool manager_awaits_answer(const struct manager *m)

@@ -13,6 +13,7 @@
 #include "manager/http.h"
 #include "manager/notify.h"
 #include "manager/report.h"
+#include "manager/supervisor.h"
 #include "manager/tally.h"
 #include "manager/watchdog.h"
 #include "util/clock.h"
@@ -59,7 +60,8 @@ static void refuse_reload(struct manager *m, unsigned generation, const char *wh
 
 static void exit_if_stopped(struct manager *m)
 {
-        if (m->stage == STAGE_STOPPING && !manager_each(m, NULL))
+        if (m->stage == STAGE_STOPPING && !manager_each(m, NULL) &&
+            supervisor_is_idle(m->supervisor))
                 (void)sd_event_exit(m->event, EXIT_SUCCESS);
 }
 
@@ -70,6 +72,7 @@ static void cancel_all(struct manager *m)
                 workers_cancel(&m->current->workers, STOP_MARGIN);
         for (struct generation *g = m->old; g; g = g->next)
                 workers_cancel(&g->workers, STOP_MARGIN);
+        supervisor_cut(m->supervisor);
 }
 
 /* A generation may end and be freed at once. */
@@ -102,7 +105,7 @@ void manager_stop(struct manager *m)
         m->reload_wanted = false;
         report_event(LOG_LEVEL_NOTICE, LOG_ID_STOPPING, NULL, "Stopping");
         notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=stopping",
-               (uint64_t)((limit + EXIT_MARGIN) / NSEC_PER_USEC));
+               (uint64_t)((limit + supervisor_grace(m->supervisor) + EXIT_MARGIN) / NSEC_PER_USEC));
         stop_all(m, grace, limit);
         exit_if_stopped(m);
 }
@@ -275,12 +278,25 @@ static void on_answered(struct generation *g, void *user)
         bus_answered(m->bus);
 }
 
+/* --- the processes of bricks ------------------------------------------------------------------ */
+
+static void on_processes_ended(void *user)
+{
+        exit_if_stopped(user);
+}
+
+static void on_restarted(const char *brick, const char *why, void *user)
+{
+        bus_restarted(((struct manager *)user)->bus, brick, why);
+}
+
 /* --- generations: starting one ---------------------------------------------------------------- */
 
-static void extend_timeout(const struct conf *conf)
+static void extend_timeout(const struct generation *g)
 {
         notify("EXTEND_TIMEOUT_USEC=%" PRIu64,
-               (uint64_t)conf->start_timeout / NSEC_PER_USEC + EXIT_MARGIN / NSEC_PER_USEC);
+               ((uint64_t)g->conf->start_timeout + g->workers.start_extra + EXIT_MARGIN) /
+                       NSEC_PER_USEC);
 }
 
 /* There was no memory even for the generation that would have failed. */
@@ -331,11 +347,12 @@ static void start_next(struct manager *m)
                 return;
         }
         m->next->tally = m->tally;
+        m->next->supervisor = m->supervisor;
         r = load_next(m);
-        if (m->next->conf)
-                extend_timeout(m->next->conf);
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
+        if (m->next->conf)
+                extend_timeout(m->next);
         if (r == 0 && !m->current)
                 http_listen(m->http, m->next->sockets.metrics); /* /livez answers from the start */
         if (r < 0)
@@ -395,6 +412,7 @@ static struct manager *manager_free(struct manager *m)
                 (void)generation_free(g);
         }
         (void)tally_free(m->tally);
+        (void)supervisor_free(m->supervisor);
         (void)processes_free(m->processes);
         (void)watchdog_free(m->watchdog);
         inherited_done(&m->inherited);
@@ -445,6 +463,10 @@ static int add_reload(struct manager *m)
 
 static int manager_new(struct manager **ret, const char *file)
 {
+        static const struct supervisor_ops supervisor_ops = {
+                .ended = on_processes_ended,
+                .restarted = on_restarted,
+        };
         _cleanup_(manager_freep) struct manager *m = calloc(1, sizeof *m);
         int r;
 
@@ -469,6 +491,9 @@ static int manager_new(struct manager **ret, const char *file)
         if (r < 0)
                 return r;
         r = processes_new(&m->processes, m->event);
+        if (r < 0)
+                return r;
+        r = supervisor_new(&m->supervisor, m->processes, &supervisor_ops, m);
         if (r < 0)
                 return r;
         r = bus_new(&m->bus, m);

@@ -34,6 +34,7 @@
 
 struct bus;
 struct http;
+struct supervisor;
 struct tally;
 struct watchdog;
 
@@ -65,6 +66,7 @@ struct manager {
         sd_event_source *reload; /* enabled once: a reload starts in the next iteration */
         bool reload_wanted;
         struct processes *processes;
+        struct supervisor *supervisor; /* of the processes of bricks */
         struct inherited inherited;
         struct bus *bus;
         struct http *http;
@@ -99,6 +101,9 @@ void manager_stop(struct manager *m);
 /* As workers_set_log_level(), for the current and the old generations. */
 int manager_set_log_level(struct manager *m, enum log_level level, const char *brick,
                           const char *module);
+
+/* As crew_restart(), for the generation that serves. The end is told by bus_restarted(). */
+int manager_restart(struct manager *m, const char *brick, size_t *ret_n);
 
 /* As workers_query() and workers_await_answer(), for the current and the old generations. */
 void manager_query(struct manager *m);

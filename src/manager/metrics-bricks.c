@@ -203,6 +203,72 @@ static void put_inner(struct page *p)
         }
 }
 
+/* --- backends --------------------------------------------------------------------------------- */
+
+static void each_backend(struct page *p,
+                         void (*put)(struct page *p, const struct tally_brick *brick,
+                                     const struct tally_backend *backend))
+{
+        for (size_t i = 0; i < p->tally->n_bricks; i++)
+                for (size_t k = 0; k < p->tally->bricks[i]->n_backends; k++)
+                        put(p, p->tally->bricks[i], &p->tally->bricks[i]->backends[k]);
+}
+
+static void begin_backend(struct page *p, const struct tally_brick *brick,
+                          const struct tally_backend *backend)
+{
+        page_begin(p, "");
+        page_label_brick(p, brick);
+        page_label(p, "backend", backend->name);
+}
+
+static void put_backend_result(struct page *p, const struct tally_brick *brick,
+                               const struct tally_backend *backend)
+{
+        uint64_t failed = stats_get(&backend->counters.failures);
+        uint64_t all = stats_get(&backend->counters.calls);
+
+        begin_backend(p, brick, backend);
+        page_label(p, "result", "ok");
+        page_end(p, all > failed ? all - failed : 0);
+        begin_backend(p, brick, backend);
+        page_label(p, "result", "failed");
+        page_end(p, failed);
+}
+
+static void put_backend_calls(struct page *p)
+{
+        each_backend(p, put_backend_result);
+}
+
+static void put_backend_in_flight_of(struct page *p, const struct tally_brick *brick,
+                                     const struct tally_backend *backend)
+{
+        if (!backend->live)
+                return;
+        begin_backend(p, brick, backend);
+        page_end(p, backend->in_flight);
+}
+
+static void put_backend_in_flight(struct page *p)
+{
+        each_backend(p, put_backend_in_flight_of);
+}
+
+static void put_backend_ready_of(struct page *p, const struct tally_brick *brick,
+                                 const struct tally_backend *backend)
+{
+        if (!backend->live || backend->state == BACKEND_NONE)
+                return;
+        begin_backend(p, brick, backend);
+        page_end(p, backend->state == BACKEND_READY);
+}
+
+static void put_backend_ready(struct page *p)
+{
+        each_backend(p, put_backend_ready_of);
+}
+
 const struct metric metrics_of_bricks[] = {
         { "brickd_requests_total", "counter", "Calls that have ended.", put_requests },
         { "brickd_requests_lost_total", "counter", "Calls that were in a worker when it died.",
@@ -228,5 +294,11 @@ const struct metric metrics_of_bricks[] = {
           put_healthy },
         { "brickd_brick_inner_calls_total", "counter", "Calls from other bricks that have ended.",
           put_inner },
+        { "brickd_backend_calls_total", "counter", "Calls to the backend that have ended.",
+          put_backend_calls },
+        { "brickd_backend_in_flight", "gauge", "Calls that are in the backend.",
+          put_backend_in_flight },
+        { "brickd_backend_ready", "gauge", "1 if all workers are connected to the backend, else 0.",
+          put_backend_ready },
         {},
 };

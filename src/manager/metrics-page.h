@@ -47,6 +47,7 @@ struct metric {
 extern const struct metric metrics_of_bricks[];
 extern const struct metric metrics_of_ports[];
 extern const struct metric metrics_of_processes[];
+extern const struct metric metrics_of_programs[];
 
 /* suffix: "" or what follows the name in a histogram's line, such as "_sum". */
 void page_begin(struct page *p, const char *suffix);

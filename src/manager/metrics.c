@@ -68,5 +68,6 @@ int manager_metrics(const struct manager *m, char **ret, size_t *ret_length)
         put_all(&p, metrics_of_bricks);
         put_all(&p, metrics_of_ports);
         put_all(&p, metrics_of_processes);
+        put_all(&p, metrics_of_programs);
         return fclose(p.f) == 0 ? 0 : -ENOMEM;
 }

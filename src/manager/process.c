@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <signal.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 
 #include "conf/conf.h"
@@ -23,6 +24,9 @@ struct processes {
         sd_event_source *sigchld;
         struct process *first;
         struct quota *quota;
+        struct explain_key explain_key;
+        void (*other_exited)(const siginfo_t *info, void *user);
+        void *other_user;
 };
 
 const char *process_state_to_string(enum process_state state)
@@ -199,19 +203,33 @@ static struct process *processes_find(struct processes *processes, pid_t pid)
         return p;
 }
 
+static void reap(struct processes *processes, const siginfo_t *info)
+{
+        struct process *p = processes_find(processes, info->si_pid);
+
+        if (!p && processes->other_exited)
+                processes->other_exited(info, processes->other_user);
+        (void)waitid(P_PID, (id_t)info->si_pid, &(siginfo_t){}, WEXITED | WNOHANG);
+        if (p)
+                process_exited(p, info);
+}
+
 static int on_sigchld(sd_event_source *source, const struct signalfd_siginfo *unused, void *user)
 {
-        struct processes *processes = user;
         siginfo_t info = {};
 
-        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid > 0) {
-                struct process *p = processes_find(processes, info.si_pid);
-
-                if (p)
-                        process_exited(p, &info);
+        while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0) {
+                reap(user, &info);
                 info = (siginfo_t){};
         }
         return 0;
+}
+
+void processes_watch_others(struct processes *processes,
+                            void (*exited)(const siginfo_t *info, void *user), void *user)
+{
+        processes->other_exited = exited;
+        processes->other_user = user;
 }
 
 int processes_new(struct processes **ret, sd_event *event)
@@ -222,6 +240,9 @@ int processes_new(struct processes **ret, sd_event *event)
         if (!processes)
                 return -ENOMEM;
         processes->event = sd_event_ref(event);
+        if (getrandom(&processes->explain_key, sizeof processes->explain_key, 0) !=
+            (ssize_t)sizeof processes->explain_key)
+                return -EIO;
         r = quota_new(&processes->quota);
         if (r < 0)
                 return r;
@@ -252,6 +273,11 @@ sd_event *processes_event(struct processes *processes)
 int processes_quota(const struct processes *processes)
 {
         return quota_fd(processes->quota);
+}
+
+const struct explain_key *processes_explain_key(const struct processes *processes)
+{
+        return &processes->explain_key;
 }
 
 static void processes_remove(struct processes *processes, struct process *p)
@@ -290,6 +316,7 @@ int process_new(struct process **ret, struct processes *processes, struct spawn 
         if (r < 0)
                 return r;
         spawn->quota_row = p->quota_row;
+        spawn->explain_key = processes->explain_key;
         r = spawn_worker(spawn, &p->pid, &p->channel, &p->shared, &p->stats);
         if (r < 0)
                 return r;

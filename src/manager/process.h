@@ -18,6 +18,7 @@
  * brick that is not its own. Only a worker that fails to start sends texts, of a bounded size.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,14 +94,22 @@ struct process {
 /* Reaps every child process: the workers, and, if brickd is PID 1, also orphans. Blocks SIGCHLD. */
 int processes_new(struct processes **ret, sd_event *event);
 
+/* exited() is told of every child that is no worker, before it is reaped: its number cannot be that
+ * of another process yet. NULL: nobody is. */
+void processes_watch_others(struct processes *processes,
+                            void (*exited)(const siginfo_t *info, void *user), void *user);
+
 /* The descriptor of shared/quota.h, which all workers share. */
 int processes_quota(const struct processes *processes);
+
+/* The key that all workers have, drawn when brickd started. */
+const struct explain_key *processes_explain_key(const struct processes *processes);
 struct processes *processes_free(struct processes *processes);
 DEFINE_CLEANUP(struct processes *, processes_free);
 sd_event *processes_event(struct processes *processes);
 
 /* Starts a worker. start_timeout: ns. conf (may be NULL), ops and user must outlive the process;
- * spawn is needed for the call only, and its quota_row is set here. */
+ * spawn is needed for the call only, and its quota_row and explain_key are set here. */
 int process_new(struct process **ret, struct processes *processes, struct spawn *spawn,
                 const struct conf *conf, uint64_t start_timeout, const struct process_ops *ops,
                 void *user);

@@ -49,8 +49,8 @@ static int fds_lift(struct fds *fds, int fd, int lowest)
 static int fds_collect(struct fds *fds, int channel, int config, int state, int stats,
                        const struct spawn *spawn)
 {
-        const int first[] = { channel,           config,       state,         stats,
-                              spawn->identities, spawn->quota, spawn->balance };
+        const int first[] = { channel,           config,       state,          stats,
+                              spawn->identities, spawn->quota, spawn->balance, spawn->programs };
         int lowest = CHANNEL_FD_LISTEN + (int)spawn->sockets->n_ports;
         int r = 0;
 
@@ -79,7 +79,7 @@ static int place_fds(posix_spawn_file_actions_t *actions, const struct fds *fds)
         return -r;
 }
 
-static int set_attributes(posix_spawnattr_t *attributes)
+int spawn_set_attributes(posix_spawnattr_t *attributes)
 {
         sigset_t none, all;
         int r;
@@ -124,7 +124,7 @@ static int execute(const struct spawn *spawn, const struct fds *fds, pid_t *ret_
         (void)posix_spawnattr_init(&attributes);
         r = place_fds(&actions, fds);
         if (r == 0)
-                r = set_attributes(&attributes);
+                r = spawn_set_attributes(&attributes);
         if (r == 0)
                 r = -posix_spawn(ret_pid, spawn_executable(), &actions, &attributes, argv, environ);
         return r;
@@ -141,6 +141,7 @@ static int share_state(const struct spawn *spawn, int *ret_fd, struct state **re
         if (r < 0)
                 return r;
         state_set_quota_row(*ret, spawn->quota_row);
+        state_set_explain_key(*ret, &spawn->explain_key);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

@@ -6,6 +6,7 @@
 #include "manager/bricks.h"
 #include "manager/json.h"
 #include "manager/manager.h"
+#include "manager/program-json.h"
 #include "manager/tally.h"
 #include "util/clock.h"
 
@@ -133,13 +134,14 @@ int manager_status(const struct manager *m, char **ret)
         if (r < 0)
                 return r;
         return json_finish(
-                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+                json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
                           BRICKD_VERSION, "pid", getpid(), "state", stage_to_string(m->stage),
                           "config", json_text(m->file), "generation",
                           (json_int_t)(m->current ? m->current->number : 0), "uptime_seconds",
                           seconds_since(m->started), "ports", ports_to_json(m->current), "workers",
-                          workers_to_json(m), "bricks", bricks_to_json(m, tally, false),
-                          "log_levels", log_levels_to_json(m->current), "last_reload",
+                          workers_to_json(m), "processes", programs_to_json(m), "bricks",
+                          bricks_to_json(m, tally, false), "log_levels",
+                          log_levels_to_json(m->current), "last_reload",
                           verdict_to_json(&m->verdict)),
                 ret);
 }

@@ -11,6 +11,9 @@
 
 static void brick_free(struct tally_brick *brick)
 {
+        for (size_t i = 0; i < brick->n_backends; i++)
+                free(brick->backends[i].name);
+        free(brick->backends);
         free(brick->name);
         free(brick);
 }
@@ -181,8 +184,73 @@ static void add_gauges(struct tally_brick *brick, const struct stats_brick *from
                 memcpy(brick->reason, reason, sizeof reason);
 }
 
-static int add_brick(struct tally *tally, const char *name, const struct stats_brick *from,
-                     enum tally_kind kind, size_t *at)
+/* NULL: out of memory, or there are too many. */
+static struct tally_backend *find_backend(struct tally_brick *brick, const char *name)
+{
+        struct tally_backend *grown;
+
+        for (size_t i = 0; i < brick->n_backends; i++)
+                if (strcmp(brick->backends[i].name, name) == 0)
+                        return &brick->backends[i];
+        if (brick->n_backends == TALLY_BACKENDS)
+                return NULL;
+        grown = reallocarray(brick->backends, brick->n_backends + 1, sizeof *grown);
+        if (!grown)
+                return NULL;
+        brick->backends = grown;
+        grown = &grown[brick->n_backends];
+        *grown = (struct tally_backend){ .name = strdup(name) };
+        if (!grown->name)
+                return NULL;
+        brick->n_backends++;
+        return grown;
+}
+
+/* How much attention a state deserves that one of several workers reports. */
+static unsigned severity(unsigned state)
+{
+        static const unsigned char severities[BACKEND_STATES] = {
+                [BACKEND_READY] = 1,
+                [BACKEND_CONNECTING] = 2,
+                [BACKEND_PAUSED] = 3,
+                [BACKEND_FAILING] = 4,
+        };
+
+        return state < BACKEND_STATES ? severities[state] : 0;
+}
+
+static void add_backend(struct tally_backend *backend, const struct stats_backend *from,
+                        enum tally_kind kind)
+{
+        unsigned state;
+
+        if (kind == TALLY_DEAD)
+                return;
+        backend->live = true;
+        backend->in_flight += atomic_load(&from->in_flight);
+        state = atomic_load(&from->state);
+        if (kind == TALLY_SERVES && severity(state) > severity(backend->state))
+                backend->state = state;
+}
+
+static void add_backends(struct tally_brick *brick, const struct conf_brick *conf,
+                         const struct stats_brick *from, enum tally_kind kind)
+{
+        const char *name;
+
+        for (size_t i = 0; i < STATS_BACKENDS && (name = conf_backend(conf, i)); i++) {
+                struct tally_backend *backend = find_backend(brick, name);
+
+                if (!backend)
+                        continue;
+                stats_add(&backend->counters, &from->counters.backends[i],
+                          sizeof backend->counters);
+                add_backend(backend, &from->backends[i], kind);
+        }
+}
+
+static int add_brick(struct tally *tally, const struct conf_brick *conf,
+                     const struct stats_brick *from, enum tally_kind kind, size_t *at)
 {
         unsigned type = atomic_load(&from->type);
         struct tally_brick *brick;
@@ -190,7 +258,7 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
 
         if (!brick_type_to_string(type))
                 return 0; /* it has not been created */
-        r = find_brick(tally, name, type, at, &brick);
+        r = find_brick(tally, conf->name, type, at, &brick);
         if (r < 0)
                 return r;
         brick->touched = tally->additions;
@@ -198,8 +266,9 @@ static int add_brick(struct tally *tally, const char *name, const struct stats_b
         for (size_t m = 0; m < STATS_METHODS; m++)
                 add_method(brick, from, m, kind);
         stats_add(&brick->counters.queue_wait, &from->counters.queue_wait,
-                  sizeof(struct stats_brick_counters) -
+                  offsetof(struct stats_brick_counters, backends) -
                           offsetof(struct stats_brick_counters, queue_wait));
+        add_backends(brick, conf, from, kind);
         if (kind != TALLY_DEAD)
                 add_gauges(brick, from, kind == TALLY_SERVES);
         return 0;
@@ -269,7 +338,7 @@ int tally_add(struct tally *tally, const struct conf *conf, const struct stats *
 
         tally->additions++;
         for (size_t i = 0; r == 0 && i < stats->n_bricks; i++)
-                r = add_brick(tally, conf->bricks[i].name, &stats->bricks[i], kind, &at);
+                r = add_brick(tally, &conf->bricks[i], &stats->bricks[i], kind, &at);
         for (size_t i = 0; r == 0 && i < stats->n_ports; i++)
                 r = add_port(tally, conf->ports[i].listen, &stats->ports[i], kind);
         add_identities(tally, stats->head);
@@ -288,6 +357,21 @@ int tally_new(struct tally **ret)
                 return -ENOMEM;
         (void)find_identity(tally, STATS_IDENTITY_OTHER);
         *ret = tally;
+        return 0;
+}
+
+static int copy_backends(struct tally_brick *to, const struct tally_brick *from)
+{
+        to->backends = NULL;
+        to->n_backends = 0;
+        for (size_t i = 0; i < from->n_backends; i++) {
+                struct tally_backend *backend = find_backend(to, from->backends[i].name);
+
+                if (!backend)
+                        return -ENOMEM;
+                stats_add(&backend->counters, &from->backends[i].counters,
+                          sizeof backend->counters);
+        }
         return 0;
 }
 
@@ -313,6 +397,7 @@ int tally_copy(struct tally **ret, const struct tally *from)
                 name = brick->name;
                 memcpy(brick, from->bricks[i], sizeof *brick);
                 brick->name = name;
+                r = copy_backends(brick, from->bricks[i]);
         }
         for (size_t i = 0; r == 0 && i < from->n_ports; i++) {
                 struct tally_port *port;

@@ -17,6 +17,19 @@
 
 struct conf;
 
+/* The most backends that are kept of one brick: the present ones, and former ones. */
+#define TALLY_BACKENDS (4 * STATS_BACKENDS)
+
+struct tally_backend {
+        char *name;
+        struct stats_backend_counters counters;
+
+        /* In a copy only: the present values. */
+        bool live;
+        unsigned state; /* enum backend_state: the worst of all serving workers */
+        uint64_t in_flight;
+};
+
 struct tally_brick {
         char *name;
         unsigned type;
@@ -24,6 +37,8 @@ struct tally_brick {
         uint64_t touched; /* tally->additions when a worker last had it */
         struct stats_brick_counters counters;
         stats_counter lost[STATS_METHODS]; /* calls that were in a worker when it died */
+        struct tally_backend *backends;
+        size_t n_backends;
 
         /* In a copy only: the present values. */
         bool live;

@@ -70,7 +70,9 @@ static int slot_start(struct slot *slot)
 
         spawn.worker = slot->index;
         return process_new(&slot->process, workers->processes, &spawn, workers->conf,
-                           workers->conf ? (uint64_t)workers->conf->start_timeout : CHECK_TIMEOUT,
+                           workers->conf
+                                   ? (uint64_t)workers->conf->start_timeout + workers->start_extra
+                                   : CHECK_TIMEOUT,
                            &ops, slot);
 }
 

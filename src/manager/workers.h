@@ -42,8 +42,9 @@ struct workers {
         void *user;
         struct processes *processes;
         const struct conf *conf; /* NULL: it has mistakes, and a worker looks for more of them */
-        struct tally *tally;     /* gets what a dead worker has counted; NULL: nobody wants it */
-        struct spawn spawn;      /* what all workers get; the rest is set per worker */
+        uint64_t start_extra; /* ns that a worker may take to start besides conf->start_timeout */
+        struct tally *tally;  /* gets what a dead worker has counted; NULL: nobody wants it */
+        struct spawn spawn;   /* what all workers get; the rest is set per worker */
 
         struct balance *balance;
         struct slot *slots;

@@ -219,8 +219,7 @@ int call_abi_read(struct brick_call *handle, struct brick_bytes *ret)
 
 /* --- replies ---------------------------------------------------------------------------------- */
 
-/* Lock held. Whether the brick may send n bytes now: 0, or the result of call_send(). */
-static int room_for(struct call *call, size_t n)
+int call_room(struct call *call, size_t n)
 {
         if (call->settled || atomic_load(&call->cancelled))
                 return -ECANCELED;
@@ -241,19 +240,21 @@ static int reserve(struct call *call, size_t size, struct reply **ret)
         int r;
 
         call_lock(call);
-        while ((r = room_for(call, size)) == -EAGAIN) {
+        while ((r = call_room(call, size)) == -EAGAIN && call_is_bricks(call)) {
                 call->starved = true;
                 if (!call->instance->blocking)
                         break;
                 (void)pthread_cond_wait(&call->changed, &call->lock);
         }
-        done = call->side == SIDE_DONE;
+        done = !call_is_bricks(call);
         call_unlock(call);
 
         if (r == -EINVAL)
                 call_misuse(call, "sent more than one reply to a call that has one");
         else if (done)
                 call_misuse(call, SENT);
+        if (done)
+                return -ECANCELED;
         if (r < 0)
                 return r;
 
@@ -264,12 +265,12 @@ static int reserve(struct call *call, size_t size, struct reply **ret)
         return 0;
 }
 
-static int commit(struct call *call, struct reply *reply)
+int call_commit(struct call *call, struct reply *reply)
 {
         int r;
 
         call_lock(call);
-        r = room_for(call, 0);
+        r = call_room(call, 0);
         if (r == 0 || r == -EAGAIN)
                 r = call->transport->reply_seal(call, reply);
         if (r < 0 && outcome_reply_fault(r)) {
@@ -296,7 +297,7 @@ static int commit(struct call *call, struct reply *reply)
 static int commit_or_blame(struct call *call, struct reply *reply)
 {
         struct instance *instance = call->instance;
-        int r = commit(call, reply);
+        int r = call_commit(call, reply);
 
         if (r < 0 && outcome_reply_fault(r))
                 instance_blame(instance, outcome_reply_fault(r));

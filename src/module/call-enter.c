@@ -2,13 +2,16 @@
 #include "module/call.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/relay.h"
+#include "module/timer.h"
 #include "util/clock.h"
 
 void call_post(struct call *call, unsigned due)
 {
         call->due |= due;
         /* After an entry, `due` is checked again. */
-        if (call->posted || (call->side != SIDE_IDLE && call->side != SIDE_UNSEEN))
+        if (call->posted || call->side == SIDE_STARTING || call->side == SIDE_ENTERED ||
+            call->side == SIDE_DONE)
                 return;
         call->posted = true;
         call_ref(call);
@@ -20,8 +23,7 @@ void call_choose_runner(struct call *call)
         call->runner = instance_runner_for(call->instance, call->request.len);
 }
 
-/* An entry has returned. held: for how many ns it held the polling thread; 0 on other threads. */
-static void note_time(struct call *call, uint64_t held)
+void call_note_time(struct call *call, uint64_t held)
 {
         int64_t limit = call->instance->limits.hold;
 
@@ -105,7 +107,7 @@ void call_start(struct call *call)
         call_ref(call); /* for this function */
         entry_begin(&entry, instance);
         r = instance->brick->start(instance->self, call->handle, call->method);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         if (r < 0 || r > 1) /* 1 is the SDK's BRICK_TAKEN */
                 finish_refused(call, r);
 
@@ -139,7 +141,7 @@ static void enter_cancel(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->cancel(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
 }
 
@@ -155,7 +157,7 @@ static void enter_message(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->message(instance->self, call->handle, end ? NULL : &message);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
         if (end)
                 return;
@@ -178,7 +180,7 @@ static void enter_writable(struct call *call)
         call_unlock(call);
         entry_begin(&entry, instance);
         instance->brick->writable(instance->self, call->handle);
-        note_time(call, entry_end(&entry, instance));
+        call_note_time(call, entry_end(&entry, instance));
         call_lock(call);
 }
 
@@ -196,6 +198,8 @@ static void enter(struct call *call)
                 enter_message(call);
         if (due & DUE_WRITABLE && call->side == SIDE_ENTERED)
                 enter_writable(call);
+        if (due & DUE_TIMER && call->side == SIDE_ENTERED)
+                timers_enter(call);
         if (leave(call, SIDE_ENTERED) && call->due != 0)
                 call_post(call, 0);
 }
@@ -212,6 +216,8 @@ void call_run_entries(struct run_item *item)
                 call->due = 0;
         else if (call->side == SIDE_IDLE && call->due != 0)
                 enter(call);
+        else if (call->side == SIDE_RELAYED)
+                relay_step(call);
         call_unlock(call);
         if (start)
                 call_start(call);

@@ -7,6 +7,7 @@
 #include "module/child.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/timer.h"
 #include "util/account.h"
 #include "util/clock.h"
 #include "util/line-limit.h"
@@ -60,6 +61,8 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->replies = 0;
         call->inbox = INBOX_IDLE;
         call->children = NULL;
+        call->relay = NULL;
+        call->timers = NULL;
         call->request = (struct brick_bytes){};
         call->message = (struct brick_bytes){};
         call->timed = false;
@@ -69,10 +72,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
-        call->member = NULL;
-        call->pool = SHARE_NONE;
-        call->next = NULL;
-        call->link = NULL;
+        call->place = (struct share_place){};
         arena_limit(&call->arena, memory_limit);
 }
 
@@ -89,6 +89,8 @@ static void call_free(struct call *call)
 {
         if (call->destroy)
                 destroy_data(call);
+        if (call->timers)
+                timers_free(call);
         if (call->reserved)
                 call->transport->reply_free(call, call->reserved);
         call_drop_replies(call);
@@ -173,7 +175,7 @@ static void cancel(struct call *call)
 {
         if (atomic_exchange(&call->cancelled, true))
                 return;
-        if (call->side != SIDE_UNSEEN && call->side != SIDE_DONE)
+        if (call_is_bricks(call))
                 tell_over(call);
 }
 
@@ -276,24 +278,12 @@ static struct outcome own_outcome(struct call *call, struct outcome outcome)
         return outcome;
 }
 
-void call_finish(struct call *call, const struct outcome *outcome)
+/* Lock held, and released. The side has become DONE. */
+static void conclude(struct call *call, enum call_side before, const struct outcome *outcome)
 {
         struct outcome own;
-        enum call_side before;
         bool children;
 
-        call_lock(call);
-        before = call->side;
-        if (before == SIDE_DONE) {
-                call_unlock(call);
-                call_misuse(call, "finished a call twice");
-                return;
-        }
-        call->side = SIDE_DONE;
-        /* While an entry runs, the brick may still use its data: leave() does this then. */
-        call->left = before == SIDE_IDLE;
-        if (call->left)
-                handle_void(call->slot);
         if (!call->settled) {
                 own = own_outcome(call, *outcome);
                 settle(call, &own);
@@ -308,6 +298,34 @@ void call_finish(struct call *call, const struct outcome *outcome)
                 child_cancel_all(call);
         instance_release(call->instance, call);
         call_drop(call); /* the brick's reference */
+}
+
+void call_finish(struct call *call, const struct outcome *outcome)
+{
+        enum call_side before;
+
+        call_lock(call);
+        before = call->side;
+        if (before >= SIDE_RELAYED) {
+                call_unlock(call);
+                call_misuse(call, "finished a call twice");
+                return;
+        }
+        call->side = SIDE_DONE;
+        if (call->timers)
+                timers_stop(call);
+        /* While an entry runs, the brick may still use its data: leave() does this then. */
+        call->left = before == SIDE_IDLE;
+        if (call->left)
+                handle_void(call->slot);
+        conclude(call, before, outcome);
+}
+
+void call_end_relay(struct call *call, const struct outcome *outcome)
+{
+        call_lock(call);
+        call->side = SIDE_DONE;
+        conclude(call, SIDE_RELAYED, outcome);
 }
 
 void call_forget_large(struct call *call)
@@ -325,6 +343,12 @@ void call_forget_large(struct call *call)
 
 /* --- messages in and replies out -------------------------------------------------------------- */
 
+/* A blocking brick waits for messages and for room inside functions of the host. */
+static bool brick_waits(const struct call *call)
+{
+        return call->instance->blocking && call->side != SIDE_RELAYED;
+}
+
 void call_deliver(struct call *call, const struct brick_bytes *message)
 {
         if (call->inbox != INBOX_WANTED)
@@ -335,7 +359,7 @@ void call_deliver(struct call *call, const struct brick_bytes *message)
         } else {
                 call->inbox = INBOX_END;
         }
-        if (call->instance->blocking)
+        if (brick_waits(call))
                 (void)pthread_cond_broadcast(&call->changed);
         else
                 call_post(call, DUE_MESSAGE);
@@ -369,7 +393,7 @@ void call_sent(struct call *call, size_t size)
                 return;
 
         call->starved = false;
-        if (call->instance->blocking)
+        if (brick_waits(call))
                 (void)pthread_cond_broadcast(&call->changed);
         else
                 call_post(call, DUE_WRITABLE);

@@ -17,10 +17,13 @@
  *   IDLE       has the call                ENTERED    the runner makes the entries that are due
  *                                          DONE       it finishes the call
  *   ENTERED    is inside message(),        IDLE       that function returns
- *              writable() or cancel()      DONE       it finishes the call
+ *              writable(), cancel() or     DONE       it finishes the call
+ *              a timer's fire()          RELAYED    it leaves the call to one of its children
+ *   RELAYED    has left the call           DONE       the child has ended
  *   DONE       has finished the call       -
  *
- * A call that is refused or withdrawn before start() stays UNSEEN.
+ * RELAYED follows STARTING and IDLE as well, as DONE does; see relay.h. A call that is refused or
+ * withdrawn before start() stays UNSEEN.
  *
  * No function that a brick calls enters a brick. It sets a bit of `due` and queues the call for its
  * `runner`, which enters the brick while the side is IDLE. An entry that becomes due while the side
@@ -51,19 +54,20 @@
 #include "module/handle.h"
 #include "module/outcome.h"
 #include "module/runner.h"
+#include "module/share.h"
 #include "module/span.h"
 #include "util/arena.h"
 
 struct brick_child;
+struct brick_timer;
 struct instance;
-struct share_member;
-struct share_party;
 
 enum call_side {
         SIDE_UNSEEN,
         SIDE_STARTING,
         SIDE_IDLE,
         SIDE_ENTERED,
+        SIDE_RELAYED, /* from here on it is no longer the brick's */
         SIDE_DONE,
 };
 
@@ -73,6 +77,7 @@ enum {
         DUE_CANCEL = 1 << 1,
         DUE_MESSAGE = 1 << 2,
         DUE_WRITABLE = 1 << 3,
+        DUE_TIMER = 1 << 4,
 };
 
 /* One reply that is to be sent. The transport allocates it, so that it can send this memory
@@ -151,7 +156,7 @@ struct call {
         pthread_cond_t changed; /* a blocking brick waits here */
 
         enum call_side side;
-        bool left;    /* the side is DONE, and no entry runs any more */
+        bool left;    /* the side is RELAYED or DONE, and no entry runs any more */
         unsigned due; /* DUE_* */
         struct runner *runner;
         bool posted; /* `entries` is in the queue of the runner */
@@ -174,6 +179,8 @@ struct call {
         struct brick_bytes message;
 
         struct brick_child *children; /* calls made on behalf of this one; child.c's */
+        struct brick_child *relay;    /* RELAYED: the one to which it is left */
+        struct brick_timer *timers;   /* timer.c's */
 
         struct brick_bytes request;
         struct brick_str identity; /* who calls; the transport's, as long as the call */
@@ -187,13 +194,9 @@ struct call {
         void *data;
         void (*destroy)(void *data);
 
-        /* The lock of the instance guards these: the call's member of instance->share while it
-         * waits or holds a reserved place, and its place in the queue. */
-        struct share_member *member; /* NULL: it counts for nobody */
-        unsigned pool;               /* enum share_pool: of its reserved place */
-        struct call *next;
-        struct call **link; /* what points to it; NULL: not in the queue */
-        uint64_t queued;    /* when it was put there */
+        /* The lock of the instance guards these. */
+        struct share_place place; /* in instance->share, while it waits or has a reserved place */
+        uint64_t queued;          /* when it was put into the queue */
 };
 
 static inline void call_lock(struct call *call)
@@ -319,10 +322,20 @@ bool call_is_key(struct brick_str key, const char *wanted, size_t length);
 /* The first value of a key in the request's metadata. A NULL ptr: none. */
 struct brick_str call_metadata(struct call *call, const char *key);
 
-/* --- between call.c, call-enter.c and call-abi.c: the lock is held, except where said --------- */
+/* Whether the brick has the call: it may be told things, and has to finish it. Lock held. */
+static inline bool call_is_bricks(const struct call *call)
+{
+        return call->side > SIDE_UNSEEN && call->side < SIDE_RELAYED;
+}
+
+/* --- between call*.c, relay.c and timer.c: the lock is held, except where said -----------------
+ */
 
 /* The item of a call whose entries are due. Lock not held. */
 void call_run_entries(struct run_item *item);
+
+/* An entry has returned. held: for how many ns it held the polling thread; 0 on other threads. */
+void call_note_time(struct call *call, uint64_t held);
 
 /* Logs a fault of the brick's module. Lock not held. */
 void call_misuse(const struct call *call, const char *what);
@@ -341,3 +354,12 @@ struct outcome call_outcome_errno(const struct call *call, int r);
 
 /* The brick finishes the call. Lock not held. */
 void call_finish(struct call *call, const struct outcome *outcome);
+
+/* The child to which the call is left has ended. Lock not held. */
+void call_end_relay(struct call *call, const struct outcome *outcome);
+
+/* Whether n bytes may be sent now: 0, or the result of call_send(). */
+int call_room(struct call *call, size_t n);
+
+/* Sends a reply, or frees it: 0, or the result of call_send(). Lock not held. */
+int call_commit(struct call *call, struct reply *reply);

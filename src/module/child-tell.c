@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "module/child-extra.h"
 #include "module/child-tell.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "module/relay.h"
 #include "util/clock.h"
 
 /* What one caller is told in a turn of its runner, before others have theirs. */
@@ -37,6 +40,15 @@ static void tell_message(struct brick_child *child, struct reply *reply)
         free(reply);
 }
 
+/* To the caller, or past it. False: the caller's client has to read before. */
+static bool give_reply(struct brick_child *child)
+{
+        if (child->relayed)
+                return relay_reply(child);
+        tell_message(child, call_take_reply(&child->call));
+        return true;
+}
+
 static void tell_writable(struct brick_child *child)
 {
         struct entry entry;
@@ -48,6 +60,13 @@ static void tell_writable(struct brick_child *child)
         tell_begin(child, &entry);
         child->ops->writable(child->user);
         tell_end(child, &entry);
+}
+
+/* The callee has taken the last message of the caller's client. */
+static void pass_message(struct brick_child *child)
+{
+        child->writable_due = false;
+        relay_message(child);
 }
 
 /* Counts a call by another brick; its transport counts a call from the wire. */
@@ -63,7 +82,7 @@ static void count(struct instance *callee, const struct outcome *outcome)
 static void end_span(const struct brick_child *child)
 {
         const struct call *call = &child->call;
-        const struct span_record record = {
+        struct span_record record = {
                 .span = call->span,
                 .ended = clock_now(),
                 .brick = call->instance->conf->name,
@@ -75,6 +94,10 @@ static void end_span(const struct brick_child *child)
                 .code = call->outcome.code,
         };
 
+        if (child->extra) {
+                record.name_length = child->extra->name.len;
+                memcpy(record.name, child->extra->name.ptr, record.name_length);
+        }
         span_end(&record);
 }
 
@@ -90,8 +113,8 @@ static void tell_done(struct brick_child *child)
         struct brick_outcome outcome;
         struct entry entry;
 
-        if (child->timeout.call)
-                timeout_remove(&child->call.instance->timeouts, &child->timeout);
+        if (child->deadline.call)
+                alarm_clear(&child->call.instance->alarms, &child->deadline);
         if (child->expired)
                 *o = outcome_expired();
         outcome = (struct brick_outcome){
@@ -106,6 +129,8 @@ static void tell_done(struct brick_child *child)
                 end_span(child);
         child->told = true;
         child_unlink(child);
+        if (child->relayed)
+                relay_end(child);
         tell_begin(child, &entry);
         child->ops->done(child->user, &outcome);
         tell_end(child, &entry);
@@ -127,8 +152,11 @@ static bool tell_next(struct brick_child *child)
 
         if (finished && is_void(call))
                 call_drop_replies(call);
-        if (child->wanted && call->outbox && (finished || !call_is_single(call)))
-                tell_message(child, call_take_reply(call));
+        if (child->relayed && child->writable_due)
+                pass_message(child);
+        else if ((child->wanted || child->relayed) && call->outbox &&
+                 (finished || !call_is_single(call)))
+                return give_reply(child);
         else if (finished && !call->outbox)
                 tell_done(child);
         else if (child->writable_due)

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "module/alarm.h"
 #include "module/call.h"
-#include "module/timeout.h"
 
 /*
  * A call and two owners. One is the callee's half: `call`, whose transport reference is held until
@@ -28,8 +28,11 @@ struct brick_child {
         const struct brick_child_ops *ops;
         void *user;
 
-        struct timeout timeout;
-        bool expired; /* the timeout has decided the outcome, whatever the callee says */
+        struct alarm deadline; /* of the callee's instance; if it is earlier than the parent's */
+        bool expired;          /* it has decided the outcome, whatever the callee says */
+
+        struct child_extra *extra;       /* of child_start_with(); NULL: nothing */
+        struct child_trailers *trailers; /* NULL: none */
 
         struct run_item tells; /* in the queue of the parent's runner, if `posted` */
         bool posted;
@@ -39,6 +42,7 @@ struct brick_child {
         bool refused;      /* child_send() returned -EAGAIN */
         bool writable_due; /* the caller is to be told that it may send again */
         bool full;         /* `incoming` holds a request message */
+        bool relayed;      /* the caller has left the parent call to it */
         void *request;
         void *incoming;
         size_t incoming_size;
@@ -49,6 +53,20 @@ void child_post_tells(struct brick_child *child);
 
 /* The item in the runner's queue that does it. */
 void child_run_tells(struct run_item *item);
+
+/*
+ * Takes the lock, and a reference to the call; false: done() has been called. Once it has, the
+ * callee's half may have been freed, and only the lock and `told` are still valid. Before, the
+ * transport's reference exists, so that another may be taken.
+ */
+bool child_lock_untold(struct brick_child *child);
+void child_unlock_untold(struct brick_child *child);
+
+/* The caller, or its client, sends a request message, which is copied. Lock held. -ENOMEM. */
+int child_take_message(struct brick_child *child, struct brick_bytes message);
+
+/* There will be no more of them. Lock held. */
+void child_take_end(struct brick_child *child);
 
 /* Takes the child out of the list of its parent. Lock of the parent not held. */
 void child_unlink(struct brick_child *child);

@@ -5,6 +5,7 @@
 
 #include "module/call-abi.h"
 #include "module/call.h"
+#include "module/child-extra.h"
 #include "module/child-tell.h"
 #include "module/child.h"
 #include "module/instance.h"
@@ -20,16 +21,23 @@ static struct brick_child *child_of(struct call *call)
         return (struct brick_child *)call;
 }
 
-static void child_link(struct brick_child *child)
+/* False: the brick has finished the parent. Its name is valid until the entry returns in which it
+ * did. */
+static bool child_link(struct brick_child *child)
 {
         struct call *parent = child->parent;
 
         call_lock(parent);
+        if (!call_is_bricks(parent)) {
+                call_unlock(parent);
+                return false;
+        }
         child->older = parent->children;
         if (child->older)
                 child->older->newer = child;
         parent->children = child;
         call_unlock(parent);
+        return true;
 }
 
 void child_unlink(struct brick_child *child)
@@ -125,8 +133,16 @@ static void release(struct call *call)
 static bool metadata(struct call *call, size_t index, struct brick_str *ret_key,
                      struct brick_str *ret_value)
 {
-        struct call *parent = child_of(call)->parent;
+        const struct brick_child *child = child_of(call);
+        struct call *parent = child->parent;
 
+        if (child->extra) {
+                if (index >= child->extra->n_metadata)
+                        return false;
+                *ret_key = child->extra->metadata[index].key;
+                *ret_value = child->extra->metadata[index].value;
+                return true;
+        }
         return parent->transport->metadata(parent, index, ret_key, ret_value);
 }
 
@@ -145,10 +161,10 @@ static void party(struct call *call, struct share_party *ret)
         parent->transport->party(parent, ret);
 }
 
-/* Trailing metadata is for clients; a caller brick gets none. */
+/* Trailing metadata is for clients: it counts if the parent call is left to this one. */
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
-        return 0;
+        return child_trailers_add(&child_of(call)->trailers, key, value);
 }
 
 static void child_disown(struct brick_child *child)
@@ -167,6 +183,8 @@ static void child_destroy(struct call *call)
 
         free_copy(child->request, call->request.len);
         free_copy(child->incoming, child->incoming_size);
+        free(child->extra);
+        free(child->trailers);
         call_unref(child->parent);
         child_disown(child);
 }
@@ -227,7 +245,7 @@ static void child_dispatch(struct call *call)
         struct instance *callee = call->instance;
         struct outcome outcome;
 
-        if (!(callee->brick->methods & (1u << call->method))) {
+        if (!(callee->methods & (1u << call->method))) {
                 outcome = outcome_no_handler(call->method);
                 call_refuse(call, &outcome);
                 return;
@@ -248,54 +266,121 @@ static void child_dispatch(struct call *call)
         call_refuse(call, &outcome);
 }
 
-/* Starts limits.timeout of the callee, unless the caller's deadline is earlier. */
-static void set_timeout(struct brick_child *child)
+/* The callee has not finished in time. */
+static void expire(struct alarm *alarm)
+{
+        struct brick_child *child = CONTAINER_OF(alarm, struct brick_child, deadline);
+        bool late;
+
+        call_lock(&child->call);
+        late = !child->call.settled;
+        child->expired = late;
+        call_unlock(&child->call);
+        if (late)
+                child_abi_cancel(child);
+}
+
+/* limits.timeout of the callee and the deadline that the caller has given (0: none) count if they
+ * are earlier than the parent's. */
+static void set_deadline(struct brick_child *child, uint64_t given)
 {
         struct call *call = &child->call;
         struct instance *callee = call->instance;
-        uint64_t ns = (uint64_t)callee->limits.timeout, now = clock_now();
         static struct line_limit limit = LINE_LIMIT_INIT;
+        uint64_t ns = (uint64_t)callee->limits.timeout;
+        uint64_t at = given > 0 ? given : UINT64_MAX;
 
-        if (ns == 0 || call->deadline <= now + ns)
+        if (ns > 0) {
+                uint64_t end = clock_now() + ns;
+
+                at = end < at ? end : at;
+        }
+        if (at >= call->deadline)
                 return;
-        call->deadline = now + ns;
-        if (timeout_add(&callee->timeouts, &child->timeout, call, ns) < 0 &&
-            line_limit_take(&limit) >= 0)
-                log_error("Cannot create a thread for limits.timeout of brick '%s': a call of "
-                          "another brick runs without it",
-                          callee->conf->name);
+        call->deadline = at;
+        if (alarms_start(&callee->alarms) < 0) {
+                if (line_limit_take(&limit) >= 0)
+                        log_error("Cannot create a thread for deadlines of calls to brick '%s': a "
+                                  "call of another brick runs without one",
+                                  callee->conf->name);
+                return;
+        }
+        child->deadline.call = call;
+        child->deadline.ring = expire;
+        alarm_set(&callee->alarms, &child->deadline, at);
 }
 
 int child_abi_start(struct brick_call *handle, struct brick_target *target, uint32_t method,
                     struct brick_bytes request, const struct brick_child_ops *ops, void *user,
                     struct brick_child **ret)
 {
+        return child_abi_start_with(handle, target, method, request, NULL, ops, user, ret);
+}
+
+static int blame_finished(struct brick_call *handle)
+{
+        instance_blame(instance_of_number(handle_owner(handle)),
+                       "called a brick on behalf of a call that it had finished");
+        return -ECANCELED;
+}
+
+/* A child that nobody knows yet. */
+static void child_discard(struct brick_child *child)
+{
+        atomic_store(&child->owners, 1);
+        child_destroy(&child->call);
+}
+
+/* The options as this brickd knows them; all zeros if there are none. */
+static struct brick_child_options known(const struct brick_child_options *options)
+{
+        struct brick_child_options all = {};
+
+        if (options)
+                memcpy(&all, options,
+                       options->struct_size < sizeof all ? options->struct_size : sizeof all);
+        return all;
+}
+
+int child_abi_start_with(struct brick_call *handle, struct brick_target *target, uint32_t method,
+                         struct brick_bytes request, const struct brick_child_options *given,
+                         const struct brick_child_ops *ops, void *user, struct brick_child **ret)
+{
         struct call *call, *parent = handle_find(handle);
+        const struct brick_child_options options = known(given);
+        struct child_extra *extra = NULL;
         struct brick_child *child;
-        int r;
+        int r = 0;
 
         if (method > BRICK_METHOD_BIDI_STREAMING || !ops->done)
                 return -EINVAL;
-        if (!parent) {
-                instance_blame(instance_of_number(handle_owner(handle)),
-                               "called a brick on behalf of a call that it had finished");
-                return -ECANCELED;
-        }
+        if (!parent)
+                return blame_finished(handle);
         if (atomic_load(&parent->cancelled))
                 return -ECANCELED;
-        r = child_new(parent, target->instance, method, request, &child);
+        if (given)
+                r = child_extra_new(&extra, parent, &options);
         if (r < 0)
                 return r;
+        r = child_new(parent, target->instance, method, request, &child);
+        if (r < 0) {
+                free(extra);
+                return r;
+        }
 
         call = &child->call;
         call_ref(parent);
         child->parent = parent;
+        child->extra = extra;
         child->ops = ops;
         child->user = user;
+        if (!child_link(child)) {
+                child_discard(child);
+                return blame_finished(handle);
+        }
         call_ref(call); /* for this function */
-        child_link(child);
         *ret = child;
-        set_timeout(child);
+        set_deadline(child, options.deadline);
 
         /* If the parent was cancelled before child_link(), nobody has cancelled this child. */
         if (atomic_load(&parent->cancelled))
@@ -306,12 +391,7 @@ int child_abi_start(struct brick_call *handle, struct brick_target *target, uint
         return 0;
 }
 
-/*
- * Takes the lock, and a reference to the call; false: done() has been called. Once it has, the
- * callee's half may have been freed, and only the lock and `told` are still valid. Before, the
- * transport's reference exists, so that another may be taken.
- */
-static bool lock_untold(struct brick_child *child)
+bool child_lock_untold(struct brick_child *child)
 {
         call_lock(&child->call);
         if (child->told) {
@@ -322,7 +402,7 @@ static bool lock_untold(struct brick_child *child)
         return true;
 }
 
-static void unlock_untold(struct brick_child *child)
+void child_unlock_untold(struct brick_child *child)
 {
         call_unlock(&child->call);
         call_drop(&child->call);
@@ -330,15 +410,16 @@ static void unlock_untold(struct brick_child *child)
 
 void child_abi_recv(struct brick_child *child)
 {
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
-        child->wanted = true;
-        child_post_tells(child);
-        unlock_untold(child);
+        if (!child->relayed) {
+                child->wanted = true;
+                child_post_tells(child);
+        }
+        child_unlock_untold(child);
 }
 
-/* Lock held. */
-static int take_message(struct brick_child *child, struct brick_bytes message)
+int child_take_message(struct brick_child *child, struct brick_bytes message)
 {
         child->incoming = copy_bytes(message);
         if (!child->incoming)
@@ -355,9 +436,9 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
         struct call *call = &child->call;
         int r = 0;
 
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return -ECANCELED;
-        if (child->closed || !call_has_request_stream(call)) {
+        if (child->closed || child->relayed || !call_has_request_stream(call)) {
                 r = -EINVAL;
         } else if (call->settled || atomic_load(&call->cancelled)) {
                 r = -ECANCELED;
@@ -365,29 +446,33 @@ int child_abi_send(struct brick_child *child, struct brick_bytes message)
                 child->refused = true;
                 r = -EAGAIN;
         } else {
-                r = take_message(child, message);
+                r = child_take_message(child, message);
         }
-        unlock_untold(child);
+        child_unlock_untold(child);
         return r;
+}
+
+void child_take_end(struct brick_child *child)
+{
+        child->closed = true;
+        if (child->call.inbox == INBOX_WANTED && !child->full)
+                receive(&child->call);
 }
 
 void child_abi_close(struct brick_child *child)
 {
-        struct call *call = &child->call;
-
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
-        child->closed = true;
-        if (call->inbox == INBOX_WANTED && !child->full)
-                receive(call);
-        unlock_untold(child);
+        if (!child->relayed)
+                child_take_end(child);
+        child_unlock_untold(child);
 }
 
 void child_abi_cancel(struct brick_child *child)
 {
         const struct outcome cancelled = outcome_cancelled();
 
-        if (!lock_untold(child))
+        if (!child_lock_untold(child))
                 return;
         call_unlock(&child->call);
         call_cancel(&child->call);
@@ -395,20 +480,7 @@ void child_abi_cancel(struct brick_child *child)
         call_lock(&child->call);
         /* The callee may have finished before: drop its replies, and tell the caller the end. */
         child_post_tells(child);
-        unlock_untold(child);
-}
-
-void child_expire(struct call *call)
-{
-        struct brick_child *child = child_of(call);
-        bool late;
-
-        call_lock(&child->call);
-        late = !call->settled;
-        child->expired = late;
-        call_unlock(&child->call);
-        if (late)
-                child_abi_cancel(child);
+        child_unlock_untold(child);
 }
 
 void child_abi_free(struct brick_child *child)

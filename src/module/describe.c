@@ -76,7 +76,7 @@ static void print_choices(const char *choices, FILE *f)
                         fputc(*choices, f);
 }
 
-static void print_range(const struct option_spec *option, FILE *f)
+static void print_range(const struct option_spec *option, const char *glue, FILE *f)
 {
         char min[32], max[32];
 
@@ -85,37 +85,93 @@ static void print_range(const struct option_spec *option, FILE *f)
         value_format(option->type, option->min, min, sizeof min);
         value_format(option->type, option->max, max, sizeof max);
         if (option->max == INT64_MAX)
-                fprintf(f, ", at least %s", min);
+                fprintf(f, "%sat least %s", glue, min);
         else
-                fprintf(f, ", %s to %s", min, max);
+                fprintf(f, "%s%s to %s", glue, min, max);
 }
 
-static void print_option(const struct option_spec *option, FILE *f)
+/* A table whose options are printed, inside another one. */
+struct level {
+        const struct level *outer;
+        const struct option_spec *table;
+        const char *name; /* of the option that has it */
+        int indent;
+};
+
+/* The option inside which this table is being printed; NULL: none. */
+static const char *printed_in(const struct level *level, const struct option_spec *table)
 {
-        fprintf(f, "\n  %s: %s", option->name, option_type_to_string(option->type));
+        for (; level; level = level->outer)
+                if (level->table == table)
+                        return level->name;
+        return NULL;
+}
+
+static void print_table(const struct level *level, FILE *f);
+
+/* What one value is: of an option, or of a list. */
+static void print_form(const struct option_spec *option, const struct level *level, FILE *f)
+{
+        const char *name;
+
+        if (option->type == OPTION_LIST && option->table) {
+                fprintf(f, option->flags & OPTION_ONE_OR_MORE ? "one or a list of " : "list of ");
+                print_form(option->table, level, f);
+                print_range(option, "; entries: ", f);
+                return;
+        }
+        fputs(option_type_to_string(option->type), f);
         if (option->type == OPTION_ENUM) {
                 fputc(' ', f);
                 print_choices(option->choices, f);
         }
-        print_range(option, f);
+        print_range(option, ", ", f);
+        name = option->type == OPTION_MAP ? printed_in(level, option->table) : NULL;
+        if (name)
+                fprintf(f, " as in %s", name);
+}
+
+/* The map whose keys belong to an option: its value, or the items of its list; NULL: none. */
+static const struct option_spec *keys_of(const struct option_spec *option)
+{
+        while (option->type == OPTION_LIST && option->table)
+                option = option->table;
+        return option->type == OPTION_MAP ? option->table : NULL;
+}
+
+static void print_option(const struct option_spec *option, const struct level *level, FILE *f)
+{
+        const struct level inner = { level, keys_of(option), option->name, level->indent + 4 };
+
+        fprintf(f, "%s%*s%s: ", level->outer ? "" : "\n", level->indent, "", option->name);
+        print_form(option, level, f);
         if (option->flags & OPTION_REQUIRED)
                 fprintf(f, "; required");
         if (option->fallback)
                 fprintf(f, "; default %s", option->fallback[0] ? option->fallback : "\"\"");
         fputc('\n', f);
         if (option->help[0])
-                fprintf(f, "      %s\n", option->help);
+                fprintf(f, "%*s%s\n", level->indent + 4, "", option->help);
+        if (inner.table && !printed_in(level, inner.table))
+                print_table(&inner, f);
+}
+
+/* A table inside itself is printed once, so that the depth is at most the number of tables. */
+static void print_table(const struct level *level, FILE *f)
+{
+        for (const struct option_spec *o = level->table; o->name; o++)
+                print_option(o, level, f);
 }
 
 void module_describe(const struct module *module, FILE *f)
 {
         const struct brick_module *brick = module->brick;
+        const struct level top = { .table = module->options, .name = "options", .indent = 2 };
 
         fprintf(f, "%s %s: %s\n", brick->name, brick->version, brick->summary);
         fprintf(f, "type: %s\n", type_of(brick));
         fprintf(f, "methods: ");
         print_methods(brick, f);
         fprintf(f, "\noptions:%s\n", module->options[0].name ? "" : " none");
-        for (const struct option_spec *o = module->options; o->name; o++)
-                print_option(o, f);
+        print_table(&top, f);
 }

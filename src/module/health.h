@@ -13,6 +13,12 @@
 /* Longer reasons are cut and end in an ellipsis. */
 #define HEALTH_REASON_MAX STATS_TEXT_MAX
 
+/* One of those who hear of each change. */
+struct health_watch {
+        struct health_watch *next;
+        void (*changed)(struct health_watch *watch);
+};
+
 struct health {
         atomic_bool good;
 
@@ -21,6 +27,7 @@ struct health {
         struct stats_health *shown; /* a copy for the main process; NULL: none */
         void (*changed)(void *user);
         void *user;
+        struct health_watch *watches;
 };
 
 void health_init(struct health *health);
@@ -38,3 +45,7 @@ void health_reason(struct health *health, char ret[static HEALTH_REASON_MAX + 1]
  * this returns. [any]
  */
 void health_listen(struct health *health, void (*changed)(void *user), void *user);
+
+/* The same, for any number of watches. The memory is the caller's. [any] */
+void health_add_watch(struct health *health, struct health_watch *watch);
+void health_remove_watch(struct health *health, struct health_watch *watch);

@@ -8,9 +8,13 @@
 #include "conf/option.h"
 #include "module/call-abi.h"
 #include "module/child.h"
+#include "module/filter.h"
 #include "module/health.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/relay.h"
+#include "module/target.h"
+#include "module/timer.h"
 #include "util/log.h"
 #include "util/utf8.h"
 
@@ -121,7 +125,7 @@ static struct brick_str host_node_key(const struct brick_node *map, size_t index
 }
 
 /* The instance whose create() runs on this thread, the main thread. Only it may read nodes. */
-static struct brick_ctx *creating;
+static _Thread_local struct brick_ctx *creating;
 
 int host_create(struct brick_ctx *ctx, const struct brick_module *brick,
                 struct brick_instance **ret)
@@ -213,7 +217,9 @@ static struct brick_target *host_target(struct brick_ctx *ctx, const struct bric
 {
         const struct node *node = node_of(n);
 
-        for (size_t i = 0; node && i < ctx->n_peers; i++)
+        if (!node || node->kind != NODE_SCALAR)
+                return NULL;
+        for (size_t i = 0; i < ctx->n_peers; i++)
                 if (strcmp(ctx->peers[i]->conf->name, node->text) == 0)
                         return instance_add_caller(ctx->peers[i], ctx->instance) == 0
                                        ? &ctx->peers[i]->as_target
@@ -221,9 +227,28 @@ static struct brick_target *host_target(struct brick_ctx *ctx, const struct bric
         return NULL;
 }
 
-static uint32_t host_target_type(const struct brick_target *target)
+static int host_target_watch(struct brick_target *target, void (*changed)(void *user, int serving),
+                             void *user)
 {
-        return target->instance->type;
+        return creating ? target_watch(creating->instance, target, changed, user) : -EINVAL;
+}
+
+static bool is_in_file(const struct node *node)
+{
+        while (node && !node->fallback && node->parent)
+                node = node->parent;
+        return node && !node->fallback;
+}
+
+static void host_node_place(const struct brick_node *n, struct brick_str *ret_file,
+                            uint32_t *ret_line, uint32_t *ret_column)
+{
+        const struct node *node = node_of(n);
+        bool known = creating && is_in_file(node);
+
+        *ret_file = brick_str(known ? diag_name(creating->diag) : NULL);
+        *ret_line = known ? node->line : 0;
+        *ret_column = known ? node->column : 0;
 }
 
 static void host_set_health(struct brick_ctx *ctx, int serving, struct brick_str reason)
@@ -249,7 +274,7 @@ const struct brick_host host_table = {
         .node_float = host_node_float,
         .node_error = host_node_error,
         .target = host_target,
-        .target_type = host_target_type,
+        .target_type = target_abi_type,
         .call_request = call_abi_request,
         .call_metadata = call_abi_metadata,
         .call_metadata_at = call_abi_metadata_at,
@@ -281,4 +306,17 @@ const struct brick_host host_table = {
         .call_mark = call_abi_mark,
         .call_rewind = call_abi_rewind,
         .call_fail_errno = call_abi_fail_errno,
+        .child_start_with = child_abi_start_with,
+        .call_relay = relay_abi_start,
+        .timer_new = timer_abi_new,
+        .timer_set = timer_abi_set,
+        .timer_free = timer_abi_free,
+        .target_name = target_abi_name,
+        .target_methods = target_abi_methods,
+        .target_serving = target_abi_serving,
+        .target_watch = host_target_watch,
+        .node_place = host_node_place,
+        .target_filter_open = filter_abi_open,
+        .target_filter_push = filter_abi_push,
+        .target_filter_close = filter_abi_close,
 };

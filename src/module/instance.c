@@ -12,6 +12,8 @@
 #include "module/entry.h"
 #include "module/host.h"
 #include "module/instance.h"
+#include "module/target.h"
+#include "module/verify.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -83,6 +85,8 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
                 return;
         /* Half of the smaller: a request that is nearly as large takes nearly as long. */
         size = (seen < size ? seen : size) / 2;
+        if (runner && size >= atomic_load(&instance->long_size))
+                return; /* this call had begun before */
         atomic_store(&instance->long_size, size);
         if (!runner && runner_new(&runner) < 0)
                 return;
@@ -92,6 +96,11 @@ void instance_took_long(struct instance *instance, size_t size, uint64_t held)
 
 /* --- places and the queue ----------------------------------------------------------------------
  */
+
+static struct call *call_of(struct share_place *place)
+{
+        return place ? CONTAINER_OF(place, struct call, place) : NULL;
+}
 
 /* The places in flight that do not belong to the reserve. */
 static unsigned unreserved(const struct instance *instance)
@@ -114,15 +123,15 @@ static bool claim_place(struct instance *instance)
 static void queue_append(struct instance *instance, struct call *call)
 {
         call->queued = clock_now();
-        share_append(&instance->share, call);
+        share_append(&instance->share, &call->place);
         (void)atomic_fetch_add(&instance->stats->queued, 1);
 }
 
 /* Lock held. */
 static void queue_remove(struct instance *instance, struct call *call)
 {
-        share_remove(&instance->share, call);
-        share_leave(&instance->share, call);
+        share_remove(&instance->share, &call->place);
+        share_leave(&instance->share, &call->place);
         (void)atomic_fetch_sub(&instance->stats->queued, 1);
 }
 
@@ -135,10 +144,10 @@ static struct call *queue_take(struct instance *instance)
         if (!instance->share.turn)
                 return NULL; /* no call waits */
         if (claim_place(instance)) {
-                call = share_next(&instance->share);
-                share_leave(&instance->share, call);
+                call = call_of(share_next(&instance->share));
+                share_leave(&instance->share, &call->place);
         } else {
-                call = share_next_reserved(&instance->share);
+                call = call_of(share_next_reserved(&instance->share));
                 if (!call)
                         return NULL;
                 (void)atomic_fetch_add(&instance->stats->in_flight, 1);
@@ -239,6 +248,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         instance->module = module;
         instance->brick = module->brick;
         instance->type = type_of(module, options);
+        instance->methods = module->brick->methods & verify_methods(instance->type);
         instance->blocking = module->brick->flags & BRICK_FLAG_BLOCKING;
         instance->stats = stats;
         instance->as_target.instance = instance;
@@ -249,7 +259,7 @@ int instance_new(struct instance **ret, const struct conf_brick *conf, const str
         atomic_init(&instance->log_level, conf->log_level);
         (void)pthread_mutex_init(&instance->lock, NULL);
         (void)pthread_cond_init(&instance->work, NULL);
-        timeouts_init(&instance->timeouts, child_expire);
+        alarms_init(&instance->alarms);
 
         if (instance->type == 0) {
                 diag_add(diag, conf->node, "module %s needs the option `type`", module->path);
@@ -370,6 +380,7 @@ struct instance *instance_free(struct instance *instance)
         if (!instance)
                 return NULL;
 
+        target_unwatch_all(instance);
         (void)pthread_mutex_lock(&instance->lock);
         instance->stopping = true;
         (void)pthread_cond_broadcast(&instance->work);
@@ -377,7 +388,7 @@ struct instance *instance_free(struct instance *instance)
         for (unsigned i = 0; i < instance->n_threads; i++)
                 (void)pthread_join(instance->threads[i], NULL);
         free(instance->threads);
-        timeouts_done(&instance->timeouts);
+        alarms_done(&instance->alarms);
         free(instance->callers);
         (void)runner_free(atomic_load(&instance->runner));
 
@@ -441,12 +452,12 @@ static enum admission admit_scarce(struct instance *instance, struct call *call,
         if (atomic_load(&instance->closed))
                 return ADMIT_CLOSED;
         if (!instance->blocking && !has_unreserved(instance) &&
-            share_take(&instance->share, call)) {
+            share_take(&instance->share, &call->place)) {
                 (void)atomic_fetch_add(&instance->stats->in_flight, 1);
                 return ADMIT_START;
         }
         if (!queue_has_room(instance)) {
-                *ret_victim = share_victim(&instance->share, call);
+                *ret_victim = call_of(share_victim(&instance->share, &call->place));
                 if (!*ret_victim)
                         return ADMIT_FULL;
                 queue_remove(instance, *ret_victim);
@@ -471,10 +482,10 @@ __attribute__((noinline, cold)) static enum admission admit_shared(struct instan
         if (!instance->blocking || !has_unreserved(instance))
                 call->transport->party(call, &party);
         (void)pthread_mutex_lock(&instance->lock);
-        if (share_join(&instance->share, call, &party) == 0) {
+        if (share_join(&instance->share, &call->place, &party) == 0) {
                 admission = admit_scarce(instance, call, &victim);
                 if (admission == ADMIT_FULL || admission == ADMIT_CLOSED)
-                        share_leave(&instance->share, call);
+                        share_leave(&instance->share, &call->place);
         }
         (void)pthread_mutex_unlock(&instance->lock);
         if (victim) {
@@ -507,7 +518,7 @@ bool instance_withdraw(struct instance *instance, struct call *call)
         bool queued;
 
         (void)pthread_mutex_lock(&instance->lock);
-        queued = call->link;
+        queued = call->place.link;
         if (queued)
                 queue_remove(instance, call);
         (void)pthread_mutex_unlock(&instance->lock);
@@ -518,8 +529,8 @@ __attribute__((noinline, cold)) static void release_shared(struct instance *inst
                                                            struct call *call)
 {
         (void)pthread_mutex_lock(&instance->lock);
-        if (call->member)
-                share_leave(&instance->share, call);
+        if (call->place.member)
+                share_leave(&instance->share, &call->place);
         (void)pthread_cond_signal(&instance->work);
         (void)pthread_mutex_unlock(&instance->lock);
         if (!instance->blocking)
@@ -529,6 +540,6 @@ __attribute__((noinline, cold)) static void release_shared(struct instance *inst
 void instance_release(struct instance *instance, struct call *call)
 {
         (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
-        if (call->member || atomic_load(&instance->stats->queued) > 0)
+        if (call->place.member || atomic_load(&instance->stats->queued) > 0)
                 release_shared(instance, call);
 }

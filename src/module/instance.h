@@ -14,18 +14,19 @@
 
 #include "brick.h"
 #include "conf/conf.h"
+#include "module/alarm.h"
 #include "module/health.h"
 #include "module/instance-log.h"
 #include "module/load.h"
 #include "module/runner.h"
 #include "module/share.h"
-#include "module/timeout.h"
 #include "shared/stats.h"
 #include "util/log.h"
 
 struct call;
 struct diag;
 struct instance;
+struct target_watch;
 
 struct brick_target {
         struct instance *instance;
@@ -52,8 +53,9 @@ struct instance {
         const struct module *module;
         const struct brick_module *brick;
         struct brick_instance *self;
-        unsigned type;   /* BRICK_TYPE_*, never ANY */
-        unsigned number; /* in the names of its calls; 0: it has none */
+        unsigned type;    /* BRICK_TYPE_*, never ANY */
+        uint32_t methods; /* 1 << BRICK_METHOD_*: those of the module that its type has */
+        unsigned number;  /* in the names of its calls; 0: it has none */
         bool blocking;
         struct health health;
         atomic_int log_level; /* of the lines about it; 0: that of the log */
@@ -77,7 +79,8 @@ struct instance {
         unsigned n_threads;
         bool stopping;
 
-        struct instance **callers; /* bricks that may call it */
+        struct target_watch *watches; /* of bricks that it may call; target.c's */
+        struct instance **callers;    /* bricks that may call it */
         size_t n_callers;
 
         /* the steps of draining, in this order */
@@ -86,7 +89,7 @@ struct instance {
         atomic_bool started;     /* all of these calls have been started */
         bool drained;            /* drain() has been called */
 
-        struct timeouts timeouts; /* of calls by other bricks */
+        struct alarms alarms; /* of calls by other bricks, and the timers of its own calls */
         struct brick_target as_target;
 };
 

@@ -18,25 +18,46 @@
 /* The highest major of a later ABI that a message can name. */
 #define MAJOR_PROBED 9
 
+/* The tables of options of one module. */
+#define TABLES_SIZE_MAX ((size_t)4 * 1024 * 1024)
+
 /* How deep module_calling_libc() looks. */
 #define FRAMES_MAX 64
+
+static const struct module_builtin *builtins; /* NULL: there are none */
+
+void module_set_builtins(const struct module_builtin *table)
+{
+        builtins = table;
+}
+
+static const struct module_builtin *find_builtin(const char *name)
+{
+        for (const struct module_builtin *b = builtins; b && b->name; b++)
+                if (strcmp(b->name, name) == 0)
+                        return b;
+        return NULL;
+}
 
 static bool is_name(const char *s)
 {
         return s[0] && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
 }
 
-/* The module in the directory with the nearest name; NULL: none is near. */
+/* The built-in module, or the one in the directory, with the nearest name; NULL: none is near. */
 static char *nearest_module(const char *dir, const char *name)
 {
         struct nearest nearest = nearest_to(name);
         struct dirent *entry;
-        char *best = NULL;
+        char *best;
         DIR *d;
 
+        for (const struct module_builtin *b = builtins; b && b->name; b++)
+                nearest_offer(&nearest, b->name);
+        best = nearest.best ? strdup(nearest.best) : NULL;
         d = opendir(dir);
         if (!d)
-                return NULL;
+                return best;
         while ((entry = readdir(d))) {
                 size_t n = strlen(entry->d_name);
                 char *candidate;
@@ -62,12 +83,12 @@ static int not_found(const char *dir, const char *name, char **ret_why)
 {
         _cleanup_free_ char *nearest = nearest_module(dir, name);
 
-        if (access(dir, F_OK) < 0)
-                return verdict(ret_why, -ENOENT, dir, "no module '%s': there is no such directory",
-                               name);
         if (nearest)
                 return verdict(ret_why, -ENOENT, dir, "no module '%s', did you mean '%s'?", name,
                                nearest);
+        if (access(dir, F_OK) < 0)
+                return verdict(ret_why, -ENOENT, dir, "no module '%s': there is no such directory",
+                               name);
         return verdict(ret_why, -ENOENT, dir, "no module '%s'", name);
 }
 
@@ -208,9 +229,55 @@ static struct brick_module *copy_descriptor(const struct brick_module *brick)
         return copy;
 }
 
+/* Checks what a module says of itself. */
+static int adopt(struct module *module, const struct brick_module *brick,
+                 const struct option_spec *options, char **ret_why)
+{
+        int r;
+
+        r = verify_descriptor(brick, module->path, ret_why);
+        if (r < 0)
+                return r;
+        module->brick = copy_descriptor(brick);
+        if (!module->brick)
+                return -ENOMEM;
+        if (options) {
+                module->options = options;
+                return 0;
+        }
+        return verify_options(module->brick, module->path, &module->tables, &module->options,
+                              ret_why);
+}
+
+static struct module *module_new(void)
+{
+        struct module *module = calloc(1, sizeof *module);
+
+        if (module)
+                arena_init(&module->tables, TABLES_SIZE_MAX);
+        return module;
+}
+
+static int open_builtin(struct module **ret, const struct module_builtin *builtin, char **ret_why)
+{
+        _cleanup_(module_freep) struct module *module = module_new();
+        int r;
+
+        if (!module)
+                return -ENOMEM;
+        if (asprintf(&module->path, "%s (built in)", builtin->name) < 0) {
+                module->path = NULL;
+                return -ENOMEM;
+        }
+        r = adopt(module, builtin->entry(), builtin->options, ret_why);
+        if (r == 0)
+                *ret = TAKE_PTR(module);
+        return r;
+}
+
 static int open_path(struct module **ret, const char *given, char **ret_why)
 {
-        _cleanup_(module_freep) struct module *module = calloc(1, sizeof *module);
+        _cleanup_(module_freep) struct module *module = module_new();
         const struct brick_module *brick = NULL;
         int r;
 
@@ -220,23 +287,13 @@ static int open_path(struct module **ret, const char *given, char **ret_why)
         if (!module->path)
                 return verdict(ret_why, -errno, given, "%s", strerror(errno));
         r = check_file(given, module->path, ret_why);
-        if (r < 0)
-                return r;
-        r = load(module->path, &brick, ret_why);
-        if (r < 0)
-                return r;
-        r = verify_descriptor(brick, module->path, ret_why);
-        if (r < 0)
-                return r;
-        module->brick = copy_descriptor(brick);
-        if (!module->brick)
-                return -ENOMEM;
-        r = verify_options(module->brick, module->path, &module->options, ret_why);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE_PTR(module);
-        return 0;
+        if (r == 0)
+                r = load(module->path, &brick, ret_why);
+        if (r == 0)
+                r = adopt(module, brick, NULL, ret_why);
+        if (r == 0)
+                *ret = TAKE_PTR(module);
+        return r;
 }
 
 int module_open(struct module **ret, const char *dir, const char *name, char **ret_why)
@@ -249,6 +306,8 @@ int module_open(struct module **ret, const char *dir, const char *name, char **r
         if (!is_name(name))
                 return verdict(ret_why, -EINVAL, name,
                                "a module is a name of a-z, 0-9 and -, or an absolute path");
+        if (find_builtin(name))
+                return open_builtin(ret, find_builtin(name), ret_why);
         if (asprintf(&path, "%s/%s.so", dir, name) < 0) {
                 path = NULL;
                 return -ENOMEM;
@@ -270,6 +329,13 @@ const void *module_symbol(const char *path, const char *name, char **ret_why)
         if (!symbol)
                 (void)verdict(ret_why, -ENOEXEC, path, "is not of this brickd: it lacks %s", name);
         return symbol;
+}
+
+bool module_same_file(const void *a, const void *b)
+{
+        Dl_info first, second;
+
+        return dladdr(a, &first) && dladdr(b, &second) && first.dli_fbase == second.dli_fbase;
 }
 
 const char *module_calling_libc(void)
@@ -297,7 +363,7 @@ struct module *module_free(struct module *module)
         if (!module)
                 return NULL;
         free((void *)module->brick);
-        free(module->options);
+        arena_done(&module->tables);
         free(module->path);
         free(module);
         return NULL;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "module/call.h"
 #include "module/share.h"
 
 /* A place of a pool is refused to one that already holds 1/32 (a connection) or 1/8 (a client) of
@@ -35,8 +34,8 @@ struct share_member {
         unsigned calls;   /* that have joined; the member lives as long as one of them */
         unsigned held;    /* places of the reserve for connections */
         unsigned waiting; /* calls */
-        struct call *queue;
-        struct call **queue_end;
+        struct share_place *queue;
+        struct share_place **queue_end;
         struct ring ring; /* of members of the client, while calls wait */
 };
 
@@ -139,7 +138,7 @@ static struct share_member *member_get(struct share *share, const struct share_p
         return member;
 }
 
-int share_join(struct share *share, struct call *call, const struct share_party *party)
+int share_join(struct share *share, struct share_place *call, const struct share_party *party)
 {
         struct share_member *member = member_get(share, party);
 
@@ -150,7 +149,7 @@ int share_join(struct share *share, struct call *call, const struct share_party 
         return 0;
 }
 
-void share_leave(struct share *share, struct call *call)
+void share_leave(struct share *share, struct share_place *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -181,7 +180,7 @@ static enum share_pool pool_for(const struct share *share, const struct share_me
         return SHARE_NONE;
 }
 
-bool share_take(struct share *share, struct call *call)
+bool share_take(struct share *share, struct share_place *call)
 {
         call->pool = pool_for(share, call->member);
         if (call->pool == SHARE_CONNECTIONS) {
@@ -194,7 +193,7 @@ bool share_take(struct share *share, struct call *call)
         return call->pool != SHARE_NONE;
 }
 
-void share_append(struct share *share, struct call *call)
+void share_append(struct share *share, struct share_place *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -234,7 +233,7 @@ static void client_rest(struct share *share, struct share_client *client)
                 share->turn = next ? client_at(next) : NULL;
 }
 
-void share_remove(struct share *share, struct call *call)
+void share_remove(struct share *share, struct share_place *call)
 {
         struct share_member *member = call->member;
         struct share_client *client = member->client;
@@ -253,10 +252,10 @@ void share_remove(struct share *share, struct call *call)
 
 /* Takes the first call of a member out of the queue; the next turn is that of the following member
  * and client. */
-static struct call *take_turn(struct share *share, struct share_member *member)
+static struct share_place *take_turn(struct share *share, struct share_member *member)
 {
         struct share_client *client = member->client;
-        struct call *call = member->queue;
+        struct share_place *call = member->queue;
 
         client->turn = member_at(member->ring.next);
         share->turn = client_at(client->ring.next);
@@ -264,7 +263,7 @@ static struct call *take_turn(struct share *share, struct share_member *member)
         return call;
 }
 
-struct call *share_next(struct share *share)
+struct share_place *share_next(struct share *share)
 {
         return share->turn ? take_turn(share, share->turn->turn) : NULL;
 }
@@ -283,11 +282,11 @@ static struct share_member *entitled_member(const struct share *share,
         return NULL;
 }
 
-struct call *share_next_reserved(struct share *share)
+struct share_place *share_next_reserved(struct share *share)
 {
         struct share_client *client = share->turn;
         struct share_member *member;
-        struct call *call;
+        struct share_place *call;
 
         if (!client || (share->for_connections == 0 && share->for_clients == 0))
                 return NULL;
@@ -325,17 +324,20 @@ static struct share_member *fullest_member(const struct share_client *client)
         return fullest;
 }
 
-struct call *share_victim(const struct share *share, const struct call *call)
+struct share_place *share_victim(const struct share *share, const struct share_place *call)
 {
-        struct share_client *client;
+        struct share_client *own = call->member->client, *client;
         struct share_member *member;
 
         if (!share->turn)
                 return NULL;
         client = fullest_client(share);
-        member = fullest_member(client);
-        if (client == call->member->client ? member->waiting <= call->member->waiting + 1
-                                           : client->waiting <= call->member->client->waiting + 1)
+        if (client->waiting <= own->waiting + 1)
+                client = own;
+        if (client->waiting == 0)
                 return NULL;
-        return (void *)((char *)member->queue_end - offsetof(struct call, next));
+        member = fullest_member(client);
+        if (client == own && member->waiting <= call->member->waiting + 1)
+                return NULL;
+        return (void *)((char *)member->queue_end - offsetof(struct share_place, next));
 }

@@ -3,7 +3,8 @@
 
 /*
  * How the places of a brick are shared among its clients when they are scarce. A place is a call in
- * flight or a call that waits.
+ * flight or a call that waits. The places for streams of brickd's own are shared as those of a
+ * queue.
  *
  * A call counts for a party: a client, which is its identity or else its address, and one
  * connection of that client (a member).
@@ -16,9 +17,11 @@
  *            part of what the pool has left. So one that holds none gets a place unless very many
  *            have come before it.
  *   queue    When it is full, a call of a client with fewer calls in it takes the place of the
- * newest call of the client with the most.
+ *            newest call of the client with the most. Of its own client, it takes that of the
+ *            connection with the most.
  *
- * Nothing is counted while places are not scarce. The lock of the instance guards all of this.
+ * A brick's calls are not counted while places are not scarce. The lock of the instance guards all
+ * of this.
  */
 
 #include <stdbool.h>
@@ -28,9 +31,16 @@
 
 #define SHARE_CLIENT_MAX 64
 
-struct call;
 struct share_client;
 struct share_member;
+
+/* Of a call. */
+struct share_place {
+        struct share_member *member; /* NULL: it counts for nobody */
+        unsigned pool;               /* enum share_pool: of its reserved place */
+        struct share_place *next;    /* in the queue */
+        struct share_place **link;   /* what points to it; NULL: it is not in the queue */
+};
 
 /* The party for which a call counts. Its bytes are compared: set unused ones to zero. */
 struct share_party {
@@ -62,24 +72,24 @@ static inline unsigned share_reserve(unsigned concurrency)
 void share_init(struct share *share, unsigned concurrency);
 
 /* Counts a call for its party, until share_leave(). -ENOMEM. */
-int share_join(struct share *share, struct call *call, const struct share_party *party);
+int share_join(struct share *share, struct share_place *call, const struct share_party *party);
 
 /* The call, which does not wait, counts no more. Frees its place of the reserve, if it has one. */
-void share_leave(struct share *share, struct call *call);
+void share_leave(struct share *share, struct share_place *call);
 
 /* Takes a place of the reserve for a call that has joined, if its party may have one. */
-bool share_take(struct share *share, struct call *call);
+bool share_take(struct share *share, struct share_place *call);
 
 /* Appends a call that has joined to the calls that wait, or removes it from them. */
-void share_append(struct share *share, struct call *call);
-void share_remove(struct share *share, struct call *call);
+void share_append(struct share *share, struct share_place *call);
+void share_remove(struct share *share, struct share_place *call);
 
 /* Removes and returns the waiting call whose turn it is; NULL: no call waits. */
-struct call *share_next(struct share *share);
+struct share_place *share_next(struct share *share);
 
 /* The same for the calls whose party may have a place of the reserve; takes the place. */
-struct call *share_next_reserved(struct share *share);
+struct share_place *share_next_reserved(struct share *share);
 
 /* The waiting call whose place in the full queue this call, which has joined, is to get. NULL: no
  * client or connection has enough more calls there. */
-struct call *share_victim(const struct share *share, const struct call *call);
+struct share_place *share_victim(const struct share *share, const struct share_place *call);

@@ -26,6 +26,7 @@ struct span {
 };
 
 #define SPAN_REQUEST_ID_MAX 128
+#define SPAN_NAME_MAX 64
 
 /* The span of a call that has ended. */
 struct span_record {
@@ -40,6 +41,8 @@ struct span_record {
         int32_t code;           /* llmbrick's, if in_band */
         const char *http_route; /* a constant; NULL: the call has not come by HTTP */
         unsigned http_status;   /* 0: none */
+        size_t name_length;     /* 0: the service and the method are its name */
+        char name[SPAN_NAME_MAX];
         size_t request_id_length;
         char request_id[SPAN_REQUEST_ID_MAX];
 };

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Batches: how gRPC core is asked to send and receive, for calls of bricks and for brickd's own. */
+/* What calls of bricks and brickd's own have in common: batches, by which gRPC core is asked to
+ * send and receive; and the number of the connection. */
 
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The most operations that one batch has: close, headers, message, status. */
 #define BATCH_OPS_MAX 4
@@ -35,6 +38,17 @@ static inline void batch_done(const grpc_event *event)
  * grpc_call_unref(), before the queue is destroyed.
  */
 grpc_call *batch_bell_new(grpc_completion_queue *queue);
+
+/* The number of a call's connection, which no other open one has. [any] */
+static inline uintptr_t batch_connection(grpc_call *call)
+{
+        grpc_auth_context *context = grpc_call_auth_context(call);
+
+        /* The core makes one for each connection, encrypted or not, and the call holds it. */
+        if (context)
+                grpc_auth_context_release(context);
+        return (uintptr_t)context;
+}
 
 /* The operations of a batch. */
 

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
 #include <stdlib.h>
 
+#include "conf/conf.h"
 #include "rpc/builtin.h"
 #include "rpc/credentials.h"
 #include "serve/access.h"
+#include "serve/admission.h"
 #include "serve/auth.h"
 #include "serve/validate.h"
 #include "util/clock.h"
 #include "util/line-limit.h"
 #include "util/log.h"
+
+/* The part of the calls with unread ends that end early when there are too many. */
+#define UNREAD_ROOM 32
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
@@ -41,7 +47,59 @@ static void read_message(struct builtin_call *call)
 
         batch_receive(&op, &call->request);
         (void)start_batch(call, &op, 1, &call->on_read);
+        call->waits = clock_now();
 }
+
+/* --- calls that end early --------------------------------------------------------------------- */
+
+static void give_up(struct builtin_call *call, enum stats_reason reason, grpc_status_code status,
+                    const char *why)
+{
+        stats_reject(call->slot->port->stats, reason);
+        call->waits = 0;
+        (void)grpc_call_cancel_with_status(call->call, status, why, NULL);
+}
+
+void builtin_end_if_stalled(struct builtin_call *call, uint64_t now)
+{
+        uint64_t most = (uint64_t)call->slot->port->conf->stall;
+
+        if (most > 0 && call->waits > 0 && now - call->waits > most)
+                give_up(call, STATS_REJECTED_STALLED, GRPC_STATUS_DEADLINE_EXCEEDED,
+                        "The client does not read or send: limits.stall");
+}
+
+static void discount_unread(struct builtin_call *call)
+{
+        call->slot->port->builtin->unread -= call->unread;
+        call->unread = false;
+}
+
+/* Too many ends have not been read: only the newest go on, and some room is left, so that the list
+ * is not searched for each call. */
+static void end_unread(struct builtin *builtin)
+{
+        unsigned kept = 0, most = builtin->unread_max - builtin->unread_max / UNREAD_ROOM;
+
+        for (struct builtin_call *call = builtin->open; call; call = call->next) {
+                if (!call->unread || ++kept <= most)
+                        continue;
+                discount_unread(call);
+                give_up(call, STATS_REJECTED_STALLED, GRPC_STATUS_DEADLINE_EXCEEDED,
+                        "Replies that nobody reads use up 'memory'");
+        }
+}
+
+static void count_unread(struct builtin_call *call)
+{
+        struct builtin *builtin = call->slot->port->builtin;
+
+        call->unread = true;
+        if (++builtin->unread > builtin->unread_max)
+                end_unread(builtin);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
 
 /* Sends the reply and the end, if there are any, unless a write is under way. */
 static void pump(struct builtin_call *call)
@@ -63,6 +121,9 @@ static void pump(struct builtin_call *call)
                         batch_close(&ops[n++], &call->cancelled);
         }
         call->writing = start_batch(call, ops, n, &call->on_write);
+        call->waits = clock_now();
+        if (call->ending)
+                count_unread(call);
 }
 
 void builtin_reply(struct builtin_call *call, const ProtobufCMessage *reply)
@@ -82,6 +143,60 @@ void builtin_finish(struct builtin_call *call, unsigned status, const char *deta
         call->finished = true;
         call->status = status;
         call->details = grpc_slice_from_static_string(details);
+}
+
+/* --- places for streams ----------------------------------------------------------------------- */
+
+static void leave_place(struct builtin_call *call)
+{
+        struct builtin_slot *slot = call->slot;
+
+        if (!call->place.member)
+                return;
+        share_remove(&slot->share, &call->place);
+        share_leave(&slot->share, &call->place);
+        slot->open--;
+}
+
+/* Ends the stream whose place this one is to get. False: there is none. */
+static bool make_room(struct builtin_call *call)
+{
+        struct share_place *place = share_victim(&call->slot->share, &call->place);
+        struct builtin_call *victim;
+
+        if (!place)
+                return false;
+        victim = CONTAINER_OF(place, struct builtin_call, place);
+        leave_place(victim);
+        give_up(victim, STATS_REJECTED_STREAMS, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                "Too many streams are open, and this client has the most");
+        return true;
+}
+
+static int join(struct builtin_call *call, struct brick_str identity)
+{
+        struct share_party party = { .connection = batch_connection(call->call) };
+        char *peer = grpc_call_get_peer(call->call);
+
+        admission_client(identity, brick_str(peer), &party);
+        gpr_free(peer);
+        return share_join(&call->slot->share, &call->place, &party);
+}
+
+/* identity: of the client; empty: it has none. False: there is no place. */
+static bool take_place(struct builtin_call *call, struct brick_str identity)
+{
+        struct builtin_slot *slot = call->slot;
+
+        if (join(call, identity) < 0)
+                return false;
+        if (slot->open >= slot->max && !make_room(call)) {
+                share_leave(&slot->share, &call->place);
+                return false;
+        }
+        share_append(&slot->share, &call->place);
+        slot->open++;
+        return true;
 }
 
 /* --- the life of a call ----------------------------------------------------------------------- */
@@ -159,7 +274,8 @@ static void end_call(struct builtin_call *call)
         access_log_builtin(builtin->conf, method->path, method->label, request_id(call), status,
                            call->started);
         unlink_call(call);
-        call->slot->open--;
+        discount_unread(call);
+        leave_place(call);
         call_free(call);
 }
 
@@ -186,6 +302,7 @@ static void on_write(void *owner, bool ok)
 
         call->tags--;
         call->writing = false;
+        call->waits = 0;
         grpc_byte_buffer_destroy(call->reply);
         call->reply = NULL;
         if (call->ending && !call->close_armed)
@@ -234,6 +351,7 @@ static void on_read(void *owner, bool ok)
         struct builtin_call *call = owner;
 
         call->tags--;
+        call->waits = 0;
         if (!call->request)
                 builtin_finish(call, GRPC_STATUS_OK, ""); /* or the client has disconnected */
         else if (!call->finished)
@@ -249,36 +367,35 @@ void builtin_end_if_draining(struct builtin_call *call)
                 builtin_finish(call, GRPC_STATUS_UNAVAILABLE, "The server is stopping");
 }
 
-/* Refuses the call if the method has too many open. A call that has been refused ends soon: it need
- * not be refused again. */
-static void take_place(struct builtin_call *call)
+static void refuse(struct builtin_call *call, enum stats_reason reason, unsigned status,
+                   const char *why)
 {
-        struct builtin_slot *slot = call->slot;
-
-        if (++slot->open <= slot->max || call->finished)
-                return;
-        stats_reject(slot->port->stats, STATS_REJECTED_STREAMS);
-        builtin_finish(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "Too many streams are open");
+        stats_reject(call->slot->port->stats, reason);
+        builtin_finish(call, status, why);
 }
 
-/* Authenticates the call, if the port does so for this method. The identity's rate does not apply:
- * it is for calls of bricks. */
-static void identify(struct builtin_call *call)
+/* Authenticates the call, if the port does so for this method, and gives a stream a place; or
+ * refuses the call. The identity's rate does not apply: it is for calls of bricks. */
+static void admit(struct builtin_call *call)
 {
-        struct builtin *builtin = call->slot->port->builtin;
+        struct auth *auth = call->slot->port->builtin->auth;
+        struct brick_str identity = brick_str("");
         const struct auth_identity *who;
         struct credentials credentials;
-        const char *refusal;
+        const char *refusal = NULL;
 
-        if (!call->slot->authenticate)
-                return;
-        credentials_take(&credentials, call->call, &call->metadata);
-        refusal = auth_identify(builtin->auth, AUTH_BUILTIN, &credentials.proof, &who);
-        credentials_done(&credentials);
-        if (!refusal)
-                return;
-        stats_reject(call->slot->port->stats, STATS_REJECTED_IDENTITY);
-        builtin_finish(call, GRPC_STATUS_UNAUTHENTICATED, refusal);
+        if (call->slot->authenticate) {
+                credentials_take(&credentials, call->call, &call->metadata);
+                refusal = auth_identify(auth, AUTH_BUILTIN, &credentials.proof, &who);
+                credentials_done(&credentials);
+                if (!refusal)
+                        identity = (struct brick_str){ who->name, who->name_length };
+        }
+        if (refusal)
+                refuse(call, STATS_REJECTED_IDENTITY, GRPC_STATUS_UNAUTHENTICATED, refusal);
+        else if (call->slot->method->stream && !take_place(call, identity))
+                refuse(call, STATS_REJECTED_STREAMS, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                       "Too many streams are open");
 }
 
 static void on_new(void *owner, bool ok)
@@ -298,8 +415,7 @@ static void on_new(void *owner, bool ok)
         call->started = clock_now();
         link_call(builtin, call);
         count_open(builtin, slot->method, 1);
-        identify(call);
-        take_place(call);
+        admit(call);
         if (!call->finished && slot->method->stream)
                 arm_close(call);
         if (!call->finished && !call->closed) {

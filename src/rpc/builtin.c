@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "rpc/builtin.h"
 #include "rpc/descriptors.h"
+#include "rpc/receive.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
+#include "util/clock.h"
 
 /* Requests that are posted at a time, for each method. */
 #define POSTED 4
 
+/* The thread is behind after so many events in a row. */
+#define EVENTS_BEHIND 256
+
+/* The part of `memory` for calls whose replies nobody has read yet, and what one of them takes;
+ * measured. */
+#define UNREAD_PART 32
+#define UNREAD_CALL (12 * 1024)
+
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* The health of a brick has changed, or the worker's stage. */
+/* The health of a brick has changed, or the worker's stage, or a second has passed. */
 static void on_bell(void *owner, bool ok)
 {
         struct builtin *builtin = owner;
         struct builtin_call *call, *next;
+        uint64_t now = clock_now();
         bool replaced;
 
         atomic_store(&builtin->rung, false);
@@ -27,6 +37,7 @@ static void on_bell(void *owner, bool ok)
                 const struct builtin_method *method = call->slot->method;
 
                 next = call->next;
+                builtin_end_if_stalled(call, now);
                 if (!method->stream)
                         continue;
                 if (method->changed && !call->writing && !call->finished)
@@ -49,14 +60,31 @@ static void ring(void *user)
                 (void)batch_start(builtin->bell, NULL, 0, &builtin->on_bell);
 }
 
+/* The next event. The core queues, without a limit, the calls that this thread has not taken yet.
+ * So if there have been many events in a row, fewer calls are read, until there are none. */
+static grpc_event next_event(struct builtin *builtin)
+{
+        grpc_event event = grpc_completion_queue_next(builtin->queue,
+                                                      gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+
+        if (event.type != GRPC_QUEUE_TIMEOUT) {
+                if (++builtin->in_a_row == EVENTS_BEHIND)
+                        receive_hold();
+                return event;
+        }
+        builtin->in_a_row = 0;
+        receive_release();
+        return grpc_completion_queue_next(builtin->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+                                          NULL);
+}
+
 static void *run(void *arg)
 {
         struct builtin *builtin = arg;
         grpc_event event;
 
         for (;;) {
-                event = grpc_completion_queue_next(builtin->queue,
-                                                   gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+                event = next_event(builtin);
                 if (event.type == GRPC_QUEUE_SHUTDOWN)
                         return NULL;
                 if (event.type == GRPC_OP_COMPLETE)
@@ -83,6 +111,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         builtin->conf = conf;
         builtin->stats = stats->head;
         builtin->auth = auth;
+        builtin->unread_max = (unsigned)(conf->memory / UNREAD_PART / UNREAD_CALL);
         builtin->queue = grpc_completion_queue_create(
                 grpc_completion_queue_factory_lookup(&attributes), &attributes, NULL);
         builtin->bell = batch_bell_new(builtin->queue);
@@ -94,6 +123,7 @@ int builtin_new(struct builtin **ret, const struct conf *conf, const struct stat
         return 0;
 }
 
+/* max: how many streams of it may be open. */
 static void add_method(struct builtin_port *port, const struct builtin_method *method, unsigned max,
                        bool authenticate)
 {
@@ -102,6 +132,7 @@ static void add_method(struct builtin_port *port, const struct builtin_method *m
         slot->method = method;
         slot->port = port;
         slot->max = max;
+        share_init(&slot->share, 0);
         slot->authenticate = authenticate;
         if (port->server)
                 slot->handle = grpc_server_register_method(
@@ -122,7 +153,7 @@ static void add_services(struct builtin_port *port, const struct rpc_port *rpc_p
                         port->services[port->n_services++] = rpc_port->base.routes[i].service->name;
         if (conf->health) {
                 port->services[port->n_services++] = HEALTH_SERVICE;
-                add_method(port, &health_check, UINT_MAX, all);
+                add_method(port, &health_check, 0, all);
                 add_method(port, &health_watch, (unsigned)conf->max_watches, all);
         }
         if (conf->reflection) {
@@ -142,6 +173,7 @@ int builtin_add_port(struct builtin *builtin, const struct rpc_port *rpc_port)
         port->next = builtin->ports;
         builtin->ports = port;
         port->builtin = builtin;
+        port->conf = rpc_port->base.conf;
         port->server = rpc_port->server;
         port->stats = rpc_port->base.stats;
         if (port->server)
@@ -178,6 +210,11 @@ int builtin_start(struct builtin *builtin)
 void builtin_end_watches(struct builtin *builtin)
 {
         atomic_store(&builtin->replaced, true);
+        ring(builtin);
+}
+
+void builtin_maintain(struct builtin *builtin)
+{
         ring(builtin);
 }
 

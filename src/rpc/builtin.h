@@ -12,8 +12,11 @@
  * builtin.c has the thread, builtin-call.c the life of a call, and health.c and reflection.c the
  * methods: builtin.c refers to their tables, and they use the functions at the end of this file.
  *
- * A client may keep a stream open for as long as it likes. So streams are limited in number. A stop
- * ends them with UNAVAILABLE, and waits until that has been written.
+ * A client may keep a stream open for as long as it likes. So streams are limited in number. Once
+ * the limit is reached, a new one takes the place of the newest stream of the client that has the
+ * most, unless its own client has as many. A stop ends streams with UNAVAILABLE, and waits until
+ * that has been written. A client that does not read a reply, or that sends no request on a stream
+ * of requests, loses the call after limits.stall; and earlier if too many replies are not read.
  */
 
 #include <grpc/byte_buffer.h>
@@ -25,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "module/share.h"
 #include "rpc/batch.h"
 #include "rpc/health.h"
 #include "shared/stats.h"
@@ -63,14 +67,19 @@ struct builtin_method {
 struct builtin_slot {
         const struct builtin_method *method;
         struct builtin_port *port;
-        void *handle;  /* the core's */
-        unsigned open; /* streams */
+        void *handle; /* the core's */
+
+        /* of streams */
+        struct share share; /* places count as calls that wait */
+        unsigned open;
         unsigned max;
+
         bool authenticate;
 };
 
 struct builtin_port {
         struct builtin *builtin;
+        const struct conf_port *conf;
         grpc_server *server;
         struct stats_port *stats;
         struct health_names names;
@@ -97,6 +106,7 @@ struct builtin_call {
         struct batch_tag on_read;
         unsigned tags;
         unsigned status;
+        uint64_t waits; /* for its client, since then; 0: it does not */
         int cancelled;
         bool close_armed;
         bool headers_sent;
@@ -104,6 +114,8 @@ struct builtin_call {
         bool finished; /* status is set */
         bool ending;   /* status is being sent */
         bool closed;
+        bool unread; /* counted in builtin->unread */
+        struct share_place place;
 
         /* of Watch */
         const struct health_name *watched; /* NULL: this port does not have the name */
@@ -123,7 +135,10 @@ struct builtin {
         grpc_completion_queue *queue;
         pthread_t thread;
         bool running;
-        struct builtin_call *open;
+        unsigned in_a_row;         /* events that the thread has had without waiting */
+        struct builtin_call *open; /* the newest first */
+        unsigned unread;           /* calls whose end has not been read */
+        unsigned unread_max;
 
         grpc_call *bell; /* wakes the thread */
         struct batch_tag on_bell;
@@ -153,6 +168,9 @@ int builtin_start(struct builtin *builtin);
  * open for ever. */
 void builtin_end_watches(struct builtin *builtin);
 
+/* Ends calls whose clients let them wait for longer than limits.stall. About once a second. */
+void builtin_maintain(struct builtin *builtin);
+
 /* From now on the health of everything is NOT_SERVING; watches report it. */
 void builtin_lame_duck(struct builtin *builtin);
 
@@ -175,6 +193,9 @@ int builtin_post(struct builtin_slot *slot);
 
 /* After every event of a call: sends what there is to send, and ends the call if it is over. */
 void builtin_proceed(struct builtin_call *call);
+
+/* Ends the call if its client has let it wait for longer than limits.stall. */
+void builtin_end_if_stalled(struct builtin_call *call, uint64_t now);
 
 /* Ends a stream if builtin_drain() has been called. */
 void builtin_end_if_draining(struct builtin_call *call);

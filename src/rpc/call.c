@@ -3,10 +3,10 @@
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
 
-#include "module/share.h"
 #include "rpc/call.h"
 #include "rpc/close.h"
 #include "rpc/credentials.h"
+#include "rpc/explain.h"
 #include "rpc/late.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
@@ -214,6 +214,7 @@ static void begin(struct rpc_call *call)
         struct served *served = &call->served;
         struct outcome outcome;
 
+        explain_check(&call->metadata, rpc_port_of(call)->rpc->explain_key);
         if (served->port->conf->authenticate != AUTHENTICATE_OFF && !identify(call, &outcome)) {
                 call_refuse(&served->base, &outcome);
         } else if (served->method) {
@@ -262,6 +263,24 @@ static bool count_request(struct rpc_call *call)
         return false;
 }
 
+/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+static bool is_abandoned(const struct rpc_call *call)
+{
+        const struct rpc_method *method = rpc_method_of(call);
+
+        return !call->payload && method && rpc_method_has_payload(method) &&
+               grpc_call_failed_before_recv_message(call->call);
+}
+
+/* A client may leave thousands of such calls at once: each costs as little as it can. */
+static void drop(struct rpc_call *call)
+{
+        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        grpc_call_unref(call->call);
+        call->metadata.count = 0;
+        give(rpc_port_of(call)->rpc, call);
+}
+
 static void on_new(void *owner, bool ok)
 {
         struct rpc_call *call = owner;
@@ -278,6 +297,11 @@ static void on_new(void *owner, bool ok)
         (void)atomic_fetch_sub(&rpc->posted, 1);
         if (!atomic_load(&rpc->draining))
                 port_post_next(rpc_port_of(call), rpc_method_of(call));
+        if (is_abandoned(call)) {
+                drop(call);
+                (void)atomic_fetch_sub(&rpc->in_flight, 1);
+                return;
+        }
 
         served_begin(served, deadline_ns(served->method ? call->deadline : call->details.deadline));
         call_ref(&served->base);

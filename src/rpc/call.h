@@ -135,12 +135,7 @@ static inline bool rpc_call_start_batch(struct rpc_call *call, const grpc_op *op
 /* The number of its connection, which no other open one has. [any] */
 static inline uintptr_t rpc_call_connection(const struct rpc_call *call)
 {
-        grpc_auth_context *context = grpc_call_auth_context(call->call);
-
-        /* The core makes one for each connection, encrypted or not, and the call holds it. */
-        if (context)
-                grpc_auth_context_release(context);
-        return (uintptr_t)context;
+        return batch_connection(call->call);
 }
 
 /* Posts a request for a method of a port (NULL: for all that are not registered). [polling thread,

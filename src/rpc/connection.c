@@ -73,7 +73,9 @@ static void begin(struct connection *connection, const struct peer_key *key)
         atomic_store(&connection->epoll, -1);
         atomic_store(&connection->event_came, false);
         atomic_store(&connection->disconnected, false);
+        atomic_store(&connection->shed, false);
         atomic_store(&connection->blocked, false);
+        atomic_store(&connection->read_refused, false);
         atomic_store(&connection->rearm, false);
         (void)pthread_mutex_unlock(&connection->lock);
 }
@@ -118,13 +120,26 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
         return &record->connection;
 }
 
+void connection_add_client(int fd)
+{
+        static const struct peer_key nobody;
+        struct fd_record *record = fd_record_make(fd);
+
+        if (!record)
+                return; /* its writes are not gathered */
+        record->connection.local = false;
+        begin(&record->connection, &nobody);
+        atomic_store(&record->kind, FD_CONNECTION);
+}
+
 void connection_remove(struct connection *connection)
 {
         (void)pthread_mutex_lock(&connection->lock);
         atomic_store(&fd_record(connection->fd)->kind, FD_OTHER);
         unfinished_clear(&connection->inspect.frames.unfinished);
         (void)pthread_mutex_unlock(&connection->lock);
-        peers_remove(&connection->inspect.peer);
+        if (!connection_is_client(connection))
+                peers_remove(&connection->inspect.peer);
 }
 
 void connection_disconnect(struct connection *connection)
@@ -139,22 +154,37 @@ bool connection_rearm(struct connection *connection)
                              &connection->event) == 0;
 }
 
+void connection_rearm_all(void)
+{
+        int fd = connection_end();
+        struct connection *connection;
+
+        while ((connection = connection_lock_below(&fd))) {
+                if (atomic_exchange(&connection->rearm, false))
+                        (void)connection_rearm(connection);
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+}
+
 /* --- once a second --------------------------------------------------------------------------- */
 
 /* Lock held. */
 static void drop(struct connection *connection, enum stats_reason why)
 {
         peers_reject(&connection->inspect.peer, why);
-        unfinished_clear(&connection->inspect.frames.unfinished);
         connection_disconnect(connection);
 }
 
 static bool is_overdue(struct connection *connection, uint64_t now)
 {
         uint64_t begun = unfinished_oldest(&connection->inspect.frames.unfinished);
-        uint64_t most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
+        uint64_t most;
 
-        return most > 0 && begun < now && now - begun > most;
+        if (connection_is_client(connection))
+                return false;
+        most = (uint64_t)connection->inspect.peer.listener->conf->request_time;
+        return most > 0 && begun < now && now - begun > most &&
+               !atomic_load(&connection->disconnected);
 }
 
 void connection_maintain(uint64_t now)
@@ -166,10 +196,9 @@ void connection_maintain(uint64_t now)
         while ((connection = connection_lock_below(&fd))) {
                 if (is_overdue(connection, now))
                         drop(connection, STATS_REJECTED_SLOW);
-                if (atomic_exchange(&connection->rearm, false))
-                        (void)connection_rearm(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
+        connection_rearm_all();
 }
 
 unsigned connection_second(void)
@@ -196,7 +225,10 @@ void connection_shed(void)
         if (!connection)
                 return;
         (void)pthread_mutex_lock(&connection->lock);
-        if (connection_of(heaviest))
+        if (connection_of(heaviest)) {
+                atomic_store_explicit(&connection->shed, true, memory_order_release);
+                unfinished_clear(&connection->inspect.frames.unfinished);
                 drop(connection, STATS_REJECTED_MEMORY);
+        }
         (void)pthread_mutex_unlock(&connection->lock);
 }

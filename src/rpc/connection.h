@@ -4,8 +4,8 @@
 /*
  * What brickd knows of the descriptors that gRPC core uses. Each descriptor number has one record,
  * which says whether the descriptor is a listening socket that brickd has adopted, a connection
- * that the core has accepted on one, or something else. The number is the key, because it is all
- * that the core shows of a connection.
+ * that the core has accepted on one or has made to a backend, or something else. The number is the
+ * key, because it is all that the core shows of a connection.
  *
  * A record is made when its number is first used for a connection or a listener. It is never freed:
  * an event that the kernel has already delivered may still name it.
@@ -30,7 +30,7 @@ struct listener;
 
 enum fd_kind {
         FD_OTHER,
-        FD_CONNECTION, /* accepted on an adopted socket */
+        FD_CONNECTION, /* accepted on an adopted socket, or made by the core */
         FD_LISTENER,   /* adopted */
 };
 
@@ -42,6 +42,9 @@ struct budget {
         uint64_t data, calls; /* what the client had sent of both when it was given */
         bool spent;           /* the next event gives a new one */
 
+        unsigned hold; /* the last one of receive_hold() that was seen; 0: none */
+        uint64_t held; /* calls that the client had begun before it */
+
         unsigned second; /* of connection_second(), in which `begun` was noted */
         uint64_t begun;  /* calls that the client had begun before that second */
 };
@@ -50,7 +53,7 @@ struct connection {
         int fd;
         atomic_uint serial; /* which of those that have had this number; not 0 */
 
-        bool local; /* of a unix socket */
+        bool local; /* of a client, on a unix socket */
         uid_t user; /* who has connected, if it is local */
 
         struct inspect inspect;
@@ -60,9 +63,11 @@ struct connection {
         struct epoll_event event; /* for which it waits there, with data of brickd's */
         _Atomic uint64_t data;    /* the core's own, to be put into its events */
         atomic_bool event_came;   /* since receive.c last asked */
-        atomic_bool disconnected; /* the peer has disconnected: what it has sent is worthless */
+        atomic_bool disconnected; /* by the peer or by brickd: what it has sent is worthless */
+        atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
-        atomic_bool rearm;        /* connection_maintain() is to re-arm its event */
+        atomic_bool read_refused; /* because of that */
+        atomic_bool rearm;        /* connection_rearm_all() is to re-arm its event */
 
         pthread_mutex_t lock; /* of `gather`, and of the end of the connection */
         struct gather gather;
@@ -80,6 +85,16 @@ struct fd_record {
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);
+
+/* Records a connection that the core makes as a client, before the core waits for its events. It
+ * counts for no limit, and what the server sends is not inspected. [any] */
+void connection_add_client(int fd);
+
+/* Whether it is one of those. [any] */
+static inline bool connection_is_client(const struct connection *connection)
+{
+        return !connection->inspect.peer.listener;
+}
 
 /* getpeername() of a local connection, whose address is then "uid=NUMBER": see PEER_USER. [any] */
 int connection_name_user(const struct connection *connection, struct sockaddr *address,
@@ -128,7 +143,10 @@ void connection_disconnect(struct connection *connection);
  * connection is ready. False: the core does not wait for it. [any] */
 bool connection_rearm(struct connection *connection);
 
-/* Once a second: re-arms the events that were put off until then, and closes connections whose
+/* Re-arms the events that were put off. [any; no lock held] */
+void connection_rearm_all(void);
+
+/* Once a second: connection_rearm_all(), and closes connections whose
  * requests take longer than limits.request_time. [main] */
 void connection_maintain(uint64_t now);
 

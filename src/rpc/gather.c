@@ -35,8 +35,8 @@ struct gather_buffer {
         unsigned char bytes[GATHER_SIZE + GATHER_FRAME_MAX];
 };
 
-static uint64_t longest; /* ns, of gather_enable(); 0: nothing is held back */
-static atomic_uint stalled;
+static uint64_t longest;       /* ns, of gather_enable(); 0: nothing is held back */
+static atomic_uint stalled[2]; /* connections of clients, and to backends */
 
 /* What the calling thread holds back. */
 static _Thread_local struct {
@@ -80,6 +80,12 @@ static void set_held(struct gather *g, bool held)
         atomic_store_explicit(&g->held, held, memory_order_release);
 }
 
+static void count_stalled(const struct connection *connection, unsigned n)
+{
+        (void)atomic_fetch_add_explicit(&stalled[connection_is_client(connection)], n,
+                                        memory_order_relaxed);
+}
+
 static bool is_stalled(const struct gather *g)
 {
         return g->buffer && !g->listed;
@@ -100,7 +106,7 @@ static void all_sent(struct connection *connection)
         set_held(g, false);
         if (is_stalled(g)) {
                 drop_buffer(g);
-                (void)atomic_fetch_sub_explicit(&stalled, 1, memory_order_relaxed);
+                count_stalled(connection, -1U);
         }
         linger_complete(connection);
 }
@@ -114,10 +120,15 @@ static void begin_send(struct connection *connection)
         atomic_store(&connection->blocked, true);
 }
 
+/* Another thread may have refused to read meanwhile, as if an event were to come. It comes now. */
 static void end_send(struct connection *connection, bool full)
 {
-        if (!full)
-                atomic_store_explicit(&connection->blocked, false, memory_order_relaxed);
+        if (full)
+                return;
+        atomic_store(&connection->blocked, false);
+        if (atomic_load(&connection->read_refused) &&
+            atomic_exchange(&connection->read_refused, false))
+                (void)connection_rearm(connection);
 }
 
 /*
@@ -200,7 +211,7 @@ bool gather_add(struct connection *connection, const void *frame, size_t length)
                 g->buffer = buffer_take();
                 if (!g->buffer)
                         return false;
-                (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+                count_stalled(connection, 1);
         }
         append(g, frame, length);
         if (stalls)
@@ -324,7 +335,8 @@ ssize_t gather_write(struct connection *connection, const struct msghdr *message
 
         (void)pthread_mutex_lock(&connection->lock);
         n = write_message(connection, message, size, flags);
-        if (n > 0 && !connection->inspect.peer.listener->conf->tls.node)
+        if (n > 0 && !connection_is_client(connection) &&
+            !connection->inspect.peer.listener->conf->tls.node)
                 inspect_frames(connection, message, (size_t)n, connection->gather.whole);
         goaway_note_write(connection, message, size, n);
         (void)pthread_mutex_unlock(&connection->lock);
@@ -434,8 +446,9 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
         }
         n = epoll_pwait(epoll, events, max, timeout,
                         NULL); /* libc's epoll_wait(), which brickd replaces */
+        mine.waited = clock_now();
         if (mine.since)
-                mine.since = mine.waited = clock_now();
+                mine.since = mine.waited;
         return n > 0 ? pass_events(epoll, events, n) : n;
 }
 
@@ -498,7 +511,7 @@ void gather_flush(void)
                 if (g->begin == g->end)
                         drop_buffer(g);
                 else
-                        (void)atomic_fetch_add_explicit(&stalled, 1, memory_order_relaxed);
+                        count_stalled(connection, 1);
                 over = linger_is_over(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
                 if (over)
@@ -520,5 +533,11 @@ void gather_done(void)
 
 unsigned gather_stalled(void)
 {
-        return atomic_load_explicit(&stalled, memory_order_relaxed);
+        return atomic_load_explicit(&stalled[false], memory_order_relaxed);
+}
+
+bool gather_stalled_any(void)
+{
+        return gather_stalled() > 0 ||
+               atomic_load_explicit(&stalled[true], memory_order_relaxed) > 0;
 }

@@ -63,16 +63,19 @@ void gather_end(void);
 bool gather_held(void);
 void gather_flush(void);
 
-/* When the polling thread's last wait ended, by clock_now(). [polling thread] */
+/* When the calling thread's last wait ended, by clock_now(); 0: it has never waited. [any] */
 uint64_t gather_waited(void);
 
 /* The polling thread ends: frees its spare buffers. Nothing may be held. [polling thread] */
 void gather_done(void);
 
-/* How many connections are stalled: bytes that the core has written wait for the peer to read.
- * [any]
+/* How many connections of clients are stalled: bytes that the core has written wait for the peer to
+ * read. [any]
  */
 unsigned gather_stalled(void);
+
+/* Whether any connection is, also one to a backend, for which a stop does not wait. [any] */
+bool gather_stalled_any(void);
 
 /* sendmsg() and epoll_wait() for the core. [any] */
 ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags);

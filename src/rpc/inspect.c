@@ -42,7 +42,9 @@ static struct frames_limits limits_of(const struct conf_port *conf)
 
 void inspect_begin(struct inspect *inspect, const struct peer_key *peer)
 {
-        *inspect = (struct inspect){ .peer = *peer, .limits = limits_of(peer->listener->conf) };
+        *inspect = (struct inspect){ .peer = *peer };
+        if (peer->listener)
+                inspect->limits = limits_of(peer->listener->conf);
 }
 
 void inspect_limit(uint64_t bytes, void (*function)(void))

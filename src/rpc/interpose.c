@@ -6,10 +6,13 @@
  * is responsible, and everything else to the kernel. decrypt.c replaces two functions of OpenSSL.
  */
 
+#include <errno.h>
+#include <grpc/grpc.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "module/load.h"
 #include "rpc/connection.h"
 #include "rpc/gather.h"
 #include "rpc/guest.h"
@@ -34,6 +37,18 @@ static struct listener *listener_of(int fd)
 INTERPOSED int bind(int fd, const struct sockaddr *address, socklen_t length)
 {
         return listen_bind(fd, address, length);
+}
+
+/* The sockets of others that connect, such as libcurl, are not the core's. */
+INTERPOSED int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+        const void *caller = __builtin_return_address(0);
+        int r = sys_connect(fd, address, length), saved_errno = errno;
+
+        if ((r == 0 || errno == EINPROGRESS) && module_same_file(caller, (const void *)grpc_init))
+                connection_add_client(fd);
+        errno = saved_errno;
+        return r;
 }
 
 INTERPOSED int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)

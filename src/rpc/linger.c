@@ -61,7 +61,7 @@ void linger_maintain(uint64_t now)
         int fd = connection_end();
         struct connection *connection;
 
-        if (gather_stalled() == 0)
+        if (!gather_stalled_any())
                 return;
         while ((connection = connection_lock_below(&fd))) {
                 const struct gather *g = &connection->gather;
@@ -78,7 +78,8 @@ void linger_disconnect(void)
         struct connection *connection;
 
         while ((connection = connection_lock_below(&fd))) {
-                (void)sys_shutdown(fd, SHUT_RDWR);
+                if (!connection_is_client(connection))
+                        (void)sys_shutdown(fd, SHUT_RDWR);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
 }

@@ -7,6 +7,7 @@
 #include "rpc/goaway.h"
 #include "rpc/receive.h"
 #include "serve/listener.h"
+#include "util/clock.h"
 #include "util/syscall.h"
 
 /*
@@ -15,15 +16,26 @@
  */
 #define BUDGET ((size_t)16 * 1024)
 #define BUDGET_LARGE (4 * BUDGET)
-#define BUDGET_FIRST ((size_t)4 * 1024)
 #define BUDGET_MIN ((size_t)1024)
+#define BUDGET_FIRST ((size_t)512)
 #define BUDGET_CALLS 64
 
-static size_t next_size(const struct budget *budget, const struct frames *frames)
+/* For what backends send, which is not counted. */
+#define BUDGET_CLIENT (2 * BUDGET)
+
+/* A client that has begun so many calls with one budget, or while reading is held, waits for
+ * others. */
+#define MANY_CALLS 8
+
+static size_t next_size(const struct connection *connection)
 {
+        const struct frames *frames = &connection->inspect.frames;
+        const struct budget *budget = &connection->budget;
         size_t taken = budget->size - budget->left, size;
         uint64_t calls = frames->calls - budget->calls;
 
+        if (connection_is_client(connection))
+                return BUDGET_CLIENT;
         if (budget->size == 0)
                 return BUDGET_FIRST;
         if (taken < budget->size / 2) /* too little to judge by */
@@ -43,10 +55,79 @@ static void give_budget(struct connection *connection)
         const struct frames *frames = &connection->inspect.frames;
         struct budget *budget = &connection->budget;
 
-        budget->size = budget->left = next_size(budget, frames);
+        budget->size = budget->left = next_size(connection);
         budget->data = frames->data;
         budget->calls = frames->calls;
         budget->spent = false;
+}
+
+/* --- what takes long --------------------------------------------------------------------------
+ */
+
+/* Once the events of one wait have taken LATE_NS, at most one more thing that takes long is done
+ * before the next wait; or in ANYWAY_NS, if another thread does the waiting. */
+#define LATE_NS (5 * NSEC_PER_MSEC)
+#define ANYWAY_NS NSEC_PER_SEC
+
+static bool may_take_long(void)
+{
+        static _Thread_local uint64_t last, last_wait;
+        uint64_t now = clock_now(), wait = gather_waited();
+
+        if (wait > 0 && now - wait > LATE_NS && wait == last_wait && now - last < ANYWAY_NS)
+                return false;
+        last = now;
+        last_wait = wait;
+        return true;
+}
+
+/* --- calls ------------------------------------------------------------------------------------
+ */
+
+static atomic_uint holds; /* begun and ended ones: odd, while reading is held */
+
+void receive_hold(void)
+{
+        (void)atomic_fetch_or(&holds, 1);
+}
+
+void receive_release(void)
+{
+        if (!(atomic_load(&holds) & 1))
+                return;
+        (void)atomic_fetch_add(&holds, 1);
+        connection_rearm_all();
+}
+
+static bool is_held(void)
+{
+        return atomic_load(&holds) & 1;
+}
+
+/* Whether the client has begun many calls since shortly before reading was held. `rearm` is set
+ * before is_held() is asked again: so either this or receive_release() sees what the other does. */
+static bool waits_for_release(struct connection *connection)
+{
+        struct budget *budget = &connection->budget;
+        unsigned hold = atomic_load_explicit(&holds, memory_order_acquire);
+
+        if (!(hold & 1))
+                return false;
+        if (budget->hold != hold) {
+                budget->hold = hold;
+                budget->held = budget->calls;
+        }
+        if (connection->inspect.frames.calls - budget->held < MANY_CALLS)
+                return false;
+        atomic_store(&connection->rearm, true);
+        return is_held();
+}
+
+/* Whether the client began many calls with its last budget, and others are to be served first. */
+static bool waits_for_others(struct connection *connection)
+{
+        return connection->inspect.frames.calls - connection->budget.calls >= MANY_CALLS &&
+               !may_take_long() && connection_rearm(connection);
 }
 
 /* Whether the client has begun as many calls in this second as limits.calls allows a connection. */
@@ -55,8 +136,11 @@ static bool has_begun_enough(struct connection *connection)
         const struct inspect *inspect = &connection->inspect;
         struct budget *budget = &connection->budget;
         unsigned second = connection_second();
-        uint64_t most = inspect->peer.listener->conf->max_calls;
+        uint64_t most;
 
+        if (connection_is_client(connection))
+                return false;
+        most = inspect->peer.listener->conf->max_calls;
         if (budget->second != second) {
                 budget->second = second;
                 budget->begun = inspect->frames.calls;
@@ -72,21 +156,38 @@ static bool event_came(struct connection *connection)
         return true;
 }
 
+/* `read_refused` is set before `blocked` is read again: if a send has ended in between, either this
+ * finds out, or the sender sees it. */
+static bool is_blocked(struct connection *connection)
+{
+        if (!atomic_load_explicit(&connection->blocked, memory_order_acquire))
+                return false;
+        atomic_store(&connection->read_refused, true);
+        return atomic_load(&connection->blocked);
+}
+
 /*
  * False: the budget is spent, and the core is to be told that nothing has come. It uses
  * edge-triggered epoll, so its event is re-armed, once: the event then comes when other connections
- * have been read; or in the next second, if the client has begun enough calls in this one.
+ * have been read; in the next second, if the client has begun enough calls in this one; or after
+ * receive_release().
  */
 static bool may_read(struct connection *connection)
 {
         struct budget *budget = &connection->budget;
 
         /* The event that there is room to send again also reports what there is to read. After
-         * GOAWAY everything is read: what is on its way is to be served. */
-        if (atomic_load_explicit(&connection->blocked, memory_order_acquire) && !goaway_announced())
+         * GOAWAY everything is read: what is on its way is to be served. From a backend, too: it
+         * may do the same, and then each would wait for the other. */
+        if (!connection_is_client(connection) && is_blocked(connection) && !goaway_announced())
                 return false;
-        if (event_came(connection) || budget->size == 0)
+        if (waits_for_release(connection) && !goaway_announced())
+                return false;
+        if (event_came(connection) || budget->size == 0) {
+                if (waits_for_others(connection))
+                        return false;
                 give_budget(connection);
+        }
         if (has_begun_enough(connection)) {
                 atomic_store(&connection->rearm, true);
                 return false;
@@ -142,7 +243,7 @@ static bool inspect_message(struct connection *connection, const struct msghdr *
         struct inspect *inspect = &connection->inspect;
         bool greeted = inspect->frames.greeted;
 
-        if (inspect->peer.listener->conf->tls.node)
+        if (connection_is_client(connection) || inspect->peer.listener->conf->tls.node)
                 return true;
         for (const struct iovec *piece = message->msg_iov; length > 0; piece++) {
                 size_t n = length < piece->iov_len ? length : piece->iov_len;
@@ -156,10 +257,31 @@ static bool inspect_message(struct connection *connection, const struct msghdr *
         return true;
 }
 
-static ssize_t fail_disconnected(void)
+static ssize_t fail(int error)
 {
-        errno = ECONNRESET;
+        errno = error;
         return -1;
+}
+
+/* --- the end of a connection ------------------------------------------------------------------ */
+
+/*
+ * The connection is over. When the core hears of it, it ends all its calls before it does anything
+ * else, which takes some 30 us for each. So if many connections end at once, the core hears of them
+ * one by one, and others are served in between. `error`: what it then hears, 0 the end of input.
+ */
+static ssize_t end_in_turn(struct connection *connection, int error)
+{
+        if (!may_take_long() && connection_rearm(connection))
+                return fail(EAGAIN);
+        return error ? fail(error) : 0;
+}
+
+static ssize_t end_disconnected(struct connection *connection)
+{
+        if (atomic_load_explicit(&connection->shed, memory_order_acquire))
+                return fail(ECONNRESET);
+        return end_in_turn(connection, ECONNRESET);
 }
 
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags)
@@ -167,19 +289,21 @@ ssize_t receive_message(struct connection *connection, struct msghdr *message, i
         ssize_t n;
 
         if (atomic_load_explicit(&connection->disconnected, memory_order_acquire))
-                return fail_disconnected();
-        if (!may_read(connection)) {
-                errno = EAGAIN;
-                return -1;
-        }
+                return end_disconnected(connection);
+        if (!may_read(connection))
+                return fail(EAGAIN);
         n = receive_within_budget(connection, message, flags);
+        if (n == 0)
+                return end_in_turn(connection, 0);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+                return end_in_turn(connection, errno);
         if (n > 0 && !inspect_message(connection, message, (size_t)n)) {
                 /* An error alone is not enough: the core would first wait for its pending write,
                  * which the client may never read. */
                 (void)pthread_mutex_lock(&connection->lock);
                 connection_disconnect(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
-                return fail_disconnected();
+                return end_disconnected(connection);
         }
         return n;
 }

@@ -8,6 +8,9 @@
  * budget: once it is spent, the core reads from others first. A connection whose client breaks the
  * limits is closed. And nothing is read from a client that does not read its replies, because these
  * would pile up in memory.
+ *
+ * A client that begins many calls waits for others: once the events of one wait have taken some
+ * milliseconds, the next wait comes first.
  */
 
 #include <sys/socket.h>
@@ -16,3 +19,8 @@ struct connection;
 
 /* recvmsg() for the core. [the core's thread that reads; one at a time for a connection] */
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags);
+
+/* Calls that have come are not taken as fast: until receive_release(), nothing more is read from
+ * clients that have begun more than a few of them. [one thread] */
+void receive_hold(void);
+void receive_release(void);

@@ -46,6 +46,9 @@
 /* How long until brickd tries again to post a request for which there was no memory. */
 #define RETRY_NS (100 * NSEC_PER_MSEC)
 
+/* The part of `memory` for calls whose replies nobody has read yet. */
+#define UNREAD_PART 4
+
 /* The version of the core in Debian's libgrpc29, with which interpose.c is tested. */
 #define CORE_VERSION "29.0.0"
 
@@ -192,7 +195,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 .tracer = tracer,
                 .expire = rpc_expire,
         };
-        stall_init(&rpc->serve.stalls);
+        stall_init(&rpc->serve.stalls, (size_t)conf->memory / UNREAD_PART);
         unread_init(&rpc->unread);
         unread_init(&rpc->requests);
         rpc->first = first;
@@ -219,6 +222,11 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
                 return r;
         *ret = TAKE_PTR(rpc);
         return 0;
+}
+
+struct grpc_completion_queue *rpc_queue(const struct rpc *rpc)
+{
+        return rpc->queue;
 }
 
 int rpc_set_guest(struct rpc *rpc, const struct guest *guest)
@@ -256,8 +264,10 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
         connection_maintain(now);
         linger_maintain(now);
         memory_maintain();
-        if (!atomic_load(&rpc->draining))
+        if (!atomic_load(&rpc->draining)) {
                 stall_maintain(&rpc->serve.stalls);
+                builtin_maintain(rpc->builtin);
+        }
         if (!accepts)
                 return;
         listeners_maintain();
@@ -353,6 +363,11 @@ static void stop_unpolled(struct rpc *rpc)
         while (!rpc_step(rpc))
                 (void)poll_once(rpc, gpr_time_from_millis(1, GPR_TIMESPAN));
         runner_leave();
+}
+
+void rpc_set_explain_key(struct rpc *rpc, const struct explain_key *key)
+{
+        explain_key_print(key, rpc->explain_key);
 }
 
 struct rpc *rpc_free(struct rpc *rpc)

@@ -16,6 +16,7 @@
 struct auth;
 struct balance;
 struct diag;
+struct explain_key;
 struct guest;
 struct instance;
 struct rpc;
@@ -30,6 +31,9 @@ struct tracer;
 int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats, struct auth *auth,
             struct tracer *tracer, bool first);
 
+/* Before rpc_start(): the key that lets a caller have its calls explained. */
+void rpc_set_explain_key(struct rpc *rpc, const struct explain_key *key);
+
 /* Only after rpc_step() has returned true; or if rpc_start() has failed or was never called. */
 struct rpc *rpc_free(struct rpc *rpc);
 DEFINE_CLEANUP(struct rpc *, rpc_free);
@@ -38,6 +42,10 @@ DEFINE_CLEANUP(struct rpc *, rpc_free);
  * if the core could not start a thread, for lack of memory, it waits for that thread all the same.
  */
 void rpc_shutdown(void);
+
+/* The completion queue of all calls of bricks, which the polling thread waits on. rpc_free() waits
+ * until it has handed out everything that was started on it. */
+struct grpc_completion_queue *rpc_queue(const struct rpc *rpc);
 
 /*
  * Adds a port that is served on the listening socket fd, which this function takes; fd < 0: the

@@ -61,6 +61,16 @@ static bool wants_status(struct rpc_call *call)
         return call->served.port->conf->errors == ERRORS_STATUS;
 }
 
+/* Lock held. A large reply of a call that has only one is counted by count_unread(). */
+static inline void count_finished(struct rpc_call *call)
+{
+        const struct call *base = &call->served.base;
+        bool large = call_is_single(base) && base->outbox_bytes > RPC_UNREAD_MIN;
+        size_t bytes = large ? 0 : base->outbox_bytes;
+
+        stall_finished(&call->served.port->serve->stalls, &call->served.stall, bytes);
+}
+
 /* Lock held. The outcome is known: an error becomes the last reply, or the status. */
 static void queue_outcome(struct rpc_call *call)
 {
@@ -70,12 +80,11 @@ static void queue_outcome(struct rpc_call *call)
         call->outcome_queued = true;
         if (call_is_single(base) && !outcome_is_success(outcome))
                 call_drop_replies(base);
-        if (!outcome->in_band)
-                return;
-        if (wants_status(call))
+        if (outcome->in_band && wants_status(call))
                 raise_status(call);
-        else
+        else if (outcome->in_band)
                 rpc_queue_error(call);
+        count_finished(call);
 }
 
 /* --- operations --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include "rpc/call.h"
 #include "rpc/rpc.h"
 #include "serve/unread.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 
 struct builtin;
@@ -30,6 +31,7 @@ struct rpc_port {
 struct rpc {
         struct serve serve;
         bool first; /* of the workers */
+        char explain_key[EXPLAIN_KEY_LENGTH + 1];
         struct rpc_port **ports;
         size_t n_ports;
         grpc_completion_queue *queue;          /* all calls of bricks */

@@ -148,13 +148,25 @@ int brick_child_start(struct brick_call *parent, struct brick_target *target, ui
                       const ProtobufCMessage *request, const struct brick_child_ops *ops,
                       void *user, struct brick_child **ret)
 {
+        return brick_child_start_with(parent, target, method, request, NULL, ops, user, ret);
+}
+
+int brick_child_start_with(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                           const ProtobufCMessage *request,
+                           const struct brick_child_options *options,
+                           const struct brick_child_ops *ops, void *user, struct brick_child **ret)
+{
         struct packed packed;
         int r;
 
+        if (options && !BRICK_HAS(brick_host, child_start_with))
+                return -ENOSYS;
         r = pack(&packed, request);
         if (r < 0)
                 return r;
-        r = brick_host->child_start(parent, target, method, packed.bytes, ops, user, ret);
+        r = options ? brick_host->child_start_with(parent, target, method, packed.bytes, options,
+                                                   ops, user, ret)
+                    : brick_host->child_start(parent, target, method, packed.bytes, ops, user, ret);
         free(packed.large);
         return r;
 }

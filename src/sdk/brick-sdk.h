@@ -144,6 +144,42 @@ int brick_child_start(struct brick_call *parent, struct brick_target *target, ui
                       void *user, struct brick_child **ret);
 int brick_child_send(struct brick_child *child, const ProtobufCMessage *message);
 
+/* The same as brick_child_start(), with options, which may be NULL. -ENOSYS: brickd is too old for
+ * options. */
+int brick_child_start_with(struct brick_call *parent, struct brick_target *target, uint32_t method,
+                           const ProtobufCMessage *request,
+                           const struct brick_child_options *options,
+                           const struct brick_child_ops *ops, void *user, struct brick_child **ret);
+
+/*
+ * Calls another brick and leaves the call to it: its replies and its end are those of the call, and
+ * it gets the client's further messages. request: NULL for the call's own, as it came. options may
+ * be NULL. Returns BRICK_TAKEN, so that a handler may say
+ *
+ *   return brick_relay(call, self->target, BRICK_METHOD_UNARY, &request->base, NULL);
+ *
+ * or a negative errno, after which the call is still the brick's: -EINVAL if the other brick's
+ * replies are not of the call's type, -ENOSYS if brickd is too old.
+ */
+int brick_relay(struct brick_call *call, struct brick_target *target, uint32_t method,
+                const ProtobufCMessage *request, const struct brick_child_options *options);
+
+/* Makes a timer of the call and sets it: fire() runs once, in ns nanoseconds, unless the call has
+ * been finished. ret may be NULL. 0, or as timer_new() of the host; -ENOSYS: brickd is too old. */
+int brick_after(struct brick_call *call, uint64_t ns, void (*fire)(void *user), void *user,
+                struct brick_timer **ret);
+
+/* CLOCK_MONOTONIC in nanoseconds, for deadlines and timer_set(). */
+uint64_t brick_now(void);
+
+/* For create(): the bricks that an option names which is a list with items of BRICK_TARGET. The
+ * array is for free(). 0 or -ENOMEM. */
+int brick_option_targets(struct brick_ctx *ctx, const struct brick_node *config, const char *key,
+                         struct brick_target ***ret, size_t *ret_n);
+
+/* Whether a target has a method; 1 if brickd is too old to say. */
+int brick_target_has(const struct brick_target *target, uint32_t method);
+
 /* For done() of a child. If the child has failed, ends the call with the same error and returns
  * BRICK_TAKEN. Otherwise returns 0: the call still has to be ended. */
 int brick_fail_as(struct brick_call *call, const struct brick_outcome *outcome);

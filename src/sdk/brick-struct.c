@@ -66,7 +66,8 @@ int brick_value_set_string(Value *value, const char *string)
         if (!value)
                 return -ENOMEM;
         value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        value->string_value = brick_const(string);
+        /* protobuf-c leaves out a text that is its own empty one, as of a field that is not set. */
+        value->string_value = brick_const(string && !*string ? "" : string);
         return 0;
 }
 

@@ -48,7 +48,7 @@ static void reset(struct served *call)
         call->who = NULL;
         call->counted = false;
         call->deadline_index = 0;
-        call->stall.link = NULL;
+        call->stall.listed = false;
         call->http_route = NULL;
         call->http_status = 0;
 }

@@ -16,7 +16,7 @@ struct listener;
 
 /* Whose connection it is: what limits.connections_per_address counts by. */
 struct peer_key {
-        struct listener *listener;
+        struct listener *listener; /* NULL: brickd is the client */
         unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d; of IPv6 the network of 64 bits; zeros:
                                       it has none */
 };

@@ -18,30 +18,41 @@
 /* A call that holds a place for which others wait has this fraction of limits.stall. */
 #define HURRY 10
 
+/* The part of its bytes that calls give back when they have taken too many. */
+#define ROOM 32
+
 void stall_add(struct stalls *stalls, struct served *call)
 {
         struct stall_state *stall = &call->stall;
 
-        if (call->port->conf->stall == 0)
-                return;
         stall->moved_at = 0;
+        stall->unread = 0;
         stall->next = stalls->calls;
         stall->link = &stalls->calls;
         if (stalls->calls)
                 stalls->calls->stall.link = &stall->next;
         stalls->calls = call;
+        stall->listed = true;
+}
+
+static void discount(struct served *call)
+{
+        (void)atomic_fetch_sub_explicit(&call->port->serve->stalls.unread, call->stall.unread,
+                                        memory_order_relaxed);
+        call->stall.unread = 0;
 }
 
 void stall_remove(struct served *call)
 {
         struct stall_state *stall = &call->stall;
 
-        if (!stall->link)
+        if (!stall->listed)
                 return;
         *stall->link = stall->next;
         if (stall->next)
                 stall->next->stall.link = stall->link;
-        stall->link = NULL;
+        stall->listed = false;
+        discount(call);
 }
 
 void stall_log(struct served *call, const char *why)
@@ -94,7 +105,9 @@ static const char *verdict(struct served *call, uint64_t now)
         const char *why = NULL;
 
         (void)pthread_mutex_lock(&call->base.lock);
-        if (call->writing)
+        if (call->port->conf->stall == 0)
+                why = NULL;
+        else if (call->writing)
                 why = "The client does not read: limits.stall";
         else if (wants_message(call))
                 why = "The client does not send: limits.stall";
@@ -110,28 +123,70 @@ static const char *verdict(struct served *call, uint64_t now)
         return why;
 }
 
-static void check(struct run_item *item)
+static void end(struct served *call, enum stats_reason reason, const char *why)
 {
-        struct stalls *stalls = CONTAINER_OF(item, struct stalls, check);
+        stall_log(call, why);
+        stats_reject(call->port->stats, reason);
+        call->port->serve->expire(call, why);
+}
+
+static void end_stalled(struct stalls *stalls)
+{
         struct served *call, *next;
         uint64_t now = clock_now();
         const char *why;
 
-        atomic_store(&stalls->posted, false);
         for (call = stalls->calls; call; call = next) {
                 next = call->stall.next;
                 why = verdict(call, now);
-                if (!why)
-                        continue;
-                stall_log(call, why);
-                stats_reject(call->port->stats, STATS_REJECTED_STALLED);
-                call->port->serve->expire(call, why);
+                if (why)
+                        end(call, STATS_REJECTED_STALLED, why);
         }
 }
 
-void stall_init(struct stalls *stalls)
+/* Whether newer calls, of which *kept counts the bytes, take nearly all that such calls may. Some
+ * room is left, so that the list is not searched for each call. */
+static bool is_surplus(struct served *call, size_t most, size_t *kept)
+{
+        bool surplus;
+
+        call_lock(&call->base);
+        surplus = call->stall.unread > 0 && *kept + call->stall.unread > most - most / ROOM;
+        if (surplus)
+                discount(call);
+        *kept += call->stall.unread;
+        call_unlock(&call->base);
+        return surplus;
+}
+
+static void end_unread(struct stalls *stalls)
+{
+        struct served *call, *next;
+        size_t kept = 0;
+
+        for (call = stalls->calls; call; call = next) {
+                next = call->stall.next;
+                if (is_surplus(call, stalls->unread_max, &kept))
+                        end(call, STATS_REJECTED_UNREAD,
+                            "Replies that nobody reads use up 'memory'");
+        }
+}
+
+static void check(struct run_item *item)
+{
+        struct stalls *stalls = CONTAINER_OF(item, struct stalls, check);
+
+        atomic_store(&stalls->posted, false);
+        if (atomic_load(&stalls->unread) > stalls->unread_max)
+                end_unread(stalls);
+        else
+                end_stalled(stalls);
+}
+
+void stall_init(struct stalls *stalls, size_t unread_max)
 {
         stalls->check.run = check;
+        stalls->unread_max = unread_max;
 }
 
 void stall_maintain(struct stalls *stalls)

@@ -21,7 +21,7 @@
  * worker that gets another number than its own refuses to start, and asks for a restart of brickd.
  * For that, CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of a packet must never change.
  */
-#define CHANNEL_VERSION 3
+#define CHANNEL_VERSION 4
 
 /* The numbers of the descriptors that a worker is started with. */
 enum {
@@ -32,6 +32,7 @@ enum {
         CHANNEL_FD_IDENTITIES,  /* of shared/identities.h, for the workers of one generation */
         CHANNEL_FD_QUOTA,       /* of shared/quota.h, for all workers */
         CHANNEL_FD_BALANCE,     /* of shared/balance.h, for the workers of one generation */
+        CHANNEL_FD_PROGRAMS,    /* of shared/programs.h, for the workers of one generation */
         CHANNEL_FD_LISTEN,      /* the first listening socket; the others follow in the order of
                                    `ports:` */
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -21,6 +23,7 @@ struct memory {
         _Atomic uint32_t orders;
         _Atomic uint32_t question;
         _Atomic uint32_t quota_row;
+        _Atomic uint64_t explain_key[2];
         _Atomic uint8_t log_levels[]; /* first of the log as a whole, then of each brick */
 };
 
@@ -155,6 +158,12 @@ void state_set_quota_row(struct state *state, uint32_t row)
         atomic_store(&state->memory->quota_row, row);
 }
 
+void state_set_explain_key(struct state *state, const struct explain_key *key)
+{
+        atomic_store(&state->memory->explain_key[0], key->words[0]);
+        atomic_store(&state->memory->explain_key[1], key->words[1]);
+}
+
 unsigned state_get_orders(const struct state *state)
 {
         return atomic_load(&state->memory->orders);
@@ -182,4 +191,16 @@ int state_get_log_level(const struct state *state, ssize_t brick)
 uint32_t state_get_quota_row(const struct state *state)
 {
         return atomic_load(&state->memory->quota_row);
+}
+
+struct explain_key state_get_explain_key(const struct state *state)
+{
+        return (struct explain_key){ { atomic_load(&state->memory->explain_key[0]),
+                                       atomic_load(&state->memory->explain_key[1]) } };
+}
+
+void explain_key_print(const struct explain_key *key, char text[EXPLAIN_KEY_LENGTH + 1])
+{
+        (void)snprintf(text, EXPLAIN_KEY_LENGTH + 1, "%016" PRIx64 "%016" PRIx64, key->words[0],
+                       key->words[1]);
 }

@@ -82,9 +82,20 @@ void state_set_log_level(struct state *state, ssize_t brick, enum log_level leve
 /* The worker's row of shared/quota.h. Set it before the worker starts. */
 void state_set_quota_row(struct state *state, uint32_t row);
 
+/* Who has this key may have calls explained (brickctl explain). Set it before the worker starts. */
+struct explain_key {
+        uint64_t words[2];
+};
+void state_set_explain_key(struct state *state, const struct explain_key *key);
+
 /* [worker] The same values. Log level 0: none has been set. */
 unsigned state_get_orders(const struct state *state);
 uint64_t state_get_grace(const struct state *state);
 uint32_t state_get_question(const struct state *state);
 int state_get_log_level(const struct state *state, ssize_t brick);
 uint32_t state_get_quota_row(const struct state *state);
+struct explain_key state_get_explain_key(const struct state *state);
+
+/* The key as it stands in metadata: hexadecimal digits. */
+#define EXPLAIN_KEY_LENGTH 32
+void explain_key_print(const struct explain_key *key, char text[EXPLAIN_KEY_LENGTH + 1]);

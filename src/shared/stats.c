@@ -86,6 +86,17 @@ const char *stats_builtin_to_string(enum stats_builtin_method method)
         return names[method];
 }
 
+const char *backend_state_to_string(unsigned state)
+{
+        static const char *const names[] = {
+                [BACKEND_NONE] = "none",     [BACKEND_CONNECTING] = "connecting",
+                [BACKEND_READY] = "ready",   [BACKEND_FAILING] = "failing",
+                [BACKEND_PAUSED] = "paused",
+        };
+
+        return state < BACKEND_STATES ? names[state] : NULL;
+}
+
 enum stats_class stats_class_of(int32_t code)
 {
         if (code >= 1000 && code <= 9999)

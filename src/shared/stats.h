@@ -25,6 +25,7 @@
 #define STATS_IDENTITIES 256 /* the last one is for all identities without a place of their own */
 #define STATS_IDENTITY_OTHER "other"
 #define STATS_NAME_MAX 63
+#define STATS_BACKENDS 16 /* the most that one brick has */
 
 typedef _Atomic uint64_t stats_counter;
 
@@ -124,11 +125,32 @@ struct stats_method { /* counters only: see stats_add() */
         struct stats_histogram gap;   /* streams: from one message to the next */
 };
 
+/* A server or a process to which a brick passes its calls on. */
+enum backend_state {
+        BACKEND_NONE,       /* there is no such backend */
+        BACKEND_CONNECTING, /* nor has it failed yet */
+        BACKEND_READY,
+        BACKEND_FAILING, /* it cannot be reached, or says that it does not serve */
+        BACKEND_PAUSED,  /* it is to get no new calls */
+        BACKEND_STATES,
+};
+
+struct stats_backend_counters { /* counters only; any thread */
+        stats_counter calls;    /* that have ended; a call that was tried again counts again */
+        stats_counter failures; /* those of them that ended with another status than OK */
+};
+
+struct stats_backend {
+        atomic_uint state; /* enum backend_state */
+        atomic_uint in_flight;
+};
+
 struct stats_brick_counters { /* counters only */
         struct stats_method methods[STATS_METHODS];
         struct stats_histogram queue_wait; /* calls that were queued; under the instance's lock */
         stats_counter inner;               /* ended calls by other bricks; any thread */
         stats_counter inner_failed;        /* those of them that failed; any thread */
+        struct stats_backend_counters backends[STATS_BACKENDS];
 };
 
 struct stats_health {
@@ -144,6 +166,7 @@ struct stats_brick {
         atomic_uint type;      /* BRICK_TYPE_* */
         atomic_uint methods;   /* 1 << BRICK_METHOD_*: those that ports serve */
         struct stats_health health;
+        struct stats_backend backends[STATS_BACKENDS]; /* any thread */
 };
 
 struct stats_port_counters { /* counters only */
@@ -224,6 +247,7 @@ extern const uint64_t stats_bounds[STATS_BUCKETS]; /* the upper ends of the buck
 const char *stats_class_to_string(enum stats_class c); /* "": GOOD */
 const char *stats_reason_to_string(enum stats_reason reason);
 const char *stats_builtin_to_string(enum stats_builtin_method method);
+const char *backend_state_to_string(unsigned state); /* NULL: there is no such state */
 const char *stats_route_to_string(enum stats_route route);
 
 /* The status of HTTP that has this place among the counters; 0: all that have none of their own. */

@@ -126,4 +126,6 @@ const char *log_level_to_string(enum log_level level);
 #define LOG_ID_BRICK_MISUSE "b793d96b9c7f43129f0c2cd6e3216dae"
 #define LOG_ID_IDENTITIES "5f0c3b7a9d2e4c18b6a1e07d94f2c35b"
 #define LOG_ID_BRICK_HEALTH "0c9d1f6be3a84d54a2a1f7c6d85be93f"
+#define LOG_ID_PROCESS_READY "8be7ab9257f740b786d847777ac1f191"
+#define LOG_ID_PROCESS_DIED "7d1c3f65562d46638c5b326e4e052fd6"
 #define LOG_ID_CERTIFICATE "258563798cfc4ca5b34be302c9510766"

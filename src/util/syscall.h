@@ -28,6 +28,11 @@ static inline int sys_accept4(int fd, struct sockaddr *address, socklen_t *lengt
         return (int)syscall(SYS_accept4, fd, address, length, flags);
 }
 
+static inline int sys_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+        return (int)syscall(SYS_connect, fd, address, length);
+}
+
 static inline int sys_getpeername(int fd, struct sockaddr *address, socklen_t *length)
 {
         return (int)syscall(SYS_getpeername, fd, address, length);

@@ -36,20 +36,12 @@ static int load_modules(struct build *build, struct diag *diag)
         return 0;
 }
 
-/* Every brick that this one calls has been created. */
-static bool targets_made(const struct build *build, const struct conf_brick *brick)
+static bool is_made(const struct node *name, void *user)
 {
-        for (size_t i = 0; i < brick->checked->n_children; i++) {
-                const struct node *child = brick->checked->children[i];
-                ssize_t target;
+        const struct build *build = user;
+        ssize_t target = conf_find_brick(build->conf, name->text);
 
-                if (!child->spec || child->spec->type != OPTION_BRICK || node_is_null(child))
-                        continue;
-                target = conf_find_brick(build->conf, child->text);
-                if (target < 0 || !build->instances[target])
-                        return false;
-        }
-        return true;
+        return target >= 0 && build->instances[target];
 }
 
 static int create_bricks(struct build *build, void (*creating)(ssize_t brick), struct diag *diag)
@@ -68,7 +60,7 @@ static int create_bricks(struct build *build, void (*creating)(ssize_t brick), s
                 const struct conf_brick *brick = &conf->bricks[order[i]];
                 struct instance *instance;
 
-                if (!targets_made(build, brick))
+                if (!conf_brick_targets(brick, is_made, build))
                         continue; /* diag has the mistake of a brick that it calls */
                 creating((ssize_t)order[i]);
                 r = instance_new(&instance, brick, build->modules[order[i]], brick->checked,

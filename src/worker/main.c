@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +17,15 @@
 #include "conf/diag.h"
 #include "config.h"
 #include "http/server.h"
+#include "module/load.h"
+#include "remote/client.h"
 #include "rpc/guest.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
 #include "shared/balance.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
+#include "shared/programs.h"
 #include "shared/quota.h"
 #include "shared/state.h"
 #include "shared/stats.h"
@@ -30,7 +34,9 @@
 #include "worker/build.h"
 #include "worker/exit.h"
 #include "worker/inspect.h"
+#include "worker/modules.h"
 #include "worker/otlp.h"
+#include "worker/process-brick.h"
 #include "worker/rlimits.h"
 #include "worker/worker.h"
 
@@ -192,9 +198,13 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         r = balance_open(&balance, CHANNEL_FD_BALANCE, (unsigned)arg_worker);
         if (r < 0)
                 return fail(r, "Cannot map the shared connection counts");
+        r = client_start(parts->rpc, parts->conf);
+        if (r < 0)
+                _exit(fail(r, "Cannot connect to backends"));
+        process_bricks_update();
         r = start_door(parts->door, parts->rpc);
         if (r < 0)
-                return fail(r, "Cannot serve the ports with protocol: http");
+                _exit(fail(r, "Cannot serve the ports with protocol: http"));
         r = rpc_start(parts->rpc, balance);
         if (r < 0)
                 _exit(fail(r, "Cannot start gRPC"));
@@ -204,15 +214,35 @@ static int serve_until_done(struct otlp *otlp, const struct worker_parts *parts)
         return EXIT_SUCCESS;
 }
 
+/* Waits until the processes of the bricks serve: this one accepts no connection before. The main
+ * process sets the limit. */
+static int await_programs(const struct programs *programs)
+{
+        struct pollfd fd = { .fd = CHANNEL_FD_CONTROL, .events = POLLIN };
+        struct channel_message message;
+        int r = -EAGAIN;
+
+        while (r == -EAGAIN && !programs_started(programs)) {
+                if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+                do
+                        r = channel_receive(CHANNEL_FD_CONTROL, &message);
+                while (r > 0);
+        }
+        return r == -EAGAIN ? 0 : -ECANCELED;
+}
+
 static int serve(struct conf *conf, struct diag *diag)
 {
-        static struct stats *stats; /* never freed, like balance */
+        static struct programs *programs; /* never freed: bricks read it until the end */
+        static struct stats *stats;       /* never freed, like balance */
         _cleanup_(
                 otlp_freep) struct otlp *otlp = NULL; /* first, so freed last: the others' spans */
         _cleanup_(build_freep) struct build *build = NULL;
         _cleanup_(identity_text_freep) struct identity_text *identities = NULL;
         _cleanup_(quota_freep) struct quota *quota = NULL;
         _cleanup_(auth_freep) struct auth *auth = NULL;
+        struct explain_key key;
         _cleanup_(door_freep) struct door *door = NULL;
         _cleanup_(rpc_freep) struct rpc *rpc = NULL; /* freed first: its thread runs the door */
         int r;
@@ -223,6 +253,10 @@ static int serve(struct conf *conf, struct diag *diag)
         r = otlp_new(&otlp, conf, diag);
         if (r < 0 && r != -EINVAL)
                 return fail(r, "Cannot set up the export of traces");
+        r = programs_open(&programs, CHANNEL_FD_PROGRAMS);
+        if (r < 0)
+                return fail(r, "Cannot map the states of the processes");
+        process_bricks_attach(conf, programs);
         /* Also fails if diag has mistakes from before. */
         r = build_new(&build, conf, stats, set_creating, diag);
         if (r == -EINVAL) {
@@ -239,6 +273,8 @@ static int serve(struct conf *conf, struct diag *diag)
         r = rpc_new(&rpc, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
                 return fail(r, "Cannot start gRPC");
+        key = state_get_explain_key(state);
+        rpc_set_explain_key(rpc, &key);
         r = door_new(&door, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
                 return fail(r, "Cannot set up the ports with protocol: http");
@@ -248,6 +284,9 @@ static int serve(struct conf *conf, struct diag *diag)
         if (r < 0)
                 return fail(r, "Cannot serve the ports");
 
+        r = await_programs(programs);
+        if (r < 0)
+                return fail(r, "Cannot wait for the processes of the bricks");
         /* From here on the channel tells when the main process exits. */
         (void)prctl(PR_SET_PDEATHSIG, 0);
         if (arg_check)
@@ -265,6 +304,7 @@ static int serve(struct conf *conf, struct diag *diag)
                                            });
         if (r != 0)
                 return r;
+        client_stop();
         rpc = rpc_free(rpc);
         door = door_free(door);
         build_destroy_bricks(build, set_destroying);
@@ -424,6 +464,7 @@ static void keep_memory(void)
 int main(int argc, char **argv)
 {
         keep_memory();
+        module_set_builtins(worker_modules);
         if (parse_argv(argc, argv) < 0)
                 return EX_USAGE;
         if (arg_inspect)

@@ -107,14 +107,20 @@ static void put_attributes(struct out *out, const struct span_record *r, const c
         end_list(out);
 }
 
-static void put_name(struct out *out, const char *service, uint32_t method)
+static void put_name(struct out *out, const char *service, const struct span_record *r)
 {
-        out_string(out, "\",\"name\":\"");
-        if (service) {
+        out_string(out, "\",\"name\":");
+        if (r->name_length > 0) {
+                out_json(out, r->name, r->name_length);
+        } else if (service) {
+                out_string(out, "\"");
                 out_string(out, service);
                 out_string(out, "/");
+                out_string(out, brick_method_to_string(r->method));
+                out_string(out, "\"");
+        } else {
+                out_string(out, "\"unknown method\"");
         }
-        out_string(out, service ? brick_method_to_string(method) : "unknown method");
 }
 
 static void put_span(struct out *out, const struct span_record *r, uint64_t to_unix)
@@ -122,8 +128,8 @@ static void put_span(struct out *out, const struct span_record *r, uint64_t to_u
         const char *service = r->type ? service_of_type(r->type)->name : NULL;
 
         put_ids(out, &r->span);
-        put_name(out, service, r->method);
-        out_string(out, "\",\"kind\":");
+        put_name(out, service, r);
+        out_string(out, ",\"kind\":");
         out_number(out, r->internal ? KIND_INTERNAL : KIND_SERVER);
         out_string(out, ",\"startTimeUnixNano\":\"");
         out_number(out, r->span.began + to_unix);

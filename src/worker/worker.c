@@ -13,6 +13,7 @@
 #include "http/server.h"
 #include "module/entry.h"
 #include "module/instance.h"
+#include "remote/client.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
 #include "shared/channel.h"
@@ -22,6 +23,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "worker/build.h"
+#include "worker/process-brick.h"
 #include "worker/rlimits.h"
 #include "worker/worker.h"
 
@@ -244,6 +246,7 @@ static void obey(struct worker *w)
 static void read_shared_memory(struct worker *w)
 {
         change_identities(w);
+        process_bricks_update();
         set_log_levels(w);
         obey(w);
         answer_question(w);
@@ -338,6 +341,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
         check_for_stuck(w);
         rlimits_maintain();
         rpc_maintain(w->rpc, w->stage <= STAGE_LAME_DUCK);
+        client_maintain();
         door_maintain(w->door, w->stage <= STAGE_LAME_DUCK);
         if (w->stage >= STAGE_CANCELLING)
                 report_held(w);
@@ -371,6 +375,7 @@ int worker_serve(const struct worker_parts *parts)
         r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, CHECK_USEC, 0, on_check, &w);
         if (r < 0)
                 return r;
+        read_shared_memory(&w); /* what has changed while it started */
         state_set_ready(w.state);
         channel_wake(CHANNEL_FD_CONTROL);
         r = sd_event_loop(event);

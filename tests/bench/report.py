@@ -43,12 +43,18 @@ TOKEN_COLUMNS = [
     ("rate", "tokens/s", rate), ("p50", "p50", time_us), ("p99", "p99", time_us), ("p99.9", "p99.9", time_us),
     ("cpu_us", "CPU µs a token", lambda v: f"{v:.2f}"), ("stream", "KiB a stream", kib), ("failed", "failed", rate),
 ]
+PROXY_COLUMNS = [
+    ("rate", "per second", rate), ("added", "added to p50", time_us), ("p50", "p50", time_us), ("p99", "p99", time_us),
+    ("cpu_us", "CPU µs each", lambda v: f"{v:.2f}"), ("memory", "MiB", mib), ("spread", "±", lambda v: f"{v:.0%}"),
+    ("failed", "failed", rate),
+]
 TITLES = {
     "load": "Throughput",
     "latency": "Latency at a fixed rate, in shares of what each server can do",
     "scale": "CPU µs a call, with so many connections that call and beside so many open streams",
     "idle": "Starting, reloading and memory",
     "tokens": "Token streams through the brick openai: what is added to each token",
+    "proxies": "Calls passed on to one backend, which is core",
 }
 
 
@@ -77,6 +83,7 @@ def tables(result):
         "latency": lambda stage: rows_of(LATENCY_COLUMNS, stage),
         "scale": rows_of_scale,
         "idle": lambda stage: rows_of(IDLE_COLUMNS, stage),
+        "proxies": lambda stage: rows_of(PROXY_COLUMNS, stage),
         "tokens": lambda stage: rows_of(TOKEN_COLUMNS, stage),
     }
     return [(TITLES[name], *form(result[name])) for name, form in forms.items() if result.get(name)]

@@ -14,8 +14,9 @@ import tempfile
 
 import report
 import servers
+from scenarios import LOADS
 from servers import SOURCE, Brickd, Kit, Server
-from stages import LOADS, STAGES, rise_limits, say
+from stages import STAGES, rise_limits, say
 
 
 class Peer:

@@ -12,8 +12,9 @@ import time
 
 import grpc
 
-from scenarios import ENDLESS, LOADS, SMALL, STREAM, UNARY, Load
-from servers import Brickd, Upstream, cpu_seconds, resident_bytes
+from proxies import PROXIED, proxies
+from scenarios import ENDLESS, SMALL, STREAM, UNARY, Load
+from servers import Brickd, Server, Upstream, cpu_seconds, resident_bytes
 from wire import Connection, framed
 
 RUN_LIMIT = 60
@@ -299,10 +300,30 @@ def measure_tokens(server, opt):
             "p50": result["p50"], "p99": result["p99"], "p99.9": result["p999"]}
 
 
+def stage_proxies(peers, opt):
+    """What it costs to pass calls on: one backend, the C core, and before it one proxy or another; `core`: none.
+    `added`: to the median of the backend alone, in the same round."""
+    runs = {}
+    for number in range(opt.rounds):
+        with contextlib.ExitStack() as stack:
+            backend = stack.enter_context(Server("core", f"{opt.kit.build}/tests/bench/peer-core {{port}}", opt.kit.folder))
+            servers = [backend] + [stack.enter_context(proxy) for proxy in proxies(opt.kit, backend)]
+            for load in PROXIED:
+                round_of, size = {}, reply_size(backend, load)
+                for server in servers if number % 2 == 0 else servers[::-1]:
+                    say(f"round {number + 1} of {opt.rounds}: {load.name}, {server.name}")
+                    round_of[server.name] = measure(server, load, size, opt)
+                for name, one in round_of.items():
+                    one["added"] = one["p50"] - round_of["core"]["p50"]
+                    runs.setdefault(load.name, {}).setdefault(name, []).append(one)
+    return median_of_rounds(runs)
+
+
 STAGES = {
     "load": stage_load,
     "latency": stage_latency,
     "scale": stage_scale,
     "idle": stage_idle,
     "tokens": stage_tokens,
+    "proxies": stage_proxies,
 }

@@ -11,15 +11,14 @@ status=0
 meson install --no-rebuild --quiet -C "$build" --destdir "$root"
 
 while read -r file; do
-	# shellcheck disable=SC2086 # it may be a pattern
-	[ -e "$(echo "$root"/$file)" ] || {
+	[ -e "$root/$file" ] || {
 		echo "not installed: $file"
 		status=1
 	}
 done <"$source/files"
 
 # The modules see nothing but the installed files.
-PKG_CONFIG_PATH=$(echo "$root"/usr/lib/*/pkgconfig)
+PKG_CONFIG_PATH=$root/usr/lib/pkgconfig
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR="$root"
 warnings='-Wall -Wextra -Wpedantic -Wwrite-strings -Wno-unused-parameter -Werror'
 build_module() { # NAME PACKAGE

@@ -4,6 +4,7 @@
 Usage: test_NAME.py BUILD_DIR   (with the repository's root as the current folder or in $SOURCE_DIR)
 """
 import atexit
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,12 @@ with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as _worker:
 START_LIMIT = 30
 STOP_LIMIT = 20
 CALL_LIMIT = 20
+# What brickd would find where it is installed.
+LIBEXEC = {
+    "BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker"),
+    "BRICKD_EXEC": os.path.join(BUILD, "src", "exec", "brickd-exec"),
+    "BRICKD_PYTHON": os.path.join(BUILD, "src", "python", "brickd-python"),
+}
 # For brickctl, whose leaks its own test looks for: the search takes most of its time.
 NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
@@ -37,7 +44,7 @@ def temp_dir():
 
 
 def generate_stubs():
-    """Python messages of proto/, made at run time by protoc; importable afterwards."""
+    """Python messages of proto/, made at run time by protoc; importable afterwards. The folder with them."""
     out = temp_dir()
     files = subprocess.check_output(
         ["find", "protocols", "-name", "*.proto"], cwd=os.path.join(SOURCE, "proto"), text=True)
@@ -45,6 +52,7 @@ def generate_stubs():
         ["protoc", "-I.", "-I/usr/include", "--python_out=" + out] + files.split(),
         cwd=os.path.join(SOURCE, "proto"))
     sys.path.insert(0, out)
+    return out
 
 
 def wait_for(what, condition, limit=START_LIMIT):
@@ -62,7 +70,8 @@ def wait_for(what, condition, limit=START_LIMIT):
 class Brickd:
     """The real daemon. `bricks` is the text of the list under `bricks:`; {tests} and {modules} in it are folders."""
 
-    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None):
+    def __init__(self, bricks, extra="", port_extra="", modules=None, port=None, env=None,
+                 start_limit=START_LIMIT):
         self.dir = temp_dir()
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -71,7 +80,8 @@ class Brickd:
         self.log_path = os.path.join(self.dir, "log")
         self.extra, self.port_extra = extra, port_extra
         self.write(bricks)
-        self.env = os.environ | {"BRICKD_WORKER": os.path.join(BUILD, "src", "brickd-worker")} | (env or {})
+        self.env = os.environ | LIBEXEC | (env or {})
+        self.start_limit = start_limit
         self.process = None
         self.channels = []
 
@@ -88,7 +98,12 @@ class Brickd:
                 [os.path.join(BUILD, "src", "brickd"), "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         if ready:
-            wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None)
+            try:
+                wait_for("Ready", lambda: "Ready" in self.log() or self.process.poll() is not None,
+                         self.start_limit)
+            except AssertionError as e:
+                self.process.kill()
+                raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
             if self.process.poll() is not None:
                 raise AssertionError("brickd ended: " + self.log())
         return self
@@ -148,7 +163,33 @@ class Brickd:
         return status, watch.elapsed()
 
 
-def memory(running):
+class Bystander:
+    """A client in a process of its own; what it saw meanwhile."""
+
+    def __init__(self, running, full):
+        self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "bystander.py"),
+                                         running.address, full], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.seen()
+
+    def seen(self):
+        """What it has seen since the last time."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(START_LIMIT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def memory(running, key="VmRSS"):
     """Resident bytes of the only worker; None under a sanitizer, which keeps what is freed."""
     pid, = running.workers()
     with open(f"/proc/{pid}/maps") as f:
@@ -156,7 +197,7 @@ def memory(running):
     if any(name in maps for name in ("libasan", "libtsan", "libclang_rt")):
         return None
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(key + ":"))
 
 
 def path(service, method):
@@ -184,6 +225,10 @@ def stream(channel, full, request=b"", metadata=None, timeout=CALL_LIMIT):
         return replies, e.code().name, e.details()
 
 
+class Skip(Exception):
+    """What a test needs is not there; why."""
+
+
 _tests = []
 
 
@@ -208,6 +253,8 @@ def main():
         try:
             function()
             print(f"ok {number} - {name} # {time.monotonic() - start:.1f} s", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
         except Exception:
             failed += 1
             print("# " + "\n# ".join(traceback.format_exc().splitlines()))

@@ -93,6 +93,30 @@ class Connection:
             pass
         return self
 
+    def was_read(self):
+        """Waits until the other end has read all that was sent: it answers a ping behind that. Nothing else may read."""
+        self.send(frame(PING, 0, 0, b"whatever"))
+        data = b""
+        while frame(PING, ACK, 0, b"whatever") not in data:
+            piece = self.socket.recv(1 << 16)
+            assert piece, "closed"
+            data += piece
+        return self
+
+    def ends(self, n, limit=60):
+        """Reads until so many streams have ended. Nothing else may read."""
+        self.socket.settimeout(limit)
+        data = b""
+        while n > 0:
+            piece = self.socket.recv(1 << 16)
+            assert piece, "closed"
+            data += piece
+            at = 0
+            while len(data) >= at + 9 and len(data) >= at + 9 + int.from_bytes(data[at:at + 3], "big"):
+                n -= data[at + 3] == HEADERS and data[at + 4] & END_STREAM
+                at += 9 + int.from_bytes(data[at:at + 3], "big")
+            data = data[at:]
+
     def is_closed(self, limit=5):
         """Whether the other end closes it within the limit."""
         self.socket.settimeout(limit)

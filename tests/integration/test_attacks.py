@@ -8,15 +8,13 @@ import json
 import os
 import random
 import resource
-import subprocess
-import sys
 import threading
 import time
 import zlib
 
 import grpc
 
-from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, temp_dir, test,
+from harness import (BUILD, SANITIZED, Brickd, Bystander, Stopwatch, call, eq, free_port, generate_stubs, main, path, temp_dir, test,
                      wait_for)
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
                    SETTINGS, SETTINGS_FRAME, WINDOW_UPDATE, Connection, frame, header, message, request)
@@ -46,24 +44,6 @@ def memory(pid, key):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key + ":"))
 
 
-class Bystander:
-    def __init__(self, daemon):
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "bystander.py"), daemon.address, UNARY],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.seen()
-
-    def seen(self):
-        """What it has seen since the last time."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(20)
-
-
 class Stage:
     """One daemon and one bystander for all attacks: what one leaves behind, the next one finds."""
 
@@ -77,7 +57,7 @@ class Stage:
     tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}
   - listen: 'unix:{self.unix_path}'""").start()
         self.port = self.daemon.port
-        self.bystander = Bystander(self.daemon)
+        self.bystander = Bystander(self.daemon, UNARY)
         self.worker = self.daemon.workers()[0]
         self.first = memory(self.worker, "VmRSS")
         self.rows = []

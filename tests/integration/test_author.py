@@ -80,6 +80,61 @@ def a_mark_that_was_never_given():
         wait_for("the line", lambda: "'bad' called call_rewind() with a mark that" in daemon.log(), 5)
 
 
+def caller(name):
+    """A rogue that calls another brick."""
+    return Brickd(f"  - {{ name: bad, module: {name}, options: {{ to: echo }} }}\n"
+                  f"  - {{ name: echo, module: {BUILD}/src/bricks/echo.so }}\n" + ECHO,
+                  port_extra="    bricks: [bad, other]")
+
+
+def blamed(daemon, *lines):
+    for line in lines:
+        wait_for(line, lambda: f"Brick 'bad' {line}: a fault of module" in daemon.log(), 5)
+    eq(call(daemon.channel(), path("Guard", "Unary"))[1], "OK", "others are served")
+    eq(daemon.stop()[0], 0)
+
+
+@test
+def calls_left_to_a_child_in_wrong_ways():
+    with caller("relays-twice") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "Echo: now", details)
+        blamed(daemon, "called a brick on behalf of a call that it had finished",
+               "relayed a call that it had finished", "finished a call twice")
+    with caller("relays-finished") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "ok", details)
+        blamed(daemon, "relayed a call that it had finished")
+    with caller("relays-foreign") as daemon:
+        first = daemon.channel().unary_unary(UNARY).future(NOW, timeout=20)
+        wait_for("the first call", lambda: '"in_flight":1' in daemon.ctl("status", "--json").stdout, 5)
+        eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
+        eq(first.exception(timeout=20).code().name, "CANCELLED")
+        blamed(daemon, "relayed the child of another call")
+
+
+@test
+def timers_used_in_wrong_ways():
+    with rogue("timer-late") as daemon:
+        reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
+        eq(llm_pb2.LLMResponse.FromString(reply).text, "ok", details)
+        blamed(daemon, "set a timer of a call that it had finished", "freed a timer twice",
+               "made a timer of a call that it had finished")
+    with rogue("timer-finishes") as daemon:
+        for _ in range(50):
+            eq(call(daemon.channel(), UNARY, NOW)[1:3], ("FAILED_PRECONDITION", "in time"))
+        assert "a fault of module" not in daemon.log(), daemon.log()
+        eq(daemon.stop()[0], 0)
+
+
+@test
+def a_watch_that_blocks_is_named():
+    with caller("watch-blocks") as daemon:
+        wait_for("the line", lambda: "Brick 'bad' held the polling thread for" in daemon.log(), 5)
+        eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
+        eq(daemon.stop()[0], 0)
+
+
 @test
 def errors_that_are_not_utf8():
     texts = (2003, "cut \ufffd\ufffd", "\ufffd in the detail")

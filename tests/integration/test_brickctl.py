@@ -491,7 +491,7 @@ def test_grpc_error():
     watch = Stopwatch()
     _, err = brickctl("call", "llm", "slow", "--timeout", "300ms", status=2)
     assert err.startswith("gRPC error DEADLINE_EXCEEDED"), err
-    assert watch.elapsed().running < 1.5
+    assert watch.elapsed().running < 5
 
 
 def test_reply_that_cannot_be_read():

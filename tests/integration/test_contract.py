@@ -7,9 +7,7 @@ import subprocess
 import threading
 import time
 
-import grpc
-
-from harness import (Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, stream, test, wait_for)
+from harness import (Brickd, Stopwatch, call, eq, generate_stubs, main, path, stream, test, wait_for)
 
 generate_stubs()
 from google.protobuf import struct_pb2  # noqa: E402
@@ -320,7 +318,7 @@ def deadlines_and_cancellation_reach_the_brick():
     wait = llm_pb2.LLMRequest(prompt="case:wait").SerializeToString()
     watch = Stopwatch()
     eq(call(channel, path("LLM", "Unary"), wait, timeout=0.3)[1], "DEADLINE_EXCEEDED")
-    assert watch.elapsed().running < 2
+    assert watch.elapsed().running < 5
     wait_for("cancel() after the deadline", lambda: daemon.log().count("was told to give up") == before + 1, 5)
     daemon.says("waits, deadline set")
     future = channel.unary_unary(path("LLM", "Unary")).future(wait)

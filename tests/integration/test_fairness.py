@@ -4,15 +4,14 @@ import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 
 import grpc
 
 from harness import memory
-from harness import BUILD, START_LIMIT, Brickd, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test, wait_for
+from harness import (BUILD, SANITIZED, START_LIMIT, Brickd, Bystander, Stopwatch, call, eq, generate_stubs, main, path, temp_dir, test,
+                     wait_for)
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -41,28 +40,6 @@ def held(running, name):
     bricks = json.loads(running.ctl("status", "--json").stdout)["bricks"]
     found = next(b for b in bricks if b["name"] == name)
     return found["in_flight"], found["queued"]
-
-
-class Bystander:
-    """A client in a process of its own; what it saw meanwhile."""
-
-    def __init__(self, running, full):
-        self.process = subprocess.Popen([sys.executable, os.path.join(os.path.dirname(__file__), "bystander.py"),
-                                         running.address, full], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-        self.seen()
-
-    def seen(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait(START_LIMIT)
 
 
 def leave(*connections):
@@ -250,14 +227,68 @@ def who_lets_others_wait_has_less_time():
         leave(silent)
 
 
+def streams_of_brickd(full, body):
+    """Watches or reflection: who has most of the places for them gives one up to others, and to nobody else."""
+    def last(rpc):
+        try:
+            for _ in rpc:
+                pass
+        except grpc.RpcError as e:
+            return e.code().name, e.details()
+
+    over = threading.Event()
+
+    def messages():
+        yield body
+        over.wait(60)
+
+    def open_one(channel):
+        rpc = channel.stream_stream(full)(messages()) if "Reflection" in full else channel.unary_stream(full)(body)
+        next(rpc)
+        return rpc
+
+    def finds_a_place(channel):
+        try:
+            return open_one(channel)
+        except grpc.RpcError:
+            return None
+
+    with Brickd(brick("llm", "LLM"), port_extra="    limits: { watches: 100 }") as running:
+        crowd = [Connection(running.port, source="127.0.0.2") for _ in range(10)]
+        for client in crowd:
+            assert client.send(calls(full, 10, body, end=False))
+            client.was_read()
+        channel = running.channel()
+        own = [open_one(channel) for _ in range(50)]
+        eq(last(channel.unary_stream(full)(body)), ("RESOURCE_EXHAUSTED", "Too many streams are open"))
+        # another connection of this client has its own share
+        other = open_one(running.channel())
+        eq(last(own.pop()), ("RESOURCE_EXHAUSTED", "Too many streams are open, and this client has the most"))
+        assert all(rpc.is_active() for rpc in own + [other])
+        leave(*crowd)
+        wait_for("a place", lambda: finds_a_place(channel))
+        over.set()
+
+
+@test
+def health_watches_of_one_client_leave_places_for_others():
+    streams_of_brickd("/grpc.health.v1.Health/Watch", b"")
+
+
+@test
+def reflection_streams_of_one_client_leave_places_for_others():
+    streams_of_brickd("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"\x3a\0")
+
+
 def large_calls(running, n, body):
-    silent = Connection(running.port, preface=DEAF).read_all()
+    """All of them have been read when this returns."""
+    silent = Connection(running.port, preface=DEAF)
     data = message(body)
     for k in range(n):
         assert silent.send(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) +
                            b"".join(frame(DATA, 0, 1 + 2 * k, data[i:i + 16384]) for i in range(0, len(data), 16384)) +
                            frame(DATA, END_STREAM, 1 + 2 * k))
-    return silent
+    return silent.was_read().read_all()
 
 
 @test
@@ -333,7 +364,7 @@ def a_burst_of_large_calls_leaves_no_memory_behind():
 
 @test
 def a_brick_has_its_timeout_for_calls_of_bricks():
-    bricks = (f"  - {{ name: pipe, module: pipeline, options: {{ target: chat }} }}\n" +
+    bricks = ("  - { name: pipe, module: pipeline, options: { target: chat } }\n" +
               brick("chat", "LLM", "delay: 1h", "{ timeout: 200ms }"))
     asked = common_pb2.CommonRequest()
     asked.data["prompt"] = "hi"
@@ -345,18 +376,6 @@ def a_brick_has_its_timeout_for_calls_of_bricks():
             eq((status, details), ("DEADLINE_EXCEEDED", "Deadline Exceeded"), f"a client with {timeout} s")
             assert watch.elapsed().running < 20
         wait_for("the end", lambda: held(running, "chat") == (0, 0) and held(running, "pipe") == (0, 0))
-
-
-def ends(connection, n):
-    """Reads until so many streams have ended."""
-    data = b""
-    while n > 0:
-        piece = connection.socket.recv(1 << 16)
-        assert piece, "closed"
-        data += piece
-        while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
-            n -= data[3] == HEADERS and data[4] & END_STREAM
-            data = data[9 + int.from_bytes(data[:3], "big"):]
 
 
 def burst(full, body, n, connections):
@@ -379,7 +398,7 @@ def burst(full, body, n, connections):
         for client in clients:
             client.send(b"".join(frame(DATA, END_STREAM, stream, data[-1:]) for stream in range(1, 2 * n, 2)))
         for client in clients:
-            ends(client, n)
+            client.ends(n)
         took, seen = watch.elapsed().seconds, bystander.seen()
         print(f"# {n * connections} requests took {took:.1f} s, the other client's worst call {seen['worst']:.2f} s")
         eq(seen["failures"], [])
@@ -396,6 +415,65 @@ def many_requests_at_once_are_not_one_turn():
 @test
 def nor_are_large_messages_of_streams():
     burst(BIDI, b"\x0a\x02\x0a\x00" * 70000, 100, 2)
+
+
+@test
+def many_calls_of_many_connections_are_not_one_turn():
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running, Bystander(running, LLM) as bystander:
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(50)]
+        data = calls(LLM, 200 if SANITIZED else 999)
+        bystander.seen()
+        watch = Stopwatch()
+        for client in clients:
+            assert client.send(data)
+        for client in clients:
+            client.ends(200 if SANITIZED else 999)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+        leave(*clients)
+
+
+def unbegun(leave_all, options=""):
+    """Connections with many calls each that lack a message, and which end at once: others are served in between."""
+    bricks = brick("llm", "LLM")
+    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
+         Bystander(running, LLM) as bystander:
+        descriptors = f"/proc/{running.workers()[0]}/fd"
+        before = len(os.listdir(descriptors))
+        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+                   for _ in range(10 if SANITIZED else 25)]
+        for client in clients:
+            assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
+                               frame(DATA, 0, 1, b"\0"))
+        for client in clients:
+            client.was_read()
+        bystander.seen()
+        leave_all(clients)
+        wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
+        watch = Stopwatch()
+        wait_for("the connections to go", lambda: len(os.listdir(descriptors)) <= before)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+
+
+@test
+def connections_that_end_at_once_do_not_hold_others_up():
+    unbegun(lambda clients: leave(*clients))
+
+
+@test
+def nor_do_those_that_are_reset():
+    unbegun(lambda clients: [client.reset() for client in clients])
+
+
+@test
+def nor_do_those_that_brickd_closes():
+    unbegun(lambda _: None, ", request_time: 3s")
 
 
 main()

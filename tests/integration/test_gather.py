@@ -186,7 +186,7 @@ def slow_readers_get_every_byte():
             for _ in range(20):  # while they stall
                 watch = Stopwatch()
                 other.finish(other.call(UNARY, message, 8))
-                assert watch.elapsed().running < 2
+                assert watch.elapsed().running < 5
             results[writes] = [c.finish(streams, size=20000) for c, streams in begun]
             eq([len(m) for m in results[writes][0]], [1000] * 2 + [1] * 64)
     assert results["gather"] == results["direct"]

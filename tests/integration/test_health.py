@@ -265,7 +265,7 @@ def two_thousand_watchers_cost_other_calls_nothing():
         status, took = stopped[0]
         print(f"# stopped in {took.seconds:.2f} s")
         eq(status, 0)
-        assert took.running < 2.5, took
+        assert took.running < 2.9, took
 
 
 @contextlib.contextmanager
@@ -319,7 +319,7 @@ def a_stop_begins_with_not_serving():
         stop = Stopwatch()
         d.send(signal.SIGTERM)
         eq(watch.next(), NOT_SERVING)
-        assert stop.elapsed().running < 0.5
+        assert stop.elapsed().running < 2.5
         served = 0
         while stop.elapsed().seconds < 1:
             fresh = d.channel()

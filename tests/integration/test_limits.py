@@ -251,7 +251,7 @@ def what_is_sent_through_tls_has_limits():
 
 @test
 def requests_that_end_have_no_limit_together():
-    with daemon("{ request: 1MiB, unfinished: 1MiB, request_time: 1s }") as d:
+    with daemon("{ request: 1MiB, unfinished: 2MiB, request_time: 1s }") as d:
         channel = d.channel()
         prompt = llm_pb2.LLMRequest(prompt="x" * 900000).SerializeToString()
         for _ in range(2):

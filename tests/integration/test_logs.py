@@ -193,7 +193,7 @@ def nobody_waits_for_a_full_pipe():
             watch = Stopwatch()
             eq(call(channel, UNARY, request())[1], "OK")
             took = max(took, watch.elapsed().running)
-        assert took < 1, took
+        assert took < 5, took
         d.ctl("log-level", "info")  # the main process writes to the same pipe, and answers
         d.ctl("reload")
         eq(call(d.channel(), UNARY, request())[1], "OK")

@@ -228,7 +228,8 @@ def starts_as_many_workers_as_asked():
         assert "3 workers" in d.wait_notified("READY=1")
         workers = d.status()["workers"]
         assert sorted(w["index"] for w in workers) == [0, 1, 2]
-        assert all(w["state"] == "ready" and w["status"] for w in workers), workers
+        assert all(w["state"] == "ready" for w in workers), workers
+        wait_for(lambda: all(w["status"] for w in d.status()["workers"]), "the answers of all workers")
         d.stop()
 
 
@@ -246,7 +247,7 @@ def workers_inherit_nothing_else():
     with Brickd() as d:
         pid = d.status()["workers"][0]["pid"]
         fds = {int(n) for n in os.listdir(f"/proc/{pid}/fd")}
-        assert fds == set(range(11)), fds
+        assert fds == set(range(12)), fds
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert "SigBlk:\t0000000000000000" in status, status
         assert os.getpgid(pid) == pid
@@ -909,9 +910,10 @@ def reload_can_wait_for_the_old_workers():
 @test
 def a_retired_worker_has_a_limit():
     with Brickd("slow-retire 60000", drain="{ retire: 0s, grace: 0s }") as d:
-        start = time.monotonic()
+        watch = Stopwatch()
         assert d.reload(wait=True)[0] == 0
-        assert 4.5 < time.monotonic() - start < 10
+        took = watch.elapsed()
+        assert 4.5 < took.seconds and took.running < 15, took
         d.wait_log("generation 1", "had to be killed")
 
 
@@ -1083,9 +1085,9 @@ def control_does_not_hold_the_stop():
     with Brickd() as d, socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(d.control))
         assert d.call("Status")[0] == 0
-        start = time.monotonic()
+        watch = Stopwatch()
         d.stop()
-        assert time.monotonic() - start < 5, "brickd has waited for somebody who says nothing"
+        assert watch.elapsed().running < 5, "brickd has waited for somebody who says nothing"
 
 
 @test
@@ -1149,9 +1151,9 @@ def control_sets_the_log_level_until_the_next_reload():
 @test
 def status_does_not_wait_for_the_silent():
     with Brickd("silent") as d:
-        start = time.monotonic()
+        watch = Stopwatch()
         status = d.status()
-        assert time.monotonic() - start < 5
+        assert watch.elapsed().running < 5
         assert status["workers"][0]["status"] is None
         for key in ("version", "pid", "config", "uptime_seconds", "ports", "last_reload"):
             assert key in status, key

@@ -17,7 +17,7 @@ import time
 
 import test_manager
 from stopwatch import Stopwatch
-from test_manager import BRICKD, LIMIT, Brickd, children_of, my_name, run_brickd, wait_for
+from test_manager import BRICKD, LIMIT, Brickd, children_of, my_name, wait_for
 
 TESTS = []
 MANY_MISTAKES = "ports: 1\n" + "".join(f"wrong{i}: {{ quoted: {'x' * 80} }}\n" for i in range(20))

@@ -6,7 +6,7 @@ import threading
 
 import grpc
 
-from harness import BUILD, Brickd, call, eq, generate_stubs, main, path, test, wait_for, memory
+from harness import BUILD, SANITIZED, Brickd, Bystander, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
 generate_stubs()
@@ -141,6 +141,91 @@ def large_messages_of_streams_that_are_read_arrive():
             reader.join(60)
         eq(len(ends), 40)
         assert len(set(ends)) == 1 and isinstance(ends[0], int), set(ends)
+
+
+CHECK, REFLECTION = "/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+def small_calls(full, n, body=b"", end=True):
+    return b"".join(frame(HEADERS, END_HEADERS, stream, request(full)) + frame(DATA, END_STREAM if end else 0, stream, message(body))
+                    for stream in range(1, 2 * n, 2))
+
+
+def small_replies_that_nobody_reads(full, connections, peak, rest, port_extra=""):
+    """999 calls on each connection, whose clients let nothing be sent to them."""
+    with Brickd(bricks(""), extra=QUIET, port_extra=port_extra) as running:
+        eq(call(running.channel(), COMMON)[1], "OK")
+        before = memory(running)
+        # a sanitizer makes each call dear, and memory is not measured then
+        silent = [Connection(running.port, preface=DEAF) for _ in range(3 if SANITIZED else connections)]
+        for client in silent:
+            assert client.send(small_calls(full, 999))
+        for client in silent:
+            client.was_read().read_all()
+        eq(call(running.channel(), COMMON)[1], "OK")
+        if before:
+            held = memory(running) - before
+            assert held < peak, f"they hold {held / MIB:.0f} MiB"
+            wait_for("the memory", lambda: memory(running) - before < rest)
+        eq(call(running.channel(), COMMON)[1], "OK")
+        for client in silent:
+            client.close()
+
+
+@test
+def small_replies_that_nobody_reads_are_bounded():
+    small_replies_that_nobody_reads(LLM, 30, 250 * MIB, 200 * MIB)
+
+
+@test
+def replies_to_health_checks_that_nobody_reads_are_bounded():
+    small_replies_that_nobody_reads(CHECK, 12, 200 * MIB, 64 * MIB)
+
+
+@test
+def health_checks_at_once_are_taken_as_they_come():
+    with Brickd(bricks(""), extra=QUIET) as running, Bystander(running, CHECK) as bystander:
+        before = memory(running)
+        with open(f"/proc/{running.workers()[0]}/clear_refs", "w") as f:
+            f.write("5")  # the peak begins anew
+        bystander.seen()
+        clients = [Connection(running.port, preface=READS) for _ in range(10 if SANITIZED else 40)]
+        body = small_calls(CHECK, 999)
+        watch = Stopwatch()
+        for client in clients:
+            client.send(body)
+        for client in clients:
+            client.ends(999)
+        took, seen = watch.elapsed().seconds, bystander.seen()
+        print(f"# it took {took:.2f} s, another client's worst health check {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+        if before:
+            peak = memory(running, "VmHWM") - before
+            assert peak < 100 * MIB, f"{peak / MIB:.0f} MiB"
+        for client in clients:
+            client.close()
+
+
+@test
+def they_end_in_time_as_well():
+    small_replies_that_nobody_reads(CHECK, 1, 64 * MIB, 8 * MIB, "    limits: { stall: 1s }")
+
+
+@test
+def streams_of_brickd_that_nobody_writes_leave_places_for_others():
+    with Brickd(bricks(""), extra=QUIET, port_extra="    limits: { stall: 1s }") as running:
+        client = Connection(running.port, preface=READS)
+        assert client.send(small_calls(REFLECTION, 100, b"\x3a\0", end=False))
+        client.was_read().read_all()
+
+        def answer():
+            try:
+                return next(running.channel().stream_stream(REFLECTION)(iter([b"\x3a\0"])))
+            except grpc.RpcError as e:
+                eq(e.details(), "Too many streams are open")
+        wait_for("a place", answer)
+        client.close()
 
 
 main()

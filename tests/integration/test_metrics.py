@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -14,7 +15,8 @@ import urllib.request
 
 import grpc
 
-from harness import BUILD, SOURCE, Brickd, call, eq, free_port, generate_stubs, main, path, stream, temp_dir, test, wait_for
+from harness import (BUILD, SOURCE, Brickd, Stopwatch, call, eq, free_port, generate_stubs, main, path, stream,
+                     temp_dir, test, wait_for)
 from pki import Authority
 
 generate_stubs()
@@ -25,6 +27,7 @@ UNARY, OUTPUT = path("LLM", "Unary"), path("LLM", "OutputStreaming")
 SLOW_UNARY, SLOW_OUTPUT, SLOW_BIDI = (path("Common", m) for m in ("Unary", "OutputStreaming", "BidiStreaming"))
 CHAT = "  - { name: chat, module: contract, options: { type: LLM } }"
 SLOW = "  - { name: slow, module: blocking, options: { delay: %s }, limits: { threads: 1, queue: 2 } }"
+PROGRAM = os.path.join(SOURCE, "tests", "integration", "llm_program.py")
 LINE = re.compile(r'^(\w+)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -301,9 +304,11 @@ def the_manual_lists_them_all():
     odd = temp_dir() + '/a"b\\c'
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
+    far = "\n  - { name: far, module: remote, options: { type: Rectify, to: 'unix:/no/such' } }"
+    apart = f"\n  - {{ name: apart, module: process, options: {{ type: Intention, command: [{sys.executable}, {PROGRAM}] }} }}"
     http = free_port()
     door = f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}\n'
-    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"{door}  - listen: 'unix:{odd}'\n{secure}") as daemon:
+    with Watched(CHAT + "\n" + SLOW % "10ms" + far + apart, port_extra=f"{door}  - listen: 'unix:{odd}'\n{secure}") as daemon:
         urllib.request.urlopen(f"http://127.0.0.1:{http}/health", timeout=10).close()
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
@@ -394,11 +399,11 @@ def slow_clients_hurt_nobody():
             s.sendall(b"GET /metr" if i % 2 else b"")
             sockets.append(s)
         # More than there are places: the oldest make room, and everything else goes on.
-        begin = time.monotonic()
+        watch = Stopwatch()
         eq(daemon.get("/livez")[0], 200)
         eq(call(daemon.channel(), UNARY, request("ok"))[1], "OK")
         eq(daemon.ctl("status").returncode, 0)
-        assert time.monotonic() - begin < 5
+        assert watch.elapsed().running < 5
         settled(daemon, lambda page: page.sum("process_open_fds") < 60)
         for s in sockets:
             s.close()

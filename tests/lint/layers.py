@@ -18,27 +18,31 @@ LAYERS = {
     "shared": {"util", "shared"},
     "manager": {"util", "conf", "shared", "manager"},
     "main.c": {"util", "conf", "shared", "manager"},
+    "exec": set(),
     "module": {"util", "conf", "shared", "module", BRICK, PROTO},
     "serve": {"util", "conf", "shared", "module", "serve", BRICK, PROTO},
     "rpc": {"util", "conf", "shared", "module", "serve", "rpc", BRICK, PROTO},
     "http": {"util", "conf", "shared", "module", "serve", "http", BRICK, PROTO},
-    "worker": {"util", "conf", "shared", "module", "serve", "rpc", "http", "worker", BRICK, PROTO},
+    "remote": {"util", "conf", "shared", "module", "serve", "rpc", "remote", BRICK, PROTO},
+    "worker": {"util", "conf", "shared", "module", "serve", "rpc", "http", "remote", "worker", BRICK, PROTO},
     "ctl": {"util", "conf", "ctl", PROTO},
     "sdk": {SDK, BRICK, PROTO},
-    "bricks": {SDK, BRICK, PROTO, BRICK_OWN},
+    "expr": {"expr", PROTO},
+    "bricks": {SDK, BRICK, PROTO, BRICK_OWN, "expr"},
     "brick.h": set(),
 }
 
-# what single files may include besides: a helper of the SDK is made of the core's own reader
+# what single files may include besides: libraries for modules are made of a few files of the core
 FILES = {
     "sdk/brick-yaml.c": {"conf"},
+    "expr/parse.c": {"conf"},  # nearest.h: "did you mean"
 }
 
 # library header (or the start of it) -> the only files (or directories) that may include it
 LIBRARIES = {
     "yaml.h": ["conf/yaml.c", "conf/yaml-print.c"],
-    "grpc/": ["rpc/", "ctl/"],
-    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "http/socket.", "ctl/token.c"],
+    "grpc/": ["rpc/", "remote/", "ctl/"],
+    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "http/socket.", "remote/tls-files.c", "ctl/token.c"],
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
     "microhttpd.h": ["manager/http.c"],

@@ -9,6 +9,7 @@ os.chdir(sys.argv[1])
 # What a line of the README looks like, and where what it shows is run.
 RUNS = [
     (r"tests/(demo|run)\.sh$", None),  # by themselves
+    (r"\$ brickctl call assistant ", "tests/real/test_readme.py"),
     (r"\$ brickctl ", "tests/demo.sh"),
     (r"meson setup ", "tests/demo.sh"),
     (r"meson install ", "tests/install/test-install.sh"),

@@ -5,6 +5,8 @@ cd "$1" || exit 1
 search() {
 	grep -rnI --exclude-dir=.git --exclude-dir='build*' --exclude=words.sh "$@" .
 }
-if search -E '\b(TODO|FIXME|XXX|HACK)\b|not implemented yet' || search -F "$PWD/"; then
+here=$(printf %s "$PWD/" | sed 's/[][\.*^$+?(){}|]/\\&/g')
+if search -E '\b(TODO|FIXME|XXX|HACK)\b|not implemented yet' ||
+	search -E "(^|[^[:alnum:]_.}/-])$here"; then
 	exit 1
 fi

@@ -97,10 +97,23 @@ static void test_example(const char *path, void (*test)(struct fake_host *host))
         test(host);
 }
 
+/* The fake host has no targets: what such a brick does, test_relay.py shows. */
+static void test_first(const char *path)
+{
+        _cleanup_(module_freep) struct module *module = NULL;
+        _cleanup_free_ char *why = NULL;
+
+        if (module_open(&module, "/", path, &why) < 0)
+                fake_die("%s", why ? why : "out of memory");
+        assert(module->options[1].table->type == OPTION_BRICK);
+        assert(module->options[1].flags == (OPTION_REQUIRED | OPTION_ONE_OR_MORE));
+}
+
 int main(int argc, char **argv)
 {
-        assert(argc == 3);
+        assert(argc == 4);
         test_example(argv[1], test_shout);
         test_example(argv[2], test_later);
+        test_first(argv[3]);
         return 0;
 }

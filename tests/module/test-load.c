@@ -36,6 +36,9 @@ static const struct {
         { "unknown-flag", "has flags that this brickd does not know (bits 0x80000000)" },
         { "any-without-type", "is of any type, but has no option 'type' to say which" },
         { "bad-summary", "its descriptor's 'summary' is not UTF-8" },
+        { "filter-partial", "its descriptor lacks one of 'filter_open', 'filter_push' and "
+                            "'filter_close', but not all" },
+        { "filter-type", "has filter_open, which is for a Guard" },
         { "option-text", "option 'odd': one of its texts is not UTF-8" },
         { "option-twice", "option 'fine': there are two of this name" },
         { "option-name",
@@ -47,6 +50,16 @@ static const struct {
         { "option-range", "option 'odd': its fallback is no value for it" },
         { "option-choice", "option 'odd': its fallback is none of its choices" },
         { "option-required", "option 'odd': it is required and has a fallback" },
+        { "option-items", "option 'odd': only a list or a map has items" },
+        { "option-inside", "option 'odd.deep': this brickd does not know its type" },
+        { "option-item", "option 'odd[]': this brickd does not know its type" },
+        { "option-item-fallback", "option 'odd[]': an item of a list has no fallback" },
+        { "option-more", "option 'odd': only a list with items can be one or more" },
+        { "options-forever", "option 'back': its fallback could contain itself" },
+        { "options-endless",
+          "option 'odd' has more than 256 options: is the end of the table missing?" },
+        { "options-short", NULL },
+        { "nested-options", NULL },
         { "missing-dependency", "cannot be loaded: libabsent.so.9: cannot open shared object file: "
                                 "No such file or directory" },
         { "undefined-symbol", "cannot be loaded: undefined symbol: brick_zoo_undefined" },
@@ -105,7 +118,7 @@ static void test_zoo(void)
         short_struct = format("%s/short-struct.so: its descriptor has %zu bytes, that of brick "
                               "ABI 1.0 has %zu",
                               zoo, offsetof(struct brick_module, start),
-                              sizeof(struct brick_module));
+                              offsetof(struct brick_module, filter_open));
         expect(zoo, "short-struct", short_struct);
 }
 
@@ -279,6 +292,47 @@ static void test_options(void)
                                  "  second: string\n") == 0);
 }
 
+static void test_nested_options(void)
+{
+        _cleanup_(module_freep) struct module *module = NULL, *older = NULL;
+        _cleanup_free_ char *why = NULL, *described = NULL;
+        const struct option_spec *step;
+
+        assert(module_open(&module, zoo, "nested-options", &why) == 0);
+        step = module->options[0].table->table;
+        assert(step == module->options[1].table && strcmp(step[0].name, "brick") == 0);
+        assert(step[0].flags == OPTION_ONE_OR_MORE && step[0].table->type == OPTION_BRICK);
+        assert(step[2].table->table == step);
+        assert(module->options[2].table->table->type == OPTION_BRICK);
+        assert(!module->options[3].table);
+
+        described = printed(module_describe, module);
+        assert(strcmp(described, "zoo 1.0: is broken\n"
+                                 "type: Guard\n"
+                                 "methods: Unary\n"
+                                 "options:\n"
+                                 "\n"
+                                 "  steps: list of map; entries: at least 1; required\n"
+                                 "      in this order\n"
+                                 "      brick: one or a list of name of a brick\n"
+                                 "          who answers\n"
+                                 "      wait: duration; default 3s\n"
+                                 "      parallel: list of map as in steps; default []\n"
+                                 "\n"
+                                 "  first: map\n"
+                                 "      brick: one or a list of name of a brick\n"
+                                 "          who answers\n"
+                                 "      wait: duration; default 3s\n"
+                                 "      parallel: list of map as in first; default []\n"
+                                 "\n"
+                                 "  rows: list of list of name of a brick\n"
+                                 "\n"
+                                 "  any: list; default []\n") == 0);
+
+        assert(module_open(&older, zoo, "options-short", &why) == 0);
+        assert(!older->options[0].table && !older->options[1].table && !older->options[2].name);
+}
+
 static void test_types(void)
 {
         assert(strcmp(brick_type_to_string(BRICK_TYPE_LLM), "LLM") == 0);
@@ -307,6 +361,7 @@ int main(int argc, char **argv)
         test_trust();
         test_names();
         test_options();
+        test_nested_options();
 
         assert(nftw(temp, remove_entry, 8, FTW_DEPTH | FTW_PHYS) == 0);
         return 0;

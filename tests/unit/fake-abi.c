@@ -422,4 +422,7 @@ const struct brick_host fake_table = {
         .call_mark = host_call_mark,
         .call_rewind = host_call_rewind,
         .call_fail_errno = host_call_fail_errno,
+        .timer_new = fake_timer_new,
+        .timer_set = fake_timer_set,
+        .timer_free = fake_timer_free,
 };

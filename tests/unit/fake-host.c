@@ -239,7 +239,7 @@ static bool enter(struct fake_call *call)
                 (void)pthread_mutex_lock(&call->lock);
                 return true;
         }
-        return false;
+        return fake_timers_fire(call);
 }
 
 static void join(struct fake_call *call)
@@ -391,6 +391,7 @@ void fake_call_free(struct fake_call *call)
         join(call);
         if (call->destroy)
                 call->destroy(call->data);
+        fake_timers_free(call);
         for (struct block *next; call->blocks; call->blocks = next) {
                 next = call->blocks->next;
                 free(call->blocks);

@@ -62,6 +62,7 @@ struct fake_call {
         struct message reserved;
         struct block *blocks;
         size_t n_blocks;
+        struct brick_timer *timers;
         void *data;
         void (*destroy)(void *data);
         ProtobufCMessage **unpacked;
@@ -78,6 +79,15 @@ void fake_append(char **text, size_t *length, struct brick_str line);
 
 struct message fake_message_new(struct brick_bytes bytes);
 void fake_list_add(struct list *list, struct message message);
+
+/* Timers: fake-timer.c. The functions of the table, and what the call does with them. fire(): lock
+ * held, and released meanwhile; waits for the first that is set. False: none is. */
+int fake_timer_new(struct brick_call *call, void (*fire)(void *user), void *user,
+                   struct brick_timer **ret);
+void fake_timer_set(struct brick_timer *timer, uint64_t when);
+void fake_timer_free(struct brick_timer *timer);
+bool fake_timers_fire(struct fake_call *call);
+void fake_timers_free(struct fake_call *call);
 
 /* Waits until another thread has changed the call. Lock held. */
 void fake_wait_change(struct fake_call *call, const char *what);

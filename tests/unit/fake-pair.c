@@ -67,6 +67,7 @@ struct instance callee = {
         .module = &callee_module,
         .brick = &callee_brick,
         .type = BRICK_TYPE_COMMON,
+        .methods = METHODS,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .work = PTHREAD_COND_INITIALIZER,
         .as_target = { &callee },
@@ -83,7 +84,7 @@ static const struct brick_module caller_brick = { .start = caller_start };
 static const struct module caller_module = { .brick = &caller_brick, .path = (char *)"caller.so" };
 static const struct conf_brick caller_conf = { .name = "caller" };
 struct stats_brick caller_stats;
-static struct instance caller = {
+struct instance caller = {
         .stats = &caller_stats,
         .conf = &caller_conf,
         .module = &caller_module,

@@ -25,6 +25,7 @@ extern const struct brick_module patient_brick;
 extern const struct conf_brick callee_conf;
 extern struct stats_brick callee_stats;
 extern struct instance callee;
+extern struct instance caller;
 extern struct stats_brick caller_stats;
 
 /* What the caller of one child has been told. */

@@ -85,6 +85,7 @@ static void busy(struct call *call)
 
 static int trailer(struct call *call, struct brick_str key, struct brick_str value)
 {
+        wire_of(call)->trailers++;
         return 0;
 }
 

@@ -10,7 +10,8 @@
 
 struct wire {
         struct call call;
-        unsigned sent;     /* replies that have left */
+        unsigned sent; /* replies that have left */
+        unsigned trailers;
         bool hold;         /* nothing leaves: the peer does not read */
         bool silent;       /* no request message arrives: the peer does not write */
         bool ended;        /* the outcome has left */

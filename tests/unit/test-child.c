@@ -266,7 +266,7 @@ static void test_timeout(void)
         struct brick_child *running, *waiting, *quick;
         struct told a = {}, b = {}, c = {};
 
-        timeouts_init(&callee.timeouts, child_expire);
+        alarms_init(&callee.alarms);
         on_start = start_answer;
         callee.limits.timeout = 50 * NSEC_PER_MSEC;
         atomic_store(&callee_cancels, 0);
@@ -306,7 +306,7 @@ static void test_timeout(void)
         child_free(waiting);
         child_free(quick);
         parent_finish(parent);
-        timeouts_done(&callee.timeouts);
+        alarms_done(&callee.alarms);
 }
 
 /* --- many threads ---------------------------------------------------------------------------- */

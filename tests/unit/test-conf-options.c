@@ -46,6 +46,35 @@ static const struct option_spec broken_table[] = {
         {},
 };
 
+/* A table inside itself, as a brick's options may have. */
+static const struct option_spec step_table[];
+static const struct option_spec name_item[] = { { .type = OPTION_BRICK } };
+static const struct option_spec step_item[] = { { .type = OPTION_MAP, .table = step_table } };
+static const struct option_spec row_item[] = {
+        { .type = OPTION_LIST, .table = name_item, .min = 2, .max = 3 },
+};
+static const struct option_spec step_table[] = {
+        { .name = "brick", .type = OPTION_LIST, .table = name_item, .flags = OPTION_ONE_OR_MORE },
+        { .name = "wait", .type = OPTION_DURATION, .fallback = "3s" },
+        { .name = "file", .type = OPTION_PATH },
+        { .name = "rows", .type = OPTION_LIST, .table = row_item },
+        { .name = "next", .type = OPTION_MAP, .table = step_table },
+        { .name = "parallel",
+          .type = OPTION_LIST,
+          .table = step_item,
+          .flags = OPTION_ONE_OR_MORE },
+        {},
+};
+static const struct option_spec nested_table[] = {
+        { .name = "steps",
+          .type = OPTION_LIST,
+          .table = step_item,
+          .flags = OPTION_REQUIRED,
+          .min = 1,
+          .max = INT64_MAX },
+        {},
+};
+
 struct fixture {
         struct conf *conf;
         struct diag *diag;
@@ -138,6 +167,27 @@ static void test_mistakes(void)
                 { "", strict_table, "3:5: bricks[0].options.model: required\n" },
                 { "{ model: }", strict_table,
                   "5:23: bricks[0].options.model: the value is missing\n" },
+                { "{}", nested_table, "5:14: bricks[0].options.steps: required\n" },
+                { "{ steps: [] }", nested_table,
+                  "5:23: bricks[0].options.steps: needs at least 1 entry\n" },
+                { "{ steps: { brick: shield } }", nested_table,
+                  "5:23: bricks[0].options.steps: expected a list, got a map\n" },
+                { "{ steps: [{ brik: shield }, 3] }", nested_table,
+                  "5:26: bricks[0].options.steps[0].brik: unknown key; did you mean \"brick\"?\n"
+                  "5:42: bricks[0].options.steps[1]: expected a map, got \"3\"\n" },
+                { "{ steps: [{ next: { parallel: { brick: [shield, chat], wait: 3 } } }] }",
+                  nested_table,
+                  "5:62: bricks[0].options.steps[0].next.parallel[0].brick[1]: a brick cannot call "
+                  "itself\n"
+                  "5:75: bricks[0].options.steps[0].next.parallel[0].wait: expected a duration "
+                  "with its unit, such as 250ms, 3s, 5m or 1h, got \"3\"\n" },
+                { "{ steps: [{ brick: [x, ] }, { brick: { } }, null] }", nested_table,
+                  "5:34: bricks[0].options.steps[0].brick[0]: no brick has the name \"x\"\n"
+                  "5:51: bricks[0].options.steps[1].brick[0]: expected a string, got a map\n"
+                  "5:58: bricks[0].options.steps[2]: the value is missing\n" },
+                { "{ steps: [{ rows: [[shield], shield] }] }", nested_table,
+                  "5:33: bricks[0].options.steps[0].rows[0]: needs at least 2 entries\n"
+                  "5:43: bricks[0].options.steps[0].rows[1]: expected a list, got \"shield\"\n" },
                 { "{}", broken_table,
                   "5:14: bricks[0].options.items: the fallback [ is not YAML\n"
                   "5:14: bricks[0].options.count: expected a whole number, got \"many\"\n" },
@@ -187,6 +237,31 @@ static void test_values(void)
         assert(strcmp(node_get(items->children[1], "b")->text, "c") == 0);
         assert(node_get(options, "also")->kind == NODE_LIST);
         assert(node_get(options, "also")->children[0]->spec->type == OPTION_BRICK);
+}
+
+/* Nested values are as complete as those of the first level. */
+static void test_nested_values(void)
+{
+        _cleanup_(fixture_done) struct fixture f = {};
+        const struct node *step, *name;
+
+        f = load(HEAD "  - name: chat\n    module: m\n"
+                      "    options: { steps: [{ next: { brick: shield, file: a } }] }\n"
+                      "  - { name: shield, module: m }\n");
+        step = node_get(conf_brick_options(f.conf, &f.conf->bricks[0], nested_table, f.diag),
+                        "steps");
+        assert(step && step->n_children == 1 && step->spec == &nested_table[0]);
+        step = step->children[0];
+        assert(step->spec == step_item);
+        assert(strcmp(node_get(step, "wait")->text, "3s") == 0);
+        step = node_get(step, "next");
+        assert(strcmp(node_get(step, "wait")->text, "3s") == 0);
+        assert(strcmp(node_get(step, "file")->text, "/etc/a") == 0);
+        name = node_get(step, "brick");
+        assert(name->kind == NODE_LIST && name->n_children == 1);
+        assert(strcmp(name->children[0]->text, "shield") == 0);
+        assert(name->children[0]->line == 5 && name->children[0]->column == 41);
+        assert(!node_get(step, "parallel"));
 }
 
 /* bricks a, b, c ...: who calls whom, in the form "ab bc" */
@@ -241,6 +316,32 @@ static void test_order(void)
                      "-> c -> a\n"
                      "5:47: bricks[2].options.also[1]: bricks call each other in a cycle: b -> c "
                      "-> b\n");
+}
+
+/* Targets count at any depth. */
+static void test_nested_order(void)
+{
+        _cleanup_(fixture_done) struct fixture f = {};
+        size_t order[3];
+
+        f = load(
+                HEAD
+                "  - { name: a, module: m, options: { steps: [{ parallel: [{ brick: [b] }] }] } }\n"
+                "  - { name: b, module: m, options: { steps: [{ rows: [[c, c]] }] } }\n"
+                "  - { name: c, module: m, options: { steps: [{}] } }\n");
+        for (size_t i = 0; i < 3; i++)
+                assert(conf_brick_options(f.conf, &f.conf->bricks[i], nested_table, f.diag));
+        assert(conf_brick_order(f.conf, order, f.diag) == 0);
+        assert(order[0] == 2 && order[1] == 1 && order[2] == 0);
+        fixture_done(&f);
+
+        f = load(HEAD "  - { name: a, module: m, options: { steps: [{ next: { brick: b } }] } }\n"
+                      "  - { name: b, module: m, options: { steps: [{ brick: a }] } }\n");
+        for (size_t i = 0; i < 2; i++)
+                assert(conf_brick_options(f.conf, &f.conf->bricks[i], nested_table, f.diag));
+        assert(conf_brick_order(f.conf, order, f.diag) == -EINVAL);
+        expect_mistakes(f.diag, "4:55: bricks[1].options.steps[0].brick[0]: bricks call each other "
+                                "in a cycle: a -> b -> a\n");
 }
 
 static void put_file(const char *path, const char *bytes, size_t length, mode_t mode)
@@ -344,7 +445,9 @@ int main(void)
 {
         test_mistakes();
         test_values();
+        test_nested_values();
         test_order();
+        test_nested_order();
         test_secrets();
         test_hidden();
         return 0;

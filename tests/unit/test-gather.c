@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
@@ -26,6 +27,7 @@
 #include "rpc/goaway.h"
 #include "rpc/linger.h"
 #include "rpc/listen.h"
+#include "serve/peers.h"
 #include "shared/stats.h"
 #include "util/clock.h"
 
@@ -835,6 +837,81 @@ static void test_goaway(void)
         pair_done(&tls);
 }
 
+/* --- the core as the client ------------------------------------------------------------------- */
+
+/* A connection to a backend: the core has connected, and the peer is the backend's end. */
+static struct pair backend_new(void)
+{
+        struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+        int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        static const int small = 4096;
+        struct sockaddr_in address = loopback();
+        socklen_t length = sizeof address;
+        struct pair pair;
+
+        assert(setsockopt(server, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) == 0);
+        assert(bind(server, (struct sockaddr *)&address, sizeof address) == 0);
+        assert(listen(server, 1) == 0);
+        assert(getsockname(server, (struct sockaddr *)&address, &length) == 0);
+        pair.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert(setsockopt(pair.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+        assert(connect(pair.fd, (struct sockaddr *)&address, length) == 0);
+        assert(!connection_of(pair.fd)); /* it was not the core that has connected */
+        assert(fcntl(pair.fd, F_SETFL, O_NONBLOCK) == 0);
+        connection_add_client(pair.fd);
+        pair.peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+        (void)close(server);
+        event.data.ptr = mark_of(pair.fd);
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, pair.fd, &event) == 0);
+        return pair;
+}
+
+static void test_backend(void)
+{
+        struct pair pair = backend_new();
+        bool writable = false;
+        uint32_t n;
+
+        assert(peers_count() == 0);
+        be_busy();
+        gather_begin();
+        must_write(pair.fd, "a");
+        must_write(pair.fd, "b");
+        gather_end();
+        assert(has_nothing(pair.peer));
+        gather_flush();
+        must_read(pair.peer, "ab");
+
+        wait_once();
+        n = fill(pair.fd);
+        gather_flush();
+        assert(gather_stalled() == 0); /* a stop does not wait for it */
+        linger_disconnect();           /* nor does it end it */
+        drain(pair.peer, n, &writable, mark_of(pair.fd));
+        must_write(pair.fd, "more");
+        must_read(pair.peer, "more");
+        pair_done(&pair);
+}
+
+/* It neither reads nor goes, and the core has closed the connection. */
+static void test_backend_close_unread(void)
+{
+        struct pair pair = backend_new();
+        struct epoll_event events[16];
+
+        be_busy();
+        wait_once();
+        (void)fill(pair.fd);
+        gather_flush();
+        assert(close(pair.fd) == 0);
+        assert(connection_of(pair.fd));
+        linger_maintain(clock_now() + 20 * NSEC_PER_SEC);
+        for (int i = 0; i < 100 && connection_of(pair.fd); i++)
+                assert(wait_events(events, 16, 50) == 0);
+        assert(!connection_of(pair.fd));
+        (void)close(pair.peer);
+}
+
 int main(void)
 {
         listener_new();
@@ -862,6 +939,8 @@ int main(void)
         test_half_closed();
         test_no_memory();
         test_threads();
+        test_backend();
+        test_backend_close_unread();
         test_goaway();
         assert(peers_count() == 0 && gather_stalled() == 0);
         gather_done();

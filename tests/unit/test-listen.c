@@ -318,7 +318,7 @@ static void test_share(int shared)
         assert(take(listener) < 0 && errno == EAGAIN);
         while ((connections[3] = wait_and_take(epoll, listener)) < 0)
                 assert(errno == EAGAIN);
-        assert(clock_now() - start >= 4 * NSEC_PER_MSEC && clock_now() - start < NSEC_PER_SEC);
+        assert(clock_now() - start >= 4 * NSEC_PER_MSEC && clock_now() - start < 10 * NSEC_PER_SEC);
 
         /* The sibling comes. */
         (void)close(clients[3]);

@@ -13,6 +13,9 @@
 #include "module/child.h"
 #include "module/instance.h"
 #include "module/load.h"
+#include "module/relay.h"
+#include "module/timer.h"
+#include "util/clock.h"
 
 /*
  * The states of a call, walked in random order by several threads: what a peer does (it leaves,
@@ -23,7 +26,8 @@
  *   - entries for one call never overlap, come between start() and the finish, and cancel() once;
  *   - a call that is over is told so, whoever ended it, and can always be given back;
  *   - its data is destroyed once, after everything else;
- *   - done() of each child comes once, after all its messages.
+ *   - done() of each child comes once, after all its messages; a call that is left to a child ends
+ *     with it.
  *
  * Usage: test-model [CALLS [SEED]]. Meant to be run under ThreadSanitizer as well.
  */
@@ -39,13 +43,17 @@ enum op {
         OP_RECV,
         OP_SEND,
         OP_CHILD,
+        OP_TIMER,
+        OP_RELAY,
         OP_FINISH,
         OPS
 };
-static const char *const op_names[OPS] = { "start", "settle", "cancel", "deliver", "sent",
-                                           "recv",  "send",   "child",  "finish" };
-static const char *const side_names[] = { "unseen", "starting", "idle", "entered", "done" };
-static atomic_ulong counts[OPS][5];
+static const char *const op_names[OPS] = { "start", "settle", "cancel", "deliver", "sent",  "recv",
+                                           "send",  "child",  "timer",  "relay",   "finish" };
+static const char *const side_names[] = {
+        "unseen", "starting", "idle", "entered", "relayed", "done"
+};
+static atomic_ulong counts[OPS][SIDE_DONE + 1];
 
 /* --- chance ----------------------------------------------------------------------------------- */
 
@@ -77,6 +85,8 @@ struct kid {
         struct job *job;
         struct brick_child *child;
         bool started;
+        bool relayed;       /* the call has been left to it */
+        atomic_bool wanted; /* a reply is due */
         atomic_bool done;
 };
 
@@ -88,10 +98,10 @@ struct job {
         bool finished;
         bool entered;
         unsigned cancels;
+        struct brick_timer *timer;
         struct kid kids[MAX_CHILDREN];
         unsigned n_kids;
         atomic_uint users;
-        bool callee;
 };
 
 static atomic_ulong made, destroyed, kids_started, kids_done, entries;
@@ -134,7 +144,8 @@ static void kid_message(void *user, struct brick_bytes message)
 {
         struct kid *kid = user;
 
-        assert(!atomic_load(&kid->done) && message.len == 1);
+        assert(!atomic_load(&kid->done) && message.len == 1 && !kid->relayed);
+        atomic_store(&kid->wanted, false);
 }
 
 static void kid_done(void *user, const struct brick_outcome *outcome)
@@ -166,7 +177,7 @@ static void start_kid(struct job *job)
 {
         struct kid *kid = &job->kids[job->n_kids];
 
-        if (job->callee || job->n_kids == MAX_CHILDREN)
+        if (job->n_kids == MAX_CHILDREN)
                 return;
         kid->job = job;
         if (child_abi_start(job->call, &callee.as_target, BRICK_METHOD_BIDI_STREAMING, byte,
@@ -175,6 +186,12 @@ static void start_kid(struct job *job)
         kid->started = true;
         job->n_kids++;
         (void)atomic_fetch_add(&kids_started, 1);
+}
+
+static void recv_kid(struct kid *kid)
+{
+        atomic_store(&kid->wanted, true);
+        child_abi_recv(kid->child);
 }
 
 /* Lock held. */
@@ -189,7 +206,7 @@ static void use_kid(struct job *job)
         kid = &job->kids[below(job->n_kids)];
         switch (below(5)) {
         case 0:
-                child_abi_recv(kid->child);
+                recv_kid(kid);
                 break;
         case 1:
                 (void)child_abi_send(kid->child, byte);
@@ -201,9 +218,35 @@ static void use_kid(struct job *job)
                 child_abi_cancel(kid->child);
                 break;
         default:
-                child_abi_recv(kid->child);
+                recv_kid(kid);
                 (void)child_abi_send(kid->child, byte);
         }
+}
+
+static void on_timer(void *user);
+
+/* Lock held. */
+static void set_timer(struct job *job)
+{
+        static const uint64_t never = UINT64_MAX;
+
+        if (!job->timer && timer_abi_new(job->call, on_timer, job, &job->timer) < 0)
+                return;
+        timer_abi_set(job->timer, below(4) == 0 ? never
+                                  : below(2)    ? 0
+                                                : clock_now() + below(50000));
+}
+
+/* Lock held. */
+static void relay(struct job *job)
+{
+        struct kid *kid = job->n_kids > 0 ? &job->kids[below(job->n_kids)] : NULL;
+
+        if (!kid || atomic_load(&kid->wanted))
+                return;
+        kid->relayed = true;
+        job->finished = relay_abi_start(job->call, kid->child) == 0;
+        kid->relayed = job->finished;
 }
 
 /* Lock held. One thing that a brick may do with a call that it has. */
@@ -211,7 +254,7 @@ static void act(struct job *job)
 {
         if (job->finished)
                 return;
-        switch (below(job->callee ? 4 : 8)) {
+        switch (below(10)) {
         case 0:
                 count(OP_FINISH, job);
                 job->finished = true;
@@ -225,6 +268,14 @@ static void act(struct job *job)
         case 3:
                 count(OP_SEND, job);
                 (void)call_abi_send(job->call, byte);
+                break;
+        case 4:
+                count(OP_TIMER, job);
+                set_timer(job);
+                break;
+        case 5:
+                count(OP_RELAY, job);
+                relay(job);
                 break;
         default:
                 count(OP_CHILD, job);
@@ -247,6 +298,11 @@ static void enter(struct job *job, bool cancel)
         act(job);
         job->entered = false;
         (void)pthread_mutex_unlock(&job->lock);
+}
+
+static void on_timer(void *user)
+{
+        enter(user, false);
 }
 
 static struct job *job_new(struct wire *wire)
@@ -535,6 +591,7 @@ int main(int argc, char **argv)
         if (argc > 2)
                 seed = strtoull(argv[2], NULL, 10);
         runner_enter(NULL, NULL);
+        alarms_init(&instance.alarms);
         for (int i = 0; i < LIVE; i++)
                 (void)pthread_mutex_init(&places[i].lock, NULL);
         for (int i = 0; i < THREADS; i++)
@@ -558,6 +615,7 @@ int main(int argc, char **argv)
                 assert(pthread_join(threads[i], NULL) == 0);
         wire_run();
 
+        alarms_done(&instance.alarms);
         report(calls);
         assert(atomic_load(&made) == atomic_load(&destroyed));
         assert(atomic_load(&kids_started) == atomic_load(&kids_done));

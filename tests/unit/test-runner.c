@@ -170,6 +170,9 @@ static void test_long(void)
         instance_took_long(&instance, 900000, 50 * NSEC_PER_MSEC);
         assert(!starts_here(1000000) && !starts_here(450000));
         assert(starts_here(449999)); /* small ones are not delayed by it */
+        instance_took_long(&instance, 2000000, 50 * NSEC_PER_MSEC); /* began before */
+        instance_took_long(&instance, 2000000, 50 * NSEC_PER_MSEC);
+        assert(!starts_here(450000));
         (void)runner_free(atomic_exchange(&instance.runner, NULL));
 }
 

@@ -182,6 +182,9 @@ static void test_values(void)
                 assert(brick_value_set_number(values[i], (double)i) == 0);
         assert(list->values[9999]->number_value == 9999);
         assert(brick_value_set_string(values[0], "x") == 0);
+        /* the empty text of another message is a text, too */
+        assert(brick_value_set_string(values[0], protobuf_c_empty_string) == 0);
+        assert(protobuf_c_message_get_packed_size(&values[0]->base) == 2);
         assert(brick_value_set_bool(values[1], 1) == 0);
         assert(brick_value_set_struct(memory(call), values[2]) == values[2]->struct_value);
         assert(brick_value_set_list(memory(call), values[3]) == values[3]->list_value);

@@ -251,7 +251,7 @@ static void set_up(void)
         }
         conf->ports[0].stall = NSEC_PER_MSEC;
         serve = (struct serve){ .conf = conf, .stats = stats, .auth = auth, .expire = expire };
-        stall_init(&serve.stalls);
+        stall_init(&serve.stalls, SIZE_MAX);
         port = (struct serve_port){ &serve, &conf->ports[0], &stats->ports[0], {} };
         assert(route_init(&port.routes[0], service_of_type(BRICK_TYPE_LLM), port.conf, pointers,
                           diag) == 0);

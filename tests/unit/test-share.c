@@ -4,31 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "module/call.h"
 #include "module/share.h"
 
 /* Whose turn it is, who may have a place of the reserve, and who gives up one in the queue. */
 
 enum { CALLS = 600 };
 
-static struct call calls[CALLS];
+static struct share_place calls[CALLS];
 static unsigned n_calls;
 
-static struct call *join(struct share *share, const char *client, uint64_t connection)
+static struct share_place *join(struct share *share, const char *client, uint64_t connection)
 {
-        struct call *call = &calls[n_calls++];
+        struct share_place *call = &calls[n_calls++];
         struct share_party party = { .connection = connection };
 
         assert(n_calls <= CALLS);
-        *call = (struct call){};
+        *call = (struct share_place){};
         (void)strncpy(party.client, client, sizeof party.client - 1);
         assert(share_join(share, call, &party) == 0);
         return call;
 }
 
-static struct call *wait_for_turn(struct share *share, const char *client, uint64_t connection)
+static struct share_place *wait_for_turn(struct share *share, const char *client,
+                                         uint64_t connection)
 {
-        struct call *call = join(share, client, connection);
+        struct share_place *call = join(share, client, connection);
 
         share_append(share, call);
         return call;
@@ -46,7 +46,7 @@ static void check_empty(const struct share *share, unsigned concurrency)
         assert(share->for_connections + share->for_clients == share_reserve(concurrency));
 }
 
-static void take_next(struct share *share, struct call *expected)
+static void take_next(struct share *share, struct share_place *expected)
 {
         assert(share_next(share) == expected);
         share_leave(share, expected);
@@ -55,7 +55,7 @@ static void take_next(struct share *share, struct call *expected)
 /* Neither many calls nor many connections make a client's turn come more often. */
 static void test_turns(void)
 {
-        struct call *many[6], *other[2], *own;
+        struct share_place *many[6], *other[2], *own;
         struct share share;
 
         begin(&share, 8);
@@ -83,7 +83,7 @@ static void test_turns(void)
 /* Those in the middle may leave. */
 static void test_remove(void)
 {
-        struct call *c[4];
+        struct share_place *c[4];
         struct share share;
 
         begin(&share, 8);
@@ -102,7 +102,7 @@ static void test_remove(void)
 static unsigned take_all(struct share *share, const char *client, uint64_t connection)
 {
         for (unsigned n = 0;; n++) {
-                struct call *call = join(share, client, connection);
+                struct share_place *call = join(share, client, connection);
 
                 if (!share_take(share, call)) {
                         share_leave(share, call);
@@ -143,7 +143,7 @@ static void test_reserve(void)
 /* Of those that wait, the first who may have a place of the reserve gets it. */
 static void test_next_reserved(void)
 {
-        struct call *hog, *own, *taken;
+        struct share_place *hog, *own, *taken;
         struct share share;
 
         begin(&share, 256);
@@ -163,7 +163,7 @@ static void test_next_reserved(void)
 
 static void test_victim(void)
 {
-        struct call *last = NULL, *own, *sibling;
+        struct share_place *last = NULL, *own, *sibling;
         struct share share;
 
         begin(&share, 8);
@@ -181,8 +181,14 @@ static void test_victim(void)
         for (unsigned i = 0; i < 5; i++) /* as many as it would then have: it stays */
                 (void)wait_for_turn(&share, "few", 9);
         assert(!share_victim(&share, own));
+        sibling = join(&share, "few", 10); /* a connection has as many as the other client */
+        last = own;
+        share_append(&share, last);
+        assert(share_victim(&share, sibling) == last);
+        share_leave(&share, sibling);
+        share_remove(&share, own);
         share_leave(&share, own);
-        for (struct call *call; (call = share_next(&share));)
+        for (struct share_place *call; (call = share_next(&share));)
                 share_leave(&share, call);
         check_empty(&share, 8);
 }
@@ -192,9 +198,9 @@ static void test_random(void)
 {
         static const char *const names[] = { "a", "b", "c", "d" };
         enum { IDLE, WAITING, HOLDING } state[200] = {};
-        static struct call some[200];
+        static struct share_place some[200];
         unsigned waiting = 0, seed = 1;
-        struct call *next;
+        struct share_place *next;
         struct share share;
 
         begin(&share, 64);

@@ -61,6 +61,9 @@ static void test_numbers(void)
 
 static void test_orders(void)
 {
+        char text[EXPLAIN_KEY_LENGTH + 1];
+        struct explain_key key;
+
         assert(state_get_orders(theirs) == 0);
         state_order(ours, STATE_RETIRE, 7);
         assert(state_get_orders(theirs) == STATE_RETIRE && state_get_grace(theirs) == 0);
@@ -72,6 +75,11 @@ static void test_orders(void)
         assert(state_get_grace(theirs) == 7);
         state_set_quota_row(ours, 12);
         assert(state_get_quota_row(theirs) == 12);
+
+        state_set_explain_key(ours, &(struct explain_key){ { 0xabc, UINT64_MAX } });
+        key = state_get_explain_key(theirs);
+        explain_key_print(&key, text);
+        assert(strcmp(text, "0000000000000abcffffffffffffffff") == 0);
 }
 
 static void test_levels(void)

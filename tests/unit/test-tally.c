@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/node.h"
 #include "manager/tally.h"
 
 #define TYPE 5 /* LLM */
@@ -190,8 +191,64 @@ static void test_certificates(void)
         }
 }
 
+/* Rows of shared memory have no names: those of the worker's configuration count. */
+static void test_backends(void)
+{
+        static const struct node one = { .kind = NODE_SCALAR, .text = "a:1" };
+        static const struct node two = { .kind = NODE_SCALAR, .text = "b:2" };
+        const struct node *orders[2][2] = { { &one, &two }, { &two, &one } };
+        struct node lists[2], options[2];
+        _cleanup_(tally_freep) struct tally *tally = NULL, *copy = NULL;
+        const struct tally_backend *backends;
+
+        assert(tally_new(&tally) == 0);
+        for (unsigned i = 0; i < 2; i++) {
+                const struct node *children[1] = { &lists[i] };
+                struct conf_brick brick = { .name = "far",
+                                            .module = "remote",
+                                            .options = &options[i] };
+                const struct conf now = { .bricks = &brick, .n_bricks = 1 };
+                _cleanup_(stats_freep) struct stats *stats = NULL;
+
+                lists[i] = (struct node){
+                        .kind = NODE_LIST, .key = "to", .children = orders[i], .n_children = 2
+                };
+                options[i] = (struct node){ .kind = NODE_MAP,
+                                            .children = children,
+                                            .n_children = 1 };
+                assert(stats_attach(&stats, -EBADF, 1, 0) == 0);
+                atomic_store(&stats->bricks[0].type, TYPE);
+                stats_count(&stats->bricks[0].counters.backends[0].calls, 10 + i);
+                stats_count(&stats->bricks[0].counters.backends[1].calls, 100);
+                assert(tally_add(tally, &now, stats, TALLY_DEAD) == 0);
+
+                /* of two workers, the worse state is shown; what is no state is not */
+                (void)tally_free(copy);
+                assert(tally_copy(&copy, tally) == 0);
+                atomic_store(&stats->bricks[0].backends[0].state, BACKEND_READY);
+                atomic_store(&stats->bricks[0].backends[0].in_flight, 3);
+                atomic_store(&stats->bricks[0].backends[1].state, 77);
+                assert(tally_add(copy, &now, stats, TALLY_SERVES) == 0);
+                atomic_store(&stats->bricks[0].backends[0].state, BACKEND_FAILING);
+                assert(tally_add(copy, &now, stats, TALLY_SERVES) == 0);
+        }
+        assert(find(tally, "far")->n_backends == 2);
+        backends = find(tally, "far")->backends;
+        assert(strcmp(backends[0].name, "a:1") == 0 &&
+               stats_get(&backends[0].counters.calls) == 110);
+        assert(strcmp(backends[1].name, "b:2") == 0 &&
+               stats_get(&backends[1].counters.calls) == 111);
+        assert(!backends[0].live);
+        backends = find(copy, "far")->backends;
+        assert(backends[1].live && backends[1].state == BACKEND_FAILING);
+        assert(backends[1].in_flight == 6);
+        assert(backends[0].state == BACKEND_NONE);
+        assert(stats_get(&backends[0].counters.calls) == 310);
+}
+
 int main(void)
 {
+        test_backends();
         test_workers();
         test_certificates();
         test_bounds();

@@ -70,6 +70,8 @@ struct stream {
         struct scan *scans;
         struct tried *tried; /* [rule] */
 
+        uint64_t given;   /* bytes of all pieces */
+        uint64_t settled; /* what the last push has said */
         struct budget budget;
         bool over; /* a limit was reached: nothing more is judged */
         bool is_attack;
@@ -516,6 +518,31 @@ static uint64_t settled(const struct stream *s)
         return folded < raw ? folded : raw;
 }
 
+/* A finding is not empty, and begins behind what was settled before: what a need blames late, or a
+ * limit, has no better place. False: there is none. */
+static bool give_place(const struct stream *s, struct brick_finding *finding)
+{
+        if (s->given == s->settled)
+                return false;
+        if (finding->start >= s->given)
+                finding->start = s->given - 1;
+        if (finding->start < s->settled)
+                finding->start = s->settled;
+        if (finding->end <= finding->start)
+                finding->end = finding->start + 1;
+        return true;
+}
+
+static void give_places(struct stream *s)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < s->n_findings; i++)
+                if (give_place(s, &s->findings[i]))
+                        s->findings[kept++] = s->findings[i];
+        s->n_findings = kept;
+}
+
 static int by_start(const void *a, const void *b)
 {
         const struct brick_finding *x = a, *y = b;
@@ -531,6 +558,7 @@ int stream_push(struct stream *s, const char *piece, size_t length, bool is_last
         bool is_cut = judged < length;
         int r = 0;
 
+        s->given += length;
         s->workspace = workspace_get();
         if (!s->workspace)
                 return -ENOMEM;
@@ -550,10 +578,12 @@ int stream_push(struct stream *s, const char *piece, size_t length, bool is_last
                 stop_at_limit(s);
         if (r < 0)
                 return r;
+        give_places(s);
         if (s->n_findings > 1)
                 qsort(s->findings, s->n_findings, sizeof *s->findings, by_start);
         ret->is_attack = s->is_attack;
-        ret->settled = s->over ? UINT64_MAX : is_last ? s->raw.end : settled(s);
+        s->settled = s->over || is_last ? s->given : settled(s);
+        ret->settled = s->settled;
         ret->findings = s->findings;
         ret->n_findings = s->n_findings;
         return 0;

@@ -34,6 +34,7 @@ install_packages() {
 		golang-go golang-google-grpc-dev golang-goprotobuf-dev
 		librust-bytes-dev librust-h2-dev librust-http-dev librust-prost-derive-dev librust-prost-dev
 		librust-tokio-dev
+		caddy haproxy nginx-light
 	'
 	# these may be there from elsewhere
 	command -v npm >/dev/null || packages="$packages nodejs npm"

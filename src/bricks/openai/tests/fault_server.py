@@ -121,6 +121,7 @@ class FaultServer:
     async def _serve(self, reader, writer):
         self.connections += 1
         connection = self.connections
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while await self._answer(reader, writer, connection):
                 pass

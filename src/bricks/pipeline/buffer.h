@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A text that grows at its end and is taken from its beginning. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct buffer {
+        char *ptr; /* with room for a NUL behind it, once it has been written to */
+        size_t len, size;
+};
+
+/* 0 or -ENOMEM. */
+static inline int buffer_add(struct buffer *buffer, const char *text, size_t n)
+{
+        if (buffer->size - buffer->len < n + 1 || !buffer->ptr) {
+                size_t size = 2 * (buffer->len + n) + 64;
+                char *ptr = realloc(buffer->ptr, size);
+
+                if (!ptr)
+                        return -ENOMEM;
+                buffer->ptr = ptr;
+                buffer->size = size;
+        }
+        if (n > 0)
+                memcpy(buffer->ptr + buffer->len, text, n);
+        buffer->len += n;
+        return 0;
+}
+
+/* Removes the first n bytes. */
+static inline void buffer_drop(struct buffer *buffer, size_t n)
+{
+        buffer->len -= n;
+        if (buffer->len > 0)
+                memmove(buffer->ptr, buffer->ptr + n, buffer->len);
+}
+
+static inline void buffer_done(struct buffer *buffer)
+{
+        free(buffer->ptr);
+        *buffer = (struct buffer){};
+}
+
+/* The start of the character that holds the byte at a place, or the text's end. */
+static inline size_t character_start(const char *text, size_t length, size_t at)
+{
+        if (at >= length)
+                return length;
+        while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+                at--;
+        return at;
+}
