@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "conf/nearest.h"
 #include "conf/node.h"
+#include "ctl/bus.h"
 #include "ctl/control.h"
 #include "ctl/file.h"
 #include "ctl/json.h"
@@ -329,10 +330,22 @@ static const struct conf_port *find_page_port(const struct conf *conf)
         return NULL;
 }
 
+/* NULL: brickd does not run, or does not tell this user. */
+static char *find_explain_key(const struct ctl *ctl, const char *control)
+{
+        _cleanup_(bus_reply_done) struct bus_reply reply = {};
+
+        if (!control ||
+            bus_call(control, ctl_timeout(ctl, ASK_TIMEOUT), &reply, "ExplainKey", "") < 0 ||
+            reply.error)
+                return NULL;
+        return strdup(reply.text);
+}
+
 int target_find_page(const struct ctl *ctl, char **ret)
 {
         _cleanup_(search_done) struct search search = { .ctl = ctl };
-        _cleanup_free_ char *address = NULL;
+        _cleanup_free_ char *address = NULL, *key = NULL;
         const struct conf_port *port;
         int r;
 
@@ -349,7 +362,9 @@ int target_find_page(const struct ctl *ctl, char **ret)
                 return ctl_error(CTL_UNREACHABLE,
                                  "%s: only a running brickd knows the address of %s", ctl->config,
                                  port->listen);
-        if (asprintf(ret, "%s://%s/", port->tls.node ? "https" : "http", address) < 0)
+        key = find_explain_key(ctl, search.file.control);
+        if (asprintf(ret, "%s://%s/%s%s", port->tls.node ? "https" : "http", address,
+                     key ? "#explain=" : "", key ?: "") < 0)
                 return ctl_error(EX_OSERR, "Out of memory");
         return CTL_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/call.h"
+#include "http/explain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -239,6 +240,7 @@ static bool is_for_bricks(struct http_text name)
                 "trailer",
                 "transfer-encoding",
                 "upgrade",
+                EXPLAIN_FIELD,
                 "x-request-id",
         };
 
@@ -264,13 +266,14 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
                          const struct exchange_call *request)
 {
         static const struct brick_str id_key = { "x-request-id", 12 };
+        const struct brick_str explain_key = brick_str(EXPLAIN_FIELD), explain = brick_str("1");
         const struct http_head *head = x->head;
         struct brick_str id = brick_str(x->id);
-        size_t pairs = 1 + head->n_fields + request->n_metadata, size;
+        size_t pairs = 2 + head->n_fields + request->n_metadata, size;
         char *next;
 
         size = pairs * sizeof *call->metadata + request->n_requests * sizeof *call->messages +
-               id_key.len + id.len;
+               id_key.len + id.len + explain_key.len + explain.len;
         for (size_t i = 0; i < head->n_fields; i++)
                 size += head->fields[i].name.length + head->fields[i].value.length;
         for (size_t i = 0; i < request->n_metadata; i++)
@@ -289,6 +292,8 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
         call->messages = (struct brick_bytes *)(call->metadata + pairs);
         next = (char *)(call->messages + request->n_requests);
         add_pair(call, &next, id_key, id);
+        if (exchange_is_explained(x))
+                add_pair(call, &next, explain_key, explain);
         for (size_t i = 0; i < request->n_metadata; i++)
                 add_pair(call, &next, request->metadata[i].key, request->metadata[i].value);
         for (size_t i = 0; i < head->n_fields; i++)
@@ -417,6 +422,21 @@ struct brick_str exchange_trailer(const struct exchange *x, const char *key)
                         found = t->value; /* the newest comes first */
         call_unlock(base_of(x->call));
         return found;
+}
+
+struct brick_str exchange_trailer_at(const struct exchange *x, const char *key, size_t index)
+{
+        struct brick_str found[TRAILERS_MAX];
+        size_t n = 0;
+
+        if (!x->call)
+                return (struct brick_str){};
+        call_lock(base_of(x->call));
+        for (const struct trailer *t = x->call->trailers; t; t = t->next)
+                if (call_is_key(t->key, key, strlen(key)))
+                        found[n++] = t->value;
+        call_unlock(base_of(x->call));
+        return index < n ? found[n - 1 - index] : (struct brick_str){};
 }
 
 /* --- replies ------------------------------------------------------------------------------------

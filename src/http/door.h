@@ -20,6 +20,7 @@
 #include "http/socket.h"
 #include "module/runner.h"
 #include "serve/served.h"
+#include "shared/state.h"
 
 struct exchange;
 struct http_connection;
@@ -53,6 +54,7 @@ struct http_port {
 struct door {
         struct serve serve;
         bool first;
+        char explain_key[EXPLAIN_KEY_LENGTH + 1];
         int epoll;
         struct http_port **ports;
         size_t n_ports;

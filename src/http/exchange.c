@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "http/call.h"
 #include "http/exchange-own.h"
+#include "http/explain.h"
 #include "http/origin.h"
 #include "http/outcome.h"
 #include "module/instance.h"
@@ -69,6 +70,11 @@ const struct conf_http *exchange_conf(const struct exchange *x)
 bool exchange_is_lame(const struct exchange *x)
 {
         return atomic_load(&door_of(x)->lame);
+}
+
+bool exchange_is_explained(const struct exchange *x)
+{
+        return explain_has_key(x->head, door_of(x)->explain_key);
 }
 
 size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)

@@ -48,6 +48,9 @@ bool exchange_is_lame(const struct exchange *x);
  * may. */
 bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t method);
 
+/* The client may see how its call is served: the request has the key of this brickd. */
+bool exchange_is_explained(const struct exchange *x);
+
 /* The bricks of the port, in the order of its configuration. */
 size_t exchange_bricks(const struct exchange *x, struct instance *const **ret);
 
@@ -146,3 +149,7 @@ void exchange_cancel(struct exchange *x);
 /* Trailing metadata of the call, within done(): the first value of a key, such as
  * "x-usage-prompt-tokens". A NULL ptr: none. */
 struct brick_str exchange_trailer(const struct exchange *x, const char *key);
+
+/* The same: the index-th value of a key, in the order in which they were added. They last until
+ * done() returns. */
+struct brick_str exchange_trailer_at(const struct exchange *x, const char *key, size_t index);

@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "conf/names.h"
+#include "http/explain.h"
 #include "http/message-json.h"
 #include "http/route-tools.h"
 #include "module/instance.h"
@@ -239,6 +240,7 @@ void brick_serve(struct exchange *x, const char *const *parameters)
 struct generic {
         const ProtobufCMessageDescriptor *reply;
         uint32_t error_field;  /* of the reply; it is not shown */
+        bool explained;        /* its steps are the last line */
         bool events;           /* the stream is one of events; else of lines */
         struct json_text text; /* of the one reply */
 };
@@ -284,11 +286,25 @@ static void stream_reply(struct exchange *x, struct brick_bytes message)
         (void)arena_rewind(arena, mark);
 }
 
+static void write_steps(struct exchange *x)
+{
+        struct json_text text = json_text(exchange_arena(x));
+
+        json_puts(&text, "{\"steps\":");
+        explain_put_steps(x, &text);
+        json_puts(&text, "}");
+        if (text.failed)
+                exchange_abort(x);
+        else
+                write_line(x, text.bytes, text.length);
+}
+
 static void stream_done(struct exchange *x, const struct exchange_outcome *outcome)
 {
+        const struct generic *g = exchange_data(x);
         struct http_text error;
 
-        if (!outcome->success && !exchange_has_begun(x)) {
+        if (!outcome->success && !exchange_has_begun(x) && !g->explained) {
                 exchange_fail(x, &outcome->error);
                 return;
         }
@@ -296,9 +312,11 @@ static void stream_done(struct exchange *x, const struct exchange_outcome *outco
         if (!outcome->success) {
                 error = exchange_error_json(x, &outcome->error);
                 write_line(x, error.ptr, error.length);
-        } else if (((struct generic *)exchange_data(x))->events) {
-                write_line(x, "[DONE]", 6);
         }
+        if (g->explained)
+                write_steps(x);
+        if (outcome->success && g->events)
+                write_line(x, "[DONE]", 6);
         exchange_end(x);
 }
 
@@ -488,6 +506,7 @@ void brick_call_serve(struct exchange *x, const char *const *parameters)
         *g = (struct generic){
                 .reply = service_reply(service, method),
                 .error_field = service_error_field(service, method),
+                .explained = exchange_is_explained(x),
                 .events = route_takes_events(x),
                 .text = json_text(exchange_arena(x)),
         };
@@ -498,7 +517,8 @@ void brick_call_serve(struct exchange *x, const char *const *parameters)
                                  .requests = requests,
                                  .n_requests = n,
                                  .route = "/v1/bricks/{name}/{method}",
-                                 .ops = method == BRICK_METHOD_OUTPUT_STREAMING ? &stream_ops
-                                                                                : &unary_ops,
+                                 .ops = method == BRICK_METHOD_OUTPUT_STREAMING || g->explained
+                                                ? &stream_ops
+                                                : &unary_ops,
                          });
 }

@@ -389,6 +389,11 @@ void door_goaway(struct door *door)
         atomic_store(&door->leaving, true);
 }
 
+void door_set_explain_key(struct door *door, const struct explain_key *key)
+{
+        explain_key_print(key, door->explain_key);
+}
+
 void door_lame_duck(struct door *door)
 {
         atomic_store(&door->lame, true);

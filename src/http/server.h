@@ -17,6 +17,7 @@ struct conf_port;
 struct diag;
 struct door;
 struct instance;
+struct explain_key;
 struct stats;
 struct tracer;
 
@@ -31,6 +32,9 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
  * never called. */
 struct door *door_free(struct door *door);
 DEFINE_CLEANUP(struct door *, door_free);
+
+/* Before door_start(): the key that lets a client have its calls explained. */
+void door_set_explain_key(struct door *door, const struct explain_key *key);
 
 /*
  * Adds a port that is served on the listening socket fd, which this function takes; fd < 0: the

@@ -278,6 +278,7 @@ static int serve(struct conf *conf, struct diag *diag)
         r = door_new(&door, conf, stats, auth, otlp_tracer(otlp), arg_worker == 0);
         if (r < 0)
                 return fail(r, "Cannot set up the ports with protocol: http");
+        door_set_explain_key(door, &key);
         r = add_ports(rpc, door, conf, build, diag);
         if (diag_count(diag) > 0)
                 return fail_config(diag);

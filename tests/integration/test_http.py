@@ -187,6 +187,37 @@ def page_for_browsers():
 
 
 @test
+def a_call_is_explained_to_who_has_the_key():
+    pipeline = os.path.join(BUILD, "src", "bricks", "pipeline.so")
+    bricks = brick(more=", default: true") + brick("wrong", "error_code: 4005", ", match: { model_id: wrong }")
+    for name, step in (("good", "chat"), ("bad", "wrong")):
+        bricks += (f"  - {{ name: {name}, module: {pipeline}, match: {{ model_id: {name} }},"
+                   f" options: {{ type: LLM, steps: [ {{ brick: {step} }} ] }} }}\n")
+    with Door(bricks) as d:
+        key = re.search("#explain=([0-9a-f]{32})$", d.ctl("open").stdout.strip())[1]
+
+        def ask_it(name, method="Unary", **headers):
+            status, head, body = d.ask("POST", f"/v1/bricks/{name}/{method}", '{"prompt": "x"}', **headers)
+            return status, head["content-type"], body.decode().splitlines()
+
+        for method in ("Unary", "OutputStreaming"):
+            status, kind, lines = ask_it("good", method, x_brick_explain=key)
+            eq((status, kind), (200, "application/x-ndjson"))
+            assert all("text" in json.loads(line) for line in lines[:-1]), lines
+            eq([s["step"] for s in json.loads(lines[-1])["steps"]], ["chat"])
+        status, _, lines = ask_it("bad", x_brick_explain=key)
+        eq((status, len(lines), json.loads(lines[0])["error"]["brick_code"]), (200, 2, 4005))
+        assert "4005" in json.loads(lines[1])["steps"][0]["verdict"], lines
+        _, _, lines = ask_it("good", x_brick_explain=key, accept="text/event-stream")
+        assert '"steps"' in lines[-4] and lines[-2] == "data: [DONE]", lines
+        eq(json.loads(ask_it("chat", x_brick_explain=key)[2][-1]), {"steps": []})
+        for wrong in ("1", "0" * 32, key[:-1], key + "0", ""):
+            status, kind, lines = ask_it("good", x_brick_explain=wrong)
+            eq((status, kind), (200, "application/json"))
+            assert "steps" not in "".join(lines), lines
+
+
+@test
 def bricks_have_counters():
     with Door(brick(options="delay: 100ms, tokens: 1000")) as d:
         numbers = ("in_flight", "queued", "calls", "failures")

@@ -41,8 +41,7 @@ async function problem(reply) {
   }
 }
 
-async function ask(path, body, signal) {
-  const headers = {};
+async function ask(path, body, signal, headers = {}) {
   if (token()) headers.Authorization = `Bearer ${token()}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   const reply = await fetch(path, { method: body === undefined ? 'GET' : 'POST', headers, body, signal });
@@ -317,6 +316,39 @@ function recipes() {
   $('python').textContent = pythonRecipe(url, $('request').value);
 }
 
+// brickctl open puts the key into the address; it does not stay there.
+const key = /^#explain=([0-9a-f]+)$/.exec(location.hash)?.[1];
+if (key) {
+  sessionStorage.explain = key;
+  history.replaceState(null, '', location.pathname);
+}
+$('may-explain').hidden = !sessionStorage.explain;
+
+const ms = (us) => `${(us / 1000).toFixed(1)} ms`;
+
+function step(s, end) {
+  const bar = element('meter', { max: end, value: s.took_us, ariaLabel: `${ms(s.took_us)} of ${ms(end)}` });
+  const says = { '←': s.input, '→': s.output };
+  return element('li', {},
+    element('strong', { textContent: s.step }),
+    element('small', { textContent: ` after ${ms(s.start_us)}, took ${ms(s.took_us)}${s.verdict ? ` · ${s.verdict}` : ''}` }),
+    bar,
+    ...Object.entries(says).filter(([, text]) => text).map(([mark, text]) => element('p', { textContent: `${mark} ${text}` })));
+}
+
+function showSteps(steps) {
+  const end = Math.max(1, ...steps.map((s) => s.start_us + s.took_us));
+  $('steps').replaceChildren(...steps.map((s) => step(s, end)));
+}
+
+// With an explanation the reply is a stream of lines, whose last one has the steps.
+function showLine(line, explained) {
+  const message = explained ? JSON.parse(line) : {};
+  if (message.steps) showSteps(message.steps);
+  else $('reply').append(`${pretty(line)}\n`);
+  if (message.error) $('reply').className = 'bad';
+}
+
 // A line of a stream as it is; the one reply of a call with indentation.
 function pretty(line) {
   try {
@@ -337,10 +369,13 @@ async function call() {
   setCalling(new AbortController());
   $('reply').textContent = $('took').textContent = '';
   $('reply').className = '';
+  $('steps').replaceChildren();
   notice('');
   try {
-    const reply = await ask(path(), $('request').value, calling.signal);
-    for await (const line of lines(reply)) if (line) $('reply').append(`${pretty(line)}\n`);
+    const explained = $('explain').checked;
+    const reply = await ask(path(), $('request').value, calling.signal,
+      explained ? { 'X-Brick-Explain': sessionStorage.explain } : {});
+    for await (const line of lines(reply)) if (line) showLine(line, explained);
   } catch (error) {
     if (error.name !== 'AbortError') $('reply').className = 'bad';
     $('reply').append(error.name === 'AbortError' ? 'Stopped.' : error.message);
