@@ -32,6 +32,7 @@ struct fake_brick *fake_add(struct exchange *x, const char *name, unsigned type,
         brick->instance.conf = &brick->conf;
         brick->instance.brick = &brick->module;
         brick->instance.type = type;
+        brick->instance.stats = &brick->stats;
         health_init(&brick->instance.health);
         x->instances[x->n_bricks++] = &brick->instance;
         return brick;
@@ -265,11 +266,21 @@ void exchange_cancel(struct exchange *x)
         x->cancelled = true;
 }
 
-struct brick_str exchange_trailer(const struct exchange *x, const char *key)
+bool exchange_is_explained(const struct exchange *x)
+{
+        return x->explained;
+}
+
+struct brick_str exchange_trailer_at(const struct exchange *x, const char *key, size_t index)
 {
         for (size_t i = 0; i < x->n_trailers; i++)
                 if (x->trailers[i].key.len == strlen(key) &&
-                    memcmp(x->trailers[i].key.ptr, key, strlen(key)) == 0)
+                    memcmp(x->trailers[i].key.ptr, key, strlen(key)) == 0 && index-- == 0)
                         return x->trailers[i].value;
         return (struct brick_str){};
+}
+
+struct brick_str exchange_trailer(const struct exchange *x, const char *key)
+{
+        return exchange_trailer_at(x, key, 0);
 }

@@ -9,12 +9,14 @@
 #include "conf/conf.h"
 #include "http/exchange.h"
 #include "module/instance.h"
+#include "shared/stats.h"
 #include "util/arena.h"
 
 #define FAKE_BRICKS 4
 
 struct fake_brick {
         struct instance instance;
+        struct stats_brick stats;
         struct conf_brick conf;
         struct brick_module module;
         bool forbidden; /* the client may not call it */
@@ -30,6 +32,7 @@ struct exchange {
         size_t n_bricks;
         const struct brick_pair *trailers;
         size_t n_trailers;
+        bool explained;
         void *data;
 
         /* The last call. */

@@ -10,6 +10,7 @@
 
 #include "fake-exchange.h"
 #include "http/route.h"
+#include "util/cleanup.h"
 
 /* Any brick as JSON. */
 
@@ -18,6 +19,8 @@
 #define OUTPUT (1u << BRICK_METHOD_OUTPUT_STREAMING)
 #define INPUT (1u << BRICK_METHOD_INPUT_STREAMING)
 #define BIDI (1u << BRICK_METHOD_BIDI_STREAMING)
+
+#define COUNTERS "\"in_flight\":0,\"queued\":0,\"calls\":0,\"failures\":0,"
 
 static struct exchange x;
 
@@ -56,10 +59,12 @@ static void test_list(void)
         fake_expect(&x, 200,
                     "{\"object\":\"list\",\"data\":[{\"object\":\"brick\",\"name\":\"chat\","
                     "\"type\":\"LLM\",\"methods\":[\"GetServiceInfo\",\"Unary\","
-                    "\"OutputStreaming\"],\"healthy\":true,\"reason\":null,\"models\":[\"gpt-4o\"],"
+                    "\"OutputStreaming\"],\"healthy\":true,\"reason\":null," COUNTERS
+                    "\"models\":[\"gpt-4o\"],"
                     "\"example\":{\"prompt\":\"Say hello.\"}},{\"object\":\"brick\",\"name\":"
                     "\"any\",\"type\":\"Common\",\"methods\":[\"Unary\",\"InputStreaming\","
-                    "\"BidiStreaming\"],\"healthy\":false,\"reason\":\"the disk is \\\"full\\\"\","
+                    "\"BidiStreaming\"],\"healthy\":false,\"reason\":\"the disk is "
+                    "\\\"full\\\"\"," COUNTERS
                     "\"models\":[],\"example\":{\"data\":{\"text\":\"hello\"}}}]}");
 
         begin(NULL);
@@ -174,6 +179,33 @@ static void test_events(void)
                     "data: [DONE]\n\n");
 }
 
+/* The steps follow whatever the call gives; one that is no Struct is left out. */
+static void test_explained(void)
+{
+        static const char step[] = "\x0a\x07\x0a\x01z\x12\x02\x20\x01";
+        const struct brick_pair trailers[] = {
+                { brick_str("x-brick-step-bin"), { step, sizeof step - 1 } },
+                { brick_str("other"), brick_str("x") },
+                { brick_str("x-brick-step-bin"), brick_str("\xff") },
+        };
+
+        for (int failed = 0; failed < 2; failed++) {
+                begin("{}");
+                x.explained = true;
+                x.trailers = trailers;
+                x.n_trailers = ELEMENTSOF(trailers);
+                call("chat", "Unary");
+                if (failed)
+                        fake_failure(&x, 504, "too late");
+                else
+                        fake_success(&x);
+                fake_expect(&x, 200,
+                            failed ? "{\"error\":{\"message\":\"too late\"}}\n"
+                                     "{\"steps\":[{\"z\":true}]}\n"
+                                   : "{\"steps\":[{\"z\":true}]}\n");
+        }
+}
+
 static void test_input(void)
 {
         Protocols__Grpc__Common__CommonResponse reply =
@@ -242,6 +274,7 @@ int main(void)
         test_unary();
         test_lines();
         test_events();
+        test_explained();
         test_input();
         test_refusals();
         fake_done(&x);
