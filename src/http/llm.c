@@ -79,6 +79,9 @@ static void unary_reply(struct exchange *x, struct brick_bytes message)
                 json_put(&llm->text, text.ptr, text.len);
 }
 
+/* Of an answer besides its text, roughly: with room for both, a large one is not copied. */
+#define OBJECT_SIZE 1024
+
 static void unary_done(struct exchange *x, const struct exchange_outcome *outcome)
 {
         struct llm *llm = exchange_data(x);
@@ -92,6 +95,7 @@ static void unary_done(struct exchange *x, const struct exchange_outcome *outcom
         n = llm->request.n_stops > 0 ? scan(llm) : 0;
         if (!llm->stopped) /* what may have been the beginning of a stop is none */
                 n = llm->text.length;
+        json_reserve(&json, n + OBJECT_SIZE);
         llm->form->whole(x, llm, &json, llm->text.bytes ? llm->text.bytes : "", n);
         json.failed = json.failed || llm->text.failed;
         route_answer(x, &json);

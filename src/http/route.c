@@ -21,6 +21,7 @@ const struct http_route http_routes[] = {
         { "/", GET, STATS_ROUTE_PAGE, true, page_serve },
         { "/app.js", GET, STATS_ROUTE_PAGE_SCRIPT, true, page_serve },
         { "/style.css", GET, STATS_ROUTE_PAGE_STYLE, true, page_serve },
+        { "/openapi.json", GET, STATS_ROUTE_OPENAPI, true, openapi_serve },
         { "/health", GET, STATS_ROUTE_HEALTH, true, health_serve },
         {},
 };

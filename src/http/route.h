@@ -47,4 +47,5 @@ void bricks_serve(struct exchange *x, const char *const *parameters);
 void brick_serve(struct exchange *x, const char *const *parameters);
 void brick_call_serve(struct exchange *x, const char *const *parameters);
 void page_serve(struct exchange *x, const char *const *parameters);
+void openapi_serve(struct exchange *x, const char *const *parameters);
 void health_serve(struct exchange *x, const char *const *parameters);

@@ -327,6 +327,7 @@ const char *stats_route_to_string(enum stats_route route)
                 [STATS_ROUTE_PAGE] = "/",
                 [STATS_ROUTE_PAGE_SCRIPT] = "/app.js",
                 [STATS_ROUTE_PAGE_STYLE] = "/style.css",
+                [STATS_ROUTE_OPENAPI] = "/openapi.json",
                 [STATS_ROUTE_HEALTH] = "/health",
         };
 

@@ -101,6 +101,7 @@ enum stats_route {
         STATS_ROUTE_PAGE,
         STATS_ROUTE_PAGE_SCRIPT,
         STATS_ROUTE_PAGE_STYLE,
+        STATS_ROUTE_OPENAPI,
         STATS_ROUTE_HEALTH,
         STATS_ROUTES,
 };

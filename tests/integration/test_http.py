@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Ports with `protocol: http`: what clients of every kind meet, good ones and bad ones, while others are served."""
 import contextlib
+import gzip
 import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import resource
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -155,6 +158,49 @@ def models_and_health():
         status, head, _ = d.ask("POST", "/v1/models", "x")
         eq((status, head["allow"]), (405, "GET, HEAD, OPTIONS"))
         eq(d.ask(url="/health", x_request_id="abc")[1]["x-request-id"], "abc")
+
+
+@test
+def page_for_browsers():
+    with guarded() as d:
+        total = 0
+        for path_of, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+            status, plain_head, plain = d.ask(url=path_of)
+            eq((status, plain_head["content-type"]), (200, kind + "; charset=utf-8"))
+            status, head, body = d.ask(url=path_of, accept_encoding="gzip, deflate, br")
+            eq((status, head["content-encoding"], plain_head["content-encoding"]), (200, "gzip", None))
+            eq(gzip.decompress(body), plain)
+            total += len(body)
+            assert head["content-security-policy"].startswith("default-src 'none'; script-src 'self'; "), head
+            eq((head["cache-control"], head["vary"]), ("no-cache", "Accept-Encoding"))
+            status, again, body = d.ask(url=path_of, if_none_match=head["etag"])
+            eq((status, again["etag"], again["content-length"], body), (304, head["etag"], None, b""))
+            status, again, body = d.ask("HEAD", path_of)
+            eq((status, int(again["content-length"]), body), (200, len(plain), b""))
+        print(f"# the page has {total} bytes compressed")
+        assert total <= 20 << 10, total
+        eq(d.ask(url="/index.html")[0], 404)
+    with guarded(http="{ page: false }") as d:
+        for path_of in ("/", "/app.js", "/style.css"):
+            status, head, body = d.ask(url=path_of)
+            eq((status, error(body)["code"], head["content-security-policy"]), (404, "unknown_url", None))
+
+
+@test
+def bricks_have_counters():
+    with Door(brick(options="delay: 100ms, tokens: 1000")) as d:
+        numbers = ("in_flight", "queued", "calls", "failures")
+
+        def counted():
+            return [json.loads(d.ask(url="/v1/bricks")[2])["data"][0][n] for n in numbers]
+
+        eq(counted(), [0, 0, 0, 0])
+        client = d.client()
+        client.request("POST", CHAT, question(stream=True), JSON)
+        wait_for("the call", lambda: counted() == [1, 0, 0, 0])
+        client.getresponse().close()
+        client.close()
+        wait_for("its end", lambda: counted() == [0, 0, 1, 1])
 
 
 @test
@@ -605,6 +651,68 @@ def no_descriptor_is_left():
         for s in held:
             s.close()
         wait_for("room", lambda: d.ask_quietly() == 200, 10)
+
+
+def any_request(chance):
+    """Good and bad ones, some of them damaged, cut off or behind each other."""
+    if chance.random() < 0.1:
+        return get(chance.choice(["/health", "/v1/models", "/nope", "/v1/models/chat"]))
+    body = question("x" * chance.choice([1, 5000, 70000]), stream=chance.random() < 0.6,
+                    max_tokens=chance.choice([1, 5, 2000]), **({"stop": ["k1"]} if chance.random() < 0.3 else {}))
+    body = body.replace('"chat"', f'"{chance.choice(["chat", "slow", "late", "bad", "none"])}"', 1).encode()
+    head = (f"POST {CHAT} HTTP/1.{chance.choice('01')}\r\nHost: localhost\r\n"
+            + chance.choice(["", "Connection: keep-alive\r\n", "Connection: close\r\n", "Expect: 100-continue\r\n"])).encode()
+    if chance.random() < 0.2:
+        chunks = (body[i:i + 700] for i in range(0, len(body), 700))
+        return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n\r\n"
+    raw = bytearray(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    if chance.random() < 0.2:
+        raw[chance.randrange(200)] = chance.randrange(256)
+    return bytes(raw[:chance.randrange(len(raw))] if chance.random() < 0.1 else raw)
+
+
+def any_client(door, seed, end):
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), door.socket() as s:
+            s.settimeout(0.3)
+            for _ in range(chance.randrange(1, 6)):
+                s.sendall(b"".join(any_request(chance) for _ in range(chance.randrange(1, 4))))
+                leaves = chance.randrange(6)
+                if leaves == 0:
+                    break
+                if leaves == 1:
+                    s.shutdown(socket.SHUT_WR)
+                if leaves == 2:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    break
+                with contextlib.suppress(TimeoutError):
+                    for _ in range(chance.randrange(20)):
+                        s.recv(chance.choice([10, 1000, 65536]))
+
+
+@test
+def clients_that_do_anything_at_any_time():
+    bricks = (brick().replace("name: chat,", "name: chat, default: true,")
+              + brick("slow", "delay: 3ms", more=", match: { x-brick: [s] }, limits: { concurrency: 20, queue: 10 }")
+              + brick("late", "delay: 1m", more=", match: { x-brick: [l] }, limits: { timeout: 200ms }")
+              + brick("bad", "error_code: 4001, error_every: 2", more=", match: { x-brick: [b] }"))
+    seed = random.randrange(1 << 30)
+    print(f"# seed {seed}")
+    with Door(bricks, http="{ keepalive: 1s }") as d:
+        end = time.monotonic() + 4
+        clients = [threading.Thread(target=any_client, args=(d, seed + i, end)) for i in range(16)]
+        for client in clients:
+            client.start()
+        time.sleep(2)
+        d.ctl("reload", "--wait")
+        for client in clients:
+            client.join()
+        wait_for("the end of all calls", lambda: d.in_flight() == 0, 20)
+        eq(d.ask()[0], 200)
+        status = json.loads(d.ctl("status", "--json").stdout)
+        eq([worker["restarts"] for worker in status["workers"]], [0])
+        assert "exited with" not in d.log() and "Sanitizer" not in d.log(), d.log()
 
 
 # --- with gRPC, and going away

@@ -197,7 +197,8 @@ void exchange_begin(struct exchange *x, unsigned status, const char *type)
 void exchange_write(struct exchange *x, const void *bytes, size_t length)
 {
         assert(x->status && !x->ended && length < sizeof x->answer - x->length);
-        memcpy(x->answer + x->length, bytes, length);
+        if (length > 0)
+                memcpy(x->answer + x->length, bytes, length);
         x->length += length;
         x->answer[x->length] = '\0';
 }

@@ -34,7 +34,8 @@ function askForToken() {
 async function problem(reply) {
   const text = await reply.text();
   try {
-    return JSON.parse(text).error.message;
+    const { message, detail, brick_code: code } = JSON.parse(text).error;
+    return message + (detail ? `\n${detail}` : '') + (code ? `\nThe brick's code: ${code}` : '');
   } catch {
     return text || `The server has answered with status ${reply.status}.`;
   }
@@ -123,7 +124,7 @@ function facts({ begun, first, last, pieces, usage, finish, stopped }) {
   const tokens = usage?.completion_tokens ?? pieces;
   if (first) said.push(`First text after ${Math.round(first - begun)} ms`);
   if (last > first) said.push(`${(((tokens - 1) * 1000) / (last - first)).toFixed(1)} ${usage ? 'tokens' : 'pieces'}/s`);
-  if (usage) said.push(`${usage.prompt_tokens} + ${usage.completion_tokens} tokens`);
+  if (usage) said.push(`${usage.prompt_tokens} tokens in, ${usage.completion_tokens} out`);
   if (finish && finish !== 'stop') said.push(`ended by ${finish}`);
   if (stopped) said.push('stopped');
   $('facts').textContent = said.join(' · ');
@@ -312,7 +313,7 @@ function pythonRecipe(url, text) {
 function recipes() {
   const url = location.origin + path();
   const authorization = token() ? ' \\\n  -H "Authorization: Bearer $TOKEN"' : '';
-  $('curl').textContent = `curl -N ${quoted(url)}${authorization} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted($('request').value)}`;
+  $('curl').textContent = `curl -N \\\n  ${quoted(url)}${authorization} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted($('request').value)}`;
   $('python').textContent = pythonRecipe(url, $('request').value);
 }
 
@@ -346,6 +347,11 @@ async function call() {
   }
   setCalling(null);
   $('took').textContent = `after ${(performance.now() - begun).toFixed(1)} ms`;
+}
+
+for (const button of document.querySelectorAll('[data-copies]')) {
+  button.hidden = !navigator.clipboard; // browsers have it for HTTPS and for this machine only
+  button.addEventListener('click', () => navigator.clipboard.writeText($(button.dataset.copies).textContent));
 }
 
 $('ask').addEventListener('submit', (event) => { event.preventDefault(); if (!calling) call(); });
