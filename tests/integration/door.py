@@ -74,7 +74,7 @@ def ask(client, method="GET", url="/v1/models", body=None, **headers):
 
 
 def question(text="hello", **more):
-    return json.dumps({"model": "chat", "messages": [{"role": "user", "content": text}], **more})
+    return json.dumps({"model": "chat", "messages": [{"role": "user", "content": text}]} | more)
 
 
 def error(body):
