@@ -349,6 +349,11 @@ static void begin(struct http_call *call, const struct exchange_call *request)
         struct served *served = &call->served;
         struct outcome outcome;
 
+        if (!served->method) {
+                outcome = outcome_no_handler(request->method);
+                call_refuse(base_of(call), &outcome);
+                return;
+        }
         call->by_identity = true;
         call->door->identified = NULL;
         if (served->port->conf->authenticate != AUTHENTICATE_OFF &&

@@ -32,6 +32,13 @@ struct chat_request {
         size_t n_stops;
 };
 
-/* False: *ret_error says why; its texts are constants, or in the arena. */
+/*
+ * The bodies of chat completions, of completions and of responses. False: *ret_error says why; its
+ * texts are constants, or in the arena.
+ */
 bool chat_request_read(struct chat_request *ret, struct json_value body, struct arena *arena,
                        struct exchange_error *ret_error);
+bool completion_request_read(struct chat_request *ret, struct json_value body, struct arena *arena,
+                             struct exchange_error *ret_error);
+bool response_request_read(struct chat_request *ret, struct json_value body, struct arena *arena,
+                           struct exchange_error *ret_error);

@@ -85,7 +85,9 @@ static struct http_connection *make(struct http_port *port, int fd, const struct
         name_peer(peer, sizeof peer, fd, address);
         c->peer = strdup(peer);
         event.data.ptr = &c->source;
-        if (!c->peer || http_socket_begin(&c->socket, fd, port->context) < 0 ||
+        /* Without its certificate a port with TLS serves nobody. */
+        if (!c->peer || (port->tls && !port->context) ||
+            http_socket_begin(&c->socket, fd, port->context) < 0 ||
             epoll_ctl(port->door->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
                 SSL_free(c->socket.ssl);
                 free(c->peer);

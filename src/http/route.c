@@ -8,8 +8,16 @@
 
 const struct http_route http_routes[] = {
         { "/v1/chat/completions", POST, STATS_ROUTE_CHAT, false, chat_serve },
+        { "/chat/completions", POST, STATS_ROUTE_SSE, false, sse_serve },
+        { "/v1/completions", POST, STATS_ROUTE_COMPLETIONS, false, completion_serve },
+        { "/v1/responses", POST, STATS_ROUTE_RESPONSES, false, responses_serve },
         { "/v1/models", GET, STATS_ROUTE_MODELS, false, models_serve },
         { "/v1/models/{id}", GET, STATS_ROUTE_MODEL, false, model_serve },
+        { "/v1/moderations", POST, STATS_ROUTE_MODERATIONS, false, moderations_serve },
+        { "/v1/vector_stores/{brick}/search", POST, STATS_ROUTE_SEARCH, false, search_serve },
+        { "/v1/bricks", GET, STATS_ROUTE_BRICKS, false, bricks_serve },
+        { "/v1/bricks/{name}", GET, STATS_ROUTE_BRICK, false, brick_serve },
+        { "/v1/bricks/{name}/{method}", POST, STATS_ROUTE_BRICK_CALL, false, brick_call_serve },
         { "/health", GET, STATS_ROUTE_HEALTH, true, health_serve },
         {},
 };

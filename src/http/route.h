@@ -36,6 +36,14 @@ extern const struct http_route http_routes[];
  */
 
 void chat_serve(struct exchange *x, const char *const *parameters);
+void completion_serve(struct exchange *x, const char *const *parameters);
+void responses_serve(struct exchange *x, const char *const *parameters);
+void sse_serve(struct exchange *x, const char *const *parameters);
 void models_serve(struct exchange *x, const char *const *parameters);
 void model_serve(struct exchange *x, const char *const *parameters);
+void moderations_serve(struct exchange *x, const char *const *parameters);
+void search_serve(struct exchange *x, const char *const *parameters);
+void bricks_serve(struct exchange *x, const char *const *parameters);
+void brick_serve(struct exchange *x, const char *const *parameters);
+void brick_call_serve(struct exchange *x, const char *const *parameters);
 void health_serve(struct exchange *x, const char *const *parameters);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WIRE_PUT_VARINT = 0, WIRE_PUT_BYTES = 2 };
+enum { WIRE_PUT_VARINT = 0, WIRE_PUT_64 = 1, WIRE_PUT_BYTES = 2, WIRE_PUT_32 = 5 };
 
 static inline uint64_t wire_tag(uint32_t field, unsigned wire_type)
 {

@@ -301,8 +301,18 @@ bool stats_get_health(const struct stats_health *health, char ret_reason[static 
 const char *stats_route_to_string(enum stats_route route)
 {
         static const char *const names[] = {
-                [STATS_ROUTE_OTHER] = "other",       [STATS_ROUTE_CHAT] = "/v1/chat/completions",
-                [STATS_ROUTE_MODELS] = "/v1/models", [STATS_ROUTE_MODEL] = "/v1/models/{id}",
+                [STATS_ROUTE_OTHER] = "other",
+                [STATS_ROUTE_CHAT] = "/v1/chat/completions",
+                [STATS_ROUTE_MODELS] = "/v1/models",
+                [STATS_ROUTE_MODEL] = "/v1/models/{id}",
+                [STATS_ROUTE_SSE] = "/chat/completions",
+                [STATS_ROUTE_COMPLETIONS] = "/v1/completions",
+                [STATS_ROUTE_RESPONSES] = "/v1/responses",
+                [STATS_ROUTE_MODERATIONS] = "/v1/moderations",
+                [STATS_ROUTE_SEARCH] = "/v1/vector_stores/{brick}/search",
+                [STATS_ROUTE_BRICKS] = "/v1/bricks",
+                [STATS_ROUTE_BRICK] = "/v1/bricks/{name}",
+                [STATS_ROUTE_BRICK_CALL] = "/v1/bricks/{name}/{method}",
                 [STATS_ROUTE_HEALTH] = "/health",
         };
 

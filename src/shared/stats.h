@@ -87,8 +87,16 @@ enum stats_builtin_method {
 enum stats_route {
         STATS_ROUTE_OTHER, /* no route */
         STATS_ROUTE_CHAT,
+        STATS_ROUTE_SSE,
+        STATS_ROUTE_COMPLETIONS,
+        STATS_ROUTE_RESPONSES,
         STATS_ROUTE_MODELS,
         STATS_ROUTE_MODEL,
+        STATS_ROUTE_MODERATIONS,
+        STATS_ROUTE_SEARCH,
+        STATS_ROUTE_BRICKS,
+        STATS_ROUTE_BRICK,
+        STATS_ROUTE_BRICK_CALL,
         STATS_ROUTE_HEALTH,
         STATS_ROUTES,
 };

@@ -14,11 +14,11 @@
 /* False: the arena is full. */
 static bool grow(struct json_text *text, size_t need)
 {
-        size_t size = text->size > 0 ? text->size : FIRST_SIZE;
+        size_t size = text->size > 0 ? 2 * text->size : FIRST_SIZE;
         char *bytes;
 
-        while (size - text->length < need)
-                size *= 2;
+        if (size - text->length < need)
+                size = text->length + need;
         bytes = arena_alloc(text->arena, size, 1);
         if (!bytes) {
                 text->failed = true;
@@ -32,9 +32,16 @@ static bool grow(struct json_text *text, size_t need)
         return true;
 }
 
+void json_reserve(struct json_text *text, size_t size)
+{
+        if (!text->failed && text->size - text->length < size)
+                (void)grow(text, size);
+}
+
 void json_put(struct json_text *text, const char *s, size_t length)
 {
-        if (text->failed || (text->size - text->length < length && !grow(text, length)))
+        json_reserve(text, length);
+        if (text->failed)
                 return;
         if (length > 0)
                 memcpy(text->bytes + text->length, s, length);
@@ -74,7 +81,7 @@ void json_put_string(struct json_text *text, const char *s, size_t length)
         for (size_t i = 0; i < length; i++) {
                 unsigned char c = (unsigned char)s[i];
 
-                if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+                if (c >= 0x20 && c != '"' && c != '\\')
                         continue;
                 json_put(text, s + begin, i - begin);
                 put_escape(text, c);
@@ -105,7 +112,7 @@ void json_put_double(struct json_text *text, double number)
                 json_puts(text, "null");
                 return;
         }
-        for (int precision = 1; precision <= 17; precision++) {
+        for (int precision = 15; precision <= 17; precision++) {
                 n = snprintf(digits, sizeof digits, "%.*g", precision, number);
                 if (strtod(digits, NULL) == number)
                         break;

@@ -25,6 +25,9 @@ static inline struct json_text json_text(struct arena *arena)
         return (struct json_text){ .arena = arena };
 }
 
+/* Makes room for so many more bytes. */
+void json_reserve(struct json_text *text, size_t size);
+
 void json_put(struct json_text *text, const char *s, size_t length);
 void json_puts(struct json_text *text, const char *s);
 

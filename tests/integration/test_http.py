@@ -521,6 +521,21 @@ def reloads_lose_nothing():
 
 
 @test
+def a_port_changes_its_protocol():
+    with Door(extra="log: { access: off }\ndrain: { retire: 1s }") as d:
+        eq(d.ask("POST", CHAT, question())[0], 200)
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("protocol: grpc", "protocol: HTTP").replace("protocol: http", "protocol: grpc").replace("HTTP", "http"))
+        d.ctl("reload", "--wait")
+        eq(call(d.channel(), UNARY)[1], "OK")
+        other = http.client.HTTPConnection("127.0.0.1", d.grpc_port, timeout=20)
+        eq(ask(other, "POST", CHAT, question())[0], 200)
+        other.close()
+
+
+@test
 def a_stop_lets_streams_end():
     with Door(brick(options="delay: 100ms, tokens: 10")) as d:
         result, idle = [], d.client()
