@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Ports with `protocol: http`: what clients of every kind meet, good ones and bad ones, while others are served."""
+import contextlib
 import hashlib
 import http.client
 import json
@@ -10,7 +11,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
@@ -26,7 +26,7 @@ CLOSE = "Connection: close"
 
 @test
 def models_and_health():
-    bricks = brick() + brick("other", more=", match: { model_id: [gpt-4o] }").replace("name: other", "name: other")
+    bricks = brick() + brick("other", more=", match: { model_id: [gpt-4o] }")
     with Door(bricks.replace("name: chat,", "name: chat, default: true,")) as d:
         status, head, body = d.ask()
         eq((status, head["content-type"]), (200, "application/json"))
@@ -257,11 +257,12 @@ def identities():
         assert 0 < int(head["retry-after"]) <= 10 and int(head["retry-after-ms"]) > 1000
         d.says("identity=streams")
         eq(d.ask("OPTIONS", "/v1/models")[0], 204, "no token is asked for")
+    with guarded(port_extra="    authenticate: all") as d:
+        eq([d.ask(url="/health")[0], d.ask(url="/health", **bearer("none"))[0]], [401, 200])
 
 
 @test
 def tls_and_client_certificates():
-    folder = None
     d = guarded(port_extra="    tls: { certificate: server.pem, key: { file: server.key }, client_ca: ca.pem, client_certificate: optional }")
     authority = Authority(os.path.join(d.dir, "pki"))
     authority.issue("server")
@@ -433,6 +434,40 @@ def connections_are_counted_with_all_others():
         assert read_all(d.socket()) == b""
         d.says("limits.connections_per_address")
         held[0].close()
+        wait_for("room", lambda: d.ask_quietly() == 200, 10)
+
+
+@test
+def workers_share_the_connections():
+    with Door(extra="workers: 2\nlog: { access: off }") as d:
+        held = [d.socket() for _ in range(40)]
+        for s in held:
+            s.sendall(get())
+            assert s.recv(4096)
+
+        def counts():
+            return sorted(w["status"]["connections"] for w in json.loads(d.ctl("status", "--json").stdout)["workers"])
+        wait_for("equal shares", lambda: counts()[0] >= 15, 10)
+        eq(sum(counts()), 40)
+
+
+@test
+def no_descriptor_is_left():
+    with Door(extra="log: { access: off }") as d:
+        worker, = d.workers()
+        eq(d.ask()[0], 200)
+        used = len(os.listdir(f"/proc/{worker}/fd"))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, used + 5))
+        held, ended = [d.socket() for _ in range(20)], 0
+        for s in held:
+            with contextlib.suppress(ConnectionResetError):
+                s.sendall(get())
+                if s.recv(4096):
+                    continue
+            ended += 1
+        assert 10 <= ended < 20, ended
+        for s in held:
+            s.close()
         wait_for("room", lambda: d.ask_quietly() == 200, 10)
 
 
