@@ -58,7 +58,7 @@ def chat_completions():
         eq(answer["choices"], [{"index": 0, "message": {"role": "assistant", "content": "Echo: hello", "refusal": None},
                                 "logprobs": None, "finish_reason": "stop"}])
         assert answer["id"].startswith("chatcmpl-") and answer["object"] == "chat.completion", answer
-        eq((answer["model"], "usage" in answer), ("chat", False))
+        eq((answer["model"], answer["usage"]), ("chat", dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)))
         _, head, body = d.ask("POST", CHAT, question(seed=1, max_tokens=3, stream=True))
         eq(head["content-type"], "text/event-stream; charset=utf-8")
         eq((head["x-brickd-ignored"], head["cache-control"]), ("seed", "no-cache, no-transform"))

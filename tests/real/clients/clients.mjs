@@ -46,6 +46,21 @@ const openaiStreamClient = {
   },
 };
 
+const responsesClient = {
+  async unary(model, { token = 'web', retries = 0, body = {} } = {}) {
+    const answer = await openai(token, { maxRetries: retries }).responses.create({ model, input: 'hello', ...body });
+    return { text: answer.output_text, usage: answer.usage?.total_tokens };
+  },
+  async stream(model, { token = 'web', each = () => {}, signal } = {}) {
+    const stream = openai(token).responses.stream({ model, input: 'hello', max_output_tokens: 5 }, { signal });
+    let text = '';
+    stream.on('response.output_text.delta', event => each(text += event.delta));
+    const answer = await stream.finalResponse();
+    signal?.throwIfAborted();
+    return { text: answer.output_text, usage: answer.usage?.total_tokens };
+  },
+};
+
 const ai = modelOf => ({
   async unary(model, { token = 'web', retries = 0, body = {} } = {}) {
     const answer = await generateText({ model: modelOf(token)(model), prompt: 'hello', maxRetries: retries,
@@ -86,6 +101,8 @@ const langchainClient = {
 const clients = {
   'openai create()': openaiClient,
   'openai stream()': openaiStreamClient,
+  'openai responses': responsesClient,
+  'ai, @ai-sdk/openai default': ai(token => createOpenAI({ baseURL, apiKey: token })),
   'ai, @ai-sdk/openai chat': ai(token => createOpenAI({ baseURL, apiKey: token }).chat),
   'ai, @ai-sdk/openai-compatible': ai(token => createOpenAICompatible({ name: 'brickd', baseURL, apiKey: token, includeUsage: true })),
   '@langchain/openai': langchainClient,
