@@ -57,14 +57,16 @@ static void put_escape(struct json_text *text, unsigned char c)
 {
         static const char names[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                       ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\' };
-        char escape[8];
+        static const char hex[] = "0123456789abcdef";
+        char escape[6] = "\\u00";
 
         if (c < sizeof names && names[c]) {
                 escape[0] = '\\';
                 escape[1] = names[c];
                 json_put(text, escape, 2);
         } else {
-                (void)snprintf(escape, sizeof escape, "\\u%04x", c);
+                escape[4] = hex[c >> 4];
+                escape[5] = hex[c & 15];
                 json_put(text, escape, 6);
         }
 }
