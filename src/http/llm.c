@@ -108,12 +108,18 @@ void llm_put_event(struct exchange *x, const struct json_text *event)
                 exchange_write(x, event->bytes, event->length);
 }
 
+/* What is written to the client leaves nothing in the arena: a stream may last long. */
 static void begin(struct exchange *x, struct llm *llm)
 {
+        size_t mark;
+
         route_begin_events(x);
-        if (!llm->has_begun)
-                llm->form->first(x, llm);
+        if (llm->has_begun)
+                return;
         llm->has_begun = true;
+        mark = arena_mark(exchange_arena(x));
+        llm->form->first(x, llm);
+        (void)arena_rewind(exchange_arena(x), mark);
 }
 
 static void give(struct exchange *x, struct llm *llm, const char *text, size_t length)
