@@ -9,9 +9,14 @@
 #include "http/route.h"
 #include "serve/auth.h"
 #include "util/arena.h"
-#include "util/json-write.h"
 
 struct http_call;
+
+struct exchange_field {
+        struct exchange_field *next;
+        size_t length;
+        char line[]; /* with its end */
+};
 
 struct exchange {
         struct http_connection *connection;
@@ -29,8 +34,8 @@ struct exchange {
         struct brick_str identity;
         uint64_t started;
 
-        struct json_text fields; /* of the answer's head */
-        unsigned status;         /* of the answer; 0: it has not begun */
+        struct exchange_field *fields, **fields_end; /* of the answer's head */
+        unsigned status;                             /* of the answer; 0: it has not begun */
         bool is_chunked;
         bool answered;
         bool called; /* a call has been made, and has a line in the log */

@@ -15,6 +15,7 @@
 #include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/json-write.h"
 #include "util/random.h"
 #include "util/trace.h"
 
@@ -131,12 +132,19 @@ static bool is_value(const char *value)
 
 void exchange_header(struct exchange *x, const char *name, const char *value)
 {
+        size_t length = strlen(name) + strlen(value) + sizeof ": \r\n" - 1;
+        struct exchange_field *field;
+
         if (!is_value(value))
                 return;
-        json_puts(&x->fields, name);
-        json_puts(&x->fields, ": ");
-        json_puts(&x->fields, value);
-        json_puts(&x->fields, "\r\n");
+        field = arena_alloc(&x->arena, sizeof *field + length + 1, _Alignof(struct exchange_field));
+        if (!field)
+                return;
+        (void)snprintf(field->line, length + 1, "%s: %s\r\n", name, value);
+        field->length = length;
+        field->next = NULL;
+        *x->fields_end = field;
+        x->fields_end = &field->next;
 }
 
 static void put(struct exchange *x, const char *text)
@@ -195,7 +203,8 @@ static void put_head(struct exchange *x, unsigned status, const char *type, cons
                 putf(x, "X-Request-Id: %s\r\n", x->id);
         put_origin(x);
         put_keeping(x);
-        (void)connection_put(x->connection, x->fields.bytes, x->fields.length);
+        for (const struct exchange_field *field = x->fields; field; field = field->next)
+                (void)connection_put(x->connection, field->line, field->length);
         put(x, "\r\n");
 }
 
@@ -492,7 +501,7 @@ static struct exchange *exchange_new(struct http_connection *c)
         x->started = clock_now();
         arena_init(&x->arena, ARENA_FACTOR * (size_t)c->port->base.conf->max_request + ARENA_EXTRA);
         arena_count(&x->arena);
-        x->fields = json_text(&x->arena);
+        x->fields_end = &x->fields;
         c->exchange = x;
         c->state = STATE_ANSWER;
         return x;

@@ -31,13 +31,15 @@ struct span {
 struct span_record {
         struct span span;
         uint64_t ended;
-        const char *brick; /* its name, which lives as long as the configuration; NULL: none */
-        unsigned type;     /* BRICK_TYPE_* of the service that was called; 0: another one */
-        uint32_t method;   /* BRICK_METHOD_* */
-        bool internal;     /* called by a brick, not by a client */
-        unsigned status;   /* gRPC's */
-        bool in_band;      /* the brick failed it with an in-band error */
-        int32_t code;      /* llmbrick's, if in_band */
+        const char *brick;      /* its name, which lives as long as the configuration; NULL: none */
+        unsigned type;          /* BRICK_TYPE_* of the service that was called; 0: another one */
+        uint32_t method;        /* BRICK_METHOD_* */
+        bool internal;          /* called by a brick, not by a client */
+        unsigned status;        /* gRPC's */
+        bool in_band;           /* the brick failed it with an in-band error */
+        int32_t code;           /* llmbrick's, if in_band */
+        const char *http_route; /* a constant; NULL: the call has not come by HTTP */
+        unsigned http_status;   /* 0: none */
         size_t request_id_length;
         char request_id[SPAN_REQUEST_ID_MAX];
 };

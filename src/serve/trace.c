@@ -36,6 +36,8 @@ void trace_end(struct served *call, const struct served_end *end)
                 .status = end->status,
                 .in_band = end->in_band,
                 .code = end->code,
+                .http_route = call->http_route,
+                .http_status = call->http_status,
                 .request_id_length = utf8_prefix(id.ptr, id.len, SPAN_REQUEST_ID_MAX),
         };
         if (id.len > 0)

@@ -95,6 +95,10 @@ static void put_attributes(struct out *out, const struct span_record *r, const c
                 put_text(out, "rpc.method", method, strlen(method));
         }
         put_number(out, "rpc.grpc.status_code", r->status);
+        if (r->http_route)
+                put_text(out, "http.route", r->http_route, strlen(r->http_route));
+        if (r->http_status > 0)
+                put_number(out, "http.response.status_code", r->http_status);
         if (r->brick)
                 put_text(out, "brickd.brick", r->brick, strlen(r->brick));
         if (r->request_id_length > 0)

@@ -5,11 +5,13 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import resource
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -408,6 +410,34 @@ class Bystander:
 
 
 @test
+def unfinished_bodies_are_bounded():
+    """Those that do not fit into the memory for requests are refused; small ones go on."""
+    size, n = 4 << 20, 40
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
+    with Door(extra="log: { access: off }\nmemory: 64MiB") as d:
+        eq(d.ask()[0], 200)
+        before, held, refused = memory(d), [], 0
+        with Bystander(d):
+            for _ in range(n):
+                s = d.socket()
+                with contextlib.suppress(OSError):  # a refusal may come while the body is sent
+                    s.sendall(head + b" " * (size - 1))
+                held.append(s)
+            for s in held:
+                s.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    refused += s.recv(4096).startswith(b"HTTP/1.1 503")
+            eq(d.ask("POST", CHAT, question("x" * 10000))[0], 200)
+        assert n // 2 < refused < n, refused
+        if before:
+            print(f"# {refused} of {n} bodies refused, {(memory(d) - before) >> 20} MiB for the others")
+            assert memory(d) - before < 48 << 20, memory(d) - before
+        for s in held:
+            s.close()
+        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 10)
+
+
+@test
 def who_leaves_ends_the_call():
     with Door(brick(options="delay: 1m")) as d:
         for more in ({}, {"stream": True}):
@@ -469,6 +499,68 @@ def no_descriptor_is_left():
         for s in held:
             s.close()
         wait_for("room", lambda: d.ask_quietly() == 200, 10)
+
+
+def any_request(chance):
+    """Good and bad ones, some of them damaged, cut off or behind each other."""
+    if chance.random() < 0.1:
+        return get(chance.choice(["/health", "/v1/models", "/nope", "/v1/models/chat"]))
+    body = question("x" * chance.choice([1, 5000, 70000]), stream=chance.random() < 0.6,
+                    max_tokens=chance.choice([1, 5, 2000]), **({"stop": ["k1"]} if chance.random() < 0.3 else {}))
+    body = body.replace('"chat"', f'"{chance.choice(["chat", "slow", "late", "bad", "none"])}"', 1).encode()
+    head = (f"POST {CHAT} HTTP/1.{chance.choice('01')}\r\nHost: localhost\r\n"
+            + chance.choice(["", "Connection: keep-alive\r\n", "Connection: close\r\n", "Expect: 100-continue\r\n"])).encode()
+    if chance.random() < 0.2:
+        chunks = (body[i:i + 700] for i in range(0, len(body), 700))
+        return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n\r\n"
+    raw = bytearray(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    if chance.random() < 0.2:
+        raw[chance.randrange(200)] = chance.randrange(256)
+    return bytes(raw[:chance.randrange(len(raw))] if chance.random() < 0.1 else raw)
+
+
+def any_client(door, seed, end):
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), door.socket() as s:
+            s.settimeout(0.3)
+            for _ in range(chance.randrange(1, 6)):
+                s.sendall(b"".join(any_request(chance) for _ in range(chance.randrange(1, 4))))
+                leaves = chance.randrange(6)
+                if leaves == 0:
+                    break
+                if leaves == 1:
+                    s.shutdown(socket.SHUT_WR)
+                if leaves == 2:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    break
+                with contextlib.suppress(TimeoutError):
+                    for _ in range(chance.randrange(20)):
+                        s.recv(chance.choice([10, 1000, 65536]))
+
+
+@test
+def clients_that_do_anything_at_any_time():
+    bricks = (brick().replace("name: chat,", "name: chat, default: true,")
+              + brick("slow", "delay: 3ms", more=", match: { x-brick: [s] }, limits: { concurrency: 20, queue: 10 }")
+              + brick("late", "delay: 1m", more=", match: { x-brick: [l] }, limits: { timeout: 200ms }")
+              + brick("bad", "error_code: 4001, error_every: 2", more=", match: { x-brick: [b] }"))
+    seed = random.randrange(1 << 30)
+    print(f"# seed {seed}")
+    with Door(bricks, http="{ keepalive: 1s }") as d:
+        end = time.monotonic() + 4
+        clients = [threading.Thread(target=any_client, args=(d, seed + i, end)) for i in range(16)]
+        for client in clients:
+            client.start()
+        time.sleep(2)
+        d.ctl("reload", "--wait")
+        for client in clients:
+            client.join()
+        wait_for("the end of all calls", lambda: d.in_flight() == 0, 20)
+        eq(d.ask()[0], 200)
+        status = json.loads(d.ctl("status", "--json").stdout)
+        eq([worker["restarts"] for worker in status["workers"]], [0])
+        assert "exited with" not in d.log() and "Sanitizer" not in d.log(), d.log()
 
 
 # --- with gRPC, and going away

@@ -301,7 +301,10 @@ def the_manual_lists_them_all():
     odd = temp_dir() + '/a"b\\c'
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}"
-    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"  - listen: 'unix:{odd}'\n{secure}") as daemon:
+    http = free_port()
+    door = f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}\n'
+    with Watched(CHAT + "\n" + SLOW % "10ms", port_extra=f"{door}  - listen: 'unix:{odd}'\n{secure}") as daemon:
+        urllib.request.urlopen(f"http://127.0.0.1:{http}/health", timeout=10).close()
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

@@ -4,6 +4,7 @@ import collections
 import http.server
 import json
 import threading
+import urllib.request
 
 from harness import *
 
@@ -144,6 +145,21 @@ def a_call_is_a_span():
         eq(found[3]["name"], "unknown method")
         assert all("parentSpanId" not in s for s in found)
         eq(len({s["traceId"] for s in found}), 4, "traces")
+
+
+@test
+def a_call_by_http_is_a_span():
+    http = free_port()
+    with Collector() as c, Brickd(CONTRACT, traces(c.url), port_extra=f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}') as d:
+        body = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "case:ok"}]}).encode()
+        answer = urllib.request.urlopen(urllib.request.Request(
+            f"http://127.0.0.1:{http}/v1/chat/completions", body, dict(parent())), timeout=10)
+        eq(answer.status, 200)
+        s, = c.wait(1)
+        eq((s["traceId"], s["parentSpanId"]), (TRACE, SPAN))
+        own = attributes(s)
+        eq((own["http.route"], own["http.response.status_code"], own["brickd.request_id"]),
+           ("/v1/chat/completions", 200, answer.headers["x-request-id"]))
 
 
 @test
