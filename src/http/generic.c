@@ -249,10 +249,11 @@ static void stream_reply(struct exchange *x, struct brick_bytes message)
 {
         const struct generic *g = exchange_data(x);
         struct arena *arena = exchange_arena(x);
-        size_t mark = arena_mark(arena);
         struct json_text text = json_text(arena);
+        size_t mark;
 
         begin_stream(x);
+        mark = arena_mark(arena);
         message_json_write(&text, g->reply, message, g->error_field);
         if (text.failed)
                 exchange_abort(x);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/conf.h"
@@ -12,6 +13,7 @@
 #include "util/arena.h"
 
 #define NAMES_SHOWN 20
+#define REFUSAL_ROOM 16384 /* bytes to tell of a full arena */
 
 void route_refuse(struct exchange *x, unsigned status, const char *code, const char *param,
                   const char *format, ...)
@@ -23,28 +25,24 @@ void route_refuse(struct exchange *x, unsigned status, const char *code, const c
                 .param = param,
                 .would_repeat = true,
         };
-        va_list args, again;
-        char *text;
+        char *text = NULL;
+        va_list args;
         int n;
 
         va_start(args, format);
-        va_copy(again, args);
-        n = vsnprintf(NULL, 0, format, args);
-        text = arena_alloc(exchange_arena(x), (size_t)n + 1, 1);
-        if (text)
-                (void)vsnprintf(text, (size_t)n + 1, format, again);
-        va_end(again);
+        n = vasprintf(&text, format, args);
         va_end(args);
-        if (!text) {
-                route_refuse_memory(x);
-                return;
-        }
-        error.message = text;
+        error.message = n < 0 ? "The request is wrong." : text;
         exchange_fail(x, &error);
+        if (n >= 0)
+                free(text);
 }
 
 void route_refuse_memory(struct exchange *x)
 {
+        struct arena *arena = exchange_arena(x);
+
+        arena_limit(arena, arena->used + REFUSAL_ROOM);
         exchange_fail(x, &(struct exchange_error){
                                  .status = 413,
                                  .message = "The request needs more memory than one may have.",
@@ -55,7 +53,8 @@ void route_refuse_memory(struct exchange *x)
 
 void route_answer(struct exchange *x, const struct json_text *text)
 {
-        if (text->failed)
+        if (text->failed) {
+                arena_limit(exchange_arena(x), exchange_arena(x)->used + REFUSAL_ROOM);
                 exchange_fail(x, &(struct exchange_error){
                                          .status = 500,
                                          .message = "The answer needs more memory than one may "
@@ -63,8 +62,9 @@ void route_answer(struct exchange *x, const struct json_text *text)
                                          .code = "answer_too_large",
                                          .would_repeat = true,
                                  });
-        else
+        } else {
                 exchange_answer(x, 200, JSON_TYPE, text->bytes, text->length);
+        }
 }
 
 bool route_json(struct exchange *x, struct http_text part, size_t line, struct json_value *ret)

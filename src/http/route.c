@@ -18,6 +18,7 @@ const struct http_route http_routes[] = {
         { "/v1/bricks", GET, STATS_ROUTE_BRICKS, false, bricks_serve },
         { "/v1/bricks/{name}", GET, STATS_ROUTE_BRICK, false, brick_serve },
         { "/v1/bricks/{name}/{method}", POST, STATS_ROUTE_BRICK_CALL, false, brick_call_serve },
+        { "/openapi.json", GET, STATS_ROUTE_OPENAPI, true, openapi_serve },
         { "/health", GET, STATS_ROUTE_HEALTH, true, health_serve },
         {},
 };

@@ -46,4 +46,5 @@ void search_serve(struct exchange *x, const char *const *parameters);
 void bricks_serve(struct exchange *x, const char *const *parameters);
 void brick_serve(struct exchange *x, const char *const *parameters);
 void brick_call_serve(struct exchange *x, const char *const *parameters);
+void openapi_serve(struct exchange *x, const char *const *parameters);
 void health_serve(struct exchange *x, const char *const *parameters);

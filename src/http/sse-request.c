@@ -13,14 +13,17 @@
 
 #define MESSAGES_MAX 100
 #define MESSAGE_CHARACTERS_MAX 10000
+#define ERRORS_MAX 1000 /* that are told */
+#define FIELDS 10
 
 /* What is known of a body while it is read. */
 struct schema {
         struct chat_request *request;
         struct arena *arena;
         struct json_text *errors;
-        bool failed;      /* the arena is full */
-        uint32_t aliased; /* 1 << i: of fields[i], the alias counts */
+        size_t n_errors;
+        bool failed;                                  /* the arena is full */
+        struct json_value own[FIELDS], alias[FIELDS]; /* the values of fields[]; ptr NULL: none */
 };
 
 /* Where a value stands, such as ["body","messages",0,"content"]. */
@@ -33,26 +36,43 @@ struct location {
 /* --- errors -------------------------------------------------------------------------------------
  */
 
+/* Nothing more is to be told. */
+static bool is_over(const struct schema *s)
+{
+        return s->failed || s->errors->failed || s->n_errors == ERRORS_MAX;
+}
+
+static void put_string(struct json_text *text, struct json_value value)
+{
+        const char *string;
+        size_t length;
+
+        if (!memchr(value.ptr, '\\', value.length)) {
+                json_put(text, value.ptr, value.length);
+                return;
+        }
+        string = json_value_string(value, text->arena, &length);
+        if (string)
+                json_put_string(text, string, length);
+        else
+                text->failed = true;
+}
+
 /* A value as another writer would put it: without spaces, with the same escapes everywhere. The
  * recursion is bounded by JSON_READ_DEPTH. */
 static void put_value(struct json_text *text, struct json_value value)
 {
         struct json_walk walk = json_begin(value);
         struct json_value key, item;
-        const char *string, *glue = "";
-        size_t length;
+        const char *glue = "";
 
         switch (json_value_kind(value)) {
         case JSON_KIND_STRING:
-                string = json_value_string(value, text->arena, &length);
-                if (string)
-                        json_put_string(text, string, length);
-                else
-                        text->failed = true;
+                put_string(text, value);
                 break;
         case JSON_KIND_LIST:
                 json_puts(text, "[");
-                for (; json_next_item(&walk, &item); glue = ",") {
+                for (; !text->failed && json_next_item(&walk, &item); glue = ",") {
                         json_puts(text, glue);
                         put_value(text, item);
                 }
@@ -60,7 +80,7 @@ static void put_value(struct json_text *text, struct json_value value)
                 break;
         case JSON_KIND_OBJECT:
                 json_puts(text, "{");
-                for (; json_next_member(&walk, &key, &item); glue = ",") {
+                for (; !text->failed && json_next_member(&walk, &key, &item); glue = ",") {
                         json_puts(text, glue);
                         put_value(text, key);
                         json_puts(text, ":");
@@ -88,6 +108,9 @@ static void put_location(struct json_text *text, const struct location *at)
 static void add_error(struct schema *s, const char *type, const struct location *at,
                       const char *message, struct json_value input)
 {
+        if (is_over(s))
+                return;
+        s->n_errors++;
         json_puts(s->errors, s->errors->length > 0 ? ",{\"type\":" : "[{\"type\":");
         json_puts_string(s->errors, type);
         json_puts(s->errors, ",\"loc\":[");
@@ -299,7 +322,7 @@ static void read_message(struct schema *s, const struct location *at, struct jso
         }
         read_part(s, at, message, "role", &ret->role);
         read_part(s, at, message, "content", &ret->content);
-        while (json_next_member(&walk, &key, &value))
+        while (!is_over(s) && json_next_member(&walk, &key, &value))
                 if (!json_value_is(key, "role") && !json_value_is(key, "content"))
                         refuse_extra(s, at, key, value);
 }
@@ -326,7 +349,7 @@ static void read_messages(struct schema *s, const struct location *at, struct js
                 return;
         }
         walk = json_begin(list);
-        for (size_t i = 0; json_next_item(&walk, &item); i++) {
+        for (size_t i = 0; !is_over(s) && json_next_item(&walk, &item); i++) {
                 read_message(s, &(struct location){ at, NULL, i }, item, &messages[i]);
                 request->context[request->n_context++] = &messages[i];
         }
@@ -370,7 +393,7 @@ static const struct {
         const char *alias; /* which counts if both are there; NULL: none */
         bool required;
         void (*read)(struct schema *s, const struct location *at, struct json_value value);
-} fields[] = {
+} fields[FIELDS] = {
         { "model", NULL, true, read_model },
         { "messages", NULL, true, read_messages },
         { "stream", NULL, false, check_bool },
@@ -386,37 +409,58 @@ static const struct {
 static void read_field(struct schema *s, const struct location *root, struct json_value body,
                        size_t i)
 {
-        const char *name = fields[i].alias ? fields[i].alias : fields[i].name;
-        struct json_value value = member(body, name);
+        struct json_value value = s->alias[i].ptr ? s->alias[i] : s->own[i];
+        bool by_name = !fields[i].alias || (s->own[i].ptr && !s->alias[i].ptr);
+        const struct location here = { root, by_name ? fields[i].name : fields[i].alias, 0 };
 
-        if (value.ptr) {
-                s->aliased |= fields[i].alias ? 1u << i : 0;
-        } else if (fields[i].alias) {
-                value = member(body, fields[i].name);
-                name = value.ptr ? fields[i].name : name;
-        }
         if (value.ptr)
-                fields[i].read(s, &(struct location){ root, name, 0 }, value);
+                fields[i].read(s, &here, value);
         else if (fields[i].required)
-                add_error(s, "missing", &(struct location){ root, name, 0 }, "Field required",
-                          body);
+                add_error(s, "missing", &here, "Field required", body);
 }
 
-static bool is_field(const struct schema *s, struct json_value key)
+/* Where the value of a key belongs. NULL: it is no field. */
+static struct json_value *place_of(struct schema *s, struct json_value key)
 {
-        for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
-                if (fields[i].alias && json_value_is(key, fields[i].alias))
-                        return true;
+        for (size_t i = 0; i < FIELDS; i++) {
                 if (json_value_is(key, fields[i].name))
-                        return !(s->aliased & 1u << i);
+                        return &s->own[i];
+                if (fields[i].alias && json_value_is(key, fields[i].alias))
+                        return &s->alias[i];
         }
-        return false;
+        return NULL;
+}
+
+static void find_fields(struct schema *s, struct json_value body)
+{
+        struct json_walk walk = json_begin(body);
+        struct json_value key, value, *place;
+
+        while (json_next_member(&walk, &key, &value))
+                if ((place = place_of(s, key)))
+                        *place = value;
+}
+
+/* A name beside its alias is one too many. */
+static bool is_extra(struct schema *s, struct json_value key)
+{
+        const struct json_value *place = place_of(s, key);
+
+        return !place ||
+               (place >= s->own && place < s->own + FIELDS && s->alias[place - s->own].ptr);
 }
 
 bool sse_request_is(struct json_value body)
 {
-        return json_value_kind(body) == JSON_KIND_OBJECT &&
-               (member(body, "sessionId").ptr || member(body, "session_id").ptr);
+        struct json_walk walk = json_begin(body);
+        struct json_value key, value;
+
+        if (json_value_kind(body) != JSON_KIND_OBJECT)
+                return false;
+        while (json_next_member(&walk, &key, &value))
+                if (json_value_is(key, "sessionId") || json_value_is(key, "session_id"))
+                        return true;
+        return false;
 }
 
 bool sse_request_read(struct chat_request *ret, struct json_value body, struct arena *arena,
@@ -429,10 +473,11 @@ bool sse_request_read(struct chat_request *ret, struct json_value body, struct a
 
         *ret = (struct chat_request){ .stream = true };
         protocols__grpc__llm__llmrequest__init(&ret->message);
-        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+        find_fields(&s, body);
+        for (size_t i = 0; i < FIELDS; i++)
                 read_field(&s, &root, body, i);
-        while (json_next_member(&walk, &key, &value))
-                if (!is_field(&s, key))
+        while (!is_over(&s) && json_next_member(&walk, &key, &value))
+                if (is_extra(&s, key))
                         refuse_extra(&s, &root, key, value);
         if (errors->length > 0)
                 json_puts(errors, "]");

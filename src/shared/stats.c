@@ -313,6 +313,7 @@ const char *stats_route_to_string(enum stats_route route)
                 [STATS_ROUTE_BRICKS] = "/v1/bricks",
                 [STATS_ROUTE_BRICK] = "/v1/bricks/{name}",
                 [STATS_ROUTE_BRICK_CALL] = "/v1/bricks/{name}/{method}",
+                [STATS_ROUTE_OPENAPI] = "/openapi.json",
                 [STATS_ROUTE_HEALTH] = "/health",
         };
 

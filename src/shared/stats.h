@@ -97,6 +97,7 @@ enum stats_route {
         STATS_ROUTE_BRICKS,
         STATS_ROUTE_BRICK,
         STATS_ROUTE_BRICK_CALL,
+        STATS_ROUTE_OPENAPI,
         STATS_ROUTE_HEALTH,
         STATS_ROUTES,
 };

@@ -140,9 +140,8 @@ static void test_completion_stream(void)
 #define ITEM(STATUS, PARTS)                                           \
         "{\"id\":\"msg_*\",\"type\":\"message\",\"status\":\"" STATUS \
         "\",\"role\":\"assistant\",\"content\":[" PARTS "]}"
-#define EVENT(TYPE, NUMBER, MORE)                                                                  \
-        "event: " TYPE "\ndata: {\"type\":\"" TYPE "\",\"sequence_number\":" NUMBER "," MORE "}\n" \
-                                                                                             "\n"
+#define DATA(TYPE, NUMBER, MORE) "{\"type\":\"" TYPE "\",\"sequence_number\":" NUMBER "," MORE "}"
+#define EVENT(TYPE, NUMBER, MORE) "event: " TYPE "\ndata: " DATA(TYPE, NUMBER, MORE) "\n\n"
 #define PLACE "\"item_id\":\"msg_*\",\"output_index\":0,\"content_index\":0,"
 
 static void test_response(void)

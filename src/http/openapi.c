@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/exchange.h"
+#include "http/route.h"
+
+/* GET /openapi.json: openapi.json, as it lies beside this file. */
+
+extern const char brickd_openapi[], brickd_openapi_end[];
+
+void openapi_serve(struct exchange *x, const char *const *parameters)
+{
+        exchange_answer(x, 200, "application/json", brickd_openapi,
+                        (size_t)(brickd_openapi_end - brickd_openapi));
+}
