@@ -117,7 +117,8 @@ def other(name, options, more=""):
 
 
 BRICKS = (brick(options="delay: 300ms, tokens: 5").replace("name: chat", "name: chat, default: true")
-          + other("quick", "tokens: 3") + other("silent", f"delay: {SILENT}s") + other("broken", "error_code: 4005"))
+          + other("quick", "tokens: 3") + other("silent", f"delay: {SILENT}s") + other("stuck", "delay: 1m")
+          + other("broken", "error_code: 4005"))
 
 
 class Client:
@@ -173,7 +174,7 @@ def peers(door, begin):
 
 
 def who_leaves_ends_the_call(door, proxy):
-    for more in ({}, {"stream": True, "max_tokens": 1000}, {"model": "silent", "stream": True}):
+    for more in ({"model": "stuck"}, {"model": "stuck", "stream": True}, {"stream": True, "max_tokens": 1000}):
         client = Client(proxy).begin(**more)
         wait_for("the call", lambda: door.in_flight() == 1)
         if more.get("max_tokens"):
