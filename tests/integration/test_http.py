@@ -602,6 +602,20 @@ def a_worker_without_a_port_for_grpc():
 
 
 @test
+def requests_name_their_brick():
+    d = Door(brick("one") + brick("two", "error_code: 418") + brick("three"))
+    with open(d.config) as f:
+        text = f.read()
+    with open(d.config, "w") as f:
+        f.write("".join(line for line in text.splitlines(True) if "protocol: grpc" not in line))
+    with d:
+        eq([m["id"] for m in json.loads(d.ask()[2])["data"]], ["one", "two", "three"])
+        eq([d.ask("POST", CHAT, question(model=m))[0] for m in ("one", "two", "three", "four")], [200, 418, 200, 404])
+        for m in ("one", "three"):
+            d.says(f"brick={m}")
+
+
+@test
 def unix_sockets():
     d = Door()
     unix = os.path.join(d.dir, "door")
