@@ -304,6 +304,18 @@ def identities_see_what_they_may_call():
 
 
 @test
+def bodies_as_large_as_they_may_be():
+    text = "x" * ((4 << 20) - 200)
+    with Door(bricks_of_all_types(), more="    limits: { reply: 8MiB }\n") as d:
+        answer = json.loads(d.post("/v1/completions", {"model": "chat", "prompt": text}))
+        eq(answer["choices"][0]["text"], "Echo: " + text)
+        answer = json.loads(d.post("/v1/responses", {"model": "chat", "input": text}))
+        eq(answer["output"][0]["content"][0]["text"], "Echo: " + text)
+        eq(json.loads(d.post("/v1/bricks/fix/Unary", {"text": text})), {"corrected_text": text})
+        eq(json.loads(d.post("/v1/bricks/any/Unary", {"data": {"a": text}})), {"data": {"a": text}})
+
+
+@test
 def hostile_bodies():
     bombs = {
         "/v1/bricks/any/Unary": ['{"data":{"a":[' + "{}," * 1300000 + "0]}}", '{"data":' * 100 + "1" + "}" * 100,
