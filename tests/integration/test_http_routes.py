@@ -297,7 +297,7 @@ def identities_see_what_they_may_call():
         d.fails("/v1/responses", {"model": "chat", "input": "a"}, 403, "permission_denied", **who)
         d.post("/v1/responses", {"model": "chat", "input": "a", "stream": True}, **who)
         error = d.fails("/v1/bricks/none/Unary", {}, 404, "brick_not_found", **who)
-        assert "there is: fix." in error["message"], error
+        assert "there is: chat, fix." in error["message"], error
 
 
 # --- what a client controls is bounded
