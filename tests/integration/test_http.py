@@ -623,7 +623,7 @@ def any_request(chance):
         return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n\r\n"
     raw = bytearray(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     if chance.random() < 0.2:
-        raw[chance.randrange(200)] = chance.randrange(256)
+        raw[chance.randrange(len(raw))] = chance.randrange(256)
     return bytes(raw[:chance.randrange(len(raw))] if chance.random() < 0.1 else raw)
 
 
