@@ -231,6 +231,7 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
         LLMRequest *message = &llm->request.message;
         char *session = copy_field(x, "x-session-id");
         struct brick_pair pair = { .key = brick_str("x-temperature") };
+        size_t mark = arena_mark(exchange_arena(x));
         struct brick_bytes bytes;
         char temperature[32];
 
@@ -254,6 +255,7 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
                               .route = llm->form->route,
                               .ops = stream ? &stream_ops : &unary_ops,
                       });
+        (void)arena_rewind(exchange_arena(x), mark); /* the call has a copy */
 }
 
 struct llm *llm_new(struct exchange *x, const struct llm_form *form)

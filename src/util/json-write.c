@@ -17,8 +17,9 @@ static bool grow(struct json_text *text, size_t need)
         size_t size = text->size > 0 ? 2 * text->size : FIRST_SIZE;
         char *bytes;
 
+        /* Behind a long piece, what usually follows is short. */
         if (size - text->length < need)
-                size = text->length + need;
+                size = text->length + need + need / 16 + FIRST_SIZE;
         bytes = arena_alloc(text->arena, size, 1);
         if (!bytes) {
                 text->failed = true;
