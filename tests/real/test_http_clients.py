@@ -58,7 +58,7 @@ def start(upstream):
     openai = os.path.join(BUILD, "src", "bricks", "openai.so")
     door = Door(brick().replace("name: chat", "name: chat, default: true")
                 + named("slow", "delay: 300ms, tokens: 1000000")
-                + named("busy", "delay: 1m", ", limits: { concurrency: 1, queue: 0 }")
+                + named("busy", "delay: 10m", ", limits: { concurrency: 1, queue: 0 }")
                 + named("broken", "error_code: 5003, error_message: no luck")
                 + f"  - {{ name: counted, module: {openai}, match: {{ model_id: [a-counted] }}, options: {{ model: m,"
                 f" base_url: 'http://127.0.0.1:{upstream.server_port}/v1' }} }}\n",
