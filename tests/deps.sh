@@ -10,7 +10,7 @@ packages='
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-14-dev
 	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
-	bash-completion curl groff-base iproute2 libnghttp2-dev man-db nghttp2-client openssl procps
+	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev man-db nghttp2-client nginx openssl procps
 	prometheus valgrind
 	systemd util-linux
 '
@@ -53,16 +53,18 @@ echo "installing:$missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt update
-case "$missing " in
-*" prometheus "*)
-	# A test runs one of its own. The package would start another, now and at every boot.
-	unit=/etc/systemd/system/prometheus.service
+# Tests run these as they need them. The packages would start others, now and at every boot.
+for service in caddy haproxy nginx prometheus; do
+	unit=/etc/systemd/system/$service.service
+	case "$missing " in
+	*" $service "*) ;;
+	*) continue ;;
+	esac
 	if [ ! -e $unit ] && [ ! -L $unit ]; then
 		$root mkdir -p /etc/systemd/system
 		$root ln -s /dev/null $unit
-		echo "deps.sh: the service prometheus is masked; systemctl unmask prometheus undoes that" >&2
+		echo "deps.sh: the service $service is masked; systemctl unmask $service undoes that" >&2
 	fi
-	;;
-esac
+done
 # shellcheck disable=SC2086
 apt install --no-install-recommends $missing

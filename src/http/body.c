@@ -87,7 +87,9 @@ static bool take_framing(struct http_body *body, char c)
                 if (end)
                         body->state = BODY_SIZE;
                 return end || c == '\r';
-        default: /* BODY_TRAILER */
+        default:                                                /* BODY_TRAILER */
+                if (body->line == 0 && (c == ' ' || c == '\t')) /* a folded one */
+                        return false;
                 if (!end)
                         return c == '\r' || ++body->line <= LINE_MAX_BYTES;
                 if (body->line == 0)

@@ -1,225 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/call.h"
-#include "http/explain.h"
+#include "http/call-own.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http/exchange-own.h"
+#include "http/explain.h"
 #include "http/outcome.h"
 #include "module/instance.h"
-#include "module/share.h"
 #include "serve/admission.h"
 #include "serve/dispatch.h"
 #include "serve/errors.h"
-#include "serve/fault.h"
 #include "serve/stats.h"
-#include "serve/validate.h"
 #include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
-
-/* Of trailing metadata. */
-#define TRAILERS_MAX 32
-#define TRAILER_BYTES_MAX 8192
-
-struct trailer {
-        struct trailer *next;
-        struct brick_str key, value;
-        char bytes[];
-};
-
-struct http_call {
-        struct served served;
-        struct door *door;
-        struct exchange *exchange; /* NULL: the call is over for the client */
-        const struct exchange_call_ops *ops;
-        bool by_identity; /* a limit of the identity has refused it */
-        bool dropping;    /* the route wants no more replies */
-        bool held;        /* replies wait for room */
-        uint64_t heard;   /* when the last reply came, or the call began, or silent() was called */
-
-        struct run_item item; /* queued if `posted`, which the lock of the call guards */
-        bool posted;
-
-        /* What the brick may ask for as long as it has the call. */
-        uintptr_t connection; /* a number that no other open one has */
-        char peer[HTTP_PEER_MAX];
-        void *memory;   /* of metadata and messages */
-        size_t counted; /* of it, in the account of calls */
-        struct brick_pair *metadata;
-        size_t n_metadata;
-        struct brick_bytes *messages;
-        size_t n_messages, next_message; /* the latter under the lock */
-
-        struct trailer *trailers; /* under the lock */
-        size_t n_trailers, trailer_bytes;
-};
-
-static struct http_call *call_of(struct call *base)
-{
-        return (struct http_call *)base;
-}
 
 static struct call *base_of(struct http_call *call)
 {
         return &call->served.base;
 }
-
-/* --- the transport ------------------------------------------------------------------------------
- */
-
-static struct reply *reply_new(struct call *base, size_t size)
-{
-        struct reply *reply = malloc(sizeof *reply + size);
-
-        if (reply)
-                *reply = (struct reply){ .data = reply + 1, .size = size };
-        return reply;
-}
-
-static void reply_free(struct call *base, struct reply *reply)
-{
-        free(reply);
-}
-
-static int reply_seal(struct call *base, struct reply *reply)
-{
-        const struct serve_method *method = call_of(base)->served.method;
-
-        return validate_message(method->reply, reply->data, reply->size, method->error_field)
-                       ? 0
-                       : fault_of_reply(method->reply, reply->data, reply->size);
-}
-
-/* Lock held. [any] */
-static void post(struct http_call *call)
-{
-        if (call->posted)
-                return;
-        call->posted = true;
-        call_ref(base_of(call));
-        runner_post(&runner_polling, &call->item);
-}
-
-static void pump(struct call *base)
-{
-        post(call_of(base));
-}
-
-static void receive(struct call *base)
-{
-        struct http_call *call = call_of(base);
-        bool any = call->next_message < call->n_messages;
-
-        call_deliver(base, any ? &call->messages[call->next_message++] : NULL);
-}
-
-static void release(struct call *base)
-{
-}
-
-static bool metadata(struct call *base, size_t index, struct brick_str *ret_key,
-                     struct brick_str *ret_value)
-{
-        const struct http_call *call = call_of(base);
-
-        if (index >= call->n_metadata)
-                return false;
-        *ret_key = call->metadata[index].key;
-        *ret_value = call->metadata[index].value;
-        return true;
-}
-
-static struct brick_str peer(struct call *base)
-{
-        return brick_str(call_of(base)->peer);
-}
-
-static bool is_key(struct brick_str key)
-{
-        for (size_t i = 0; i < key.len; i++)
-                if (!(key.ptr[i] >= 'a' && key.ptr[i] <= 'z') &&
-                    !(key.ptr[i] >= '0' && key.ptr[i] <= '9') && !strchr("-_.", key.ptr[i]))
-                        return false;
-        return key.len > 0 && !(key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0);
-}
-
-static int trailer(struct call *base, struct brick_str key, struct brick_str value)
-{
-        struct http_call *call = call_of(base);
-        size_t size = key.len + value.len;
-        struct trailer *t;
-
-        if (call->n_trailers == TRAILERS_MAX || call->trailer_bytes + size > TRAILER_BYTES_MAX)
-                return -E2BIG;
-        if (!is_key(key))
-                return -EINVAL;
-        t = malloc(sizeof *t + size);
-        if (!t)
-                return -ENOMEM;
-        memcpy(t->bytes, key.ptr, key.len);
-        memcpy(t->bytes + key.len, value.ptr, value.len);
-        t->key = (struct brick_str){ t->bytes, key.len };
-        t->value = (struct brick_str){ t->bytes + key.len, value.len };
-        t->next = call->trailers;
-        call->trailers = t;
-        call->n_trailers++;
-        call->trailer_bytes += size;
-        return 0;
-}
-
-static void party(struct call *base, struct share_party *ret)
-{
-        struct http_call *call = call_of(base);
-
-        ret->connection = call->connection;
-        admission_client(base->identity, brick_str(call->peer), ret);
-}
-
-static void busy(struct call *base)
-{
-        struct served *served = &call_of(base)->served;
-
-        stats_reject(served->port->stats, STATS_REJECTED_QUEUE);
-        served->retry_ms = SERVED_RETRY_MS;
-}
-
-/* transport->free(). [any] */
-static void free_call(struct call *base)
-{
-        struct http_call *call = call_of(base);
-        struct door *door = call->door;
-        struct trailer *t;
-
-        admission_release(&call->served);
-        while ((t = call->trailers)) {
-                call->trailers = t->next;
-                free(t);
-        }
-        account_give(call->counted);
-        free(call->memory);
-        call_done(base);
-        free(call);
-        (void)atomic_fetch_sub(&door->in_flight, 1);
-}
-
-static const struct transport http_transport = {
-        .reply_new = reply_new,
-        .reply_free = reply_free,
-        .reply_seal = reply_seal,
-        .pump = pump,
-        .receive = receive,
-        .release = release,
-        .metadata = metadata,
-        .peer = peer,
-        .trailer = trailer,
-        .party = party,
-        .busy = busy,
-        .free = free_call,
-};
 
 /* --- a call begins ------------------------------------------------------------------------------
  */
@@ -426,17 +227,19 @@ struct brick_str exchange_trailer(const struct exchange *x, const char *key)
 
 struct brick_str exchange_trailer_at(const struct exchange *x, const char *key, size_t index)
 {
-        struct brick_str found[TRAILERS_MAX];
-        size_t n = 0;
+        struct brick_str found = {};
+        size_t later = 0;
 
         if (!x->call)
-                return (struct brick_str){};
+                return found;
         call_lock(base_of(x->call));
         for (const struct trailer *t = x->call->trailers; t; t = t->next)
-                if (call_is_key(t->key, key, strlen(key)))
-                        found[n++] = t->value;
+                later += call_is_key(t->key, key, strlen(key));
+        for (const struct trailer *t = x->call->trailers; t && later > index; t = t->next)
+                if (call_is_key(t->key, key, strlen(key)) && --later == index)
+                        found = t->value;
         call_unlock(base_of(x->call));
-        return index < n ? found[n - 1 - index] : (struct brick_str){};
+        return found;
 }
 
 /* --- replies ------------------------------------------------------------------------------------
@@ -472,7 +275,7 @@ static void give(struct http_call *call, struct reply *reply)
         call->served.owes_reply = false;
         call_sent(base, reply->size);
         call_unlock(base);
-        reply_free(base, reply);
+        base->transport->reply_free(base, reply);
 }
 
 /* The brick's error is told by the status of the answer: the log and the metrics say so. */
@@ -569,7 +372,7 @@ void http_call_resume(struct http_call *call)
                 return;
         call->held = false;
         call_lock(base_of(call));
-        post(call);
+        http_call_post(call);
         call_unlock(base_of(call));
 }
 
@@ -628,7 +431,7 @@ void http_call_expire(struct served *served, const char *why)
                 .message = brick_str(why),
         };
         struct call *base = &served->base;
-        struct exchange *x = call_of(base)->exchange;
+        struct exchange *x = http_call_of(base)->exchange;
 
         call_ref(base);
         served->expired = true;

@@ -17,29 +17,37 @@ static void put_start(struct json_text *json, const struct llm *llm, const char 
         json_puts_string(json, llm->request.model);
 }
 
-/* ,"usage":{...}. False: the brick has not counted. */
-static bool put_usage(struct json_text *json, const struct exchange *x)
-{
-        struct llm_usage usage;
-
-        if (!llm_usage(x, &usage))
-                return false;
-        json_puts(json, ",\"usage\":{\"prompt_tokens\":");
-        json_put_integer(json, usage.input);
-        json_puts(json, ",\"completion_tokens\":");
-        json_put_integer(json, usage.output);
-        json_puts(json, ",\"total_tokens\":");
-        json_put_integer(json, usage.total);
-        json_puts(json, "}");
-        return true;
-}
-
 static void put_finish_reason(struct json_text *json, const struct exchange *x,
                               const struct llm *llm)
 {
         struct brick_str reason = llm_finish_reason(x, llm);
 
         json_put_string(json, reason.ptr, reason.len);
+}
+
+static void put_usage(struct json_text *json, const struct llm_usage *usage)
+{
+        json_puts(json, ",\"usage\":{\"prompt_tokens\":");
+        json_put_integer(json, usage->input);
+        json_puts(json, ",\"completion_tokens\":");
+        json_put_integer(json, usage->output);
+        json_puts(json, ",\"total_tokens\":");
+        json_put_integer(json, usage->total);
+        json_puts(json, "}");
+}
+
+/* The end of a whole answer. Clients rely on the counts (llm of PyPI fails without them): they are
+ * 0 if the brick has not counted. */
+static void put_whole_end(struct json_text *json, const struct exchange *x, const struct llm *llm)
+{
+        struct llm_usage usage;
+
+        put_finish_reason(json, x, llm);
+        json_puts(json, "}]");
+        if (!llm_usage(x, &usage))
+                usage = (struct llm_usage){};
+        put_usage(json, &usage);
+        json_puts(json, "}");
 }
 
 static void send_error(struct exchange *x, struct llm *llm, const struct exchange_error *error)
@@ -74,6 +82,8 @@ static void chunk_end(struct json_text *json, const struct llm *llm)
 static void send_last(struct exchange *x, const struct llm *llm, struct json_text *json,
                       const char *object)
 {
+        struct llm_usage usage;
+
         put_finish_reason(json, x, llm);
         json_puts(json, "}]");
         chunk_end(json, llm);
@@ -81,7 +91,9 @@ static void send_last(struct exchange *x, const struct llm *llm, struct json_tex
                 json_puts(json, "data: ");
                 put_start(json, llm, object);
                 json_puts(json, ",\"choices\":[]");
-                if (!put_usage(json, x))
+                if (llm_usage(x, &usage))
+                        put_usage(json, &usage);
+                else
                         json_puts(json, ",\"usage\":null");
                 json_puts(json, "}\n\n");
         }
@@ -100,10 +112,7 @@ static void chat_whole(struct exchange *x, const struct llm *llm, struct json_te
                         "\"content\":");
         json_put_string(json, text, length);
         json_puts(json, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
-        put_finish_reason(json, x, llm);
-        json_puts(json, "}]");
-        (void)put_usage(json, x);
-        json_puts(json, "}");
+        put_whole_end(json, x, llm);
 }
 
 /* delta: JSON, before `text`, which follows as a string if it is not NULL. */
@@ -173,10 +182,7 @@ static void completion_whole(struct exchange *x, const struct llm *llm, struct j
 {
         put_start(json, llm, COMPLETION);
         put_choice(json, text, length);
-        put_finish_reason(json, x, llm);
-        json_puts(json, "}]");
-        (void)put_usage(json, x);
-        json_puts(json, "}");
+        put_whole_end(json, x, llm);
 }
 
 static void completion_first(struct exchange *x, struct llm *llm)

@@ -7,8 +7,9 @@
  *
  *   server.c      ports, accepting, time, stopping
  *   connection.c  one connection: reads requests, writes answers
- *   exchange.c    one request and its answer, for the routes
- *   call.c        a call to a brick
+ *   exchange.c    one request, for the routes
+ *   answer.c      its answer
+ *   call.c        a call to a brick; transport.c is what the brick sees of it
  */
 
 #include <stdatomic.h>

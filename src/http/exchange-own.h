@@ -43,6 +43,9 @@ struct exchange {
         struct http_call *call; /* NULL: none is running */
 };
 
+/* Answers with an error. code: NULL for that of the status. Returns false. */
+bool exchange_refuse(struct exchange *x, unsigned status, const char *code, const char *message);
+
 /* --- for connection.c ---------------------------------------------------------------------------
  */
 

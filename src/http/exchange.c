@@ -125,221 +125,6 @@ bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t 
         return who && auth_allows(who, brick->conf - door_of(x)->serve.conf->bricks, method);
 }
 
-/* --- the head of the answer ---------------------------------------------------------------------
- */
-
-static bool is_value(const char *value)
-{
-        for (const char *p = value; *p; p++)
-                if ((unsigned char)*p < ' ' || *p == 0x7f)
-                        return false;
-        return true;
-}
-
-void exchange_header(struct exchange *x, const char *name, const char *value)
-{
-        size_t length = strlen(name) + strlen(value) + sizeof ": \r\n" - 1;
-        struct exchange_field *field;
-
-        if (!is_value(value))
-                return;
-        field = arena_alloc(&x->arena, sizeof *field + length + 1, _Alignof(struct exchange_field));
-        if (!field)
-                return;
-        (void)snprintf(field->line, length + 1, "%s: %s\r\n", name, value);
-        field->length = length;
-        field->next = NULL;
-        *x->fields_end = field;
-        x->fields_end = &field->next;
-}
-
-static void put(struct exchange *x, const char *text)
-{
-        (void)connection_put(x->connection, text, strlen(text));
-}
-
-__attribute__((format(printf, 2, 3))) static void putf(struct exchange *x, const char *format, ...)
-{
-        char text[256];
-        va_list args;
-
-        va_start(args, format);
-        (void)vsnprintf(text, sizeof text, format, args);
-        va_end(args);
-        put(x, text);
-}
-
-/* Browsers show a page only these fields of an answer. */
-static void put_origin(struct exchange *x)
-{
-        if (!x->origin.ptr)
-                return;
-        put(x, "Access-Control-Allow-Origin: ");
-        (void)connection_put(x->connection, x->origin.ptr, x->origin.length);
-        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after\r\nVary: Origin\r\n");
-}
-
-static void put_keeping(struct exchange *x)
-{
-        const struct conf_port *conf = conf_of(x);
-        uint64_t idle = conf->idle > 0 ? (uint64_t)conf->idle : HTTP_IDLE_NS;
-
-        if (x->connection->last) {
-                put(x, "Connection: close\r\n");
-                return;
-        }
-        if (x->head->minor == 0)
-                put(x, "Connection: keep-alive\r\n");
-        putf(x, "Keep-Alive: timeout=%" PRIu64 "\r\n", idle / NSEC_PER_SEC);
-}
-
-/* framing: of the body, a whole line or nothing. */
-static void put_head(struct exchange *x, unsigned status, const char *type, const char *framing)
-{
-        struct door *door = door_of(x);
-
-        x->status = status;
-        if (atomic_load(&door->leaving))
-                x->connection->last = true;
-        putf(x, "HTTP/1.1 %u %s\r\nDate: %s\r\n", status, http_reason(status), door_date(door));
-        if (type)
-                putf(x, "Content-Type: %s\r\n", type);
-        put(x, framing);
-        if (x->id)
-                putf(x, "X-Request-Id: %s\r\n", x->id);
-        put_origin(x);
-        put_keeping(x);
-        for (const struct exchange_field *field = x->fields; field; field = field->next)
-                (void)connection_put(x->connection, field->line, field->length);
-        put(x, "\r\n");
-}
-
-/* --- the answer ---------------------------------------------------------------------------------
- */
-
-void exchange_answer(struct exchange *x, unsigned status, const char *type, const void *body,
-                     size_t length)
-{
-        char framing[48] = "";
-
-        if (x->answered || x->status)
-                return;
-        if (status != 204 && status != 304)
-                (void)snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", length);
-        put_head(x, status, type, framing);
-        if (x->head->method != HTTP_HEAD)
-                (void)connection_put(x->connection, body, length);
-        x->answered = true;
-}
-
-void exchange_begin(struct exchange *x, unsigned status, const char *type)
-{
-        if (x->answered || x->status)
-                return;
-        x->is_chunked = x->head->minor > 0;
-        if (!x->is_chunked)
-                x->connection->last = true;
-        put_head(x, status, type, x->is_chunked ? "Transfer-Encoding: chunked\r\n" : "");
-}
-
-void exchange_write(struct exchange *x, const void *bytes, size_t length)
-{
-        if (x->answered || length == 0 || x->head->method == HTTP_HEAD)
-                return;
-        if (x->is_chunked)
-                putf(x, "%zx\r\n", length);
-        (void)connection_put(x->connection, bytes, length);
-        if (x->is_chunked)
-                put(x, "\r\n");
-}
-
-void exchange_end(struct exchange *x)
-{
-        if (x->answered)
-                return;
-        if (x->is_chunked && x->head->method != HTTP_HEAD)
-                put(x, "0\r\n\r\n");
-        x->answered = true;
-}
-
-void exchange_abort(struct exchange *x)
-{
-        x->answered = true;
-        connection_break(x->connection);
-}
-
-bool exchange_has_begun(const struct exchange *x)
-{
-        return x->status != 0;
-}
-
-/* --- errors -------------------------------------------------------------------------------------
- */
-
-struct http_text exchange_error_json(struct exchange *x, const struct exchange_error *error)
-{
-        struct json_text text = json_text(&x->arena);
-
-        json_puts(&text, "{\"error\":{\"message\":");
-        json_puts_string(&text, error->message);
-        json_puts(&text, ",\"type\":");
-        json_puts_string(&text, error->type ? error->type : http_type_of_status(error->status));
-        json_puts(&text, ",\"param\":");
-        json_puts_string(&text, error->param);
-        json_puts(&text, ",\"code\":");
-        json_puts_string(&text, error->code);
-        if (error->brick_code != 0) {
-                json_puts(&text, ",\"brick_code\":");
-                json_put_integer(&text, error->brick_code);
-        }
-        if (error->detail) {
-                json_puts(&text, ",\"detail\":");
-                json_puts_string(&text, error->detail);
-        }
-        json_puts(&text, "}}");
-        return (struct http_text){ text.bytes, text.length };
-}
-
-static void put_retry(struct exchange *x, const struct exchange_error *error)
-{
-        char text[24];
-
-        if (error->retry_ms > 0) {
-                (void)snprintf(text, sizeof text, "%" PRIu64, (error->retry_ms + 999) / 1000);
-                exchange_header(x, "Retry-After", text);
-                (void)snprintf(text, sizeof text, "%" PRIu64, error->retry_ms);
-                exchange_header(x, "Retry-After-Ms", text);
-        }
-        if (error->would_repeat)
-                exchange_header(x, "X-Should-Retry", "false");
-}
-
-void exchange_fail(struct exchange *x, const struct exchange_error *error)
-{
-        struct http_text json;
-
-        if (x->status) {
-                exchange_abort(x);
-                return;
-        }
-        json = exchange_error_json(x, error);
-        put_retry(x, error);
-        if (error->status == 401)
-                exchange_header(x, "WWW-Authenticate", "Bearer");
-        exchange_answer(x, error->status, "application/json", json.ptr, json.length);
-}
-
-static bool fail(struct exchange *x, unsigned status, const char *code, const char *message)
-{
-        exchange_fail(x, &(struct exchange_error){
-                                 .status = status,
-                                 .message = message,
-                                 .code = code ? code : http_code_of_status(status),
-                                 .would_repeat = status < 500 && status != 408,
-                         });
-        return false;
-}
-
 /* --- checks before the body ---------------------------------------------------------------------
  */
 
@@ -354,7 +139,8 @@ static void fail_unknown(struct exchange *x)
                 json_puts(&text, route->path);
         }
         json_put(&text, ".", sizeof ".");
-        (void)fail(x, 404, "unknown_url", text.failed ? "There is no such path here." : text.bytes);
+        (void)exchange_refuse(x, 404, "unknown_url",
+                              text.failed ? "There is no such path here." : text.bytes);
 }
 
 /* The value of a field of the request as text; NULL: none, or out of memory. */
@@ -388,14 +174,16 @@ static bool check_page(struct exchange *x)
 
         if (x->connection->port->is_loopback && conf->authenticate == AUTHENTICATE_OFF &&
             !origin_host_is_own(x->head->host, &conf->http))
-                return fail(x, 403, "host_not_allowed",
-                            "This port does not have the name that the request's Host says. Its "
-                            "'http: hosts:' may list more names.");
+                return exchange_refuse(
+                        x, 403, "host_not_allowed",
+                        "This port does not have the name that the request's Host says. Its "
+                        "'http: hosts:' may list more names.");
         switch (origin_check(origin, x->head->host, &conf->http)) {
         case ORIGIN_REFUSED:
-                return fail(x, 403, "origin_not_allowed",
-                            "Pages of this origin may not use this port. Its 'http: cors:' lists "
-                            "those that may.");
+                return exchange_refuse(
+                        x, 403, "origin_not_allowed",
+                        "Pages of this origin may not use this port. Its 'http: cors:' lists "
+                        "those that may.");
         case ORIGIN_ALLOWED:
                 x->origin = origin;
                 break;
@@ -421,13 +209,14 @@ static bool check_route(struct exchange *x)
         }
         if (!(x->route->methods & 1u << method)) {
                 exchange_header(x, "Allow", http_route_allow(x->route));
-                return fail(x, 405, NULL, "This path does not have this method.");
+                return exchange_refuse(x, 405, NULL, "This path does not have this method.");
         }
         for (size_t i = 0; i < HTTP_PARAMETERS_MAX && parameters[i].ptr; i++) {
                 char *decoded = arena_alloc(&x->arena, parameters[i].length + 1, 1);
 
                 if (!decoded || !http_text_decode(parameters[i], decoded))
-                        return fail(x, 400, NULL, "The path is not encoded as it should be.");
+                        return exchange_refuse(x, 400, NULL,
+                                               "The path is not encoded as it should be.");
                 x->parameters[i] = decoded;
         }
         return true;
@@ -465,7 +254,7 @@ static bool check_identity(struct exchange *x)
         if (!refusal)
                 return true;
         stats_reject(x->connection->port->base.stats, STATS_REJECTED_IDENTITY);
-        return fail(x, 401, NULL, refusal);
+        return exchange_refuse(x, 401, NULL, refusal);
 }
 
 static bool check_body(struct exchange *x)
@@ -473,7 +262,7 @@ static bool check_body(struct exchange *x)
         struct http_text encoding = http_head_field(x->head, "content-encoding");
 
         if (encoding.ptr && !http_text_is_nocase(encoding, "identity"))
-                return fail(x, 415, NULL, "Compressed requests are not accepted.");
+                return exchange_refuse(x, 415, NULL, "Compressed requests are not accepted.");
         if (x->head->has_length && x->head->length > (uint64_t)conf_of(x)->max_request) {
                 exchange_refuse_body(x);
                 return false;
@@ -528,13 +317,13 @@ static bool parse(struct exchange *x, const char *bytes, size_t length)
         if (!copy || !http_head_parse(head, copy, length, &mistake)) {
                 *head = (struct http_head){ .minor = 1 };
                 x->connection->last = true;
-                return fail(x, mistake.status, NULL, mistake.text);
+                return exchange_refuse(x, mistake.status, NULL, mistake.text);
         }
         size = offsetof(struct http_head, fields) + head->n_fields * sizeof head->fields[0];
         own = arena_alloc(&x->arena, size, _Alignof(struct http_head));
         if (!own) {
                 x->connection->last = true;
-                return fail(x, 500, NULL, "Out of memory.");
+                return exchange_refuse(x, 500, NULL, "Out of memory.");
         }
         memcpy(own, head, size);
         x->head = own;
@@ -566,6 +355,7 @@ static void choose_id(struct exchange *x)
 
 void exchange_take_head(struct http_connection *c, const char *bytes, size_t length)
 {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         struct exchange *x = exchange_new(c);
 
         if (!x || !parse(x, bytes, length))
@@ -584,7 +374,7 @@ void exchange_take_head(struct http_connection *c, const char *bytes, size_t len
         http_body_begin(&c->body, x->head);
         c->state = STATE_BODY;
         if (x->head->expects_continue)
-                put(x, "HTTP/1.1 100 Continue\r\n\r\n");
+                (void)connection_put(c, go_on, sizeof go_on - 1);
 }
 
 void exchange_refuse_head(struct http_connection *c, unsigned status, const char *message)
@@ -596,7 +386,7 @@ void exchange_refuse_head(struct http_connection *c, unsigned status, const char
         door_of(x)->head = (struct http_head){ .minor = 1 };
         x->head = &door_of(x)->head;
         c->last = true;
-        (void)fail(x, status, NULL, message);
+        (void)exchange_refuse(x, status, NULL, message);
 }
 
 void exchange_refuse_body(struct exchange *x)
@@ -610,14 +400,14 @@ void exchange_refuse_body(struct exchange *x)
         message = arena_strndup(&x->arena, text, strlen(text));
         x->connection->last = true;
         stats_reject(x->connection->port->base.stats, STATS_REJECTED_REQUEST);
-        (void)fail(x, 413, NULL, message ? message : "The body is too large.");
+        (void)exchange_refuse(x, 413, NULL, message ? message : "The body is too large.");
 }
 
 void exchange_refuse_framing(struct exchange *x)
 {
         x->connection->last = true;
         stats_reject(x->connection->port->base.stats, STATS_REJECTED_REQUEST);
-        (void)fail(x, 400, NULL, "The body is not framed as it should be.");
+        (void)exchange_refuse(x, 400, NULL, "The body is not framed as it should be.");
 }
 
 /* False: there is no memory for a larger body. */

@@ -34,16 +34,6 @@ static const char *const examples[] = {
         [BRICK_TYPE_TRANSLATE] = "{\"text\":\"Hello\",\"target_language\":\"de\"}",
 };
 
-static uint32_t allowed_methods(struct exchange *x, const struct instance *brick)
-{
-        uint32_t methods = route_methods(brick);
-
-        for (uint32_t method = 0; brick_method_to_string(method); method++)
-                if (!exchange_allows(x, brick, method))
-                        methods &= ~(UINT32_C(1) << method);
-        return methods;
-}
-
 static void put_methods(struct json_text *text, uint32_t methods)
 {
         const char *glue = "";
@@ -148,7 +138,7 @@ void bricks_serve(struct exchange *x, const char *const *parameters)
 
         json_puts(&text, "{\"object\":\"list\",\"data\":[");
         for (size_t i = 0; i < n; i++) {
-                uint32_t methods = allowed_methods(x, bricks[i]);
+                uint32_t methods = route_methods(x, bricks[i]);
 
                 if (!methods)
                         continue;
@@ -195,11 +185,11 @@ static const struct exchange_call_ops info_ops = { .reply = info_reply, .done = 
  */
 static struct instance *find_allowed(struct exchange *x, const char *name, uint32_t *ret_methods)
 {
-        struct instance *brick = route_brick(x, name, 0, BRICK_METHOD_UNARY, NULL);
+        struct instance *brick = route_brick(x, name, 0);
 
         if (!brick)
                 return NULL;
-        *ret_methods = allowed_methods(x, brick);
+        *ret_methods = route_methods(x, brick);
         if (*ret_methods)
                 return brick;
         route_refuse(x, 403, "permission_denied", NULL, "You may not call brick '%s'.", name);
@@ -463,7 +453,7 @@ static const char *list_methods(struct exchange *x, uint32_t methods)
 static bool find_method(struct exchange *x, const struct instance *brick, const char *name,
                         uint32_t *ret)
 {
-        uint32_t methods = route_methods(brick);
+        uint32_t methods = brick->brick->methods & service_of_type(brick->type)->methods;
         uint32_t method = 0;
 
         while (brick_method_to_string(method) && strcmp(name, brick_method_to_string(method)) != 0)
@@ -487,7 +477,7 @@ static bool find_method(struct exchange *x, const struct instance *brick, const 
 
 void brick_call_serve(struct exchange *x, const char *const *parameters)
 {
-        struct instance *brick = route_brick(x, parameters[0], 0, BRICK_METHOD_UNARY, NULL);
+        struct instance *brick = route_brick(x, parameters[0], 0);
         struct generic *g = arena_alloc(exchange_arena(x), sizeof *g, _Alignof(typeof(*g)));
         const struct service *service;
         struct brick_bytes *requests;

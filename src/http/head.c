@@ -141,8 +141,9 @@ static bool parse_target(struct http_head *head, struct http_text target,
                 const char *end = target.ptr + target.length;
                 const char *slash = memchr(authority, '/', (size_t)(end - authority));
 
-                if (!slash)
-                        return refuse(mistake, 400, "The request target has no path.");
+                if (!slash || slash == authority)
+                        return refuse(mistake, 400, "The request target has no host or no path.");
+                head->host = (struct http_text){ authority, (size_t)(slash - authority) };
                 target = (struct http_text){ slash, (size_t)(end - slash) };
         }
         if (target.length == 0 || target.ptr[0] != '/')
@@ -330,9 +331,16 @@ static bool parse_host(struct http_head *head, struct http_mistake *mistake)
 
         if (n > 1 || (n == 0 && head->minor > 0))
                 return refuse(mistake, 400, "A request has one Host.");
-        if (n == 1)
+        if (n == 1 && !head->host.ptr) /* that of the target comes first: RFC 9112, section 3.2.2 */
                 head->host = http_head_field(head, "host");
         return is_host(head->host) || refuse(mistake, 400, "Host is not the name of one.");
+}
+
+/* A second one would be for another reader. */
+static bool parse_origin(const struct http_head *head, struct http_mistake *mistake)
+{
+        return count_fields(head, "origin") <= 1 ||
+               refuse(mistake, 400, "A request has one Origin at most.");
 }
 
 static bool parse_connection(struct http_head *head, struct http_mistake *mistake)
@@ -372,7 +380,7 @@ bool http_head_parse(struct http_head *ret, char *bytes, size_t length,
         if (at != end) /* the head of http_head_find() ends with its first empty line */
                 return refuse(ret_mistake, 400, "A line does not end with CR LF.");
         return parse_framing(ret, ret_mistake) && parse_host(ret, ret_mistake) &&
-               parse_connection(ret, ret_mistake);
+               parse_origin(ret, ret_mistake) && parse_connection(ret, ret_mistake);
 }
 
 static int hex_of(char c)

@@ -112,12 +112,18 @@ void llm_put_event(struct exchange *x, const struct json_text *event)
                 exchange_write(x, event->bytes, event->length);
 }
 
+/* What is written to the client leaves nothing in the arena: a stream may last long. */
 static void begin(struct exchange *x, struct llm *llm)
 {
+        size_t mark;
+
         route_begin_events(x);
-        if (!llm->has_begun)
-                llm->form->first(x, llm);
+        if (llm->has_begun)
+                return;
         llm->has_begun = true;
+        mark = arena_mark(exchange_arena(x));
+        llm->form->first(x, llm);
+        (void)arena_rewind(exchange_arena(x), mark);
 }
 
 static void give(struct exchange *x, struct llm *llm, const char *text, size_t length)
@@ -229,6 +235,7 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
         LLMRequest *message = &llm->request.message;
         char *session = copy_field(x, "x-session-id");
         struct brick_pair pair = { .key = brick_str("x-temperature") };
+        size_t mark = arena_mark(exchange_arena(x));
         struct brick_bytes bytes;
         char temperature[32];
 
@@ -252,6 +259,7 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
                               .route = llm->form->route,
                               .ops = stream ? &stream_ops : &unary_ops,
                       });
+        (void)arena_rewind(exchange_arena(x), mark); /* the call has a copy */
 }
 
 struct llm *llm_new(struct exchange *x, const struct llm_form *form)

@@ -145,14 +145,24 @@ struct json_value route_member(struct json_value object, const char *name)
         return found;
 }
 
-/* "chat, backup": the bricks that the client may call by this method. */
-static void list_bricks(struct exchange *x, unsigned type, uint32_t method, struct json_text *text)
+uint32_t route_methods(struct exchange *x, const struct instance *brick)
+{
+        uint32_t methods = brick->brick->methods & service_of_type(brick->type)->methods;
+
+        for (uint32_t method = 0; brick_method_to_string(method); method++)
+                if (!exchange_allows(x, brick, method))
+                        methods &= ~(UINT32_C(1) << method);
+        return methods;
+}
+
+/* "chat, backup": the bricks that the client may call. */
+static void list_bricks(struct exchange *x, unsigned type, struct json_text *text)
 {
         struct instance *const *bricks;
         size_t n = exchange_bricks(x, &bricks), shown = 0;
 
         for (size_t i = 0; i < n && shown < NAMES_SHOWN; i++) {
-                if ((type && bricks[i]->type != type) || !exchange_allows(x, bricks[i], method))
+                if ((type && bricks[i]->type != type) || !route_methods(x, bricks[i]))
                         continue;
                 if (shown++ > 0)
                         json_puts(text, ", ");
@@ -172,16 +182,15 @@ struct instance *route_brick_named(struct exchange *x, const char *name, unsigne
         return NULL;
 }
 
-struct instance *route_brick(struct exchange *x, const char *name, unsigned type, uint32_t method,
-                             const char *param)
+struct instance *route_brick(struct exchange *x, const char *name, unsigned type)
 {
         struct instance *brick = route_brick_named(x, name, type);
         struct json_text names = json_text(exchange_arena(x));
 
         if (brick)
                 return brick;
-        list_bricks(x, type, method, &names);
-        route_refuse(x, 404, "brick_not_found", param,
+        list_bricks(x, type, &names);
+        route_refuse(x, 404, "brick_not_found", NULL,
                      "This port has no %s%sbrick '%s' for you; there is: %s.",
                      type ? brick_type_to_string(type) : "", type ? " " : "", name,
                      names.failed || !names.bytes[0] ? "none" : names.bytes);
@@ -217,9 +226,4 @@ void route_begin_events(struct exchange *x)
         exchange_header(x, "Cache-Control", "no-cache, no-transform");
         exchange_header(x, "X-Accel-Buffering", "no");
         exchange_begin(x, 200, SSE_TYPE);
-}
-
-uint32_t route_methods(const struct instance *brick)
-{
-        return brick->brick->methods & service_of_type(brick->type)->methods;
 }

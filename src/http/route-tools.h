@@ -51,9 +51,8 @@ bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct bric
 struct instance *route_brick_named(struct exchange *x, const char *name, unsigned type);
 
 /* The same, but without one the exchange is refused, with the names of those that the client may
- * call by this method. */
-struct instance *route_brick(struct exchange *x, const char *name, unsigned type, uint32_t method,
-                             const char *param);
+ * call. */
+struct instance *route_brick(struct exchange *x, const char *name, unsigned type);
 
 /* The one that answers if the client names none. NULL: there is none, and the exchange is refused.
  */
@@ -65,5 +64,5 @@ bool route_takes_events(const struct exchange *x);
 /* Begins a stream of events, with the header fields that keep proxies from holding it back. */
 void route_begin_events(struct exchange *x);
 
-/* The methods of a brick that its service has: 1 << BRICK_METHOD_*. */
-uint32_t route_methods(const struct instance *brick);
+/* The methods of a brick that its service has and that the client may call: 1 << BRICK_METHOD_*. */
+uint32_t route_methods(struct exchange *x, const struct instance *brick);

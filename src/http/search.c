@@ -162,8 +162,7 @@ void search_serve(struct exchange *x, const char *const *parameters)
 {
         Protocols__Grpc__Retrieval__RetrievalRequest request =
                 PROTOCOLS__GRPC__RETRIEVAL__RETRIEVAL_REQUEST__INIT;
-        struct instance *brick = route_brick(x, parameters[0], BRICK_TYPE_RETRIEVAL,
-                                             BRICK_METHOD_UNARY, NULL);
+        struct instance *brick = route_brick(x, parameters[0], BRICK_TYPE_RETRIEVAL);
         struct search *s = arena_alloc(exchange_arena(x), sizeof *s, _Alignof(typeof(*s)));
         struct json_value body, query;
         struct brick_bytes message;

@@ -47,13 +47,14 @@ static void check_several(const struct route *route, const struct conf_port *por
                           struct diag *diag)
 {
         const char *type = brick_type_to_string(route->service->type);
+        const bool by_name = port->protocol == PROTOCOL_HTTP; /* every request names its brick */
         size_t defaults = 0;
 
         for (size_t i = 0; i < route->n_bricks; i++) {
                 const struct conf_brick *brick = route->bricks[i]->conf;
 
                 defaults += brick->is_default;
-                if (!brick->is_default && !brick->match)
+                if (!by_name && !brick->is_default && !brick->match)
                         diag_add(diag, brick->node,
                                  "port %s has %zu bricks of type %s: all but one need `match:`, to "
                                  "say which calls "
@@ -62,11 +63,12 @@ static void check_several(const struct route *route, const struct conf_port *por
                 for (size_t k = 0; k < i; k++)
                         check_pair(route->bricks[k]->conf, brick, diag);
         }
-        if (defaults != 1)
+        if (by_name ? defaults > 1 : defaults != 1)
                 diag_add(diag, route->bricks[route->n_bricks - 1]->conf->node,
-                         "port %s has %zu bricks of type %s: exactly one of them needs `default: "
+                         "port %s has %zu bricks of type %s: %s one of them needs `default: "
                          "true`, not %zu",
-                         port->listen, route->n_bricks, type, defaults);
+                         port->listen, route->n_bricks, type, by_name ? "at most" : "exactly",
+                         defaults);
 }
 
 int route_init(struct route *route, const struct service *service, const struct conf_port *port,

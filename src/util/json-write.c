@@ -17,8 +17,9 @@ static bool grow(struct json_text *text, size_t need)
         size_t size = text->size > 0 ? 2 * text->size : FIRST_SIZE;
         char *bytes;
 
+        /* Behind a long piece, what usually follows is short. */
         if (size - text->length < need)
-                size = text->length + need;
+                size = text->length + need + need / 16 + FIRST_SIZE;
         bytes = arena_alloc(text->arena, size, 1);
         if (!bytes) {
                 text->failed = true;
@@ -57,14 +58,16 @@ static void put_escape(struct json_text *text, unsigned char c)
 {
         static const char names[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                       ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\' };
-        char escape[8];
+        static const char hex[] = "0123456789abcdef";
+        char escape[6] = "\\u00";
 
         if (c < sizeof names && names[c]) {
                 escape[0] = '\\';
                 escape[1] = names[c];
                 json_put(text, escape, 2);
         } else {
-                (void)snprintf(escape, sizeof escape, "\\u%04x", c);
+                escape[4] = hex[c >> 4];
+                escape[5] = hex[c & 15];
                 json_put(text, escape, 6);
         }
 }

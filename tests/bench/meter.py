@@ -29,10 +29,11 @@ def varint(value):
 
 
 class Scenario:
-    def __init__(self, service, method, request, few, many, messages=1, brick=None, allocates=False):
+    def __init__(self, service, method, request, few, many, messages=1, brick=None, allocates=False, chance=0):
         self.path, self.request, self.brick = path(service, method), request, brick
         self.few, self.many, self.messages = few, many, messages
         self.allocates = allocates or brick is not None  # for the calls between bricks
+        self.chance = chance  # how much its counts vary by the time that things take
 
 
 def worker_under_callgrind(folder):

@@ -116,4 +116,16 @@ def other_servers_take_part():
     assert "python" in text and "again" in text, text
 
 
+@test
+def costs_of_ports_for_http():
+    process = subprocess.run([sys.executable, os.path.join(HERE, "http_costs.py"), BUILD, "--json", "--rounds", "1", "--seconds",
+                              "0.2", "--streams", "20", "--stalled", "5", "--reloads", "1"],
+                             capture_output=True, text=True, timeout=RUN_LIMIT)
+    assert process.returncode == 0, process.stdout + process.stderr
+    results = json.loads(process.stdout)
+    eq(set(results), {"unary", "streams", "stalled", "reloads"})
+    assert results["unary"]["ratio"] > 0 and results["streams"]["tokens/s"] > 0 and results["reloads"]["requests"] > 0, results
+    eq(results["reloads"]["failed"], 0)
+
+
 main()

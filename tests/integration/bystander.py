@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""bystander.py ADDRESS PATH: a grpcio client in a process of its own, which calls until its input ends and says as JSON
-what it saw. A line of input begins the count anew: {"calls", "failures", "worst", "typical"}, seconds."""
+"""bystander.py ADDRESS PATH: a client in a process of its own, of gRPC or, if PATH is of chat completions, of HTTP, on one
+connection. It calls until its input ends and says as JSON what it saw. A line of input begins the count anew: {"calls", "failures", "worst", "typical"}, seconds."""
+import http.client
 import json
 import sys
 import threading
@@ -13,16 +14,40 @@ from stopwatch import Stopwatch
 lock, seen, failures = threading.Lock(), [], []
 
 
-def run():
-    channel = grpc.insecure_channel(sys.argv[1])
-    unary = channel.unary_unary(sys.argv[2])
-    while True:
-        watch = Stopwatch()
+def grpc_client():
+    unary = grpc.insecure_channel(sys.argv[1]).unary_unary(sys.argv[2])
+
+    def call():
         try:
             unary(b"", timeout=20)
-            failure = None
         except grpc.RpcError as e:
-            failure = f"{e.code().name} {e.details()}"
+            return f"{e.code().name} {e.details()}"
+
+    return call
+
+
+def http_client():
+    connection = http.client.HTTPConnection(sys.argv[1], timeout=20)
+    body = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "hello"}]})
+
+    def call():
+        try:
+            connection.request("POST", sys.argv[2], body)
+            answer = connection.getresponse()
+            said = answer.read()
+            return None if answer.status == 200 else f"{answer.status} {said}"
+        except (OSError, http.client.HTTPException) as e:
+            connection.close()
+            return repr(e)
+
+    return call
+
+
+def run():
+    call = http_client() if sys.argv[2].startswith("/v1/") else grpc_client()
+    while True:
+        watch = Stopwatch()
+        failure = call()
         with lock:
             seen.append(watch.elapsed().running)
             if failure:

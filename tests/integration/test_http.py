@@ -17,117 +17,9 @@ import subprocess
 import threading
 import time
 
-from harness import (BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, path, test, wait_for)
+from door import CHAT, UNARY, Door, ask, brick, error, events, exchange, get, question, read_all, statuses, text_of
+from harness import SANITIZED, Stopwatch, call, eq, main, memory, test, wait_for
 from pki import Authority
-
-ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
-CHAT = "/v1/chat/completions"
-JSON = {"content-type": "application/json"}
-UNARY = path("LLM", "Unary")
-
-
-def brick(name="chat", options="", more=""):
-    return f"  - {{ name: {name}, module: {ECHO}, options: {{ type: LLM, {options} }}{more} }}\n"
-
-
-class Door(Brickd):
-    """A port for HTTP, and one for gRPC behind it."""
-
-    def __init__(self, bricks=brick(), http="", limits="", extra="log: { access: all }", port_extra="", **options):
-        self.grpc_port = free_port()
-        lines = ["    protocol: http"]
-        if http:
-            lines.append(f"    http: {http}")
-        if limits:
-            lines.append(f"    limits: {limits}")
-        lines.append(port_extra)
-        lines.append(f'  - {{ listen: "127.0.0.1:{self.grpc_port}", protocol: grpc }}')
-        super().__init__(bricks, extra=extra, port_extra="\n".join(lines), **options)
-
-    def grpc(self):
-        http, self.address = self.address, f"127.0.0.1:{self.grpc_port}"
-        try:
-            return self.channel()
-        finally:
-            self.address = http
-
-    def client(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-
-    def socket(self):
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return s
-
-    def ask(self, method="GET", url="/v1/models", body=None, **headers):
-        """(status, fields, body) of a request on a connection of its own."""
-        client = self.client()
-        try:
-            return ask(client, method, url, body, **headers)
-        finally:
-            client.close()
-
-    def ask_quietly(self):
-        try:
-            return self.ask()[0]
-        except (OSError, http.client.HTTPException):
-            return None
-
-    def in_flight(self):
-        status = json.loads(self.ctl("status", "--json").stdout)
-        return sum(brick["in_flight"] for brick in status["bricks"])
-
-
-def ask(client, method="GET", url="/v1/models", body=None, **headers):
-    client.request(method, url, body, {k.replace("_", "-"): v for k, v in headers.items()})
-    answer = client.getresponse()
-    return answer.status, answer.headers, answer.read()
-
-
-def question(text="hello", **more):
-    return json.dumps({"model": "chat", "messages": [{"role": "user", "content": text}], **more})
-
-
-def error(body):
-    return json.loads(body)["error"]
-
-
-def events(body):
-    """What a stream has said: the contents of its `data:` lines."""
-    return [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
-
-
-def text_of(body):
-    chunks = [json.loads(event) for event in events(body) if event != "[DONE]"]
-    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
-
-
-def read_all(s):
-    """What comes until the end of the connection."""
-    got = b""
-    with contextlib.suppress(ConnectionResetError):
-        while True:
-            part = s.recv(65536)
-            if not part:
-                break
-            got += part
-    return got
-
-
-def exchange(door, raw):
-    """The whole answer to raw bytes, on a connection that the server ends."""
-    with door.socket() as s:
-        s.sendall(raw)
-        return read_all(s)
-
-
-def statuses(raw):
-    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d+) ", raw)]
-
-
-def get(url="/health", *fields):
-    return f"GET {url} HTTP/1.1\r\nHost: localhost\r\n{''.join(f + chr(13) + chr(10) for f in fields)}\r\n".encode()
-
 
 CLOSE = "Connection: close"
 
@@ -227,7 +119,7 @@ def bricks_have_counters():
 
         eq(counted(), [0, 0, 0, 0])
         client = d.client()
-        client.request("POST", CHAT, question(stream=True), JSON)
+        client.request("POST", CHAT, question(stream=True))
         wait_for("the call", lambda: counted() == [1, 0, 0, 0])
         client.getresponse().close()
         client.close()
@@ -243,7 +135,7 @@ def chat_completions():
         eq(answer["choices"], [{"index": 0, "message": {"role": "assistant", "content": "Echo: hello", "refusal": None},
                                 "logprobs": None, "finish_reason": "stop"}])
         assert answer["id"].startswith("chatcmpl-") and answer["object"] == "chat.completion", answer
-        eq((answer["model"], "usage" in answer), ("chat", False))
+        eq((answer["model"], answer["usage"]), ("chat", dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)))
         _, head, body = d.ask("POST", CHAT, question(seed=1, max_tokens=3, stream=True))
         eq(head["content-type"], "text/event-stream; charset=utf-8")
         eq((head["x-brickd-ignored"], head["cache-control"]), ("seed", "no-cache, no-transform"))
@@ -285,17 +177,19 @@ def wrong_requests_are_refused_by_name():
 
 @test
 def errors_of_bricks_have_a_status():
-    for code, status in ((401, 502), (404, 404), (418, 418), (2001, 400), (3001, 403), (3002, 502), (4001, 404),
-                         (4005, 429), (6001, 404), (12, 501), (9001, 400), (7001, 503)):
-        with Door(brick(options=f"error_code: {code}, error_message: no luck, tokens: 1")) as d:
-            got, _, body = d.ask("POST", CHAT, question())
+    codes = {401: 502, 404: 404, 418: 418, 2001: 400, 3001: 403, 3002: 502, 4001: 404, 4005: 429, 6001: 404, 12: 501,
+             9001: 400, 7001: 503}
+    bricks = brick().replace("name: chat,", "name: chat, default: true,") + "".join(
+        brick(f"e{code}", f"error_code: {code}, error_message: no luck", f", match: {{ x-brick: [e{code}] }}") for code in codes)
+    with Door(bricks) as d:
+        for code, status in codes.items():
+            got, _, body = d.ask("POST", CHAT, question().replace('"chat"', f'"e{code}"'))
             eq((got, error(body)["brick_code"], error(body)["message"]), (status, code, "no luck"))
-            if code == 404:
-                _, _, body = d.ask("POST", CHAT, question(stream=True, max_tokens=3))
-                *chunks, last = events(body)
-                eq(json.loads(last)["error"]["brick_code"], code, "in mid-stream")
-                assert "[DONE]" not in chunks
-            d.says(f"http_status={status}")
+        _, _, body = d.ask("POST", CHAT, question(stream=True, max_tokens=3).replace('"chat"', '"e404"'))
+        *chunks, last = events(body)
+        eq(json.loads(last)["error"]["brick_code"], 404, "in mid-stream")
+        assert "[DONE]" not in chunks
+        d.says("http_status=418")
 
 
 @test
@@ -539,7 +433,7 @@ def idle_connections_cost_little():
 def readers_that_stall_are_bounded_and_ended():
     n = 100
     body = question(stream=True, max_tokens=1000000).encode()
-    with Door(brick(options="size: 4KiB"), limits="{ stall: 3s }", extra="log: { access: off }") as d:
+    with Door(brick(options="size: 4KiB"), limits="{ stall: 2s }", extra="log: { access: off }") as d:
         eq(d.ask()[0], 200)
         before = memory(d)
         held = []
@@ -551,7 +445,7 @@ def readers_that_stall_are_bounded_and_ended():
             held.append(s)
         wait_for("all calls", lambda: d.in_flight() == n, 20)
         with Bystander(d) as other:
-            time.sleep(1)
+            time.sleep(0.5)
         if before:
             print(f"# {(memory(d) - before) >> 10} KiB for {n} readers that stall; a call by gRPC took {other.worst * 1e3:.1f} ms at worst")
             assert memory(d) - before < 16 << 20, memory(d) - before
@@ -698,7 +592,7 @@ def any_request(chance):
         return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + b"0\r\n\r\n"
     raw = bytearray(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     if chance.random() < 0.2:
-        raw[chance.randrange(200)] = chance.randrange(256)
+        raw[chance.randrange(len(raw))] = chance.randrange(256)
     return bytes(raw[:chance.randrange(len(raw))] if chance.random() < 0.1 else raw)
 
 
@@ -731,11 +625,11 @@ def clients_that_do_anything_at_any_time():
     seed = random.randrange(1 << 30)
     print(f"# seed {seed}")
     with Door(bricks, http="{ keepalive: 1s }") as d:
-        end = time.monotonic() + 4
+        end = time.monotonic() + 2
         clients = [threading.Thread(target=any_client, args=(d, seed + i, end)) for i in range(16)]
         for client in clients:
             client.start()
-        time.sleep(2)
+        time.sleep(1)
         d.ctl("reload", "--wait")
         for client in clients:
             client.join()
@@ -782,6 +676,20 @@ def a_worker_without_a_port_for_grpc():
         done = subprocess.run(["curl", "-sSN", "-m", "20", "-d", question(stream=True), f"http://{d.address}{CHAT}"],
                               capture_output=True, timeout=30, check=True)
         eq(len(events(done.stdout)), 13, "curl")
+
+
+@test
+def requests_name_their_brick():
+    d = Door(brick("one") + brick("two", "error_code: 418") + brick("three"))
+    with open(d.config) as f:
+        text = f.read()
+    with open(d.config, "w") as f:
+        f.write("".join(line for line in text.splitlines(True) if "protocol: grpc" not in line))
+    with d:
+        eq([m["id"] for m in json.loads(d.ask()[2])["data"]], ["one", "two", "three"])
+        eq([d.ask("POST", CHAT, question(model=m))[0] for m in ("one", "two", "three", "four")], [200, 418, 200, 404])
+        for m in ("one", "three"):
+            d.says(f"brick={m}")
 
 
 @test

@@ -297,10 +297,22 @@ def identities_see_what_they_may_call():
         d.fails("/v1/responses", {"model": "chat", "input": "a"}, 403, "permission_denied", **who)
         d.post("/v1/responses", {"model": "chat", "input": "a", "stream": True}, **who)
         error = d.fails("/v1/bricks/none/Unary", {}, 404, "brick_not_found", **who)
-        assert "there is: fix." in error["message"], error
+        assert "there is: chat, fix." in error["message"], error
 
 
 # --- what a client controls is bounded
+
+
+@test
+def bodies_as_large_as_they_may_be():
+    text = "x" * ((4 << 20) - 200)
+    with Door(bricks_of_all_types(), more="    limits: { reply: 8MiB }\n") as d:
+        answer = json.loads(d.post("/v1/completions", {"model": "chat", "prompt": text}))
+        eq(answer["choices"][0]["text"], "Echo: " + text)
+        answer = json.loads(d.post("/v1/responses", {"model": "chat", "input": text}))
+        eq(answer["output"][0]["content"][0]["text"], "Echo: " + text)
+        eq(json.loads(d.post("/v1/bricks/fix/Unary", {"text": text})), {"corrected_text": text})
+        eq(json.loads(d.post("/v1/bricks/any/Unary", {"data": {"a": text}})), {"data": {"a": text}})
 
 
 @test

@@ -135,7 +135,7 @@ def the_dashboard_finds_what_it_asks_for():
                  if name.startswith("brickd_")}
         eq(types["brickd_requests_total"], "counter")
         eq(types["brickd_request_duration_seconds"], "histogram")
-        eq(len(types), 35)
+        eq(len(types), 43)
 
         # Prometheus has in the end what brickd has.
         def total():

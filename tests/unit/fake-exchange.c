@@ -11,15 +11,17 @@
 
 void fake_reset(struct exchange *x)
 {
-        arena_done(&x->arena);
+        fake_done(x);
         memset(x, 0, sizeof *x);
         arena_init(&x->arena, 1 << 20);
+        arena_init(&x->call_arena, 1 << 20);
         x->head.minor = 1;
 }
 
 void fake_done(struct exchange *x)
 {
         arena_done(&x->arena);
+        arena_done(&x->call_arena);
 }
 
 struct fake_brick *fake_add(struct exchange *x, const char *name, unsigned type, uint32_t methods)
@@ -93,7 +95,7 @@ static void keep(void *arena, void *p)
 
 void *fake_request(struct exchange *x, size_t i, const ProtobufCMessageDescriptor *type)
 {
-        ProtobufCAllocator allocator = { from_arena, keep, &x->arena };
+        ProtobufCAllocator allocator = { from_arena, keep, &x->call_arena };
         void *message;
 
         assert(i < x->call.n_requests);
@@ -161,7 +163,7 @@ bool exchange_is_lame(const struct exchange *x)
 
 bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t method)
 {
-        return !((const struct fake_brick *)brick)->forbidden;
+        return !((const struct fake_brick *)(const void *)brick)->forbidden;
 }
 
 size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
@@ -257,7 +259,7 @@ void exchange_call(struct exchange *x, const struct exchange_call *call)
                 struct brick_bytes request = call->requests[i];
 
                 x->requests[i].len = request.len;
-                x->requests[i].ptr = arena_strndup(&x->arena, request.ptr, request.len);
+                x->requests[i].ptr = arena_strndup(&x->call_arena, request.ptr, request.len);
         }
 }
 

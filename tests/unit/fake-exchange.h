@@ -38,7 +38,8 @@ struct exchange {
         /* The last call. */
         struct exchange_call call;
         unsigned calls; /* in all */
-        struct brick_bytes requests[8];
+        struct arena call_arena;
+        struct brick_bytes requests[8]; /* in call_arena */
         bool running;
         bool cancelled;
 

@@ -53,6 +53,8 @@ static const struct {
         { "GET x HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "GET http://x HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
+        { "GET http:///x HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
+        { "GET http://a@b/x HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "GET /a\x80 HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "GET /#a HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
         { "G@T / HTTP/1.1\r\nHost: x\r\n\r\n", 400 },
@@ -63,6 +65,10 @@ static const struct {
         { GET "Host: x\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400 },
+
+        /* Origin */
+        { GET "Origin: a\r\n\r\n", 0 },
+        { GET "Origin: a\r\nOrigin: a\r\n\r\n", 400 },
 
         /* how long the body is */
         { POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", 400 },
@@ -138,6 +144,8 @@ static void test_values(void)
         assert(!http_head_field(&head, "x-b").ptr);
         assert(http_head_lists(&head, "connection", "Foo"));
 
+        assert(parse("GET http://a/b HTTP/1.1\r\nHost: c\r\n\r\n", &head, &mistake));
+        assert(http_text_is(head.host, "a") && http_text_is(head.path, "/b"));
         assert(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", &head, &mistake));
         assert(head.minor == 0 && head.keep_alive);
         assert(parse("GET / HTTP/1.0\r\n\r\n", &head, &mistake) && !head.keep_alive);
@@ -228,6 +236,7 @@ static void test_bodies(void)
                 { "5;\x01\r\nhello\r\n", "", HTTP_BODY_BAD },
                 { "5;a\rb\r\nhello\r\n", "", HTTP_BODY_BAD },
                 { "0\r\nA\nB\r\n\r\n", "", HTTP_BODY_BAD },
+                { "0\r\nA: b\r\n c\r\n\r\n", "", HTTP_BODY_BAD },
         };
         char out[64];
         size_t taken;

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What module/call.h asks of a transport, for the calls of the door. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/call-own.h"
+#include "module/share.h"
+#include "serve/admission.h"
+#include "serve/fault.h"
+#include "serve/validate.h"
+#include "util/account.h"
+
+/* Of trailing metadata. */
+#define TRAILERS_MAX 32
+#define TRAILER_BYTES_MAX 8192
+
+static struct reply *reply_new(struct call *base, size_t size)
+{
+        struct reply *reply = malloc(sizeof *reply + size);
+
+        if (reply)
+                *reply = (struct reply){ .data = reply + 1, .size = size };
+        return reply;
+}
+
+static void reply_free(struct call *base, struct reply *reply)
+{
+        free(reply);
+}
+
+static int reply_seal(struct call *base, struct reply *reply)
+{
+        const struct serve_method *method = http_call_of(base)->served.method;
+
+        return validate_message(method->reply, reply->data, reply->size, method->error_field)
+                       ? 0
+                       : fault_of_reply(method->reply, reply->data, reply->size);
+}
+
+void http_call_post(struct http_call *call)
+{
+        if (call->posted)
+                return;
+        call->posted = true;
+        call_ref(&call->served.base);
+        runner_post(&runner_polling, &call->item);
+}
+
+static void pump(struct call *base)
+{
+        http_call_post(http_call_of(base));
+}
+
+static void receive(struct call *base)
+{
+        struct http_call *call = http_call_of(base);
+        bool any = call->next_message < call->n_messages;
+
+        call_deliver(base, any ? &call->messages[call->next_message++] : NULL);
+}
+
+static void release(struct call *base)
+{
+}
+
+static bool metadata(struct call *base, size_t index, struct brick_str *ret_key,
+                     struct brick_str *ret_value)
+{
+        const struct http_call *call = http_call_of(base);
+
+        if (index >= call->n_metadata)
+                return false;
+        *ret_key = call->metadata[index].key;
+        *ret_value = call->metadata[index].value;
+        return true;
+}
+
+static struct brick_str peer(struct call *base)
+{
+        return brick_str(http_call_of(base)->peer);
+}
+
+static bool is_key(struct brick_str key)
+{
+        for (size_t i = 0; i < key.len; i++)
+                if (!(key.ptr[i] >= 'a' && key.ptr[i] <= 'z') &&
+                    !(key.ptr[i] >= '0' && key.ptr[i] <= '9') && !strchr("-_.", key.ptr[i]))
+                        return false;
+        return key.len > 0 && !(key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0);
+}
+
+static int trailer(struct call *base, struct brick_str key, struct brick_str value)
+{
+        struct http_call *call = http_call_of(base);
+        size_t size = key.len + value.len;
+        struct trailer *t;
+
+        if (call->n_trailers == TRAILERS_MAX || call->trailer_bytes + size > TRAILER_BYTES_MAX)
+                return -E2BIG;
+        if (!is_key(key))
+                return -EINVAL;
+        t = malloc(sizeof *t + size);
+        if (!t)
+                return -ENOMEM;
+        memcpy(t->bytes, key.ptr, key.len);
+        memcpy(t->bytes + key.len, value.ptr, value.len);
+        t->key = (struct brick_str){ t->bytes, key.len };
+        t->value = (struct brick_str){ t->bytes + key.len, value.len };
+        t->next = call->trailers;
+        call->trailers = t;
+        call->n_trailers++;
+        call->trailer_bytes += size;
+        return 0;
+}
+
+static void party(struct call *base, struct share_party *ret)
+{
+        struct http_call *call = http_call_of(base);
+
+        ret->connection = call->connection;
+        admission_client(base->identity, brick_str(call->peer), ret);
+}
+
+static void busy(struct call *base)
+{
+        struct served *served = &http_call_of(base)->served;
+
+        stats_reject(served->port->stats, STATS_REJECTED_QUEUE);
+        served->retry_ms = SERVED_RETRY_MS;
+}
+
+/* transport->free(). [any] */
+static void free_call(struct call *base)
+{
+        struct http_call *call = http_call_of(base);
+        struct door *door = call->door;
+        struct trailer *t;
+
+        admission_release(&call->served);
+        while ((t = call->trailers)) {
+                call->trailers = t->next;
+                free(t);
+        }
+        account_give(call->counted);
+        free(call->memory);
+        call_done(base);
+        free(call);
+        (void)atomic_fetch_sub(&door->in_flight, 1);
+}
+
+const struct transport http_transport = {
+        .reply_new = reply_new,
+        .reply_free = reply_free,
+        .reply_seal = reply_seal,
+        .pump = pump,
+        .receive = receive,
+        .release = release,
+        .metadata = metadata,
+        .peer = peer,
+        .trailer = trailer,
+        .party = party,
+        .busy = busy,
+        .free = free_call,
+};

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Downloads what users' programs need from where users have it; without an answer, the test is skipped, visibly."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+# What npm and pip say when their registry does not answer.
+NO_NETWORK = (r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|Read timed out"
+              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout")
+LIMIT = 300
+
+
+def skip(why):
+    print(f"1..0 # SKIP {why}")
+    sys.exit(0)
+
+
+def run(command, folder):
+    silent = f"the registry of {os.path.basename(command[0])} does not answer"
+    try:
+        done = subprocess.run(command, cwd=folder, timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired:
+        skip(silent)
+    if done.returncode:
+        print("# " + done.stdout.strip()[-2000:].replace("\n", "\n# "))
+        if re.search(NO_NETWORK, done.stdout):
+            skip(silent)
+        raise AssertionError(f"{' '.join(command)}: {done.returncode}")
+
+
+def once(folder, wanted, make):
+    """Calls make() unless it has made the same in this folder before."""
+    stamp = os.path.join(folder, "complete")
+    if os.path.exists(stamp):
+        with open(stamp) as f:
+            if f.read() == wanted:
+                return
+        os.remove(stamp)
+    make()
+    with open(stamp, "w") as f:
+        f.write(wanted)
+
+
+def npm(source, folder):
+    """node, and a copy of the folder `source` with what its package-lock.json names."""
+    if not shutil.which("npm"):
+        skip("there is no npm")
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    with open(os.path.join(source, "package-lock.json")) as f:
+        lock = f.read()
+    once(folder, lock, lambda: run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline",
+                                    "--fetch-timeout=10000", "--fetch-retries=0"], folder))
+    return shutil.which("node")
+
+
+def pip(packages, folder):
+    """The python of a virtual environment with the packages."""
+    python = os.path.join(folder, "bin", "python")
+
+    def make():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--timeout", "10",
+             "--retries", "1", "--no-compile", *packages], folder)
+
+    once(folder, " ".join(packages), make)
+    return python
