@@ -18,7 +18,7 @@ import threading
 import time
 
 from door import CHAT, UNARY, Door, ask, brick, error, events, exchange, get, question, read_all, statuses, text_of
-from harness import SANITIZED, Stopwatch, call, eq, main, memory, test, wait_for
+from harness import BUILD, SANITIZED, Stopwatch, call, eq, main, memory, test, wait_for
 from pki import Authority
 
 CLOSE = "Connection: close"
