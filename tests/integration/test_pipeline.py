@@ -172,6 +172,9 @@ def another_brick_takes_over_before_the_first_reply():
         eq(text_of(d, "it fails"), "it fails")
         eq(streamed(d, "it fails"), "it fails")
         eq([r.error.code for r in pieces_of(d, "this is too late")], [200, 200, 503], "not in the middle")
+    with daemon("[ { brick: [slow, chat], timeout: 100ms }, brick: backup ]") as d:
+        detail = error_of(d, "it fails")[2]
+        assert detail.startswith("step 'slow', brick 'chat'"), detail
 
 
 @test
