@@ -228,6 +228,10 @@ static int take_script(const struct parts *p, struct process_spec *spec, struct 
                 diag_add(p->diag, script, "%s: %s", script->text, strerror(errno));
                 return -EINVAL;
         }
+        if (source_of_file(script->text) == 0) {
+                diag_add(p->diag, script, "%s is not a file", script->text);
+                return -EINVAL;
+        }
         add_sources(p, spec);
         spec->source += source_of_file(script->text) + source_of_folder(folder, ".py");
         if (arguments)

@@ -93,6 +93,10 @@ struct expr_type expr_type(const struct expr *expr);
 /* As text that compiles to the same, constants folded; for free(). NULL: out of memory. */
 char *expr_print(const struct expr *expr);
 
+/* false: it is a constant number that a field of this type cannot hold. Other results are known
+ * when it runs. */
+bool expr_fits_field(const struct expr *expr, const ProtobufCFieldDescriptor *field);
+
 /* A value. What it points to is the caller's, the program's or that of the memory of a run. */
 struct expr_value {
         enum expr_kind kind;  /* never EXPR_ANY */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "expr/node.h"
 #include "expr/value.h"
 
 struct store {
@@ -59,6 +60,15 @@ static int store_number(void *at, ProtobufCType type, double n)
         default:
                 return -EINVAL;
         }
+}
+
+bool expr_fits_field(const struct expr *expr, const ProtobufCFieldDescriptor *field)
+{
+        const struct expr_node *root = expr->root;
+        uint64_t scratch;
+
+        return root->op != &expr_op_constant || root->value.kind != EXPR_NUMBER ||
+               store_number(&scratch, field->type, root->value.number) != -ERANGE;
 }
 
 static int store_text(void *at, const struct expr_value *value, const struct store *store)

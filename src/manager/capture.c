@@ -111,11 +111,12 @@ static void take_line(struct capture_pipe *p)
         p->length = 0;
         if (length == 0)
                 return;
-        keep_last(p, text, length);
+        level = level_of(&text, &length);
+        if (level <= LOG_LEVEL_WARNING || text == line)
+                keep_last(p, text, length);
         if (!within_limit(c))
                 return;
-        clean(line, length);
-        level = level_of(&text, &length);
+        clean(line + (text - line), length);
         for (size_t n; length > 0; text += n, length -= n) {
                 n = utf8_prefix(text, length, LOG_MESSAGE_MAX);
                 log_text(c, level, text, n);

@@ -51,5 +51,6 @@ void capture_begin(struct capture *capture, int pid);
 /* Logs what is still in the pipes, and closes them. */
 void capture_end(struct capture *capture);
 
-/* After capture_end(): the last line on stderr, else on stdout. "": none. */
+/* After capture_end(): the last line on stderr, else on stdout, of those that do not say of
+ * themselves that they are no more than a notice. "": none. */
 const char *capture_last_words(const struct capture *capture);

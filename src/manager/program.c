@@ -253,7 +253,9 @@ static int describe_end(const struct program *p, int code, int status, char **re
         const double limit = (double)(p->overdue ? p->settings.spec->start_timeout
                                                  : p->settings.spec->hang_timeout) /
                              (double)NSEC_PER_SEC;
-        const char *words = capture_last_words(&p->capture), *glue = *words ? ": " : "";
+        /* The last line of a process that gets SIGABRT may be about that. */
+        const char *words = p->overdue && *p->status ? p->status : capture_last_words(&p->capture);
+        const char *glue = *words ? ": " : "";
         const char *abbreviation = sigabbrev_np(status);
         const char *early = p->ready == 0 ? " before it was ready" : "";
 
@@ -261,8 +263,7 @@ static int describe_end(const struct program *p, int code, int status, char **re
                 return asprintf(ret, "(pid %d) was killed: it was not ready within %gs%s%s", p->pid,
                                 limit, glue, words);
         if (p->silent)
-                return asprintf(ret, "(pid %d) was killed: it was silent for %gs%s%s", p->pid,
-                                limit, glue, words);
+                return asprintf(ret, "(pid %d) was killed: it was silent for %gs", p->pid, limit);
         if (p->killed)
                 return asprintf(ret, "(pid %d) was killed: it did not exit within %gs of SIGTERM",
                                 p->pid, (double)p->settings.spec->grace / (double)NSEC_PER_SEC);

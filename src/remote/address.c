@@ -156,6 +156,13 @@ bool address_is_unix(const char *address)
         return skip(address, "unix:") || skip(address, "unix-abstract:");
 }
 
+const char *address_shown(const char *address)
+{
+        const char *rest = skip(address, "dns:///");
+
+        return rest ? rest : address;
+}
+
 static bool host_is_local(const char *host, size_t length)
 {
         static const char name[] = "localhost", v6[] = "[::1]";

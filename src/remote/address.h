@@ -16,6 +16,9 @@
  */
 char *address_parse(const char *text, const char **ret_why);
 
+/* An address from address_parse() as messages have it: the shortest that users may write. */
+const char *address_shown(const char *address);
+
 /* Whether nothing that is sent to this address, from address_parse(), leaves the machine. */
 bool address_is_local(const char *address);
 bool address_is_unix(const char *address);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remote/address.h"
 #include "util/log.h"
 #include "util/watch.h"
 
@@ -272,12 +273,12 @@ bool tls_files_changed(struct tls_files *files)
         if (!have_changed(files))
                 return false;
         if (tls_text_read(&text, files->settings, &f) < 0) {
-                log_error("TLS to %s: %s; the previous files stay in use", files->settings->address,
-                          f.why);
+                log_error("TLS to %s: %s; the previous files stay in use",
+                          address_shown(files->settings->address), f.why);
                 return false;
         }
         tls_text_done(&files->text);
         files->text = text;
-        log_notice("TLS to %s: the new files are in use", files->settings->address);
+        log_notice("TLS to %s: the new files are in use", address_shown(files->settings->address));
         return true;
 }

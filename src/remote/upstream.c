@@ -8,6 +8,7 @@
 
 #include "conf/names.h"
 #include "module/instance.h"
+#include "remote/address.h"
 #include "remote/affinity.h"
 #include "serve/service.h"
 #include "serve/validate.h"
@@ -196,7 +197,7 @@ static int add_backend(struct upstream *upstream, const struct backend_settings 
                 .hash = affinity_hash(settings->address, strlen(settings->address)),
                 .stats = &stats->backends[upstream->n_backends],
                 .counters = &stats->counters.backends[upstream->n_backends],
-                .address = strdup(settings->address),
+                .address = strdup(address_shown(settings->address)),
         };
         if (!backend->address)
                 return -ENOMEM;

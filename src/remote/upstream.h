@@ -15,7 +15,7 @@
 struct backend {
         struct channel_user user; /* of its channel */
         struct upstream *upstream;
-        char *address;
+        char *address; /* as messages have it */
         uint64_t hash; /* affinity_hash() of the address */
         atomic_bool paused;
         struct stats_backend *stats;

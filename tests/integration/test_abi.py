@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Modules that were built for an older ABI load, and do what they did: tests/abi/1.2 has them."""
+"""Modules that were built for an older ABI load, and do what they did: the folders of tests/abi have them."""
+import glob
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ from harness import BUILD, SOURCE, Brickd, call, eq, generate_stubs, main, path,
 
 generate_stubs()
 from protocols.grpc.common import common_pb2  # noqa: E402
+from protocols.grpc.llm import llm_pb2  # noqa: E402
 
 if platform.machine() != "x86_64":
     print("1..0 # SKIP the modules are for x86-64")
@@ -17,15 +19,16 @@ if platform.machine() != "x86_64":
 UNARY, BIDI = path("Common", "Unary"), path("Common", "BidiStreaming")
 
 
-def old_modules():
+def old_modules(minor):
     """In a folder that brickd trusts, whatever the rights of the checkout are."""
     folder = temp_dir()
-    for name in "everything", "pipeline", "blocking":
-        shutil.copy(os.path.join(SOURCE, "tests", "abi", "1.2", name + ".so"), folder)
+    for module in glob.glob(os.path.join(SOURCE, "tests", "abi", minor, "*.so")):
+        shutil.copy(module, folder)
     return folder
 
 
-MODULES = old_modules()
+MODULES = old_modules("1.2")
+MODULES_3 = old_modules("1.3")
 
 
 def request(**fields):
@@ -87,6 +90,38 @@ def a_module_that_blocks():
         next(endless)
         endless.cancel()
         wait_for("the end of its stream", lambda: "method 2: ECANCELED" in daemon.log(), 10)
+
+
+def prompt(text):
+    return llm_pb2.LLMRequest(prompt=text).SerializeToString()
+
+
+@test
+def a_module_of_1_3_that_leaves_its_calls_to_others():
+    bricks = f"""  - name: old
+    module: relays
+    options: {{ type: LLM, to: [echo], guard: {{ brick: reader }}, delay: 1ms, deadline: 20s }}
+  - {{ name: echo, module: {BUILD}/src/bricks/echo.so, options: {{ type: LLM }} }}
+  - {{ name: reader, module: reads }}
+"""
+    with Brickd(bricks, port_extra="    bricks: [old]", modules=MODULES_3) as daemon:
+        daemon.says(f"echo has methods 0x7, named in {daemon.config}:7:32")
+        wait_for("the watch", lambda: "old: the first target serves" in daemon.log(), 10)
+        reply, status, details, _ = call(daemon.channel(), path("LLM", "Unary"), prompt("two"))
+        eq((status, llm_pb2.LLMResponse.FromString(reply).text), ("OK", "Echo: two"), details)
+        replies, status, details = stream(daemon.channel(), path("LLM", "OutputStreaming"), prompt("x"))
+        eq((len(replies), status), (10, "OK"), details)
+        reply = call(daemon.channel(), path("LLM", "Unary"), prompt("it is bad, this"))[0]
+        eq(llm_pb2.LLMResponse.FromString(reply).error.code, 403)
+
+
+@test
+def a_module_of_1_3_that_takes_memory_back():
+    with Brickd("  - { name: old, module: author, limits: { memory: 64KiB } }\n", modules=MODULES_3) as daemon:
+        replies, status, details = stream(daemon.channel(), path("Common", "OutputStreaming"), request(n=1000))
+        eq((len(replies), status), (1000, "OK"), details)
+        error = common_pb2.CommonResponse.FromString(call(daemon.channel(), UNARY, request(do="keep", r=-12))[0]).error
+        eq((error.code, error.message), (13, "Cannot allocate memory"))
 
 
 if __name__ == "__main__":

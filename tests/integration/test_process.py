@@ -510,6 +510,22 @@ def a_python_script_is_served():
 
 
 @test
+def a_script_that_does_not_come_to_serve():
+    """The verdict is the last thing that it was doing, not what SIGABRT has made it write."""
+    running = Brickd(f"""
+  - name: llm
+    module: python
+    options: {{ type: LLM, script: hangs.py, python: {sys.executable}, start_timeout: 3s }}
+""")
+    with open(os.path.join(running.dir, "hangs.py"), "w") as f:
+        f.write("import time\ntime.sleep(1000)\n")
+    running.start(ready=False)
+    running.process.wait(30)
+    assert running.log().endswith(f"was not ready within 3s: running {running.dir}/hangs.py\n"), running.log()
+    assert "hangs.py\", line 2" in running.log(), "its stack"
+
+
+@test
 def metrics_count_them():
     extra = "metrics: { listen: unix:{DIR}/metrics }"
     running = Brickd(brick("processes: 2"))

@@ -295,7 +295,7 @@ def a_backend_that_is_down_is_passed_over():
         kill(first)
         eq([who() for _ in range(20)], ["second"] * 20)  # also the very first: it falls back before its reply
         eq(common_pb2.CommonResponse.FromString(stream(channel, OUT, common("x"))[0][-1]).error.code, 7)
-        front.says(f"backend dns:///{first.address} is failing")
+        front.says(f"backend {first.address} is failing")
         with Brickd(echo(), port=first.port):
             wait_for("the first again", lambda: who() == "first", 10)
 
@@ -307,8 +307,8 @@ def without_any_backend_calls_fail_and_health_says_so():
         channel = front.channel()
         _, status, details, _ = call(channel, UNARY, common("x"))
         eq((status, details), ("UNAVAILABLE", "No backend of this brick can be reached"))  # not where it is
-        front.says(f"no connection to dns:///127.0.0.1:{port}: ")
-        front.says(f"Brick 'far' is not healthy: backend dns:///127.0.0.1:{port} does not serve")
+        front.says(f"no connection to 127.0.0.1:{port}: ")
+        front.says(f"Brick 'far' is not healthy: backend 127.0.0.1:{port} does not serve")
         with Brickd(echo(), port=port):
             front.says("Brick 'far' is healthy again")
             eq(call(channel, UNARY, common("x"))[1], "OK")

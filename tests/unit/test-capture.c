@@ -101,6 +101,20 @@ static void test_lines(void)
         finish(f);
 }
 
+/* What a program says of its errors comes before the rest of what it says. */
+static void test_last_words_have_a_level(void)
+{
+        struct fixture *f = begin();
+        _cleanup_free_ char *log = NULL;
+
+        say(f->out, "before\n");
+        say(f->error, "<3>it broke\n<5>a notice\n<7>details\n");
+        log = end(f);
+        assert(count(log, "\n") == 3);
+        assert(strcmp(capture_last_words(&f->capture), "it broke") == 0);
+        finish(f);
+}
+
 /* A long line becomes pieces: the log has lines of 2 KiB, the capture of 4 KiB. */
 static void test_long_line(void)
 {
@@ -166,6 +180,7 @@ int main(void)
         /* Without log_open() the caller itself writes each line to stderr. */
         assert(dup2(fileno(sink), STDERR_FILENO) == STDERR_FILENO);
         test_lines();
+        test_last_words_have_a_level();
         test_long_line();
         test_flood();
         test_pipe_stays_open();

@@ -163,6 +163,7 @@ static void test_mistakes(void)
         expect_mistake("python", "{ type: LLM, script: bricks/serve.py, arguments: { a: 1 } }",
                        "is for `class` only");
         expect_mistake("python", "{ type: LLM, script: absent.py }", "No such file or directory");
+        expect_mistake("python", "{ type: LLM, script: bricks }", "bricks is not a file");
         expect_mistake("python", "{ type: LLM, class: 'a:B', python: ./no-python }",
                        "No such file or directory");
         /* What the table finds is left to the worker, which reports it with the rest. */

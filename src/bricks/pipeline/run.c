@@ -340,6 +340,7 @@ void step_done(struct run *run, const struct step *step)
 static void fail_as(struct run *run, const struct step *step, const struct brick_outcome *outcome)
 {
         const struct brick_str *text = outcome->status != 0 ? &outcome->message : &outcome->detail;
+        const char *brick = "", *quote = "", *end = ""; /* which one of a list */
         struct brick_line line;
 
         /* What brickd relays does not name the step either. */
@@ -348,8 +349,13 @@ static void fail_as(struct run *run, const struct step *step, const struct brick
                 (void)brick_fail_as(run->call, outcome);
                 return;
         }
-        name_step(&line, "step '%s'%s%.*s", step->name, text->len > 0 ? ": " : "", (int)text->len,
-                  text->ptr);
+        if (step->n_targets > 1) {
+                brick = brick_host->target_name(step->targets[state_of(run, step)->attempt]).ptr;
+                quote = ", brick '";
+                end = "'";
+        }
+        name_step(&line, "step '%s'%s%s%s%s%.*s", step->name, quote, brick, end,
+                  text->len > 0 ? ": " : "", (int)text->len, text->ptr);
         run_over(run);
         if (outcome->status != 0)
                 brick_host->call_finish(run->call, outcome->status, line.text);

@@ -45,6 +45,23 @@ static int compile(struct setting *setting, struct brick_ctx *ctx, const struct 
         return plan_compile(ctx, node, is_template(node, want), scope, want, &setting->expr);
 }
 
+static int compile_field(struct setting *setting, struct brick_ctx *ctx,
+                         const struct brick_node *node, const struct expr_scope *scope,
+                         const struct expr_type *want)
+{
+        int r = compile(setting, ctx, node, scope, want);
+
+        if (r < 0 || expr_fits_field(setting->expr, setting->field))
+                return r;
+        if (setting->field->type == PROTOBUF_C_TYPE_FLOAT)
+                brick_host->node_error(ctx, node, brick_str("this number is too large"));
+        else
+                brick_host->node_error(ctx, node,
+                                       brick_str("a whole number within the range of the field is "
+                                                 "needed here"));
+        return -EINVAL;
+}
+
 static bool is_struct(const ProtobufCMessageDescriptor *type)
 {
         return type == BRICK_DESCRIPTOR(Struct);
@@ -85,7 +102,7 @@ static int read_field(struct setting *setting, struct brick_ctx *ctx, const stru
         if (list || map)
                 return read_maps(setting, ctx, node, want.message, scope);
         if (given != BRICK_LIST && given != BRICK_MAP)
-                return compile(setting, ctx, node, scope, &want);
+                return compile_field(setting, ctx, node, scope, &want);
         brick_node_errorf(brick_host, ctx, node, "expected %s, got a %s", name.text,
                           given == BRICK_LIST ? "list" : "map");
         return -EINVAL;
