@@ -36,19 +36,19 @@ static bool find_error(struct relay *relay, struct payload *ret)
         return ret->code != 0 && ret->code != 200;
 }
 
-/* Whether the call has never had a connection: the core then knows no other end than the address.
- * That of a unix socket is the same once there is a connection, so there its words decide. */
+/* Whether the call has never had a connection: the core says why the last attempt to connect has
+ * failed, or still knows no other end than the name. */
 static bool was_never_sent(const struct relay *relay)
 {
-        static const char words[] = "; last error: "; /* of the attempts to connect */
-        const void *said = GRPC_SLICE_START_PTR(relay->details);
+        static const char words[] = "; last error: ";
         char *peer;
         bool never;
 
-        if (strncmp(relay->backend->address, "unix:", 5) == 0)
-                return memmem(said, GRPC_SLICE_LENGTH(relay->details), words, sizeof words - 1);
+        if (memmem(GRPC_SLICE_START_PTR(relay->details), GRPC_SLICE_LENGTH(relay->details), words,
+                   sizeof words - 1))
+                return true;
         peer = grpc_call_get_peer(relay->core);
-        never = strcmp(peer, relay->backend->address) == 0;
+        never = strncmp(peer, "dns:", 4) == 0;
         gpr_free(peer);
         return never;
 }
