@@ -309,7 +309,7 @@ def the_manual_lists_them_all():
     http = free_port()
     door = f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}\n'
     with Watched(CHAT + "\n" + SLOW % "10ms" + far + apart, port_extra=f"{door}  - listen: 'unix:{odd}'\n{secure}") as daemon:
-        urllib.request.urlopen(f"http://127.0.0.1:{http}/health", timeout=10).close()
+        urllib.request.urlopen(f"http://127.0.0.1:{http}/v1/models", timeout=10).close()
         channel = daemon.channel()
         stream(channel, OUTPUT, request("three"))
         call(channel, SLOW_UNARY)

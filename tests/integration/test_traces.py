@@ -168,7 +168,7 @@ def each_step_of_a_pipeline_is_a_span():
 @test
 def a_call_by_http_is_a_span():
     http = free_port()
-    with Collector() as c, Brickd(CONTRACT, traces(c.url), port_extra=f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}') as d:
+    with Collector() as c, Brickd(CONTRACT, traces(c.url), port_extra=f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}'):
         body = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "case:ok"}]}).encode()
         answer = urllib.request.urlopen(urllib.request.Request(
             f"http://127.0.0.1:{http}/v1/chat/completions", body, dict(parent())), timeout=10)
