@@ -84,7 +84,8 @@ static void test_restore(void)
                         for (size_t b = a; b <= n; b++) {
                                 restore(&mask, cases[i].text, a, b, &out);
                                 assert(out.len == strlen(cases[i].whole));
-                                assert(memcmp(out.ptr, cases[i].whole, out.len) == 0);
+                                assert(out.len == 0 ||
+                                       memcmp(out.ptr, cases[i].whole, out.len) == 0);
                         }
         }
         buffer_done(&out);
