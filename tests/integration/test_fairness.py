@@ -103,7 +103,7 @@ def streams_that_nobody_writes_leave_places_for_others():
 @test
 def many_connections_do_not_outweigh_one_client():
     limits = "{ concurrency: 4, queue: 800 }"
-    with Brickd(brick("llm", "LLM", "delay: 20ms", limits), extra=QUIET) as running:
+    with Brickd(brick("llm", "LLM", "delay: 200ms", limits), extra=QUIET) as running:
         crowd = [Connection(running.port, source="127.0.0.2").read_all() for _ in range(200)]
         for connection in crowd:
             assert connection.send(calls(LLM, 4))
@@ -126,7 +126,7 @@ def many_connections_do_not_outweigh_one_client():
 def nor_do_those_of_one_local_user():
     place = temp_dir() + "/socket"
     limits = "{ concurrency: 4, queue: 800 }"
-    with Brickd(brick("llm", "LLM", "delay: 20ms", limits), port_extra=f"  - listen: unix:{place}") as running:
+    with Brickd(brick("llm", "LLM", "delay: 200ms", limits), port_extra=f"  - listen: unix:{place}") as running:
         crowd = [Connection(place).read_all() for _ in range(300)]
         for connection in crowd:
             assert connection.send(calls(LLM, 4))
