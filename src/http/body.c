@@ -19,15 +19,6 @@ void http_body_begin(struct http_body *body, const struct http_head *head)
                 body->state = BODY_DONE;
 }
 
-static int hex_of(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* After CRLF behind a chunk's size. */
 static void begin_chunk(struct http_body *body)
 {
@@ -38,7 +29,7 @@ static void begin_chunk(struct http_body *body)
 
 static bool take_size(struct http_body *body, char c)
 {
-        int digit = hex_of(c);
+        int digit = http_hex(c);
 
         if (digit < 0) {
                 if (body->digits == 0)

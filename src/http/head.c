@@ -383,7 +383,7 @@ bool http_head_parse(struct http_head *ret, char *bytes, size_t length,
                parse_origin(ret, ret_mistake) && parse_connection(ret, ret_mistake);
 }
 
-static int hex_of(char c)
+int http_hex(char c)
 {
         if (is_digit(c))
                 return c - '0';
@@ -399,8 +399,8 @@ bool http_text_decode(struct http_text text, char *out)
                 char c = text.ptr[i];
 
                 if (c == '%') {
-                        int high = i + 2 < text.length ? hex_of(text.ptr[i + 1]) : -1;
-                        int low = i + 2 < text.length ? hex_of(text.ptr[i + 2]) : -1;
+                        int high = i + 2 < text.length ? http_hex(text.ptr[i + 1]) : -1;
+                        int low = i + 2 < text.length ? http_hex(text.ptr[i + 2]) : -1;
 
                         if (high < 0 || low < 0 || (high == 0 && low == 0))
                                 return false;

@@ -85,3 +85,6 @@ bool http_text_is_nocase(struct http_text text, const char *other);
  * bytes, and ends it with a NUL. False: a wrong encoding, a NUL, or not UTF-8.
  */
 bool http_text_decode(struct http_text text, char *out);
+
+/* The value of a hexadecimal digit; -1: it is none. */
+int http_hex(char c);

@@ -47,13 +47,6 @@ const struct serve_method *door_port_method(const struct http_port *port, unsign
         return NULL;
 }
 
-static void show_methods(const struct route *route)
-{
-        for (size_t i = 0; i < route->n_bricks; i++)
-                atomic_store(&route->bricks[i]->stats->methods,
-                             route->bricks[i]->brick->methods & route->service->methods);
-}
-
 static int add_services(struct http_port *port, struct instance **instances, struct diag *diag)
 {
         int r = 0;
@@ -64,7 +57,7 @@ static int add_services(struct http_port *port, struct instance **instances, str
 
                 if (e < 0)
                         r = e;
-                show_methods(route);
+                route_show_methods(route);
                 for (uint32_t m = 0; route->n_bricks > 0 && m <= BRICK_METHOD_BIDI_STREAMING; m++)
                         if (route->service->methods & (1u << m))
                                 serve_method_init(&port->methods[port->n_methods++], route, m);

@@ -103,13 +103,6 @@ static void add_method(struct rpc_port *port, const struct route *route, uint32_
                         0);
 }
 
-static void show_methods(const struct route *route)
-{
-        for (size_t i = 0; i < route->n_bricks; i++)
-                atomic_store(&route->bricks[i]->stats->methods,
-                             route->bricks[i]->brick->methods & route->service->methods);
-}
-
 static int add_services(struct rpc_port *port, struct instance **instances, struct diag *diag)
 {
         int r = 0;
@@ -120,7 +113,7 @@ static int add_services(struct rpc_port *port, struct instance **instances, stru
 
                 if (e < 0)
                         r = e;
-                show_methods(route);
+                route_show_methods(route);
                 for (uint32_t m = 0; route->n_bricks > 0 && m <= BRICK_METHOD_BIDI_STREAMING; m++)
                         if (route->service->methods & (1u << m))
                                 add_method(port, route, m);

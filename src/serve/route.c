@@ -9,6 +9,7 @@
 #include "module/instance.h"
 #include "serve/route.h"
 #include "serve/validate.h"
+#include "shared/stats.h"
 
 static bool str_is(const char *s, struct brick_str value)
 {
@@ -101,6 +102,13 @@ void route_done(struct route *route)
 {
         free(route->bricks);
         *route = (struct route){};
+}
+
+void route_show_methods(const struct route *route)
+{
+        for (size_t i = 0; i < route->n_bricks; i++)
+                atomic_store(&route->bricks[i]->stats->methods,
+                             route->bricks[i]->brick->methods & route->service->methods);
 }
 
 struct instance *route_find(const struct route *route, struct brick_str name,

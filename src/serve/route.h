@@ -32,6 +32,9 @@ int route_init(struct route *route, const struct service *service, const struct 
                struct instance **instances, struct diag *diag);
 void route_done(struct route *route);
 
+/* Writes to the statistics of each brick which methods it offers. */
+void route_show_methods(const struct route *route);
+
 /* name: the value of `x-brick`; its ptr is NULL if the call has none. NULL: no brick has that name.
  */
 struct instance *route_find(const struct route *route, struct brick_str name,

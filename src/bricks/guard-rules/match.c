@@ -161,19 +161,15 @@ static void on_need(struct match *match, size_t index, size_t start, size_t end)
         span->to = end + (rest > MATCH_REACH ? MATCH_REACH : rest);
 }
 
-static bool is_word(char c)
-{
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* Whether a literal is a whole word: "dan" does not count in "danger". Only at an end that is an
  * ASCII letter or digit is the character beside it checked. */
 static bool stands_alone(const struct match *match, size_t start, size_t end)
 {
         const char *s = match->folded;
 
-        return (start == 0 || !is_word(s[start]) || !is_word(s[start - 1])) &&
-               (end == match->folded_length || !is_word(s[end - 1]) || !is_word(s[end]));
+        return (start == 0 || !match_is_word(s[start]) || !match_is_word(s[start - 1])) &&
+               (end == match->folded_length || !match_is_word(s[end - 1]) ||
+                !match_is_word(s[end]));
 }
 
 static bool is_wanted(const struct match *match, size_t index)

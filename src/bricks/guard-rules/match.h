@@ -62,3 +62,9 @@ double match_score(const struct match *match, size_t category);
  * all rules that are undecided. It never contains a part of the text.
  */
 void match_names(const struct match *match, size_t category, char *out, size_t size);
+
+/* A literal that begins or ends with such a character is a hit only as a whole word. */
+static inline bool match_is_word(char c)
+{
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}

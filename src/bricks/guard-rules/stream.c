@@ -161,11 +161,6 @@ static void stop_at_limit(struct stream *s)
 /* ---- literals ---------------------------------------------------------------------------------
  */
 
-static bool is_word(char c)
-{
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* A byte of the folded text; a space where it is not kept any more. */
 static char folded_at(const struct stream *s, uint32_t offset)
 {
@@ -203,12 +198,12 @@ static void on_literal(void *user, const struct literal *literal, size_t end)
                 add_need(s, literal->owner, from, to);
                 return;
         }
-        if (from > 0 && is_word(folded_at(s, from)) && is_word(folded_at(s, from - 1)))
+        if (from > 0 && match_is_word(folded_at(s, from)) && match_is_word(folded_at(s, from - 1)))
                 return;
-        if (is_word(folded_at(s, to - 1))) {
+        if (match_is_word(folded_at(s, to - 1))) {
                 if (to == s->folded.end && !s->is_last)
                         s->deferred = true;
-                if (to == s->folded.end ? !s->is_last : is_word(folded_at(s, to)))
+                if (to == s->folded.end ? !s->is_last : match_is_word(folded_at(s, to)))
                         return;
         }
         add_hit(s, literal->owner, from, to);
