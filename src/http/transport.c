@@ -17,20 +17,6 @@
 #define TRAILERS_MAX 32
 #define TRAILER_BYTES_MAX 8192
 
-static struct reply *reply_new(struct call *base, size_t size)
-{
-        struct reply *reply = malloc(sizeof *reply + size);
-
-        if (reply)
-                *reply = (struct reply){ .data = reply + 1, .size = size };
-        return reply;
-}
-
-static void reply_free(struct call *base, struct reply *reply)
-{
-        free(reply);
-}
-
 static int reply_seal(struct call *base, struct reply *reply)
 {
         const struct serve_method *method = http_call_of(base)->served.method;
@@ -152,8 +138,8 @@ static void free_call(struct call *base)
 }
 
 const struct transport http_transport = {
-        .reply_new = reply_new,
-        .reply_free = reply_free,
+        .reply_new = call_heap_reply_new,
+        .reply_free = call_heap_reply_free,
         .reply_seal = reply_seal,
         .pump = pump,
         .receive = receive,

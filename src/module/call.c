@@ -365,6 +365,20 @@ void call_deliver(struct call *call, const struct brick_bytes *message)
                 call_post(call, DUE_MESSAGE);
 }
 
+struct reply *call_heap_reply_new(struct call *call, size_t size)
+{
+        struct reply *reply = malloc(sizeof *reply + size);
+
+        if (reply)
+                *reply = (struct reply){ .data = reply + 1, .size = size };
+        return reply;
+}
+
+void call_heap_reply_free(struct call *call, struct reply *reply)
+{
+        free(reply);
+}
+
 void call_push_reply(struct call *call, struct reply *reply)
 {
         reply->next = NULL;

@@ -265,6 +265,10 @@ void call_cancel(struct call *call);
  * stream. Does nothing if the brick wants no message. Lock held. */
 void call_deliver(struct call *call, const struct brick_bytes *message);
 
+/* For transports whose replies are plain memory: their reply_new() and reply_free(). */
+struct reply *call_heap_reply_new(struct call *call, size_t size);
+void call_heap_reply_free(struct call *call, struct reply *reply);
+
 /* [transport] Appends a complete reply to the outbox. Lock held. */
 void call_push_reply(struct call *call, struct reply *reply);
 

@@ -56,20 +56,6 @@ void child_unlink(struct brick_child *child)
 
 /* --- the transport of the callee's call ------------------------------------------------------ */
 
-static struct reply *reply_new(struct call *call, size_t size)
-{
-        struct reply *reply = malloc(sizeof *reply + size);
-
-        if (reply)
-                *reply = (struct reply){ .data = reply + 1, .size = size };
-        return reply;
-}
-
-static void reply_free(struct call *call, struct reply *reply)
-{
-        free(reply);
-}
-
 static int reply_seal(struct call *call, struct reply *reply)
 {
         return 0;
@@ -190,8 +176,8 @@ static void child_destroy(struct call *call)
 }
 
 static const struct transport child_transport = {
-        .reply_new = reply_new,
-        .reply_free = reply_free,
+        .reply_new = call_heap_reply_new,
+        .reply_free = call_heap_reply_free,
         .reply_seal = reply_seal,
         .pump = pump,
         .receive = receive,
