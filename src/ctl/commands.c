@@ -45,6 +45,7 @@ const struct command commands[] = {
                   OPTION_BIT_FILE,
           2, 2 },
         { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },
+        { "train", "[ARGUMENT...]", "Train the model of guard-rules", command_train },
         { "help", "[COMMAND]", "Show help", command_help, OPTION_BIT_HELP, 0, 1 },
         {},
 };

@@ -91,3 +91,4 @@ int command_log_level(struct ctl *ctl);
 int command_check(struct ctl *ctl);
 int command_token(struct ctl *ctl);
 int command_index(struct ctl *ctl);
+int command_train(struct ctl *ctl);

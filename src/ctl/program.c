@@ -46,18 +46,29 @@ int command_check(struct ctl *ctl)
         return become(path, argv);
 }
 
-int command_index(struct ctl *ctl)
+/* Runs a program of its own for a command, with the command's arguments. */
+static int become_command(const struct ctl *ctl, const char *program)
 {
         _cleanup_free_ char *path = NULL;
         _cleanup_free_ char **argv = NULL;
 
-        path = program_path("BRICKD_LIBEXEC", BRICKD_LIBEXEC_DIR, "brickctl-index");
+        path = program_path("BRICKD_LIBEXEC", BRICKD_LIBEXEC_DIR, program);
         argv = calloc(ctl->n_arguments + 2, sizeof *argv);
         if (!argv)
                 return ctl_error(EX_OSERR, "Out of memory");
         memcpy(argv + 1, ctl->arguments, ctl->n_arguments * sizeof *argv);
 
         return become(path, argv);
+}
+
+int command_index(struct ctl *ctl)
+{
+        return become_command(ctl, "brickctl-index");
+}
+
+int command_train(struct ctl *ctl)
+{
+        return become_command(ctl, "brickctl-train");
 }
 
 /* In the child: runs `brickd --describe` with its output to fd and its errors discarded. */

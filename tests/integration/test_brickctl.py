@@ -981,7 +981,7 @@ def test_type_that_brickd_describes():
 def test_other_programs():
     programs = TMP / "programs"
     programs.mkdir()
-    for name in ("brickd", "brickctl-index"):
+    for name in ("brickd", "brickctl-index", "brickctl-train"):
         (programs / name).write_text('#!/bin/sh\necho "$(basename "$0")" "$@"; exit 7\n')
         (programs / name).chmod(0o755)
     where = environment() | {"BRICKD_BIN": str(programs), "BRICKD_LIBEXEC": str(programs)}
@@ -989,6 +989,7 @@ def test_other_programs():
         ("check", "f.yaml"): "brickd --check f.yaml\n",
         ("-c", "g.yaml", "check"): "brickd --check g.yaml\n",
         ("index", "--help", "-x", "a b"): "brickctl-index --help -x a b\n",
+        ("train", "--help", "-x", "a b"): "brickctl-train --help -x a b\n",
     }
     for arguments, expected in cases.items():
         done = subprocess.run(
@@ -1025,7 +1026,7 @@ def test_completion_is_complete():
     commands = help_words(text.partition("Commands:")[2].partition("\n\n")[0], r"^  ([a-z-]+) ")
     assert complete("") == commands
     assert complete("--") == help_words(text, "(--[a-z-]+)")
-    for command in commands - {"index"}:
+    for command in commands - {"index", "train"}:
         text, _ = brickctl("help", command, address=False)
         assert complete(command, "--") == help_words(text, "(--[a-z-]+)"), command
 

@@ -10,19 +10,20 @@
 #include <time.h>
 
 #include "brick-sdk.h"
-#include "brick-yaml.h"
-#include "config.h"
-#include "match.h"
+#include "decode.h"
+#include "places.h"
 #include "request.h"
+#include "setup.h"
 #include "stream.h"
 
 #define VERSION "1.0"
 #define LOG_INTERVAL 10 /* seconds between log lines about limits */
 #define LIMIT_CONFIDENCE 0.5f
+#define NAMES_MAX 16
 
 struct brick_instance {
-        struct brick_ctx *ctx;
-        struct rules *rules;
+        struct setup setup;
+        bool observes;
         struct stream_plan *streams;
         struct stream_limits limits;
         atomic_llong logged; /* CLOCK_MONOTONIC_COARSE, seconds */
@@ -33,113 +34,8 @@ static void guard_free(struct brick_instance *self)
         if (!self)
                 return;
         stream_plan_free(self->streams);
-        rules_free(self->rules);
+        setup_done(&self->setup);
         free(self);
-}
-
-/* The path of the shipped rules, for free(). NULL: out of memory. */
-static char *default_rules(void)
-{
-        const char *data = getenv("BRICKD_DATA");
-        char *path;
-
-        if (asprintf(&path, "%s/guard-rules/default.yaml", data ? data : BRICKD_DATA_DIR) < 0)
-                return NULL;
-        return path;
-}
-
-/* Logs every mistake in a rule file, and reports a mistake of the option that names the file. */
-static void refuse(struct brick_instance *self, const struct brick_node *blamed,
-                   const struct brick_yaml *yaml)
-{
-        size_t count = brick_yaml_mistakes(yaml);
-        const char *first = brick_yaml_mistake(yaml, 0), *line;
-
-        for (size_t i = 0; (line = brick_yaml_mistake(yaml, i)); i++)
-                brick_logf(brick_host, self->ctx, BRICK_LOG_ERROR, "%s", line);
-        if (count == 1)
-                brick_node_errorf(brick_host, self->ctx, blamed, "%s", first);
-        else
-                brick_node_errorf(brick_host, self->ctx, blamed,
-                                  "%zu mistakes in the rule file, named in the log; the first: %s",
-                                  count, first);
-}
-
-static int load(struct brick_instance *self, const struct brick_node *blamed, const char *path)
-{
-        struct brick_yaml *yaml;
-        int r;
-
-        r = brick_yaml_new(&yaml, path);
-        if (r < 0)
-                return r;
-        r = rules_read(self->rules, path, yaml);
-        if (r == -EINVAL)
-                refuse(self, blamed, yaml);
-        brick_yaml_free(yaml);
-        return r;
-}
-
-static int load_default(struct brick_instance *self, const struct brick_node *config)
-{
-        char *path = default_rules();
-        int r = path ? load(self, config, path) : -ENOMEM;
-
-        free(path);
-        return r;
-}
-
-static int load_all(struct brick_instance *self, const struct brick_node *config)
-{
-        const struct brick_node *rules = brick_host->node_get(config, "rules");
-        const struct brick_node *extra = brick_host->node_get(config, "extra_rules");
-        int r;
-
-        r = rules_new(&self->rules);
-        if (r < 0)
-                return r;
-        r = rules ? load(self, rules, brick_host->node_str(rules).ptr) : load_default(self, config);
-        if (r < 0 || !extra)
-                return r;
-        return load(self, extra, brick_host->node_str(extra).ptr);
-}
-
-/* Turns off the categories that are not in the list. */
-static int select_categories(struct brick_instance *self, const struct brick_node *list)
-{
-        struct rules *rules = self->rules;
-        int r = 0;
-
-        if (!list)
-                return 0;
-        if (brick_host->node_size(list) == 0) {
-                brick_node_errorf(brick_host, self->ctx, list, "name a category, or leave it out");
-                return -EINVAL;
-        }
-        for (size_t i = 0; i < rules->n_categories; i++)
-                rules->categories[i].off = true;
-        for (size_t i = 0; i < brick_host->node_size(list); i++) {
-                const struct brick_node *node = brick_host->node_at(list, i);
-                const char *name = brick_host->node_str(node).ptr;
-                struct category *category = name ? rules_category(rules, name) : NULL;
-
-                if (category) {
-                        category->off = false;
-                        continue;
-                }
-                brick_node_errorf(brick_host, self->ctx, node, "the rules have no category '%s'",
-                                  name ? name : "");
-                r = -EINVAL;
-        }
-        return r;
-}
-
-static void set_threshold(struct brick_instance *self, const struct brick_node *node)
-{
-        if (!node)
-                return;
-        for (size_t i = 0; i < self->rules->n_categories; i++)
-                self->rules->categories[i].threshold = brick_host->node_float(node);
 }
 
 static int guard_create(const struct brick_host *host, struct brick_ctx *ctx,
@@ -151,22 +47,21 @@ static int guard_create(const struct brick_host *host, struct brick_ctx *ctx,
         self = calloc(1, sizeof *self);
         if (!self)
                 return -ENOMEM;
-        self->ctx = ctx;
+        self->setup.ctx = ctx;
         self->limits.max_text = (size_t)host->node_int(host->node_get(config, "max_text"));
         self->limits.flag = strcmp(host->node_str(host->node_get(config, "on_limit")).ptr,
                                    "flag") == 0;
         atomic_init(&self->logged, -LOG_INTERVAL);
-        r = load_all(self, config);
+        self->observes = strcmp(host->node_str(host->node_get(config, "mode")).ptr, "observe") == 0;
+        self->limits.flag = self->limits.flag && !self->observes;
+        r = setup(&self->setup, config);
         if (r == 0)
-                r = select_categories(self, host->node_get(config, "categories"));
-        if (r == 0)
-                r = stream_plan_new(&self->streams, self->rules, &self->limits);
+                r = stream_plan_new(&self->streams, &self->setup.judge, &self->limits);
         if (r < 0) {
                 guard_free(self);
                 return r;
         }
-        set_threshold(self, host->node_get(config, "threshold"));
-        if (self->rules->slow)
+        if (self->setup.rules->slow)
                 brick_logf(host, ctx, BRICK_LOG_NOTICE,
                            "PCRE2 cannot compile to machine code here (MemoryDenyWriteExecute=?): "
                            "rules take several times as long");
@@ -178,8 +73,8 @@ static int guard_info(struct brick_instance *self, struct brick_call *call,
                       ServiceInfoResponse *response)
 {
         response->n_models = 0;
-        for (size_t i = 0; i < self->rules->n_categories; i++) {
-                const struct category *category = &self->rules->categories[i];
+        for (size_t i = 0; i < self->setup.rules->n_categories; i++) {
+                const struct category *category = &self->setup.rules->categories[i];
                 ModelInfo *model;
 
                 if (category->off)
@@ -219,7 +114,7 @@ static void log_limit(struct brick_instance *self, const char *detail)
         clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
         if (now.tv_sec - last >= LOG_INTERVAL &&
             atomic_compare_exchange_strong(&self->logged, &last, now.tv_sec))
-                brick_logf(brick_host, self->ctx, BRICK_LOG_WARNING,
+                brick_logf(brick_host, self->setup.ctx, BRICK_LOG_WARNING,
                            "a text was not wholly judged and %s: %s",
                            self->limits.flag ? "counts as an attack" : "passes", detail);
 }
@@ -237,30 +132,62 @@ static int add_result(struct brick_call *call, GuardResponse *response, bool is_
         return 0;
 }
 
-static int add_category(struct brick_call *call, GuardResponse *response, const struct match *match,
-                        size_t index)
+/* Writes "a, b and 3 more": why a category is blamed. Never a part of the text. */
+static void write_reasons(const struct verdict *verdict, size_t category, char *out, size_t size)
 {
-        const struct category *category = &match->rules->categories[index];
-        double score = match_score(match, index);
-        char names[2048];
+        size_t count = 0, n = 0;
 
-        if (score == 0)
-                return 0;
-        match_names(match, index, names, sizeof names);
-        return add_result(call, response, score >= category->threshold, score,
-                          brick_printf(call, "%s: %s", category->name, names));
+        out[0] = '\0';
+        for (size_t i = 0; i < verdict->n_hits && n < size; i++) {
+                const struct hit *hit = &verdict->hits[i];
+                const char *encoding = encoding_name(hit->encoding);
+
+                if (hit->category != category || ++count > NAMES_MAX)
+                        continue;
+                n += (size_t)snprintf(out + n, size - n, "%s%s%s%s%s%s", count > 1 ? ", " : "",
+                                      encoding, encoding[0] ? " " : "", hit->rule,
+                                      hit->why[0] ? ": " : "", hit->why);
+        }
+        if (count > NAMES_MAX && n < size)
+                snprintf(out + n, size - n, " and %zu more", count - NAMES_MAX);
+}
+
+/* Adds the results of the categories that have a hit, each once. */
+static int add_categories(struct brick_instance *self, struct brick_call *call,
+                          GuardResponse *response, const struct verdict *verdict)
+{
+        char reasons[2048];
+        int r = 0;
+
+        for (size_t i = 0; i < verdict->n_hits && r == 0; i++) {
+                uint32_t index = verdict->hits[i].category;
+                const struct category *category = &self->setup.rules->categories[index];
+                double score = judge_score(verdict, index);
+                bool known = false;
+
+                for (size_t j = 0; j < i; j++)
+                        known = known || verdict->hits[j].category == index;
+                if (known)
+                        continue;
+                write_reasons(verdict, index, reasons, sizeof reasons);
+                r = add_result(call, response, category_blames(category, score), score,
+                               brick_printf(call, "%s: %s", category->name, reasons));
+        }
+        return r;
 }
 
 /* Adds the result `limit` for a text that is too long or has undecided rules. */
 static int add_limit(struct brick_instance *self, struct brick_call *call, GuardResponse *response,
-                     const struct match *match, bool too_long)
+                     const struct match *match, const struct verdict *verdict, bool too_long)
 {
         char names[2048];
         char *detail;
 
-        if (!too_long && match->undecided == 0)
+        if (!too_long && match->undecided == 0 && !verdict->undecoded)
                 return 0;
         match_names(match, MATCH_ALL, names, sizeof names);
+        if (verdict->undecoded && !names[0])
+                snprintf(names, sizeof names, "too much is encoded");
         detail = brick_printf(call, "limit: %s%s%s", too_long ? "the text is too long" : "",
                               too_long && names[0] ? ", " : "", names);
         if (!detail)
@@ -279,9 +206,10 @@ static int by_confidence(const void *a, const void *b)
 static int judge(struct brick_instance *self, struct brick_call *call, const char *text,
                  size_t length, GuardResponse *response)
 {
-        const struct rules *rules = self->rules;
+        const struct rules *rules = self->setup.rules;
         size_t checked = cut(text, length, self->limits.max_text);
         void *memory = brick_alloc(call, match_size(rules, checked));
+        struct verdict verdict;
         struct match match;
         int r;
 
@@ -289,14 +217,16 @@ static int judge(struct brick_instance *self, struct brick_call *call, const cha
                 return brick_fail(call, BRICK_E_INTERNAL,
                                   "The text needs more memory than a call has.",
                                   "See limits.memory of the brick.");
-        r = match_text(&match, rules, MATCH_ALL, text, checked, memory);
-        for (size_t i = 0; i < rules->n_categories && r == 0; i++)
-                r = add_category(call, response, &match, i);
+        r = judge_text(&self->setup.judge, text, checked, memory, &match, &verdict);
         if (r == 0)
-                r = add_limit(self, call, response, &match, checked < length);
+                r = add_categories(self, call, response, &verdict);
+        if (r == 0)
+                r = add_limit(self, call, response, &match, &verdict, checked < length);
+        if (r == 0 && verdict.n_hits > 0)
+                places_tell(call, &self->setup.judge, self->streams, &verdict, text, checked);
         if (r == 0 && response->n_results == 0)
                 r = add_result(call, response, false, 0, (char *)"");
-        if (r == 0)
+        if (r == 0 && response->n_results > 1)
                 qsort(response->results, response->n_results, sizeof(GuardResult *), by_confidence);
         return r;
 }
@@ -353,6 +283,22 @@ static const struct brick_guard handlers = { .service_info = guard_info, .unary 
 static const struct brick_option options[] = {
         { .name = "rules", .type = BRICK_PATH, .summary = "rule file in place of the one shipped" },
         { .name = "extra_rules", .type = BRICK_PATH, .summary = "rule file beside it" },
+        { .name = "model",
+          .type = BRICK_PATH,
+          .summary = "model that `brickctl train` wrote, in place of the one of the rules" },
+        { .name = "judges",
+          .type = BRICK_ENUM,
+          .fallback = "all",
+          .choices = "all|rules",
+          .summary = "the rules and the model, or the rules alone" },
+        { .name = "mode",
+          .type = BRICK_ENUM,
+          .fallback = "enforce",
+          .choices = "enforce|observe",
+          .summary = "observe: report everything, and let every text pass" },
+        { .name = "actions",
+          .type = BRICK_MAP,
+          .summary = "what a category leads to: block, flag or mask" },
         { .name = "categories",
           .type = BRICK_LIST,
           .summary = "categories to look for; without: all" },
@@ -376,6 +322,6 @@ static const struct brick_option options[] = {
 };
 
 BRICK_GUARD(handlers, .name = "guard-rules", .version = VERSION,
-            .summary = "finds prompt injection, jailbreaks, secrets and personal data by rules",
+            .summary = "finds prompt injection, jailbreaks, secrets and personal data by rules and a model",
             .options = options, .create = guard_create, .destroy = guard_free,
             .filter_open = filter_open, .filter_push = filter_push, .filter_close = filter_close);

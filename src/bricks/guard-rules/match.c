@@ -22,15 +22,9 @@
 #define CANDIDATES_MAX 65536 /* texts that match a regex but fail the rule's check */
 #define NAMES_MAX 16
 
-/* Starting points from one offset to another, both included; none if to is 0. */
-struct span {
-        size_t from;
-        size_t to;
-};
-
 size_t match_size(const struct rules *rules, size_t length)
 {
-        return rules->n_rules * (sizeof(struct span) + 1) + length;
+        return rules->n_rules * (sizeof(struct place) + 2 * sizeof(uint32_t) + 1) + length;
 }
 
 /* Whether a match of the regex passes the rule's check, if it has one. */
@@ -40,7 +34,8 @@ static bool passes_check(const struct rule *rule, const struct workspace *w, con
 
         /* With \K in a regex, the start can be past the end. */
         return !rule->check ||
-               (place[0] <= place[1] && rule->check(text + place[0], place[1] - place[0]));
+               (place[0] <= place[1] &&
+                rule->check(text + place[0], place[1] - place[0], place[0]));
 }
 
 /* The next place at or after `at` where a character starts. */
@@ -62,7 +57,7 @@ static size_t first_slice(size_t length)
 
 /* Finds the first match that starts in a slice. Returns the result of pcre2_match(). */
 static int search_slice(const pcre2_code *regex, struct workspace *w, const char *text,
-                        size_t length, struct span slice)
+                        size_t length, struct place slice)
 {
         size_t end = length;
         uint32_t options = PCRE2_NO_UTF_CHECK;
@@ -75,8 +70,9 @@ static int search_slice(const pcre2_code *regex, struct workspace *w, const char
         return pcre2_match(regex, (PCRE2_SPTR)text, end, slice.from, options, w->data, w->context);
 }
 
+/* Tries the starting points of a span, both ends included. Where the match is, is in w->data. */
 static enum rule_state search(struct match *match, const struct rule *rule, const pcre2_code *regex,
-                              struct workspace *w, struct span span)
+                              struct workspace *w, struct place span)
 {
         const char *text = rule->raw ? match->raw : match->folded;
         size_t length = rule->raw ? match->raw_length : match->folded_length;
@@ -85,7 +81,7 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
         size_t candidates = 0;
 
         while (at <= span.to) {
-                struct span slice = { at, span.to - at > n ? at + n : span.to };
+                struct place slice = { at, span.to - at > n ? at + n : span.to };
                 uint64_t start = budget_now();
                 int r;
 
@@ -107,9 +103,21 @@ static enum rule_state search(struct match *match, const struct rule *rule, cons
         return RULE_PASSED;
 }
 
-/* Tries the regexes until one hits. One that stops at a limit does not end this. */
-static enum rule_state search_all(struct match *match, const struct rule *rule, struct span span)
+static void add_hit(struct match *match, size_t index, struct place place)
 {
+        size_t n = match->n_hits++;
+
+        for (; n > 0 && match->hits[n - 1] > index; n--)
+                match->hits[n] = match->hits[n - 1];
+        match->hits[n] = (uint32_t)index;
+        match->states[index] = RULE_HIT;
+        match->places[index] = place;
+}
+
+/* Tries the regexes until one hits. One that stops at a limit does not end this. */
+static enum rule_state search_all(struct match *match, size_t index, struct place span)
+{
+        const struct rule *rule = &match->rules->rules[index];
         struct workspace *w = workspace_get();
         enum rule_state state = RULE_PASSED;
 
@@ -118,8 +126,12 @@ static enum rule_state search_all(struct match *match, const struct rule *rule, 
         for (size_t i = 0; i < rule->n_regexes; i++) {
                 enum rule_state s = search(match, rule, rule->regexes[i], w, span);
 
-                if (s == RULE_HIT)
+                if (s == RULE_HIT) {
+                        PCRE2_SIZE *place = pcre2_get_ovector_pointer(w->data);
+
+                        add_hit(match, index, (struct place){ place[0], place[1] });
                         return RULE_HIT;
+                }
                 if (s == RULE_UNDECIDED)
                         state = RULE_UNDECIDED;
         }
@@ -130,32 +142,43 @@ static enum rule_state search_all(struct match *match, const struct rule *rule, 
  * still hit on this one. */
 static void try_rule(struct match *match, size_t index)
 {
-        struct span *span = &match->spans[index];
-        enum rule_state state = RULE_PASSED;
+        struct place *span = &match->places[index];
 
-        if (match->states[index] != RULE_HIT && span->to > 0)
-                state = search_all(match, &match->rules->rules[index], *span);
-        if (state != RULE_PASSED)
-                match->states[index] = (uint8_t)state;
-        span->to = 0;
+        if (match->states[index] == RULE_HIT || span->to == 0)
+                return;
+        if (search_all(match, index, *span) == RULE_UNDECIDED)
+                match->states[index] = RULE_UNDECIDED;
+        if (match->states[index] != RULE_HIT)
+                span->to = 0;
+}
+
+static void touch(struct match *match, size_t index)
+{
+        if (match->states[index] == RULE_PASSED) {
+                match->states[index] = RULE_TOUCHED;
+                match->touched[match->n_touched++] = (uint32_t)index;
+        }
 }
 
 /*
  * A need has been found, so the regexes have to be tried around it. The needs come in the order of
- * their ends, so only the last span of a rule has to be kept.
+ * their ends, so only the last span of a rule has to be kept: in its place, as it has not hit.
  */
 static void on_need(struct match *match, size_t index, size_t start, size_t end)
 {
-        struct span *span = &match->spans[index];
+        struct place *span = &match->places[index];
         size_t from = start > MATCH_REACH ? start - MATCH_REACH : 0;
         size_t rest = match->folded_length - end;
 
+        touch(match, index);
         if (match->rules->rules[index].raw) { /* offsets in the folded text do not apply */
-                *span = (struct span){ 0, match->raw_length };
+                *span = (struct place){ 0, match->raw_length };
                 return;
         }
         if (span->to < from)
                 try_rule(match, index);
+        if (match->states[index] == RULE_HIT)
+                return;
         if (span->to == 0 || from < span->from)
                 span->from = from;
         span->to = end + (rest > MATCH_REACH ? MATCH_REACH : rest);
@@ -186,78 +209,103 @@ static void on_literal(void *user, const struct literal *literal, size_t end)
         struct match *match = user;
         size_t start = end - literal->length;
 
+        if (literal->kind == LITERAL_ENCODING) {
+                match->encodings |= 1u << literal->owner;
+                return;
+        }
         if (match->states[literal->owner] == RULE_HIT || !is_wanted(match, literal->owner))
                 return;
         if (literal->kind == LITERAL_NEED)
                 on_need(match, literal->owner, start, end);
         else if (stands_alone(match, start, end))
-                match->states[literal->owner] = RULE_HIT;
+                add_hit(match, literal->owner, (struct place){ start, end });
+}
+
+/* The rules without needs, and what is left of the others. */
+static void try_rules(struct match *match)
+{
+        const struct rules *rules = match->rules;
+
+        for (size_t i = 0; i < rules->n_always; i++) {
+                uint32_t index = rules->always[i];
+
+                if (!is_wanted(match, index))
+                        continue;
+                match->places[index].from = 0;
+                match->places[index].to = rules->rules[index].raw ? match->raw_length
+                                                                  : match->folded_length;
+                touch(match, index);
+        }
+        for (size_t i = 0; i < match->n_touched; i++) {
+                uint32_t index = match->touched[i];
+
+                try_rule(match, index);
+                if (match->states[index] == RULE_TOUCHED)
+                        match->states[index] = RULE_PASSED;
+                match->undecided += match->states[index] == RULE_UNDECIDED;
+        }
 }
 
 int match_text(struct match *ret, const struct rules *rules, size_t only, const char *text,
                size_t length, void *memory)
 {
-        struct span *spans = memory;
-        uint8_t *states = (uint8_t *)(spans + rules->n_rules);
+        struct place *places = memory;
+        uint32_t *hits = (uint32_t *)(places + rules->n_rules);
+        uint32_t *touched = hits + rules->n_rules;
+        uint8_t *states = (uint8_t *)(touched + rules->n_rules);
         char *folded = (char *)(states + rules->n_rules);
         size_t n = fold_text(text, length, folded);
 
         if (n == SIZE_MAX)
                 return -EILSEQ;
-        memset(memory, 0, rules->n_rules * (sizeof *spans + 1));
+        memset(places, 0, rules->n_rules * sizeof *places);
+        memset(states, RULE_PASSED, rules->n_rules);
         *ret = (struct match){
                 .rules = rules,
                 .states = states,
+                .places = places,
+                .hits = hits,
+                .touched = touched,
                 .raw = text,
                 .raw_length = length,
                 .folded = folded,
                 .folded_length = n,
-                .spans = spans,
                 .only = only,
                 .budget = { .limit = MATCH_BUDGET },
         };
         budget_begin(&ret->budget);
         if (rules->literals)
                 literals_scan(rules->literals, folded, n, on_literal, ret);
-        for (size_t i = 0; i < rules->n_rules; i++) {
-                if (!is_wanted(ret, i))
-                        continue;
-                if (!rules->rules[i].needs)
-                        spans[i] = (struct span){ 0, rules->rules[i].raw ? length : n };
-                try_rule(ret, i);
-                ret->undecided += states[i] == RULE_UNDECIDED;
-        }
+        try_rules(ret);
         return 0;
 }
 
-double match_score(const struct match *match, size_t category)
-{
-        const struct rules *rules = match->rules;
-        double score = 0;
+struct names {
+        char *out;
+        size_t size;
+        size_t n;
+        size_t count;
+};
 
-        for (size_t i = 0; i < rules->n_rules; i++)
-                if (rules->rules[i].category == category && match->states[i] == RULE_HIT)
-                        score += (1 - score) * rules->rules[i].score;
-        return score;
+static void add_name(struct names *names, const char *name)
+{
+        if (names->count++ < NAMES_MAX && names->n < names->size)
+                names->n += (size_t)snprintf(names->out + names->n, names->size - names->n, "%s%s",
+                                             names->count > 1 ? ", " : "", name);
 }
 
 void match_names(const struct match *match, size_t category, char *out, size_t size)
 {
-        enum rule_state wanted = category == MATCH_ALL ? RULE_UNDECIDED : RULE_HIT;
-        const struct rules *rules = match->rules;
-        size_t count = 0, n = 0;
+        struct names names = { .out = out, .size = size };
+        const struct rule *rules = match->rules->rules;
 
         out[0] = '\0';
-        for (size_t i = 0; i < rules->n_rules; i++) {
-                const struct rule *rule = &rules->rules[i];
-
-                if (match->states[i] != wanted ||
-                    (category != MATCH_ALL && rule->category != category))
-                        continue;
-                if (count++ < NAMES_MAX && n < size)
-                        n += (size_t)snprintf(out + n, size - n, "%s%s", count > 1 ? ", " : "",
-                                              rule->id);
-        }
-        if (count > NAMES_MAX && n < size)
-                snprintf(out + n, size - n, " and %zu more", count - NAMES_MAX);
+        for (size_t i = 0; i < match->n_hits && category != MATCH_ALL; i++)
+                if (rules[match->hits[i]].category == category)
+                        add_name(&names, rules[match->hits[i]].id);
+        for (size_t i = 0; i < match->n_touched && category == MATCH_ALL; i++)
+                if (match->states[match->touched[i]] == RULE_UNDECIDED)
+                        add_name(&names, rules[match->touched[i]].id);
+        if (names.count > NAMES_MAX && names.n < size)
+                snprintf(out + names.n, size - names.n, " and %zu more", names.count - NAMES_MAX);
 }

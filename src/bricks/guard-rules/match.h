@@ -14,19 +14,32 @@ enum rule_state {
         RULE_PASSED,
         RULE_HIT,
         RULE_UNDECIDED, /* stopped at a limit */
+        RULE_TOUCHED,   /* while the text is judged: its regexes are to be tried */
+};
+
+/* Bytes of a text, from one offset to the other. */
+struct place {
+        size_t from;
+        size_t to;
 };
 
 /* The results of the rules for one text, in the caller's memory. */
 struct match {
         const struct rules *rules;
-        uint8_t *states;  /* [rule]: enum rule_state */
+        uint8_t *states;      /* [rule]: enum rule_state */
+        struct place *places; /* [rule]: where one that hit has matched, in the text that it sees */
+        uint32_t *hits;       /* the rules that have hit, in ascending order */
+        size_t n_hits;
         size_t undecided; /* rules that are RULE_UNDECIDED */
+        uint32_t encodings; /* set of 1 << enum encoding, of which the text has words */
 
         const char *raw;
         size_t raw_length;
         const char *folded;
         size_t folded_length;
-        struct span *spans; /* [rule]: where its regexes are still to be tried */
+
+        uint32_t *touched; /* the rules of which a need was found */
+        size_t n_touched;
         size_t only;
         struct budget budget;
 };
@@ -53,9 +66,6 @@ size_t match_size(const struct rules *rules, size_t length);
  */
 int match_text(struct match *ret, const struct rules *rules, size_t only, const char *text,
                size_t length, void *memory);
-
-/* The score of a category: 1 - (1 - score)(1 - score)... over its rules that hit. 0: none hit. */
-double match_score(const struct match *match, size_t category);
 
 /*
  * Writes "a, b and 3 more": the names of the rules of a category that hit, or, for MATCH_ALL, of

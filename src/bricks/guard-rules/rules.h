@@ -19,6 +19,8 @@ struct category {
         char *name;
         double threshold; /* the lowest score that is an attack */
         bool off;         /* do not try its rules */
+        bool spared;      /* reported, but never an attack */
+        bool masked;      /* spared, and all of its places are told so that they can be masked */
         size_t n_rules;
         char **languages; /* of its rules, each once */
         size_t n_languages;
@@ -38,6 +40,21 @@ struct rule {
 enum {               /* struct literal.kind; owner is the index of a rule */
        LITERAL_WORD, /* a hit of the rule, if it is a whole word */
        LITERAL_NEED,
+       LITERAL_ENCODING, /* a word of an encoding; owner is an enum encoding */
+};
+
+/* How a text can hide another one. See decode.h. */
+enum encoding {
+        ENCODING_NONE,
+        ENCODING_ESCAPES,
+        ENCODING_BASE64,
+        ENCODING_HEX,
+        ENCODING_BINARY,
+        ENCODING_SELECTORS,
+        ENCODING_SPACED,
+        ENCODING_LEET,
+        ENCODING_ROT13,
+        ENCODING_REVERSED,
 };
 
 struct rules {
@@ -49,7 +66,10 @@ struct rules {
         size_t n_list;
         size_t list_bytes;
         struct literals *literals;
-        void *ids; /* tsearch() tree of every rule->id */
+        uint32_t *always; /* rules with regexes but no needs */
+        size_t n_always;
+        char *model; /* path of the model that the files name; NULL: none */
+        void *ids;   /* tsearch() tree of every rule->id */
         bool slow; /* there is no JIT compiler */
 };
 
@@ -64,7 +84,17 @@ struct rules *rules_free(struct rules *rules);
  * -EINVAL: there are mistakes; -ENOMEM. After an error, only rules_free() is allowed.
  */
 int rules_read(struct rules *rules, const char *path, struct brick_yaml *yaml);
-int rules_parse(struct rules *rules, const char *bytes, size_t length, struct brick_yaml *yaml);
+int rules_parse(struct rules *rules, const char *path, const char *bytes, size_t length,
+                struct brick_yaml *yaml);
 
 /* Finds a category. NULL: unknown name. */
 struct category *rules_category(const struct rules *rules, const char *name);
+
+static inline bool category_blames(const struct category *category, double score)
+{
+        return score >= category->threshold && !category->spared;
+}
+
+/* The score of a category: 1 - (1 - score)(1 - score)... over its rules among the hits, which are
+ * in ascending order. 0: none. */
+double rules_score(const struct rules *rules, const uint32_t *hits, size_t n, size_t category);

@@ -48,14 +48,16 @@ bool stream_is_off(const struct rules *rules, size_t rule)
         return rules->categories[rules->rules[rule].category].off;
 }
 
-int stream_plan_new(struct stream_plan **ret, const struct rules *rules,
+int stream_plan_new(struct stream_plan **ret, const struct judge *judge,
                     const struct stream_limits *limits)
 {
         struct stream_plan *plan = calloc(1, sizeof *plan);
+        const struct rules *rules = judge->rules;
         size_t n = 0;
 
         if (!plan)
                 return -ENOMEM;
+        plan->judge = judge;
         plan->rules = rules;
         plan->limits = *limits;
         for (size_t i = 0; i < rules->n_rules; i++)

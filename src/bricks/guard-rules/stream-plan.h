@@ -20,6 +20,7 @@ struct pattern {
 };
 
 struct stream_plan {
+        const struct judge *judge;
         const struct rules *rules;
         struct stream_limits limits;
         struct pattern *patterns;

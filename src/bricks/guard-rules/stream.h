@@ -11,12 +11,12 @@
 #include <stddef.h>
 
 #include "brick.h"
-#include "rules.h"
+#include "judge.h"
 
 /* A match is found if it is at most this long. Of a longer one, the part that is seen is judged. */
 #define STREAM_SIGHT 2048
 
-/* What all streams share: made once the rules and the categories that are off are final. The rules
+/* What all streams share: made once the rules and the categories that are off are final. The judge
  * must outlive it. */
 struct stream_plan;
 
@@ -25,7 +25,7 @@ struct stream_limits {
         bool flag;       /* a text that was not judged completely counts as an attack */
 };
 
-int stream_plan_new(struct stream_plan **ret, const struct rules *rules,
+int stream_plan_new(struct stream_plan **ret, const struct judge *judge,
                     const struct stream_limits *limits);
 struct stream_plan *stream_plan_free(struct stream_plan *plan);
 

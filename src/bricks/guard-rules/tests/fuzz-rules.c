@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (rules_new(&rules) < 0 || brick_yaml_new(&yaml, "f") < 0)
                 abort();
-        r = rules_parse(rules, (const char *)data, size, yaml);
+        r = rules_parse(rules, "f", (const char *)data, size, yaml);
         if ((r < 0) != (brick_yaml_mistakes(yaml) > 0) ||
             (r < 0) != (brick_yaml_mistake(yaml, 0) != NULL))
                 abort();

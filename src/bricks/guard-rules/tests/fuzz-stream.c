@@ -38,7 +38,7 @@ static void load(void)
         struct brick_yaml *file;
 
         if (rules_new(&rules) < 0 || brick_yaml_new(&file, "f") < 0 ||
-            rules_parse(rules, yaml, strlen(yaml), file) < 0 ||
+            rules_parse(rules, "f", yaml, strlen(yaml), file) < 0 ||
             stream_plan_new(&plan, rules, &limits) < 0 || rules->n_rules > RULES_MAX_HERE)
                 abort();
         brick_yaml_free(file);

@@ -35,7 +35,7 @@ static struct rules *load(void)
         struct rules *rules;
 
         if (rules_new(&rules) < 0 || brick_yaml_new(&file, "f") < 0 ||
-            rules_parse(rules, yaml, strlen(yaml), file) < 0)
+            rules_parse(rules, "f", yaml, strlen(yaml), file) < 0)
                 abort();
         brick_yaml_free(file);
         return rules;

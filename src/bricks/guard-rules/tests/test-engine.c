@@ -266,7 +266,7 @@ static struct rules *rules_of(const char *text)
 
         assert(rules_new(&rules) == 0);
         assert(brick_yaml_new(&yaml, "test") == 0);
-        if (rules_parse(rules, text, strlen(text), yaml) < 0) {
+        if (rules_parse(rules, "f", text, strlen(text), yaml) < 0) {
                 fprintf(stderr, "%s\n", brick_yaml_mistake(yaml, 0));
                 abort();
         }

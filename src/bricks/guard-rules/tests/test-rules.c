@@ -145,7 +145,7 @@ static void test_mistakes(void)
                 struct rules *rules = rules_empty();
                 char *said;
 
-                assert(rules_parse(rules, text, strlen(text), yaml) == -EINVAL);
+                assert(rules_parse(rules, "f", text, strlen(text), yaml) == -EINVAL);
                 said = join(yaml);
                 if (strcmp(said, mistakes[i].problems) != 0) {
                         fprintf(stderr, "of\n%s\nis said\n%s\nand not\n%s\n", text, said,
@@ -172,7 +172,7 @@ static void test_many_mistakes(void)
         for (int i = 0; i < 1000; i++)
                 fputs("  - 1\n", f);
         fclose(f);
-        assert(rules_parse(rules, text, size, yaml) == -EINVAL);
+        assert(rules_parse(rules, "f", text, size, yaml) == -EINVAL);
         assert(brick_yaml_mistakes(yaml) == 1000);
         assert(strncmp(brick_yaml_mistake(yaml, 0), "f:4:5: rules[0]: ", 17) == 0);
         assert(strncmp(brick_yaml_mistake(yaml, 19), "f:23:5: rules[19]: ", 19) == 0);
@@ -198,9 +198,9 @@ static void test_many_rules(void)
                         fprintf(f, "  - { id: r%d, category: c, score: 1, literals: x%x }\n", i, i);
                 fclose(f);
                 if (n == RULES_MAX) {
-                        assert(rules_parse(rules, text, size, yaml) == 0);
+                        assert(rules_parse(rules, "f", text, size, yaml) == 0);
                 } else {
-                        assert(rules_parse(rules, text, size, yaml) == -EINVAL);
+                        assert(rules_parse(rules, "f", text, size, yaml) == -EINVAL);
                         assert(strstr(brick_yaml_mistake(yaml, 0), "more than 10000 rules"));
                 }
                 brick_yaml_free(yaml);
@@ -232,7 +232,7 @@ static void test_bombs(void)
                 struct brick_yaml *yaml = yaml_new("f");
                 struct rules *rules = rules_empty();
 
-                assert(rules_parse(rules, cases[i].text, cases[i].length, yaml) == -EINVAL);
+                assert(rules_parse(rules, "f", cases[i].text, cases[i].length, yaml) == -EINVAL);
                 assert(strcmp(brick_yaml_mistake(yaml, 0), cases[i].line) == 0);
                 brick_yaml_free(yaml);
                 rules_free(rules);
@@ -243,7 +243,7 @@ static void expect_loaded(struct rules *rules, const char *text)
 {
         struct brick_yaml *yaml = yaml_new("f");
 
-        if (rules_parse(rules, text, strlen(text), yaml) < 0) {
+        if (rules_parse(rules, "f", text, strlen(text), yaml) < 0) {
                 fprintf(stderr, "%s\n", brick_yaml_mistake(yaml, 0));
                 abort();
         }
@@ -286,7 +286,7 @@ static void test_two_files(void)
         assert(rules_category(rules, "c")->threshold == 0.2);
         assert(rules_category(rules, "c")->n_rules == 2);
         assert(!rules_category(rules, "d"));
-        assert(rules_parse(rules, again, strlen(again), yaml) == -EINVAL);
+        assert(rules_parse(rules, "f", again, strlen(again), yaml) == -EINVAL);
         assert(strcmp(brick_yaml_mistake(yaml, 0),
                       "h:4:9: rules[0].id: there is a rule 'x' already") == 0);
         brick_yaml_free(yaml);

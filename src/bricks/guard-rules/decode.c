@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "decode.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode-text.h"
+#include "fold.h"
+
+/* ---- which there may be -----------------------------------------------------------------------
+ */
+
+enum class { CLASS_OTHER, CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_SIGN, CLASS_MARK };
+
+static enum class class_of(unsigned char c)
+{
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80)
+                return CLASS_LETTER;
+        if (c >= '0' && c <= '9')
+                return CLASS_DIGIT;
+        if (c <= ' ')
+                return CLASS_SPACE;
+        if (c == '%' || c == '&' || c == '\\')
+                return CLASS_MARK;
+        return c == '@' || c == '$' || c == '!' || c == '|' ? CLASS_SIGN : CLASS_OTHER;
+}
+
+struct census {
+        size_t run; /* letters and digits in a row */
+        size_t longest;
+        size_t marks;  /* of escapes */
+        size_t inside; /* digits and signs beside letters */
+        size_t single; /* letters alone, in a row */
+        size_t most_single;
+        size_t breaks;    /* < and * between letters */
+        size_t digits;    /* groups of hexadecimal digits */
+        size_t selectors; /* first bytes of variation selectors */
+};
+
+static void count(struct census *s, const unsigned char *text, size_t length)
+{
+        enum class last = CLASS_SPACE;
+
+        for (size_t i = 0; i < length; i++) {
+                enum class class = class_of(text[i]);
+
+                if (class == CLASS_LETTER || class == CLASS_DIGIT) {
+                        s->run++;
+                        s->inside += last != class &&
+                                     (last == CLASS_DIGIT || last == CLASS_LETTER || last == CLASS_SIGN);
+                } else {
+                        if (s->run == 1)
+                                s->single++;
+                        else if (s->run > 1 && text[i - 1] < 0x80)
+                                s->single = 0;
+                        if (s->single > s->most_single)
+                                s->most_single = s->single;
+                        if (s->run > s->longest)
+                                s->longest = s->run;
+                        s->digits += s->run == 2 || s->run == 8 || s->run == 3;
+                        s->run = 0;
+                        s->marks += class == CLASS_MARK;
+                        s->breaks += last == CLASS_LETTER && (text[i] == '*' || text[i] == '<');
+                }
+                s->selectors += text[i] == 0xf3 || (text[i] == 0xef && i + 1 < length && text[i + 1] == 0xb8);
+                last = class;
+        }
+        if (s->run > s->longest)
+                s->longest = s->run;
+        s->single += s->run == 1;
+        if (s->single > s->most_single)
+                s->most_single = s->single;
+}
+
+/* Characters of other scripts, one at a time between signs. */
+static bool is_spaced_wide(const unsigned char *text, size_t length)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i + 4 < length && n < 4; i++)
+                n += text[i] >= 0xe3 && text[i] < 0xf0 && text[i + 3] < 0x40 && text[i + 3] > ' ' &&
+                     text[i + 4] >= 0xe3;
+        return n >= 4;
+}
+
+uint32_t encodings_of(const char *text, size_t length)
+{
+        struct census s = {};
+        uint32_t set = 0;
+
+        count(&s, (const unsigned char *)text, length);
+        if (s.marks > 0 || s.breaks > 1)
+                set |= 1u << ENCODING_ESCAPES;
+        if (s.longest >= BASE64_MIN)
+                set |= 1u << ENCODING_BASE64 | 1u << ENCODING_HEX;
+        if (s.digits >= HEX_MIN)
+                set |= 1u << ENCODING_HEX;
+        if (s.digits >= BITS_MIN)
+                set |= 1u << ENCODING_BINARY;
+        if (s.selectors >= HEX_MIN)
+                set |= 1u << ENCODING_SELECTORS;
+        if (s.most_single >= 6 || is_spaced_wide((const unsigned char *)text, length))
+                set |= 1u << ENCODING_SPACED;
+        if (s.inside >= 4)
+                set |= 1u << ENCODING_LEET;
+        return set;
+}
+
+/* ---- finding them -----------------------------------------------------------------------------
+ */
+
+const char *encoding_name(enum encoding encoding)
+{
+        static const char *const names[] = { "",          "escapes", "base64",    "hex",   "binary",
+                                             "selectors", "spaced",  "leetspeak", "rot13", "reversed" };
+
+        return names[encoding];
+}
+
+/* Bytes that are a text that somebody could read. */
+static bool is_readable(const char *text, size_t length)
+{
+        size_t letters = 0, odd = 0;
+        char folded[256];
+
+        for (size_t i = 0; i < length; i++) {
+                unsigned char c = (unsigned char)text[i];
+
+                letters += isalpha(c) || c >= 0x80 || c == ' ';
+                odd += (c < ' ' && c != '\n' && c != '\t' && c != '\r') || c == 0x7f;
+        }
+        if (length < 6 || odd > 0 || letters * 10 < length * 7)
+                return false;
+        for (size_t i = 0; i < length;) { /* UTF-8, in pieces that fit */
+                size_t n = length - i < sizeof folded ? length - i : sizeof folded;
+
+                while (n > 1 && i + n < length && ((unsigned char)text[i + n] & 0xc0) == 0x80)
+                        n--;
+                if (fold_text(text + i, n, folded) == SIZE_MAX)
+                        return false;
+                i += n;
+        }
+        return true;
+}
+
+void decoder_begin(struct decoder *d, const char *text, size_t length, uint32_t encodings)
+{
+        *d = (struct decoder){ .text = text,
+                               .length = length < DECODED_MAX ? length : DECODED_MAX,
+                               .encodings = encodings };
+        while (d->length < length && d->length > 0 &&
+               ((unsigned char)text[d->length] & 0xc0) == 0x80)
+                d->length--;
+}
+
+/* The functions that take a text apart, each from `at` on. They return 0 when there is no more. */
+static const struct {
+        enum encoding encoding;
+        decode_fn *function;
+} steps[] = {
+        { ENCODING_ESCAPES, decode_escapes },     { ENCODING_BASE64, decode_base64 },
+        { ENCODING_HEX, decode_hex },             { ENCODING_BINARY, decode_binary },
+        { ENCODING_SELECTORS, decode_selectors }, { ENCODING_SPACED, decode_spaced },
+        { ENCODING_LEET, decode_leet },           { ENCODING_ROT13, decode_rot13 },
+        { ENCODING_REVERSED, decode_reversed },
+};
+
+static bool next_of(struct decoder *d, size_t step, struct decoded *ret)
+{
+        while (d->at < d->length) {
+                struct place place;
+                size_t n = steps[step].function(d->text, d->length, d->at, d->memory, &place);
+
+                if (n == 0)
+                        return false;
+                d->at = place.to;
+                if (!is_readable(d->memory, n))
+                        continue;
+                *ret = (struct decoded){ steps[step].encoding, d->memory, n, place.from, place.to };
+                return true;
+        }
+        return false;
+}
+
+bool decoder_next(struct decoder *d, struct decoded *ret)
+{
+        if (d->encodings != 0 && !d->memory)
+                d->memory = malloc(d->length + 1);
+        for (size_t i = 0; i < sizeof steps / sizeof steps[0] && d->memory; i++) {
+                uint32_t bit = 1u << steps[i].encoding;
+
+                if (!(d->encodings & bit))
+                        continue;
+                if (d->used < DECODED_MAX && d->count < DECODED_TEXTS && next_of(d, i, ret)) {
+                        d->used += ret->length;
+                        d->count++;
+                        return true;
+                }
+                d->encodings &= ~bit;
+                d->at = 0;
+        }
+        return false;
+}
+
+void decoder_end(struct decoder *d)
+{
+        free(d->memory);
+        d->memory = NULL;
+}
