@@ -86,7 +86,7 @@ bool check_direct(const char *text, size_t length, size_t before)
                         p--;
                 if (p == end)
                         return true;
-                if (end[-1] == '.' && end - p > 3 && !memchr(p, '.', (size_t)(end - p - 1)))
+                if (end[-1] == '.' && end - p > 2 && !memchr(p, '.', (size_t)(end - p - 1)))
                         return true; /* the end of a sentence before */
                 if (is_telling(p, (size_t)(end - p)))
                         return false;

@@ -137,18 +137,20 @@ static void on_ngrams(void *user, const struct ngram *list, size_t n)
 
         for (size_t i = 0; i < n; i++) {
                 const int8_t *w = weights[linear_bucket(list[i].hash, bits)];
+                uint32_t all;
 
+                memcpy(&all, w, sizeof all);
+                s->now.count += all != 0; /* what was never learnt says nothing */
                 for (size_t j = 0; j < LINEAR_LABELS; j++)
                         s->now.sums[j] += w[j];
         }
-        s->now.count += (uint32_t)n;
 }
 
 /* Compares what lies between two marks with the worst window. */
 static void judge_window(struct linear_scan *s, const struct linear_mark *from)
 {
         const struct linear_header *h = &s->model->header;
-        float norm = h->scale / sqrtf((float)(s->now.count - from->count));
+        float norm = h->scale / sqrtf((float)(s->now.count - from->count) + LINEAR_FEW);
         float harmless = (float)(s->now.sums[0] - from->sums[0]) * norm + h->bias[0];
 
         for (uint32_t i = 1; i < h->n_labels; i++) {

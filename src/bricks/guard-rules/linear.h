@@ -59,6 +59,9 @@ struct linear *linear_parse(void *bytes, size_t size, const char **ret_error);
 struct linear *linear_read(const char *path, const char **ret_error);
 struct linear *linear_free(struct linear *linear);
 
+/* A window's sums are divided by the root of the number of its n-grams and this. */
+#define LINEAR_FEW 30
+
 static inline uint32_t linear_bucket(uint32_t hash, uint32_t bits)
 {
         return (hash * 0x9e3779b1) >> (32 - bits);

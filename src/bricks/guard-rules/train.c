@@ -10,13 +10,14 @@
 #include "fold.h"
 #include "linear.h"
 
-#define RATE 0.35f         /* of learning */
-#define DECAY 0.0004f      /* of a weight, when it is changed */
-#define DROPPED 0x4ccccccc /* of 2^32: how many n-grams of a text are left out in a round, so that no
+#define RATE 0.2f         /* of learning */
+#define DECAY 0.001f      /* of a weight, when it is changed */
+#define DROPPED 0x80000000 /* of 2^32: how many n-grams of a text are left out in a round, so that no
                               weight relies on another one */
 #define WHOLE_ROUNDS 2     /* texts are learnt as a whole before their worst windows are */
 #define FOLD_RUN 16        /* neighbouring texts are alike: so many go into the same fold */
 #define FOLDS 5
+#define HARMLESS_SHARE 0.65
 #define SEEN_MIN 2 /* texts that an n-gram must be in: of one alone, nothing can be learnt */
 #define TERMS_MAX 6000
 #define TERM_SIZE_MAX 48 /* bytes of its text */
@@ -94,7 +95,8 @@ static void on_ngrams(void *user, const struct ngram *list, size_t n)
                 return;
         for (size_t i = 0; i < n; i++) {
                 t->buckets[t->n_buckets++] = linear_bucket(list[i].hash, t->options->bits);
-                if (list[i].from < list[i].to && list[i].to - list[i].from <= TERM_SIZE_MAX)
+                if (t->samples[t->current].label > 0 && list[i].from < list[i].to &&
+                    list[i].to - list[i].from <= TERM_SIZE_MAX)
                         t->terms[t->n_terms++] = (struct term){
                                 list[i].hash, (uint32_t)t->current, list[i].from, list[i].to, 1, 0
                         };
@@ -178,11 +180,21 @@ struct range {
         size_t to;
 };
 
+/* An n-gram that was not learnt says nothing, and few n-grams say less than many. */
+static float norm_of(const struct trainer *t, const struct sample *s, struct range range)
+{
+        size_t n = 0;
+
+        for (size_t i = range.from; i < range.to; i++)
+                n += t->seen[t->buckets[s->first + i]] >= SEEN_MIN;
+        return 1 / sqrtf((float)n + LINEAR_FEW);
+}
+
 static void scores_of(const struct trainer *t, const struct sample *s, struct range range,
                       float scores[LINEAR_LABELS])
 {
         float sums[LINEAR_LABELS] = {};
-        float norm = 1 / sqrtf((float)(range.to - range.from));
+        float norm = norm_of(t, s, range);
 
         for (size_t i = range.from; i < range.to; i++)
                 for (size_t j = 0; j < LINEAR_LABELS; j++)
@@ -228,7 +240,7 @@ static float worst_window(const struct trainer *t, const struct sample *s, struc
 static void learn(struct trainer *t, const struct sample *s, struct range range)
 {
         float scores[LINEAR_LABELS] = {}, gradient[LINEAR_LABELS] = {}, sum = 0, highest;
-        float norm = 1 / sqrtf((float)(range.to - range.from));
+        float norm = norm_of(t, s, range);
         size_t n_labels = t->texts->n_labels;
 
         scores_of(t, s, range, scores);
@@ -294,7 +306,7 @@ static void learn_all(struct trainer *t, uint32_t *order, bool without_fold)
 }
 
 /* Platt's scaling on texts that were not learnt: what share of the texts with a margin are attacks.
- * Both kinds weigh the same. */
+ * Both kinds weigh as if HARMLESS_SHARE of all texts were harmless. */
 static void calibrate(const struct trainer *t, float *ret_slope, float *ret_offset)
 {
         double slope = 1, offset = 0;
@@ -315,6 +327,7 @@ static void calibrate(const struct trainer *t, float *ret_slope, float *ret_offs
                         margin = (double)worst_window(t, s, &range);
                         error = 1 / (1 + (double)exponential((float)-(slope * margin + offset))) -
                                 (s->label > 0);
+                        error *= s->label > 0 ? 2 - 2 * HARMLESS_SHARE : 2 * HARMLESS_SHARE;
                         error /= (double)counts[s->label > 0];
                         by_slope += error * margin;
                         by_offset += error;

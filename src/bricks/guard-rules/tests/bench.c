@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "brick-yaml.h"
-#include "match.h"
+#include "judge.h"
 #include "stream.h"
 
 #define ROUNDS 2000
@@ -23,11 +23,12 @@ static double microseconds(void)
         return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-static void judge(const struct rules *rules, const char *text, size_t length, void *memory)
+static void judge(const struct judge *judging, const char *text, size_t length, void *memory)
 {
+        struct verdict verdict;
         struct match match;
 
-        if (match_text(&match, rules, MATCH_ALL, text, length, memory) < 0)
+        if (judge_text(judging, text, length, memory, &match, &verdict) < 0)
                 abort();
 }
 
@@ -41,7 +42,7 @@ static void report(const char *what, double time, size_t times, size_t bytes)
 
 /* The texts as one that arrives in tokens: what a token costs, and how many bytes are held back
  * after it. */
-static void bench_stream(const struct rules *rules, const char *texts, size_t length)
+static void bench_stream(const struct judge *judging, const char *texts, size_t length)
 {
         const struct stream_limits limits = { .max_text = SIZE_MAX };
         struct brick_judgement judgement = { .struct_size = sizeof judgement };
@@ -50,7 +51,7 @@ static void bench_stream(const struct rules *rules, const char *texts, size_t le
         size_t n = 0, held = 0, most = 0;
         double start;
 
-        if (stream_plan_new(&plan, rules, &limits) < 0)
+        if (stream_plan_new(&plan, judging, &limits) < 0)
                 abort();
         start = microseconds();
         for (int i = 0; i < ROUNDS / 100; i++) {
@@ -70,7 +71,7 @@ static void bench_stream(const struct rules *rules, const char *texts, size_t le
         stream_plan_free(plan);
 }
 
-static void bench(const struct rules *rules, char *texts, size_t length, void *memory)
+static void bench(const struct judge *judging, char *texts, size_t length, void *memory)
 {
         size_t n = 0, bytes = 0;
         double start;
@@ -80,7 +81,7 @@ static void bench(const struct rules *rules, char *texts, size_t length, void *m
                 for (char *line = texts; line < texts + length;) {
                         size_t size = strcspn(line, "\n");
 
-                        judge(rules, line, size, memory);
+                        judge(judging, line, size, memory);
                         line += size + 1;
                         bytes += size;
                         n++;
@@ -90,9 +91,9 @@ static void bench(const struct rules *rules, char *texts, size_t length, void *m
 
         start = microseconds();
         for (int i = 0; i < ROUNDS / 10; i++)
-                judge(rules, texts, length, memory);
+                judge(judging, texts, length, memory);
         report("as one", microseconds() - start, ROUNDS / 10, length * ROUNDS / 10);
-        bench_stream(rules, texts, length);
+        bench_stream(judging, texts, length);
 }
 
 static int load(struct rules **ret, const char *path)
@@ -117,11 +118,17 @@ int main(int argc, char **argv)
 {
         static char texts[1 << 20];
         struct rules *rules = NULL;
+        struct linear *model;
+        struct judge judging;
+        const char *error;
         size_t length = 0;
         void *memory;
         FILE *f;
 
         if (argc != 3 || load(&rules, argv[1]) < 0)
+                return EXIT_FAILURE;
+        model = rules->model ? linear_read(rules->model, &error) : NULL;
+        if (judge_init(&judging, rules, model))
                 return EXIT_FAILURE;
         f = fopen(argv[2], "r");
         if (f) {
@@ -131,8 +138,9 @@ int main(int argc, char **argv)
         memory = malloc(match_size(rules, length));
         if (!memory)
                 return EXIT_FAILURE;
-        bench(rules, texts, length, memory);
+        bench(&judging, texts, length, memory);
         free(memory);
+        linear_free(model);
         rules_free(rules);
         return EXIT_SUCCESS;
 }

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 size_t n = match.folded_length;
 
                 for (size_t i = 0; i < rules->n_categories; i++) {
-                        double score = match_score(&match, i);
+                        double score = rules_score(rules, match.hits, match.n_hits, i);
 
                         if (!(score >= 0 && score < 1))
                                 abort();

@@ -21,9 +21,9 @@ static const struct {
         const char *yaml;
         const char *problems; /* one a line */
 } mistakes[] = {
-        { "", "f:1:1: expected a map with the keys version, categories, rules\n" },
-        { "# nothing\n", "f:1:1: expected a map with the keys version, categories, rules\n" },
-        { "just words", "f:1:1: expected a map with the keys version, categories, rules\n" },
+        { "", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
+        { "# nothing\n", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
+        { "just words", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
         { "a: [1, 2",
           "f:2:1: expected \",\" or \"]\" (while parsing a flow sequence from line 1)\n" },
         { "a:\n\tb: 1\n", "f:2:1: indent with spaces, not with tabs\n" },
@@ -40,13 +40,13 @@ static const struct {
         /* one run tells of mistakes of all kinds, by place */
         { "version: 2\nrule: !x []\nversion: 1\n",
           "f:1:10: version: a rule file says `version: 1`\n"
-          "f:2:1: rule: unknown key; there are version, categories, rules\n"
+          "f:2:1: rule: unknown key; there are version, model, categories, rules\n"
           "f:2:7: tags such as !x are not supported\n"
           "f:3:1: version: duplicate key; the first is on line 1\n" },
         { "version: 2\n", "f:1:10: version: a rule file says `version: 1`\n" },
         { "rules: []\n", "f: a rule file says `version: 1`\n" },
         { "version: 1\nrule: []\n",
-          "f:2:1: rule: unknown key; there are version, categories, rules\n" },
+          "f:2:1: rule: unknown key; there are version, model, categories, rules\n" },
         { "version: 1\ncategories: []\nrules: {}\n",
           "f:2:13: categories: expected a map of categories\n"
           "f:3:8: rules: expected a list of rules\n" },
@@ -88,7 +88,7 @@ static const struct {
           "f:9:10: rules[0].raw: this goes with a regex\n"
           "f:10:12: rules[0].check: this goes with a regex\n" },
         { RULE "    regex: x\n    check: crc32\n",
-          "f:8:12: rules[0].check: no such check; there are luhn, iban, tw-id, cn-id\n" },
+          "f:8:12: rules[0].check: no such check; there are luhn, iban, tw-id, cn-id, cpf, es-id, fr-nir, sg-nric, random, password, direct\n" },
         { RULE "    regex: x\n    languages: [en, {}]\n",
           "f:8:21: rules[0].languages[1]: expected a text\n" },
         { RULE "    regex: x\n    tests: { match: [[]], fail: a, pass: {} }\n",
@@ -348,7 +348,7 @@ static double score_of(const struct rules *rules, const char *text, const char *
         assert(match_text(&match, rules, MATCH_ALL, text, strlen(text), memory) == 0);
         assert(match.undecided == 0);
         for (size_t i = 0; i < rules->n_categories; i++) {
-                double score = match_score(&match, i);
+                double score = rules_score(rules, match.hits, match.n_hits, i);
                 char names[256];
 
                 if (category && strcmp(rules->categories[i].name, category) != 0)

@@ -14,22 +14,36 @@
 #include <string.h>
 
 #include "brick-yaml.h"
+#include "judge.h"
 #include "match.h"
 #include "stream.h"
 
 #define TEXT_MAX 20000
 
 static struct rules *rules;
+static struct linear *model;
+static struct judge judge;
 static struct stream_plan *plan;
 static size_t n_texts, n_pushes, n_hits;
 
 /* What the rules say of a whole text. */
-struct verdict {
+struct outcome {
         bool hits[1000];
+        bool by_model;
         bool is_attack;
 };
 
-static void judge_whole(const char *text, size_t length, struct verdict *ret)
+static bool is_blamed_by_model(const struct match *match)
+{
+        struct linear_scan scan;
+
+        linear_begin(&scan, model);
+        linear_push(&scan, match->folded, match->folded_length, 0);
+        linear_end(&scan, (uint32_t)match->folded_length);
+        return scan.worst.label > 0 && linear_probability(model, &scan.worst) >= 0.5;
+}
+
+static void judge_whole(const char *text, size_t length, struct outcome *ret)
 {
         void *memory = malloc(match_size(rules, length));
         struct match match;
@@ -41,11 +55,13 @@ static void judge_whole(const char *text, size_t length, struct verdict *ret)
         for (size_t i = 0; i < rules->n_rules; i++)
                 ret->hits[i] = match.states[i] == RULE_HIT;
         for (size_t i = 0; i < rules->n_categories; i++) {
-                double score = match_score(&match, i);
+                double score = rules_score(rules, match.hits, match.n_hits, i);
 
                 if (score > 0 && score >= rules->categories[i].threshold)
                         ret->is_attack = true;
         }
+        ret->by_model = model && is_blamed_by_model(&match);
+        ret->is_attack = ret->is_attack || ret->by_model;
         free(memory);
 }
 
@@ -62,7 +78,7 @@ static size_t rule_named(struct brick_str name)
 /* A text under judgement in pieces. */
 struct piecewise {
         struct stream *stream;
-        struct verdict verdict;
+        struct outcome verdict;
         uint64_t settled;
         size_t pushed;
 };
@@ -77,10 +93,17 @@ static void push(struct piecewise *p, const char *text, size_t n, bool is_last)
         n_pushes++;
         for (size_t i = 0; i < j.n_findings; i++) {
                 const struct brick_finding *f = &j.findings[i];
-                size_t rule = rule_named(f->rule);
+                size_t rule;
 
                 n_hits++;
                 assert(f->start < f->end && f->end <= p->pushed && f->start >= last);
+                p->verdict.is_attack = p->verdict.is_attack || f->is_attack;
+                if (strcmp(f->rule.ptr, JUDGE_MODEL) == 0) {
+                        p->verdict.by_model = true;
+                        last = f->start;
+                        continue;
+                }
+                rule = rule_named(f->rule);
                 if (f->start < p->settled) {
                         fprintf(stderr, "rule %s was settled too early in: %s\n",
                                 rules->rules[rule].id, text);
@@ -90,7 +113,6 @@ static void push(struct piecewise *p, const char *text, size_t n, bool is_last)
                 p->verdict.hits[rule] = true;
                 assert(strcmp(f->category.ptr,
                               rules->categories[rules->rules[rule].category].name) == 0);
-                p->verdict.is_attack = p->verdict.is_attack || f->is_attack;
         }
         assert(j.settled >= p->settled && j.settled <= p->pushed);
         assert(!is_last || j.settled == p->pushed);
@@ -98,7 +120,7 @@ static void push(struct piecewise *p, const char *text, size_t n, bool is_last)
         p->settled = j.settled;
 }
 
-static void compare(const char *text, size_t length, const struct verdict *whole,
+static void compare(const char *text, size_t length, const struct outcome *whole,
                     struct piecewise *p)
 {
         for (size_t i = 0; i < rules->n_rules; i++) {
@@ -109,12 +131,13 @@ static void compare(const char *text, size_t length, const struct verdict *whole
                 abort();
         }
         assert(p->verdict.is_attack == whole->is_attack);
+        assert(whole->by_model || !p->verdict.by_model);
         stream_free(p->stream);
 }
 
 /* Cuts the text after `first` bytes, and then every `step`. */
 static void judge_in_pieces(const char *text, size_t length, size_t first, size_t step,
-                            const struct verdict *whole)
+                            const struct outcome *whole)
 {
         struct piecewise p = { .stream = stream_new(plan) };
 
@@ -127,9 +150,9 @@ static void judge_in_pieces(const char *text, size_t length, size_t first, size_
         compare(text, length, whole, &p);
 }
 
-static void judge_text(const char *text, size_t length)
+static void compare_text(const char *text, size_t length)
 {
-        struct verdict whole;
+        struct outcome whole;
 
         n_texts++;
         judge_whole(text, length, &whole);
@@ -172,14 +195,14 @@ static void judge_all_ways(const char *text, size_t length)
         size_t n = 0;
 
         assert(length < TEXT_MAX - 2 * sizeof filler);
-        judge_text(text, length);
-        judge_text(other, disguise(text, length, other));
+        compare_text(text, length);
+        compare_text(other, disguise(text, length, other));
         memcpy(other, filler, sizeof filler - 1);
         n = sizeof filler - 1;
         memcpy(other + n, text, length);
         n += length;
         n += (size_t)sprintf(other + n, " %s", filler);
-        judge_text(other, n);
+        compare_text(other, n);
 }
 
 static void judge_list(const struct brick_yaml_node *list)
@@ -225,25 +248,29 @@ static void judge_lines(const char *path)
 
         assert(f);
         while (fgets(line, sizeof line, f))
-                judge_text(line, strcspn(line, "\n"));
+                compare_text(line, strcspn(line, "\n"));
         fclose(f);
 }
 
 static void make_plan(const char *path, size_t max_text)
 {
         struct brick_yaml *yaml;
+        const char *error;
 
         assert(rules_new(&rules) == 0);
         assert(brick_yaml_new(&yaml, path) == 0);
         assert(rules_read(rules, path, yaml) == 0);
         brick_yaml_free(yaml);
-        assert(stream_plan_new(&plan, rules,
+        model = linear_read(rules->model, &error);
+        assert(model && !judge_init(&judge, rules, model));
+        assert(stream_plan_new(&plan, &judge,
                                &(struct stream_limits){ .max_text = max_text, .flag = true }) == 0);
 }
 
 static void free_plan(void)
 {
         plan = stream_plan_free(plan);
+        model = linear_free(model);
         rules = rules_free(rules);
 }
 
