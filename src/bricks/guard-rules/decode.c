@@ -27,16 +27,28 @@ static enum class class_of(unsigned char c)
 }
 
 struct census {
-        size_t run; /* letters and digits in a row */
+        size_t run;     /* letters and digits in a row */
+        bool has_digit; /* the run has one */
         size_t longest;
         size_t marks;  /* of escapes */
         size_t inside; /* digits and signs beside letters */
         size_t single; /* letters alone, in a row */
         size_t most_single;
         size_t breaks;    /* < and * between letters */
-        size_t digits;    /* groups of hexadecimal digits */
+        size_t digits;    /* groups of 2, 4 or 8 with a digit */
         size_t selectors; /* first bytes of variation selectors */
 };
+
+/* Letters and digits end. wide: their last byte is one of another script. */
+static void end_run(struct census *s, bool wide)
+{
+        s->single = s->run == 1 ? s->single + 1 : s->run > 1 && !wide ? 0 : s->single;
+        s->most_single = s->single > s->most_single ? s->single : s->most_single;
+        s->longest = s->run > s->longest ? s->run : s->longest;
+        s->digits += s->has_digit && (s->run == 2 || s->run == 4 || s->run == 8);
+        s->has_digit = false;
+        s->run = 0;
+}
 
 static void count(struct census *s, const unsigned char *text, size_t length)
 {
@@ -47,30 +59,21 @@ static void count(struct census *s, const unsigned char *text, size_t length)
 
                 if (class == CLASS_LETTER || class == CLASS_DIGIT) {
                         s->run++;
-                        s->inside += last != class &&
-                                     (last == CLASS_DIGIT || last == CLASS_LETTER || last == CLASS_SIGN);
+                        s->has_digit = s->has_digit || class == CLASS_DIGIT;
+                        s->inside += last != class && (last == CLASS_DIGIT ||
+                                                       last == CLASS_LETTER || last == CLASS_SIGN);
                 } else {
-                        if (s->run == 1)
-                                s->single++;
-                        else if (s->run > 1 && text[i - 1] < 0x80)
-                                s->single = 0;
-                        if (s->single > s->most_single)
-                                s->most_single = s->single;
-                        if (s->run > s->longest)
-                                s->longest = s->run;
-                        s->digits += s->run == 2 || s->run == 8 || s->run == 3;
-                        s->run = 0;
+                        if (s->run > 0)
+                                end_run(s, text[i - 1] >= 0x80);
                         s->marks += class == CLASS_MARK;
                         s->breaks += last == CLASS_LETTER && (text[i] == '*' || text[i] == '<');
                 }
-                s->selectors += text[i] == 0xf3 || (text[i] == 0xef && i + 1 < length && text[i + 1] == 0xb8);
+                s->selectors += text[i] == 0xf3 ||
+                                (text[i] == 0xef && i + 1 < length && text[i + 1] == 0xb8);
                 last = class;
         }
-        if (s->run > s->longest)
-                s->longest = s->run;
-        s->single += s->run == 1;
-        if (s->single > s->most_single)
-                s->most_single = s->single;
+        if (s->run > 0)
+                end_run(s, true);
 }
 
 /* Characters of other scripts, one at a time between signs. */
@@ -98,7 +101,7 @@ uint32_t encodings_of(const char *text, size_t length)
                 set |= 1u << ENCODING_HEX;
         if (s.digits >= BITS_MIN)
                 set |= 1u << ENCODING_BINARY;
-        if (s.selectors >= HEX_MIN)
+        if (s.selectors >= SELECTORS_MIN)
                 set |= 1u << ENCODING_SELECTORS;
         if (s.most_single >= 6 || is_spaced_wide((const unsigned char *)text, length))
                 set |= 1u << ENCODING_SPACED;

@@ -63,7 +63,9 @@ void places_tell(struct brick_call *call, const struct judge *judge,
                 if (category->masked && hit->encoding == ENCODING_NONE)
                         masks = true;
                 else
-                        add(&line, hit->from, hit->to, category->spared ? "flag" : "block",
+                        add(&line, hit->from, hit->to,
+                            category_blames(category, judge_score(verdict, hit->category)) ? "block"
+                                                                                           : "flag",
                             category->name, hit->rule);
         }
         if (masks)
