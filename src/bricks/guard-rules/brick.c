@@ -20,6 +20,7 @@
 #define LOG_INTERVAL 10 /* seconds between log lines about limits */
 #define LIMIT_CONFIDENCE 0.5f
 #define NAMES_MAX 16
+#define REASONS_MAX 1024 /* bytes */
 
 struct brick_instance {
         struct setup setup;
@@ -141,12 +142,13 @@ static void write_reasons(const struct verdict *verdict, size_t category, char *
         for (size_t i = 0; i < verdict->n_hits && n < size; i++) {
                 const struct hit *hit = &verdict->hits[i];
                 const char *encoding = encoding_name(hit->encoding);
+                const char *why = strcmp(hit->rule, JUDGE_MODEL) == 0 ? verdict->why : "";
 
                 if (hit->category != category || ++count > NAMES_MAX)
                         continue;
                 n += (size_t)snprintf(out + n, size - n, "%s%s%s%s%s%s", count > 1 ? ", " : "",
                                       encoding, encoding[0] ? " " : "", hit->rule,
-                                      hit->why[0] ? ": " : "", hit->why);
+                                      why[0] ? ": " : "", why);
         }
         if (count > NAMES_MAX && n < size)
                 snprintf(out + n, size - n, " and %zu more", count - NAMES_MAX);
@@ -156,7 +158,7 @@ static void write_reasons(const struct verdict *verdict, size_t category, char *
 static int add_categories(struct brick_instance *self, struct brick_call *call,
                           GuardResponse *response, const struct verdict *verdict)
 {
-        char reasons[2048];
+        char reasons[REASONS_MAX];
         int r = 0;
 
         for (size_t i = 0; i < verdict->n_hits && r == 0; i++) {
@@ -180,7 +182,7 @@ static int add_categories(struct brick_instance *self, struct brick_call *call,
 static int add_limit(struct brick_instance *self, struct brick_call *call, GuardResponse *response,
                      const struct match *match, const struct verdict *verdict, bool too_long)
 {
-        char names[2048];
+        char names[REASONS_MAX];
         char *detail;
 
         if (!too_long && match->undecided == 0 && !verdict->undecoded)

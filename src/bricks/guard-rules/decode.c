@@ -29,7 +29,8 @@ static enum class class_of(unsigned char c)
 struct census {
         size_t run;     /* letters and digits in a row */
         bool has_digit; /* the run has one */
-        size_t longest;
+        size_t ascii;   /* of the run, those at its end that are ASCII */
+        size_t longest; /* of ascii */
         size_t marks;  /* of escapes */
         size_t inside; /* digits and signs beside letters */
         size_t single; /* letters alone, in a row */
@@ -44,10 +45,9 @@ static void end_run(struct census *s, bool wide)
 {
         s->single = s->run == 1 ? s->single + 1 : s->run > 1 && !wide ? 0 : s->single;
         s->most_single = s->single > s->most_single ? s->single : s->most_single;
-        s->longest = s->run > s->longest ? s->run : s->longest;
         s->digits += s->has_digit && (s->run == 2 || s->run == 4 || s->run == 8);
         s->has_digit = false;
-        s->run = 0;
+        s->run = s->ascii = 0;
 }
 
 static void count(struct census *s, const unsigned char *text, size_t length)
@@ -60,6 +60,8 @@ static void count(struct census *s, const unsigned char *text, size_t length)
                 if (class == CLASS_LETTER || class == CLASS_DIGIT) {
                         s->run++;
                         s->has_digit = s->has_digit || class == CLASS_DIGIT;
+                        s->ascii = text[i] < 0x80 ? s->ascii + 1 : 0;
+                        s->longest = s->ascii > s->longest ? s->ascii : s->longest;
                         s->inside += last != class && (last == CLASS_DIGIT ||
                                                        last == CLASS_LETTER || last == CLASS_SIGN);
                 } else {

@@ -39,12 +39,10 @@ static bool is_of_model(const struct judge *judge, uint32_t category)
         return !judge->model;
 }
 
-static struct hit *add_hit(struct verdict *verdict, const struct hit *hit)
+static void add_hit(struct verdict *verdict, const struct hit *hit)
 {
-        if (verdict->n_hits == HITS_MAX)
-                return NULL;
-        verdict->hits[verdict->n_hits] = *hit;
-        return &verdict->hits[verdict->n_hits++];
+        if (verdict->n_hits < HITS_MAX)
+                verdict->hits[verdict->n_hits++] = *hit;
 }
 
 double judge_score(const struct verdict *verdict, size_t category)
@@ -162,7 +160,7 @@ static void ask_model(const struct layer *layer)
         const struct linear *model = layer->judge->model;
         const struct match *match = layer->match;
         struct linear_scan scan;
-        struct hit hit, *added;
+        struct hit hit;
 
         linear_begin(&scan, model);
         linear_push(&scan, match->folded, match->folded_length, 0);
@@ -175,9 +173,9 @@ static void ask_model(const struct layer *layer)
                             .to = scan.worst.to };
         if (scan.worst.label == 0 || !judge_is_told(layer->judge, hit.category, hit.score))
                 return;
-        added = add_hit(layer->verdict, &hit);
-        if (added)
-                linear_explain(model, &scan.worst, match->folded, added->why, sizeof added->why);
+        add_hit(layer->verdict, &hit);
+        linear_explain(model, &scan.worst, match->folded, layer->verdict->why,
+                       sizeof layer->verdict->why);
 }
 
 static void judge_layer(const struct layer *layer)
@@ -245,6 +243,7 @@ int judge_text(const struct judge *judge, const char *text, size_t length, void 
 
         ret->n_hits = 0;
         ret->undecoded = false;
+        ret->why[0] = '\0';
         r = match_text(match, judge->rules, MATCH_ALL, text, length, memory);
         if (r < 0)
                 return r;

@@ -30,14 +30,14 @@ struct hit {
         enum encoding encoding; /* that was undone, or ENCODING_NONE */
         size_t from;            /* place in the original text */
         size_t to;
-        char why[96]; /* of the model: its n-grams; "": none */
 };
 
-#define HITS_MAX 64 /* of a text; more are not kept */
+#define HITS_MAX 32 /* of a text; more are not kept */
 
 struct verdict {
         struct hit hits[HITS_MAX];
         size_t n_hits;
+        char why[96];   /* of the last hit of the model: its n-grams; "": none */
         bool undecoded; /* there was no time to look into all encodings */
 };
 

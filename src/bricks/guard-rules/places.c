@@ -7,7 +7,7 @@
 
 #include "brick-sdk.h"
 
-#define TRAILER_MAX 2048 /* bytes; what does not fit is left out */
+#define TRAILER_MAX 1024 /* bytes; what does not fit is left out */
 
 struct line {
         char text[TRAILER_MAX];
@@ -53,9 +53,10 @@ void places_tell(struct brick_call *call, const struct judge *judge,
                  const struct stream_plan *streams, const struct verdict *verdict, const char *text,
                  size_t length)
 {
-        struct line line = { .n = 0 };
+        struct line line;
         bool masks = false;
 
+        line.n = 0;
         for (size_t i = 0; i < verdict->n_hits; i++) {
                 const struct hit *hit = &verdict->hits[i];
                 const struct category *category = &judge->rules->categories[hit->category];

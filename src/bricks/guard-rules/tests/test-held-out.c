@@ -77,7 +77,7 @@ static bool judge(const struct judge *judge, const struct labelled_text *text, c
                 blamed = blamed ||
                          category_blames(category, judge_score(&verdict, hit->category));
                 snprintf(why, 256, "%s %s %.2f %s", encoding_name(hit->encoding), hit->rule,
-                         hit->score, hit->why);
+                         hit->score, strcmp(hit->rule, JUDGE_MODEL) == 0 ? verdict.why : "");
         }
         free(memory);
         free(copy);

@@ -14,6 +14,9 @@ import os
 import re
 import sys
 
+# What the names of hosts in the files become, so that no name gives an attack away.
+HOSTS = "acme.example files.example shop.example mail.test cdn.example news.test x9k.example blue-sky.test".split() + [
+    "example.com", "example.org", "sync.example", "media.test", "company.example", "intranet.example", "data.test"]
 SLOT = re.compile(r"\{([a-z]+)\}")
 DEPTH = 8
 
@@ -67,8 +70,9 @@ def expand(random, slots, pattern, depth=0):
     return SLOT.sub(replace, pattern)
 
 
-def tidy(text):
+def tidy(random, text):
     text = re.sub(r" +", " ", text).strip()
+    text = re.sub(r"\b(?:evil|collect)\.example", lambda _: random.choice(HOSTS), text)
     return re.sub(r" ([.,;:?!])(?= |$)", r"\1", text)
 
 
@@ -90,13 +94,13 @@ def texts_of(path, random):
     for heading, lines in parts:
         if heading[0] == "=":
             for line in filter(None, lines):
-                yield heading[2:], line
+                yield heading[2:], tidy(random, line)
         elif heading[0] == "*":
             _, label, number = heading.split()
             patterns = [line for line in lines if line]
             seen = set()
             for _ in range(int(number)):
-                text = vary(random, tidy(expand(random, slots, random.choice(patterns))))
+                text = vary(random, tidy(random, expand(random, slots, random.choice(patterns))))
                 if text not in seen:
                     seen.add(text)
                     yield label, text
