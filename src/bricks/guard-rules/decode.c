@@ -8,6 +8,8 @@
 #include "decode-text.h"
 #include "fold.h"
 
+#define LEET_SHARE 32 /* bytes of a text to one digit inside of a word, at most */
+
 /* ---- which there may be -----------------------------------------------------------------------
  */
 
@@ -50,6 +52,17 @@ static void end_run(struct census *s, bool wide)
         s->run = s->ascii = 0;
 }
 
+/* The beginning of %69, &#105;, &lt;, \x69 or \u0069. */
+static bool is_escape(const unsigned char *s, size_t length)
+{
+        if (length < 3)
+                return false;
+        if (s[0] == '%')
+                return isxdigit(s[1]) && isxdigit(s[2]);
+        return s[0] == '&' ? s[1] == '#' || s[1] == 'l' || s[1] == 'g' || s[1] == 'q'
+                           : s[1] == 'x' || (s[1] | 0x20) == 'u';
+}
+
 static void count(struct census *s, const unsigned char *text, size_t length)
 {
         enum class last = CLASS_SPACE;
@@ -67,7 +80,8 @@ static void count(struct census *s, const unsigned char *text, size_t length)
                 } else {
                         if (s->run > 0)
                                 end_run(s, text[i - 1] >= 0x80);
-                        s->marks += class == CLASS_MARK;
+                        if (class == CLASS_MARK)
+                                s->marks += is_escape(text + i, length - i);
                         s->breaks += last == CLASS_LETTER && (text[i] == '*' || text[i] == '<');
                 }
                 s->selectors += text[i] == 0xf3 ||
@@ -107,7 +121,7 @@ uint32_t encodings_of(const char *text, size_t length)
                 set |= 1u << ENCODING_SELECTORS;
         if (s.most_single >= 6 || is_spaced_wide((const unsigned char *)text, length))
                 set |= 1u << ENCODING_SPACED;
-        if (s.inside >= 4)
+        if (s.inside >= 4 && s.inside * LEET_SHARE >= length)
                 set |= 1u << ENCODING_LEET;
         return set;
 }

@@ -156,9 +156,9 @@ static void compare_text(const char *text, size_t length)
 
         n_texts++;
         judge_whole(text, length, &whole);
-        for (size_t cut = 0; cut < length; cut += 1 + length / 100)
+        for (size_t cut = 0; cut < length; cut += 1 + length / 20)
                 judge_in_pieces(text, length, cut, SIZE_MAX, &whole);
-        for (size_t step = 1; step < 8; step++)
+        for (size_t step = 1; step < 8; step += step + 1)
                 judge_in_pieces(text, length, 0, step, &whole);
         judge_in_pieces(text, length, 5, 1000, &whole);
 }
