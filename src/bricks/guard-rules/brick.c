@@ -324,6 +324,7 @@ static const struct brick_option options[] = {
 };
 
 BRICK_GUARD(handlers, .name = "guard-rules", .version = VERSION,
-            .summary = "finds prompt injection, jailbreaks, secrets and personal data by rules and a model",
+            .summary = "finds prompt injection, jailbreaks, secrets and personal data by rules and "
+                       "a model",
             .options = options, .create = guard_create, .destroy = guard_free,
             .filter_open = filter_open, .filter_push = filter_push, .filter_close = filter_close);

@@ -9,19 +9,20 @@
 
 /* Negations, and words that report what others say. */
 static const char *const words[] = {
-        "not",      "never",   "cannot",   "don't",    "dont",      "won't",     "can't",    "mustn't",
-        "shouldn't", "wouldn't", "didn't",  "doesn't",  "isn't",     "without",   "avoid",    "refuse",
-        "refuses",  "tells",   "told",     "telling",  "asks",      "asked",     "asking",   "tries",
-        "tried",    "trying",  "attempt",  "attempts", "how",       "says",      "said",     "saying",
-        "writes",   "wrote",   "e.g",      "example",  "such",      "phrase",    "phrases",  "string",
-        "called",   "matches", "detect",   "detects",  "block",     "blocks",    "who",      "why",
-        "if",       "make",    "makes",    "making",   "order",     "model",     "cause",    "causes",
+        "not",       "never",    "cannot",  "don't",    "dont",  "won't",   "can't",   "mustn't",
+        "shouldn't", "wouldn't", "didn't",  "doesn't",  "isn't", "without", "avoid",   "refuse",
+        "refuses",   "tells",    "told",    "telling",  "asks",  "asked",   "asking",  "tries",
+        "tried",     "trying",   "attempt", "attempts", "how",   "says",    "said",    "saying",
+        "writes",    "wrote",    "e.g",     "example",  "such",  "phrase",  "phrases", "string",
+        "called",    "matches",  "detect",  "detects",  "block", "blocks",  "who",     "why",
+        "if",        "make",     "makes",   "making",   "order", "model",   "cause",   "causes",
 };
 
 /* The same directly before the match, in scripts without spaces. */
 static const char *const endings[] = {
-        "不要", "别", "別", "勿", "不得", "不可", "不可以", "不会", "不會", "不能", "不应", "不應",
-        "不该", "不該", "禁止", "让你", "讓你", "要求你", "例如", "比如", "写着", "寫著", "怎样", "怎麼", "如何",
+        "不要", "别",   "別",   "勿",   "不得", "不可", "不可以", "不会", "不會",
+        "不能", "不应", "不應", "不该", "不該", "禁止", "让你",   "讓你", "要求你",
+        "例如", "比如", "写着", "寫著", "怎样", "怎麼", "如何",
 };
 
 static bool is_word(char c)

@@ -87,7 +87,8 @@ static bool is_mixed(const char *text, size_t length)
                 lower = lower || islower(c);
                 upper = upper || isupper(c);
                 digit = digit || isdigit(c);
-                sign = sign || (ispunct(c) && c != '.' && c != '-' && c != '_' && c != '/' && c != ':');
+                sign = sign ||
+                       (ispunct(c) && c != '.' && c != '-' && c != '_' && c != '/' && c != ':');
         }
         return (digit && (lower || upper)) || (sign && lower && upper);
 }
@@ -97,8 +98,8 @@ bool check_password(const char *text, size_t length, size_t before)
 {
         while (length > 0 && strchr(".,;\"')", text[length - 1]))
                 length--;
-        if (length < 6 || length > 256 || strchr("$<{[(%/&@", text[0]) || memchr(text, '(', length) ||
-            memchr(text, '[', length) || has_word(text, length, "://"))
+        if (length < 6 || length > 256 || strchr("$<{[(%/&@", text[0]) ||
+            memchr(text, '(', length) || memchr(text, '[', length) || has_word(text, length, "://"))
                 return false;
         return is_mixed(text, length) && !is_run(text, length) &&
                entropy(text, length) > (length < 10 ? 2.0 : 2.6) &&

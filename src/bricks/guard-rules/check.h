@@ -19,5 +19,6 @@ check_fn *check_find(const char *name);
 extern const char check_names[];
 
 /* Of check-id.c, check-secret.c and check-direct.c. */
-check_fn check_luhn, check_iban, check_tw_id, check_cn_id, check_cpf, check_es_id, check_fr_nir, check_sg_nric;
+check_fn check_luhn, check_iban, check_tw_id, check_cn_id, check_cpf, check_es_id, check_fr_nir,
+        check_sg_nric;
 check_fn check_random, check_password, check_direct;

@@ -71,7 +71,10 @@ static size_t read_backslash(const char *s, size_t length, uint32_t *ret)
         if (s[2] == '{')
                 from = 3;
         n = read_number(s + from, length - from, 16,
-                        from == 3 || s[1] == 'U' ? 8 : s[1] == 'u' ? 4 : 2, ret);
+                        from == 3 || s[1] == 'U' ? 8
+                        : s[1] == 'u'            ? 4
+                                                 : 2,
+                        ret);
         if (from == 3)
                 return n > 0 && from + n < length && s[from + n] == '}' ? from + n + 1 : 0;
         return n == (s[1] == 'x' ? 2u : s[1] == 'u' ? 4u : 8u) ? from + n : 0;
@@ -131,7 +134,8 @@ size_t decode_escapes(const char *text, size_t length, size_t at, char *out, str
         size_t n = 0;
 
         for (size_t i = at, size; i < length; i += size) {
-                bool byte = text[i] == '%' || (text[i] == '\\' && i + 1 < length && text[i + 1] == 'x');
+                bool byte = text[i] == '%' ||
+                            (text[i] == '\\' && i + 1 < length && text[i + 1] == 'x');
                 uint32_t c;
 
                 size = read_escape(text + i, length - i, &c);
@@ -197,7 +201,8 @@ size_t decode_base64(const char *text, size_t length, size_t at, char *out, stru
                 if (at - from < BASE64_MIN)
                         continue;
                 n = decode_run(text + from, at - from, out);
-                while (n > 0 && ((unsigned char)out[n - 1] < ' ')) /* what fills up the last group */
+                while (n > 0 &&
+                       ((unsigned char)out[n - 1] < ' ')) /* what fills up the last group */
                         n--;
                 *ret = (struct place){ from, at };
                 return n > 0 ? n : 1;
@@ -300,8 +305,8 @@ size_t decode_selectors(const char *text, size_t length, size_t at, char *out, s
         while (at < length) {
                 size_t from = at, n = 0, size;
 
-                while ((size = read_selector((const unsigned char *)text + at, length - at, out + n)) >
-                       0) {
+                while ((size = read_selector((const unsigned char *)text + at, length - at,
+                                             out + n)) > 0) {
                         at += size;
                         n++;
                 }

@@ -15,16 +15,11 @@
 
 enum class { CLASS_OTHER, CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_SIGN, CLASS_MARK };
 
-static enum class class_of(unsigned char c)
-{
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80)
-                return CLASS_LETTER;
-        if (c >= '0' && c <= '9')
-                return CLASS_DIGIT;
-        if (c <= ' ')
-                return CLASS_SPACE;
-        if (c == '%' || c == '&' || c == '\\')
-                return CLASS_MARK;
+static enum class class_of(unsigned char c) {
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80) return CLASS_LETTER;
+        if (c >= '0' && c <= '9') return CLASS_DIGIT;
+        if (c <= ' ') return CLASS_SPACE;
+        if (c == '%' || c == '&' || c == '\\') return CLASS_MARK;
         return c == '@' || c == '$' || c == '!' || c == '|' ? CLASS_SIGN : CLASS_OTHER;
 }
 
@@ -33,9 +28,9 @@ struct census {
         bool has_digit; /* the run has one */
         size_t ascii;   /* of the run, those at its end that are ASCII */
         size_t longest; /* of ascii */
-        size_t marks;  /* of escapes */
-        size_t inside; /* digits and signs beside letters */
-        size_t single; /* letters alone, in a row */
+        size_t marks;   /* of escapes */
+        size_t inside;  /* digits and signs beside letters */
+        size_t single;  /* letters alone, in a row */
         size_t most_single;
         size_t breaks;    /* < and * between letters */
         size_t digits;    /* groups of 2, 4 or 8 with a digit */
@@ -131,8 +126,9 @@ uint32_t encodings_of(const char *text, size_t length)
 
 const char *encoding_name(enum encoding encoding)
 {
-        static const char *const names[] = { "",          "escapes", "base64",    "hex",   "binary",
-                                             "selectors", "spaced",  "leetspeak", "rot13", "reversed" };
+        static const char *const names[] = { "",       "escapes",   "base64", "hex",
+                                             "binary", "selectors", "spaced", "leetspeak",
+                                             "rot13",  "reversed" };
 
         return names[encoding];
 }
@@ -178,10 +174,14 @@ static const struct {
         enum encoding encoding;
         decode_fn *function;
 } steps[] = {
-        { ENCODING_ESCAPES, decode_escapes },     { ENCODING_BASE64, decode_base64 },
-        { ENCODING_HEX, decode_hex },             { ENCODING_BINARY, decode_binary },
-        { ENCODING_SELECTORS, decode_selectors }, { ENCODING_SPACED, decode_spaced },
-        { ENCODING_LEET, decode_leet },           { ENCODING_ROT13, decode_rot13 },
+        { ENCODING_ESCAPES, decode_escapes },
+        { ENCODING_BASE64, decode_base64 },
+        { ENCODING_HEX, decode_hex },
+        { ENCODING_BINARY, decode_binary },
+        { ENCODING_SELECTORS, decode_selectors },
+        { ENCODING_SPACED, decode_spaced },
+        { ENCODING_LEET, decode_leet },
+        { ENCODING_ROT13, decode_rot13 },
         { ENCODING_REVERSED, decode_reversed },
 };
 

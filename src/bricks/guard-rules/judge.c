@@ -143,8 +143,9 @@ static void take_rules(const struct layer *layer)
                 const struct rule *rule = &rules->rules[match->hits[i]];
                 const struct place *place = &match->places[match->hits[i]];
 
-                if (layer->encoding != ENCODING_NONE && (!is_of_model(layer->judge, rule->category) ||
-                                                         has_rule(layer->verdict, rule->id)))
+                if (layer->encoding != ENCODING_NONE &&
+                    (!is_of_model(layer->judge, rule->category) ||
+                     has_rule(layer->verdict, rule->id)))
                         continue;
                 add_hit(layer->verdict, &(struct hit){ .category = rule->category,
                                                        .rule = rule->id,
@@ -249,6 +250,7 @@ int judge_text(const struct judge *judge, const char *text, size_t length, void 
                 return r;
         judge_layer(&layer);
         if (!is_blamed(judge, ret))
-                judge_hidden(&layer, text, length, match->encodings | encodings_of(text, length), 0);
+                judge_hidden(&layer, text, length, match->encodings | encodings_of(text, length),
+                             0);
         return 0;
 }

@@ -16,7 +16,7 @@
 /* What judges: made once, immutable. */
 struct judge {
         const struct rules *rules;
-        const struct linear *model; /* NULL: none */
+        const struct linear *model;         /* NULL: none */
         uint32_t categories[LINEAR_LABELS]; /* [label of the model]: its category */
 };
 

@@ -10,8 +10,8 @@
 
 #include "file.h"
 
-static_assert(sizeof(struct linear_header) == 28 + 4 + 4 * LINEAR_LABELS + 8 +
-                                                      LINEAR_LABELS * LINEAR_LABEL_SIZE,
+static_assert(sizeof(struct linear_header) ==
+                      28 + 4 + 4 * LINEAR_LABELS + 8 + LINEAR_LABELS * LINEAR_LABEL_SIZE,
               "the header has no padding");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file is in little endian");
 
@@ -198,7 +198,8 @@ double linear_probability(const struct linear *model, const struct linear_window
 {
         if (window->label == 0)
                 return 0;
-        return 1 / (1 + exp(-(double)(model->header.slope * window->margin + model->header.offset)));
+        return 1 /
+               (1 + exp(-(double)(model->header.slope * window->margin + model->header.offset)));
 }
 
 /* ---- explaining -------------------------------------------------------------------------------

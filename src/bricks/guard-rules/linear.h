@@ -60,7 +60,7 @@ struct linear *linear_read(const char *path, const char **ret_error);
 struct linear *linear_free(struct linear *linear);
 
 /* A window's sums are divided by the root of the number of its n-grams and this. */
-#define LINEAR_FEW 30
+#define LINEAR_FEW 60
 
 static inline uint32_t linear_bucket(uint32_t hash, uint32_t bits)
 {

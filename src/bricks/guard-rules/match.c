@@ -33,9 +33,8 @@ static bool passes_check(const struct rule *rule, const struct workspace *w, con
         PCRE2_SIZE *place = pcre2_get_ovector_pointer(w->data);
 
         /* With \K in a regex, the start can be past the end. */
-        return !rule->check ||
-               (place[0] <= place[1] &&
-                rule->check(text + place[0], place[1] - place[0], place[0]));
+        return !rule->check || (place[0] <= place[1] &&
+                                rule->check(text + place[0], place[1] - place[0], place[0]));
 }
 
 /* The next place at or after `at` where a character starts. */

@@ -30,7 +30,7 @@ struct match {
         struct place *places; /* [rule]: where one that hit has matched, in the text that it sees */
         uint32_t *hits;       /* the rules that have hit, in ascending order */
         size_t n_hits;
-        size_t undecided; /* rules that are RULE_UNDECIDED */
+        size_t undecided;   /* rules that are RULE_UNDECIDED */
         uint32_t encodings; /* set of 1 << enum encoding, of which the text has words */
 
         const char *raw;

@@ -70,7 +70,7 @@ struct rules {
         size_t n_always;
         char *model; /* path of the model that the files name; NULL: none */
         void *ids;   /* tsearch() tree of every rule->id */
-        bool slow; /* there is no JIT compiler */
+        bool slow;   /* there is no JIT compiler */
 };
 
 #define RULES_FILE_MAX (4 << 20) /* bytes */

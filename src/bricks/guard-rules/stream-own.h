@@ -104,8 +104,8 @@ void stream_stop(struct stream *s);
  * have ended. */
 void stream_ask_model(struct stream *s, uint32_t from);
 
-/* Makes the findings of a push what stream_push() promises: not empty, in order, and not before what
- * was settled. */
+/* Makes the findings of a push what stream_push() promises: not empty, in order, and not before
+ * what was settled. */
 void stream_give_places(struct stream *s);
 
 /* stream-rules.c */

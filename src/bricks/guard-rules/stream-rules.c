@@ -146,8 +146,8 @@ static bool on_match(struct stream *s, const struct pattern *pattern, const stru
         const char *text = window->bytes + (place.from - window->base);
 
         /* With \K in a regex, the start can be past the end. */
-        if (rule->check && (place.from > place.to || !rule->check(text, place.to - place.from,
-                                                                  place.from - window->base))) {
+        if (rule->check && (place.from > place.to ||
+                            !rule->check(text, place.to - place.from, place.from - window->base))) {
                 scan->at = next_character(window, place.from);
                 return false;
         }
@@ -246,4 +246,3 @@ void stream_find_needed(const struct stream *s, uint32_t *ret_folded, uint32_t *
                 }
         }
 }
-

@@ -15,7 +15,7 @@
 #define TEXTS_NAME_MAX 31          /* bytes of a label or a group */
 
 struct labelled_text {
-        uint32_t label; /* index */
+        uint32_t label;    /* index */
         const char *group; /* "": none */
         const char *text;  /* valid UTF-8 */
         size_t length;

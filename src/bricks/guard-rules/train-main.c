@@ -29,13 +29,17 @@ static const char help_text[] =
         "Usage: brickctl train --output MODEL [OPTION...] TEXTS.tsv\n"
         "       brickctl train --test TEXTS.tsv --model MODEL\n"
         "\n"
-        "Train the model of the brick guard-rules with labelled texts: LABEL<TAB>TEXT on each line.\n"
-        "The labels are categories of the rules, at most three, and `harmless`. In a text, \\n, \\t\n"
-        "and \\\\ stand for a newline, a tab and a backslash. Texts that are like each other belong\n"
+        "Train the model of the brick guard-rules with labelled texts: LABEL<TAB>TEXT on each "
+        "line.\n"
+        "The labels are categories of the rules, at most three, and `harmless`. In a text, \\n, "
+        "\\t\n"
+        "and \\\\ stand for a newline, a tab and a backslash. Texts that are like each other "
+        "belong\n"
         "beside each other. The same texts give the same model.\n"
         "\n"
         "  --output FILE     write the model here\n"
-        "  --test FILE       judge these texts, and print how many of each label and group, written\n"
+        "  --test FILE       judge these texts, and print how many of each label and group, "
+        "written\n"
         "                    LABEL/GROUP, have a probability of 0.5 or more\n"
         "  --model FILE      judge with this model instead of training one\n"
         "  --harmless LABEL  the label of harmless texts (harmless)\n"
@@ -167,7 +171,8 @@ static int run_training(void)
                         printf("%s: %zu texts, %zu bytes\n", arg_output, texts->n, size);
                 free(bytes);
         } else {
-                fprintf(stderr, "brickctl train: %s: %s\n", arg_texts, error ? error : strerror(-r));
+                fprintf(stderr, "brickctl train: %s: %s\n", arg_texts,
+                        error ? error : strerror(-r));
         }
         texts_free(texts);
         return r;

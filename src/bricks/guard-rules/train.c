@@ -10,14 +10,15 @@
 #include "fold.h"
 #include "linear.h"
 
-#define RATE 0.2f         /* of learning */
-#define DECAY 0.001f      /* of a weight, when it is changed */
-#define DROPPED 0x80000000 /* of 2^32: how many n-grams of a text are left out in a round, so that no
-                              weight relies on another one */
-#define WHOLE_ROUNDS 2     /* texts are learnt as a whole before their worst windows are */
-#define FOLD_RUN 16        /* neighbouring texts are alike: so many go into the same fold */
+#define RATE 0.2f    /* of learning */
+#define DECAY 0.0005f /* of a weight, when it is changed */
+#define DROPPED                                                                                   \
+        0x80000000     /* of 2^32: how many n-grams of a text are left out in a round, so that no \
+                          weight relies on another one */
+#define WHOLE_ROUNDS 2 /* texts are learnt as a whole before their worst windows are */
+#define FOLD_RUN 16    /* neighbouring texts are alike: so many go into the same fold */
 #define FOLDS 5
-#define HARMLESS_SHARE 0.5
+#define HARMLESS_SHARE 0.65
 #define SEEN_MIN 2 /* texts that an n-gram must be in: of one alone, nothing can be learnt */
 #define TERMS_MAX 6000
 #define TERM_SIZE_MAX 48 /* bytes of its text */

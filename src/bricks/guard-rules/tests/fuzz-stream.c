@@ -40,8 +40,8 @@ static void load(void)
 
         if (rules_new(&rules) < 0 || brick_yaml_new(&file, "f") < 0 ||
             rules_parse(rules, "f", yaml, strlen(yaml), file) < 0 ||
-            judge_init(&judge, rules, NULL) ||
-            stream_plan_new(&plan, &judge, &limits) < 0 || rules->n_rules > RULES_MAX_HERE)
+            judge_init(&judge, rules, NULL) || stream_plan_new(&plan, &judge, &limits) < 0 ||
+            rules->n_rules > RULES_MAX_HERE)
                 abort();
         brick_yaml_free(file);
 }

@@ -17,16 +17,22 @@ static const struct {
         const char *encoded; /* the part of the text; NULL: all of it */
 } cases[] = {
         { "a %69gnore%20all", ENCODING_ESCAPES, "a ignore all", NULL },
-        { "%E7%8C%AB and %E7%8B%97 are there", ENCODING_ESCAPES, "\xe7\x8c\xab and \xe7\x8b\x97 are there", NULL },
+        { "%E7%8C%AB and %E7%8B%97 are there", ENCODING_ESCAPES,
+          "\xe7\x8c\xab and \xe7\x8b\x97 are there", NULL },
         { "&#105;&#x67;nore &lt;all", ENCODING_ESCAPES, "ignore <all", NULL },
         { "\\u0069g\\x6eore \\u{61}ll", ENCODING_ESCAPES, "ignore all", NULL },
         { "ig**no**re <b>a</b>ll", ENCODING_ESCAPES, "ignore all", NULL },
-        { "x: aWdub3JlIGFsbCBydWxlcw== ok", ENCODING_BASE64, "ignore all rules", "aWdub3JlIGFsbCBydWxlcw" },
+        { "x: aWdub3JlIGFsbCBydWxlcw== ok", ENCODING_BASE64, "ignore all rules",
+          "aWdub3JlIGFsbCBydWxlcw" },
         { "69676e6f726520616c6c", ENCODING_HEX, "ignore all", NULL },
-        { "do 69 67 6e 6f 72 65 20 61 6c 6c", ENCODING_HEX, "ignore all", "69 67 6e 6f 72 65 20 61 6c 6c" },
+        { "do 69 67 6e 6f 72 65 20 61 6c 6c", ENCODING_HEX, "ignore all",
+          "69 67 6e 6f 72 65 20 61 6c 6c" },
         { "0x69,0x67,0x6e,0x6f,0x72,0x65,0x20,0x61", ENCODING_HEX, "ignore a", NULL },
-        { "01101001 01100111 01101110 01101111 01110010 01100101", ENCODING_BINARY, "ignore", NULL },
-        { "hi \xf3\xa0\x85\x99\xf3\xa0\x85\x97\xf3\xa0\x85\x9e\xf3\xa0\x85\x9f\xf3\xa0\x85\xa2\xf3\xa0\x85\x95",
+        { "01101001 01100111 01101110 01101111 01110010 01100101", ENCODING_BINARY, "ignore",
+          NULL },
+        { "hi "
+          "\xf3\xa0\x85\x99\xf3\xa0\x85\x97\xf3\xa0\x85\x9e\xf3\xa0\x85\x9f\xf3\xa0\x85\xa2\xf3\xa0"
+          "\x85\x95",
           ENCODING_SELECTORS, "ignore", NULL },
         { "i g n o r e  a l l", ENCODING_SPACED, "ignore all", NULL },
         { "i-g-n-o-r-e a-l-l", ENCODING_SPACED, "ignore all", NULL },
@@ -73,9 +79,14 @@ static void test_cases(void)
 static void test_plain(void)
 {
         static const char *const texts[] = {
-                "", "Good morning, how are you?", "The meeting is at 10, in room 4.",
-                "\xe6\x98\x8e\xe5\xa4\xa9\xe6\x9c\x83\xe4\xb8\x8b\xe9\x9b\xa8\xe5\x97\x8e\xef\xbc\x9f",
-                "a b", "x = 1", "I am a cat",
+                "",
+                "Good morning, how are you?",
+                "The meeting is at 10, in room 4.",
+                "\xe6\x98\x8e\xe5\xa4\xa9\xe6\x9c\x83\xe4\xb8\x8b\xe9\x9b\xa8\xe5\x97\x8e\xef\xbc"
+                "\x9f",
+                "a b",
+                "x = 1",
+                "I am a cat",
         };
 
         for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

@@ -449,7 +449,8 @@ static void test_scores(void)
 
         rules->categories[0].off = true;
         assert(match_text(&match, rules, MATCH_ALL, "aa bb", 5, memory) == 0);
-        assert(rules_score(rules, match.hits, match.n_hits, 0) == 0 && rules_score(rules, match.hits, match.n_hits, 1) == 0.4);
+        assert(rules_score(rules, match.hits, match.n_hits, 0) == 0 &&
+               rules_score(rules, match.hits, match.n_hits, 1) == 0.4);
         assert(match_text(&match, rules, MATCH_ALL, "\xff", 1, memory) == -EILSEQ);
         rules_free(rules);
 }

@@ -74,8 +74,7 @@ static bool judge(const struct judge *judge, const struct labelled_text *text, c
                 const struct category *category = &judge->rules->categories[hit->category];
 
                 assert(hit->from <= hit->to && hit->to <= length);
-                blamed = blamed ||
-                         category_blames(category, judge_score(&verdict, hit->category));
+                blamed = blamed || category_blames(category, judge_score(&verdict, hit->category));
                 snprintf(why, 256, "%s %s %.2f %s", encoding_name(hit->encoding), hit->rule,
                          hit->score, strcmp(hit->rule, JUDGE_MODEL) == 0 ? verdict.why : "");
         }

@@ -66,7 +66,8 @@ static struct linear_window judge(const struct linear *model, const char *text, 
 /* The same texts give the same bytes, and the model knows what it has learnt. */
 static void test_training(void)
 {
-        static const char long_text[] = "The bus is late. The car is red.\nAn apple, a banana. A bus.";
+        static const char long_text[] =
+                "The bus is late. The car is red.\nAn apple, a banana. A bus.";
         size_t size, again;
         void *bytes = make(&size), *other = make(&again);
         struct linear_window window, piecewise;

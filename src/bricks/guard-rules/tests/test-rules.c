@@ -22,7 +22,8 @@ static const struct {
         const char *problems; /* one a line */
 } mistakes[] = {
         { "", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
-        { "# nothing\n", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
+        { "# nothing\n",
+          "f:1:1: expected a map with the keys version, model, categories, rules\n" },
         { "just words", "f:1:1: expected a map with the keys version, model, categories, rules\n" },
         { "a: [1, 2",
           "f:2:1: expected \",\" or \"]\" (while parsing a flow sequence from line 1)\n" },
@@ -88,7 +89,8 @@ static const struct {
           "f:9:10: rules[0].raw: this goes with a regex\n"
           "f:10:12: rules[0].check: this goes with a regex\n" },
         { RULE "    regex: x\n    check: crc32\n",
-          "f:8:12: rules[0].check: no such check; there are luhn, iban, tw-id, cn-id, cpf, es-id, fr-nir, sg-nric, random, password, direct\n" },
+          "f:8:12: rules[0].check: no such check; there are luhn, iban, tw-id, cn-id, cpf, es-id, "
+          "fr-nir, sg-nric, random, password, direct\n" },
         { RULE "    regex: x\n    languages: [en, {}]\n",
           "f:8:21: rules[0].languages[1]: expected a text\n" },
         { RULE "    regex: x\n    tests: { match: [[]], fail: a, pass: {} }\n",
