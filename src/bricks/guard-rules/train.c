@@ -18,7 +18,7 @@
 #define WHOLE_ROUNDS 2 /* texts are learnt as a whole before their worst windows are */
 #define FOLD_RUN 16    /* neighbouring texts are alike: so many go into the same fold */
 #define FOLDS 5
-#define HARMLESS_SHARE 0.65
+#define HARMLESS_SHARE 0.56
 #define SEEN_MIN 2 /* texts that an n-gram must be in: of one alone, nothing can be learnt */
 #define TERMS_MAX 6000
 #define TERM_SIZE_MAX 48 /* bytes of its text */
