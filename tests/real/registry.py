@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 
-# What npm and pip say when their registry does not answer.
+# What npm, pip and go say when their registry does not answer.
 NO_NETWORK = (r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|Read timed out"
-              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout")
+              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout|no such host|dial tcp|i/o timeout")
 LIMIT = 300
 
 
@@ -17,10 +17,10 @@ def skip(why):
     sys.exit(0)
 
 
-def run(command, folder):
+def run(command, folder, env=None):
     silent = f"the registry of {os.path.basename(command[0])} does not answer"
     try:
-        done = subprocess.run(command, cwd=folder, timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
+        done = subprocess.run(command, cwd=folder, env=env, timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         skip(silent)
@@ -68,3 +68,26 @@ def pip(packages, folder):
 
     once(folder, " ".join(packages), make)
     return python
+
+
+def go_env(folder):
+    """What is downloaded and compiled stays below the folder, which may be removed."""
+    return os.environ | {"GOCACHE": f"{folder}/.cache", "GOMODCACHE": f"{folder}/.modules", "GOTOOLCHAIN": "local",
+                         "GOFLAGS": "-modcacherw"}
+
+
+def go(source, folder):
+    """The program made of a copy of the folder `source`, with the modules that its go.sum names."""
+    if not shutil.which("go"):
+        skip("there is no go")
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    run(["go", "mod", "download"], folder, go_env(folder))
+    # not optimised, it compiles in half of the time
+    run(["go", "build", "-gcflags=all=-N -l", "-o", "program"], folder, go_env(folder))
+    return os.path.join(folder, "program")
+
+
+def go_module(name, folder):
+    """The folder with the files of a module of Go, NAME@VERSION."""
+    run(["go", "mod", "download", name], folder, go_env(folder))
+    return os.path.join(folder, ".modules", name)
