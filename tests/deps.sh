@@ -10,8 +10,8 @@ packages='
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-14-dev
 	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
-	bash-completion caddy curl debhelper dpkg-dev git groff-base haproxy iproute2 libnghttp2-dev man-db mmdebstrap nghttp2-client nginx openssl
-	procps prometheus runc valgrind
+	bash-completion caddy curl debhelper dpkg-dev git groff-base haproxy iproute2 libnghttp2-dev man-db
+	mmdebstrap nghttp2-client nginx openssl procps prometheus runc valgrind
 	systemd util-linux
 '
 # npm comes with nodejs where that is not Debian's; any Go will do
