@@ -6,7 +6,8 @@ rm -f /usr/sbin/policy-rc.d # of a container, whose packages start nothing
 
 # --- install: the service runs, and answers
 test -e /lab/debs/brickd-dbgsym_*.deb
-dpkg -i /lab/debs/brickd_*.deb /lab/debs/brickd-dev_*.deb /lab/debs/brickd-python_*.deb
+cd /lab/debs && apt install -y ./brickd_*.deb && systemctl start brickd
+apt install -y ./brickd-dev_*.deb ./brickd-python_*.deb
 systemctl is-active brickd
 systemctl is-enabled brickd
 systemctl is-active brickd.socket && exit 1
