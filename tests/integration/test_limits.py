@@ -296,22 +296,24 @@ def unfinished_requests_of_all_connections_have_a_limit():
 
 @test
 def calls_wait_for_the_next_second():
+    """What is read at once may begin up to 64 calls more than the limit: 190 calls need three seconds, one of them whole."""
+    calls = 190
     with daemon("{ calls: 20 }") as d:
         c = Connection(d.port)
         c.send(frame(SETTINGS, ACK))
         time.sleep(0.2)
         watch = Stopwatch()
-        for i in range(100):
+        for i in range(calls):
             c.send(frame(HEADERS, END_HEADERS, 1 + 2 * i, request(UNARY)) +
                    frame(DATA, END_STREAM, 1 + 2 * i, struct.pack(">BI", 0, len(HELLO)) + HELLO))
         c.socket.settimeout(10)
         received = b""
-        while received.count(b"Echo: hello") < 100:
+        while received.count(b"Echo: hello") < calls:
             got = c.socket.recv(1 << 16)
             assert got, "the connection is over"
             received += got
         took = watch.elapsed()
-        assert 0.9 < took.seconds and took.running < 8, took
+        assert 0.9 < took.seconds and took.running < 15, took
 
 
 @test
