@@ -29,7 +29,8 @@ LAYERS = {
     "sdk": {SDK, BRICK, PROTO},
     "expr": {"expr", PROTO},
     "bricks": {SDK, BRICK, PROTO, BRICK_OWN, "expr"},
-    "brick.h": set(),
+    "brick.h": {BRICK},
+    "brick-types.h": set(),
 }
 
 # what single files may include besides: libraries for modules are made of a few files of the core
@@ -62,7 +63,7 @@ def layer_of(name, src):
         return PROTO
     if name in ("brick-sdk.h", "brick-yaml.h"):
         return SDK
-    if name == BRICK:
+    if name in (BRICK, "brick-types.h"):
         return BRICK
     first = name.partition("/")[0]
     return first if "/" in name and (src / first).is_dir() else BRICK_OWN
