@@ -136,9 +136,9 @@ static void rpc_call_free(struct call *base)
         struct rpc_call *call = rpc_call_of(base);
         struct rpc *rpc = rpc_port_of(call)->rpc;
 
-        admission_release(&call->served);
         rpc_discount_request(call);
         grpc_call_unref(call->call);
+        admission_release(&call->served); /* after the core, which has the message of a refusal */
         if (call->n_trailers > 0)
                 rpc_drop_trailers(call);
         grpc_slice_unref(call->details_out);
