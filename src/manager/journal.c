@@ -16,7 +16,7 @@
  */
 
 struct text {
-        const char *next;
+        const char *next; /* NULL: the last word has been taken */
         const char *end;
 };
 
@@ -32,14 +32,14 @@ static bool take_line(struct text *text, struct text *ret)
         return true;
 }
 
-/* Takes a word and the space after it. The last word has none. */
+/* Takes a word and the space after it. The last word has none; after it, there are empty ones. */
 static struct text take_word(struct text *line)
 {
-        const char *end = memchr(line->next, ' ', (size_t)(line->end - line->next));
-        struct text word = { line->next, end ? end : line->end };
+        const char *begin = line->next ? line->next : line->end;
+        const char *end = memchr(begin, ' ', (size_t)(line->end - begin));
 
-        line->next = end ? end + 1 : line->end;
-        return word;
+        line->next = end ? end + 1 : NULL;
+        return (struct text){ begin, end ? end : line->end };
 }
 
 static bool is_word(struct text text, const char *word)
@@ -94,7 +94,7 @@ static bool read_entry(struct text line, struct journal_entry *ret)
                         return false;
                 ret->used[window] = (struct quota_used){ (uint32_t)number, tokens };
         }
-        return line.next == line.end;
+        return !line.next;
 }
 
 /* NULL: it is sound. Else what is wrong in line *line. */
@@ -111,7 +111,8 @@ static const char *read_all(struct journal *journal, struct text text, unsigned 
                 if (!take_line(&text, &row))
                         return "the end is missing";
                 rest = row;
-                if (is_word(take_word(&rest), "end") && read_number(rest, IDENTITIES_MAX, &n))
+                if (is_word(take_word(&rest), "end") && rest.next &&
+                    read_number(rest, IDENTITIES_MAX, &n))
                         break;
                 if (journal->n == IDENTITIES_MAX)
                         return "too many identities";
