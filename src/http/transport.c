@@ -156,6 +156,7 @@ const struct transport http_transport = {
         .trailer = trailer,
         .find_trailer = http_call_trailer,
         .party = party,
+        .child_ended = budget_child_ended,
         .busy = busy,
         .free = free_call,
 };

@@ -15,6 +15,7 @@
 #include "rpc/server.h"
 #include "rpc/trailers.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "util/account.h"
 #include "util/cleanup.h"
@@ -403,6 +404,7 @@ static const struct transport rpc_transport = {
         .trailer = rpc_trailer,
         .find_trailer = rpc_find_trailer,
         .party = rpc_party,
+        .child_ended = budget_child_ended,
         .busy = rpc_busy,
         .forget = rpc_forget,
         .free = rpc_call_free,

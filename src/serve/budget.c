@@ -2,11 +2,14 @@
 #include "serve/budget.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "conf/conf.h"
+#include "module/child-extra.h"
 #include "module/instance.h"
 #include "serve/auth.h"
 #include "serve/served.h"
@@ -27,14 +30,15 @@
 #define RETRY_MAX 60
 
 struct budget {
-        uint32_t slot;     /* of shared/quota.h */
-        unsigned place;    /* of the identity among the stats */
-        bool is_model;     /* the brick is a language model */
-        bool is_reserved;  /* to be settled */
-        bool is_given_up;  /* by its client */
-        uint64_t reserved; /* tokens */
-        uint64_t request;  /* bytes */
-        uint64_t replies;  /* bytes of text. Under the call's lock */
+        uint32_t slot;             /* of shared/quota.h */
+        unsigned place;            /* of the identity among the stats */
+        bool is_model;             /* the brick is a language model */
+        bool is_reserved;          /* to be settled */
+        bool is_given_up;          /* by its client */
+        uint64_t reserved;         /* tokens */
+        uint64_t request;          /* bytes */
+        uint64_t replies;          /* bytes of text. Under the call's lock */
+        _Atomic uint64_t children; /* tokens of calls that the brick has made */
         bool is_refused;
         struct budget_refusal refusal;
         char message[200]; /* of the refusal */
@@ -183,6 +187,27 @@ void budget_count_reply(struct served *call, const void *bytes, size_t length)
         call->budget->replies += n;
 }
 
+static struct brick_str find_trailer(const void *metadata, const char *key)
+{
+        const struct child_trailers *trailers = metadata;
+
+        for (size_t i = 0; i < trailers->n; i++)
+                if (call_is_key(trailers->pairs[i].key, key, strlen(key)))
+                        return trailers->pairs[i].value;
+        return (struct brick_str){};
+}
+
+void budget_child_ended(struct call *base, const struct child_trailers *trailers)
+{
+        struct budget *budget = CONTAINER_OF(base, struct served, base)->budget;
+        struct usage usage;
+
+        if (!budget)
+                return;
+        usage_read(&usage, find_trailer, trailers);
+        (void)atomic_fetch_add(&budget->children, (uint64_t)usage.total);
+}
+
 /* If the brick has not counted. A call that it has failed without a word of text has used nothing;
  * one that its client has given up may have. */
 static uint64_t estimate(struct served *call)
@@ -201,18 +226,30 @@ static uint64_t estimate(struct served *call)
         return tokens_of(bytes);
 }
 
+static uint64_t count_used(struct served *call)
+{
+        uint64_t children = atomic_load(&call->budget->children), guess;
+        struct usage usage;
+
+        usage_of_call(&usage, &call->base);
+        if (usage.known)
+                return (uint64_t)usage.total + children;
+        guess = estimate(call);
+        return guess > children ? guess : children;
+}
+
 static void settle(struct served *call)
 {
         const struct serve *serve = call->port->serve;
         struct budget *budget = call->budget;
-        struct usage usage;
         uint64_t used;
 
         if (!budget->is_reserved)
                 return;
         budget->is_reserved = false;
-        usage_of_call(&usage, &call->base);
-        used = usage.known ? (uint64_t)usage.total : estimate(call);
+        used = count_used(call);
+        if (used > QUOTA_TOKENS_MAX)
+                used = QUOTA_TOKENS_MAX;
         (void)atomic_fetch_add_explicit(&serve->stats->head->identities[budget->place].tokens, used,
                                         memory_order_relaxed);
         quota_spend(auth_quota(serve->auth), budget->slot, budget->reserved, used, time(NULL));

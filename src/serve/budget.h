@@ -4,8 +4,9 @@
 /*
  * The token budget of one call: identities[].tokens. A call to a language model reserves what its
  * request and its longest answer may need, before its brick is asked; when it is over, what it has
- * used counts instead: as its brick says (usage.h), else an estimate. Calls to other bricks reserve
- * nothing, and count what their bricks say. A call without a budget has no memory here.
+ * used counts instead: as its brick says (usage.h), else an estimate; and what calls have used that
+ * its brick has made. Calls to other bricks reserve nothing, and count only what bricks say. A call
+ * without a budget has no memory here.
  */
 
 #include <stdbool.h>
@@ -13,6 +14,8 @@
 #include <stdint.h>
 
 struct budget;
+struct call;
+struct child_trailers;
 struct instance;
 struct outcome;
 struct served;
@@ -34,6 +37,9 @@ const struct budget_refusal *budget_refusal(const struct served *call);
 
 /* The next three are for calls with a budget only. The brick has sent a valid reply. Lock held. */
 void budget_count_reply(struct served *call, const void *bytes, size_t length);
+
+/* transport->child_ended(), for calls with a budget and for others. [any] */
+void budget_child_ended(struct call *base, const struct child_trailers *trailers);
 
 /* The call is over for its client: what it has used counts from now on; if its client has given it
  * up, only once its brick has ended, too. On the thread that serves the call. */

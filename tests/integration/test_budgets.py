@@ -13,7 +13,7 @@ import urllib.request
 
 import grpc
 
-from harness import Brickd, call, eq, free_port, generate_stubs, main, path, stream, test, wait_for
+from harness import BUILD, Brickd, call, eq, free_port, generate_stubs, main, path, stream, test, wait_for
 
 generate_stubs()
 from protocols.grpc.llm import llm_pb2  # noqa: E402
@@ -21,9 +21,11 @@ from protocols.grpc.llm import llm_pb2  # noqa: E402
 UNARY, STREAM, INFO = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("LLM", "GetServiceInfo")
 GUARD = path("Guard", "Unary")
 CHAT = "/v1/chat/completions"
-BRICKS = """
-  - { name: chat, module: contract, options: { type: LLM } }
-  - { name: shield, module: contract, options: { type: Guard } }
+BRICKS = f"""
+  - {{ name: chat, module: contract, options: {{ type: LLM }}, default: true }}
+  - {{ name: shield, module: contract, options: {{ type: Guard }}, default: true }}
+  - {{ name: app, module: {BUILD}/src/bricks/pipeline.so, options: {{ type: LLM, steps: [{{ brick: chat }}, {{ brick: chat }}] }}, match: {{ x-brick: app }} }}
+  - {{ name: guard, module: {BUILD}/src/bricks/pipeline.so, options: {{ type: Guard, steps: [{{ brick: shield }}, {{ brick: shield }}] }}, match: {{ x-brick: guard }} }}
 """
 
 
@@ -128,6 +130,14 @@ def what_counts():
         d.call("web", b"\n\x07case:ok", full=GUARD)
         d.call("web", ask("x"), [("x-brick", "none")])
         eq((d.used("web"), d.used("web", "month"), d.tokens("web")["reserved"]), (157 + estimate,) * 2 + (0,))
+        # What the bricks use that a brick calls counts, whether their trailers become its own or not.
+        before = d.used("web")
+        told = used(1000) + [("x-case", "case:metadata")]
+        eq(d.call("web", ask("two models"), told + [("x-brick", "app")])[1], "OK")
+        eq(d.used("web") - before, 2000)
+        eq(d.call("web", b"\n\x01x", told + [("x-brick", "guard")], full=GUARD)[1], "OK")
+        eq(d.used("web") - before, 3000)
+        estimate += 3000
         # Who has no budget is not counted.
         eq(d.spend("free", 100), "OK")
         eq(d.tokens("free"), None)
@@ -233,7 +243,7 @@ def many_at_once_and_what_becomes_of_them():
         with held(d, "web", 64) as admitted:
             assert 1 <= admitted <= 10, admitted
             reserved = d.tokens("web")["reserved"]
-            assert 99 * admitted <= reserved <= 103 * admitted and reserved <= 1000, (admitted, reserved)
+            assert 99 * admitted <= reserved <= 110 * admitted and reserved <= 1000, (admitted, reserved)
             # Those that reserve may not use it all.
             _, status, text, trailers = d.call("web", ask("case:ok", 950))
             eq((status, trailers["grpc-retry-pushback-ms"]), ("RESOURCE_EXHAUSTED", "1000"))
