@@ -34,6 +34,7 @@ static void print_identities(const json_t *identities)
                 { "TOKENS", "window" }, { "USED", "used" },      { "RESERVED", "reserved" },
                 { "LEFT", "left" },     { "LIMIT", "limit" },    { "UNTIL", "until" },
         };
+        _Static_assert(ELEMENTSOF(columns) <= OUTPUT_COLUMNS_MAX, "a table has no more");
         _cleanup_(json_unrefp) json_t *rows = json_array();
         size_t index;
         json_t *identity;

@@ -168,6 +168,7 @@ def who_is_refused():
         eq((fields["x-ratelimit-limit-tokens"], fields["x-ratelimit-remaining-tokens"]), ("1000", "80"))
         assert re.fullmatch(r"(\d+h)?\d+m\d+s", fields["x-ratelimit-reset-tokens"]), fields
         assert 0 < int(fields["retry-after"]) <= 86400, fields
+        eq(d.post("day", "case:three", max_tokens=200, stream=True)[0], 429)
         # More than the limit never helps.
         status, fields, error = d.post("day", "case:ok", max_tokens=1000)
         eq((status, error["code"], fields["retry-after"], fields["x-ratelimit-reset-tokens"]), (429, "insufficient_quota", None, None))
