@@ -143,6 +143,8 @@ struct conf {
                                requests */
         const char *module_dir;
         const char *identities;    /* absolute path of their file; NULL: none */
+        const char *state;         /* absolute path of a directory for what outlives brickd; NULL:
+                                      nothing does */
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/call-own.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "http/outcome.h"
 #include "module/instance.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "serve/errors.h"
 #include "serve/stats.h"
@@ -218,9 +220,7 @@ struct brick_str exchange_trailer(const struct exchange *x, const char *key)
                 return found;
         /* A brick that has been told to give up may still add some. */
         call_lock(base_of(x->call));
-        for (const struct trailer *t = x->call->trailers; t; t = t->next)
-                if (call_is_key(t->key, key, strlen(key)))
-                        found = t->value; /* the newest comes first */
+        found = http_call_trailer(base_of(x->call), key);
         call_unlock(base_of(x->call));
         return found;
 }
@@ -297,17 +297,53 @@ static const char *text_of(struct exchange *x, struct brick_str text)
         return copy ? copy : "";
 }
 
+/* "1h2m3s", as OpenAI's API has it. */
+static void put_reset(struct exchange *x, uint64_t seconds)
+{
+        char text[48];
+
+        if (seconds >= 3600)
+                (void)snprintf(text, sizeof text, "%" PRIu64 "h%" PRIu64 "m%" PRIu64 "s",
+                               seconds / 3600, seconds / 60 % 60, seconds % 60);
+        else
+                (void)snprintf(text, sizeof text, "%" PRIu64 "m%" PRIu64 "s", seconds / 60,
+                               seconds % 60);
+        exchange_header(x, "X-Ratelimit-Reset-Tokens", text);
+}
+
+/* The client is told what its identity has left. Where waiting is long or no help, its library is
+ * not to try again. */
+static void tell_budget(struct exchange *x, const struct budget_refusal *refusal,
+                        struct exchange_error *error)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->limit);
+        exchange_header(x, "X-Ratelimit-Limit-Tokens", text);
+        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->left);
+        exchange_header(x, "X-Ratelimit-Remaining-Tokens", text);
+        if (refusal->wait > 0)
+                put_reset(x, refusal->wait);
+        error->retry_ms = refusal->wait * 1000;
+        error->would_repeat = !refusal->retries_help;
+        if (error->would_repeat)
+                error->code = "insufficient_quota";
+}
+
 static struct exchange_outcome describe(struct http_call *call)
 {
+        const struct budget_refusal *refusal = budget_refusal(&call->served);
         const struct outcome *outcome = &base_of(call)->outcome;
         struct exchange *x = call->exchange;
+        struct exchange_outcome ret = { .success = outcome_is_success(outcome) };
 
-        if (outcome_is_success(outcome))
-                return (struct exchange_outcome){ .success = true };
-        return (struct exchange_outcome){
-                .error = http_error_of(outcome, call->by_identity, text_of(x, outcome->message),
-                                       text_of(x, outcome->detail), call->served.retry_ms),
-        };
+        if (ret.success)
+                return ret;
+        ret.error = http_error_of(outcome, call->by_identity, text_of(x, outcome->message),
+                                  text_of(x, outcome->detail), call->served.retry_ms);
+        if (refusal)
+                tell_budget(x, refusal, &ret.error);
+        return ret;
 }
 
 /* The call is over for the client; the brick may still hold it. */

@@ -14,6 +14,7 @@
 #include "manager/identities.h"
 #include "shared/identities.h"
 #include "shared/programs.h"
+#include "shared/quota.h"
 #include "util/clock.h"
 #include "util/errno.h"
 #include "util/utf8.h"
@@ -381,7 +382,7 @@ static int start_workers(struct generation *g)
                                 .generation = g->number,
                                 .check = g->check,
                                 .identities = identity_text_fd(g->identity_text),
-                                .quota = processes_quota(g->processes),
+                                .quota = quota_fd(processes_quota(g->processes)),
                                 .programs = programs_fd(g->programs),
                                 .sockets = &g->sockets,
                                 .n_bricks = g->conf ? g->conf->n_bricks : 0,

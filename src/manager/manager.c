@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "conf/conf.h"
+#include "manager/budgets.h"
 #include "manager/bus.h"
 #include "manager/describe.h"
 #include "manager/http.h"
@@ -140,6 +141,8 @@ static void on_ended(struct generation *g, void *user)
 
         if (m->next == g)
                 refuse_reload(m, g->number, "brickd is stopping");
+        if (m->current == g)
+                budgets_finish(m->budgets);
         forget(m, g);
         bus_generation_ended(m->bus);
         exit_if_stopped(m);
@@ -249,6 +252,7 @@ static void on_ready(struct generation *g, void *user)
         log_ready(m, old);
         bus_listen(m->bus, g->conf->control);
         http_listen(m->http, g->sockets.metrics);
+        budgets_watch(m->budgets);
         if (old) {
                 old->next = m->old;
                 m->old = old;
@@ -349,6 +353,7 @@ static void start_next(struct manager *m)
         m->next->tally = m->tally;
         m->next->supervisor = m->supervisor;
         r = load_next(m);
+        budgets_load(m->budgets, m->next);
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
         if (m->next->conf)
@@ -402,6 +407,7 @@ static struct manager *manager_free(struct manager *m)
         if (!m)
                 return NULL;
         (void)http_free(m->http);
+        (void)budgets_free(m->budgets);
         (void)bus_free(m->bus);
         (void)generation_free(m->next);
         (void)generation_free(m->current);
@@ -494,6 +500,9 @@ static int manager_new(struct manager **ret, const char *file)
         if (r < 0)
                 return r;
         r = supervisor_new(&m->supervisor, m->processes, &supervisor_ops, m);
+        if (r < 0)
+                return r;
+        r = budgets_new(&m->budgets, m);
         if (r < 0)
                 return r;
         r = bus_new(&m->bus, m);

@@ -45,6 +45,7 @@ struct metric {
 
 /* Each ends with an entry without a name. */
 extern const struct metric metrics_of_bricks[];
+extern const struct metric metrics_of_identities[];
 extern const struct metric metrics_of_ports[];
 extern const struct metric metrics_of_processes[];
 extern const struct metric metrics_of_programs[];

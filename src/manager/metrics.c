@@ -66,6 +66,7 @@ int manager_metrics(const struct manager *m, char **ret, size_t *ret_length)
                 return -ENOMEM;
         (void)__fsetlocking(p.f, FSETLOCKING_BYCALLER); /* no other thread uses it */
         put_all(&p, metrics_of_bricks);
+        put_all(&p, metrics_of_identities);
         put_all(&p, metrics_of_ports);
         put_all(&p, metrics_of_processes);
         put_all(&p, metrics_of_programs);

@@ -327,6 +327,8 @@ static void add_identities(struct tally *tally, const struct stats_head *head)
                 identity = find_identity(tally, name);
                 identity->requests = stats_sum(identity->requests,
                                                stats_read(&head->identities[i].requests));
+                identity->tokens = stats_sum(identity->tokens,
+                                             stats_read(&head->identities[i].tokens));
         }
 }
 

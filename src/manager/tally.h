@@ -63,6 +63,7 @@ struct tally_port {
 struct tally_identity {
         char name[STATS_NAME_MAX + 1];
         uint64_t requests;
+        uint64_t tokens;
 };
 
 struct tally {

@@ -15,6 +15,7 @@
 #include "rpc/server.h"
 #include "rpc/trailers.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "util/account.h"
 #include "util/cleanup.h"
@@ -136,9 +137,9 @@ static void rpc_call_free(struct call *base)
         struct rpc_call *call = rpc_call_of(base);
         struct rpc *rpc = rpc_port_of(call)->rpc;
 
-        admission_release(&call->served);
         rpc_discount_request(call);
         grpc_call_unref(call->call);
+        admission_release(&call->served); /* after the core, which has the message of a refusal */
         if (call->n_trailers > 0)
                 rpc_drop_trailers(call);
         grpc_slice_unref(call->details_out);
@@ -401,7 +402,9 @@ static const struct transport rpc_transport = {
         .metadata = rpc_metadata,
         .peer = rpc_peer,
         .trailer = rpc_trailer,
+        .find_trailer = rpc_find_trailer,
         .party = rpc_party,
+        .child_ended = budget_child_ended,
         .busy = rpc_busy,
         .forget = rpc_forget,
         .free = rpc_call_free,

@@ -8,6 +8,7 @@
 #include "module/share.h"
 #include "serve/admission.h"
 #include "serve/auth.h"
+#include "serve/budget.h"
 #include "serve/served.h"
 #include "shared/stats.h"
 #include "util/clock.h"
@@ -49,6 +50,18 @@ bool admission_identify(struct served *call, enum auth_reader reader,
                       "Too many requests at this rate", ret);
 }
 
+/* One more concurrent call. */
+static bool enter(struct served *call, struct outcome *ret)
+{
+        call->counted = quota_enter(auth_quota(call->port->serve->auth), &call->who->limit,
+                                    &call->quota_slot);
+        if (call->counted)
+                return true;
+        call->retry_ms = SERVED_RETRY_MS;
+        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
+                      "Too many calls at a time", ret);
+}
+
 bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret)
 {
         const struct serve *serve = call->port->serve;
@@ -59,20 +72,19 @@ bool admission_permit(struct served *call, const struct instance *instance, stru
         if (!auth_allows(call->who, brick, call->base.method))
                 return refuse(call, STATS_REJECTED_PERMISSION, STATUS_PERMISSION_DENIED,
                               "This identity may not call this method of this brick", ret);
-        if (!instance || call->who->limit.concurrency == 0)
+        if (!instance)
                 return true;
-        call->counted = quota_enter(auth_quota(serve->auth), &call->who->limit, &call->quota_slot);
-        if (call->counted)
-                return true;
-        call->retry_ms = SERVED_RETRY_MS;
-        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
-                      "Too many calls at a time", ret);
+        if (call->who->limit.concurrency > 0 && !enter(call, ret))
+                return false;
+        return !call->who->has_budget || budget_reserve(call, instance, ret);
 }
 
 void admission_release(struct served *call)
 {
         if (call->counted)
                 quota_release(auth_quota(call->port->serve->auth), call->quota_slot);
+        if (call->budget)
+                budget_free(call);
 }
 
 _Static_assert(1 + IDENTITY_NAME_MAX <= SHARE_CLIENT_MAX, "the names of all identities differ");

@@ -7,6 +7,7 @@
 #include "module/instance.h"
 #include "serve/access.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "serve/stats.h"
 #include "serve/trace.h"
@@ -47,6 +48,7 @@ static void reset(struct served *call)
         call->last_sent = 0;
         call->who = NULL;
         call->counted = false;
+        call->budget = NULL;
         call->deadline_index = 0;
         call->stall.listed = false;
         call->http_route = NULL;
@@ -220,6 +222,8 @@ void served_end(struct served *call, bool cancelled)
 {
         const struct served_end end = describe_end(call, cancelled);
 
+        if (call->budget)
+                budget_end(call, cancelled);
         deadlines_remove(&call->port->serve->deadlines, call);
         stall_remove(call);
         stats_end(call, &end);

@@ -32,6 +32,7 @@
 
 struct auth;
 struct auth_identity;
+struct budget;
 struct conf;
 struct conf_port;
 struct served;
@@ -100,6 +101,7 @@ struct served {
         char identity[IDENTITY_NAME_MAX]; /* its name, for base.identity */
         uint32_t quota_slot;              /* its concurrency is counted there, if `counted` */
         bool counted;
+        struct budget *budget; /* budget.h's; NULL: nothing limits the tokens of the call */
 
         const char *http_route; /* "/v1/chat/completions", a constant; NULL: none */
         unsigned http_status;   /* that the client has been told; 0: none */

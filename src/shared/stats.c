@@ -57,6 +57,7 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_PERMISSION] = "permission_denied",
                 [STATS_REJECTED_RATE] = "rate",
                 [STATS_REJECTED_CONCURRENCY] = "concurrency",
+                [STATS_REJECTED_TOKENS] = "tokens",
                 [STATS_REJECTED_CONNECTIONS] = "too_many_connections",
                 [STATS_REJECTED_ADDRESS] = "too_many_connections_of_address",
                 [STATS_REJECTED_DESCRIPTORS] = "no_descriptors",

@@ -60,6 +60,7 @@ enum stats_reason {
         STATS_REJECTED_PERMISSION,  /* the identity may not call this brick or method */
         STATS_REJECTED_RATE,        /* the identity's rate limit */
         STATS_REJECTED_CONCURRENCY, /* the identity has too many calls in flight */
+        STATS_REJECTED_TOKENS,      /* the identity's tokens are used up, or reserved */
         STATS_REJECTED_CONNECTIONS, /* too many connections on the port */
         STATS_REJECTED_ADDRESS,     /* too many connections from one address */
         STATS_REJECTED_DESCRIPTORS, /* the process has no free descriptor for the connection */
@@ -192,6 +193,7 @@ struct stats_builtin { /* counters only; the thread of the built-in methods writ
 struct stats_identity {
         _Atomic char name[STATS_NAME_MAX + 1]; /* "": the place is free */
         stats_counter requests;
+        stats_counter tokens; /* of calls of an identity whose tokens are limited; any thread */
 };
 
 struct stats_head {

@@ -324,7 +324,7 @@ def the_manual_lists_them_all():
             base = re.sub("_(bucket|sum|count)$", "", name) if name not in kinds else name
             shown.add((base, kinds[base], tuple(label for label in labels if label != "le")))
         # It takes an identity to have one.
-        shown |= {entry for entry in manual if entry[0] == "brickd_identity_requests_total"}
+        shown |= {entry for entry in manual if entry[0].startswith("brickd_identity_")}
         eq(sorted(shown), sorted(manual))
         eq({labels["reason"] for labels, _ in page.find("brickd_rejected_total")}, reasons)
         eq(subprocess.run(["promtool", "check", "metrics"], input=page.text, text=True, capture_output=True,

@@ -24,7 +24,7 @@ BRICKS = """\
   - { name: slow, module: blocking, options: { delay: 5ms }, limits: { threads: 1 }, match: { x-brick: slow } }"""
 UNARY, OUTPUT, COMMON = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "Unary")
 WHO = ("authorization", "Bearer tester's")
-IDENTITIES = "identities:\n  - { name: tester, token: 'sha256:%s', allow: ['*'] }\n" % (
+IDENTITIES = "identities:\n  - { name: tester, token: 'sha256:%s', allow: ['*'], tokens: { day: 1M } }\n" % (
     hashlib.sha256(b"tester's").hexdigest())
 # What Grafana puts in place of the dashboard's variables.
 VARIABLES = {"instance": ".*", "brick": ".*", "job": ".*", "__rate_interval": "5s"}
@@ -101,7 +101,7 @@ def the_dashboard_finds_what_it_asks_for():
     identities = os.path.join(temp_dir(), "identities.yaml")
     with open(identities, "w") as f:
         f.write(IDENTITIES)
-    extra = f"identities: {identities}\nmetrics: {{ listen: '{metrics}' }}"
+    extra = f"identities: {identities}\nstate: null\nmetrics: {{ listen: '{metrics}' }}"
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = (f"  - listen: '127.0.0.1:{free_port()}'\n"
               f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}")
@@ -135,7 +135,7 @@ def the_dashboard_finds_what_it_asks_for():
                  if name.startswith("brickd_")}
         eq(types["brickd_requests_total"], "counter")
         eq(types["brickd_request_duration_seconds"], "histogram")
-        eq(len(types), 43)
+        eq(len(types), 47)
 
         # Prometheus has in the end what brickd has.
         def total():
