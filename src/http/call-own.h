@@ -50,5 +50,8 @@ static inline struct http_call *http_call_of(struct call *base)
 
 extern const struct transport http_transport;
 
+/* transport->find_trailer(). Lock held. */
+struct brick_str http_call_trailer(struct call *base, const char *key);
+
 /* Queues the call's item for the polling thread. Lock held. [any] */
 void http_call_post(struct http_call *call);

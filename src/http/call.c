@@ -218,9 +218,7 @@ struct brick_str exchange_trailer(const struct exchange *x, const char *key)
                 return found;
         /* A brick that has been told to give up may still add some. */
         call_lock(base_of(x->call));
-        for (const struct trailer *t = x->call->trailers; t; t = t->next)
-                if (call_is_key(t->key, key, strlen(key)))
-                        found = t->value; /* the newest comes first */
+        found = http_call_trailer(base_of(x->call), key);
         call_unlock(base_of(x->call));
         return found;
 }

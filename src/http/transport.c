@@ -102,6 +102,17 @@ static int trailer(struct call *base, struct brick_str key, struct brick_str val
         return 0;
 }
 
+struct brick_str http_call_trailer(struct call *base, const char *key)
+{
+        size_t length = strlen(key);
+        struct brick_str found = {};
+
+        for (const struct trailer *t = http_call_of(base)->trailers; t; t = t->next)
+                if (call_is_key(t->key, key, length))
+                        found = t->value; /* the newest comes first */
+        return found;
+}
+
 static void party(struct call *base, struct share_party *ret)
 {
         struct http_call *call = http_call_of(base);
@@ -147,6 +158,7 @@ const struct transport http_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .find_trailer = http_call_trailer,
         .party = party,
         .busy = busy,
         .free = free_call,

@@ -128,6 +128,10 @@ struct transport {
         /* Trailing metadata, as call_trailer() of the ABI. */
         int (*trailer)(struct call *call, struct brick_str key, struct brick_str value);
 
+        /* The first value of a key of it, which lives as long as the call. A NULL ptr: none. Only
+         * for the calls of clients. */
+        struct brick_str (*find_trailer)(struct call *call, const char *key);
+
         /* The party for which the call counts, see share.h; *ret is all zero before. */
         void (*party)(struct call *call, struct share_party *ret);
 

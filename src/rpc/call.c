@@ -401,6 +401,7 @@ static const struct transport rpc_transport = {
         .metadata = rpc_metadata,
         .peer = rpc_peer,
         .trailer = rpc_trailer,
+        .find_trailer = rpc_find_trailer,
         .party = rpc_party,
         .busy = rpc_busy,
         .forget = rpc_forget,
