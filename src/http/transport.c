@@ -69,15 +69,6 @@ static struct brick_str peer(struct call *base)
         return brick_str(http_call_of(base)->peer);
 }
 
-static bool is_key(struct brick_str key)
-{
-        for (size_t i = 0; i < key.len; i++)
-                if (!(key.ptr[i] >= 'a' && key.ptr[i] <= 'z') &&
-                    !(key.ptr[i] >= '0' && key.ptr[i] <= '9') && !strchr("-_.", key.ptr[i]))
-                        return false;
-        return key.len > 0 && !(key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0);
-}
-
 static int trailer(struct call *base, struct brick_str key, struct brick_str value)
 {
         struct http_call *call = http_call_of(base);
@@ -86,7 +77,7 @@ static int trailer(struct call *base, struct brick_str key, struct brick_str val
 
         if (call->n_trailers == TRAILERS_MAX || call->trailer_bytes + size > TRAILER_BYTES_MAX)
                 return -E2BIG;
-        if (!is_key(key))
+        if (!call_is_metadata(key, value))
                 return -EINVAL;
         t = malloc(sizeof *t + size);
         if (!t)

@@ -14,26 +14,6 @@
 #define PAIRS_MAX 32
 #define BYTES_MAX 8192
 
-static bool is_legal_key(struct brick_str key)
-{
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
-
-        for (size_t i = 0; i < key.len; i++)
-                if (!memchr(letters, key.ptr[i], sizeof letters - 1))
-                        return false;
-        return key.len > 0 && (key.len <= 5 || memcmp(key.ptr, "grpc-", 5) != 0);
-}
-
-static bool is_legal_value(struct brick_str key, struct brick_str value)
-{
-        if (key.len > 4 && memcmp(key.ptr + key.len - 4, "-bin", 4) == 0)
-                return true;
-        for (size_t i = 0; i < value.len; i++)
-                if (value.ptr[i] < ' ' || value.ptr[i] > '~')
-                        return false;
-        return true;
-}
-
 static int measure(const struct brick_child_options *options, size_t *ret_bytes)
 {
         size_t bytes = 0;
@@ -46,7 +26,7 @@ static int measure(const struct brick_child_options *options, size_t *ret_bytes)
                 if (pair->key.len > BYTES_MAX || pair->value.len > BYTES_MAX)
                         return -E2BIG;
                 bytes += pair->key.len + pair->value.len;
-                if (!is_legal_key(pair->key) || !is_legal_value(pair->key, pair->value))
+                if (!call_is_metadata(pair->key, pair->value))
                         return -EINVAL;
         }
         *ret_bytes = bytes;
@@ -141,7 +121,7 @@ int child_trailers_add(struct child_trailers **trailers, struct brick_str key,
         struct child_trailers *all = *trailers;
         char *text;
 
-        if (!is_legal_key(key) || !is_legal_value(key, value))
+        if (!call_is_metadata(key, value))
                 return -EINVAL;
         if (!all)
                 all = *trailers = trailers_new();
