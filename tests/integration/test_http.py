@@ -53,6 +53,43 @@ def models_and_health():
 
 
 @test
+def models_that_bricks_name():
+    """Those of GetServiceInfo: listed and found, for those who may call the brick; no brick is waited for."""
+    contract = os.path.join(BUILD, "tests", "module", "contract.so")
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    bricks = (brick(more=", default: true") + brick("named", more=", match: { model_id: [n] }") +
+              f"  - {{ name: own, module: {contract}, options: {{ type: LLM }}, match: {{ x-brick: own }} }}\n"
+              f"  - {{ name: far, module: remote, options: {{ type: LLM, to: '127.0.0.1:{silent.getsockname()[1]}' }}, match: {{ x-brick: far }} }}\n")
+
+    def models(**fields):
+        return [m["id"] for m in json.loads(d.ask(**fields)[2])["data"]]
+
+    with guarded(bricks=bricks) as d:
+        everything = ["chat", "named", "n", "own", "m", "far"]
+        wait_for("the brick's own model", lambda: models(**bearer("web")) == everything)
+        eq(models(**bearer("streams")), ["chat"])
+        eq([d.ask(url="/v1/models/m", **bearer(token))[0] for token in ("web", "streams")], [200, 404])
+        status, _, body = d.ask("POST", CHAT, question("case:ok", model="m"), **bearer("web"))
+        eq((status, json.loads(body)["model"]), (200, "m"))
+        d.says("brick=own")
+        eq(d.ask("POST", CHAT, question(model="m", stream=True), **bearer("streams"))[0], 403)
+        _, _, body = d.ask("POST", CHAT, question(model="contract"), **bearer("web"))
+        eq(error(body)["code"], "model_not_found", "the name of a module is none of a model")
+        assert "'m'" in error(body)["message"], body
+        assert "case" not in d.ask("POST", CHAT, question(model="nope"), **bearer("streams"))[2].decode()
+        # A reload asks anew.
+        d.write(bricks.replace("named", "other"))
+        d.ctl("reload")
+        wait_for("the models after the reload", lambda: models(**bearer("web")) ==
+                 [name.replace("named", "other") for name in everything])
+        watch = Stopwatch()
+        d.stop()
+        assert watch.elapsed().running < 5, "the brick that does not answer has held up the stop"
+
+
+@test
 def page_for_browsers():
     with guarded() as d:
         total = 0
