@@ -196,11 +196,20 @@ def percentiles(values):
 
 
 def unary(opt, gateway, clients):
+    """For longer, if a gateway is so slow that not every client has had an answer."""
+    for times in 1, 4, 16:
+        result = load(gateway, clients, times * opt.seconds)
+        if result["rate"] * times * opt.seconds >= clients:
+            break
+    return result
+
+
+def load(gateway, clients, seconds):
     with tempfile.TemporaryDirectory() as folder:
         path, log = os.path.join(folder, "body"), os.path.join(folder, "log")
         with open(path, "wb") as f:
             f.write(request(False))
-        argv = ["h2load", "--h1", "-t", "1", "-c", str(clients), "-D", f"{int(opt.seconds * 1000)}ms",
+        argv = ["h2load", "--h1", "-t", "1", "-c", str(clients), "-D", f"{int(seconds * 1000)}ms",
                 "--warm-up-time=300ms", "-d", path, "--log-file=" + log]
         for name, value in (FIELDS | gateway.fields).items():
             argv += ["-H", f"{name}: {value}"]
@@ -212,11 +221,11 @@ def unary(opt, gateway, clients):
             lines = [line.split() for line in f]
     good = [int(duration) / 1e6 for _, status, duration in lines if status == "200"]
     # The processor time is that of all requests, also of those of the warm-up, which are not logged.
-    done = int(re.search(r"(\d+) done", out)[1]) * (1 + 0.3 / opt.seconds)
-    if len(good) < len(lines) or not good:
+    done = int(re.search(r"(\d+) done", out)[1]) * (1 + 0.3 / seconds)
+    if len(good) < len(lines):
         print(f"# {gateway.name}: {len(lines) - len(good)} of {len(lines)} failed")
     p50, p99 = percentiles(good or [float("nan")])
-    return {"rate": len(good) / opt.seconds, "p50": p50, "p99": p99, "cpu": used / done if done else 0}
+    return {"rate": len(good) / seconds, "p50": p50, "p99": p99, "cpu": used / done if done else 0}
 
 
 # --- streams
@@ -331,6 +340,10 @@ def added(results, direct, key):
     return statistics.median(a[key] - b[key] for a, b in zip(results, direct)) * 1e6
 
 
+def number(value):
+    return "—" if value != value else f"{value:,.0f}"
+
+
 def table(name, found):
     each = "delta" if name.startswith("SSE") else "request"
     lines = [f"**{name}**", "", f"| c | | {'streams' if each == 'delta' else 'requests'}/s | added p50, µs | added p99, µs "
@@ -340,11 +353,12 @@ def table(name, found):
         brickd = found.get((clients, "brickd"))
         ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(results, brickd)) if brickd else float("nan")
         if gateway == "direct":
-            lines.append(f"| {clients} | the upstream alone | {median(results, 'rate'):,.0f} | ({median(results, 'p50') * 1e6:,.0f}) "
-                         f"| ({median(results, 'p99') * 1e6:,.0f}) | | {ratio:.2f} |")
+            row = ["the upstream alone", *(f"({number(median(results, key) * 1e6)})" for key in ("p50", "p99")), ""]
         else:
-            lines.append(f"| {clients} | {gateway} | {median(results, 'rate'):,.0f} | {added(results, direct, 'p50'):,.0f} "
-                         f"| {added(results, direct, 'p99'):,.0f} | {median(results, 'cpu') * 1e6:,.0f} | {ratio:.2f} |")
+            row = [gateway, *(number(added(results, direct, key)) for key in ("p50", "p99")),
+                   number(median(results, "cpu") * 1e6 or float("nan"))]
+        row.insert(1, number(median(results, "rate")))
+        lines.append(f"| {clients} | {' | '.join(row)} | {ratio:.2f} |")
     return "\n".join(lines) + "\n"
 
 
