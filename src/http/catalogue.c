@@ -14,7 +14,7 @@
 #include "util/clock.h"
 
 #define FRESH_NS (60 * NSEC_PER_SEC) /* after an answer */
-#define AGAIN_NS (5 * NSEC_PER_SEC)  /* after a failure */
+#define AGAIN_NS (2 * NSEC_PER_SEC)  /* after a failure */
 #define WAIT_NS (10 * NSEC_PER_SEC)  /* for an answer */
 
 #define REPLY_MAX (64 * 1024)

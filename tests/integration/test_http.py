@@ -18,7 +18,7 @@ import threading
 import time
 
 from door import CHAT, UNARY, Door, ask, brick, error, events, exchange, get, question, read_all, statuses, text_of
-from harness import BUILD, SANITIZED, Stopwatch, call, eq, main, memory, test, wait_for
+from harness import BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, test, wait_for
 from pki import Authority
 
 CLOSE = "Connection: close"
@@ -87,6 +87,24 @@ def models_that_bricks_name():
         watch = Stopwatch()
         d.stop()
         assert watch.elapsed().running < 5, "the brick that does not answer has held up the stop"
+
+
+@test
+def a_brick_that_cannot_name_its_models_is_asked_again():
+    there, contract = free_port(), os.path.join(BUILD, "tests", "module", "contract.so")
+    far = f"  - {{ name: far, module: remote, options: {{ type: LLM, to: '127.0.0.1:{there}' }} }}\n"
+
+    def models():
+        return [m["id"] for m in json.loads(d.ask()[2])["data"]]
+
+    with Door(far) as d:
+        eq(models(), ["far"])
+        server = Brickd(f"  - {{ name: own, module: {contract}, options: {{ type: LLM }} }}\n", port=there)
+        with server:
+            wait_for("the model of the brick behind", lambda: models() == ["far", "m"], 20)
+            status, _, body = d.ask("POST", CHAT, question("case:ok", model="m"))
+            eq((status, json.loads(body)["model"]), (200, "m"))
+        eq(models(), ["far", "m"], "what it has said last")
 
 
 @test

@@ -156,6 +156,9 @@ def calls_to_models_count_by_model():
         assert page.find("gen_ai_server_time_to_first_token_seconds_bucket", le="0.001")
         assert page.find("gen_ai_server_request_duration_seconds_bucket", le="81.92")
         eq(page.sum("brickd_requests_total"), 8)
+        with open(os.path.join(SOURCE, "man", "brickd.8.scd")) as f:
+            manual = set(re.findall(r"^\*(gen_ai_\w+)\* \((\w+)", f.read(), re.MULTILINE))
+        eq(set(re.findall(r"^# TYPE (gen_ai_\w+) (\w+)$", page.text, re.MULTILINE)), manual)
 
         # What a worker has counted outlives it, and a model that anybody can make up has no place for ever.
         daemon.ctl("reload")
