@@ -226,6 +226,10 @@ struct stats_head {
         (UINT64_C(1) << 56 | sizeof(struct stats_head) << 36 | sizeof(struct stats_brick) << 16 | \
          sizeof(struct stats_port))
 
+_Static_assert(sizeof(struct stats_head) < 1 << 20 && sizeof(struct stats_brick) < 1 << 20 &&
+                       sizeof(struct stats_port) < 1 << 16,
+               "STATS_LAYOUT has room for each size");
+
 /* One process's view of the memory. */
 struct stats {
         struct stats_head *head;
