@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "http/call-own.h"
+#include "module/child-extra.h"
 #include "module/share.h"
 #include "serve/admission.h"
 #include "serve/fault.h"
@@ -77,7 +78,7 @@ static int trailer(struct call *base, struct brick_str key, struct brick_str val
 
         if (call->n_trailers == TRAILERS_MAX || call->trailer_bytes + size > TRAILER_BYTES_MAX)
                 return -E2BIG;
-        if (!call_is_metadata(key, value))
+        if (!child_metadata_is_legal(key, value))
                 return -EINVAL;
         t = malloc(sizeof *t + size);
         if (!t)

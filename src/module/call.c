@@ -425,31 +425,6 @@ void call_drop_replies(struct call *call)
 
 /* --- what it carries -------------------------------------------------------------------------- */
 
-static bool is_legal_key(struct brick_str key)
-{
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
-
-        for (size_t i = 0; i < key.len; i++)
-                if (!memchr(letters, key.ptr[i], sizeof letters - 1))
-                        return false;
-        return key.len > 0 && (key.len <= 5 || memcmp(key.ptr, "grpc-", 5) != 0);
-}
-
-static bool is_legal_value(struct brick_str key, struct brick_str value)
-{
-        if (key.len > 4 && memcmp(key.ptr + key.len - 4, "-bin", 4) == 0)
-                return true;
-        for (size_t i = 0; i < value.len; i++)
-                if (value.ptr[i] < ' ' || value.ptr[i] > '~')
-                        return false;
-        return true;
-}
-
-bool call_is_metadata(struct brick_str key, struct brick_str value)
-{
-        return is_legal_key(key) && is_legal_value(key, value);
-}
-
 bool call_is_key(struct brick_str key, const char *wanted, size_t length)
 {
         return key.len == length && memcmp(key.ptr, wanted, length) == 0;

@@ -327,9 +327,6 @@ bool call_trace(struct call *call, struct trace_context *ret);
 
 bool call_is_key(struct brick_str key, const char *wanted, size_t length);
 
-/* Whether gRPC allows a pair of metadata that a brick gives. */
-bool call_is_metadata(struct brick_str key, struct brick_str value);
-
 /* The first value of a key in the request's metadata. A NULL ptr: none. */
 struct brick_str call_metadata(struct call *call, const char *key);
 

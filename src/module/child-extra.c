@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +13,31 @@
 #define PAIRS_MAX 32
 #define BYTES_MAX 8192
 
+static bool is_legal_key(struct brick_str key)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+        for (size_t i = 0; i < key.len; i++)
+                if (!memchr(letters, key.ptr[i], sizeof letters - 1))
+                        return false;
+        return key.len > 0 && (key.len <= 5 || memcmp(key.ptr, "grpc-", 5) != 0);
+}
+
+static bool is_legal_value(struct brick_str key, struct brick_str value)
+{
+        if (key.len > 4 && memcmp(key.ptr + key.len - 4, "-bin", 4) == 0)
+                return true;
+        for (size_t i = 0; i < value.len; i++)
+                if (value.ptr[i] < ' ' || value.ptr[i] > '~')
+                        return false;
+        return true;
+}
+
+bool child_metadata_is_legal(struct brick_str key, struct brick_str value)
+{
+        return is_legal_key(key) && is_legal_value(key, value);
+}
+
 static int measure(const struct brick_child_options *options, size_t *ret_bytes)
 {
         size_t bytes = 0;
@@ -26,7 +50,7 @@ static int measure(const struct brick_child_options *options, size_t *ret_bytes)
                 if (pair->key.len > BYTES_MAX || pair->value.len > BYTES_MAX)
                         return -E2BIG;
                 bytes += pair->key.len + pair->value.len;
-                if (!call_is_metadata(pair->key, pair->value))
+                if (!child_metadata_is_legal(pair->key, pair->value))
                         return -EINVAL;
         }
         *ret_bytes = bytes;
@@ -121,7 +145,7 @@ int child_trailers_add(struct child_trailers **trailers, struct brick_str key,
         struct child_trailers *all = *trailers;
         char *text;
 
-        if (!call_is_metadata(key, value))
+        if (!child_metadata_is_legal(key, value))
                 return -EINVAL;
         if (!all)
                 all = *trailers = trailers_new();
