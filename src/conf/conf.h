@@ -147,6 +147,7 @@ struct conf {
                                       nothing does */
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
+        bool metrics_genai;        /* count calls to models as well */
 
         int64_t drain_grace;        /* ns that running calls get on a stop */
         int64_t drain_lame_duck;    /* ns of serving after health checks say NOT_SERVING */

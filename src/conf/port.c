@@ -277,6 +277,7 @@ int port_read_metrics(struct conf *conf, struct diag *diag)
         struct conf_port *port;
         int r;
 
+        conf->metrics_genai = get_bool(node, "genai");
         if (!listen || node_is_null(listen))
                 return 0;
         port = document_alloc(conf->document, sizeof *port);

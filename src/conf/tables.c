@@ -435,6 +435,11 @@ static const struct option_spec metrics[] = {
           .fallback = "false",
           .help = "accept that other machines can read the metrics, without encryption and "
                   "authentication" },
+        { .name = "genai",
+          .type = OPTION_BOOL,
+          .fallback = "false",
+          .help = "also count calls to LLM bricks by model, under the names of OpenTelemetry's "
+                  "conventions for generative AI" },
         {},
 };
 

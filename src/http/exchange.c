@@ -6,6 +6,7 @@
 
 #include "conf/conf.h"
 #include "http/call.h"
+#include "http/catalogue.h"
 #include "http/exchange-own.h"
 #include "http/explain.h"
 #include "http/origin.h"
@@ -81,6 +82,16 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
 {
         *ret = x->connection->port->instances;
         return conf_of(x)->n_bricks;
+}
+
+const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index)
+{
+        return catalogue_model(x->connection->port->door->catalogue, brick, index);
+}
+
+void exchange_ask_models(struct exchange *x)
+{
+        catalogue_refresh(x->connection->port->door->catalogue);
 }
 
 void exchange_set_data(struct exchange *x, void *data)

@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "http/call.h"
+#include "http/catalogue.h"
 #include "http/connection.h"
 #include "http/exchange-own.h"
 #include "module/instance.h"
@@ -72,8 +73,14 @@ static int list_instances(struct http_port *port, struct instance **instances)
         port->instances = calloc(conf->n_bricks + 1, sizeof *port->instances);
         if (!port->instances)
                 return -ENOMEM;
-        for (size_t i = 0; i < conf->n_bricks; i++)
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                int r;
+
                 port->instances[i] = instances[conf->bricks[i]];
+                r = catalogue_add(port->door->catalogue, port->instances[i]);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
@@ -290,6 +297,7 @@ int door_epoll(const struct door *door)
 /* --- its life -----------------------------------------------------------------------------------
  */
 
+static void run_inquire(struct run_item *item);
 static void run_drain(struct run_item *item);
 static void run_cancel(struct run_item *item);
 
@@ -311,6 +319,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
         door->first = first;
         door->timer.on_event = on_timer;
         door->timer_set = UINT64_MAX;
+        door->inquire.run = run_inquire;
         door->drain.run = run_drain;
         door->cancel.run = run_cancel;
         door->timer_fd = -1;
@@ -321,7 +330,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
         if (door->timer_fd < 0)
                 return -errno;
         door->ports = calloc(conf->n_ports + 1, sizeof *door->ports);
-        if (!door->ports)
+        if (!door->ports || catalogue_new(&door->catalogue, &door->in_flight) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(door);
         return 0;
@@ -333,6 +342,7 @@ struct door *door_free(struct door *door)
                 return NULL;
         for (size_t i = 0; i < door->n_ports; i++)
                 free_port(door->ports[i]);
+        door->catalogue = catalogue_free(door->catalogue);
         deadlines_done(&door->serve.deadlines);
         (void)close_fd(door->timer_fd);
         (void)close_fd(door->epoll);
@@ -348,6 +358,11 @@ static int watch(struct door *door, int fd, struct http_source *source)
         return epoll_ctl(door->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static void run_inquire(struct run_item *item)
+{
+        catalogue_refresh(CONTAINER_OF(item, struct door, inquire)->catalogue);
+}
+
 int door_start(struct door *door)
 {
         int r = watch(door, door->timer_fd, &door->timer);
@@ -360,6 +375,8 @@ int door_start(struct door *door)
                 listener_wait(port->listener, door->epoll, &event);
                 r = watch(door, port->listener->fd, &port->source);
         }
+        if (r == 0 && door->n_ports > 0)
+                runner_post(&runner_polling, &door->inquire);
         return r;
 }
 
@@ -398,6 +415,7 @@ static void run_drain(struct run_item *item)
         struct http_connection *c, *next;
 
         door->draining = true;
+        catalogue_stop(door->catalogue);
         for (c = door->connections; c; c = next) {
                 next = c->next;
                 if (connection_is_idle(c))

@@ -9,6 +9,7 @@
 #include "serve/admission.h"
 #include "serve/budget.h"
 #include "serve/dispatch.h"
+#include "serve/genai.h"
 #include "serve/stats.h"
 #include "serve/trace.h"
 #include "util/clock.h"
@@ -227,6 +228,8 @@ void served_end(struct served *call, bool cancelled)
         deadlines_remove(&call->port->serve->deadlines, call);
         stall_remove(call);
         stats_end(call, &end);
+        if (call->port->serve->conf->metrics_genai)
+                genai_count(call, &end);
         access_log(call, &end);
         if (call->base.span.tracer)
                 trace_end(call, &end);

@@ -95,7 +95,8 @@ struct served {
         uint64_t retry_ms; /* a refused call: when the client may try again; 0: not said */
 
         struct stats_method *stats; /* of its brick and method; NULL: it has no brick */
-        uint64_t last_sent;         /* of a stream: when the last message was sent; 0: none yet */
+        uint64_t first_sent; /* of a stream with last_sent: when the first message was sent */
+        uint64_t last_sent;  /* of a stream: when the last message was sent; 0: none yet */
 
         const struct auth_identity *who;  /* valid until the thread serves the next call */
         char identity[IDENTITY_NAME_MAX]; /* its name, for base.identity */

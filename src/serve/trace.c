@@ -5,6 +5,7 @@
 
 #include "module/instance.h"
 #include "serve/access.h"
+#include "serve/genai.h"
 #include "serve/served.h"
 #include "util/utf8.h"
 
@@ -20,7 +21,7 @@ void trace_begin(struct served *call)
 
 void trace_end(struct served *call, const struct served_end *end)
 {
-        const struct call *base = &call->base;
+        struct call *base = &call->base;
         struct span_record record;
         struct brick_str id;
 
@@ -40,6 +41,7 @@ void trace_end(struct served *call, const struct served_end *end)
                 .http_status = call->http_status,
                 .request_id_length = utf8_prefix(id.ptr, id.len, SPAN_REQUEST_ID_MAX),
         };
+        record.has_genai = genai_of_call(&record.genai, call, end);
         if (id.len > 0)
                 memcpy(record.request_id, id.ptr, record.request_id_length);
         span_end(&record);

@@ -25,6 +25,8 @@
 #define STATS_IDENTITIES 256 /* the last one is for all identities without a place of their own */
 #define STATS_IDENTITY_OTHER "other"
 #define STATS_NAME_MAX 63
+#define STATS_GENAI 256 /* kinds of calls to models, see genai.h */
+#define STATS_MODEL_MAX 127
 #define STATS_BACKENDS 16 /* the most that one brick has */
 
 typedef _Atomic uint64_t stats_counter;
@@ -196,12 +198,28 @@ struct stats_identity {
         stats_counter tokens; /* of calls of an identity whose tokens are limited; any thread */
 };
 
+/* Calls to models of one kind, if `metrics: genai:` wants them. See genai.h. */
+struct stats_genai {
+        _Atomic uint64_t hash; /* of the rest of the key; 0: the place is free */
+        atomic_uint operation, provider, error;
+        _Atomic char request_model[STATS_MODEL_MAX + 1];
+        _Atomic char response_model[STATS_MODEL_MAX + 1];
+        struct stats_genai_counters { /* counters only */
+                struct stats_histogram duration;
+                struct stats_histogram first;
+                struct stats_histogram per_token;
+                struct stats_histogram input; /* tokens, also their sums */
+                struct stats_histogram output;
+        } counters;
+};
+
 struct stats_head {
         uint64_t layout; /* STATS_LAYOUT of the main process */
         stats_counter log_dropped;
         atomic_uint open[STATS_BUILTIN_METHODS]; /* streams */
         _Alignas(64) struct stats_builtin builtin;
         _Alignas(64) struct stats_identity identities[STATS_IDENTITIES];
+        _Alignas(64) struct stats_genai genai[STATS_GENAI];
 };
 
 /* Differs between versions that lay the memory out differently: a worker may be newer than the main
@@ -209,6 +227,10 @@ struct stats_head {
 #define STATS_LAYOUT                                                                              \
         (UINT64_C(1) << 56 | sizeof(struct stats_head) << 36 | sizeof(struct stats_brick) << 16 | \
          sizeof(struct stats_port))
+
+_Static_assert(sizeof(struct stats_head) < 1 << 20 && sizeof(struct stats_brick) < 1 << 20 &&
+                       sizeof(struct stats_port) < 1 << 16,
+               "STATS_LAYOUT has room for each size");
 
 /* One process's view of the memory. */
 struct stats {

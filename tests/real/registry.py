@@ -17,10 +17,10 @@ def skip(why):
     sys.exit(0)
 
 
-def run(command, folder, env=None):
+def run(command, folder, env=None, limit=LIMIT):
     silent = f"the registry of {os.path.basename(command[0])} does not answer"
     try:
-        done = subprocess.run(command, cwd=folder, env=env, timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
+        done = subprocess.run(command, cwd=folder, env=env, timeout=limit, text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         skip(silent)
@@ -56,18 +56,22 @@ def npm(source, folder):
     return shutil.which("node")
 
 
+def venv(folder):
+    """A new virtual environment; its python."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return os.path.join(folder, "bin", "python")
+
+
+def run_pip(python, command, *args, limit=LIMIT):
+    run([python, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input", "--timeout", "10",
+         "--retries", "1", *args], None, limit=limit)
+
+
 def pip(packages, folder):
     """The python of a virtual environment with the packages."""
-    python = os.path.join(folder, "bin", "python")
-
-    def make():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--timeout", "10",
-             "--retries", "1", "--no-compile", *packages], folder)
-
-    once(folder, " ".join(packages), make)
-    return python
+    once(folder, " ".join(packages), lambda: run_pip(venv(folder), "install", "--no-compile", *packages))
+    return os.path.join(folder, "bin", "python")
 
 
 def go_env(folder):
