@@ -2,11 +2,9 @@
 
 #include "scan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A string may hold NUL, and a number too large for an integer is no reason to refuse an answer. */
-#define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY)
 
 static const char *skip_blanks(const char *p, const char *end)
 {
@@ -28,11 +26,10 @@ static const char *skip_hex(const char *p, const char *end)
         return p + 4;
 }
 
+/* Control characters are taken as they are, since some servers do not escape them. */
 static const char *skip_string(const char *p, const char *end)
 {
         for (p++; p && p < end && *p != '"';) {
-                if ((unsigned char)*p < 0x20)
-                        return NULL;
                 if (*p++ != '\\')
                         continue;
                 if (p == end || *p == '\0' || !strchr("\"\\/bfnrtu", *p))
@@ -69,7 +66,10 @@ static const char *skip_number(const char *p, const char *end)
 
 static const char *skip_word(const char *p, const char *end)
 {
-        static const char *const words[] = { "true", "false", "null" };
+        /* The last three are not JSON, but programs in Python send them. */
+        static const char *const words[] = {
+                "true", "false", "null", "Infinity", "-Infinity", "NaN"
+        };
 
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
                 size_t n = strlen(words[i]);
@@ -84,7 +84,7 @@ static const char *skip_scalar(const char *p, const char *end)
 {
         if (*p == '"')
                 return skip_string(p, end);
-        if (*p == '-' || (*p >= '0' && *p <= '9'))
+        if ((*p >= '0' && *p <= '9') || (*p == '-' && end - p > 1 && p[1] != 'I'))
                 return skip_number(p, end);
         return skip_word(p, end);
 }
@@ -185,31 +185,17 @@ bool scan_document(const char *json, size_t n, struct scan *ret)
         return true;
 }
 
-bool scan_is_object(struct scan value)
+unsigned scan_hex(const char *digits)
 {
-        return value.p && *value.p == '{';
+        unsigned value = 0;
+
+        for (size_t i = 0; i < 4; i++)
+                value = value << 4 | (((unsigned)digits[i] & 0xf) + (digits[i] > '9' ? 9 : 0));
+        return value;
 }
 
-bool scan_is_string(struct scan value)
-{
-        return value.p && *value.p == '"';
-}
-
-bool scan_is_null(struct scan value)
-{
-        return value.p && *value.p == 'n';
-}
-
-static unsigned hex_value(const char *p)
-{
-        char digits[5] = {};
-
-        memcpy(digits, p, 4);
-        return (unsigned)strtoul(digits, NULL, 16);
-}
-
-/* Compares the name of a member. Wanted names are ASCII letters, for which the only escape is
- * \uXXXX. */
+/* Compares the name of a member. Wanted names are ASCII letters and '_', for which the only escape
+ * is \uXXXX. */
 static bool is_name(struct scan name, const char *wanted)
 {
         const char *p = name.p + 1;
@@ -218,7 +204,7 @@ static bool is_name(struct scan name, const char *wanted)
                 unsigned c = (unsigned char)*p++;
 
                 if (c == '\\' && *p == 'u') {
-                        c = hex_value(p + 1);
+                        c = scan_hex(p + 1);
                         p += 5;
                 }
                 if (c != (unsigned char)*wanted)
@@ -227,22 +213,50 @@ static bool is_name(struct scan name, const char *wanted)
         return *p == '"';
 }
 
+/* Reads the name and the value at p. Returns what follows them, or `end` if they are malformed. */
+static const char *read_member(const char *p, const char *end, struct scan *ret_name,
+                               struct scan *ret_value)
+{
+        if (p == end || *p != '"')
+                return end;
+        *ret_name = (struct scan){ p, skip_string(p, end) };
+        p = ret_name->end ? skip_blanks(ret_name->end, end) : end;
+        if (p == end || *p != ':')
+                return end;
+        *ret_value = value_at(p + 1, end);
+        return ret_value->end ? skip_blanks(ret_value->end, end) : end;
+}
+
+bool scan_members(struct scan object, const char *const *names, size_t n, struct scan *values)
+{
+        const char *p, *end = object.end;
+        struct scan name, value;
+
+        memset(values, 0, n * sizeof *values);
+        if (!scan_is_object(object))
+                return false;
+        p = skip_blanks(object.p + 1, end);
+        while (p < end && *p != '}') {
+                p = read_member(p, end, &name, &value);
+                if (p == end || (*p != '}' && *p != ','))
+                        return false;
+                for (size_t i = 0; i < n; i++)
+                        if (is_name(name, names[i]))
+                                values[i] = value;
+                if (*p == ',') {
+                        p = skip_blanks(p + 1, end);
+                        if (p == end || *p != '"')
+                                return false;
+                }
+        }
+        return p < end && p + 1 == end;
+}
+
 struct scan scan_member(struct scan object, const char *name)
 {
-        struct scan found = {}, key, value;
-        const char *p, *end = object.end;
+        struct scan found;
 
-        if (!scan_is_object(object))
-                return found;
-        for (p = skip_blanks(object.p + 1, end); *p != '}'; p = skip_blanks(p + 1, end)) {
-                key = (struct scan){ p, skip_string(p, end) };
-                value = value_at(skip_blanks(key.end, end) + 1, end);
-                if (is_name(key, name))
-                        found = value;
-                p = skip_blanks(value.end, end);
-                if (*p == '}')
-                        break;
-        }
+        (void)scan_members(object, &name, 1, &found);
         return found;
 }
 
@@ -263,10 +277,14 @@ struct scan scan_next(struct scan list, struct scan item)
         return *p == ']' ? (struct scan){} : value_at(p + 1, list.end);
 }
 
-json_t *scan_load(struct scan value)
+double scan_number(struct scan value)
 {
-        if (!value.p ||
-            !(scan_is_string(value) || *value.p == '-' || (*value.p >= '0' && *value.p <= '9')))
-                return NULL;
-        return json_loadb(value.p, (size_t)(value.end - value.p), DECODE, NULL);
+        char text[64];
+        size_t n = (size_t)(value.end - value.p);
+
+        if (!value.p || n >= sizeof text || !strchr("-0123456789", *value.p))
+                return NAN;
+        memcpy(text, value.p, n);
+        text[n] = '\0';
+        return strtod(text, NULL);
 }
