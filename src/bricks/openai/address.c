@@ -78,24 +78,21 @@ static int check_base_url(struct config *config, const struct brick_node *node, 
 }
 
 /* Appends to the path, and keeps the query, which some gateways need. */
-static char *completions_url(CURLU *url)
+static bool add_function(CURLU *url)
 {
-        _cleanup_curl_ char *path = url_part(url, CURLUPART_PATH), *whole = NULL;
+        _cleanup_curl_ char *path = url_part(url, CURLUPART_PATH);
         char longer[2048];
         size_t n;
         int k;
 
         if (!path)
-                return NULL;
+                return false;
         n = strlen(path);
         while (n > 0 && path[n - 1] == '/')
                 n--;
         k = snprintf(longer, sizeof longer, "%.*s" COMPLETIONS, (int)n, path);
-        if (k < 0 || (size_t)k >= sizeof longer ||
-            curl_url_set(url, CURLUPART_PATH, longer, 0) != CURLUE_OK)
-                return NULL;
-        whole = url_part(url, CURLUPART_URL);
-        return whole ? strdup(whole) : NULL;
+        return k > 0 && (size_t)k < sizeof longer &&
+               curl_url_set(url, CURLUPART_PATH, longer, 0) == CURLUE_OK;
 }
 
 static int add_query(struct config *config, const struct brick_node *map, CURLU *url)
@@ -213,21 +210,20 @@ static int check_proxy(struct config *config, const struct brick_node *node)
 int config_read_address(struct config *config, const struct brick_node *node)
 {
         const struct brick_node *base_url = config_option(node, "base_url");
-        _cleanup_url_ CURLU *url = curl_url();
         int r;
 
-        if (!url)
+        config->url = curl_url();
+        if (!config->url)
                 return -ENOMEM;
         r = check_proxy(config, config_option(node, "proxy"));
         if (r == 0)
-                r = check_base_url(config, base_url, url);
+                r = check_base_url(config, base_url, config->url);
         if (r == 0)
-                r = add_query(config, config_option(node, "query"), url);
+                r = add_query(config, config_option(node, "query"), config->url);
         if (r < 0)
                 return r;
-        config->url = completions_url(url);
-        if (!config->url)
+        if (!add_function(config->url))
                 return config_refuse(config, base_url, "the URL is too long");
-        warn_of_clear_text(config, url);
+        warn_of_clear_text(config, config->url);
         return 0;
 }

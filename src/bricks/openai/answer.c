@@ -148,6 +148,15 @@ bool answer_is_complete(const struct job *job)
         return job->in.answer.finish_reason[0] || job->in.answer.is_whole;
 }
 
+/* Whether the transfer ends with these bytes, so that its end need not be waited for. */
+static bool is_all_here(const struct job *job)
+{
+        curl_off_t length = -1;
+
+        (void)curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        return length >= 0 && job->in.n_bytes >= (uint64_t)length;
+}
+
 static int pass_on(struct job *job)
 {
         const struct chat_answer *answer = &job->in.answer;
@@ -157,7 +166,7 @@ static int pass_on(struct job *job)
                 r = say(job);
         else if (answer->text.n > engine_config(job->engine)->max_reply)
                 return too_large(job);
-        if (answer_is_complete(job) && job->state != JOB_ENDING)
+        if (answer_is_complete(job) && job->state != JOB_ENDING && !is_all_here(job))
                 job_enter(job, JOB_ENDING);
         else if (job->stream && answer->is_working && job->state == JOB_WAITING)
                 job_enter(job, JOB_THINKING);
@@ -172,16 +181,17 @@ static bool is_done(struct scan document)
                memcmp(document.p, done, sizeof done - 1) == 0;
 }
 
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static struct scan trim(const char *data, size_t n)
 {
-        static const char blanks[] = " \t\r\n";
-
-        while (n > 0 && strchr(blanks, data[n - 1]))
+        while (n > 0 && is_blank(data[n - 1]))
                 n--;
-        while (n > 0 && strchr(blanks, *data)) {
+        for (; n > 0 && is_blank(*data); n--)
                 data++;
-                n--;
-        }
         return (struct scan){ data, data + n };
 }
 

@@ -14,7 +14,8 @@ static bool is_filled(struct scan value)
 /* Adds the texts of a list of parts. */
 static int add_parts(struct chat_answer *answer, struct scan list)
 {
-        static const char *const names[] = { "text", "refusal", "thinking" };
+        static const struct scan_name names[] = { SCAN_NAME("text"), SCAN_NAME("refusal"),
+                                                  SCAN_NAME("thinking") };
         struct scan part, fields[3];
         int r = 0;
 
@@ -34,13 +35,13 @@ static int add_parts(struct chat_answer *answer, struct scan list)
 static int add_content(struct chat_answer *answer, struct scan message)
 {
         enum { CONTENT, REFUSAL, REASONING_CONTENT, REASONING, TOOL_CALLS, FUNCTION_CALL, FIELDS };
-        static const char *const names[FIELDS] = {
-                [CONTENT] = "content",
-                [REFUSAL] = "refusal",
-                [REASONING_CONTENT] = "reasoning_content",
-                [REASONING] = "reasoning",
-                [TOOL_CALLS] = "tool_calls",
-                [FUNCTION_CALL] = "function_call",
+        static const struct scan_name names[FIELDS] = {
+                [CONTENT] = SCAN_NAME("content"),
+                [REFUSAL] = SCAN_NAME("refusal"),
+                [REASONING_CONTENT] = SCAN_NAME("reasoning_content"),
+                [REASONING] = SCAN_NAME("reasoning"),
+                [TOOL_CALLS] = SCAN_NAME("tool_calls"),
+                [FUNCTION_CALL] = SCAN_NAME("function_call"),
         };
         struct scan fields[FIELDS];
         int r;
@@ -89,20 +90,21 @@ static bool take_finish_reason(struct chat_answer *answer, struct scan value)
         return true;
 }
 
+/* choice: its end is not known. */
 static int take_choice(struct chat_answer *answer, struct scan choice, struct failure *failure)
 {
         enum { DELTA, MESSAGE, TEXT, FINISH_REASON, ERROR, FIELDS };
-        static const char *const names[FIELDS] = {
-                [DELTA] = "delta",
-                [MESSAGE] = "message",
-                [TEXT] = "text",
-                [ERROR] = "error",
-                [FINISH_REASON] = "finish_reason",
+        static const struct scan_name names[FIELDS] = {
+                [DELTA] = SCAN_NAME("delta"),
+                [MESSAGE] = SCAN_NAME("message"),
+                [TEXT] = SCAN_NAME("text"),
+                [ERROR] = SCAN_NAME("error"),
+                [FINISH_REASON] = SCAN_NAME("finish_reason"),
         };
         struct scan fields[FIELDS];
         int r = 0;
 
-        (void)scan_members(choice, names, FIELDS, fields);
+        choice.end = scan_members(choice, names, FIELDS, fields);
         if (!is_null(fields[ERROR])) {
                 failure_from_document(failure, choice);
                 return -EBADMSG;
@@ -127,15 +129,16 @@ static int take_choice(struct chat_answer *answer, struct scan choice, struct fa
 static int take_object(struct chat_answer *answer, struct scan object, struct failure *failure)
 {
         enum { CHOICES, ERROR, MODEL, USAGE, BASE_RESP, FIELDS };
-        static const char *const names[FIELDS] = {
-                [CHOICES] = "choices", [ERROR] = "error",         [MODEL] = "model",
-                [USAGE] = "usage",     [BASE_RESP] = "base_resp",
+        static const struct scan_name names[FIELDS] = {
+                [CHOICES] = SCAN_NAME("choices"),     [ERROR] = SCAN_NAME("error"),
+                [MODEL] = SCAN_NAME("model"),         [USAGE] = SCAN_NAME("usage"),
+                [BASE_RESP] = SCAN_NAME("base_resp"),
         };
         struct scan fields[FIELDS], choice;
 
-        if (!scan_members(object, names, FIELDS, fields))
+        if (scan_members(object, names, FIELDS, fields) != object.end)
                 return -EINVAL;
-        choice = scan_first(fields[CHOICES]);
+        choice = scan_open(fields[CHOICES]);
         if ((!choice.p || fields[ERROR].p || fields[BASE_RESP].p) &&
             failure_is_in(object, choice.p != NULL)) {
                 failure_from_document(failure, object);

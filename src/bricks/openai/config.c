@@ -301,7 +301,7 @@ struct config *config_free(struct config *config)
                 free(config->request.fields[i].json);
         }
         free(config->request.fields);
-        free(config->url);
+        curl_url_cleanup(config->url);
         free(config);
         return NULL;
 }

@@ -3,18 +3,17 @@
 
 /* The checked options of an instance. Immutable once created. See README.md for their meaning. */
 
+#include <curl/curl.h>
 #include <stdbool.h>
 
 #include "request.h"
-
-struct curl_slist;
 
 struct config {
         struct brick_ctx *ctx;
         struct request_options request;
         bool knows_limit; /* the name of max_tokens is given */
         enum request_limit limit;
-        char *url;   /* of the chat completions */
+        CURLU *url;  /* of the chat completions */
         char *proxy; /* NULL: as the environment says; "": none */
         char *ca_file;
         struct curl_slist *headers; /* those of every request */

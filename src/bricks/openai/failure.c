@@ -312,10 +312,16 @@ static bool is_text(struct scan value, const char *text)
 bool failure_is_in(struct scan document, bool has_choices)
 {
         enum { ERROR, ERRORS, BASE_RESP, OBJECT, TYPE, SUCCESS, STATUS, CODE, ERROR_CODE, FIELDS };
-        static const char *const names[FIELDS] = {
-                [ERROR] = "error",   [ERRORS] = "errors", [BASE_RESP] = "base_resp",
-                [OBJECT] = "object", [TYPE] = "type",     [SUCCESS] = "success",
-                [STATUS] = "status", [CODE] = "code",     [ERROR_CODE] = "error_code",
+        static const struct scan_name names[FIELDS] = {
+                [ERROR] = SCAN_NAME("error"),
+                [ERRORS] = SCAN_NAME("errors"),
+                [BASE_RESP] = SCAN_NAME("base_resp"),
+                [OBJECT] = SCAN_NAME("object"),
+                [TYPE] = SCAN_NAME("type"),
+                [SUCCESS] = SCAN_NAME("success"),
+                [STATUS] = SCAN_NAME("status"),
+                [CODE] = SCAN_NAME("code"),
+                [ERROR_CODE] = SCAN_NAME("error_code"),
         };
         struct scan fields[FIELDS];
 

@@ -158,6 +158,8 @@ int config_read_headers(struct config *config, const struct brick_node *node)
         r = add(config, "Content-Type", "", "application/json");
         if (r == 0) /* otherwise curl waits for 100-continue before a long prompt */
                 r = add(config, "Expect", "", "");
+        if (r == 0) /* a compressed stream would come in large pieces */
+                r = add(config, "Accept-Encoding", "", "");
         if (r == 0)
                 r = add_key(config, node);
         if (r == 0)

@@ -186,7 +186,8 @@ static uint64_t due(const struct job *job)
 
 static void set_timer(struct job *job)
 {
-        (void)sd_event_source_set_time(job->timer, due(job));
+        job->armed = due(job);
+        (void)sd_event_source_set_time(job->timer, job->armed);
         (void)sd_event_source_set_enabled(job->timer, SD_EVENT_ONESHOT);
 }
 
@@ -196,7 +197,8 @@ void job_enter(struct job *job, enum job_state state)
                 engine_connected(job->engine, job);
         job->state = state;
         job->since = engine_now(job->engine);
-        set_timer(job);
+        if (due(job) < job->armed) /* a timer that is early is set again when it fires */
+                set_timer(job);
 }
 
 static void end(struct job *job)
@@ -342,7 +344,8 @@ void job_start(struct job *job)
         int r;
 
         engine_adopt(engine, job);
-        r = sd_event_add_time(engine_event(engine), &job->timer, CLOCK_MONOTONIC, job->expires,
+        job->armed = job->expires;
+        r = sd_event_add_time(engine_event(engine), &job->timer, CLOCK_MONOTONIC, job->armed,
                               TIMER_ACCURACY, on_timer, job);
         if (r < 0)
                 fail(job, r);
@@ -363,7 +366,8 @@ static void unpause(struct job *job)
         CURLcode result;
 
         job->since = engine_now(job->engine);
-        set_timer(job);
+        if (due(job) < job->armed)
+                set_timer(job);
         result = curl_easy_pause(job->easy, CURLPAUSE_CONT);
         if (result == CURLE_OK)
                 return;

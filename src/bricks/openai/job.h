@@ -75,6 +75,7 @@ struct job {
         uint64_t expires; /* deadline of the whole answer */
         uint64_t delay;   /* of JOB_BACKOFF */
         sd_event_source *timer;
+        uint64_t armed; /* the time of the timer, which is due at the latest then */
         unsigned attempts;
         bool renamed; /* the field of the limit has been, after a refusal */
         CURL *easy;

@@ -3,8 +3,11 @@
 #include "scan.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "octet.h"
 
 static const char *skip_blanks(const char *p, const char *end)
 {
@@ -26,17 +29,43 @@ static const char *skip_hex(const char *p, const char *end)
         return p + 4;
 }
 
-/* Control characters are taken as they are, since some servers do not escape them. */
-static const char *skip_string(const char *p, const char *end)
+static const char *skip_escape(const char *p, const char *end)
 {
-        for (p++; p && p < end && *p != '"';) {
-                if (*p++ != '\\')
-                        continue;
-                if (p == end || *p == '\0' || !strchr("\"\\/bfnrtu", *p))
-                        return NULL;
-                p = *p == 'u' ? skip_hex(p + 1, end) : p + 1;
+        if (end - p < 2 || p[1] == '\0' || !strchr("\"\\/bfnrtu", p[1]))
+                return NULL;
+        return p[1] == 'u' ? skip_hex(p + 2, end) : p + 2;
+}
+
+/* Returns where the next quotation mark or backslash is, or `end`. */
+static inline const char *find_special(const char *p, const char *end)
+{
+        for (; end - p >= 8; p += 8) {
+                uint64_t word = octets_load(p);
+                uint64_t found = octets_find(word, '"') | octets_find(word, '\\');
+
+                if (found)
+                        return p + octets_first(found);
+        }
+        while (p < end && *p != '"' && *p != '\\')
+                p++;
+        return p;
+}
+
+static const char *skip_rest_of_string(const char *p, const char *end)
+{
+        while (p && p < end && *p != '"') {
+                p = skip_escape(p, end);
+                if (p)
+                        p = find_special(p, end);
         }
         return p && p < end ? p + 1 : NULL;
+}
+
+/* Control characters are taken as they are, since some servers do not escape them. */
+static inline const char *skip_string(const char *p, const char *end)
+{
+        p = find_special(p + 1, end);
+        return p < end && *p == '"' ? p + 1 : skip_rest_of_string(p, end);
 }
 
 static const char *skip_digits(const char *p, const char *end)
@@ -105,11 +134,30 @@ static const char *skip_name(const char *p, const char *end)
         return p < end && *p == ':' ? p + 1 : NULL;
 }
 
-/* The closing characters of the open lists and objects. */
+/* The open lists and objects; a bit each: it is an object. */
 struct nesting {
-        char closers[SCAN_DEPTH_MAX];
+        uint64_t objects[SCAN_DEPTH_MAX / 64];
         size_t depth;
 };
+
+static bool push(struct nesting *nesting, bool is_object)
+{
+        const size_t word = nesting->depth / 64, bit = nesting->depth % 64;
+
+        if (nesting->depth == SCAN_DEPTH_MAX)
+                return false;
+        nesting->objects[word] &= ~(UINT64_C(1) << bit);
+        nesting->objects[word] |= (uint64_t)is_object << bit;
+        nesting->depth++;
+        return true;
+}
+
+static char closer_of(const struct nesting *nesting)
+{
+        const size_t last = nesting->depth - 1;
+
+        return nesting->objects[last / 64] >> last % 64 & 1 ? '}' : ']';
+}
 
 /* Skips from the end of a value to the next one: the lists and objects that end there, the comma,
  * and the name of a member. NULL: not well-formed. If the depth is 0 then, the outermost value has
@@ -117,7 +165,7 @@ struct nesting {
 static const char *skip_between(struct nesting *nesting, const char *p, const char *end)
 {
         while (nesting->depth > 0) {
-                char closer = nesting->closers[nesting->depth - 1];
+                char closer = closer_of(nesting);
 
                 p = skip_blanks(p, end);
                 if (p == end)
@@ -134,19 +182,17 @@ static const char *skip_between(struct nesting *nesting, const char *p, const ch
 /* Skips the opening character of a list or an object; if it is empty, its end as well. */
 static const char *skip_opening(struct nesting *nesting, const char *p, const char *end)
 {
-        char closer = *p == '{' ? '}' : ']';
+        const bool is_object = *p == '{';
 
-        if (nesting->depth == SCAN_DEPTH_MAX)
+        if (!push(nesting, is_object))
                 return NULL;
-        nesting->closers[nesting->depth++] = closer;
         p = skip_blanks(p + 1, end);
-        if (p < end && *p == closer)
+        if (p < end && *p == (is_object ? '}' : ']'))
                 return skip_between(nesting, p, end);
-        return closer == '}' ? skip_name(p, end) : p;
+        return is_object ? skip_name(p, end) : p;
 }
 
-/* Returns the end of the value at p, which may follow blanks. NULL: not well-formed. */
-static const char *skip_value(const char *p, const char *end)
+static const char *skip_nested(const char *p, const char *end)
 {
         struct nesting nesting;
 
@@ -164,6 +210,15 @@ static const char *skip_value(const char *p, const char *end)
                         p = skip_between(&nesting, p, end);
         } while (p && nesting.depth > 0);
         return p;
+}
+
+/* Returns the end of the value at p, which may follow blanks. NULL: not well-formed. */
+static const char *skip_value(const char *p, const char *end)
+{
+        p = skip_blanks(p, end);
+        if (p == end)
+                return NULL;
+        return *p == '{' || *p == '[' ? skip_nested(p, end) : skip_scalar(p, end);
 }
 
 static struct scan value_at(const char *p, const char *end)
@@ -194,12 +249,9 @@ unsigned scan_hex(const char *digits)
         return value;
 }
 
-/* Compares the name of a member. Wanted names are ASCII letters and '_', for which the only escape
- * is \uXXXX. */
-static bool is_name(struct scan name, const char *wanted)
+/* A name with an escape. Wanted names are ASCII, for which the only escape is \uXXXX. */
+static bool is_escaped_name(const char *p, const char *wanted)
 {
-        const char *p = name.p + 1;
-
         for (; *wanted; wanted++) {
                 unsigned c = (unsigned char)*p++;
 
@@ -213,61 +265,85 @@ static bool is_name(struct scan name, const char *wanted)
         return *p == '"';
 }
 
+struct member {
+        struct scan name, value;
+};
+
+/* Stores the value if the name is wanted. */
+static void store(const struct member *member, const struct scan_name *names, size_t n,
+                  struct scan *values)
+{
+        const char *text = member->name.p + 1;
+        const size_t length = (size_t)(member->name.end - text) - 1;
+        const bool escaped = find_special(text, member->name.end) < member->name.end - 1;
+
+        for (size_t i = 0; i < n; i++)
+                if (escaped ? is_escaped_name(text, names[i].text)
+                            : length == names[i].length && memcmp(text, names[i].text, length) == 0)
+                        values[i] = member->value;
+}
+
 /* Reads the name and the value at p. Returns what follows them, or `end` if they are malformed. */
-static const char *read_member(const char *p, const char *end, struct scan *ret_name,
-                               struct scan *ret_value)
+static const char *read_member(const char *p, const char *end, struct member *ret)
 {
         if (p == end || *p != '"')
                 return end;
-        *ret_name = (struct scan){ p, skip_string(p, end) };
-        p = ret_name->end ? skip_blanks(ret_name->end, end) : end;
+        ret->name = (struct scan){ p, skip_string(p, end) };
+        p = ret->name.end ? skip_blanks(ret->name.end, end) : end;
         if (p == end || *p != ':')
                 return end;
-        *ret_value = value_at(p + 1, end);
-        return ret_value->end ? skip_blanks(ret_value->end, end) : end;
+        ret->value = value_at(p + 1, end);
+        return ret->value.end ? skip_blanks(ret->value.end, end) : end;
 }
 
-bool scan_members(struct scan object, const char *const *names, size_t n, struct scan *values)
+const char *scan_members(struct scan object, const struct scan_name *names, size_t n,
+                         struct scan *values)
 {
         const char *p, *end = object.end;
-        struct scan name, value;
+        struct member member;
 
         memset(values, 0, n * sizeof *values);
         if (!scan_is_object(object))
-                return false;
+                return NULL;
         p = skip_blanks(object.p + 1, end);
         while (p < end && *p != '}') {
-                p = read_member(p, end, &name, &value);
+                p = read_member(p, end, &member);
                 if (p == end || (*p != '}' && *p != ','))
-                        return false;
-                for (size_t i = 0; i < n; i++)
-                        if (is_name(name, names[i]))
-                                values[i] = value;
+                        return NULL;
+                store(&member, names, n, values);
                 if (*p == ',') {
                         p = skip_blanks(p + 1, end);
                         if (p == end || *p != '"')
-                                return false;
+                                return NULL;
                 }
         }
-        return p < end && p + 1 == end;
+        return p < end ? p + 1 : NULL;
 }
 
 struct scan scan_member(struct scan object, const char *name)
 {
+        const struct scan_name wanted = { name, strlen(name) };
         struct scan found;
 
-        (void)scan_members(object, &name, 1, &found);
+        (void)scan_members(object, &wanted, 1, &found);
         return found;
 }
 
-struct scan scan_first(struct scan list)
+struct scan scan_open(struct scan list)
 {
         const char *p;
 
         if (!list.p || *list.p != '[')
                 return (struct scan){};
         p = skip_blanks(list.p + 1, list.end);
-        return *p == ']' ? (struct scan){} : value_at(p, list.end);
+        return *p == ']' ? (struct scan){} : (struct scan){ p, list.end };
+}
+
+struct scan scan_first(struct scan list)
+{
+        struct scan item = scan_open(list);
+
+        return item.p ? value_at(item.p, item.end) : item;
 }
 
 struct scan scan_next(struct scan list, struct scan item)

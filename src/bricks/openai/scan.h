@@ -23,12 +23,23 @@ bool scan_document(const char *json, size_t n, struct scan *ret);
 
 #define SCAN_DEPTH_MAX 512
 
+/* The name of a member, in ASCII. */
+struct scan_name {
+        const char *text;
+        size_t length;
+};
+#define SCAN_NAME(text)                \
+        {                              \
+                text, sizeof(text) - 1 \
+        }
+
 /*
  * Finds the members of an object with these names, in one pass; of several with one name, the last.
- * No value: there is none. The object need not have been checked, but has no blanks around it.
- * False: it is not an object, or not well-formed, and the values do not count.
+ * No value: there is none. The object need not have been checked, and may end before object.end.
+ * Returns its end; NULL: it is not an object, or not well-formed, and the values do not count.
  */
-bool scan_members(struct scan object, const char *const *names, size_t n, struct scan *values);
+const char *scan_members(struct scan object, const struct scan_name *names, size_t n,
+                         struct scan *values);
 
 /* The functions below take only values from scan_document() and from each other. */
 
@@ -42,6 +53,9 @@ struct scan scan_member(struct scan object, const char *name);
  */
 struct scan scan_first(struct scan list);
 struct scan scan_next(struct scan list, struct scan item);
+
+/* The first item, for scan_members() only: its end is not known. */
+struct scan scan_open(struct scan list);
 
 static inline bool scan_is_object(struct scan value)
 {

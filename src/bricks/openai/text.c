@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "octet.h"
+
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /* --- from JSON ------------------------------------------------------------------------- */
@@ -139,13 +141,24 @@ static int character_at(const unsigned char *p, const unsigned char *end)
         return -3;
 }
 
+/* Whether eight bytes follow that are ASCII without NUL. */
+static bool is_ascii(const unsigned char *p, const unsigned char *end)
+{
+        uint64_t word;
+
+        if (end - p < 8)
+                return false;
+        word = octets_load((const char *)p);
+        return !(word & OCTETS_HIGH) && !octets_find(word, 0);
+}
+
 /* Whether all of it is UTF-8. */
 static bool is_valid(const char *bytes, size_t n)
 {
         const unsigned char *p = (const unsigned char *)bytes, *end = p + n;
 
         while (p < end) {
-                int k = *p > 0 && *p < 0x80 ? 1 : character_at(p, end);
+                int k = is_ascii(p, end) ? 8 : character_at(p, end);
 
                 if (k <= 0)
                         return false;

@@ -3,6 +3,7 @@
 /* One HTTP request of a job, as libcurl makes it. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -26,6 +27,18 @@ static int on_new_socket(void *user, curl_socket_t fd, curlsocktype purpose)
         return CURL_SOCKOPT_OK;
 }
 
+/* Without them, libcurl need not look for them at each request. */
+static bool has_proxy_variable(void)
+{
+        static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
+                                             "all_proxy", "ALL_PROXY" };
+
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+                if (getenv(names[i]))
+                        return true;
+        return false;
+}
+
 /* Fails only if out of memory, or if libcurl lacks a feature. */
 #define SET(option, value) ok = curl_easy_setopt(easy, option, value) == CURLE_OK && ok
 
@@ -33,7 +46,7 @@ bool job_set_common_options(CURL *easy, const struct config *config)
 {
         bool ok = true;
 
-        SET(CURLOPT_URL, config->url);
+        SET(CURLOPT_CURLU, config->url);
         SET(CURLOPT_USERAGENT, "brickd");
         SET(CURLOPT_WRITEFUNCTION, answer_on_bytes);
         SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
@@ -41,8 +54,8 @@ bool job_set_common_options(CURL *easy, const struct config *config)
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_TCP_KEEPALIVE, 1L);
         SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        /* Asks for no compression, which would hold tokens back, but reads what is compressed. */
-        SET(CURLOPT_ACCEPT_ENCODING, "identity");
+        /* Compressed answers are read, though the headers do not ask for them. */
+        SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
         /* One connection per answer, so that the kernel's flow control stops an API whose client is
          * slow. With HTTP/2, libcurl would buffer up to 32 MiB of each paused answer. */
         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -50,8 +63,8 @@ bool job_set_common_options(CURL *easy, const struct config *config)
         SET(CURLOPT_QUICK_EXIT, 1L);
         /* The timer of the state is shorter and applies first. */
         SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(config->connect_timeout / 1000 + 1000));
-        if (config->proxy) {
-                SET(CURLOPT_PROXY, config->proxy);
+        if (config->proxy || !has_proxy_variable()) {
+                SET(CURLOPT_PROXY, config->proxy ? config->proxy : "");
                 SET(CURLOPT_NOPROXY, "");
         }
         if (config->ca_file) {
