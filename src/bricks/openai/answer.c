@@ -93,22 +93,30 @@ static int send_last(struct job *job)
         return 0;
 }
 
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Says what was sent instead of an answer. */
 static int refuse_answer(struct job *job)
 {
         const struct incoming *in = &job->in;
         char words[sizeof in->sample * 3 + 1];
+        size_t blanks = 0;
 
         failure_words(words, sizeof words, in->sample, in->n_sample);
+        while (blanks < in->n_sample && is_blank(in->sample[blanks]))
+                blanks++;
         if (in->has_document)
                 failure_set(&job->failure, FAILURE_API, false,
                             "the API's answer has no choices[0].message: %s", words);
-        else if (*words && *words != ':' && !strstr(words, "[DONE]"))
-                failure_set(&job->failure, FAILURE_API, false,
-                            "the API sent something that is not JSON where the answer was due: %s",
-                            words);
-        else
+        else if (blanks == in->n_sample || in->sample[blanks] == ':' || strstr(words, "[DONE]"))
                 failure_set(&job->failure, FAILURE_API, false, "the API's answer is empty");
+        else
+                failure_set(&job->failure, FAILURE_API, false,
+                            "the API sent something that is not JSON where the answer was due%s%s",
+                            *words ? ": " : "", words);
         return -EBADMSG;
 }
 
@@ -179,11 +187,6 @@ static bool is_done(struct scan document)
 
         return (size_t)(document.end - document.p) == sizeof done - 1 &&
                memcmp(document.p, done, sizeof done - 1) == 0;
-}
-
-static bool is_blank(char c)
-{
-        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static struct scan trim(const char *data, size_t n)

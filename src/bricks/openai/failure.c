@@ -60,9 +60,6 @@ static const struct {
         { "InvalidParameter", BRICK_E_BAD_REQUEST, false },
         { "INVALID_ARGUMENT", BRICK_E_BAD_REQUEST, false },
         { "server_error", FAILURE_API, true },
-        { "network_error", FAILURE_API, true },
-        { "error", FAILURE_API, true },
-        { "abort", FAILURE_API, true },
 };
 
 static bool classify_word(struct failure *failure, const char *word)

@@ -299,6 +299,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 {
         struct job *job = user;
 
+        job->armed = UINT64_MAX;
         /* Bytes that have arrived since may have moved the deadline. */
         if (engine_now(job->engine) < due(job))
                 set_timer(job);

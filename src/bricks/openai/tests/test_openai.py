@@ -102,6 +102,7 @@ class Mapping(Case):
         result = self.run_call(
             hello,
             model="",
+            prompt="",
             options={
                 "default_prompt": "hello?",
                 "system_prompt": "be kind",
@@ -222,7 +223,7 @@ class Streams(Case):
 
     def test_empty_stream(self):
         self.assert_failed(self.stream_bytes(b": nothing\n\n"), 5001, "empty")
-        self.assert_ok(self.stream_bytes(b"data: [DONE]\n\n"))
+        self.assert_failed(self.stream_bytes(b"data: [DONE]\n\n"), 5001, "empty")
 
     def test_bad_json(self):
         self.assert_failed(self.stream_bytes(delta("a") + b"data: {oops\n\n"), 5001, "JSON", "a")
@@ -310,6 +311,7 @@ class Streams(Case):
 
         async def first(request):
             await request.head()
+            await request.say("a")
             await request.chunk(b"data: [DONE]\n\n")
             await second_came.wait()
             await request.end()
@@ -319,6 +321,7 @@ class Streams(Case):
             second_came.set()
             await first_ended.wait()
             await request.head()
+            await request.say("a")
             await request.chunk(b"data: [DONE]\n\n")
             await request.wait_closed()
             return False
@@ -328,7 +331,7 @@ class Streams(Case):
             *({"method": "stream", "model": model, "wait": True} for model in self.server.scenarios)
         )
         for result in others:
-            self.assert_ok(result)
+            self.assert_ok(result, "a")
         self.assert_ok(third, "Hello", " world")
         self.assertEqual([request.connection for request in self.server.requests], [1, 2, 1])
 
