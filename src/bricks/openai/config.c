@@ -70,14 +70,12 @@ const struct brick_option config_options[] = {
           .summary = "time limit of one attempt to connect" },
         { .name = "first_token",
           .type = BRICK_DURATION,
-          .fallback = "5m",
           .max = 86400 * SECOND,
-          .summary = "time limit for the first sign of work of a stream; 0s: none" },
+          .summary = "time limit for the first sign of work of a stream; default: 5m; 0s: none" },
         { .name = "stall",
           .type = BRICK_DURATION,
-          .fallback = "1m",
           .max = 86400 * SECOND,
-          .summary = "time limit for further bytes of a stream; 0s: none" },
+          .summary = "time limit for further bytes of a stream; default: 1m; 0s: none" },
         { .name = "first_token_timeout",
           .type = BRICK_DURATION,
           .max = 86400 * SECOND,
@@ -163,10 +161,19 @@ static uint64_t duration(const struct brick_node *node, const char *name)
 }
 
 /* Of an option that has a former name. */
-static uint64_t renamed_duration(const struct brick_node *node, const char *name,
-                                 const char *former)
+static int read_renamed(struct config *config, const struct brick_node *node, const char *name,
+                        const char *former, uint64_t fallback, uint64_t *ret)
 {
-        return duration(node, config_option(node, former) ? former : name);
+        const struct brick_node *given = config_option(node, name);
+        const struct brick_node *old = config_option(node, former);
+
+        if (given && old) {
+                brick_node_errorf(brick_host, config->ctx, old,
+                                  "is the former name of %s: give one", name);
+                return -EINVAL;
+        }
+        *ret = given || old ? duration(node, old ? former : name) : fallback;
+        return 0;
 }
 
 /* --- the rest ------------------------------------------------------------------------ */
@@ -223,6 +230,7 @@ static int read_numbers(struct config *config, const struct brick_node *node)
 {
         const struct brick_node *temperature = config_option(node, "temperature");
         const char *limit = config_string(config_option(node, "max_tokens_field"));
+        int r;
 
         config->knows_limit = limit;
         if (limit && strcmp(limit, "max_completion_tokens") == 0)
@@ -231,8 +239,6 @@ static int read_numbers(struct config *config, const struct brick_node *node)
         config->request.include_usage = brick_host->node_int(config_option(node, "include_usage"));
         config->timeout = duration(node, "timeout");
         config->connect_timeout = duration(node, "connect_timeout");
-        config->first_token = renamed_duration(node, "first_token", "first_token_timeout");
-        config->stall = renamed_duration(node, "stall", "idle_timeout");
         config->retry_min = duration(node, "retry_min");
         config->retry_max = duration(node, "retry_max");
         config->retries = (unsigned)brick_host->node_int(config_option(node, "retries"));
@@ -242,7 +248,12 @@ static int read_numbers(struct config *config, const struct brick_node *node)
         if (config->retry_min > config->retry_max)
                 return config_refuse(config, config_option(node, "retry_min"),
                                      "must not be greater than retry_max");
-        return 0;
+        r = read_renamed(config, node, "first_token", "first_token_timeout", 300 * SECOND / 1000,
+                         &config->first_token);
+        if (r == 0)
+                r = read_renamed(config, node, "stall", "idle_timeout", 60 * SECOND / 1000,
+                                 &config->stall);
+        return r;
 }
 
 int config_new(struct config **ret, struct brick_ctx *ctx, const struct brick_node *node)

@@ -116,7 +116,7 @@ static const struct brick_llm handlers = {
         .output_streaming = openai_output_streaming,
 };
 
-BRICK_LLM(handlers, .name = "openai", .version = "1.0", .host_minor = 3,
+BRICK_LLM(handlers, .name = "openai", .version = "1.0", .host_minor = 2,
           .summary = "calls an OpenAI-compatible API: /chat/completions", .options = config_options,
           .create = openai_create, .destroy = openai_destroy, .writable = openai_writable,
           .cancel = openai_cancel);
