@@ -11,6 +11,63 @@ static bool is_filled(struct scan value)
         return value.p && (*value.p == '"' || *value.p == '[') && value.end - value.p > 2;
 }
 
+/* What is wanted of an answer, and where the scanner puts it. */
+enum {
+        CHOICES,
+        ERROR,
+        MODEL,
+        USAGE,
+        BASE_RESP,
+        CHOICE, /* of the first choice: */
+        DELTA = CHOICE,
+        MESSAGE,
+        TEXT,
+        FINISH_REASON,
+        CHOICE_ERROR,
+        OF_DELTA,                  /* its content; then those of enum content */
+        OF_MESSAGE = OF_DELTA + 6, /* as well */
+        VALUES = OF_MESSAGE + 6,
+};
+
+enum content {
+        CONTENT,
+        REFUSAL,
+        REASONING_CONTENT,
+        REASONING,
+        TOOL_CALLS,
+        FUNCTION_CALL,
+        CONTENTS
+};
+
+static const struct scan_name contents[CONTENTS] = {
+        [CONTENT] = SCAN_NAME("content"),
+        [REFUSAL] = SCAN_NAME("refusal"),
+        [REASONING_CONTENT] = SCAN_NAME("reasoning_content"),
+        [REASONING] = SCAN_NAME("reasoning"),
+        [TOOL_CALLS] = SCAN_NAME("tool_calls"),
+        [FUNCTION_CALL] = SCAN_NAME("function_call"),
+};
+static const struct scan_table of_delta = { contents, CONTENTS, OF_DELTA };
+static const struct scan_table of_message = { contents, CONTENTS, OF_MESSAGE };
+
+static const struct scan_name of_choice_names[] = {
+        [DELTA - CHOICE] = SCAN_NAME_WITH("delta", &of_delta),
+        [MESSAGE - CHOICE] = SCAN_NAME_WITH("message", &of_message),
+        [TEXT - CHOICE] = SCAN_NAME("text"),
+        [FINISH_REASON - CHOICE] = SCAN_NAME("finish_reason"),
+        [CHOICE_ERROR - CHOICE] = SCAN_NAME("error"),
+};
+static const struct scan_table of_choice = { of_choice_names, OF_DELTA - CHOICE, CHOICE };
+
+static const struct scan_name of_answer_names[] = {
+        [CHOICES] = SCAN_NAME_WITH("choices", &of_choice),
+        [ERROR] = SCAN_NAME("error"),
+        [MODEL] = SCAN_NAME("model"),
+        [USAGE] = SCAN_NAME("usage"),
+        [BASE_RESP] = SCAN_NAME("base_resp"),
+};
+static const struct scan_table of_answer = { of_answer_names, CHOICE, 0 };
+
 /* Adds the texts of a list of parts. */
 static int add_parts(struct chat_answer *answer, struct scan list)
 {
@@ -20,8 +77,7 @@ static int add_parts(struct chat_answer *answer, struct scan list)
         int r = 0;
 
         for (part = scan_first(list); part.p && r == 0; part = scan_next(list, part)) {
-                if (!scan_members(part, names, 3, fields))
-                        continue;
+                scan_members(part, names, 3, fields);
                 r = text_add(&answer->text, fields[0]);
                 if (r == 0)
                         r = text_add(&answer->text, fields[1]);
@@ -31,22 +87,11 @@ static int add_parts(struct chat_answer *answer, struct scan list)
 }
 
 /* Adds the content of a message or of a delta: a text, or the texts in a list of parts. A refusal
- * replaces it. */
-static int add_content(struct chat_answer *answer, struct scan message)
+ * replaces it. fields: by enum content. */
+static int add_content(struct chat_answer *answer, const struct scan *fields)
 {
-        enum { CONTENT, REFUSAL, REASONING_CONTENT, REASONING, TOOL_CALLS, FUNCTION_CALL, FIELDS };
-        static const struct scan_name names[FIELDS] = {
-                [CONTENT] = SCAN_NAME("content"),
-                [REFUSAL] = SCAN_NAME("refusal"),
-                [REASONING_CONTENT] = SCAN_NAME("reasoning_content"),
-                [REASONING] = SCAN_NAME("reasoning"),
-                [TOOL_CALLS] = SCAN_NAME("tool_calls"),
-                [FUNCTION_CALL] = SCAN_NAME("function_call"),
-        };
-        struct scan fields[FIELDS];
         int r;
 
-        (void)scan_members(message, names, FIELDS, fields);
         answer->is_working |= is_filled(fields[REASONING_CONTENT]) ||
                               is_filled(fields[REASONING]) || is_filled(fields[TOOL_CALLS]) ||
                               scan_is_object(fields[FUNCTION_CALL]);
@@ -90,37 +135,28 @@ static bool take_finish_reason(struct chat_answer *answer, struct scan value)
         return true;
 }
 
-/* choice: its end is not known. */
-static int take_choice(struct chat_answer *answer, struct scan choice, struct failure *failure)
+/* values: of the answer. */
+static int take_choice(struct chat_answer *answer, const struct scan *values,
+                       struct failure *failure)
 {
-        enum { DELTA, MESSAGE, TEXT, FINISH_REASON, ERROR, FIELDS };
-        static const struct scan_name names[FIELDS] = {
-                [DELTA] = SCAN_NAME("delta"),
-                [MESSAGE] = SCAN_NAME("message"),
-                [TEXT] = SCAN_NAME("text"),
-                [ERROR] = SCAN_NAME("error"),
-                [FINISH_REASON] = SCAN_NAME("finish_reason"),
-        };
-        struct scan fields[FIELDS];
         int r = 0;
 
-        choice.end = scan_members(choice, names, FIELDS, fields);
-        if (!is_null(fields[ERROR])) {
-                failure_from_document(failure, choice);
+        if (!is_null(values[CHOICE_ERROR])) {
+                failure_from_document(failure, scan_first(values[CHOICES]));
                 return -EBADMSG;
         }
-        if (take_finish_reason(answer, fields[FINISH_REASON]) &&
+        if (take_finish_reason(answer, values[FINISH_REASON]) &&
             failure_from_finish(failure, answer->finish_reason))
                 return -EBADMSG;
-        answer->has_choice |= answer->finish_reason[0] || scan_is_object(fields[DELTA]) ||
-                              scan_is_object(fields[MESSAGE]) || scan_is_string(fields[TEXT]);
-        if (scan_is_object(fields[DELTA])) {
-                r = add_content(answer, fields[DELTA]);
+        answer->has_choice |= answer->finish_reason[0] || scan_is_object(values[DELTA]) ||
+                              scan_is_object(values[MESSAGE]) || scan_is_string(values[TEXT]);
+        if (scan_is_object(values[DELTA])) {
+                r = add_content(answer, &values[OF_DELTA]);
                 answer->in_pieces |= answer->text.n > 0;
         } else if (!answer->in_pieces) {
-                r = scan_is_object(fields[MESSAGE]) ? add_content(answer, fields[MESSAGE])
-                                                    : text_add(&answer->text, fields[TEXT]);
-                answer->is_whole |= scan_is_object(fields[MESSAGE]) && !fields[FINISH_REASON].p;
+                r = scan_is_object(values[MESSAGE]) ? add_content(answer, &values[OF_MESSAGE])
+                                                    : text_add(&answer->text, values[TEXT]);
+                answer->is_whole |= scan_is_object(values[MESSAGE]) && !values[FINISH_REASON].p;
         }
         answer->is_working |= answer->text.n > 0;
         return r;
@@ -128,26 +164,21 @@ static int take_choice(struct chat_answer *answer, struct scan choice, struct fa
 
 static int take_object(struct chat_answer *answer, struct scan object, struct failure *failure)
 {
-        enum { CHOICES, ERROR, MODEL, USAGE, BASE_RESP, FIELDS };
-        static const struct scan_name names[FIELDS] = {
-                [CHOICES] = SCAN_NAME("choices"),     [ERROR] = SCAN_NAME("error"),
-                [MODEL] = SCAN_NAME("model"),         [USAGE] = SCAN_NAME("usage"),
-                [BASE_RESP] = SCAN_NAME("base_resp"),
-        };
-        struct scan fields[FIELDS], choice;
+        struct scan values[VALUES];
+        bool has_choices;
 
-        if (scan_members(object, names, FIELDS, fields) != object.end)
+        if (scan_table(object, &of_answer, values, VALUES) != object.end)
                 return -EINVAL;
-        choice = scan_open(fields[CHOICES]);
-        if ((!choice.p || fields[ERROR].p || fields[BASE_RESP].p) &&
-            failure_is_in(object, choice.p != NULL)) {
+        has_choices = scan_has_items(values[CHOICES]);
+        if ((!has_choices || values[ERROR].p || values[BASE_RESP].p) &&
+            failure_is_in(object, has_choices)) {
                 failure_from_document(failure, object);
                 return -EBADMSG;
         }
         if (!answer->model[0])
-                (void)text_copy(answer->model, sizeof answer->model, fields[MODEL]);
-        take_usage(answer, fields[USAGE]);
-        return choice.p ? take_choice(answer, choice, failure) : 0;
+                (void)text_copy(answer->model, sizeof answer->model, values[MODEL]);
+        take_usage(answer, values[USAGE]);
+        return take_choice(answer, values, failure);
 }
 
 static int take_list(struct chat_answer *answer, const char *json, size_t size,

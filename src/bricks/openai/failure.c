@@ -322,8 +322,7 @@ bool failure_is_in(struct scan document, bool has_choices)
         };
         struct scan fields[FIELDS];
 
-        if (!scan_members(document, names, FIELDS, fields))
-                return false;
+        scan_members(document, names, FIELDS, fields);
         if (!is_empty(fields[ERROR]) || is_text(fields[OBJECT], "error") ||
             is_error_code(scan_member(fields[BASE_RESP], "status_code")))
                 return true;

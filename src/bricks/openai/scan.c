@@ -265,52 +265,99 @@ static bool is_escaped_name(const char *p, const char *wanted)
         return *p == '"';
 }
 
-struct member {
-        struct scan name, value;
-};
-
-/* Stores the value if the name is wanted. */
-static void store(const struct member *member, const struct scan_name *names, size_t n,
-                  struct scan *values)
+/* The place of a name in a table; table->n: it is not wanted. */
+static size_t find_name(struct scan name, const struct scan_table *table)
 {
-        const char *text = member->name.p + 1;
-        const size_t length = (size_t)(member->name.end - text) - 1;
-        const bool escaped = find_special(text, member->name.end) < member->name.end - 1;
+        const char *text = name.p + 1;
+        const size_t length = (size_t)(name.end - text) - 1;
+        const bool escaped = find_special(text, name.end) < name.end - 1;
+        size_t i;
 
-        for (size_t i = 0; i < n; i++)
-                if (escaped ? is_escaped_name(text, names[i].text)
-                            : length == names[i].length && memcmp(text, names[i].text, length) == 0)
-                        values[i] = member->value;
+        for (i = 0; i < table->n; i++)
+                if (escaped ? is_escaped_name(text, table->names[i].text)
+                            : length == table->names[i].length &&
+                                      memcmp(text, table->names[i].text, length) == 0)
+                        break;
+        return i;
 }
 
-/* Reads the name and the value at p. Returns what follows them, or `end` if they are malformed. */
-static const char *read_member(const char *p, const char *end, struct member *ret)
+static void forget(const struct scan_table *table, struct scan *values)
 {
-        if (p == end || *p != '"')
-                return end;
-        ret->name = (struct scan){ p, skip_string(p, end) };
-        p = ret->name.end ? skip_blanks(ret->name.end, end) : end;
+        for (size_t i = 0; i < table->n; i++) {
+                values[table->first + i] = (struct scan){};
+                if (table->names[i].inner)
+                        forget(table->names[i].inner, values);
+        }
+}
+
+static const char *read_object(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values);
+
+/* Reads a list whose first item may be an object with members that are wanted. */
+static const char *read_list(const char *p, const char *end, const struct scan_table *table,
+                             struct scan *values)
+{
+        p = skip_blanks(p + 1, end);
+        if (p < end && *p == ']')
+                return p + 1;
+        p = p < end && *p == '{' ? read_object(p, end, table, values) : skip_value(p, end);
+        while (p) {
+                p = skip_blanks(p, end);
+                if (p < end && *p == ']')
+                        return p + 1;
+                if (p == end || *p != ',')
+                        return NULL;
+                p = skip_value(p + 1, end);
+        }
+        return NULL;
+}
+
+/* Reads the value of a member, and what is wanted in it. Returns its end, or NULL. */
+static const char *read_value(const char *p, const char *end, const struct scan_table *inner,
+                              struct scan *values)
+{
+        if (inner && *p == '{')
+                return read_object(p, end, inner, values);
+        return inner && *p == '[' ? read_list(p, end, inner, values) : skip_value(p, end);
+}
+
+/* Reads the member at p. Returns what follows it, or `end` if it is malformed. */
+static const char *read_member(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values)
+{
+        struct scan name = { p, p < end && *p == '"' ? skip_string(p, end) : NULL }, *value = NULL;
+        const struct scan_table *inner = NULL;
+        const char *stop;
+        size_t i;
+
+        p = name.end ? skip_blanks(name.end, end) : end;
         if (p == end || *p != ':')
                 return end;
-        ret->value = value_at(p + 1, end);
-        return ret->value.end ? skip_blanks(ret->value.end, end) : end;
+        p = skip_blanks(p + 1, end);
+        if (p == end)
+                return end;
+        i = find_name(name, table);
+        if (i < table->n) {
+                value = &values[table->first + i];
+                inner = table->names[i].inner;
+                if (value->p && inner)
+                        forget(inner, values);
+        }
+        stop = read_value(p, end, inner, values);
+        if (value)
+                *value = (struct scan){ p, stop };
+        return stop ? skip_blanks(stop, end) : end;
 }
 
-const char *scan_members(struct scan object, const struct scan_name *names, size_t n,
-                         struct scan *values)
+/* Returns the end of the object at p. NULL: it is malformed. */
+static const char *read_object(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values)
 {
-        const char *p, *end = object.end;
-        struct member member;
-
-        memset(values, 0, n * sizeof *values);
-        if (!scan_is_object(object))
-                return NULL;
-        p = skip_blanks(object.p + 1, end);
+        p = skip_blanks(p + 1, end);
         while (p < end && *p != '}') {
-                p = read_member(p, end, &member);
+                p = read_member(p, end, table, values);
                 if (p == end || (*p != '}' && *p != ','))
                         return NULL;
-                store(&member, names, n, values);
                 if (*p == ',') {
                         p = skip_blanks(p + 1, end);
                         if (p == end || *p != '"')
@@ -320,30 +367,37 @@ const char *scan_members(struct scan object, const struct scan_name *names, size
         return p < end ? p + 1 : NULL;
 }
 
+const char *scan_table(struct scan object, const struct scan_table *table, struct scan *values,
+                       size_t n_values)
+{
+        memset(values, 0, n_values * sizeof *values);
+        return scan_is_object(object) ? read_object(object.p, object.end, table, values) : NULL;
+}
+
+void scan_members(struct scan object, const struct scan_name *names, size_t n, struct scan *values)
+{
+        const struct scan_table table = { names, n, 0 };
+
+        (void)scan_table(object, &table, values, n);
+}
+
 struct scan scan_member(struct scan object, const char *name)
 {
-        const struct scan_name wanted = { name, strlen(name) };
+        const struct scan_name wanted = { name, strlen(name), NULL };
         struct scan found;
 
-        (void)scan_members(object, &wanted, 1, &found);
+        scan_members(object, &wanted, 1, &found);
         return found;
 }
 
-struct scan scan_open(struct scan list)
+bool scan_has_items(struct scan list)
 {
-        const char *p;
-
-        if (!list.p || *list.p != '[')
-                return (struct scan){};
-        p = skip_blanks(list.p + 1, list.end);
-        return *p == ']' ? (struct scan){} : (struct scan){ p, list.end };
+        return list.p && *list.p == '[' && *skip_blanks(list.p + 1, list.end) != ']';
 }
 
 struct scan scan_first(struct scan list)
 {
-        struct scan item = scan_open(list);
-
-        return item.p ? value_at(item.p, item.end) : item;
+        return scan_has_items(list) ? value_at(list.p + 1, list.end) : (struct scan){};
 }
 
 struct scan scan_next(struct scan list, struct scan item)

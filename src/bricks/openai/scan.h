@@ -23,25 +23,42 @@ bool scan_document(const char *json, size_t n, struct scan *ret);
 
 #define SCAN_DEPTH_MAX 512
 
-/* The name of a member, in ASCII. */
+struct scan_table;
+
+/* A member that is wanted. */
 struct scan_name {
-        const char *text;
+        const char *text; /* in ASCII */
         size_t length;
+        const struct scan_table *inner; /* what is wanted in its value, which is an object, or a
+                                           list of which the first object counts; NULL: nothing */
 };
-#define SCAN_NAME(text)                \
-        {                              \
-                text, sizeof(text) - 1 \
+#define SCAN_NAME(text)                      \
+        {                                    \
+                text, sizeof(text) - 1, NULL \
+        }
+#define SCAN_NAME_WITH(text, table)           \
+        {                                     \
+                text, sizeof(text) - 1, table \
         }
 
+/* Members that are wanted. The value of names[i] becomes values[first + i]. */
+struct scan_table {
+        const struct scan_name *names;
+        size_t n, first;
+};
+
 /*
- * Finds the members of an object with these names, in one pass; of several with one name, the last.
- * No value: there is none. The object need not have been checked, and may end before object.end.
- * Returns its end; NULL: it is not an object, or not well-formed, and the values do not count.
+ * Finds members of an object in one pass; of several with one name, the last. No value: there is
+ * none. The object need not have been checked. Returns its end; NULL: it is not an object, or not
+ * well-formed, and the values do not count.
  */
-const char *scan_members(struct scan object, const struct scan_name *names, size_t n,
-                         struct scan *values);
+const char *scan_table(struct scan object, const struct scan_table *table, struct scan *values,
+                       size_t n_values);
 
 /* The functions below take only values from scan_document() and from each other. */
+
+/* As scan_table(), without inner tables. */
+void scan_members(struct scan object, const struct scan_name *names, size_t n, struct scan *values);
 
 /* No value: there is no such member, or `object` is not an object. */
 struct scan scan_member(struct scan object, const char *name);
@@ -51,11 +68,9 @@ struct scan scan_member(struct scan object, const char *name);
  *
  *     for (struct scan item = scan_first(list); item.p; item = scan_next(list, item))
  */
+bool scan_has_items(struct scan list);
 struct scan scan_first(struct scan list);
 struct scan scan_next(struct scan list, struct scan item);
-
-/* The first item, for scan_members() only: its end is not known. */
-struct scan scan_open(struct scan list);
 
 static inline bool scan_is_object(struct scan value)
 {

@@ -70,7 +70,7 @@ static int add_object(struct text *to, struct scan object, unsigned depth)
         size_t before = to->n;
         int r;
 
-        (void)scan_members(object, messages, MESSAGES, found);
+        scan_members(object, messages, MESSAGES, found);
         r = add_place(to, scan_member(object, "loc"));
         before = to->n;
         for (size_t i = 0; i < MESSAGES && r == 0 && to->n == before; i++)

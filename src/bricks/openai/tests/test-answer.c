@@ -195,6 +195,7 @@ static void test_whole(void)
                   "ab" },
                 { "{\"content\":\"half \\ud83d\"}", "half " FFFD },
                 { "{\"content\":\"a\",\"content\":\"b\"}", "b" },
+                { "{\"content\":\"a\"},\"message\":{\"refusal\":\"b\"}", "b" },
                 { "{\"\\u0063ontent\":\"a\"}", "a" },
                 { " { \"content\" :\n\"a\" , \"x\" : [ { } , [ ] , -0.5e+3 ] } ", "a" },
         };
@@ -335,6 +336,7 @@ static void test_errors_in_answers(void)
                   5001, false, "output sensitive", "" },
                 { "{\"code\":\"InvalidParameter\",\"message\":\"Range\",\"request_id\":\"r\"}", 400,
                   false, "Range", "/InvalidParameter" },
+                { "{\"choices\":[ ],\"code\":1305,\"msg\":\"busy\"}", 5001, false, "busy", "" },
                 { "{\"code\":20012,\"message\":\"Model does not exist\",\"data\":\"\"}", 5001,
                   false, "Model does not exist", "" },
                 { "{\"code\":1305,\"msg\":\"busy\"}", 5001, false, "busy", "" },
