@@ -11,6 +11,18 @@ static bool is_filled(struct scan value)
         return value.p && (*value.p == '"' || *value.p == '[') && value.end - value.p > 2;
 }
 
+/* What is wanted of a message or of a delta. */
+enum content {
+        CONTENT,
+        REFUSAL,
+        REASONING_CONTENT,
+        REASONING,
+        REASONING_DETAILS,
+        TOOL_CALLS,
+        FUNCTION_CALL,
+        CONTENTS,
+};
+
 /* What is wanted of an answer, and where the scanner puts it. */
 enum {
         CHOICES,
@@ -24,19 +36,9 @@ enum {
         TEXT,
         FINISH_REASON,
         CHOICE_ERROR,
-        OF_DELTA,                  /* its content; then those of enum content */
-        OF_MESSAGE = OF_DELTA + 6, /* as well */
-        VALUES = OF_MESSAGE + 6,
-};
-
-enum content {
-        CONTENT,
-        REFUSAL,
-        REASONING_CONTENT,
-        REASONING,
-        TOOL_CALLS,
-        FUNCTION_CALL,
-        CONTENTS
+        OF_DELTA, /* by enum content, as those of the message */
+        OF_MESSAGE = OF_DELTA + CONTENTS,
+        VALUES = OF_MESSAGE + CONTENTS,
 };
 
 static const struct scan_name contents[CONTENTS] = {
@@ -44,6 +46,7 @@ static const struct scan_name contents[CONTENTS] = {
         [REFUSAL] = SCAN_NAME("refusal"),
         [REASONING_CONTENT] = SCAN_NAME("reasoning_content"),
         [REASONING] = SCAN_NAME("reasoning"),
+        [REASONING_DETAILS] = SCAN_NAME("reasoning_details"),
         [TOOL_CALLS] = SCAN_NAME("tool_calls"),
         [FUNCTION_CALL] = SCAN_NAME("function_call"),
 };
@@ -93,7 +96,9 @@ static int add_content(struct chat_answer *answer, const struct scan *fields)
         int r;
 
         answer->is_working |= is_filled(fields[REASONING_CONTENT]) ||
-                              is_filled(fields[REASONING]) || is_filled(fields[TOOL_CALLS]) ||
+                              is_filled(fields[REASONING]) ||
+                              is_filled(fields[REASONING_DETAILS]) ||
+                              is_filled(fields[TOOL_CALLS]) ||
                               scan_is_object(fields[FUNCTION_CALL]);
         r = text_add(&answer->text, fields[CONTENT]);
         if (r == 0)

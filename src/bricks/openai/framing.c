@@ -141,30 +141,45 @@ static bool is_whole(struct framing *framing)
         return is_closed(&framing->nesting);
 }
 
-/* 0; -EAGAIN: the line belongs to the next event. in_piece: its bytes stay. */
+static bool is_word(const char *p, size_t n, const char *word)
+{
+        return n == strlen(word) && memcmp(p, word, n) == 0;
+}
+
+static int take_data(struct framing *framing, const char *value, size_t n, bool in_piece)
+{
+        const bool is_first = !framing->has_data;
+        int r = 0;
+
+        framing->has_data = true;
+        if (is_first && in_piece) {
+                framing->data = value;
+                framing->n_data = n;
+                return n > framing->max ? -EMSGSIZE : 0;
+        }
+        if (!is_first)
+                r = append_data(framing, "\n", 1);
+        return r == 0 ? append_data(framing, value, n) : r;
+}
+
+/* 0; -EAGAIN: the line belongs to the next event. in_piece: its bytes stay. Older versions of
+ * llama.cpp send errors as lines `error: ...`. */
 static int take_field(struct framing *framing, const char *name, size_t n_name, const char *value,
                       size_t n_value, bool in_piece)
 {
-        const bool is_data = n_name == 4 && memcmp(name, "data", 4) == 0;
-        int r;
+        const bool is_event = is_word(name, n_name, "event");
+        const bool is_error = is_word(name, n_name, "error");
 
-        if (!is_data && !(n_name == 5 && memcmp(name, "event", 5) == 0))
+        if (!is_event && !is_error && !is_word(name, n_name, "data"))
                 return 0;
         if (framing->has_data && is_whole(framing))
                 return -EAGAIN;
-        if (!is_data) {
-                framing->is_error = n_value == 5 && memcmp(value, "error", 5) == 0;
-                return 0;
-        }
-        if (!framing->has_data && in_piece) {
-                framing->has_data = true;
-                framing->data = value;
-                framing->n_data = n_value;
-                return n_value > framing->max ? -EMSGSIZE : 0;
-        }
-        r = framing->has_data ? append_data(framing, "\n", 1) : 0;
-        framing->has_data = true;
-        return r == 0 ? append_data(framing, value, n_value) : r;
+        if (is_error)
+                framing->is_error = true;
+        if (!is_event)
+                return take_data(framing, value, n_value, in_piece);
+        framing->is_error = is_word(value, n_value, "error");
+        return 0;
 }
 
 /* 1: a document ends; -EAGAIN: it has ended before the line. */

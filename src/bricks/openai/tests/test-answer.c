@@ -92,6 +92,7 @@ static void test_events(void)
                 { "data: [DONE]\ndata: {}\n", "[DONE]|{}|" },
                 { "data: {\"a\":\ndata: 1}\n\n", "{\"a\":\n1}|" },
                 { "data: a\n{}", "a|{}|" },
+                { "data: {}\n\nerror: {\"code\":500}\n\n", "{}|!{\"code\":500}|" },
         };
         char events[256];
 
@@ -239,6 +240,7 @@ static void test_kinds(void)
                   false, false },
                 { "{\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}", true, true, false },
                 { "{\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}", true, true, false },
+                { "{\"choices\":[{\"delta\":{\"reasoning_details\":[{}]}}]}", true, true, false },
                 { "{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":"
                   "[{\"text\":\"hm\"}]}]}}]}",
                   true, true, false },

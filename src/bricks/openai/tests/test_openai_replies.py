@@ -132,6 +132,8 @@ TABLE = {
     "error of a choice": ("stream", Reply(events(chunk("a"), chunk("", finish_reason="error", error={
         "code": 502, "message": "Provider returned error"}))), "a", 5003, "Provider returned error"),
     "reason error": ("stream", Reply(events(chunk("a"), chunk("", finish_reason="error"))), "a", 5001, "finish_reason error"),
+    "line of llama.cpp": ("stream", Reply(events(chunk("a"), done=False) + b'error: {"code":500,"message":"broke"}\n\n'), "a",
+                          5001, "broke"),
     "only done": ("stream", Reply(events()), "", 5001, "empty"),
     "only done, unary": ("unary", Reply(events()), "", 5001, "empty"),
     "no choices": ("stream", Reply(events({"object": "list", "data": []})), "", 5001, '"object": "list"'),
