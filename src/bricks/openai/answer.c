@@ -159,10 +159,11 @@ bool answer_is_complete(const struct job *job)
 /* Whether the transfer ends with these bytes, so that its end need not be waited for. */
 static bool is_all_here(const struct job *job)
 {
-        curl_off_t length = -1;
+        curl_off_t length = -1, came = 0;
 
         (void)curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        return length >= 0 && job->in.n_bytes >= (uint64_t)length;
+        (void)curl_easy_getinfo(job->easy, CURLINFO_SIZE_DOWNLOAD_T, &came);
+        return length >= 0 && came >= length;
 }
 
 static int pass_on(struct job *job)
@@ -260,7 +261,7 @@ static int note(struct job *job, const char *bytes, size_t n)
         in->n_sample += n < room ? n : room;
         in->n_bytes += n;
         in->n_idle += n;
-        return in->n_idle > engine_config(job->engine)->max_reply + n || is_bomb(job)
+        return in->n_idle / 2 > engine_config(job->engine)->max_reply || is_bomb(job)
                        ? too_large(job)
                        : 0;
 }

@@ -128,6 +128,15 @@ static bool names_a_secret(const char *name)
         return strcasestr(name, "key") || strcasestr(name, "auth") || strcasestr(name, "token");
 }
 
+static bool is_secret(const struct brick_node *node)
+{
+        const char *key = brick_host->node_key(node, 0).ptr;
+
+        return brick_host->node_type(node) == BRICK_MAP && brick_host->node_size(node) == 1 &&
+               (strcmp(key, "file") == 0 || strcmp(key, "credential") == 0 ||
+                strcmp(key, "env") == 0);
+}
+
 static int add_given(struct config *config, const struct brick_node *node,
                      const struct brick_node *map, size_t i)
 {
@@ -142,6 +151,8 @@ static int add_given(struct config *config, const struct brick_node *node,
                 return config_refuse(config, value, "the brick sets this header itself");
         if (strcasecmp(name, "authorization") == 0 && config_option(node, "api_key"))
                 return config_refuse(config, value, "the option api_key sets this header as well");
+        if (is_secret(value) && !*text) /* it cannot be read, which has been reported */
+                return -EINVAL;
         if (type == 0 || type == BRICK_LIST || (type == BRICK_MAP && !*text))
                 return config_refuse(config, value,
                                      "expected a text, or a secret: { file: PATH }, "

@@ -113,6 +113,7 @@ TABLE = {
     "whole, then nothing": ("unary", Reply(WHOLE, kind=JSON, hold=True), *GOOD),
     "whole without a reason, then nothing": ("stream", Reply(json.dumps(
         {"choices": [{"message": {"content": "ab"}}]}).encode(), kind=JSON, hold=True), *GOOD),
+    "gzip, finish, then nothing": ("stream", Reply(gzip.compress(AB)[:-8], hold=True, length=999, Content_Encoding="gzip"), *GOOD),
     "done, then nothing": ("unary", Reply(AB, hold=True), *GOOD),
     "error, then nothing": ("stream", Reply(b'{"error":"no"}', 400, hold=True), "", 400, "no"),
     # life
