@@ -36,7 +36,8 @@ enum {
         TEXT,
         FINISH_REASON,
         CHOICE_ERROR,
-        OF_DELTA, /* by enum content, as those of the message */
+        CHOICE_USAGE, /* Moonshot's */
+        OF_DELTA,     /* by enum content, as those of the message */
         OF_MESSAGE = OF_DELTA + CONTENTS,
         VALUES = OF_MESSAGE + CONTENTS,
 };
@@ -59,6 +60,7 @@ static const struct scan_name of_choice_names[] = {
         [TEXT - CHOICE] = SCAN_NAME("text"),
         [FINISH_REASON - CHOICE] = SCAN_NAME("finish_reason"),
         [CHOICE_ERROR - CHOICE] = SCAN_NAME("error"),
+        [CHOICE_USAGE - CHOICE] = SCAN_NAME("usage"),
 };
 static const struct scan_table of_choice = { of_choice_names, OF_DELTA - CHOICE, CHOICE };
 
@@ -182,7 +184,7 @@ static int take_object(struct chat_answer *answer, struct scan object, struct fa
         }
         if (!answer->model[0])
                 (void)text_copy(answer->model, sizeof answer->model, values[MODEL]);
-        take_usage(answer, values[USAGE]);
+        take_usage(answer, values[USAGE].p ? values[USAGE] : values[CHOICE_USAGE]);
         return take_choice(answer, values, failure);
 }
 

@@ -306,6 +306,20 @@ static void test_repeated_message(void)
         chat_answer_done(&answer);
 }
 
+static void test_usage_of_a_choice(void)
+{
+        struct chat_answer answer = {};
+        struct failure failure;
+
+        assert(take(&answer,
+                    "{\"choices\":[{\"delta\":{},\"usage\":{\"prompt_tokens\":3,"
+                    "\"completion_tokens\":4,\"total_tokens\":7}}]}",
+                    &failure) == 0);
+        assert(answer.has_usage && answer.prompt_tokens == 3 && answer.completion_tokens == 4);
+        assert(answer.total_tokens == 7);
+        chat_answer_done(&answer);
+}
+
 /* --- errors ----------------------------------------------------------------------------- */
 
 /* Errors in an answer that HTTP calls a success. */
@@ -575,6 +589,7 @@ int main(void)
         test_kinds();
         test_not_json();
         test_repeated_message();
+        test_usage_of_a_choice();
         test_errors_in_answers();
         test_error_events();
         test_http_errors();
