@@ -4,9 +4,10 @@ import asyncio
 import json
 import os
 import sys
+import time
 
 from door import CHAT, Door, error, question, text_of
-from harness import BUILD, SOURCE, Brickd, eq, generate_stubs, main, path, stream, test, wait_for
+from harness import BUILD, CALL_LIMIT, SOURCE, Brickd, eq, generate_stubs, main, path, stream, test, wait_for
 
 sys.path.insert(0, os.path.join(SOURCE, "src", "bricks", "openai", "tests"))
 from fault_server import FaultServer  # noqa: E402
@@ -56,10 +57,11 @@ class Slow:
 
         self.far = Brickd(brick("echo", "echo", "", default=True) + api("silent", "silent") + api("half", "half"),
                           modules=MODULES).start()
-        self.near = Brickd(brick("silent", "echo", "tokens: 3", default=True), modules=MODULES).start()
+        self.near = Brickd(brick("silent", "echo", "tokens: 3", default=True) + brick("large", "echo", "tokens: 60, size: 64KiB"),
+                           modules=MODULES).start()
         bricks = brick("backup", "echo", "tokens: 3", default=True)
         bricks += "".join(api(f"a-{model}", model, LIMITS) for model in self.api.scenarios)
-        for name, to in {"silent": [self.far], "half": [self.far], "next": [self.far, self.near]}.items():
+        for name, to in {"silent": [self.far], "half": [self.far], "next": [self.far, self.near], "large": [self.near]}.items():
             addresses = json.dumps([server.address for server in to])
             there = "silent" if name == "next" else name
             bricks += brick(f"r-{name}", "remote", f"type: LLM, to: {addresses}, brick: {there}, {LIMITS}")
@@ -128,6 +130,16 @@ def a_reply_that_has_begun_is_not_begun_again():
     eq((text, status), ("half", "DEADLINE_EXCEEDED"))
     status, _, body = slow.post("p-a-half", stream=True)
     eq((status, b"half" in body, b"[DONE]" in body), (200, True, False), body)
+
+
+@test
+def a_client_that_rests_is_not_late():
+    request = llm_pb2.LLMRequest(prompt="p").SerializeToString()
+    replies = slow.channel.unary_stream(path("LLM", "OutputStreaming"))(
+        request, timeout=CALL_LIMIT, metadata=[("x-brick", "r-large")])
+    next(replies)
+    time.sleep(1)
+    eq(sum(1 for _ in replies), 59)
 
 
 with slow:
