@@ -57,7 +57,7 @@ class Slow:
 
         self.far = Brickd(brick("echo", "echo", "", default=True) + api("silent", "silent") + api("half", "half"),
                           modules=MODULES).start()
-        self.near = Brickd(brick("silent", "echo", "tokens: 3", default=True) + brick("large", "echo", "tokens: 60, size: 64KiB"),
+        self.near = Brickd(brick("silent", "echo", "tokens: 3", default=True) + brick("large", "echo", "tokens: 400, size: 64KiB"),
                            modules=MODULES).start()
         bricks = brick("backup", "echo", "tokens: 3", default=True)
         bricks += "".join(api(f"a-{model}", model, LIMITS) for model in self.api.scenarios)
@@ -139,7 +139,7 @@ def a_client_that_rests_is_not_late():
         request, timeout=CALL_LIMIT, metadata=[("x-brick", "r-large")])
     next(replies)
     time.sleep(1)
-    eq(sum(1 for _ in replies), 59)
+    eq(sum(1 for _ in replies), 399)
 
 
 with slow:
