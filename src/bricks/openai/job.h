@@ -9,7 +9,8 @@
  *      ^         |          |          |
  *      +-- BACKOFF <--------+----------+      the client has not been sent anything
  *
- * THINKING and STREAMING are states of streams, and each of WAITING to ENDING may be left out.
+ * THINKING and STREAMING are states of streams, and each of THINKING to ENDING may be left out. An
+ * answer that is an error goes from ENDING to BACKOFF, too.
  *
  * [rpc] threads may call job_new(), and any thread may take and drop references. All other
  * functions are for the engine's thread.
