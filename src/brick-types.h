@@ -71,7 +71,8 @@ enum { /* brick_option.type, and what node_type() answers */
        BRICK_BOOL,
        BRICK_FLOAT,
        BRICK_LIST,     /* any list: the brick checks its items */
-       BRICK_MAP,      /* any map: the brick checks its keys */
+       BRICK_MAP,      /* any map: the brick checks its keys. node_str() of a value that is a map of
+                          the form of a secret gives the secret */
        BRICK_DURATION, /* "250ms", "3s": node_int() gives nanoseconds */
        BRICK_SIZE,     /* "64KiB": node_int() gives bytes */
        BRICK_ENUM,     /* one of brick_option.choices */
