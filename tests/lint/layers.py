@@ -49,6 +49,7 @@ LIBRARIES = {
     "curl/": ["bricks/", "worker/otlp-http.c"],
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
+    "opencc.h": ["bricks/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
