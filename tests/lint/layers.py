@@ -50,6 +50,7 @@ LIBRARIES = {
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
     "opencc.h": ["bricks/"],
+    "cmark-gfm": ["bricks/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
