@@ -50,6 +50,7 @@ LIBRARIES = {
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
     "opencc.h": ["bricks/"],
+    "hunspell.h": ["bricks/rectify-spell/"],
     "cmark-gfm": ["bricks/"],
 }
 
