@@ -141,6 +141,15 @@ static int set_tag(struct language *language, const char *path)
         return 0;
 }
 
+/* Hunspell takes a tenth of a second to read a dictionary. */
+static int read_dictionary(struct speller *speller)
+{
+        struct reader *reader = speller_borrow(speller);
+
+        speller_return(speller, reader);
+        return reader ? 0 : -EINVAL;
+}
+
 /* name: of a file in hunspell's directory, or a path. */
 static int load_dictionary(struct brick_instance *self, const char *name)
 {
@@ -171,7 +180,7 @@ static int take_terms(struct brick_instance *self, const struct brick_node *conf
         return r;
 }
 
-/* en_US, if it is installed and nothing else is wanted. */
+/* en_US, if it is installed and nothing else is wanted; it is read when it is first used. */
 static int take_dictionaries(struct brick_instance *self, const struct brick_node *config)
 {
         const struct brick_node *list = option(config, "dictionaries");
@@ -185,6 +194,8 @@ static int take_dictionaries(struct brick_instance *self, const struct brick_nod
                 const char *name = brick_host->node_str(node).ptr;
 
                 r = i < LANGUAGES_MAX ? load_dictionary(self, name) : -E2BIG;
+                if (r == 0)
+                        r = read_dictionary(self->rectifier.languages[i].speller);
                 if (r == -E2BIG)
                         brick_node_errorf(brick_host, self->ctx, node, "at most %d dictionaries",
                                           LANGUAGES_MAX);

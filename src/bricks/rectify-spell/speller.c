@@ -134,10 +134,6 @@ int speller_new(const char *path, const char *terms, struct speller **ret)
         speller->terms = terms;
         (void)pthread_mutex_init(&speller->lock, NULL);
         r = check_files(speller, path);
-        if (r == 0) {
-                speller->readers = reader_new(speller);
-                r = speller->readers ? 0 : -EINVAL;
-        }
         if (r == 0)
                 *ret = speller;
         else

@@ -21,7 +21,7 @@ int speller_new(const char *path, const char *terms, struct speller **ret);
 struct speller *speller_free(struct speller *speller); /* every reader is back. Accepts NULL */
 
 /* Hunspell itself is for one thread at a time, so there are as many of them as threads use at once.
- * NULL: out of memory. */
+ * NULL: out of memory, or the encoding of the dictionary is unknown. */
 struct reader *speller_borrow(struct speller *speller);
 void speller_return(struct speller *speller, struct reader *reader); /* accepts NULL */
 

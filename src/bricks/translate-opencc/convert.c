@@ -10,6 +10,7 @@
 
 #include <opencc.h>
 
+#define LOOKED_AT 4096       /* bytes of a text whose variety is to be found out */
 #define TRADITIONAL_SHARE 30 /* one in so many of its Han characters is changed */
 #define KANA_SHARE 4         /* one in so many letters makes a text Japanese */
 
@@ -88,6 +89,30 @@ int conversion_prepare(const struct conversion *conversion, struct convert_error
         return 0;
 }
 
+/* Bytes of the character that a text begins with; 0: it is not UTF-8. */
+static size_t character(const unsigned char *s, size_t length)
+{
+        size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+        if (n > length || s[0] > 0xf4)
+                return 0;
+        for (size_t i = 1; i < n; i++)
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+        return n;
+}
+
+/* Where a text ends within a character, OpenCC reads on behind its end. */
+static bool is_utf8(const char *text, size_t length)
+{
+        for (size_t i = 0, n; i < length; i += n) {
+                n = character((const unsigned char *)text + i, length - i);
+                if (n == 0)
+                        return false;
+        }
+        return true;
+}
+
 static int step(opencc_t model, char **text)
 {
         char *made = opencc_convert_utf8(model, *text, strlen(*text));
@@ -103,8 +128,13 @@ static int step(opencc_t model, char **text)
 int conversion_run(const struct conversion *conversion, const char *text, size_t length, char **ret)
 {
         struct converter *converter = conversion->converter;
-        char *made = strndup(text, length);
-        int r = made ? 0 : -ENOMEM;
+        char *made;
+        int r;
+
+        if (!is_utf8(text, length))
+                return -EINVAL;
+        made = strndup(text, length);
+        r = made ? 0 : -ENOMEM;
 
         if (r == 0 && conversion->own)
                 r = step(converter->own, &made);
@@ -186,13 +216,26 @@ static size_t count_differences(const char *a, const char *b)
         return n;
 }
 
+/* n, or so many bytes less that no character is cut. */
+static size_t whole_characters(const char *text, size_t n)
+{
+        size_t least = n - 3;
+
+        while (n > least && ((unsigned char)text[n] & 0xc0) == 0x80)
+                n--;
+        return n;
+}
+
 bool converter_detect(struct converter *converter, const char *text, size_t length,
                       enum variety *ret)
 {
         struct conversion t2s = { converter, false, { model_find("t2s") }, 1 };
-        struct letters letters = count_letters(text, length);
         char *before, *after = NULL;
+        struct letters letters;
 
+        if (length > LOOKED_AT)
+                length = whole_characters(text, LOOKED_AT);
+        letters = count_letters(text, length);
         *ret = VARIETY_HANS;
         if (letters.han == 0)
                 return letters.other == 0;
@@ -222,16 +265,6 @@ static size_t sentence_end(const char *text, size_t length)
                         return n;
         }
         return 0;
-}
-
-/* n, or so many bytes less that no character is cut. */
-static size_t whole_characters(const char *text, size_t n)
-{
-        size_t least = n - 3;
-
-        while (n > least && ((unsigned char)text[n] & 0xc0) == 0x80)
-                n--;
-        return n;
 }
 
 size_t convert_piece(const char *text, size_t length, size_t min)

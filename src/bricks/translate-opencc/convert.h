@@ -30,14 +30,15 @@ struct conversion {
 /* Loads what it takes. 0; -ENOENT: see *error. */
 int conversion_prepare(const struct conversion *conversion, struct convert_error *error);
 
-/* A prepared conversion of a text in UTF-8, without NUL. *ret is for free(). 0; -EINVAL: it is not
- * UTF-8; -ENOMEM. */
+/* A prepared conversion of a text without NUL. *ret is for free(). 0; -EINVAL: it is not UTF-8;
+ * -ENOMEM. */
 int conversion_run(const struct conversion *conversion, const char *text, size_t length,
                    char **ret);
 
 /*
  * The variety of a text: traditional if OpenCC's t2s changes one in thirty of its Han characters,
  * else simplified. false: the text is in another language. Text without any letter is simplified.
+ * Only the beginning of a long text is looked at.
  */
 bool converter_detect(struct converter *converter, const char *text, size_t length,
                       enum variety *ret);

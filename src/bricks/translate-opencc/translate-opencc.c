@@ -9,7 +9,6 @@
 #include "convert.h"
 
 #define VERSION "1.0"
-#define LOOKED_AT 4096 /* bytes of a text from which its variety is found out */
 #define PIECE_MIN 4096 /* of a unary call, between two looks at whether it is cancelled */
 #define TAG_MAX 35     /* bytes of a language tag that an error repeats */
 #define TRAILER "x-source-language"
@@ -70,12 +69,9 @@ static int read_languages(struct brick_instance *self, struct brick_call *call,
 static int detect(struct brick_instance *self, struct brick_call *call, const char *text,
                   enum variety *source)
 {
-        size_t length = strlen(text);
-
         if (*source != VARIETY_UNKNOWN)
                 return 0;
-        if (!converter_detect(self->converter, text, length < LOOKED_AT ? length : LOOKED_AT,
-                              source))
+        if (!converter_detect(self->converter, text, strlen(text), source))
                 return brick_fail(call, BRICK_E_PARAMETER_INVALID, "The text is not in Chinese",
                                   served);
         if (*source == VARIETY_HANT)

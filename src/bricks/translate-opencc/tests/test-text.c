@@ -5,6 +5,7 @@
 
 #undef NDEBUG
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,25 @@ static void test_detect(struct converter *converter)
         expect_found(converter, "これは日本語の文章です。", -1);
         expect_found(converter, "안녕하세요", -1);
         expect_found(converter, "Доброе утро", -1);
+}
+
+/* OpenCC must not see a text that ends within a character: it reads on. */
+static void test_cut(struct converter *converter)
+{
+        static const char *const bad[] = { "\xe8\xbd", "软\xe4\xbb", "\xff", "\xc0\x80",
+                                           "a\xf0\x9f" };
+        struct conversion conversion = { converter, false, { model_find("t2s") }, 1 };
+        char text[3 * 2000 + 1];
+        enum variety variety;
+        char *made;
+
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+                assert(conversion_run(&conversion, bad[i], strlen(bad[i]), &made) == -EINVAL);
+        for (size_t i = 0; i < 2000; i++)
+                memcpy(text + 3 * i, "軟", 3);
+        text[3 * 2000] = '\0';
+        assert(converter_detect(converter, text, strlen(text), &variety));
+        assert(variety == VARIETY_HANT);
 }
 
 static void test_pieces(void)
@@ -205,6 +225,7 @@ int main(int argc, char **argv)
         test_tags();
         test_routes();
         test_detect(converter);
+        test_cut(converter);
         test_pieces();
         test_sentences(converter, argv[1]);
         converter_free(converter);
