@@ -135,14 +135,17 @@ static size_t code_span(const char *text, size_t length)
 /* Up to the mark that ends it, but not beyond a blank line. */
 static size_t up_to(const char *text, size_t length, const char *end, bool word_end)
 {
-        size_t n = strlen(end);
+        size_t limit = length < QUOTED_MAX ? length : QUOTED_MAX, n = strlen(end);
+        const char *blank = memmem(text, limit, "\n\n", 2), *p = text + 1;
 
-        for (size_t i = 1; i < length && i < QUOTED_MAX; i++) {
-                if (starts(text + i, length - i, "\n\n"))
+        if (blank)
+                limit = (size_t)(blank - text);
+        for (; p < text + limit; p++) {
+                p = memmem(p, limit - (size_t)(p - text), end, n);
+                if (!p)
                         return 0;
-                if (starts(text + i, length - i, end) &&
-                    (!word_end || letter(text + i + n, length - i - n) == 0))
-                        return i + n;
+                if (!word_end || letter(p + n, length - (size_t)(p - text) - n) == 0)
+                        return (size_t)(p - text) + n;
         }
         return 0;
 }
