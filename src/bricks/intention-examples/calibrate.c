@@ -7,7 +7,7 @@
 #define STEP_MAX 1.0 /* of a weight: Newton's method would leave where the slope is flat */
 #define PRIOR 1.0    /* how much what is known before counts, in points */
 
-/* What comes out for the examples in tests/, rounded. */
+/* Without any example: a likeness of one half, with no lead, may as well be wrong as right. */
 static const struct calibration known = { { -4, 8, 8 } };
 
 static double raw(const double weights[3], double similarity, double lead)

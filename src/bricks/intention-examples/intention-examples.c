@@ -206,9 +206,8 @@ static void explain(const struct brick_instance *self, struct brick_call *call, 
                 const struct verdict *verdict = &verdicts[i];
                 struct brick_step step = {
                         .name = examples->categories[verdict->category],
-                        .verdict = brick_printf(call,
-                                                "like 1 of its examples by %.2f, sure by %.2f",
-                                                verdict->similarity, verdict->confidence),
+                        .verdict = brick_printf(call, "confidence %.2f, likeness %.2f",
+                                                verdict->confidence, verdict->similarity),
                         .input = words_of(self, call, text, features, verdict->example),
                         .output = examples->list[verdict->example]->text,
                 };
