@@ -264,12 +264,12 @@ static struct correction choose(struct reader *reader, const char *word, char **
         for (int i = 0; i < n; i++) {
                 if (!recode(reader->from, suggestions[i], strlen(suggestions[i]), text,
                             sizeof text) ||
-                    !speller_is_near(word, text))
+                    strpbrk(text, " -") || !speller_is_near(word, text))
                         continue;
                 near++;
                 (void)snprintf(ret.text, sizeof ret.text, "%s", text);
         }
-        if (near != 1 || strpbrk(ret.text, " -") || speller_is_british(word, ret.text))
+        if (near != 1 || speller_is_british(word, ret.text))
                 ret.text[0] = '\0';
         return ret;
 }

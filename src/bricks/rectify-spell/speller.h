@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A hunspell dictionary. A word is corrected only if exactly one suggestion is one step away: a
- * letter more, less or another, or two exchanged. Other suggestions are wrong too often.
+ * A hunspell dictionary. A word is corrected only if exactly one suggestion of a single word is one
+ * step away: a letter more, less or another, or two exchanged. Other suggestions are wrong too
+ * often.
  */
 
 #include <stdbool.h>
