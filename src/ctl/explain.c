@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* brickctl explain: a call of a pipeline, and what each of its steps has done. */
+/* brickctl explain: a call of a brick, such as a pipeline, and what each of its steps has done. */
 
 #include "ctl/explain.h"
 

@@ -53,6 +53,8 @@ def every_service_answers():
         if "rectify-spell" in names:
             explained = running.ctl("explain", "spell", "我以經知道了").stdout
             assert re.search(r"confusions  at byte 3\n +< 以經\n +> 已經\n", explained), explained
+        explained = running.ctl("explain", "intent", "?!").stdout
+        assert "unknown  nothing in common with an example" in explained, explained
         explained = running.ctl("explain", "intent", "where is my parcel?").stdout
         assert re.search(r"order-status  confidence 0\.\d\d, likeness 0\.\d\d\n", explained), explained
 

@@ -202,6 +202,10 @@ static void explain(const struct brick_instance *self, struct brick_call *call, 
 {
         const struct examples *examples = self->examples;
 
+        if (n == 0)
+                brick_explain(call, &(struct brick_step){ .name = self->unknown,
+                                                          .verdict = "nothing in common with an "
+                                                                     "example" });
         for (size_t i = 0; i < n; i++) {
                 const struct verdict *verdict = &verdicts[i];
                 struct brick_step step = {

@@ -239,6 +239,8 @@ static void tell_changes(struct brick_call *call, const struct rectified *rectif
         int explained = brick_is_explained(call);
         char count[24];
 
+        if (explained && rectified->n_changes == 0)
+                brick_explain(call, &(struct brick_step){ .name = "nothing to correct" });
         (void)snprintf(count, sizeof count, "%zu", rectified->n_changes);
         (void)brick_host->call_trailer(call, brick_str("x-changes"), brick_str(count));
         for (size_t i = 0; i < rectified->n_changes && i < TOLD_MAX; i++)
