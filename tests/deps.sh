@@ -6,6 +6,8 @@ set -eu
 packages='
 	gcc g++ libc6-dev meson ninja-build pkg-config scdoc
 	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
+	libcmark-gfm-dev libcmark-gfm-extensions-dev libhunspell-dev libopencc-dev
+	codespell hunspell-de-de hunspell-en-us
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libpcre2-dev libsqlite3-dev
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-dev

@@ -14,7 +14,7 @@ static int command_help(struct ctl *ctl);
 const struct command commands[] = {
         { "call", "BRICK|SERVICE [METHOD] [REQUEST]", "Call a brick and print its answer",
           command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
-        { "explain", "BRICK [METHOD] [REQUEST]", "Call a pipeline and print what its steps do",
+        { "explain", "BRICK [METHOD] [REQUEST]", "Call a brick and print what it did, step by step",
           command_explain, CALL | OPTION_BIT_STREAM, 1, 3 },
         { "info", "BRICK|SERVICE", "Print what a brick says about itself", command_info, CALL, 1,
           1 },

@@ -411,7 +411,7 @@ IN_BRICKS = [
     ("Guard", "llm: chat, template: '{{ txt | json }}'",
      "options.template: column 4 of the text: there is no value 'txt'; did you mean 'text'?"),
     ("Guard", "llm: chat, template: 'Text: {{ text }}'",
-     "options.template: column 10 of the text: this text comes from outside: write json(...) or escape(...) around it"),
+     "options.template: column 10 of the text: this text comes from outside: write json(...), escape(...) or markdown(...) around it"),
     ("Guard", "llm: chat, instructions: '{{ request.target_language | json }}'",
      "options.instructions: column 12 of the text: there is no field 'target_language' in a GuardRequest"),
     ("Compose", "llm: chat, template: '{{ text | json }}'",

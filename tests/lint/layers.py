@@ -50,6 +50,9 @@ LIBRARIES = {
     "curl/": ["bricks/", "worker/otlp-http.c"],
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
+    "opencc.h": ["bricks/"],
+    "hunspell.h": ["bricks/rectify-spell/"],
+    "cmark-gfm": ["bricks/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
