@@ -18,6 +18,7 @@
 
 struct diag;
 struct document;
+struct network;
 struct node;
 
 enum listen_kind {
@@ -43,6 +44,13 @@ struct conf_http {
         int64_t keepalive; /* ns of silence in a stream before brickd sends a comment */
 };
 
+/* Clients that are believed what they say of others. */
+struct conf_proxies {
+        const struct network *networks;
+        size_t n_networks;
+        bool local; /* clients of a unix socket, too */
+};
+
 struct conf_port {
         const struct node *node;
         enum { PROTOCOL_GRPC, PROTOCOL_HTTP } protocol;
@@ -60,6 +68,8 @@ struct conf_port {
         size_t n_bricks;
         struct conf_tls tls;
         bool allow_insecure;
+        struct conf_proxies proxy_protocol; /* their connections begin with a PROXY header */
+        struct conf_proxies forwarded;      /* their calls name clients in x-forwarded-for */
         bool health;     /* serve health checks */
         bool reflection; /* serve reflection */
         enum {

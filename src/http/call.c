@@ -136,7 +136,7 @@ static struct http_call *http_call_new(struct exchange *x, const struct exchange
         call->served.port = &port->base;
         call->served.method = door_port_method(port, request->brick->type, request->method);
         call->connection = (uintptr_t)x->connection;
-        (void)snprintf(call->peer, sizeof call->peer, "%s", x->connection->peer);
+        (void)snprintf(call->peer, sizeof call->peer, "%s", x->peer);
         (void)atomic_fetch_add(&port->door->in_flight, 1);
         return call;
 }

@@ -8,6 +8,7 @@
 #include "rpc/credentials.h"
 #include "rpc/explain.h"
 #include "rpc/late.h"
+#include "rpc/peer.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
 #include "rpc/request.h"
@@ -53,7 +54,8 @@ static struct brick_str rpc_peer(struct call *base)
         /* A brick that this one calls may ask at the same time. */
         call_lock(base);
         if (!call->served.peer)
-                call->served.peer = grpc_call_get_peer(call->call);
+                call->served.peer = rpc_peer_of(call->call, &call->metadata,
+                                                call->served.port->conf);
         call_unlock(base);
         return brick_str(call->served.peer);
 }

@@ -7,7 +7,7 @@
 #include <sys/un.h>
 
 #include "rpc/connection.h"
-#include "serve/admission.h"
+#include "serve/peer.h"
 #include "serve/listener.h"
 #include "util/cleanup.h"
 #include "util/syscall.h"
@@ -110,10 +110,9 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
 
         if (!record) {
                 peers_reject(&key, STATS_REJECTED_DESCRIPTORS);
+                peers_remove(&key);
                 return NULL;
         }
-        if (!peers_add(&key))
-                return NULL;
         find_user(&record->connection, address);
         begin(&record->connection, &key);
         atomic_store(&record->kind, FD_CONNECTION);

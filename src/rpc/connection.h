@@ -80,8 +80,8 @@ struct fd_record {
 };
 
 /*
- * Records a connection that was accepted on the listener, which must outlive it. NULL: a limit has
- * been reached, or there is no memory; that has been counted and logged. [any]
+ * Records a connection that was accepted on the listener, which must outlive it, and counted in
+ * peers.h. NULL: there is no memory; it is counted no more, and that has been logged. [any]
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);

@@ -19,6 +19,7 @@ struct peer_key {
         struct listener *listener; /* NULL: brickd is the client */
         unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d; of IPv6 the network of 64 bits; zeros:
                                       it has none */
+        bool is_proxy; /* of many clients, by `forwarded`: it does not count by its address */
 };
 
 struct peer_key peers_key(struct listener *listener, const struct sockaddr *address);
@@ -27,6 +28,10 @@ struct peer_key peers_key(struct listener *listener, const struct sockaddr *addr
  * counted and logged. */
 bool peers_add(const struct peer_key *key);
 void peers_remove(const struct peer_key *key);
+
+/* A connection that was counted without an address has this one. False: a limit has been reached,
+ * as above, and it is counted no more. */
+bool peers_name(const struct peer_key *key);
 
 /* Of this worker. */
 unsigned peers_count(void);

@@ -69,6 +69,8 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_UNFINISHED] = "unfinished_requests",
                 [STATS_REJECTED_SLOW] = "slow_request",
                 [STATS_REJECTED_MEMORY] = "memory",
+                [STATS_REJECTED_PROXY] = "proxy_header",
+                [STATS_REJECTED_HANDSHAKE] = "handshake",
         };
 
         return names[reason];

@@ -72,6 +72,8 @@ enum stats_reason {
         STATS_REJECTED_UNFINISHED,  /* too many bytes of unfinished requests on a connection */
         STATS_REJECTED_SLOW,        /* a request took too long to arrive */
         STATS_REJECTED_MEMORY,      /* too many bytes of requests in the worker */
+        STATS_REJECTED_PROXY,       /* a connection that does not begin with its PROXY header */
+        STATS_REJECTED_HANDSHAKE,   /* a connection that was not ready in time */
         STATS_REASONS,
 };
 

@@ -340,6 +340,14 @@ static void test_share(int shared)
         (void)close(epoll);
 }
 
+/* As a connection is accepted. */
+static struct connection *add(int fd, struct listener *listener, const struct sockaddr *address)
+{
+        const struct peer_key key = peers_key(listener, address);
+
+        return peers_add(&key) ? connection_add(fd, listener, address) : NULL;
+}
+
 /* What counts as one address. */
 static void test_addresses(void)
 {
@@ -354,19 +362,19 @@ static void test_addresses(void)
         struct listener b = { .conf = &port, .stats = &stats };
         int fd = FD_MAX - 10;
 
-        assert(connection_add(fd, &a, (const struct sockaddr *)&v4));
+        assert(add(fd, &a, (const struct sockaddr *)&v4));
         assert(inet_pton(AF_INET6, "::ffff:10.0.0.1", &v6.sin6_addr) == 1);
-        assert(!connection_add(fd + 1, &a, address)); /* the same */
+        assert(!add(fd + 1, &a, address)); /* the same */
         assert(inet_pton(AF_INET6, "::ffff:10.0.0.2", &v6.sin6_addr) == 1);
-        assert(connection_add(fd + 1, &a, address));
-        assert(connection_add(fd + 2, &b, address)); /* another port */
+        assert(add(fd + 1, &a, address));
+        assert(add(fd + 2, &b, address)); /* another port */
         assert(inet_pton(AF_INET6, "2001:db8:0:1::1", &v6.sin6_addr) == 1);
-        assert(connection_add(fd + 3, &a, address));
+        assert(add(fd + 3, &a, address));
         assert(inet_pton(AF_INET6, "2001:db8:0:1:ffff::1", &v6.sin6_addr) == 1);
-        assert(!connection_add(fd + 4, &a, address)); /* the same network */
-        assert(connection_add(fd + 4, &a, &local));
-        assert(!connection_add(fd + 5, &a, &local)); /* the port is full */
-        assert(!connection_add(FD_MAX, &b, &local));
+        assert(!add(fd + 4, &a, address)); /* the same network */
+        assert(add(fd + 4, &a, &local));
+        assert(!add(fd + 5, &a, &local)); /* the port is full */
+        assert(!add(FD_MAX, &b, &local));
         assert(connection_of(fd + 4) && !connection_of(fd + 5));
         assert(peers_count() == 5 && stats.connections == 5);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
