@@ -70,8 +70,8 @@ struct conf_port {
         bool allow_insecure;
         struct conf_proxies proxy_protocol; /* their connections begin with a PROXY header */
         struct conf_proxies forwarded;      /* their calls name clients in x-forwarded-for */
-        bool health;     /* serve health checks */
-        bool reflection; /* serve reflection */
+        bool health;                        /* serve health checks */
+        bool reflection;                    /* serve reflection */
         enum {
                 AUTHENTICATE_OFF,
                 AUTHENTICATE_CALLS,                    /* to bricks and to reflection */

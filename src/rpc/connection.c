@@ -7,8 +7,8 @@
 #include <sys/un.h>
 
 #include "rpc/connection.h"
-#include "serve/peer.h"
 #include "serve/listener.h"
+#include "serve/peer.h"
 #include "util/cleanup.h"
 #include "util/syscall.h"
 

@@ -3,8 +3,8 @@
 
 /*
  * The client of a call that came through a proxy, as the proxy says: X-Forwarded-For, or Forwarded
- * (RFC 7239) if a call has none of that. Each proxy on the way has added an address at the end: they
- * are read from the end, past those of proxies that are trusted, so that nothing counts that a
+ * (RFC 7239) if a call has none of that. Each proxy on the way has added an address at the end:
+ * they are read from the end, past those of proxies that are trusted, so that nothing counts that a
  * client may have written itself.
  */
 
@@ -21,8 +21,8 @@ typedef bool forwarded_field(const void *request, size_t index, struct brick_str
 
 /*
  * Writes the client as "ipv4:192.0.2.7" or "ipv6:[2001:db8::7]". peer: who has made the connection,
- * as admission.h takes it. False: the call is that peer's own, as it is not trusted, or does not say
- * whose it is. [any]
+ * as admission.h takes it. False: the call is that peer's own, as it is not trusted, or does not
+ * say whose it is. [any]
  */
 #define FORWARDED_MAX 64
 bool forwarded_client(const struct conf_proxies *trusted, struct brick_str peer,

@@ -31,7 +31,7 @@ struct listener {
         struct listener *next;
         struct proxied *proxied; /* NULL: no connection begins with a PROXY header */
         unsigned connections;    /* under the lock of peers.c */
-        atomic_bool missed;   /* accept4() has failed, and a connection may still wait */
+        atomic_bool missed;      /* accept4() has failed, and a connection may still wait */
 
         /* For the thread that accepts, one at a time. */
         int fd;

@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/socket.h>
+
+struct sockaddr;
 
 #define IP_BYTES 16
 

@@ -5,7 +5,8 @@
 
 #include "serve/proxy-header.h"
 
-/* A PROXY header in pieces: it goes on until it is whole or bad, and then no byte more is looked at. */
+/* A PROXY header in pieces: it goes on until it is whole or bad, and then no byte more is looked
+ * at. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,7 +29,8 @@ static enum proxy_header parse(const uint8_t *data, size_t size, size_t *ret_len
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        size_t most = size < PROXY_HEADER_MAX + 8 ? size : PROXY_HEADER_MAX + 8, length = 0, again = 0;
+        size_t most = size < PROXY_HEADER_MAX + 8 ? size : PROXY_HEADER_MAX + 8, length = 0,
+               again = 0;
         enum proxy_header first = PROXY_HEADER_MORE;
 
         for (size_t n = 0; first == PROXY_HEADER_MORE && n <= most; n++)

@@ -35,14 +35,14 @@ static const char *find(const char *peer, const char *const *fields)
 }
 
 /* client "": the peer itself. */
-#define CHECK(client, peer, ...)                                                                   \
-        do {                                                                                       \
-                const char *const fields[] = { __VA_ARGS__, NULL };                                \
-                const char *found = find(peer, fields);                                            \
-                                                                                                   \
-                if (strcmp(found, client) != 0)                                                    \
-                        (void)fprintf(stderr, "line %d: %s\n", __LINE__, found);                   \
-                assert(strcmp(found, client) == 0);                                                \
+#define CHECK(client, peer, ...)                                                 \
+        do {                                                                     \
+                const char *const fields[] = { __VA_ARGS__, NULL };              \
+                const char *found = find(peer, fields);                          \
+                                                                                 \
+                if (strcmp(found, client) != 0)                                  \
+                        (void)fprintf(stderr, "line %d: %s\n", __LINE__, found); \
+                assert(strcmp(found, client) == 0);                              \
         } while (0)
 
 #define PROXY "ipv4:10.0.0.1:41234"
@@ -71,8 +71,10 @@ static void test_x_forwarded_for(void)
 static void test_forwarded(void)
 {
         CHECK("ipv4:192.0.2.7", PROXY, F, "for=192.0.2.7");
-        CHECK("ipv4:192.0.2.7", PROXY, F, "for=1.1.1.1, proto=https;FOR=\"192.0.2.7:4711\";by=10.0.0.1");
-        CHECK("ipv6:[2001:db8::7]", PROXY, F, "for=\"[2001:db8::7]:4711\" ; host=\"a,b;for=1.1.1.1\"");
+        CHECK("ipv4:192.0.2.7", PROXY, F,
+              "for=1.1.1.1, proto=https;FOR=\"192.0.2.7:4711\";by=10.0.0.1");
+        CHECK("ipv6:[2001:db8::7]", PROXY, F,
+              "for=\"[2001:db8::7]:4711\" ; host=\"a,b;for=1.1.1.1\"");
         CHECK("", PROXY, F, "for=1.1.1.1, for=unknown");
         CHECK("", PROXY, F, "for=1.1.1.1, for=_hidden");
         CHECK("", PROXY, F, "for=1.1.1.1, proto=http");

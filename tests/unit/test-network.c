@@ -32,9 +32,20 @@ static void test_has(void)
 static void test_mistakes(void)
 {
         static const char *const bad[] = {
-                "",           "x",           "10.0.0.0/",    "10.0.0.0/33",    "10.0.0.0/8/8",
-                "10.0.0.1/8", "::/129",      "2001:db8::/-1", "2001:db8::1/64", "10.0.0/8",
-                "10.0.0.0/ 8", "10.0.0.0/0x8", "/8",           "1.2.3.4.5",
+                "",
+                "x",
+                "10.0.0.0/",
+                "10.0.0.0/33",
+                "10.0.0.0/8/8",
+                "10.0.0.1/8",
+                "::/129",
+                "2001:db8::/-1",
+                "2001:db8::1/64",
+                "10.0.0/8",
+                "10.0.0.0/ 8",
+                "10.0.0.0/0x8",
+                "/8",
+                "1.2.3.4.5",
                 "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc",
         };
         struct network n;
@@ -45,7 +56,8 @@ static void test_mistakes(void)
 
 static void test_sockets(void)
 {
-        const struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001) };
+        const struct sockaddr_in v4 = { .sin_family = AF_INET,
+                                        .sin_addr.s_addr = htonl(0x0a000001) };
         struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
         const struct sockaddr local = { .sa_family = AF_UNIX };
         unsigned char a[IP_BYTES], b[IP_BYTES];
