@@ -15,6 +15,7 @@
 #include "manager/manager.h"
 #include "manager/spawn.h"
 #include "util/log.h"
+#include "util/standard.h"
 #include "util/terminal.h"
 
 enum action {
@@ -223,6 +224,7 @@ int main(int argc, char **argv)
 {
         struct arguments arguments;
 
+        standard_open();
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
         (void)signal(SIGPIPE, SIG_IGN);

@@ -368,7 +368,6 @@ void door_maintain(struct door *door, bool accepts)
 
 void door_goaway(struct door *door)
 {
-        listeners_pause();
         atomic_store(&door->leaving, true);
 }
 
@@ -388,6 +387,8 @@ static void run_drain(struct run_item *item)
         struct http_connection *c, *next;
 
         door->draining = true;
+        for (size_t i = 0; i < door->n_ports; i++)
+                listener_close(door->ports[i]->listener);
         for (c = door->connections; c; c = next) {
                 next = c->next;
                 if (connection_is_idle(c))

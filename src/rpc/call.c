@@ -265,7 +265,8 @@ static bool count_request(struct rpc_call *call)
         return false;
 }
 
-/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+/* Whether the client had gone before its request was complete, or the core has refused it for its
+ * size: nobody waits for an answer. */
 static bool is_abandoned(const struct rpc_call *call)
 {
         const struct rpc_method *method = rpc_method_of(call);
@@ -277,7 +278,7 @@ static bool is_abandoned(const struct rpc_call *call)
 /* A client may leave thousands of such calls at once: each costs as little as it can. */
 static void drop(struct rpc_call *call)
 {
-        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        stats_reject(call->served.port->stats, STATS_REJECTED_INCOMPLETE);
         grpc_call_unref(call->call);
         call->metadata.count = 0;
         give(rpc_port_of(call)->rpc, call);

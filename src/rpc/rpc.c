@@ -281,7 +281,6 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
 
 void rpc_goaway(struct rpc *rpc)
 {
-        listeners_pause();
         goaway_all();
         builtin_end_watches(rpc->builtin);
 }

@@ -87,14 +87,43 @@ static void drop_timer(struct listener *listener)
 
 void listener_close(struct listener *listener)
 {
+        atomic_store(&listener->left, true);
         drop_timer(listener);
         listener->proxied = proxied_free(listener->proxied);
 }
 
-void listeners_pause(void)
+/* Another file takes the number, because gRPC core uses that until its server is shut down. */
+static bool leave(struct listener *listener)
 {
-        atomic_store(&paused, true);
-        peers_pause();
+        int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        bool done = other >= 0 && dup3(other, listener->fd, O_CLOEXEC) >= 0;
+
+        if (other >= 0)
+                (void)sys_close(other);
+        return done;
+}
+
+static bool is_ready(int fd, short events)
+{
+        struct pollfd pollfd = { .fd = fd, .events = events };
+
+        return poll(&pollfd, 1, 0) > 0;
+}
+
+bool listeners_leave(bool shared)
+{
+        bool all = true;
+
+        if (shared)
+                atomic_store(&paused, true);
+        for (struct listener *l = listeners; l; l = l->next) {
+                if (!atomic_load(&l->left) && (shared || !is_ready(l->fd, POLLIN)))
+                        atomic_store(&l->left, leave(l));
+                all = all && atomic_load(&l->left);
+        }
+        if (all)
+                peers_pause();
+        return all;
 }
 
 /*
@@ -155,13 +184,6 @@ static bool batch_is_over(struct listener *listener)
         return rearm(listener);
 }
 
-static bool is_ready(int fd, short events)
-{
-        struct pollfd pollfd = { .fd = fd, .events = events };
-
-        return poll(&pollfd, 1, 0) > 0;
-}
-
 /* When the timer expires, epoll reports the listener's event, and
  * listener_accept() is called again. */
 static void make_timer(struct listener *listener)
@@ -208,7 +230,7 @@ static bool yield_to_others(struct listener *listener)
 void listeners_maintain(void)
 {
         for (struct listener *l = listeners; l; l = l->next)
-                if (atomic_exchange(&l->missed, false))
+                if (!atomic_load(&l->left) && atomic_exchange(&l->missed, false))
                         (void)rearm(l);
 }
 
@@ -239,7 +261,7 @@ static bool take(struct listener *listener, int fd, const struct sockaddr_storag
         }
         if (!proxied)
                 return true;
-        if (!proxied_add(listener->proxied, fd, address)) {
+        if (!listener->proxied || !proxied_add(listener->proxied, fd, address)) {
                 peers_remove(&nobody);
                 (void)sys_close(fd);
         }
@@ -279,7 +301,7 @@ int listener_accept(struct listener *listener, struct sockaddr_storage *ret_addr
                 if (fd >= 0)
                         return fd;
         }
-        if (atomic_load(&paused))
+        if (atomic_load(&paused) || atomic_load(&listener->left))
                 return -1;
         keep_reserve();
         return next_connection(listener, ret_address, flags);

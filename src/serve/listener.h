@@ -31,6 +31,7 @@ struct listener {
         struct listener *next;
         struct proxied *proxied; /* NULL: no connection begins with a PROXY header */
         unsigned connections;    /* under the lock of peers.c */
+        atomic_bool left;        /* its socket is closed: the number is another file's */
         atomic_bool missed;      /* accept4() has failed, and a connection may still wait */
 
         /* For the thread that accepts, one at a time. */
@@ -65,8 +66,12 @@ int listener_accept(struct listener *listener, struct sockaddr_storage *ret_addr
  * are not to be served yet are closed. */
 void listener_close(struct listener *listener);
 
-/* This worker accepts no more connections, for good: new ones wait for another process. [any] */
-void listeners_pause(void);
+/*
+ * This worker accepts no more connections, for good: it closes the sockets. If `shared`, another
+ * process accepts those that wait. Else they are accepted first, so that none is reset, as long as
+ * this is called again; false: some still wait. [main]
+ */
+bool listeners_leave(bool shared);
 
 /* Once a second, while it accepts: tries again to accept connections that could not be accepted,
  * for example for lack of memory. [main] */

@@ -51,6 +51,7 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_METHOD] = "unknown_method",
                 [STATS_REJECTED_BRICK] = "unknown_brick",
                 [STATS_REJECTED_REQUEST] = "bad_request",
+                [STATS_REJECTED_INCOMPLETE] = "incomplete_request",
                 [STATS_REJECTED_QUEUE] = "queue_full",
                 [STATS_REJECTED_STREAMS] = "too_many_streams",
                 [STATS_REJECTED_IDENTITY] = "unauthenticated",

@@ -54,6 +54,7 @@ enum stats_reason {
         STATS_REJECTED_METHOD,      /* no brick of the port has the method */
         STATS_REJECTED_BRICK,       /* x-brick names a brick that the port does not have */
         STATS_REJECTED_REQUEST,     /* the request cannot be parsed */
+        STATS_REJECTED_INCOMPLETE,  /* the request was given up or is too large, before it was whole */
         STATS_REJECTED_QUEUE,       /* the brick's queue is full */
         STATS_REJECTED_STREAMS,     /* too many health watches or reflection streams are open */
         STATS_REJECTED_IDENTITY,    /* the caller has proved no valid identity */

@@ -216,17 +216,39 @@ static void test_any_error(int shared)
         (void)close(other);
 }
 
-/* A paused listener leaves its connections to whoever else has the socket. Not to be undone. */
-static void test_pause(int listener, int shared)
+/* On a stop those that wait are accepted before the socket is closed. */
+static void test_leave(void)
 {
-        int client, connection;
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        int made = make_listener(), listener = adopt(made), client = client_new(listener),
+            connection;
+        int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-        listeners_pause();
+        assert(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+        assert(!listeners_leave(false));
+        assert((connection = take(listener)) >= 0);
+        assert(listeners_leave(false));
+        assert(connect(late, (struct sockaddr *)&address, length) < 0 && errno == ECONNREFUSED);
+        assert(take(listener) < 0 && errno == EAGAIN);
+        (void)close(late);
+        (void)close(connection);
+        (void)close(client);
+        (void)close(listener);
+}
+
+/* It leaves its connections to whoever else has the socket. Not to be undone. */
+static void test_leave_shared(int shared)
+{
+        int listener = adopt(dup(shared)), client, connection;
+
         client = client_new(shared);
+        assert(listeners_leave(true));
         assert(take(listener) < 0 && errno == EAGAIN);
         assert((connection = take(shared)) >= 0);
         (void)close(connection);
         (void)close(client);
+        (void)close(listener);
 }
 
 /* Above the limits a client is sent away, and those that go make room. */
@@ -398,9 +420,10 @@ int main(void)
         test_share(shared);
         test_full(listener);
         test_any_error(shared);
-        test_pause(listener, shared);
-        assert(peers_count() == 0);
         (void)close(listener);
+        test_leave();
+        test_leave_shared(shared);
+        assert(peers_count() == 0);
         (void)close(shared);
         own = balance_free(own);
         sibling = balance_free(sibling);
