@@ -89,7 +89,8 @@ struct conf_port {
         int64_t age_grace;            /* ns for its calls to end after that; 0: no limit */
         int64_t keepalive_time;       /* ns of silence before brickd sends a PING */
         int64_t keepalive_timeout;    /* ns for the client to answer it */
-        int64_t client_ping_interval; /* shortest interval between a client's PINGs, in ns */
+        int64_t client_ping_interval; /* ns between PINGs of a client without a call, at least */
+        int64_t call_ping_interval;   /* of one with a call */
         int64_t max_request;          /* bytes of one request message */
         int64_t max_reply;            /* bytes of one reply message */
         int64_t max_metadata;

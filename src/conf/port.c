@@ -98,6 +98,7 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->keepalive_time = get_number(keepalive, "time");
         port->keepalive_timeout = get_number(keepalive, "timeout");
         port->client_ping_interval = get_number(keepalive, "client_interval");
+        port->call_ping_interval = get_number(keepalive, "call_interval");
 }
 
 /* A port authenticates calls by default if the configuration names identities. */

@@ -46,6 +46,13 @@ static const struct option_spec port_keepalive[] = {
           .min = 0,
           .max = HOUR,
           .help = "shortest interval between PINGs of a client without calls" },
+        { .name = "call_interval",
+          .type = OPTION_DURATION,
+          .fallback = "1s",
+          .min = 0,
+          .max = HOUR,
+          .help = "shortest interval between PINGs of a client with a call; if it is longer than "
+                  "client_interval, that counts" },
         {},
 };
 

@@ -414,6 +414,8 @@ static bool handshake(struct http_connection *c)
         if (r == -EAGAIN)
                 return false;
         if (r < 0) {
+                if (!c->ended)
+                        peers_reject(&c->key, STATS_REJECTED_TLS);
                 connection_break(c);
                 return false;
         }
@@ -555,6 +557,8 @@ void connection_check(struct http_connection *c, uint64_t now)
 
         if (stalled)
                 peers_reject(&c->key, STATS_REJECTED_STALLED);
+        else if (slow && c->state == STATE_HANDSHAKE)
+                peers_reject(&c->key, STATS_REJECTED_HANDSHAKE);
         else if (slow && is_in_request(c))
                 peers_reject(&c->key, STATS_REJECTED_SLOW);
         if (slow || stalled)

@@ -206,7 +206,7 @@ static void dispatch(struct rpc_call *call)
                 return;
         if (rpc_take_request(call))
                 served_dispatch(&call->served);
-        else
+        else if (!call->empty)
                 stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
 }
 
@@ -355,6 +355,7 @@ static void reset(struct rpc_call *call)
         call->ending = false;
         call->closed = false;
         call->ended = false;
+        call->empty = false;
         call->outcome_queued = false;
         call->written = NULL;
         call->incoming = NULL;

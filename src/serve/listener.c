@@ -132,21 +132,27 @@ bool listeners_leave(bool shared)
  */
 static bool shed_connection(struct listener *listener)
 {
+        struct sockaddr_storage address = {};
+        socklen_t length = sizeof address;
+        struct peer_key key;
         int connection = -1;
 
         (void)pthread_mutex_lock(&reserve_lock);
         if (reserve >= 0) {
                 (void)sys_close(reserve);
-                connection = sys_accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+                connection = sys_accept4(listener->fd, (struct sockaddr *)&address, &length,
+                                         SOCK_CLOEXEC);
                 if (connection >= 0)
                         (void)sys_close(connection);
                 reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         }
         (void)pthread_mutex_unlock(&reserve_lock);
         peers_refuse();
-        if (connection >= 0)
-                stats_reject(listener->stats, STATS_REJECTED_DESCRIPTORS);
-        return connection >= 0;
+        if (connection < 0)
+                return false;
+        key = peers_key(listener, (struct sockaddr *)&address);
+        peers_reject(&key, STATS_REJECTED_DESCRIPTORS);
+        return true;
 }
 
 static bool is_full(int error)

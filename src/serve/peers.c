@@ -32,16 +32,16 @@ static void *peers; /* of tsearch() */
 /* --- refusals ----------------------------------------------------------------------------------
  */
 
-static void describe(const struct peer_key *key, char *p, size_t size)
+void peers_describe(const struct peer_key *key, char ret[static PEERS_NAME_MAX])
 {
         const struct in6_addr *v6 = (const void *)key->address;
 
         if (IN6_IS_ADDR_UNSPECIFIED(v6))
-                (void)snprintf(p, size, "a local client");
+                (void)snprintf(ret, PEERS_NAME_MAX, "a local client");
         else if (IN6_IS_ADDR_V4MAPPED(v6))
-                (void)inet_ntop(AF_INET, &v6->s6_addr[12], p, (socklen_t)size);
-        else if (inet_ntop(AF_INET6, v6, p, (socklen_t)size))
-                (void)strncat(p, "/64", size - strlen(p) - 1);
+                (void)inet_ntop(AF_INET, &v6->s6_addr[12], ret, PEERS_NAME_MAX);
+        else if (inet_ntop(AF_INET6, v6, ret, PEERS_NAME_MAX))
+                (void)strncat(ret, "/64", PEERS_NAME_MAX - strlen(ret) - 1);
 }
 
 static const char *reason_of(enum stats_reason why)
@@ -69,6 +69,14 @@ static const char *reason_of(enum stats_reason why)
                 return "it did not begin with a PROXY header: proxy_protocol";
         case STATS_REJECTED_HANDSHAKE:
                 return "it was not ready within limits.handshake";
+        case STATS_REJECTED_TLS:
+                return "TLS could not be established";
+        case STATS_REJECTED_PROTOCOL:
+                return "what it sent is no valid HTTP/2";
+        case STATS_REJECTED_PINGS:
+                return "it sent PINGs faster than limits.keepalive allows";
+        case STATS_REJECTED_DESCRIPTORS:
+                return "the worker has no free descriptor";
         case STATS_REJECTED_MEMORY:
                 return "unfinished requests use up 'memory', and it has the most of them";
         default:
@@ -78,18 +86,19 @@ static const char *reason_of(enum stats_reason why)
 
 void peers_reject(const struct peer_key *key, enum stats_reason why)
 {
-        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
-        char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
+        /* Any stranger can cause these lines. */
+        static struct line_limit limits[] = { [0 ... STATS_REASONS - 1] = LINE_LIMIT_INIT };
+        char name[PEERS_NAME_MAX], others[80] = "";
         int n;
 
         stats_reject(key->listener->stats, why);
-        n = line_limit_take(&limit);
+        n = line_limit_take(&limits[why]);
         if (n < 0)
                 return;
-        describe(key, name, sizeof name);
+        peers_describe(key, name);
         if (n > 0)
                 (void)snprintf(others, sizeof others,
-                               "; %d more were closed since the last such line", n);
+                               "; %d more were closed for that since the last such line", n);
         log_warning("Closed a connection of %s to %s: %s%s", name, key->listener->conf->listen,
                     reason_of(why), others);
 }

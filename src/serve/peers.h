@@ -50,5 +50,10 @@ bool peers_are_ahead(void);
  * must not leave it any. */
 void peers_refuse(void);
 
-/* Counts a connection that brickd closes, and logs it: at most one line in ten seconds. */
+/* Whose connection it is, for a line of the log: "192.0.2.7", "2001:db8::/64", "a local client". */
+#define PEERS_NAME_MAX 64
+void peers_describe(const struct peer_key *key, char ret[static PEERS_NAME_MAX]);
+
+/* Counts a connection that brickd closes, and logs it: at most one line in ten
+ * seconds for each reason. */
 void peers_reject(const struct peer_key *key, enum stats_reason why);

@@ -72,6 +72,9 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_MEMORY] = "memory",
                 [STATS_REJECTED_PROXY] = "proxy_header",
                 [STATS_REJECTED_HANDSHAKE] = "handshake",
+                [STATS_REJECTED_TLS] = "tls",
+                [STATS_REJECTED_PROTOCOL] = "protocol_error",
+                [STATS_REJECTED_PINGS] = "ping_flood",
         };
 
         return names[reason];

@@ -54,7 +54,8 @@ enum stats_reason {
         STATS_REJECTED_METHOD,      /* no brick of the port has the method */
         STATS_REJECTED_BRICK,       /* x-brick names a brick that the port does not have */
         STATS_REJECTED_REQUEST,     /* the request cannot be parsed */
-        STATS_REJECTED_INCOMPLETE,  /* the request was given up or is too large, before it was whole */
+        STATS_REJECTED_INCOMPLETE,  /* the request was given up or is too large, before it was whole
+                                     */
         STATS_REJECTED_QUEUE,       /* the brick's queue is full */
         STATS_REJECTED_STREAMS,     /* too many health watches or reflection streams are open */
         STATS_REJECTED_IDENTITY,    /* the caller has proved no valid identity */
@@ -75,6 +76,9 @@ enum stats_reason {
         STATS_REJECTED_MEMORY,      /* too many bytes of requests in the worker */
         STATS_REJECTED_PROXY,       /* a connection that does not begin with its PROXY header */
         STATS_REJECTED_HANDSHAKE,   /* a connection that was not ready in time */
+        STATS_REJECTED_TLS,         /* TLS could not be established */
+        STATS_REJECTED_PROTOCOL,    /* what the client has sent is no HTTP/2 */
+        STATS_REJECTED_PINGS,       /* too many PINGs */
         STATS_REASONS,
 };
 
