@@ -82,7 +82,10 @@ __attribute__((visibility("default"))) int SSL_write(SSL *ssl, const void *bytes
 
         if (size < 0 || SSL_write_ex(ssl, bytes, (size_t)size, &n) <= 0)
                 return -1;
-        if (connection)
-                inspect_sent(&connection->inspect, bytes, n);
+        if (connection) {
+                frames_sent(&connection->inspect.sent, bytes, n,
+                            &connection->inspect.frames.unfinished);
+                inspect_sent(&connection->inspect);
+        }
         return (int)n;
 }

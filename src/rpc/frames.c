@@ -338,34 +338,27 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
 }
 
 /* Only one thread writes it. */
-static void count(_Atomic uint64_t *n)
+static inline void add(_Atomic uint64_t *n, uint64_t more)
 {
-        atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+        atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
                               memory_order_relaxed);
 }
 
 /* The head of a frame that the core sends is complete. */
-static void send_head(struct frames_out *out, struct unfinished *unfinished)
+static inline void send_head(struct frames_out *out, const uint8_t *head,
+                             struct unfinished *unfinished)
 {
-        const uint8_t *head = out->head;
-
-        out->n_head = 0;
         out->payload = payload_of(head);
-        switch (head[3]) {
-        case FRAME_DATA:
-        case FRAME_HEADERS:
-                count(&out->replies);
-                if (head[4] & FLAG_END_STREAM)
-                        count(&out->ended);
-                break;
-        case FRAME_RST_STREAM:
+        out->is_goaway = false;
+        if (head[3] <= FRAME_HEADERS) {
+                add(&out->replies, 1);
+                add(&out->ended, head[4] & FLAG_END_STREAM);
+        } else if (head[3] == FRAME_RST_STREAM) {
                 unfinished_forget(unfinished, stream_of(head));
-                break;
-        case FRAME_GOAWAY:
+        } else if (head[3] == FRAME_GOAWAY) {
+                out->is_goaway = true;
                 out->n_goaway = 0;
-                break;
-        default:
-                break;
+                out->error = 0;
         }
 }
 
@@ -390,12 +383,19 @@ void frames_sent(struct frames_out *out, const void *bytes, size_t length,
         while (p < end) {
                 size_t n = min_size((size_t)(end - p), out->payload);
 
-                if (n > 0 && out->head[3] == FRAME_GOAWAY)
+                if (n > 0 && out->is_goaway)
                         send_goaway(out, p, n);
                 out->payload -= (uint32_t)n;
                 p += n;
+                if (out->n_head == 0 && (size_t)(end - p) >= FRAME_HEAD) {
+                        send_head(out, p, unfinished);
+                        p += FRAME_HEAD;
+                        continue;
+                }
                 p += take_head(out->head, &out->n_head, p, (size_t)(end - p));
-                if (out->n_head == FRAME_HEAD)
-                        send_head(out, unfinished);
+                if (out->n_head == FRAME_HEAD) {
+                        out->n_head = 0;
+                        send_head(out, out->head, unfinished);
+                }
         }
 }

@@ -69,6 +69,7 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
 
 /* What the core sends. All zeros: a connection or a frame begins. */
 struct frames_out {
+        bool is_goaway;   /* the current frame is one */
         uint32_t payload; /* bytes of the frame that are still to come */
         uint32_t error;   /* of GOAWAY; 0: none has been sent, or it is no error */
         uint8_t n_goaway; /* bytes of GOAWAY that have been looked at, at most FRAMES_GOAWAY */
@@ -83,3 +84,13 @@ struct frames_out {
  * removed from `unfinished`. [any; one thread at a time] */
 void frames_sent(struct frames_out *out, const void *bytes, size_t length,
                  struct unfinished *unfinished);
+
+/* The same, but quicker, if the bytes are only more of a frame whose payload does not matter.
+ * False: they are not, and nothing has been done. */
+static inline bool frames_sent_rest(struct frames_out *out, size_t length)
+{
+        if (length > out->payload || out->is_goaway)
+                return false;
+        out->payload -= (uint32_t)length;
+        return true;
+}

@@ -309,9 +309,12 @@ static void inspect_message(struct inspect *inspect, const struct msghdr *messag
         for (const struct iovec *piece = message->msg_iov; written > 0; piece++) {
                 size_t n = written < piece->iov_len ? written : piece->iov_len;
 
-                inspect_sent(inspect, piece->iov_base, n);
+                if (!frames_sent_rest(&inspect->sent, n))
+                        frames_sent(&inspect->sent, piece->iov_base, n,
+                                    &inspect->frames.unfinished);
                 written -= n;
         }
+        inspect_sent(inspect);
 }
 
 ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags)

@@ -141,11 +141,10 @@ static enum stats_reason reason_of(const struct frames_out *sent)
         return sent->reason == 't' ? STATS_REJECTED_PINGS : STATS_REJECTED_MEMORY;
 }
 
-void inspect_sent(struct inspect *inspect, const void *bytes, size_t length)
+void inspect_goaway(struct inspect *inspect)
 {
-        struct frames_out *sent = &inspect->sent;
+        const struct frames_out *sent = &inspect->sent;
 
-        frames_sent(sent, bytes, length, &inspect->frames.unfinished);
         /* Of a client that has not come so far, connection_note_end() says why. */
         if (sent->n_goaway < FRAMES_GOAWAY - 1 || atomic_load(&inspect->stage) != INSPECT_GREETED ||
             atomic_exchange(&inspect->explained, true))

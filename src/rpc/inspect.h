@@ -48,6 +48,12 @@ void inspect_limit(uint64_t bytes, void (*shed)(void));
  * core, and the connection is to be closed; that has been counted and logged. */
 bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length);
 
-/* Follows the next bytes that the core sends, in plain text. If it ends the connection by an error,
- * that is counted and logged. */
-void inspect_sent(struct inspect *inspect, const void *bytes, size_t length);
+/* The core has sent GOAWAY. If that is for an error, it is counted and logged. */
+void inspect_goaway(struct inspect *inspect);
+
+/* After frames_sent() for bytes that the core has sent, in plain text. */
+static inline void inspect_sent(struct inspect *inspect)
+{
+        if (inspect->sent.n_goaway > 0)
+                inspect_goaway(inspect);
+}
