@@ -14,7 +14,7 @@ import grpc
 
 import http2
 from door import UNARY, brick
-from harness import BUILD, LIBEXEC, Brickd, eq, free_port, main, temp_dir, test, wait_for
+from harness import BUILD, LIBEXEC, Brickd, Skip, eq, free_port, main, temp_dir, test, wait_for
 from pki import Authority
 
 folder = temp_dir()
@@ -231,14 +231,67 @@ def closed_standard_descriptors_are_nobody_elses():
 @test
 def too_few_descriptors_are_said():
     d = Brickd(brick())
-    for limit in range(4, 40, 3):
+    for limit in range(4, 22, 3):
         def few(limit=limit):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
         done = subprocess.run([os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env, preexec_fn=few,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20) if limit < 20 else None
-        if done:
-            assert done.returncode in (69, 1) and "open files" in done.stderr, (limit, done.returncode, done.stderr)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        eq(done.returncode, 69, (limit, done.stderr))
+        assert "Too many open files" in done.stderr, (limit, done.stderr)
+    assert "may have 19 files open: raise LimitNOFILE=" in done.stderr, done.stderr
+
+
+@test
+def a_read_only_volume_of_everybody_is_taken():
+    script = """mount -t tmpfs -o mode=0777 tmpfs "$0" && mkdir "$0/..data" || exit 9
+cat >"$0/..data/identities.yaml" && ln -s ..data/identities.yaml "$0/identities.yaml" && chmod 664 "$0/..data/identities.yaml"
+cat >"$0/brickd.yaml" <"$1"; "$2" --check "$0/brickd.yaml"; mount -o remount,ro "$0"; "$2" --check "$0/brickd.yaml" """
+    d = Brickd(brick(), extra="identities: identities.yaml")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, temp_dir(), d.config, os.path.join(BUILD, "src", "brickd")],
+                          input="identities: []\n", capture_output=True, text=True, env=d.env, timeout=30)
+    if done.returncode == 9 or "unshare" in done.stderr:
+        raise Skip("this machine lets nobody mount")
+    assert "writable by users other than its owner" in done.stderr and ": ok" in done.stdout, done
+    eq(done.returncode, 0)
+
+
+def unit_reload(d, pid):
+    """As systemd runs it for the unit whose main process that is."""
+    before, d.env = d.env, d.env | {"MAINPID": str(pid)}
+    try:
+        return d.ctl("reload", check=False)
+    finally:
+        d.env = before
+
+
+@test
+def a_reload_of_a_unit_reloads_no_other_brickd():
+    with Brickd(brick()) as d:
+        for pid, status in ((d.process.pid, 0), (os.getpid(), 1)):
+            done = unit_reload(d, pid)
+            eq(done.returncode, status, done.stderr)
+        assert f"is the control socket of process {d.process.pid}, and not of process {os.getpid()}" in done.stderr, done
+        d.stop()
+    # Two units that say nothing of control sockets have two.
+    folders = [temp_dir(), temp_dir()]
+    brickds = [Brickd(brick(), env={"RUNTIME_DIRECTORY": folder}) for folder in folders]
+    for b in brickds:
+        with open(b.config) as f:
+            text = f.read()
+        with open(b.config, "w") as f:
+            f.write(re.sub("control: .*", "", text))
+        b.env["BRICKD_CONFIG"] = b.config
+        b.start()
+    for b in brickds:
+        eq(b.ctl("status").returncode, 0)
+    with open(brickds[1].config, "a") as f:
+        f.write("\nnonsense: true\n")
+    eq(brickds[1].ctl("reload", check=False).returncode, 78)
+    eq(brickds[0].ctl("reload").returncode, 0)
+    for b in brickds:
+        assert os.path.exists(os.path.join(b.env["RUNTIME_DIRECTORY"], "control"))
+        b.stop()
 
 
 main()
