@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 
-from harness import BUILD, LIBEXEC, SOURCE, Brickd, eq, free_port, main, temp_dir, test, wait_for
+from harness import BUILD, LIBEXEC, SOURCE, eq, free_port, main, temp_dir, test, wait_for
 from pki import Authority
 
 MARKED = re.compile(r"^( *)# (.*)$")
