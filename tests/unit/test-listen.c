@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/network.h"
 
 static const struct conf_port port = {
         .listen = "127.0.0.1:0",
@@ -214,6 +216,54 @@ static void test_any_error(int shared)
         (void)close(epoll);
         (void)close(saved);
         (void)close(other);
+}
+
+static void say(int client, const char *text)
+{
+        assert(send(client, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
+
+/* A client comes with the address that its proxy names, once the header is whole. */
+static void test_proxied(void)
+{
+        struct network networks[1];
+        const struct conf_port conf = { .listen = "proxied",
+                                        .max_connections = 3,
+                                        .max_connections_per_address = 2,
+                                        .handshake = NSEC_PER_SEC,
+                                        .proxy_protocol = { networks, 1 } };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+        int listener, client, wrong, connection, epoll = epoll_create1(EPOLL_CLOEXEC);
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        char byte;
+
+        assert(!network_parse(networks, "127.0.0.0/8"));
+        listener = adopt_as(make_listener(), &conf);
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0);
+        client = client_new(listener);
+        wrong = client_new(listener);
+        say(client, "PROXY TCP4 192.0.2.7 192.0.2.1 ");
+        say(wrong, "GET / HTTP/1.1");
+        assert(take(listener) < 0 && errno == EAGAIN && peers_count() <= 2);
+        while (epoll_wait(epoll, &event, 1, 20) == 1)
+                assert(take(listener) < 0);
+        assert(is_closed(wrong) && peers_count() == 1);
+        say(client, "41234 443\r\nx");
+        assert(epoll_wait(epoll, &event, 1, 5000) == 1);
+        connection = accept4(listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
+        assert(connection >= 0 && peers_count() == 1);
+        assert(address.sin_addr.s_addr == htonl(0xc0000207) && ntohs(address.sin_port) == 41234);
+        assert(recv(connection, &byte, 1, 0) == 1 && byte == 'x');
+        (void)close(connection);
+        (void)close(client);
+        (void)close(wrong);
+        client = client_new(listener);
+        assert(take(listener) < 0 && peers_count() == 1);
+        (void)close(listener); /* with one that waits */
+        assert(is_closed(client) && peers_count() == 0);
+        (void)close(client);
+        (void)close(epoll);
 }
 
 /* On a stop those that wait are accepted before the socket is closed. */
@@ -421,6 +471,7 @@ int main(void)
         test_full(listener);
         test_any_error(shared);
         (void)close(listener);
+        test_proxied();
         test_leave();
         test_leave_shared(shared);
         assert(peers_count() == 0);
