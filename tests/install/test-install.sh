@@ -24,7 +24,7 @@ grep -q '# my own' "$root/etc/brickd/brickd.yaml" || {
 	echo "a second installation replaces /etc/brickd/brickd.yaml"
 	status=1
 }
-if grep -q brickd.yaml\$ "$build/meson-logs/install-log.txt"; then
+if grep -q "/etc/brickd/brickd.yaml\$" "$build/meson-logs/install-log.txt"; then
 	echo "ninja uninstall deletes /etc/brickd/brickd.yaml"
 	status=1
 fi
