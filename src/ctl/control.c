@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -446,6 +447,30 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         return strcmp(reply->error, "org.brickd.Error.Config") == 0 ? EX_CONFIG : CTL_FAILED;
 }
 
+/*
+ * systemd gives the main process of the unit to what ExecReload= runs. Another brickd may listen on
+ * the control socket, if two units have the same one; -EEXIST: it does.
+ */
+static int check_unit(const char *control)
+{
+        const char *text = getenv("MAINPID");
+        long long main_process = text ? strtoll(text, NULL, 10) : 0;
+        pid_t listener;
+        int r;
+
+        if (main_process <= 0)
+                return 0;
+        r = bus_listener(control, &listener);
+        if (r < 0 || listener == main_process)
+                return r;
+        (void)ctl_error(CTL_FAILED,
+                        "%s is the control socket of process %d, and not of process %lld of this "
+                        "unit: each brickd needs a control socket of its own, and its unit "
+                        "Environment=BRICKD_CONFIG=FILE",
+                        control, (int)listener, main_process);
+        return -EEXIST;
+}
+
 static int reload(const struct ctl *ctl, const struct file *file)
 {
         int64_t timeout = ctl_timeout(ctl, RELOAD_TIMEOUT);
@@ -453,6 +478,10 @@ static int reload(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
+                r = check_unit(file->control);
+        if (r == -EEXIST)
+                return CTL_FAILED;
+        if (r == 0)
                 r = bus_call(file->control, timeout, &reply, "Reload", "b", (int)ctl->wait);
         return print_answer(ctl, file->control, r, &reply);
 }

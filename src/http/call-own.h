@@ -31,8 +31,8 @@ struct http_call {
 
         /* What the brick may ask for as long as it has the call. */
         uintptr_t connection; /* a number that no other open one has */
-        char peer[HTTP_PEER_MAX];
-        void *memory;   /* of metadata and messages */
+        const char *peer;
+        void *memory;   /* of peer, metadata and messages */
         size_t counted; /* of it, in the account of calls */
         struct brick_pair *metadata;
         size_t n_metadata;

@@ -72,13 +72,17 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
         const struct brick_str explain_key = brick_str(EXPLAIN_FIELD), explain = brick_str("1");
         const struct http_head *head = x->head;
         struct brick_str id = brick_str(x->id);
-        size_t pairs = 2 + head->n_fields + request->n_metadata, size;
+        size_t pairs = 2 + request->n_metadata, size, n_peer = strlen(x->peer) + 1;
         char *next;
 
-        size = pairs * sizeof *call->metadata + request->n_requests * sizeof *call->messages +
-               id_key.len + id.len + explain_key.len + explain.len;
         for (size_t i = 0; i < head->n_fields; i++)
-                size += head->fields[i].name.length + head->fields[i].value.length;
+                pairs += is_for_bricks(head->fields[i].name);
+        size = n_peer + pairs * sizeof *call->metadata +
+               request->n_requests * sizeof *call->messages + id_key.len + id.len +
+               explain_key.len + explain.len;
+        for (size_t i = 0; i < head->n_fields; i++)
+                if (is_for_bricks(head->fields[i].name))
+                        size += head->fields[i].name.length + head->fields[i].value.length;
         for (size_t i = 0; i < request->n_metadata; i++)
                 size += request->metadata[i].key.len + request->metadata[i].value.len;
         for (size_t i = 0; i < request->n_requests; i++)
@@ -94,6 +98,8 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
         call->metadata = call->memory;
         call->messages = (struct brick_bytes *)(call->metadata + pairs);
         next = (char *)(call->messages + request->n_requests);
+        call->peer = memcpy(next, x->peer, n_peer);
+        next += n_peer;
         add_pair(call, &next, id_key, id);
         if (exchange_is_explained(x))
                 add_pair(call, &next, explain_key, explain);
@@ -130,15 +136,16 @@ static struct http_call *http_call_new(struct exchange *x, const struct exchange
                 free(call);
                 return NULL;
         }
+        arena_keep_small(&base_of(call)->arena);
         call->door = port->door;
         call->exchange = x;
+        call->peer = "";
         call->ops = request->ops;
         call->item.run = deliver;
         call->heard = clock_now();
         call->served.port = &port->base;
         call->served.method = door_port_method(port, request->brick->type, request->method);
         call->connection = (uintptr_t)x->connection;
-        (void)snprintf(call->peer, sizeof call->peer, "%s", x->connection->peer);
         (void)atomic_fetch_add(&port->door->in_flight, 1);
         return call;
 }

@@ -155,13 +155,6 @@ static void free_port(struct http_port *port)
 /* --- accepting ----------------------------------------------------------------------------------
  */
 
-static bool add_peer(int fd, struct listener *listener, const struct sockaddr *address)
-{
-        const struct peer_key key = peers_key(listener, address);
-
-        return peers_add(&key);
-}
-
 /* New connections use what the files of the certificate have now. */
 static void renew_context(struct http_port *port)
 {
@@ -182,16 +175,13 @@ static void renew_context(struct http_port *port)
 static void on_listener(struct http_source *source, uint32_t events)
 {
         struct http_port *port = CONTAINER_OF(source, struct http_port, source);
-        struct sockaddr_storage address = {};
+        struct sockaddr_storage address;
         int fd;
 
         if (port->tls)
                 renew_context(port);
-        while ((fd = listener_accept(port->listener, &address, SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                     add_peer)) >= 0) {
+        while ((fd = listener_accept(port->listener, &address, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
                 (void)connection_new(port, fd, (struct sockaddr *)&address);
-                memset(&address, 0, sizeof address);
-        }
         door_set_timer(port->door);
 }
 
@@ -395,7 +385,6 @@ void door_maintain(struct door *door, bool accepts)
 
 void door_goaway(struct door *door)
 {
-        listeners_pause();
         atomic_store(&door->leaving, true);
 }
 
@@ -416,6 +405,8 @@ static void run_drain(struct run_item *item)
 
         door->draining = true;
         catalogue_stop(door->catalogue);
+        for (size_t i = 0; i < door->n_ports; i++)
+                listener_close(door->ports[i]->listener);
         for (c = door->connections; c; c = next) {
                 next = c->next;
                 if (connection_is_idle(c))

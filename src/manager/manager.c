@@ -18,6 +18,7 @@
 #include "manager/tally.h"
 #include "manager/watchdog.h"
 #include "util/clock.h"
+#include "util/errno.h"
 
 /* What a stop may take beyond lame_duck and grace before workers are killed, and what systemd must
  * wait beyond that for the main process. */
@@ -526,7 +527,7 @@ int manager_run(const char *file)
         r = manager_new(&m, file);
         if (r < 0) {
                 (void)log_errno(r, "Cannot set up the main process: %m");
-                return EXIT_FAILURE;
+                return errno_is_descriptors(r) ? EX_UNAVAILABLE : EXIT_FAILURE;
         }
         start_next(m);
         r = sd_event_loop(m->event);

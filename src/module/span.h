@@ -14,6 +14,7 @@
 #include "brick.h"
 #include "shared/genai.h"
 #include "util/cleanup.h"
+#include "util/network.h"
 #include "util/trace.h"
 
 struct tracer;
@@ -48,6 +49,7 @@ struct span_record {
         char name[SPAN_NAME_MAX];
         size_t request_id_length;
         char request_id[SPAN_REQUEST_ID_MAX];
+        char client[IP_TEXT_MAX]; /* its address; empty: it has none */
 };
 
 /* sample: the share of the traces that begin here to record, 0 to 1. */

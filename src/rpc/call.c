@@ -8,6 +8,7 @@
 #include "rpc/credentials.h"
 #include "rpc/explain.h"
 #include "rpc/late.h"
+#include "rpc/peer.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
 #include "rpc/request.h"
@@ -54,7 +55,8 @@ static struct brick_str rpc_peer(struct call *base)
         /* A brick that this one calls may ask at the same time. */
         call_lock(base);
         if (!call->served.peer)
-                call->served.peer = grpc_call_get_peer(call->call);
+                call->served.peer = rpc_peer_of(call->call, &call->metadata,
+                                                call->served.port->conf);
         call_unlock(base);
         return brick_str(call->served.peer);
 }
@@ -205,7 +207,7 @@ static void dispatch(struct rpc_call *call)
                 return;
         if (rpc_take_request(call))
                 served_dispatch(&call->served);
-        else
+        else if (!call->empty)
                 stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
 }
 
@@ -264,7 +266,8 @@ static bool count_request(struct rpc_call *call)
         return false;
 }
 
-/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+/* Whether the client had gone before its request was complete, or the core has refused it for its
+ * size: nobody waits for an answer. */
 static bool is_abandoned(const struct rpc_call *call)
 {
         const struct rpc_method *method = rpc_method_of(call);
@@ -276,7 +279,7 @@ static bool is_abandoned(const struct rpc_call *call)
 /* A client may leave thousands of such calls at once: each costs as little as it can. */
 static void drop(struct rpc_call *call)
 {
-        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        stats_reject(call->served.port->stats, STATS_REJECTED_INCOMPLETE);
         grpc_call_unref(call->call);
         call->metadata.count = 0;
         give(rpc_port_of(call)->rpc, call);
@@ -353,6 +356,7 @@ static void reset(struct rpc_call *call)
         call->ending = false;
         call->closed = false;
         call->ended = false;
+        call->empty = false;
         call->outcome_queued = false;
         call->written = NULL;
         call->incoming = NULL;

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "conf/identities.h"
@@ -9,9 +7,11 @@
 #include "serve/admission.h"
 #include "serve/auth.h"
 #include "serve/budget.h"
+#include "serve/peer.h"
 #include "serve/served.h"
 #include "shared/stats.h"
 #include "util/clock.h"
+#include "util/network.h"
 
 static bool refuse(struct served *call, enum stats_reason reason, unsigned status,
                    const char *message, struct outcome *ret)
@@ -109,26 +109,6 @@ static bool has_prefix(struct brick_str s, const char *prefix)
         return s.len > strlen(prefix) && memcmp(s.ptr, prefix, strlen(prefix)) == 0;
 }
 
-/* "ipv4:127.0.0.1:41234" */
-static bool parse_ipv4(struct brick_str peer, struct in_addr *ret)
-{
-        char text[INET_ADDRSTRLEN] = "";
-
-        return has_prefix(peer, "ipv4:") && sscanf(peer.ptr, "ipv4:%15[0-9.]:", text) == 1 &&
-               inet_pton(AF_INET, text, ret) == 1;
-}
-
-/* "ipv6:%5B::1%5D:41234", as in a URI, or "ipv6:[::1]:41234" */
-static bool parse_ipv6(struct brick_str peer, struct in6_addr *ret)
-{
-        char text[INET6_ADDRSTRLEN] = "";
-
-        return has_prefix(peer, "ipv6:") &&
-               (sscanf(peer.ptr, "ipv6:%%5B%45[0-9a-fA-F:.]", text) == 1 ||
-                sscanf(peer.ptr, "ipv6:[%45[0-9a-fA-F:.]", text) == 1) &&
-               inet_pton(AF_INET6, text, ret) == 1;
-}
-
 /* "unix:uid=1000" */
 static bool parse_user(struct brick_str peer, uint32_t *ret)
 {
@@ -150,20 +130,17 @@ static bool parse_user(struct brick_str peer, uint32_t *ret)
 /* An IPv6 client usually owns its network of 64 bits, so that is what counts. */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret)
 {
-        struct in_addr v4;
-        struct in6_addr v6;
+        unsigned char ip[IP_BYTES];
         uint32_t user;
 
         if (identity.len > 0)
                 set_client(ret, CLIENT_IDENTITY, identity.ptr, identity.len);
-        else if (parse_ipv4(peer, &v4))
-                set_client(ret, CLIENT_IPV4, &v4, sizeof v4);
         else if (parse_user(peer, &user))
                 set_client(ret, CLIENT_USER, &user, sizeof user);
-        else if (!parse_ipv6(peer, &v6))
+        else if (!peer_ip(peer, ip))
                 set_client(ret, CLIENT_CONNECTION, &ret->connection, sizeof ret->connection);
-        else if (IN6_IS_ADDR_V4MAPPED(&v6))
-                set_client(ret, CLIENT_IPV4, v6.s6_addr + 12, 4);
+        else if (ip_is_v4(ip))
+                set_client(ret, CLIENT_IPV4, ip + 12, 4);
         else
-                set_client(ret, CLIENT_IPV6, &v6, 8);
+                set_client(ret, CLIENT_IPV6, ip, 8);
 }

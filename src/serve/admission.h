@@ -29,12 +29,8 @@ bool admission_permit(struct served *call, const struct instance *instance, stru
  * reserves of a budget. [any] */
 void admission_release(struct served *call);
 
-/* The peer of a unix socket is "unix:", this and a number: the user who has connected. */
-#define PEER_USER "uid="
-
 /*
  * The client that a call counts for: its identity, else its address or user, else its connection,
- * which *ret has already. peer: "ipv4:ADDRESS:PORT" or "ipv6:[ADDRESS]:PORT", the brackets also as
- * %5B and %5D, or "unix:uid=NUMBER"; anything else has no address. [any]
+ * which *ret has already. peer: as peer.h has it. [any]
  */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret);

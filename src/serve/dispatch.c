@@ -178,7 +178,8 @@ static unsigned end_status(const struct served *call, bool cancelled, uint64_t n
         if (call->expired || (cancelled && call->base.deadline <= now))
                 return STATUS_DEADLINE_EXCEEDED;
         if (cancelled)
-                return STATUS_CANCELLED;
+                return atomic_load(&call->port->serve->cancelling) ? STATUS_UNAVAILABLE
+                                                                   : STATUS_CANCELLED;
         return call->base.outcome.in_band ? STATUS_OK : call->base.outcome.status;
 }
 

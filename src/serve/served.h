@@ -14,6 +14,7 @@
  * of a thread and of a call is part of the structs here.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,10 @@ struct serve {
         /* Ends a call with DEADLINE_EXCEEDED, as `why` tells the client, and cancels its brick. On
          * this thread. */
         void (*expire)(struct served *call, const char *why);
+
+        /* brickd stops, and cancels the calls that still run: their clients see UNAVAILABLE. Set by
+         * another thread. */
+        atomic_bool cancelling;
 
         struct deadlines deadlines;
         struct stalls stalls;

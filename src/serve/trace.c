@@ -6,6 +6,7 @@
 #include "module/instance.h"
 #include "serve/access.h"
 #include "serve/genai.h"
+#include "serve/peer.h"
 #include "serve/served.h"
 #include "util/utf8.h"
 
@@ -17,6 +18,15 @@ void trace_begin(struct served *call)
 
         span_begin(&base->span, call->port->serve->tracer, has_parent ? &parent : NULL,
                    base->started);
+}
+
+/* Empty, if it has no address. */
+static void put_client(struct served *call, char ret[static IP_TEXT_MAX])
+{
+        unsigned char ip[IP_BYTES];
+
+        if (peer_ip(call->base.transport->peer(&call->base), ip))
+                ip_print(ip, ret);
 }
 
 void trace_end(struct served *call, const struct served_end *end)
@@ -44,5 +54,6 @@ void trace_end(struct served *call, const struct served_end *end)
         record.has_genai = genai_of_call(&record.genai, call, end);
         if (id.len > 0)
                 memcpy(record.request_id, id.ptr, record.request_id_length);
+        put_client(call, record.client);
         span_end(&record);
 }

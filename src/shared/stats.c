@@ -51,6 +51,7 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_METHOD] = "unknown_method",
                 [STATS_REJECTED_BRICK] = "unknown_brick",
                 [STATS_REJECTED_REQUEST] = "bad_request",
+                [STATS_REJECTED_INCOMPLETE] = "incomplete_request",
                 [STATS_REJECTED_QUEUE] = "queue_full",
                 [STATS_REJECTED_STREAMS] = "too_many_streams",
                 [STATS_REJECTED_IDENTITY] = "unauthenticated",
@@ -70,6 +71,11 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_UNFINISHED] = "unfinished_requests",
                 [STATS_REJECTED_SLOW] = "slow_request",
                 [STATS_REJECTED_MEMORY] = "memory",
+                [STATS_REJECTED_PROXY] = "proxy_header",
+                [STATS_REJECTED_HANDSHAKE] = "handshake",
+                [STATS_REJECTED_TLS] = "tls",
+                [STATS_REJECTED_PROTOCOL] = "protocol_error",
+                [STATS_REJECTED_PINGS] = "ping_flood",
         };
 
         return names[reason];

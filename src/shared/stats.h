@@ -56,6 +56,8 @@ enum stats_reason {
         STATS_REJECTED_METHOD,      /* no brick of the port has the method */
         STATS_REJECTED_BRICK,       /* x-brick names a brick that the port does not have */
         STATS_REJECTED_REQUEST,     /* the request cannot be parsed */
+        STATS_REJECTED_INCOMPLETE,  /* the request was given up or is too large, before it was whole
+                                     */
         STATS_REJECTED_QUEUE,       /* the brick's queue is full */
         STATS_REJECTED_STREAMS,     /* too many health watches or reflection streams are open */
         STATS_REJECTED_IDENTITY,    /* the caller has proved no valid identity */
@@ -75,6 +77,11 @@ enum stats_reason {
         STATS_REJECTED_UNFINISHED,  /* too many bytes of unfinished requests on a connection */
         STATS_REJECTED_SLOW,        /* a request took too long to arrive */
         STATS_REJECTED_MEMORY,      /* too many bytes of requests in the worker */
+        STATS_REJECTED_PROXY,       /* a connection that does not begin with its PROXY header */
+        STATS_REJECTED_HANDSHAKE,   /* a connection that was not ready in time */
+        STATS_REJECTED_TLS,         /* TLS could not be established */
+        STATS_REJECTED_PROTOCOL,    /* what the client has sent is no HTTP/2 */
+        STATS_REJECTED_PINGS,       /* too many PINGs */
         STATS_REASONS,
 };
 

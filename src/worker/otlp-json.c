@@ -136,6 +136,8 @@ static void put_attributes(struct out *out, const struct span_record *r, const c
                 put_text(out, "brickd.request_id", r->request_id, r->request_id_length);
         if (r->has_genai)
                 put_genai(out, &r->genai);
+        if (*r->client)
+                put_text(out, "client.address", r->client, strlen(r->client));
         put_error(out, r);
         end_list(out);
 }

@@ -128,7 +128,7 @@ def a_call_is_a_span():
         assert before <= int(s["startTimeUnixNano"]) < int(s["endTimeUnixNano"]) <= time.time_ns(), s
         eq(attributes(s), {
             "rpc.system": "grpc", "rpc.service": "protocols.grpc.llm.LLMService", "rpc.method": "Unary",
-            "rpc.grpc.status_code": 0, "brickd.brick": "chat", "brickd.request_id": 'r-"1"',
+            "rpc.grpc.status_code": 0, "brickd.brick": "chat", "brickd.request_id": 'r-"1"', "client.address": "127.0.0.1",
             "gen_ai.operation.name": "chat", "gen_ai.provider.name": "brickd", "gen_ai.request.model": "chat"})
         resource, = c.resources()
         own = attributes(resource["resource"])
