@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -15,6 +16,7 @@
 #include "manager/manager.h"
 #include "manager/spawn.h"
 #include "util/log.h"
+#include "util/standard.h"
 #include "util/terminal.h"
 
 enum action {
@@ -54,7 +56,8 @@ static void print_help(void)
                 "\n"
                 "Serve bricks for language models over gRPC.\n"
                 "\n"
-                "  -c, --config FILE   configuration file (%s)\n"
+                "  -c, --config FILE   configuration file; default: $BRICKD_CONFIG, otherwise\n"
+                "                      %s\n"
                 "      --check         check the configuration, its modules and bricks, and exit\n"
                 "      --print-config  print the configuration with all defaults\n"
                 "      --print-schema  print the JSON Schema of the configuration\n"
@@ -89,7 +92,8 @@ static bool parse_arguments(struct arguments *ret, int argc, char **argv)
                 { "help", no_argument, NULL, 'h' },
                 {},
         };
-        struct arguments arguments = { .file = BRICKD_CONFIG_FILE };
+        const char *file = getenv("BRICKD_CONFIG");
+        struct arguments arguments = { .file = file && *file ? file : BRICKD_CONFIG_FILE };
         int c;
 
         while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0)
@@ -223,6 +227,7 @@ int main(int argc, char **argv)
 {
         struct arguments arguments;
 
+        standard_open();
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
         (void)signal(SIGPIPE, SIG_IGN);

@@ -1,19 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs the Debian 12 packages that the build and the tests need. Silent if all are there.
+# Installs the packages of Debian 12 or 13 that the build and the tests need. Silent if all are there.
 set -eu
 
 packages='
 	gcc g++ libc6-dev meson ninja-build pkg-config scdoc
 	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
+	libcmark-gfm-dev libcmark-gfm-extensions-dev libhunspell-dev libopencc-dev
+	codespell hunspell-de-de hunspell-en-us
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libpcre2-dev libsqlite3-dev
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
-	clang clang-format libclang-rt-14-dev
+	clang clang-format libclang-rt-dev
 	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
-	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev man-db nghttp2-client nginx openssl procps
-	prometheus valgrind
+	bash-completion caddy curl debhelper dpkg-dev git groff-base haproxy iproute2 libnghttp2-dev man-db
+	mmdebstrap nghttp2-client nginx openssl procps prometheus runc valgrind
 	systemd util-linux
 '
+# systemd.pc is in systemd itself there
+release=$(. /etc/os-release && echo "$ID $VERSION_ID")
+[ "$release" = 'debian 12' ] || packages="$packages systemd-dev"
 # npm comes with nodejs where that is not Debian's; any Go will do
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v go >/dev/null || packages="$packages golang-go"

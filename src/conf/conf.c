@@ -227,6 +227,9 @@ static void read_rest(struct conf *conf)
         conf->gather_writes = get_choice(conf->root, "writes") == 0;
         conf->memory = get_number(conf->root, "memory");
         conf->module_dir = get_string(conf->root, "modules");
+        conf->state = get_string(conf->root, "state");
+        if (conf->state && conf->state[0] == '\0')
+                conf->state = NULL;
         conf->control = get_string(conf->root, "control");
         if (conf->control && conf->control[0] == '\0')
                 conf->control = NULL;

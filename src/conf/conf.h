@@ -18,6 +18,7 @@
 
 struct diag;
 struct document;
+struct network;
 struct node;
 
 enum listen_kind {
@@ -43,6 +44,13 @@ struct conf_http {
         int64_t keepalive; /* ns of silence in a stream before brickd sends a comment */
 };
 
+/* Clients that are believed what they say of others. */
+struct conf_proxies {
+        const struct network *networks;
+        size_t n_networks;
+        bool local; /* clients of a unix socket, too */
+};
+
 struct conf_port {
         const struct node *node;
         enum { PROTOCOL_GRPC, PROTOCOL_HTTP } protocol;
@@ -60,8 +68,10 @@ struct conf_port {
         size_t n_bricks;
         struct conf_tls tls;
         bool allow_insecure;
-        bool health;     /* serve health checks */
-        bool reflection; /* serve reflection */
+        struct conf_proxies proxy_protocol; /* their connections begin with a PROXY header */
+        struct conf_proxies forwarded;      /* their calls name clients in x-forwarded-for */
+        bool health;                        /* serve health checks */
+        bool reflection;                    /* serve reflection */
         enum {
                 AUTHENTICATE_OFF,
                 AUTHENTICATE_CALLS,                    /* to bricks and to reflection */
@@ -79,7 +89,8 @@ struct conf_port {
         int64_t age_grace;            /* ns for its calls to end after that; 0: no limit */
         int64_t keepalive_time;       /* ns of silence before brickd sends a PING */
         int64_t keepalive_timeout;    /* ns for the client to answer it */
-        int64_t client_ping_interval; /* shortest interval between a client's PINGs, in ns */
+        int64_t client_ping_interval; /* ns between PINGs of a client without a call, at least */
+        int64_t call_ping_interval;   /* of one with a call */
         int64_t max_request;          /* bytes of one request message */
         int64_t max_reply;            /* bytes of one reply message */
         int64_t max_metadata;
@@ -143,8 +154,11 @@ struct conf {
                                requests */
         const char *module_dir;
         const char *identities;    /* absolute path of their file; NULL: none */
+        const char *state;         /* absolute path of a directory for what outlives brickd; NULL:
+                                      nothing does */
         const char *control;       /* path of the control socket; NULL: none */
         struct conf_port *metrics; /* only its address and access are set; NULL: none */
+        bool metrics_genai;        /* count calls to models as well */
 
         int64_t drain_grace;        /* ns that running calls get on a stop */
         int64_t drain_lame_duck;    /* ns of serving after health checks say NOT_SERVING */

@@ -13,14 +13,33 @@
 #include "conf/document.h"
 #include "conf/get.h"
 #include "conf/node.h"
+#include "conf/value.h"
 #include "conf/yaml.h"
 #include "util/trust.h"
 
 #define RATE_MIN 0.001
 #define RATE_MAX 1000000
 
+/* identities[].tokens.reserve */
+#define RESERVE 1000
+
 #define BRICK "(\\*|[a-z0-9][a-z0-9._-]{0,63})"
 #define METHOD "(\\*|GetServiceInfo|Unary|OutputStreaming|InputStreaming|BidiStreaming)"
+
+#define TOKENS(key, value, text)                                                              \
+        {                                                                                     \
+                .name = key, .type = OPTION_STRING, .pattern = "^[0-9]+([.][0-9]+)?[kKMG]?$", \
+                .expected = "a number such as " value, .help = text,                          \
+        }
+
+static const struct option_spec token_options[] = {
+        TOKENS("minute", "10k", "tokens in a minute"),
+        TOKENS("day", "1M", "tokens in a day of UTC"),
+        TOKENS("month", "20M", "tokens in a month of UTC"),
+        TOKENS("reserve", "1k",
+               "tokens that a call without max_tokens reserves for its answer; default: 1k"),
+        {},
+};
 
 static const struct option_spec identity_options[] = {
         { .name = "name",
@@ -60,6 +79,10 @@ static const struct option_spec identity_options[] = {
           .min = 1,
           .max = 1000000,
           .help = "concurrent calls" },
+        { .name = "tokens",
+          .type = OPTION_MAP,
+          .table = token_options,
+          .help = "tokens of language models that it may use" },
         {},
 };
 
@@ -145,6 +168,33 @@ static double read_rate(const struct node *node, struct diag *diag)
                 return rate;
         diag_add(diag, node, "must be from %g to %d requests per second", RATE_MIN, RATE_MAX);
         return 0;
+}
+
+/* fallback: if there is no such key. */
+static uint64_t read_count(const struct node *tokens, const char *key, uint64_t fallback,
+                           struct diag *diag)
+{
+        const struct node *node = get_node(tokens, key);
+        int64_t n = 0;
+
+        if (!node || node->bad)
+                return fallback;
+        if (value_parse_count(node->text, &n) == 0 && n >= 1 && n <= IDENTITY_TOKENS_MAX)
+                return (uint64_t)n;
+        diag_add(diag, node, "must be from 1 to 10G tokens");
+        return fallback;
+}
+
+static void read_tokens(const struct node *node, struct identity_tokens *ret, struct diag *diag)
+{
+        if (!node || node->kind != NODE_MAP)
+                return;
+        ret->minute = read_count(node, "minute", 0, diag);
+        ret->day = read_count(node, "day", 0, diag);
+        ret->month = read_count(node, "month", 0, diag);
+        ret->reserve = read_count(node, "reserve", RESERVE, diag);
+        if (!node_get(node, "minute") && !node_get(node, "day") && !node_get(node, "month"))
+                diag_add(diag, node, "needs one of minute, day and month");
 }
 
 static int hex_digit(char c)
@@ -294,6 +344,7 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         identity->rate = read_rate(get_node(node, "rate"), diag);
         identity->burst = (unsigned)get_number(node, "burst");
         identity->concurrency = (unsigned)get_number(node, "concurrency");
+        read_tokens(get_node(node, "tokens"), &identity->tokens, diag);
         if (identity->burst > 0 && !node_get(node, "rate"))
                 diag_add_key(diag, node_get(node, "burst"), "means nothing without a rate");
         if (identity->burst == 0)

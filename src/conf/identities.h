@@ -6,6 +6,7 @@
  * process reads it at the start and after every change. Immutable once read.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct document;
 struct node;
 
 #define IDENTITIES_MAX 2000
+#define IDENTITY_TOKENS_MAX INT64_C(10000000000)
 #define IDENTITY_NAME_MAX 63
 #define IDENTITY_DIGEST_SIZE 32
 
@@ -36,6 +38,14 @@ struct identity_certificate {
         const char *name;
 };
 
+/* How many tokens of language models its calls may use; 0: no limit. */
+struct identity_tokens {
+        uint64_t minute;
+        uint64_t day;
+        uint64_t month;
+        uint64_t reserve; /* for the answer of a call that does not say max_tokens */
+};
+
 struct identity {
         const struct node *node;
         const char *name;                               /* at most IDENTITY_NAME_MAX bytes */
@@ -49,6 +59,7 @@ struct identity {
         double rate;          /* requests per second; 0: no limit */
         unsigned burst;       /* requests that may come at once */
         unsigned concurrency; /* concurrent calls; 0: no limit */
+        struct identity_tokens tokens;
 };
 
 struct identities {
@@ -80,3 +91,8 @@ int identities_parse_time(const char *text, int64_t *ret);
 
 /* The table of the file's keys. */
 extern const struct option_spec identities_options[];
+
+static inline bool identity_has_budget(const struct identity *identity)
+{
+        return identity->tokens.minute || identity->tokens.day || identity->tokens.month;
+}

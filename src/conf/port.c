@@ -9,6 +9,7 @@
 #include "conf/get.h"
 #include "conf/listen.h"
 #include "conf/node.h"
+#include "conf/proxies.h"
 
 static void read_port_brick(struct conf *conf, const struct node *node, struct conf_port *port,
                             struct diag *diag)
@@ -97,6 +98,7 @@ static void read_connection_limits(const struct node *limits, struct conf_port *
         port->keepalive_time = get_number(keepalive, "time");
         port->keepalive_timeout = get_number(keepalive, "timeout");
         port->client_ping_interval = get_number(keepalive, "client_interval");
+        port->call_ping_interval = get_number(keepalive, "call_interval");
 }
 
 /* A port authenticates calls by default if the configuration names identities. */
@@ -196,6 +198,12 @@ static int read_port(struct conf *conf, const struct node *node, struct conf_por
         r = read_http(conf, node, port, diag);
         if (r < 0)
                 return r;
+        r = proxies_read(conf->document, node, "proxy_protocol", &port->proxy_protocol, diag);
+        if (r < 0)
+                return r;
+        r = proxies_read(conf->document, node, "forwarded", &port->forwarded, diag);
+        if (r < 0)
+                return r;
         r = read_tls(conf, get_node(node, "tls"), &port->tls, diag);
         if (r < 0)
                 return r;
@@ -277,6 +285,7 @@ int port_read_metrics(struct conf *conf, struct diag *diag)
         struct conf_port *port;
         int r;
 
+        conf->metrics_genai = get_bool(node, "genai");
         if (!listen || node_is_null(listen))
                 return 0;
         port = document_alloc(conf->document, sizeof *port);

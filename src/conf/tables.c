@@ -46,6 +46,13 @@ static const struct option_spec port_keepalive[] = {
           .min = 0,
           .max = HOUR,
           .help = "shortest interval between PINGs of a client without calls" },
+        { .name = "call_interval",
+          .type = OPTION_DURATION,
+          .fallback = "1s",
+          .min = 0,
+          .max = HOUR,
+          .help = "shortest interval between PINGs of a client with a call; if it is longer than "
+                  "client_interval, that counts" },
         {},
 };
 
@@ -238,6 +245,18 @@ static const struct option_spec ports[] = {
           .fallback = "false",
           .help = "accept that other machines can reach a port without encryption and "
                   "authentication" },
+        { .name = "proxy_protocol",
+          .type = OPTION_STRING,
+          .flags = OPTION_REPEATED,
+          .pattern = "^(unix|[0-9a-fA-F:.]+(/[0-9]+)?)$",
+          .expected = "an IP address, a network such as 10.0.0.0/8, or unix",
+          .help = "proxies whose connections begin with a header of the PROXY protocol" },
+        { .name = "forwarded",
+          .type = OPTION_STRING,
+          .flags = OPTION_REPEATED,
+          .pattern = "^(unix|[0-9a-fA-F:.]+(/[0-9]+)?)$",
+          .expected = "an IP address, a network such as 10.0.0.0/8, or unix",
+          .help = "proxies that name the client of each call in x-forwarded-for or forwarded" },
         { .name = "authenticate",
           .type = OPTION_ENUM,
           .choices = "off|calls|all",
@@ -435,6 +454,11 @@ static const struct option_spec metrics[] = {
           .fallback = "false",
           .help = "accept that other machines can read the metrics, without encryption and "
                   "authentication" },
+        { .name = "genai",
+          .type = OPTION_BOOL,
+          .fallback = "false",
+          .help = "also count calls to LLM bricks by model, under the names of OpenTelemetry's "
+                  "conventions for generative AI" },
         {},
 };
 
@@ -528,10 +552,18 @@ const struct option_spec conf_options[] = {
         { .name = "identities",
           .type = OPTION_STRING,
           .help = "file of the identities that may call" },
+        { .name = "state",
+          .type = OPTION_STRING,
+          .flags = OPTION_LOCAL | OPTION_NULLABLE,
+          .fallback = BRICKD_STATE_DIR,
+          .pattern = "^(/.*)?$",
+          .expected = "an absolute path",
+          .help = "directory for what brickd keeps over a restart: the token budgets of "
+                  "identities; empty or null: nothing is kept" },
         { .name = "control",
           .type = OPTION_STRING,
           .flags = OPTION_LOCAL | OPTION_NULLABLE,
-          .fallback = BRICKD_RUNTIME_DIR "/control",
+          .fallback = "${RUNTIME_DIRECTORY:-" BRICKD_RUNTIME_DIR "}/control",
           .pattern = "^(/.{1,106})?$",
           .expected = "an absolute path of at most 107 bytes",
           .help = "path of the control socket for brickctl; empty or null: none" },

@@ -39,6 +39,11 @@ static const struct unit size_units[] = {
         {},
 };
 
+static const struct unit count_units[] = {
+        { "G", INT64_C(1000000000) }, { "M", INT64_C(1000000) }, { "k", INT64_C(1000) },
+        { "K", INT64_C(1000) },       { "", INT64_C(1) },        {},
+};
+
 static bool is_digit(char c)
 {
         return c >= '0' && c <= '9';
@@ -136,6 +141,11 @@ int value_parse_duration(const char *s, int64_t *ret)
 int value_parse_size(const char *s, int64_t *ret)
 {
         return parse_quantity(s, size_units, ret);
+}
+
+int value_parse_count(const char *s, int64_t *ret)
+{
+        return parse_quantity(s, count_units, ret);
 }
 
 static int find_choice(const char *s, const char *choices,

@@ -15,6 +15,9 @@ int value_parse_float(const char *s, double *ret);
 int value_parse_duration(const char *s, int64_t *ret);
 int value_parse_size(const char *s, int64_t *ret);
 
+/* "250", "10k", "1.5M" or "2G": thousands, millions and thousands of millions. */
+int value_parse_count(const char *s, int64_t *ret);
+
 /* The index of s in "one|two|three": of the choice with the same case, else of one with another
  * case. -EINVAL: there is none. */
 int value_parse_choice(const char *s, const char *choices);

@@ -52,6 +52,20 @@ static int connect_to(const char *path, uint64_t deadline)
         return TAKE_FD(fd);
 }
 
+int bus_listener(const char *path, pid_t *ret)
+{
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+        _cleanup_close_ int fd = connect_to(path, UINT64_MAX);
+
+        if (fd < 0)
+                return fd;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+                return -errno;
+        *ret = peer.pid;
+        return 0;
+}
+
 /* Waits for the end of the handshake until our own deadline. sd_bus_call() would use limits of its
  * own. */
 static int wait_ready(sd_bus *bus, uint64_t deadline)

@@ -4,6 +4,7 @@
 /* Calls methods on brickd's control socket, which speaks peer-to-peer D-Bus. */
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct bus_reply {
         char *text;  /* the result or the error message; never NULL on success */
@@ -11,6 +12,9 @@ struct bus_reply {
 };
 
 void bus_reply_done(struct bus_reply *reply);
+
+/* The process that listens on a control socket. 0 or a negative errno. */
+int bus_listener(const char *path, pid_t *ret);
 
 /*
  * Calls a method of org.brickd.Manager; arguments as for sd_bus_message_append(). timeout is in ns;

@@ -209,8 +209,8 @@ static int conclude(struct call *call, struct rpc *rpc, int received)
                 putchar('\n');
         fflush(stdout);
         if (call->explain_key && !explain_print(rpc, call->ctl->json) && status == 0)
-                fprintf(stderr,
-                        "brickctl: The brick has not said what it did: it is no pipeline\n");
+                fprintf(stderr, "brickctl: The brick has not said what it did: it is of a module "
+                                "that does not explain itself\n");
         if (received < 0)
                 return ctl_error(CTL_UNREACHABLE, "The reply is not a valid %s",
                                  call->types->output->short_name);

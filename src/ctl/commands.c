@@ -14,7 +14,7 @@ static int command_help(struct ctl *ctl);
 const struct command commands[] = {
         { "call", "BRICK|SERVICE [METHOD] [REQUEST]", "Call a brick and print its answer",
           command_call, CALL | OPTION_BIT_STREAM, 1, 3 },
-        { "explain", "BRICK [METHOD] [REQUEST]", "Call a pipeline and print what its steps do",
+        { "explain", "BRICK [METHOD] [REQUEST]", "Call a brick and print what it did, step by step",
           command_explain, CALL | OPTION_BIT_STREAM, 1, 3 },
         { "info", "BRICK|SERVICE", "Print what a brick says about itself", command_info, CALL, 1,
           1 },
@@ -42,8 +42,10 @@ const struct command commands[] = {
           OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
         { "token", "new NAME", "Create a token and its identity", command_token,
           OPTION_BIT_HELP | OPTION_BIT_CONFIG | OPTION_BIT_ALLOW | OPTION_BIT_EXPIRES |
-                  OPTION_BIT_FILE,
+                  OPTION_BIT_FILE | OPTION_BIT_TOKENS,
           2, 2 },
+        { "identities", "", "List the identities, and what they have used of their tokens",
+          command_identities, CONTROL, 0, 0 },
         { "index", "[ARGUMENT...]", "Build or update an index for retrieval-fts", command_index },
         { "train", "[ARGUMENT...]", "Train the model of guard-rules", command_train },
         { "help", "[COMMAND]", "Show help", command_help, OPTION_BIT_HELP, 0, 1 },

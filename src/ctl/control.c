@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,8 +14,6 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* brickd asks its workers before it answers, and waits a moment for them. */
-#define ANSWER_TIMEOUT (10 * NSEC_PER_SEC)
 /* The start_timeout of the configuration limits a reload. This limit is for a brickd that hangs.
  */
 #define RELOAD_TIMEOUT (10 * 60 * NSEC_PER_SEC)
@@ -96,13 +95,7 @@ static char *cell_of(const json_t *json)
         return strdup("-");
 }
 
-struct table_column {
-        const char *head;
-        const char *key;
-};
-
-/* Prints a list of objects as a table with one row per object. */
-static void print_rows(const json_t *list, const struct table_column *columns, size_t n_columns)
+void control_print_rows(const json_t *list, const struct table_column *columns, size_t n_columns)
 {
         size_t n_rows = 1 + json_array_size(list);
         _cleanup_free_ const char **cells = calloc(n_rows * n_columns, sizeof *cells);
@@ -129,7 +122,7 @@ static void print_bricks(const json_t *bricks)
                 { "IN FLIGHT", "in_flight" }, { "QUEUED", "queued" },
         };
 
-        print_rows(bricks, columns, ELEMENTSOF(columns));
+        control_print_rows(bricks, columns, ELEMENTSOF(columns));
 }
 
 static const char *string_of(const json_t *object, const char *key)
@@ -184,7 +177,7 @@ static int list(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL, *bricks = NULL;
         int r;
 
-        r = control_ask(ctl, file->control, ANSWER_TIMEOUT, "Status", &status);
+        r = control_ask(ctl, file->control, CONTROL_TIMEOUT, "Status", &status);
         if (r == 0)
                 bricks = json_incref(json_object_get(status, "bricks"));
         else
@@ -322,7 +315,7 @@ static void print_processes(const json_t *processes)
         json_array_foreach(processes, index, process)(void)
                 json_array_append_new(rows, with_uptime(process));
         putchar('\n');
-        print_rows(rows, columns, ELEMENTSOF(columns));
+        control_print_rows(rows, columns, ELEMENTSOF(columns));
         json_array_foreach(processes, index, process)
         {
                 const char *end = json_string_value(json_object_get(process, "last_end"));
@@ -384,7 +377,7 @@ static void print_backends(const json_t *bricks)
         if (json_array_size(rows) == 0)
                 return;
         putchar('\n');
-        print_rows(rows, columns, ELEMENTSOF(columns));
+        control_print_rows(rows, columns, ELEMENTSOF(columns));
 }
 
 static void print_status(const json_t *status)
@@ -403,7 +396,7 @@ static void print_status(const json_t *status)
         print_last_reload(status);
         print_log_levels(status);
         putchar('\n');
-        print_rows(workers, columns, ELEMENTSOF(columns));
+        control_print_rows(workers, columns, ELEMENTSOF(columns));
         putchar('\n');
         print_bricks(bricks);
         print_backends(bricks);
@@ -416,7 +409,7 @@ static int status_of(const struct ctl *ctl, const struct file *file)
         _cleanup_(json_unrefp) json_t *status = NULL;
         int r;
 
-        r = control_ask(ctl, file->control, ANSWER_TIMEOUT, "Status", &status);
+        r = control_ask(ctl, file->control, CONTROL_TIMEOUT, "Status", &status);
         if (r < 0)
                 return control_no_answer(file->control, r);
         if (ctl->json)
@@ -454,6 +447,30 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
         return strcmp(reply->error, "org.brickd.Error.Config") == 0 ? EX_CONFIG : CTL_FAILED;
 }
 
+/*
+ * systemd gives the main process of the unit to what ExecReload= runs. Another brickd may listen on
+ * the control socket, if two units have the same one; -EEXIST: it does.
+ */
+static int check_unit(const char *control)
+{
+        const char *text = getenv("MAINPID");
+        long long main_process = text ? strtoll(text, NULL, 10) : 0;
+        pid_t listener;
+        int r;
+
+        if (main_process <= 0)
+                return 0;
+        r = bus_listener(control, &listener);
+        if (r < 0 || listener == main_process)
+                return r;
+        (void)ctl_error(CTL_FAILED,
+                        "%s is the control socket of process %d, and not of process %lld of this "
+                        "unit: each brickd needs a control socket of its own, and its unit "
+                        "Environment=BRICKD_CONFIG=FILE",
+                        control, (int)listener, main_process);
+        return -EEXIST;
+}
+
 static int reload(const struct ctl *ctl, const struct file *file)
 {
         int64_t timeout = ctl_timeout(ctl, RELOAD_TIMEOUT);
@@ -461,6 +478,10 @@ static int reload(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
+                r = check_unit(file->control);
+        if (r == -EEXIST)
+                return CTL_FAILED;
+        if (r == 0)
                 r = bus_call(file->control, timeout, &reply, "Reload", "b", (int)ctl->wait);
         return print_answer(ctl, file->control, r, &reply);
 }
@@ -492,7 +513,7 @@ static int stop(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "Stop", "");
+                r = bus_call(file->control, ctl_timeout(ctl, CONTROL_TIMEOUT), &reply, "Stop", "");
         return print_answer(ctl, file->control, r, &reply);
 }
 
@@ -507,7 +528,7 @@ static int log_level(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = bus_call(file->control, ctl_timeout(ctl, ANSWER_TIMEOUT), &reply, "LogLevel",
+                r = bus_call(file->control, ctl_timeout(ctl, CONTROL_TIMEOUT), &reply, "LogLevel",
                              "sss", ctl->arguments[0], ctl->brick ?: "", ctl->module ?: "");
         return print_answer(ctl, file->control, r, &reply);
 }

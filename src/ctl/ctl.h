@@ -20,6 +20,7 @@ enum {
 
 #define CTL_METADATA_MAX 32
 #define CTL_ALLOW_MAX 64
+#define CTL_TOKENS_MAX 3
 
 /* All strings are argv's or the environment's. */
 struct ctl {
@@ -45,6 +46,8 @@ struct ctl {
         const char *expires; /* of a new identity */
         const char *allow[CTL_ALLOW_MAX];
         size_t n_allow;
+        const char *tokens[CTL_TOKENS_MAX]; /* "10k/minute" */
+        size_t n_tokens;
         struct rpc_metadata metadata[CTL_METADATA_MAX];
         size_t n_metadata;
         bool json;
@@ -80,6 +83,7 @@ int command_explain(struct ctl *ctl);
 /* As command_call(), with the key for which a pipeline says what its steps have done. */
 int call_explained(const struct ctl *ctl, const char *key);
 int command_health(struct ctl *ctl);
+int command_identities(struct ctl *ctl);
 int command_list(struct ctl *ctl);
 int command_status(struct ctl *ctl);
 int command_top(struct ctl *ctl);

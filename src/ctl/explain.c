@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* brickctl explain: a call of a pipeline, and what each of its steps has done. */
+/* brickctl explain: a call of a brick, such as a pipeline, and what each of its steps has done. */
 
 #include "ctl/explain.h"
 
@@ -45,10 +45,12 @@ static void print_text(const json_t *step, const char *key, const char *mark)
 static void print_step(const json_t *step)
 {
         const char *verdict = json_string_value(json_object_get(step, "verdict"));
+        double took = json_number_value(json_object_get(step, "took_us"));
 
         output_text(stdout, json_string_value(json_object_get(step, "step")) ?: "");
-        printf("  at %.3f ms, %.3f ms", json_number_value(json_object_get(step, "start_us")) / 1000,
-               json_number_value(json_object_get(step, "took_us")) / 1000);
+        if (took > 0)
+                printf("  at %.3f ms, %.3f ms",
+                       json_number_value(json_object_get(step, "start_us")) / 1000, took / 1000);
         if (verdict) {
                 printf("  ");
                 output_text(stdout, verdict);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/diag.h"
 #include "conf/document.h"
 #include "conf/node.h"
 #include "conf/yaml.h"
+#include "config.h"
 #include "ctl/file.h"
 
-static const char *default_control(void)
+/* As the table of options has it. NULL: out of memory. */
+static char *default_control(void)
 {
-        for (const struct option_spec *o = conf_options; o->name; o++)
-                if (strcmp(o->name, "control") == 0)
-                        return o->fallback;
-        return NULL;
+        const char *directory = getenv("RUNTIME_DIRECTORY");
+        char *path;
+
+        if (!directory || !*directory)
+                directory = BRICKD_RUNTIME_DIR;
+        return asprintf(&path, "%s/control", directory) < 0 ? NULL : path;
 }
 
 /*
@@ -44,7 +50,7 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
         }
         control = node_get(root, "control");
         if (!control || control->kind != NODE_SCALAR)
-                *ret = strdup(default_control());
+                *ret = default_control();
         else if (node_is_null(control) || control->length == 0)
                 return 0;
         else

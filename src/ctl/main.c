@@ -6,6 +6,7 @@
 
 #include "ctl/options.h"
 #include "ctl/output.h"
+#include "util/standard.h"
 
 int main(int argc, char **argv)
 {
@@ -13,6 +14,7 @@ int main(int argc, char **argv)
         struct ctl ctl;
         int status;
 
+        standard_open();
         (void)setlocale(LC_CTYPE, "");
         status = options_parse(&ctl, argc, argv, &command);
         if (status < 0) {

@@ -54,6 +54,9 @@ static const struct option_row rows[] = {
           "Name in the server's certificate; default: the host in the address" },
         { "token-file", 0, OPTION_BIT_TOKEN_FILE, "FILE",
           "File with the caller's token; default: $BRICKD_TOKEN" },
+        { "tokens", 0, OPTION_BIT_TOKENS, "N/WINDOW",
+          "Tokens of language models that the identity may use: 10k/minute, 1M/day or 20M/month; "
+          "repeatable" },
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
           "Type of the brick, if brickctl cannot find it out" },
         { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
@@ -201,6 +204,14 @@ static int parse_allow(struct ctl *ctl, const char *text)
         return -1;
 }
 
+static int parse_tokens(struct ctl *ctl, const char *text)
+{
+        if (ctl->n_tokens == CTL_TOKENS_MAX)
+                return ctl_error(EX_USAGE, "--tokens: given more than %d times", CTL_TOKENS_MAX);
+        ctl->tokens[ctl->n_tokens++] = text;
+        return -1;
+}
+
 static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
 {
         switch (bit) {
@@ -265,6 +276,8 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         case OPTION_BIT_TOKEN_FILE:
                 ctl->token_file = value;
                 return -1;
+        case OPTION_BIT_TOKENS:
+                return parse_tokens(ctl, value);
         case OPTION_BIT_TYPE:
                 ctl->type = value;
                 return -1;

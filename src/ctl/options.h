@@ -35,6 +35,7 @@ enum option_bit {
         OPTION_BIT_EXPIRES = 1 << 23,
         OPTION_BIT_FILE = 1 << 24,
         OPTION_BIT_TOKEN_FILE = 1 << 25,
+        OPTION_BIT_TOKENS = 1 << 26,
 };
 
 #define OPTION_BITS_TLS                                                                  \

@@ -36,7 +36,7 @@ void output_tree(FILE *f, const json_t *json);
 /* Text from a peer, as terminal_put() prints it. */
 void output_text(FILE *f, const char *text);
 
-#define OUTPUT_COLUMNS_MAX 8
+#define OUTPUT_COLUMNS_MAX 9
 
 /* Prints a table whose first row has the headings. Columns of numbers are right-aligned. */
 void output_table(FILE *f, const char *const *cells, size_t columns, size_t rows);

@@ -97,6 +97,52 @@ static void put_name(FILE *f, const char *name)
                 put_quoted(f, name);
 }
 
+static const char *const token_windows[] = { "minute", "day", "month" };
+
+/* The window of "10k/minute"; NULL: it has none. */
+static const char *window_of(const char *given)
+{
+        const char *slash = strchr(given, '/');
+
+        for (size_t i = 0; slash && i < ELEMENTSOF(token_windows); i++)
+                if (strcmp(slash + 1, token_windows[i]) == 0)
+                        return token_windows[i];
+        return NULL;
+}
+
+/* Whether the number is one, the check of the whole entry says. */
+static int check_budget(const struct ctl *ctl)
+{
+        int64_t n;
+
+        for (size_t i = 0; i < ctl->n_tokens; i++) {
+                const char *window = window_of(ctl->tokens[i]);
+                _cleanup_free_ char *number = strndup(ctl->tokens[i], strcspn(ctl->tokens[i], "/"));
+
+                if (!window || !number || value_parse_count(number, &n) < 0)
+                        return ctl_error(EX_USAGE,
+                                         "--tokens: expected a number and a window, such as "
+                                         "10k/minute, 1M/day or 20M/month, got '%s'",
+                                         ctl->tokens[i]);
+                for (size_t k = 0; k < i; k++)
+                        if (window_of(ctl->tokens[k]) == window)
+                                return ctl_error(EX_USAGE, "--tokens: two numbers for a %s",
+                                                 window);
+        }
+        return CTL_OK;
+}
+
+static void put_budget(FILE *f, const struct ctl *ctl, unsigned indent)
+{
+        if (ctl->n_tokens == 0)
+                return;
+        fprintf(f, "%*s  tokens: {", (int)indent, "");
+        for (size_t i = 0; i < ctl->n_tokens; i++)
+                fprintf(f, "%s %s: %.*s", i > 0 ? "," : "", window_of(ctl->tokens[i]),
+                        (int)strcspn(ctl->tokens[i], "/"), ctl->tokens[i]);
+        fputs(" }\n", f);
+}
+
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
@@ -108,6 +154,8 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
                                  "--expires: expected a duration (90d), a date (2027-01-31) or a "
                                  "time (2027-01-31T18:00:00Z), got '%s'",
                                  ctl->expires);
+        if (check_budget(ctl) != CTL_OK)
+                return EX_USAGE;
         f = open_memstream(ret, &size);
         if (!f)
                 return ctl_error(EX_OSERR, "Out of memory");
@@ -122,6 +170,7 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
                 put_quoted(f, ctl->allow[i]);
         }
         fputs("]\n", f);
+        put_budget(f, ctl, indent);
         return CTL_OK;
 }
 

@@ -19,6 +19,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "util/standard.h"
+
 #define EXIT_CANNOT_PREPARE 126 /* as env(1) and others have it */
 #define EXIT_CANNOT_EXECUTE 127
 
@@ -108,8 +110,10 @@ static const char *parse_argv(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-        const char *wrong = parse_argv(argc, argv);
+        const char *wrong;
 
+        standard_open();
+        wrong = parse_argv(argc, argv);
         if (wrong)
                 return fail(wrong);
         if (arg_user && !become_user())

@@ -103,6 +103,50 @@ static int escape_run(struct expr_machine *machine, const struct expr_node *node
         return r;
 }
 
+/* --- markdown --- */
+
+/* The bytes at the beginning of a text that would make it a heading, a list or a line: "12." */
+static size_t marker_end(const char *s, size_t n)
+{
+        size_t i = 0;
+
+        while (i < n && s[i] >= '0' && s[i] <= '9')
+                i++;
+        return i < n && strchr(i > 0 ? ".)" : "#+-=:", s[i]) && s[i] ? i + 1 : 0;
+}
+
+/* White space becomes one space, line breaks as well; what means something gets a backslash. */
+static int markdown_char(struct expr_out *out, const char *s, size_t i, size_t marker)
+{
+        int r = 0;
+
+        if (is_space(s[i]))
+                return is_space(s[i - 1]) ? 0 : expr_out_add(out, " ", 1);
+        if (i + 1 == marker || (s[i] && strchr("\\`*_[]<>|~&\"", s[i])))
+                r = expr_out_add(out, "\\", 1);
+        return r == 0 ? expr_out_add(out, &s[i], 1) : r;
+}
+
+static int markdown_run(struct expr_machine *machine, const struct expr_node *node,
+                        const struct expr_value *args, struct expr_value *ret)
+{
+        struct expr_out out = { .machine = machine, .node = node };
+        const char *s = args[0].text;
+        size_t n = args[0].n, i = 0, marker;
+        int r = 0;
+
+        while (i < n && is_space(s[i]))
+                i++;
+        while (n > i && is_space(s[n - 1]))
+                n--;
+        marker = marker_end(s + i, n - i);
+        marker += marker > 0 ? i : 0;
+        for (; r == 0 && i < n; i++)
+                r = markdown_char(&out, s, i, marker);
+        *ret = expr_out_end(&out);
+        return r;
+}
+
 /* --- join, json --- */
 
 static bool join_check(struct expr_compiler *compiler, struct expr_node *node)
@@ -322,6 +366,13 @@ static const struct expr_op functions[] = {
           .params = { EXPR_TEXT },
           .result = EXPR_TEXT,
           .run = lower_run },
+        { .name = "markdown",
+          .escapes = true,
+          .min_args = 1,
+          .max_args = 1,
+          .params = { EXPR_TEXT },
+          .result = EXPR_TEXT,
+          .run = markdown_run },
         { .name = "round",
           .min_args = 1,
           .max_args = 2,

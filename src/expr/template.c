@@ -265,8 +265,8 @@ static bool check_printable(struct expr_compiler *compiler, const struct expr_no
                                   expr_type_name(type).text);
         if (node->trust == EXPR_FOREIGN)
                 return expr_wrong(compiler, node->place,
-                                  "this text comes from outside: write json(...) or escape(...) "
-                                  "around it");
+                                  "this text comes from outside: write json(...), escape(...) or "
+                                  "markdown(...) around it");
         return true;
 }
 

@@ -31,8 +31,8 @@ struct http_call {
 
         /* What the brick may ask for as long as it has the call. */
         uintptr_t connection; /* a number that no other open one has */
-        char peer[HTTP_PEER_MAX];
-        void *memory;   /* of metadata and messages */
+        const char *peer;
+        void *memory;   /* of peer, metadata and messages */
         size_t counted; /* of it, in the account of calls */
         struct brick_pair *metadata;
         size_t n_metadata;
@@ -49,6 +49,9 @@ static inline struct http_call *http_call_of(struct call *base)
 }
 
 extern const struct transport http_transport;
+
+/* transport->find_trailer(). Lock held. */
+struct brick_str http_call_trailer(struct call *base, const char *key);
 
 /* Queues the call's item for the polling thread. Lock held. [any] */
 void http_call_post(struct http_call *call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/call-own.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "http/outcome.h"
 #include "module/instance.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "serve/errors.h"
 #include "serve/stats.h"
@@ -70,13 +72,17 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
         const struct brick_str explain_key = brick_str(EXPLAIN_FIELD), explain = brick_str("1");
         const struct http_head *head = x->head;
         struct brick_str id = brick_str(x->id);
-        size_t pairs = 2 + head->n_fields + request->n_metadata, size;
+        size_t pairs = 2 + request->n_metadata, size, n_peer = strlen(x->peer) + 1;
         char *next;
 
-        size = pairs * sizeof *call->metadata + request->n_requests * sizeof *call->messages +
-               id_key.len + id.len + explain_key.len + explain.len;
         for (size_t i = 0; i < head->n_fields; i++)
-                size += head->fields[i].name.length + head->fields[i].value.length;
+                pairs += is_for_bricks(head->fields[i].name);
+        size = n_peer + pairs * sizeof *call->metadata +
+               request->n_requests * sizeof *call->messages + id_key.len + id.len +
+               explain_key.len + explain.len;
+        for (size_t i = 0; i < head->n_fields; i++)
+                if (is_for_bricks(head->fields[i].name))
+                        size += head->fields[i].name.length + head->fields[i].value.length;
         for (size_t i = 0; i < request->n_metadata; i++)
                 size += request->metadata[i].key.len + request->metadata[i].value.len;
         for (size_t i = 0; i < request->n_requests; i++)
@@ -92,6 +98,8 @@ static bool copy_request(struct http_call *call, const struct exchange *x,
         call->metadata = call->memory;
         call->messages = (struct brick_bytes *)(call->metadata + pairs);
         next = (char *)(call->messages + request->n_requests);
+        call->peer = memcpy(next, x->peer, n_peer);
+        next += n_peer;
         add_pair(call, &next, id_key, id);
         if (exchange_is_explained(x))
                 add_pair(call, &next, explain_key, explain);
@@ -128,15 +136,16 @@ static struct http_call *http_call_new(struct exchange *x, const struct exchange
                 free(call);
                 return NULL;
         }
+        arena_keep_small(&base_of(call)->arena);
         call->door = port->door;
         call->exchange = x;
+        call->peer = "";
         call->ops = request->ops;
         call->item.run = deliver;
         call->heard = clock_now();
         call->served.port = &port->base;
         call->served.method = door_port_method(port, request->brick->type, request->method);
         call->connection = (uintptr_t)x->connection;
-        (void)snprintf(call->peer, sizeof call->peer, "%s", x->connection->peer);
         (void)atomic_fetch_add(&port->door->in_flight, 1);
         return call;
 }
@@ -218,9 +227,7 @@ struct brick_str exchange_trailer(const struct exchange *x, const char *key)
                 return found;
         /* A brick that has been told to give up may still add some. */
         call_lock(base_of(x->call));
-        for (const struct trailer *t = x->call->trailers; t; t = t->next)
-                if (call_is_key(t->key, key, strlen(key)))
-                        found = t->value; /* the newest comes first */
+        found = http_call_trailer(base_of(x->call), key);
         call_unlock(base_of(x->call));
         return found;
 }
@@ -297,17 +304,53 @@ static const char *text_of(struct exchange *x, struct brick_str text)
         return copy ? copy : "";
 }
 
+/* "1h2m3s", as OpenAI's API has it. */
+static void put_reset(struct exchange *x, uint64_t seconds)
+{
+        char text[48];
+
+        if (seconds >= 3600)
+                (void)snprintf(text, sizeof text, "%" PRIu64 "h%" PRIu64 "m%" PRIu64 "s",
+                               seconds / 3600, seconds / 60 % 60, seconds % 60);
+        else
+                (void)snprintf(text, sizeof text, "%" PRIu64 "m%" PRIu64 "s", seconds / 60,
+                               seconds % 60);
+        exchange_header(x, "X-Ratelimit-Reset-Tokens", text);
+}
+
+/* The client is told what its identity has left. Where waiting is long or no help, its library is
+ * not to try again. */
+static void tell_budget(struct exchange *x, const struct budget_refusal *refusal,
+                        struct exchange_error *error)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->limit);
+        exchange_header(x, "X-Ratelimit-Limit-Tokens", text);
+        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->left);
+        exchange_header(x, "X-Ratelimit-Remaining-Tokens", text);
+        if (refusal->wait > 0)
+                put_reset(x, refusal->wait);
+        error->retry_ms = refusal->wait * 1000;
+        error->would_repeat = !refusal->retries_help;
+        if (error->would_repeat)
+                error->code = "insufficient_quota";
+}
+
 static struct exchange_outcome describe(struct http_call *call)
 {
+        const struct budget_refusal *refusal = budget_refusal(&call->served);
         const struct outcome *outcome = &base_of(call)->outcome;
         struct exchange *x = call->exchange;
+        struct exchange_outcome ret = { .success = outcome_is_success(outcome) };
 
-        if (outcome_is_success(outcome))
-                return (struct exchange_outcome){ .success = true };
-        return (struct exchange_outcome){
-                .error = http_error_of(outcome, call->by_identity, text_of(x, outcome->message),
-                                       text_of(x, outcome->detail), call->served.retry_ms),
-        };
+        if (ret.success)
+                return ret;
+        ret.error = http_error_of(outcome, call->by_identity, text_of(x, outcome->message),
+                                  text_of(x, outcome->detail), call->served.retry_ms);
+        if (refusal)
+                tell_budget(x, refusal, &ret.error);
+        return ret;
 }
 
 /* The call is over for the client; the brick may still hold it. */

@@ -17,20 +17,19 @@ static void put_start(struct json_text *json, const struct llm *llm, const char 
         json_puts_string(json, llm->request.model);
 }
 
-static void put_finish_reason(struct json_text *json, const struct exchange *x,
-                              const struct llm *llm)
+static void put_finish_reason(struct json_text *json, const struct llm *llm)
 {
-        struct brick_str reason = llm_finish_reason(x, llm);
+        struct brick_str reason = llm_finish_reason(llm);
 
         json_put_string(json, reason.ptr, reason.len);
 }
 
-static void put_usage(struct json_text *json, const struct llm_usage *usage)
+static void put_usage(struct json_text *json, const struct usage *usage)
 {
         json_puts(json, ",\"usage\":{\"prompt_tokens\":");
-        json_put_integer(json, usage->input);
+        json_put_integer(json, usage->prompt);
         json_puts(json, ",\"completion_tokens\":");
-        json_put_integer(json, usage->output);
+        json_put_integer(json, usage->completion);
         json_puts(json, ",\"total_tokens\":");
         json_put_integer(json, usage->total);
         json_puts(json, "}");
@@ -38,15 +37,11 @@ static void put_usage(struct json_text *json, const struct llm_usage *usage)
 
 /* The end of a whole answer. Clients rely on the counts (llm of PyPI fails without them): they are
  * 0 if the brick has not counted. */
-static void put_whole_end(struct json_text *json, const struct exchange *x, const struct llm *llm)
+static void put_whole_end(struct json_text *json, const struct llm *llm)
 {
-        struct llm_usage usage;
-
-        put_finish_reason(json, x, llm);
+        put_finish_reason(json, llm);
         json_puts(json, "}]");
-        if (!llm_usage(x, &usage))
-                usage = (struct llm_usage){};
-        put_usage(json, &usage);
+        put_usage(json, &llm->usage);
         json_puts(json, "}");
 }
 
@@ -82,17 +77,15 @@ static void chunk_end(struct json_text *json, const struct llm *llm)
 static void send_last(struct exchange *x, const struct llm *llm, struct json_text *json,
                       const char *object)
 {
-        struct llm_usage usage;
-
-        put_finish_reason(json, x, llm);
+        put_finish_reason(json, llm);
         json_puts(json, "}]");
         chunk_end(json, llm);
         if (llm->request.include_usage) {
                 json_puts(json, "data: ");
                 put_start(json, llm, object);
                 json_puts(json, ",\"choices\":[]");
-                if (llm_usage(x, &usage))
-                        put_usage(json, &usage);
+                if (llm->usage.known)
+                        put_usage(json, &llm->usage);
                 else
                         json_puts(json, ",\"usage\":null");
                 json_puts(json, "}\n\n");
@@ -112,7 +105,7 @@ static void chat_whole(struct exchange *x, const struct llm *llm, struct json_te
                         "\"content\":");
         json_put_string(json, text, length);
         json_puts(json, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
-        put_whole_end(json, x, llm);
+        put_whole_end(json, llm);
 }
 
 /* delta: JSON, before `text`, which follows as a string if it is not NULL. */
@@ -182,7 +175,7 @@ static void completion_whole(struct exchange *x, const struct llm *llm, struct j
 {
         put_start(json, llm, COMPLETION);
         put_choice(json, text, length);
-        put_whole_end(json, x, llm);
+        put_whole_end(json, llm);
 }
 
 static void completion_first(struct exchange *x, struct llm *llm)

@@ -13,8 +13,8 @@
 #include "conf/conf.h"
 #include "http/call.h"
 #include "http/exchange-own.h"
-#include "serve/admission.h"
 #include "serve/listener.h"
+#include "serve/peer.h"
 #include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -24,7 +24,7 @@
 
 /* What is written and the kernel does not take costs nothing in the account of calls up to this. */
 #define OUTPUT_FREE ((size_t)64 * 1024)
-#define OUTPUT_FIRST ((size_t)1024)
+#define OUTPUT_STEP ((size_t)1024)
 
 /* So many requests of one connection are served before others are. */
 #define REQUESTS_IN_TURN 16
@@ -164,14 +164,16 @@ bool connection_is_idle(const struct http_connection *c)
 /* --- output -------------------------------------------------------------------------------------
  */
 
-/* Makes the output so large. A large one counts in the account of calls. */
+/* Makes the output so large. A small one is no larger than that, as thousands of clients may leave
+ * it unread; a large one counts in the account of calls. */
 static bool grow_output(struct http_connection *c, size_t need)
 {
-        size_t size = c->output_size > 0 ? c->output_size : OUTPUT_FIRST, counted;
+        size_t size = (need + OUTPUT_STEP - 1) / OUTPUT_STEP * OUTPUT_STEP, counted;
         char *output;
 
-        while (size < need)
-                size *= 2;
+        if (size > OUTPUT_FREE)
+                for (size = 2 * OUTPUT_FREE; size < need;)
+                        size *= 2;
         counted = size > OUTPUT_FREE ? size - c->output_counted : 0;
         if (counted > 0 && !account_take(counted, c->output_counted))
                 return false;
@@ -414,6 +416,8 @@ static bool handshake(struct http_connection *c)
         if (r == -EAGAIN)
                 return false;
         if (r < 0) {
+                if (!c->ended)
+                        peers_reject(&c->key, STATS_REJECTED_TLS);
                 connection_break(c);
                 return false;
         }
@@ -555,6 +559,8 @@ void connection_check(struct http_connection *c, uint64_t now)
 
         if (stalled)
                 peers_reject(&c->key, STATS_REJECTED_STALLED);
+        else if (slow && c->state == STATE_HANDSHAKE)
+                peers_reject(&c->key, STATS_REJECTED_HANDSHAKE);
         else if (slow && is_in_request(c))
                 peers_reject(&c->key, STATS_REJECTED_SLOW);
         if (slow || stalled)

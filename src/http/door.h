@@ -23,6 +23,7 @@
 #include "serve/served.h"
 #include "shared/state.h"
 
+struct catalogue;
 struct exchange;
 struct http_connection;
 struct listener;
@@ -59,6 +60,8 @@ struct door {
         int epoll;
         struct http_port **ports;
         size_t n_ports;
+        struct catalogue *catalogue;
+        struct run_item inquire; /* the first questions to bricks */
 
         struct http_source timer; /* its event */
         int timer_fd;

@@ -28,6 +28,7 @@ struct exchange {
         size_t n_body, body_size;
 
         const char *id;
+        const char *peer;        /* the client, behind proxies that say so */
         struct http_text origin; /* of another page, which may use the port; NULL ptr: none */
         struct auth_proof proof;
         const struct auth_identity *who; /* valid while the door's `identified` is this exchange */

@@ -6,12 +6,14 @@
 
 #include "conf/conf.h"
 #include "http/call.h"
+#include "http/catalogue.h"
 #include "http/exchange-own.h"
 #include "http/explain.h"
 #include "http/origin.h"
 #include "http/outcome.h"
 #include "module/instance.h"
 #include "serve/access.h"
+#include "serve/forwarded.h"
 #include "shared/stats.h"
 #include "util/account.h"
 #include "util/cleanup.h"
@@ -81,6 +83,16 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
 {
         *ret = x->connection->port->instances;
         return conf_of(x)->n_bricks;
+}
+
+const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index)
+{
+        return catalogue_model(x->connection->port->door->catalogue, brick, index);
+}
+
+void exchange_ask_models(struct exchange *x)
+{
+        catalogue_refresh(x->connection->port->door->catalogue);
 }
 
 void exchange_set_data(struct exchange *x, void *data)
@@ -293,6 +305,7 @@ static struct exchange *exchange_new(struct http_connection *c)
                 return NULL;
         }
         x->connection = c;
+        x->peer = c->peer;
         x->started = clock_now();
         arena_init(&x->arena, ARENA_FACTOR * (size_t)c->port->base.conf->max_request + ARENA_EXTRA);
         arena_count(&x->arena);
@@ -353,6 +366,33 @@ static void choose_id(struct exchange *x)
         x->id = arena_strndup(&x->arena, id, sizeof id);
 }
 
+static bool next_field(const void *request, size_t index, struct brick_str *ret_name,
+                       struct brick_str *ret_value)
+{
+        const struct http_head *head = request;
+
+        if (index >= head->n_fields)
+                return false;
+        *ret_name = (struct brick_str){ head->fields[index].name.ptr,
+                                        head->fields[index].name.length };
+        *ret_value = (struct brick_str){ head->fields[index].value.ptr,
+                                         head->fields[index].value.length };
+        return true;
+}
+
+static void choose_peer(struct exchange *x)
+{
+        char client[FORWARDED_MAX];
+        const char *copy;
+
+        if (!forwarded_client(&conf_of(x)->forwarded, brick_str(x->peer), next_field, x->head,
+                              client))
+                return;
+        copy = arena_strndup(&x->arena, client, strlen(client));
+        if (copy)
+                x->peer = copy;
+}
+
 void exchange_take_head(struct http_connection *c, const char *bytes, size_t length)
 {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -362,6 +402,7 @@ void exchange_take_head(struct http_connection *c, const char *bytes, size_t len
                 return;
         c->last = !x->head->keep_alive;
         choose_id(x);
+        choose_peer(x);
         if (!check(x)) {
                 /* The body is not read; so nothing that follows can be, either. */
                 c->last = c->last || has_body(x->head);
@@ -481,7 +522,7 @@ static void record(struct exchange *x)
                                                                 .status = x->status,
                                                                 .id = brick_str(x->id),
                                                                 .identity = x->identity,
-                                                                .peer = x->connection->peer,
+                                                                .peer = x->peer,
                                                                 .started = x->started,
                                                         });
 }

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "http/models.h"
@@ -20,36 +19,15 @@
 /* --- what the brick says besides the text -------------------------------------------------------
  */
 
-/* A count in the brick's trailing metadata. False: it has not counted. */
-static bool count(const struct exchange *x, const char *key, int64_t *ret)
+static struct brick_str find_trailer(const void *exchange, const char *key)
 {
-        struct brick_str value = exchange_trailer(x, key);
-        char digits[20] = "";
-
-        if (!value.ptr || value.len == 0 || value.len >= sizeof digits)
-                return false;
-        memcpy(digits, value.ptr, value.len);
-        if (strspn(digits, "0123456789") != value.len)
-                return false;
-        *ret = strtoll(digits, NULL, 10);
-        return true;
+        return exchange_trailer(exchange, key);
 }
 
-bool llm_usage(const struct exchange *x, struct llm_usage *ret)
+struct brick_str llm_finish_reason(const struct llm *llm)
 {
-        if (!count(x, "x-usage-prompt-tokens", &ret->input) ||
-            !count(x, "x-usage-completion-tokens", &ret->output))
-                return false;
-        if (!count(x, "x-usage-total-tokens", &ret->total))
-                ret->total = ret->input + ret->output;
-        return true;
-}
-
-struct brick_str llm_finish_reason(const struct exchange *x, const struct llm *llm)
-{
-        struct brick_str reason = exchange_trailer(x, "x-finish-reason");
-
-        return llm->stopped || !reason.ptr || reason.len == 0 ? brick_str("stop") : reason;
+        return llm->stopped || llm->usage.finish_reason.len == 0 ? brick_str("stop")
+                                                                 : llm->usage.finish_reason;
 }
 
 static struct brick_str text_of(struct brick_bytes message)
@@ -92,6 +70,7 @@ static void unary_done(struct exchange *x, const struct exchange_outcome *outcom
                 exchange_fail(x, &outcome->error);
                 return;
         }
+        usage_read(&llm->usage, find_trailer, x);
         n = llm->request.n_stops > 0 ? scan(llm) : 0;
         if (!llm->stopped) /* what may have been the beginning of a stop is none */
                 n = llm->text.length;
@@ -180,6 +159,7 @@ static void stream_done(struct exchange *x, const struct exchange_outcome *outco
                 exchange_fail(x, &outcome->error);
                 return;
         }
+        usage_read(&llm->usage, find_trailer, x);
         begin(x, llm);
         if (!llm->stopped)
                 give(x, llm, llm->text.bytes, llm->text.length);

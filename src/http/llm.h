@@ -14,6 +14,7 @@
 
 #include "http/chat-request.h"
 #include "http/exchange.h"
+#include "serve/usage.h"
 #include "util/json-write.h"
 
 struct llm;
@@ -46,6 +47,7 @@ struct llm {
         time_t created;
         struct json_text text; /* of a stream with stops: what is not given yet; else the answer */
         struct json_text all;  /* of a stream: what has been given, if keeps_text */
+        struct usage usage;    /* while the end is told */
         bool has_begun;        /* first() has been called */
         bool stopped;          /* by one of the request's stops */
         unsigned events;       /* for the form: how many it has sent */
@@ -63,15 +65,8 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
 /* --- for forms ----------------------------------------------------------------------------------
  */
 
-/* What the brick has counted. False: nothing. */
-struct llm_usage {
-        int64_t input, output, total;
-};
-
-bool llm_usage(const struct exchange *x, struct llm_usage *ret);
-
 /* Why the answer has ended: "stop", "length" and so on. */
-struct brick_str llm_finish_reason(const struct exchange *x, const struct llm *llm);
+struct brick_str llm_finish_reason(const struct llm *llm);
 
 /* Writes an event, or ends the connection if there was no memory for it. Its memory can be used
  * again then: mark the arena before. */

@@ -29,6 +29,17 @@ static bool matches(const struct conf_brick *conf, const char *model)
         return false;
 }
 
+/* The brick itself says that it has the model. */
+static bool says(const struct exchange *x, const struct instance *brick, const char *model)
+{
+        const char *own;
+
+        for (size_t i = 0; (own = exchange_model(x, brick, i)); i++)
+                if (strcmp(own, model) == 0)
+                        return true;
+        return false;
+}
+
 struct instance *models_find(struct exchange *x, const char *model, bool *ret_own)
 {
         struct instance *const *bricks;
@@ -42,7 +53,25 @@ struct instance *models_find(struct exchange *x, const char *model, bool *ret_ow
         for (size_t i = 0; i < n; i++)
                 if (bricks[i]->type == BRICK_TYPE_LLM && matches(bricks[i]->conf, model))
                         return bricks[i];
+        for (size_t i = 0; i < n; i++)
+                if (bricks[i]->type == BRICK_TYPE_LLM && says(x, bricks[i], model))
+                        return bricks[i];
+        exchange_ask_models(x);
         return NULL;
+}
+
+/* The models that a brick says it has, as far as requests for them come to it. */
+static bool walk_own(struct exchange *x, const struct instance *brick,
+                     bool (*each)(const char *model, void *user), void *user)
+{
+        const char *model;
+        bool by_name;
+
+        for (size_t i = 0; (model = exchange_model(x, brick, i)); i++)
+                if (models_find(x, model, &by_name) == brick && !by_name &&
+                    !matches(brick->conf, model) && !each(model, user))
+                        return false;
+        return true;
 }
 
 /* Calls `each` for every model that the client may call, until it returns false. */
@@ -51,6 +80,7 @@ static void walk(struct exchange *x, bool (*each)(const char *model, void *user)
         struct instance *const *bricks;
         size_t n = exchange_bricks(x, &bricks);
 
+        exchange_ask_models(x);
         for (size_t i = 0; i < n; i++) {
                 const struct conf_brick *conf = bricks[i]->conf;
 
@@ -61,6 +91,8 @@ static void walk(struct exchange *x, bool (*each)(const char *model, void *user)
                 for (size_t k = 0; k < conf->n_match_model; k++)
                         if (!each(conf->match_model[k], user))
                                 return;
+                if (!walk_own(x, bricks[i], each, user))
+                        return;
         }
 }
 

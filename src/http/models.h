@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The models of a port: the names of its LLM bricks, and what their `match: model_id:` lists. */
+/* The models of a port: the names of its LLM bricks, what their `match: model_id:` lists, and what
+ * they say themselves (catalogue.h). */
 
 #include <stdbool.h>
 

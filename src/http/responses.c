@@ -42,27 +42,25 @@ static void put_item(struct json_text *json, const struct llm *llm, const char *
         json_puts(json, "]}");
 }
 
-static void put_usage(struct json_text *json, const struct exchange *x)
+static void put_usage(struct json_text *json, const struct usage *usage)
 {
-        struct llm_usage usage;
-
-        if (!llm_usage(x, &usage)) {
+        if (!usage->known) {
                 json_puts(json, "null");
                 return;
         }
         json_puts(json, "{\"input_tokens\":");
-        json_put_integer(json, usage.input);
+        json_put_integer(json, usage->prompt);
         json_puts(json, ",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":");
-        json_put_integer(json, usage.output);
+        json_put_integer(json, usage->completion);
         json_puts(json, ",\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":");
-        json_put_integer(json, usage.total);
+        json_put_integer(json, usage->total);
         json_puts(json, "}");
 }
 
 /* The answer was cut at the most tokens that were asked for. */
-static bool is_cut(const struct exchange *x, const struct llm *llm)
+static bool is_cut(const struct llm *llm)
 {
-        struct brick_str reason = llm_finish_reason(x, llm);
+        struct brick_str reason = llm_finish_reason(llm);
 
         return reason.len == 6 && memcmp(reason.ptr, "length", 6) == 0;
 }
@@ -100,23 +98,22 @@ static void put_response(struct json_text *json, const struct llm *llm, const ch
                         "\"output\":[");
 }
 
-static void put_end(struct json_text *json, const struct exchange *x, const struct llm *llm,
-                    const char *text, size_t length)
+static void put_end(struct json_text *json, const struct llm *llm, const char *text, size_t length)
 {
-        bool cut = is_cut(x, llm);
+        bool cut = is_cut(llm);
 
         put_response(json, llm, cut ? "incomplete" : "completed",
                      cut ? "{\"reason\":\"max_output_tokens\"}" : "null");
         put_item(json, llm, cut ? "incomplete" : "completed", text, length);
         json_puts(json, "],\"usage\":");
-        put_usage(json, x);
+        put_usage(json, &llm->usage);
         json_puts(json, "}");
 }
 
 static void whole(struct exchange *x, const struct llm *llm, struct json_text *json,
                   const char *text, size_t length)
 {
-        put_end(json, x, llm, text, length);
+        put_end(json, llm, text, length);
 }
 
 /* --- events -------------------------------------------------------------------------------------
@@ -195,7 +192,7 @@ static void last(struct exchange *x, struct llm *llm)
         struct json_text json = json_text(exchange_arena(x));
         const char *text = llm->all.bytes ? llm->all.bytes : "";
         size_t length = llm->all.length;
-        bool cut = is_cut(x, llm);
+        bool cut = is_cut(llm);
 
         part_event(&json, llm, "response.output_text.done");
         json_puts(&json, ",\"text\":");
@@ -210,7 +207,7 @@ static void last(struct exchange *x, struct llm *llm)
                    length);
         event_begin(&json, llm, cut ? "response.incomplete" : "response.completed");
         json_puts(&json, ",\"response\":");
-        put_end(&json, x, llm, text, length);
+        put_end(&json, llm, text, length);
         event_end(&json);
         llm_put_event(x, &json);
 }

@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "conf/diag.h"
 #include "http/call.h"
+#include "http/catalogue.h"
 #include "http/connection.h"
 #include "http/exchange-own.h"
 #include "module/instance.h"
@@ -72,8 +73,14 @@ static int list_instances(struct http_port *port, struct instance **instances)
         port->instances = calloc(conf->n_bricks + 1, sizeof *port->instances);
         if (!port->instances)
                 return -ENOMEM;
-        for (size_t i = 0; i < conf->n_bricks; i++)
+        for (size_t i = 0; i < conf->n_bricks; i++) {
+                int r;
+
                 port->instances[i] = instances[conf->bricks[i]];
+                r = catalogue_add(port->door->catalogue, port->instances[i]);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
@@ -148,13 +155,6 @@ static void free_port(struct http_port *port)
 /* --- accepting ----------------------------------------------------------------------------------
  */
 
-static bool add_peer(int fd, struct listener *listener, const struct sockaddr *address)
-{
-        const struct peer_key key = peers_key(listener, address);
-
-        return peers_add(&key);
-}
-
 /* New connections use what the files of the certificate have now. */
 static void renew_context(struct http_port *port)
 {
@@ -175,16 +175,13 @@ static void renew_context(struct http_port *port)
 static void on_listener(struct http_source *source, uint32_t events)
 {
         struct http_port *port = CONTAINER_OF(source, struct http_port, source);
-        struct sockaddr_storage address = {};
+        struct sockaddr_storage address;
         int fd;
 
         if (port->tls)
                 renew_context(port);
-        while ((fd = listener_accept(port->listener, &address, SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                     add_peer)) >= 0) {
+        while ((fd = listener_accept(port->listener, &address, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
                 (void)connection_new(port, fd, (struct sockaddr *)&address);
-                memset(&address, 0, sizeof address);
-        }
         door_set_timer(port->door);
 }
 
@@ -290,6 +287,7 @@ int door_epoll(const struct door *door)
 /* --- its life -----------------------------------------------------------------------------------
  */
 
+static void run_inquire(struct run_item *item);
 static void run_drain(struct run_item *item);
 static void run_cancel(struct run_item *item);
 
@@ -311,6 +309,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
         door->first = first;
         door->timer.on_event = on_timer;
         door->timer_set = UINT64_MAX;
+        door->inquire.run = run_inquire;
         door->drain.run = run_drain;
         door->cancel.run = run_cancel;
         door->timer_fd = -1;
@@ -321,7 +320,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
         if (door->timer_fd < 0)
                 return -errno;
         door->ports = calloc(conf->n_ports + 1, sizeof *door->ports);
-        if (!door->ports)
+        if (!door->ports || catalogue_new(&door->catalogue, &door->in_flight) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(door);
         return 0;
@@ -333,6 +332,7 @@ struct door *door_free(struct door *door)
                 return NULL;
         for (size_t i = 0; i < door->n_ports; i++)
                 free_port(door->ports[i]);
+        door->catalogue = catalogue_free(door->catalogue);
         deadlines_done(&door->serve.deadlines);
         (void)close_fd(door->timer_fd);
         (void)close_fd(door->epoll);
@@ -348,6 +348,11 @@ static int watch(struct door *door, int fd, struct http_source *source)
         return epoll_ctl(door->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static void run_inquire(struct run_item *item)
+{
+        catalogue_refresh(CONTAINER_OF(item, struct door, inquire)->catalogue);
+}
+
 int door_start(struct door *door)
 {
         int r = watch(door, door->timer_fd, &door->timer);
@@ -360,6 +365,8 @@ int door_start(struct door *door)
                 listener_wait(port->listener, door->epoll, &event);
                 r = watch(door, port->listener->fd, &port->source);
         }
+        if (r == 0 && door->n_ports > 0)
+                runner_post(&runner_polling, &door->inquire);
         return r;
 }
 
@@ -378,7 +385,6 @@ void door_maintain(struct door *door, bool accepts)
 
 void door_goaway(struct door *door)
 {
-        listeners_pause();
         atomic_store(&door->leaving, true);
 }
 
@@ -398,6 +404,9 @@ static void run_drain(struct run_item *item)
         struct http_connection *c, *next;
 
         door->draining = true;
+        catalogue_stop(door->catalogue);
+        for (size_t i = 0; i < door->n_ports; i++)
+                listener_close(door->ports[i]->listener);
         for (c = door->connections; c; c = next) {
                 next = c->next;
                 if (connection_is_idle(c))

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "http/call-own.h"
+#include "module/child-extra.h"
 #include "module/share.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/fault.h"
 #include "serve/validate.h"
 #include "util/account.h"
@@ -19,11 +21,14 @@
 
 static int reply_seal(struct call *base, struct reply *reply)
 {
-        const struct serve_method *method = http_call_of(base)->served.method;
+        struct served *served = &http_call_of(base)->served;
+        const struct serve_method *method = served->method;
 
-        return validate_message(method->reply, reply->data, reply->size, method->error_field)
-                       ? 0
-                       : fault_of_reply(method->reply, reply->data, reply->size);
+        if (!validate_message(method->reply, reply->data, reply->size, method->error_field))
+                return fault_of_reply(method->reply, reply->data, reply->size);
+        if (served->budget)
+                budget_count_reply(served, reply->data, reply->size);
+        return 0;
 }
 
 void http_call_post(struct http_call *call)
@@ -69,15 +74,6 @@ static struct brick_str peer(struct call *base)
         return brick_str(http_call_of(base)->peer);
 }
 
-static bool is_key(struct brick_str key)
-{
-        for (size_t i = 0; i < key.len; i++)
-                if (!(key.ptr[i] >= 'a' && key.ptr[i] <= 'z') &&
-                    !(key.ptr[i] >= '0' && key.ptr[i] <= '9') && !strchr("-_.", key.ptr[i]))
-                        return false;
-        return key.len > 0 && !(key.len > 5 && memcmp(key.ptr, "grpc-", 5) == 0);
-}
-
 static int trailer(struct call *base, struct brick_str key, struct brick_str value)
 {
         struct http_call *call = http_call_of(base);
@@ -86,7 +82,7 @@ static int trailer(struct call *base, struct brick_str key, struct brick_str val
 
         if (call->n_trailers == TRAILERS_MAX || call->trailer_bytes + size > TRAILER_BYTES_MAX)
                 return -E2BIG;
-        if (!is_key(key))
+        if (!child_metadata_is_legal(key, value))
                 return -EINVAL;
         t = malloc(sizeof *t + size);
         if (!t)
@@ -100,6 +96,17 @@ static int trailer(struct call *base, struct brick_str key, struct brick_str val
         call->n_trailers++;
         call->trailer_bytes += size;
         return 0;
+}
+
+struct brick_str http_call_trailer(struct call *base, const char *key)
+{
+        size_t length = strlen(key);
+        struct brick_str found = {};
+
+        for (const struct trailer *t = http_call_of(base)->trailers; t; t = t->next)
+                if (call_is_key(t->key, key, length))
+                        found = t->value; /* the newest comes first */
+        return found;
 }
 
 static void party(struct call *base, struct share_party *ret)
@@ -147,7 +154,9 @@ const struct transport http_transport = {
         .metadata = metadata,
         .peer = peer,
         .trailer = trailer,
+        .find_trailer = http_call_trailer,
         .party = party,
+        .child_ended = budget_child_ended,
         .busy = busy,
         .free = free_call,
 };

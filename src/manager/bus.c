@@ -229,6 +229,16 @@ static int on_stats(sd_bus_message *message, void *user, sd_bus_error *error)
         return r < 0 ? r : sd_bus_reply_method_return(message, "s", json);
 }
 
+static int on_identities(sd_bus_message *message, void *user, sd_bus_error *error)
+{
+        _cleanup_free_ char *json = NULL;
+        struct connection *c = user;
+        int r;
+
+        r = manager_identities(c->bus->manager, &json);
+        return r < 0 ? r : sd_bus_reply_method_return(message, "s", json);
+}
+
 static int on_reload(sd_bus_message *message, void *user, sd_bus_error *error)
 {
         struct connection *c = user;
@@ -334,6 +344,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Status", "", "s", on_status, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stats", "", "s", on_stats, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Identities", "", "s", on_identities, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", "b", "s", on_reload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Restart", "s", "s", on_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stop", "", "", on_stop, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -2,7 +2,9 @@
 #include "manager/generation.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
@@ -14,6 +16,7 @@
 #include "manager/identities.h"
 #include "shared/identities.h"
 #include "shared/programs.h"
+#include "shared/quota.h"
 #include "util/clock.h"
 #include "util/errno.h"
 #include "util/utf8.h"
@@ -286,7 +289,9 @@ static int load(struct generation *g)
 
         r = conf_read(g->name, &g->bytes, &g->length);
         if (r < 0) {
-                g->exit_status = errno_is_transient(r) ? EXIT_FAILURE : EX_CONFIG;
+                g->exit_status = errno_is_descriptors(r) ? EX_UNAVAILABLE
+                                 : errno_is_transient(r) ? EXIT_FAILURE
+                                                         : EX_CONFIG;
                 return r;
         }
         r = diag_new(&g->diag, g->name, g->bytes, g->length);
@@ -381,7 +386,7 @@ static int start_workers(struct generation *g)
                                 .generation = g->number,
                                 .check = g->check,
                                 .identities = identity_text_fd(g->identity_text),
-                                .quota = processes_quota(g->processes),
+                                .quota = quota_fd(processes_quota(g->processes)),
                                 .programs = programs_fd(g->programs),
                                 .sockets = &g->sockets,
                                 .n_bricks = g->conf ? g->conf->n_bricks : 0,
@@ -392,6 +397,18 @@ static int start_workers(struct generation *g)
         if (r < 0)
                 reasons_add(&g->reasons, "Cannot run %s: %s", spawn_executable(), strerror(-r));
         return r;
+}
+
+static void blame_descriptors(struct generation *g)
+{
+        struct rlimit limit;
+
+        g->exit_status = EX_UNAVAILABLE;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                reasons_add(&g->reasons,
+                            "This process may have %" PRIu64 " files open: raise LimitNOFILE= of "
+                            "its unit, or ulimit -n",
+                            (uint64_t)limit.rlim_cur);
 }
 
 int generation_start(struct generation *g, const struct generation *previous,
@@ -408,6 +425,8 @@ int generation_start(struct generation *g, const struct generation *previous,
                 r = start_crew(g);
         if (r == 0)
                 r = start_workers(g);
+        if (errno_is_descriptors(r))
+                blame_descriptors(g);
         if (r < 0) {
                 g->state = GENERATION_FAILED;
                 sockets_release(&g->sockets);

@@ -19,6 +19,8 @@ struct identities_source {
 
         char *bytes; /* the text in force */
         size_t length;
+        struct identity_limits *limits; /* what it says */
+        size_t n_limits;
         struct diag *mistakes;
         bool announced;
         char *failure;    /* why the file could not be read, as logged; NULL: it could be read */
@@ -107,6 +109,33 @@ static void deliver(struct identities_source *source)
         source->undelivered = r < 0;
 }
 
+/* -ENOMEM: those kept before stay. */
+static int keep_limits(struct identities_source *source, const struct identities *identities)
+{
+        struct identity_limits *limits = calloc(identities->n + 1, sizeof *limits);
+
+        if (!limits)
+                return -ENOMEM;
+        for (size_t i = 0; i < identities->n; i++) {
+                const struct identity *identity = &identities->list[i];
+
+                limits[i] = (struct identity_limits){
+                        .expires = identity->expires,
+                        .has_budget = identity_has_budget(identity),
+                        .tokens = {
+                                [WINDOW_MINUTE] = identity->tokens.minute,
+                                [WINDOW_DAY] = identity->tokens.day,
+                                [WINDOW_MONTH] = identity->tokens.month,
+                        },
+                };
+                (void)strcpy(limits[i].name, identity->name);
+        }
+        free(source->limits);
+        source->limits = limits;
+        source->n_limits = identities->n;
+        return 0;
+}
+
 static void replace_text(struct identities_source *source, struct reading *reading)
 {
         char text[64];
@@ -115,6 +144,7 @@ static void replace_text(struct identities_source *source, struct reading *readi
                        reading->identities->n);
         log_identities(LOG_LEVEL_NOTICE, source->path, text);
         warn_of_unknown_bricks(source->conf, reading);
+        (void)keep_limits(source, reading->identities);
         free(source->bytes);
         source->bytes = TAKE_PTR(reading->bytes);
         source->length = reading->length;
@@ -199,6 +229,8 @@ int identities_source_new(struct identities_source **ret, const struct conf *con
         if (r < 0)
                 return r;
         if (reading.identities)
+                r = keep_limits(source, reading.identities);
+        if (reading.identities && r == 0)
                 r = sd_event_add_time_relative(event, &source->timer, CLOCK_MONOTONIC, 0, 0,
                                                on_timer, source);
         if (r < 0)
@@ -217,6 +249,7 @@ struct identities_source *identities_source_free(struct identities_source *sourc
         sd_event_source_disable_unref(source->timer);
         (void)diag_free(source->mistakes);
         free(source->failure);
+        free(source->limits);
         free(source->bytes);
         free(source->path);
         free(source);
@@ -226,6 +259,13 @@ struct identities_source *identities_source_free(struct identities_source *sourc
 const struct diag *identities_mistakes(const struct identities_source *source)
 {
         return source->mistakes;
+}
+
+const struct identity_limits *identities_limits(const struct identities_source *source,
+                                                size_t *ret_n)
+{
+        *ret_n = source ? source->n_limits : 0;
+        return source ? source->limits : NULL;
 }
 
 const char *identities_bytes(const struct identities_source *source, size_t *ret_length)

@@ -8,14 +8,26 @@
  * is retried until it succeeds: a shortage of descriptors must not lose a revocation.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "conf/identities.h"
+#include "shared/window.h"
 #include "util/cleanup.h"
 
 struct conf;
 struct diag;
 struct identities_source;
+
+/* What the main process keeps of an identity in force. */
+struct identity_limits {
+        char name[IDENTITY_NAME_MAX + 1];
+        int64_t expires; /* seconds since 1970; INT64_MAX: never */
+        bool has_budget;
+        uint64_t tokens[WINDOWS]; /* that it may use; 0: no limit */
+};
 
 /*
  * Reads the file conf->identities. If it cannot be read, *ret_why says why in a line; free() it.
@@ -31,6 +43,11 @@ DEFINE_CLEANUP(struct identities_source *, identities_source_free);
 
 /* The mistakes in the file as it was first read. The source owns them. */
 const struct diag *identities_mistakes(const struct identities_source *source);
+
+/* All identities in force, in the order of the file; valid as long as the text. NULL source: none.
+ */
+const struct identity_limits *identities_limits(const struct identities_source *source,
+                                                size_t *ret_n);
 
 /* The text in force, valid until `changed` is called next. NULL: there is none, because of mistakes
  * or because source is NULL. */

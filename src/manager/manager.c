@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "conf/conf.h"
+#include "manager/budgets.h"
 #include "manager/bus.h"
 #include "manager/describe.h"
 #include "manager/http.h"
@@ -17,6 +18,7 @@
 #include "manager/tally.h"
 #include "manager/watchdog.h"
 #include "util/clock.h"
+#include "util/errno.h"
 
 /* What a stop may take beyond lame_duck and grace before workers are killed, and what systemd must
  * wait beyond that for the main process. */
@@ -140,6 +142,8 @@ static void on_ended(struct generation *g, void *user)
 
         if (m->next == g)
                 refuse_reload(m, g->number, "brickd is stopping");
+        if (m->current == g)
+                budgets_finish(m->budgets);
         forget(m, g);
         bus_generation_ended(m->bus);
         exit_if_stopped(m);
@@ -249,6 +253,7 @@ static void on_ready(struct generation *g, void *user)
         log_ready(m, old);
         bus_listen(m->bus, g->conf->control);
         http_listen(m->http, g->sockets.metrics);
+        budgets_watch(m->budgets);
         if (old) {
                 old->next = m->old;
                 m->old = old;
@@ -349,6 +354,7 @@ static void start_next(struct manager *m)
         m->next->tally = m->tally;
         m->next->supervisor = m->supervisor;
         r = load_next(m);
+        budgets_load(m->budgets, m->next);
         if (r == 0)
                 r = generation_start(m->next, m->current, &m->inherited);
         if (m->next->conf)
@@ -402,6 +408,7 @@ static struct manager *manager_free(struct manager *m)
         if (!m)
                 return NULL;
         (void)http_free(m->http);
+        (void)budgets_free(m->budgets);
         (void)bus_free(m->bus);
         (void)generation_free(m->next);
         (void)generation_free(m->current);
@@ -496,6 +503,9 @@ static int manager_new(struct manager **ret, const char *file)
         r = supervisor_new(&m->supervisor, m->processes, &supervisor_ops, m);
         if (r < 0)
                 return r;
+        r = budgets_new(&m->budgets, m);
+        if (r < 0)
+                return r;
         r = bus_new(&m->bus, m);
         if (r < 0)
                 return r;
@@ -517,7 +527,7 @@ int manager_run(const char *file)
         r = manager_new(&m, file);
         if (r < 0) {
                 (void)log_errno(r, "Cannot set up the main process: %m");
-                return EXIT_FAILURE;
+                return errno_is_descriptors(r) ? EX_UNAVAILABLE : EXIT_FAILURE;
         }
         start_next(m);
         r = sd_event_loop(m->event);

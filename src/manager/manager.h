@@ -17,9 +17,10 @@
  * All of it runs on the main thread.
  *
  * manager.c implements the life of the main process. The functions that only read or ask are in
- * manager-control.c, manager-tally.c, status.c and metrics.c. The circle of manager.c with bus.c,
- * http.c, notify.c and watchdog.c is intended: these are parts of the main process, which manager.c
- * creates and calls, and they read its state and give it orders through this header.
+ * manager-control.c, manager-identities.c, manager-tally.c, status.c and metrics.c. The circle of
+ * manager.c with budgets.c, bus.c, http.c, notify.c and watchdog.c is intended: these are parts of
+ * the main process, which manager.c creates and calls, and they read its state and give it orders
+ * through this header.
  */
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 
+struct budgets;
 struct bus;
 struct http;
 struct supervisor;
@@ -71,6 +73,7 @@ struct manager {
         struct bus *bus;
         struct http *http;
         struct watchdog *watchdog;
+        struct budgets *budgets;
         struct tally *tally; /* what workers that have exited had counted */
 
         struct generation *current; /* serves; NULL: none does yet, or it has ended */
@@ -112,7 +115,7 @@ bool manager_awaits_answer(const struct manager *m);
 /* Generations older than this one are still ending. */
 bool manager_retires_before(const struct manager *m, unsigned generation);
 
-/* What Status() answers: a JSON object; free() it. All four of these give 0 or -ENOMEM. */
+/* What Status() answers: a JSON object; free() it. All five of these give 0 or -ENOMEM. */
 int manager_status(const struct manager *m, char **ret);
 
 /* What all workers have counted, running and dead ones. */
@@ -120,6 +123,9 @@ int manager_tally(const struct manager *m, struct tally **ret);
 
 /* What Stats() answers: a JSON object about bricks and how long their calls took; free() it. */
 int manager_stats(const struct manager *m, char **ret);
+
+/* What Identities() answers: a JSON object about identities and their token budgets; free() it. */
+int manager_identities(const struct manager *m, char **ret);
 
 /* All metrics, as text for Prometheus; free() it. */
 int manager_metrics(const struct manager *m, char **ret, size_t *ret_length);

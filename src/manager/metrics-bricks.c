@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Metrics of calls, identities and bricks. */
+/* Metrics of calls and bricks. */
 
 #include <stddef.h>
 
@@ -125,19 +125,6 @@ static void put_sent(struct page *p)
 static void put_sent_bytes(struct page *p)
 {
         put_counter(p, offsetof(struct stats_method, sent_bytes));
-}
-
-static void put_identities(struct page *p)
-{
-        for (size_t i = 0; i < p->tally->n_identities; i++) {
-                const struct tally_identity *identity = &p->tally->identities[i];
-
-                if (i == 0 && identity->requests == 0)
-                        continue; /* every identity has a place of its own */
-                page_begin(p, "");
-                page_label(p, "identity", identity->name);
-                page_end(p, identity->requests);
-        }
 }
 
 /* --- bricks ----------------------------------------------------------------------------------- */
@@ -284,8 +271,6 @@ const struct metric metrics_of_bricks[] = {
           put_received_bytes },
         { "brickd_messages_sent_total", "counter", "Reply messages.", put_sent },
         { "brickd_sent_bytes_total", "counter", "Bytes of reply messages.", put_sent_bytes },
-        { "brickd_identity_requests_total", "counter", "Calls that the identity has made.",
-          put_identities },
         { "brickd_brick_in_flight", "gauge", "Calls that are in the brick.", put_in_flight },
         { "brickd_brick_queued", "gauge", "Calls that wait for the brick.", put_queued },
         { "brickd_brick_queue_wait_seconds", "histogram",

@@ -9,6 +9,12 @@
 #include "manager/tally.h"
 #include "util/clock.h"
 
+void page_family(struct page *p, const char *name, const char *help, const char *type)
+{
+        p->name = name;
+        (void)fprintf(p->f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
 void page_begin(struct page *p, const char *suffix)
 {
         (void)fprintf(p->f, "%s%s", p->name, suffix);

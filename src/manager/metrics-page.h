@@ -45,9 +45,16 @@ struct metric {
 
 /* Each ends with an entry without a name. */
 extern const struct metric metrics_of_bricks[];
+extern const struct metric metrics_of_identities[];
 extern const struct metric metrics_of_ports[];
 extern const struct metric metrics_of_processes[];
 extern const struct metric metrics_of_programs[];
+
+/* Begins a family: its help and type. */
+void page_family(struct page *p, const char *name, const char *help, const char *type);
+
+/* With `metrics: genai:`. */
+void metrics_put_genai(struct page *p);
 
 /* suffix: "" or what follows the name in a histogram's line, such as "_sum". */
 void page_begin(struct page *p, const char *suffix);

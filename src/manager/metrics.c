@@ -38,9 +38,7 @@ static int find_workers(struct page *p)
 static void put_all(struct page *p, const struct metric *metrics)
 {
         for (; metrics->name; metrics++) {
-                p->name = metrics->name;
-                (void)fprintf(p->f, "# HELP %s %s\n# TYPE %s %s\n", p->name, metrics->help, p->name,
-                              metrics->type);
+                page_family(p, metrics->name, metrics->help, metrics->type);
                 metrics->put(p);
         }
 }
@@ -66,8 +64,11 @@ int manager_metrics(const struct manager *m, char **ret, size_t *ret_length)
                 return -ENOMEM;
         (void)__fsetlocking(p.f, FSETLOCKING_BYCALLER); /* no other thread uses it */
         put_all(&p, metrics_of_bricks);
+        put_all(&p, metrics_of_identities);
         put_all(&p, metrics_of_ports);
         put_all(&p, metrics_of_processes);
         put_all(&p, metrics_of_programs);
+        if (p.tally->n_genai > 0)
+                metrics_put_genai(&p);
         return fclose(p.f) == 0 ? 0 : -ENOMEM;
 }

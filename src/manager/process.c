@@ -270,9 +270,9 @@ sd_event *processes_event(struct processes *processes)
         return processes->event;
 }
 
-int processes_quota(const struct processes *processes)
+struct quota *processes_quota(const struct processes *processes)
 {
-        return quota_fd(processes->quota);
+        return processes->quota;
 }
 
 const struct explain_key *processes_explain_key(const struct processes *processes)

@@ -32,6 +32,7 @@
 struct conf;
 struct process;
 struct processes;
+struct quota;
 struct state;
 
 enum process_state {
@@ -99,8 +100,8 @@ int processes_new(struct processes **ret, sd_event *event);
 void processes_watch_others(struct processes *processes,
                             void (*exited)(const siginfo_t *info, void *user), void *user);
 
-/* The descriptor of shared/quota.h, which all workers share. */
-int processes_quota(const struct processes *processes);
+/* The limits of identities, which all workers share. */
+struct quota *processes_quota(const struct processes *processes);
 
 /* The key that all workers have, drawn when brickd started. */
 const struct explain_key *processes_explain_key(const struct processes *processes);

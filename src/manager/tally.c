@@ -32,8 +32,11 @@ struct tally *tally_free(struct tally *tally)
                 brick_free(tally->bricks[i]);
         for (size_t i = 0; i < tally->n_ports; i++)
                 port_free(tally->ports[i]);
+        for (size_t i = 0; i < tally->n_genai; i++)
+                free(tally->genai[i]);
         free(tally->bricks);
         free(tally->ports);
+        free(tally->genai);
         free(tally);
         return NULL;
 }
@@ -327,7 +330,55 @@ static void add_identities(struct tally *tally, const struct stats_head *head)
                 identity = find_identity(tally, name);
                 identity->requests = stats_sum(identity->requests,
                                                stats_read(&head->identities[i].requests));
+                identity->tokens = stats_sum(identity->tokens,
+                                             stats_read(&head->identities[i].tokens));
         }
+}
+
+/* NULL: it has none. */
+static struct tally_genai *find_genai(const struct tally *tally, const struct genai_key *key)
+{
+        for (size_t i = 0; i < tally->n_genai; i++)
+                if (genai_key_equal(&tally->genai[i]->key, key))
+                        return tally->genai[i];
+        return NULL;
+}
+
+static int append_genai(struct tally *tally, const struct genai_key *key, struct tally_genai **ret)
+{
+        struct tally_genai **grown = reallocarray(tally->genai, tally->n_genai + 1,
+                                                  sizeof(struct tally_genai *));
+
+        if (!grown)
+                return -ENOMEM;
+        tally->genai = grown;
+        *ret = calloc(1, sizeof **ret);
+        if (!*ret)
+                return -ENOMEM;
+        (*ret)->key = *key;
+        tally->genai[tally->n_genai++] = *ret;
+        return 0;
+}
+
+/* Models that come when there are many count as one, as in the workers. */
+static int add_genai(struct tally *tally, const struct stats_genai *from)
+{
+        struct tally_genai *to;
+        struct genai_key key;
+        int r = 0;
+
+        if (!genai_read_key(from, &key))
+                return 0;
+        to = find_genai(tally, &key);
+        if (!to && tally->n_genai >= STATS_GENAI) {
+                key = genai_key_other(&key);
+                to = find_genai(tally, &key);
+        }
+        if (!to)
+                r = append_genai(tally, &key, &to);
+        if (r == 0)
+                stats_add(&to->counters, &from->counters, sizeof to->counters);
+        return r;
 }
 
 int tally_add(struct tally *tally, const struct conf *conf, const struct stats *stats,
@@ -342,6 +393,8 @@ int tally_add(struct tally *tally, const struct conf *conf, const struct stats *
         for (size_t i = 0; r == 0 && i < stats->n_ports; i++)
                 r = add_port(tally, conf->ports[i].listen, &stats->ports[i], kind);
         add_identities(tally, stats->head);
+        for (size_t i = 0; conf->metrics_genai && r == 0 && i < STATS_GENAI; i++)
+                r = add_genai(tally, &stats->head->genai[i]);
         stats_add(&tally->builtin, &stats->head->builtin, sizeof tally->builtin);
         tally->log_dropped = stats_sum(tally->log_dropped, stats_read(&stats->head->log_dropped));
         for (size_t i = 0; kind != TALLY_DEAD && i < STATS_BUILTIN_METHODS; i++)
@@ -387,6 +440,8 @@ int tally_copy(struct tally **ret, const struct tally *from)
         copy->n_bricks = 0;
         copy->ports = NULL;
         copy->n_ports = 0;
+        copy->genai = NULL;
+        copy->n_genai = 0;
         for (size_t i = 0; r == 0 && i < from->n_bricks; i++) {
                 struct tally_brick *brick;
                 char *name;
@@ -409,6 +464,14 @@ int tally_copy(struct tally **ret, const struct tally *from)
                 listen = port->listen;
                 memcpy(port, from->ports[i], sizeof *port);
                 port->listen = listen;
+        }
+        for (size_t i = 0; r == 0 && i < from->n_genai; i++) {
+                struct tally_genai *genai;
+
+                r = append_genai(copy, &from->genai[i]->key, &genai);
+                if (r == 0)
+                        stats_add(&genai->counters, &from->genai[i]->counters,
+                                  sizeof genai->counters);
         }
         if (r < 0)
                 return r;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/genai.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
 
@@ -63,6 +64,12 @@ struct tally_port {
 struct tally_identity {
         char name[STATS_NAME_MAX + 1];
         uint64_t requests;
+        uint64_t tokens;
+};
+
+struct tally_genai {
+        struct genai_key key;
+        struct stats_genai_counters counters;
 };
 
 struct tally {
@@ -73,6 +80,8 @@ struct tally {
         struct tally_identity
                 identities[STATS_IDENTITIES]; /* [0] is for those without a place of their own */
         size_t n_identities;
+        struct tally_genai **genai;
+        size_t n_genai;
         struct stats_builtin builtin;
         uint64_t log_dropped;
         uint64_t additions;                   /* calls of tally_add() */

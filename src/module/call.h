@@ -60,6 +60,7 @@
 
 struct brick_child;
 struct brick_timer;
+struct child_trailers;
 struct instance;
 
 enum call_side {
@@ -128,8 +129,16 @@ struct transport {
         /* Trailing metadata, as call_trailer() of the ABI. */
         int (*trailer)(struct call *call, struct brick_str key, struct brick_str value);
 
+        /* The first value of a key of it, which lives as long as the call. A NULL ptr: none. Only
+         * for the calls of clients. */
+        struct brick_str (*find_trailer)(struct call *call, const char *key);
+
         /* The party for which the call counts, see share.h; *ret is all zero before. */
         void (*party)(struct call *call, struct share_party *ret);
+
+        /* A call made on behalf of this one has ended with these trailers, which do not become its
+         * own. Takes no lock. NULL: nothing to do. */
+        void (*child_ended)(struct call *call, const struct child_trailers *trailers);
 
         /* The call is about to be refused because its brick has no place for it. NULL: nothing to
          * do. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +33,11 @@ static bool is_legal_value(struct brick_str key, struct brick_str value)
         return true;
 }
 
+bool child_metadata_is_legal(struct brick_str key, struct brick_str value)
+{
+        return is_legal_key(key) && is_legal_value(key, value);
+}
+
 static int measure(const struct brick_child_options *options, size_t *ret_bytes)
 {
         size_t bytes = 0;
@@ -46,7 +50,7 @@ static int measure(const struct brick_child_options *options, size_t *ret_bytes)
                 if (pair->key.len > BYTES_MAX || pair->value.len > BYTES_MAX)
                         return -E2BIG;
                 bytes += pair->key.len + pair->value.len;
-                if (!is_legal_key(pair->key) || !is_legal_value(pair->key, pair->value))
+                if (!child_metadata_is_legal(pair->key, pair->value))
                         return -EINVAL;
         }
         *ret_bytes = bytes;
@@ -141,7 +145,7 @@ int child_trailers_add(struct child_trailers **trailers, struct brick_str key,
         struct child_trailers *all = *trailers;
         char *text;
 
-        if (!is_legal_key(key) || !is_legal_value(key, value))
+        if (!child_metadata_is_legal(key, value))
                 return -EINVAL;
         if (!all)
                 all = *trailers = trailers_new();

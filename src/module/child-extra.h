@@ -4,9 +4,14 @@
 /* What goes with a child besides messages: what the caller gives it by child_start_with(), and the
  * trailers of the callee. */
 
+#include <stdbool.h>
+
 #include "brick.h"
 
 struct call;
+
+/* Whether a brick may give this metadata: what gRPC takes is all that any transport takes. */
+bool child_metadata_is_legal(struct brick_str key, struct brick_str value);
 
 /* One block of memory, for free(). */
 struct child_extra {

@@ -131,6 +131,8 @@ static void tell_done(struct brick_child *child)
         child_unlink(child);
         if (child->relayed)
                 relay_end(child);
+        else if (child->trailers && child->parent->transport->child_ended)
+                child->parent->transport->child_ended(child->parent, child->trailers);
         tell_begin(child, &entry);
         child->ops->done(child->user, &outcome);
         tell_end(child, &entry);

@@ -153,6 +153,15 @@ static int trailer(struct call *call, struct brick_str key, struct brick_str val
         return child_trailers_add(&child_of(call)->trailers, key, value);
 }
 
+/* What it has used counts for the client of its parent. */
+static void child_ended(struct call *call, const struct child_trailers *trailers)
+{
+        struct call *parent = child_of(call)->parent;
+
+        if (parent->transport->child_ended)
+                parent->transport->child_ended(parent, trailers);
+}
+
 static void child_disown(struct brick_child *child)
 {
         if (atomic_fetch_sub(&child->owners, 1) != 1)
@@ -186,6 +195,7 @@ static const struct transport child_transport = {
         .peer = peer,
         .trailer = trailer,
         .party = party,
+        .child_ended = child_ended,
         .free = child_destroy,
 };
 

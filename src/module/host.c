@@ -160,6 +160,14 @@ static struct brick_str lend(char *string)
         return brick_str(string);
 }
 
+/* An option that is a secret, or a value of this form in a map that the brick checks itself. */
+static bool is_secret(const struct node *node)
+{
+        if (node->spec)
+                return node->spec->type == OPTION_SECRET;
+        return node->kind == NODE_MAP && option_secret_check(node, NULL);
+}
+
 static struct brick_str host_node_str(const struct brick_node *n)
 {
         const struct node *node = node_of(n);
@@ -167,7 +175,7 @@ static struct brick_str host_node_str(const struct brick_node *n)
 
         if (!node || !creating)
                 return brick_str("");
-        if (node->spec && node->spec->type == OPTION_SECRET) {
+        if (is_secret(node)) {
                 if (!option_secret(node, creating->base, &string, creating->diag))
                         return brick_str("");
                 return lend(string);

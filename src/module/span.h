@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #include "brick.h"
+#include "shared/genai.h"
 #include "util/cleanup.h"
+#include "util/network.h"
 #include "util/trace.h"
 
 struct tracer;
@@ -41,10 +43,13 @@ struct span_record {
         int32_t code;           /* llmbrick's, if in_band */
         const char *http_route; /* a constant; NULL: the call has not come by HTTP */
         unsigned http_status;   /* 0: none */
-        size_t name_length;     /* 0: the service and the method are its name */
+        bool has_genai;         /* it was a call to a model */
+        struct genai_call genai;
+        size_t name_length; /* 0: the service and the method are its name */
         char name[SPAN_NAME_MAX];
         size_t request_id_length;
         char request_id[SPAN_REQUEST_ID_MAX];
+        char client[IP_TEXT_MAX]; /* its address; empty: it has none */
 };
 
 /* sample: the share of the traces that begin here to record, 0 to 1. */

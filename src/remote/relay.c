@@ -62,6 +62,7 @@ static void pass_on(struct relay *relay)
 {
         int r = relay->host->call_send(relay->call, relay->payload.bytes);
 
+        relay_limit_passed(relay, r == 0);
         if (r == -EAGAIN)
                 return;
         if (r == 0) {
@@ -132,9 +133,12 @@ static void clear_attempt(struct relay *relay)
 
 static bool may_try_again(const struct relay *relay)
 {
-        return relay->status == GRPC_STATUS_UNAVAILABLE && !relay->upstream->once &&
-               !relay->passed_on && !relay->taken && !relay->refused && !relay->cancelled &&
-               !relay->payload.failed && upstream_choose(relay->upstream, relay->key, relay->tried);
+        bool failed = relay->status == GRPC_STATUS_UNAVAILABLE ||
+                      (relay->late && relay->status != GRPC_STATUS_OK);
+
+        return failed && !relay->upstream->once && !relay->passed_on && !relay->taken &&
+               !relay->refused && !relay->cancelled && !relay->payload.failed &&
+               upstream_choose(relay->upstream, relay->key, relay->tried);
 }
 
 static int begin(struct relay *relay);
@@ -154,6 +158,8 @@ static void proceed(struct relay *relay)
                 over = !may_try_again(relay) || begin(relay) < 0;
                 relay->finished = over;
         }
+        if (over)
+                relay_limit_refuse(relay);
         (void)pthread_mutex_unlock(&relay->lock);
         if (over)
                 relay_finish(relay);
@@ -333,6 +339,7 @@ static int begin(struct relay *relay)
                 link->core, NULL, GRPC_PROPAGATE_DEFAULTS, client_queue(),
                 grpc_slice_from_static_string(relay->method->path), NULL, deadline_of(relay), NULL);
         (void)atomic_fetch_add_explicit(&backend->stats->in_flight, 1, memory_order_relaxed);
+        relay_limit_begin(relay);
         start_batches(relay);
         return 0;
 }
@@ -412,6 +419,9 @@ int upstream_start(struct upstream *upstream, struct brick_call *call, uint32_t 
                 return -ENOMEM;
         init(relay, upstream, call, method);
         host->call_set_data(call, relay, destroy);
+        r = relay_limit_init(relay);
+        if (r < 0)
+                return r;
         r = metadata_collect(&relay->metadata, upstream, call);
         if (r == -ELOOP) {
                 refuse_loop(host, call);

@@ -66,9 +66,22 @@ struct relay {
         bool ended;
         bool cancelled;
         bool finished;
-        const char *refused; /* why the rest of the replies is not wanted; NULL: it is */
+        bool late; /* a reply has not come in time: the attempt is being cancelled */
+        struct brick_timer *timer; /* of the time limits; NULL: there are none */
+        uint64_t due;              /* when the next reply is late; UINT64_MAX: never */
+        uint64_t armed;            /* the time of the timer */
+        const char *refused;       /* why the rest of the replies is not wanted; NULL: it is */
         unsigned refused_status;
 };
+
+/*
+ * relay-limit.c: the time limits of the replies of a stream, `first_token` and `stall`. A client
+ * that does not read stops the clock. Lock held, except for init.
+ */
+int relay_limit_init(struct relay *relay);                /* 0, or an errno of timer_new() */
+void relay_limit_begin(struct relay *relay);              /* an attempt begins */
+void relay_limit_passed(struct relay *relay, bool taken); /* a reply has been offered */
+void relay_limit_refuse(struct relay *relay); /* says so, if the last attempt was late */
 
 /* relay-outcome.c: ends the brick's call as the last attempt has ended; the relay may be gone when
  * this returns. Lock not held. */

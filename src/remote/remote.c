@@ -300,6 +300,9 @@ static int read_options(struct plan *plan)
         read_affinity(plan);
         plan->common.keepalive_time = host->node_int(get(host, keepalive, "time"));
         plan->common.keepalive_timeout = host->node_int(get(host, keepalive, "timeout"));
+        plan->upstream.first_token = (uint64_t)host->node_int(
+                host->node_get(plan->config, "first_token"));
+        plan->upstream.stall = (uint64_t)host->node_int(host->node_get(plan->config, "stall"));
         plan->upstream.errors_as_status = strcmp(text_of(plan,
                                                          host->node_get(plan->config, "errors")),
                                                  "status") == 0;
@@ -499,6 +502,16 @@ static const struct brick_option options[] = {
           .fallback = "{}",
           .items = keepalive,
           .summary = "how a server that hangs is noticed" },
+        { .name = "first_token",
+          .type = BRICK_DURATION,
+          .max = 86400 * (int64_t)NSEC_PER_SEC,
+          .summary =
+                  "time for the first reply of a stream, before another address is tried; default: "
+                  "no limit" },
+        { .name = "stall",
+          .type = BRICK_DURATION,
+          .max = 86400 * (int64_t)NSEC_PER_SEC,
+          .summary = "time for each further reply of a stream; default: no limit" },
         { .name = "tls", .type = BRICK_MAP, .items = tls, .summary = "encrypt the connections" },
         { .name = "token", .type = BRICK_SECRET, .summary = "bearer token that proves who calls" },
         { .name = "errors",

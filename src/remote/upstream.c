@@ -249,6 +249,8 @@ int upstream_new(struct upstream **ret, const struct upstream_settings *settings
         upstream->choice = settings->choice;
         upstream->errors_as_status = settings->errors_as_status;
         upstream->once = settings->once;
+        upstream->first_token = settings->first_token;
+        upstream->stall = settings->stall;
         if (settings->wait_for_ready)
                 upstream->flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
                                   GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;

@@ -43,6 +43,7 @@ struct upstream {
         char *brick;
         char *authorization;
         char *lost;
+        uint64_t first_token, stall; /* ns; 0: no limit */
         bool errors_as_status;
         bool once;
         uint32_t flags;       /* with which the core sends the headers of calls */

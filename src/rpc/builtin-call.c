@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "rpc/builtin.h"
 #include "rpc/credentials.h"
+#include "rpc/peer.h"
 #include "serve/access.h"
 #include "serve/admission.h"
 #include "serve/auth.h"
@@ -176,7 +177,7 @@ static bool make_room(struct builtin_call *call)
 static int join(struct builtin_call *call, struct brick_str identity)
 {
         struct share_party party = { .connection = batch_connection(call->call) };
-        char *peer = grpc_call_get_peer(call->call);
+        char *peer = rpc_peer_of(call->call, &call->metadata, call->slot->port->conf);
 
         admission_client(identity, brick_str(peer), &party);
         gpr_free(peer);

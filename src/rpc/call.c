@@ -8,6 +8,7 @@
 #include "rpc/credentials.h"
 #include "rpc/explain.h"
 #include "rpc/late.h"
+#include "rpc/peer.h"
 #include "rpc/port.h"
 #include "rpc/reply.h"
 #include "rpc/request.h"
@@ -15,6 +16,7 @@
 #include "rpc/server.h"
 #include "rpc/trailers.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "util/account.h"
 #include "util/cleanup.h"
@@ -53,7 +55,8 @@ static struct brick_str rpc_peer(struct call *base)
         /* A brick that this one calls may ask at the same time. */
         call_lock(base);
         if (!call->served.peer)
-                call->served.peer = grpc_call_get_peer(call->call);
+                call->served.peer = rpc_peer_of(call->call, &call->metadata,
+                                                call->served.port->conf);
         call_unlock(base);
         return brick_str(call->served.peer);
 }
@@ -136,9 +139,9 @@ static void rpc_call_free(struct call *base)
         struct rpc_call *call = rpc_call_of(base);
         struct rpc *rpc = rpc_port_of(call)->rpc;
 
-        admission_release(&call->served);
         rpc_discount_request(call);
         grpc_call_unref(call->call);
+        admission_release(&call->served); /* after the core, which has the message of a refusal */
         if (call->n_trailers > 0)
                 rpc_drop_trailers(call);
         grpc_slice_unref(call->details_out);
@@ -204,7 +207,7 @@ static void dispatch(struct rpc_call *call)
                 return;
         if (rpc_take_request(call))
                 served_dispatch(&call->served);
-        else
+        else if (!call->empty)
                 stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
 }
 
@@ -263,7 +266,8 @@ static bool count_request(struct rpc_call *call)
         return false;
 }
 
-/* Whether the client had gone before its request was complete: nobody waits for an answer. */
+/* Whether the client had gone before its request was complete, or the core has refused it for its
+ * size: nobody waits for an answer. */
 static bool is_abandoned(const struct rpc_call *call)
 {
         const struct rpc_method *method = rpc_method_of(call);
@@ -275,7 +279,7 @@ static bool is_abandoned(const struct rpc_call *call)
 /* A client may leave thousands of such calls at once: each costs as little as it can. */
 static void drop(struct rpc_call *call)
 {
-        stats_reject(call->served.port->stats, STATS_REJECTED_REQUEST);
+        stats_reject(call->served.port->stats, STATS_REJECTED_INCOMPLETE);
         grpc_call_unref(call->call);
         call->metadata.count = 0;
         give(rpc_port_of(call)->rpc, call);
@@ -352,6 +356,7 @@ static void reset(struct rpc_call *call)
         call->ending = false;
         call->closed = false;
         call->ended = false;
+        call->empty = false;
         call->outcome_queued = false;
         call->written = NULL;
         call->incoming = NULL;
@@ -401,7 +406,9 @@ static const struct transport rpc_transport = {
         .metadata = rpc_metadata,
         .peer = rpc_peer,
         .trailer = rpc_trailer,
+        .find_trailer = rpc_find_trailer,
         .party = rpc_party,
+        .child_ended = budget_child_ended,
         .busy = rpc_busy,
         .forget = rpc_forget,
         .free = rpc_call_free,

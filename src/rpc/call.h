@@ -87,6 +87,7 @@ struct rpc_call {
         bool ending;
         bool closed;
         bool ended;
+        bool empty;          /* it has come without its message, for which it is refused */
         bool outcome_queued; /* an in-band error has become the last reply, or a status */
         char error_code[12]; /* of one that has become a status: llmbrick's code as text */
 

@@ -7,6 +7,7 @@
 
 #include "rpc/call.h"
 #include "serve/dispatch.h"
+#include "shared/stats.h"
 
 /* Asks for the close event. Lock held. [any] */
 void rpc_arm_close(struct rpc_call *call);
@@ -19,8 +20,13 @@ static inline void rpc_unlock_and_end(struct rpc_call *call)
         if (over)
                 call->ended = true;
         call_unlock(&call->served.base);
-        if (over)
-                served_end(&call->served, call->cancelled);
+        if (!over)
+                return;
+        /* Only now it is known whether the client forgot the message, or gave the call up. */
+        if (call->empty)
+                stats_reject(call->served.port->stats,
+                             call->cancelled ? STATS_REJECTED_INCOMPLETE : STATS_REJECTED_REQUEST);
+        served_end(&call->served, call->cancelled);
 }
 
 /* Events. [polling thread] */

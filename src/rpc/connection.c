@@ -7,9 +7,11 @@
 #include <sys/un.h>
 
 #include "rpc/connection.h"
-#include "serve/admission.h"
+#include "rpc/goaway.h"
 #include "serve/listener.h"
+#include "serve/peer.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/syscall.h"
 
 _Atomic(struct fd_record *) fd_records[FD_MAX];
@@ -67,6 +69,8 @@ static void begin(struct connection *connection, const struct peer_key *key)
         atomic_store(&connection->serial, serial == UINT32_MAX ? 1 : serial + 1);
         inspect_begin(&connection->inspect, key);
         connection->budget = (struct budget){ 0 };
+        connection->begun = clock_now();
+        atomic_store(&connection->ended, false);
         /* `listed` stays: a thread may still have the connection on its list, with nothing held. */
         g->shut = g->closed = g->greeted = g->goaway_sent = false;
         g->whole = true;
@@ -110,10 +114,9 @@ struct connection *connection_add(int fd, struct listener *listener, const struc
 
         if (!record) {
                 peers_reject(&key, STATS_REJECTED_DESCRIPTORS);
+                peers_remove(&key);
                 return NULL;
         }
-        if (!peers_add(&key))
-                return NULL;
         find_user(&record->connection, address);
         begin(&record->connection, &key);
         atomic_store(&record->kind, FD_CONNECTION);
@@ -130,6 +133,37 @@ void connection_add_client(int fd)
         record->connection.local = false;
         begin(&record->connection, &nobody);
         atomic_store(&record->kind, FD_CONNECTION);
+}
+
+static enum stats_reason why_ended(const struct connection *connection)
+{
+        const struct conf_port *conf = connection->inspect.peer.listener->conf;
+
+        /* The core began to count a moment earlier. */
+        if (atomic_load(&connection->inspect.stage) != INSPECT_GREETED &&
+            clock_now() - connection->begun >= (uint64_t)conf->handshake / 10 * 9)
+                return STATS_REJECTED_HANDSHAKE;
+        return conf->tls.node && atomic_load(&connection->inspect.stage) == INSPECT_SILENT
+                       ? STATS_REJECTED_TLS
+                       : STATS_REJECTED_PROTOCOL;
+}
+
+/* A client that has come as far as a call and has been silent, also when brickd sent PINGs. */
+static bool is_dead(const struct connection *connection)
+{
+        return atomic_load(&connection->inspect.stage) == INSPECT_GREETED &&
+               connection_second() - atomic_load(&connection->heard) > 1;
+}
+
+void connection_note_end(struct connection *connection)
+{
+        struct inspect *inspect = &connection->inspect;
+
+        if (connection_is_client(connection) || goaway_announced() || is_dead(connection) ||
+            atomic_load(&connection->ended) || atomic_load(&connection->disconnected) ||
+            atomic_exchange(&inspect->explained, true))
+                return;
+        peers_reject(&inspect->peer, why_ended(connection));
 }
 
 void connection_remove(struct connection *connection)

@@ -63,6 +63,9 @@ struct connection {
         struct epoll_event event; /* for which it waits there, with data of brickd's */
         _Atomic uint64_t data;    /* the core's own, to be put into its events */
         atomic_bool event_came;   /* since receive.c last asked */
+        uint64_t begun;           /* clock_now() */
+        atomic_bool ended;        /* the peer sends no more, or takes no more */
+        atomic_uint heard;        /* of connection_second(): when it last sent something */
         atomic_bool disconnected; /* by the peer or by brickd: what it has sent is worthless */
         atomic_bool shed;         /* by connection_shed(): the core hears of it at once */
         atomic_bool blocked;      /* the send buffer is full, or a send is being tried */
@@ -80,8 +83,8 @@ struct fd_record {
 };
 
 /*
- * Records a connection that was accepted on the listener, which must outlive it. NULL: a limit has
- * been reached, or there is no memory; that has been counted and logged. [any]
+ * Records a connection that was accepted on the listener, which must outlive it, and counted in
+ * peers.h. NULL: there is no memory; it is counted no more, and that has been logged. [any]
  */
 struct connection *connection_add(int fd, struct listener *listener,
                                   const struct sockaddr *address);
@@ -99,6 +102,10 @@ static inline bool connection_is_client(const struct connection *connection)
 /* getpeername() of a local connection, whose address is then "uid=NUMBER": see PEER_USER. [any] */
 int connection_name_user(const struct connection *connection, struct sockaddr *address,
                          socklen_t *length);
+
+/* The core ends the connection. If it does so for what the client has sent, or has not sent in
+ * time, that is counted and logged. [any] */
+void connection_note_end(struct connection *connection);
 
 /* Forgets the connection, before its descriptor is closed. [any] */
 void connection_remove(struct connection *connection);

@@ -61,11 +61,16 @@ __attribute__((visibility("default"))) int SSL_read(SSL *ssl, void *buffer, int 
         size_t n;
 
         /* SSL_get_error() treats 0 and -1 alike. */
-        if (size < 0 || SSL_read_ex(ssl, buffer, (size_t)size, &n) <= 0)
+        if (size < 0)
                 return -1;
+        connection = name != 0 ? connection_named(name) : NULL;
+        if (SSL_read_ex(ssl, buffer, (size_t)size, &n) <= 0) {
+                if (connection && SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN)
+                        atomic_store(&connection->ended, true);
+                return -1;
+        }
         if (name == 0)
                 return (int)n;
-        connection = connection_named(name);
         return connection && inspect_bytes(&connection->inspect, buffer, n) ? (int)n : -1;
 }
 
@@ -77,8 +82,10 @@ __attribute__((visibility("default"))) int SSL_write(SSL *ssl, const void *bytes
 
         if (size < 0 || SSL_write_ex(ssl, bytes, (size_t)size, &n) <= 0)
                 return -1;
-        if (connection)
+        if (connection) {
                 frames_sent(&connection->inspect.sent, bytes, n,
                             &connection->inspect.frames.unfinished);
+                inspect_sent(&connection->inspect);
+        }
         return (int)n;
 }

@@ -11,6 +11,8 @@ enum frame_type {
         FRAME_HEADERS = 1,
         FRAME_RST_STREAM = 3,
         FRAME_SETTINGS = 4,
+        FRAME_PING = 6,
+        FRAME_GOAWAY = 7,
         FRAME_CONTINUATION = 9,
 };
 
@@ -238,6 +240,10 @@ static enum frames_verdict pass_headers(struct frames *frames, unsigned flags, u
         uint32_t stream = stream_of(frames->head);
 
         frames->calls++;
+        if (stream > frames->newest) {
+                frames->newest = stream;
+                frames->streams++;
+        }
         if (!switch_to(frames, stream))
                 return FRAMES_UNFINISHED;
         set_open(frames, get_open(frames) + 1);
@@ -287,6 +293,12 @@ static enum frames_verdict pass_head(struct frames *frames, uint64_t max_block, 
         case FRAME_SETTINGS:
                 frames->greeted = frames->greeted || head[4] & FLAG_ACK;
                 break;
+        case FRAME_GOAWAY:
+                frames->leaving = true;
+                break;
+        case FRAME_PING:
+                frames->pings += !(head[4] & FLAG_ACK);
+                break;
         default:
                 break;
         }
@@ -325,6 +337,44 @@ enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t
         return verdict == FRAMES_GOOD ? pause(frames, limits) : verdict;
 }
 
+/* Only one thread writes it. */
+static inline void add(_Atomic uint64_t *n, uint64_t more)
+{
+        atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
+                              memory_order_relaxed);
+}
+
+/* The head of a frame that the core sends is complete. */
+static inline void send_head(struct frames_out *out, const uint8_t *head,
+                             struct unfinished *unfinished)
+{
+        out->payload = payload_of(head);
+        out->is_goaway = false;
+        if (head[3] <= FRAME_HEADERS) {
+                add(&out->replies, 1);
+                add(&out->ended, head[4] & FLAG_END_STREAM);
+        } else if (head[3] == FRAME_RST_STREAM) {
+                unfinished_forget(unfinished, stream_of(head));
+        } else if (head[3] == FRAME_GOAWAY) {
+                out->is_goaway = true;
+                out->n_goaway = 0;
+                out->error = 0;
+        }
+}
+
+/* Four bytes that name a stream, four of the error, and a text. */
+static void send_goaway(struct frames_out *out, const uint8_t *p, size_t length)
+{
+        for (size_t i = 0; i < length && out->n_goaway < FRAMES_GOAWAY; i++) {
+                unsigned n = out->n_goaway++;
+
+                if (n == FRAMES_GOAWAY - 1)
+                        out->reason = (char)p[i];
+                else if (n >= 4)
+                        out->error = out->error << 8 | p[i];
+        }
+}
+
 void frames_sent(struct frames_out *out, const void *bytes, size_t length,
                  struct unfinished *unfinished)
 {
@@ -333,14 +383,19 @@ void frames_sent(struct frames_out *out, const void *bytes, size_t length,
         while (p < end) {
                 size_t n = min_size((size_t)(end - p), out->payload);
 
+                if (n > 0 && out->is_goaway)
+                        send_goaway(out, p, n);
                 out->payload -= (uint32_t)n;
                 p += n;
-                p += take_head(out->head, &out->n_head, p, (size_t)(end - p));
-                if (out->n_head < FRAME_HEAD)
+                if (out->n_head == 0 && (size_t)(end - p) >= FRAME_HEAD) {
+                        send_head(out, p, unfinished);
+                        p += FRAME_HEAD;
                         continue;
-                out->n_head = 0;
-                out->payload = payload_of(out->head);
-                if (out->head[3] == FRAME_RST_STREAM)
-                        unfinished_forget(unfinished, stream_of(out->head));
+                }
+                p += take_head(out->head, &out->n_head, p, (size_t)(end - p));
+                if (out->n_head == FRAME_HEAD) {
+                        out->n_head = 0;
+                        send_head(out, out->head, unfinished);
+                }
         }
 }

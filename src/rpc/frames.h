@@ -26,6 +26,7 @@ struct frames {
         uint8_t preface; /* bytes of the connection preface that have come */
         bool greeted;    /* the client has acknowledged the SETTINGS */
         bool opaque;     /* the preface is not HTTP/2's: nothing is checked */
+        bool leaving;    /* the client has sent GOAWAY */
         bool skipped;    /* the current payload is no part of a message */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];
@@ -34,6 +35,9 @@ struct frames {
         uint64_t block;   /* bytes of the current header block, frame heads included */
         uint64_t data;    /* bytes of DATA frames so far */
         uint64_t calls;   /* HEADERS frames so far */
+        uint64_t pings;   /* PING frames so far, without acknowledgements */
+        uint64_t streams; /* begun so far */
+        uint32_t newest;  /* of them */
         /* An upper bound of the streams that the client has begun and not ended: a cancelled one
          * still counts. [any] */
         _Atomic uint32_t open;
@@ -61,10 +65,17 @@ enum frames_verdict {
 enum frames_verdict frames_pass(struct frames *frames, const void *bytes, size_t length,
                                 const struct frames_limits *limits, unsigned *resets);
 
+#define FRAMES_GOAWAY 9
+
 /* What the core sends. All zeros: a connection or a frame begins. */
 struct frames_out {
-        bool behind;      /* bytes have been sent that were not followed */
+        bool is_goaway;   /* the current frame is one */
         uint32_t payload; /* bytes of the frame that are still to come */
+        uint32_t error;   /* of GOAWAY; 0: none has been sent, or it is no error */
+        uint8_t n_goaway; /* bytes of GOAWAY that have been looked at, at most FRAMES_GOAWAY */
+        char reason;      /* the first byte of its text; 0: it has none */
+        _Atomic uint64_t replies; /* HEADERS and DATA frames so far [any] */
+        _Atomic uint64_t ended;   /* streams that the core has ended, without those reset [any] */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];
 };
@@ -73,3 +84,13 @@ struct frames_out {
  * removed from `unfinished`. [any; one thread at a time] */
 void frames_sent(struct frames_out *out, const void *bytes, size_t length,
                  struct unfinished *unfinished);
+
+/* The same, but quicker, if the bytes are only more of a frame whose payload does not matter.
+ * False: they are not, and nothing has been done. */
+static inline bool frames_sent_rest(struct frames_out *out, size_t length)
+{
+        if (length > out->payload || out->is_goaway)
+                return false;
+        out->payload -= (uint32_t)length;
+        return true;
+}

@@ -13,6 +13,7 @@
 #include "rpc/goaway.h"
 #include "rpc/guest.h"
 #include "rpc/linger.h"
+#include "rpc/receive.h"
 #include "serve/listener.h"
 #include "util/clock.h"
 #include "util/syscall.h"
@@ -302,30 +303,18 @@ static ssize_t write_message(struct connection *connection, const struct msghdr 
                                   : write_behind(connection, message, flags);
 }
 
-/*
- * Follows the frames that the core writes, for its resets of streams, while the client has streams
- * that it has not ended. `aligned`: the message begins with a frame. decrypt.c does this for TLS.
- */
-static void inspect_frames(struct connection *connection, const struct msghdr *message,
-                           size_t written, bool aligned)
+/* decrypt.c does this for TLS. */
+static void inspect_message(struct inspect *inspect, const struct msghdr *message, size_t written)
 {
-        struct inspect *inspect = &connection->inspect;
-        struct frames_out *sent = &inspect->sent;
-
-        if (atomic_load_explicit(&inspect->frames.open, memory_order_relaxed) == 0) {
-                sent->behind = true;
-                return;
-        }
-        if (sent->behind && !aligned)
-                return;
-        if (sent->behind)
-                *sent = (struct frames_out){ 0 };
         for (const struct iovec *piece = message->msg_iov; written > 0; piece++) {
                 size_t n = written < piece->iov_len ? written : piece->iov_len;
 
-                frames_sent(sent, piece->iov_base, n, &inspect->frames.unfinished);
+                if (!frames_sent_rest(&inspect->sent, n))
+                        frames_sent(&inspect->sent, piece->iov_base, n,
+                                    &inspect->frames.unfinished);
                 written -= n;
         }
+        inspect_sent(inspect);
 }
 
 ssize_t gather_write(struct connection *connection, const struct msghdr *message, int flags)
@@ -335,9 +324,11 @@ ssize_t gather_write(struct connection *connection, const struct msghdr *message
 
         (void)pthread_mutex_lock(&connection->lock);
         n = write_message(connection, message, size, flags);
+        if (n < 0 && errno != EAGAIN)
+                atomic_store(&connection->ended, true);
         if (n > 0 && !connection_is_client(connection) &&
             !connection->inspect.peer.listener->conf->tls.node)
-                inspect_frames(connection, message, (size_t)n, connection->gather.whole);
+                inspect_message(&connection->inspect, message, (size_t)n);
         goaway_note_write(connection, message, size, n);
         (void)pthread_mutex_unlock(&connection->lock);
         return n;
@@ -440,6 +431,7 @@ int gather_wait(int epoll, struct epoll_event *events, int max, int timeout)
         int n;
 
         gather_flush();
+        receive_forget_peer();
         if (mine.writes > 0) {
                 mine.writes_before = mine.writes;
                 mine.writes = 0;

@@ -12,14 +12,30 @@
 #include "rpc/frames.h"
 #include "serve/peers.h"
 
+/* How far a client has come. */
+enum inspect_stage {
+        INSPECT_SILENT,  /* nothing has come, or no TLS */
+        INSPECT_OPAQUE,  /* something else than HTTP/2 */
+        INSPECT_BEGUN,   /* HTTP/2 */
+        INSPECT_GREETED, /* the client has acknowledged the core's SETTINGS */
+};
+
 /* One connection; for the thread that reads from it. The core lets one at a time. */
 struct inspect {
         struct peer_key peer;
         struct frames_limits limits;
         struct frames frames;
+        atomic_uchar stage;     /* enum inspect_stage [any] */
         struct frames_out sent; /* for the thread that writes */
-        uint64_t second;        /* in which `resets` was counted */
+        atomic_bool
+                explained; /* why the core ends the connection is logged, or is no failure [any] */
+        uint64_t second;   /* in which `resets` was counted */
         unsigned resets;
+
+        /* The client's PINGs. */
+        uint64_t pinged;  /* when the last one came, ns; 0: none has */
+        uint64_t replies; /* that had been sent then */
+        unsigned strikes; /* came too early, since something was sent */
 };
 
 void inspect_begin(struct inspect *inspect, const struct peer_key *peer);
@@ -31,3 +47,13 @@ void inspect_limit(uint64_t bytes, void (*shed)(void));
 /* Checks the next bytes that the client has sent, in plain text. False: they must not reach the
  * core, and the connection is to be closed; that has been counted and logged. */
 bool inspect_bytes(struct inspect *inspect, const void *bytes, size_t length);
+
+/* The core has sent GOAWAY. If that is for an error, it is counted and logged. */
+void inspect_goaway(struct inspect *inspect);
+
+/* After frames_sent() for bytes that the core has sent, in plain text. */
+static inline void inspect_sent(struct inspect *inspect)
+{
+        if (inspect->sent.n_goaway > 0)
+                inspect_goaway(inspect);
+}

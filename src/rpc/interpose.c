@@ -110,6 +110,8 @@ INTERPOSED int shutdown(int fd, int how)
 {
         struct connection *connection = connection_of(fd);
 
+        if (connection)
+                connection_note_end(connection);
         if (listener_of(fd) || (connection && linger_shutdown(connection)))
                 return 0;
         return sys_shutdown(fd, how);

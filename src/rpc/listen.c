@@ -83,23 +83,21 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t length)
         return adopt(adopted, fd);
 }
 
-static bool add(int fd, struct listener *listener, const struct sockaddr *address)
-{
-        if (!connection_add(fd, listener, address))
-                return false;
-        accepted = listener->conf->tls.node ? fd : -1;
-        return true;
-}
-
 int listen_accept(struct listener *listener, struct sockaddr *address, socklen_t *length, int flags)
 {
-        struct sockaddr_storage peer = { 0 };
-        int connection = listener_accept(listener, &peer, flags, add);
+        struct sockaddr_storage peer;
+        int connection;
 
+        while ((connection = listener_accept(listener, &peer, flags)) >= 0 &&
+               !connection_add(connection, listener, (struct sockaddr *)&peer))
+                (void)sys_close(connection);
         if (connection < 0) {
                 /* After any other error the core would never use the listener again. */
                 errno = EAGAIN;
-        } else if (address) {
+                return -1;
+        }
+        accepted = listener->conf->tls.node ? connection : -1;
+        if (address) {
                 *length = *length < sizeof peer ? *length : sizeof peer;
                 memcpy(address, &peer, *length);
         }

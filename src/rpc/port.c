@@ -45,6 +45,12 @@ static grpc_arg ms_arg(const char *key, int64_t ns)
         return int_arg(key, ns > 0 ? (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : INT32_MAX);
 }
 
+static int64_t shortest_ping_interval(const struct conf_port *conf)
+{
+        return conf->call_ping_interval < conf->client_ping_interval ? conf->call_ping_interval
+                                                                     : conf->client_ping_interval;
+}
+
 static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
 {
         grpc_arg args[] = {
@@ -74,8 +80,9 @@ static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
                 ms_arg(GRPC_ARG_KEEPALIVE_TIME_MS, conf->keepalive_time),
                 ms_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, conf->keepalive_timeout),
                 int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+                /* Also for clients with calls: inspect.c has a limit for those without. */
                 int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                        conf->client_ping_interval / NSEC_PER_MSEC),
+                        shortest_ping_interval(conf) / NSEC_PER_MSEC),
         };
         const grpc_channel_args channel_args = { ELEMENTSOF(args), args };
 

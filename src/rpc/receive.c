@@ -284,19 +284,39 @@ static ssize_t end_disconnected(struct connection *connection)
         return end_in_turn(connection, ECONNRESET);
 }
 
+static _Thread_local const struct connection *last;
+
+const struct peer_key *receive_peer(void)
+{
+        return last && !connection_is_client(last) ? &last->inspect.peer : NULL;
+}
+
+void receive_forget_peer(void)
+{
+        last = NULL;
+}
+
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags)
 {
         ssize_t n;
 
+        last = connection;
         if (atomic_load_explicit(&connection->disconnected, memory_order_acquire))
                 return end_disconnected(connection);
         if (!may_read(connection))
                 return fail(EAGAIN);
         n = receive_within_budget(connection, message, flags);
-        if (n == 0)
+        if (n == 0) {
+                atomic_store(&connection->ended, true);
                 return end_in_turn(connection, 0);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
+        }
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                atomic_store(&connection->ended, true);
                 return end_in_turn(connection, errno);
+        }
+        if (n > 0)
+                atomic_store_explicit(&connection->heard, connection_second(),
+                                      memory_order_relaxed);
         if (n > 0 && !inspect_message(connection, message, (size_t)n)) {
                 /* An error alone is not enough: the core would first wait for its pending write,
                  * which the client may never read. */

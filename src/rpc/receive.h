@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 struct connection;
+struct peer_key;
 
 /* recvmsg() for the core. [the core's thread that reads; one at a time for a connection] */
 ssize_t receive_message(struct connection *connection, struct msghdr *message, int flags);
@@ -24,3 +25,10 @@ ssize_t receive_message(struct connection *connection, struct msghdr *message, i
  * clients that have begun more than a few of them. [one thread] */
 void receive_hold(void);
 void receive_release(void);
+
+/* Whose connection the calling thread has read from since it last waited: what the core then logs
+ * is about that. NULL: none, or one to a backend. */
+const struct peer_key *receive_peer(void);
+
+/* The calling thread is about to wait. */
+void receive_forget_peer(void);

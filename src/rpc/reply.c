@@ -6,6 +6,7 @@
 #include "rpc/merge.h"
 #include "rpc/reply.h"
 #include "rpc/server.h"
+#include "serve/budget.h"
 #include "serve/errors.h"
 #include "serve/fault.h"
 #include "serve/validate.h"
@@ -65,6 +66,8 @@ int rpc_reply_seal(struct call *base, struct reply *r)
                 return fault_of_reply(method->base.reply, bytes, r->size);
         if (has_too_much(rpc_call_of(base), r->size))
                 return -ENOBUFS;
+        if (rpc_call_of(base)->served.budget)
+                budget_count_reply(&rpc_call_of(base)->served, bytes, r->size);
         if (r->size == 0 && service->empty_size > 0 &&
             method->base.method != BRICK_METHOD_SERVICE_INFO) {
                 memcpy(bytes, service->empty, service->empty_size);

@@ -40,6 +40,7 @@ bool rpc_take_request(struct rpc_call *call)
         if (call_has_request_stream(base))
                 return true;
         if (!call->payload) {
+                call->empty = true;
                 served_refuse(&call->served, STATUS_INTERNAL, "The request has no message");
                 return false;
         }

@@ -25,6 +25,7 @@
 #include "rpc/inspect.h"
 #include "rpc/linger.h"
 #include "rpc/port.h"
+#include "rpc/receive.h"
 #include "rpc/server.h"
 #include "serve/certificate.h"
 #include "serve/deadlines.h"
@@ -72,14 +73,21 @@ static void core_log(gpr_log_func_args *args)
 {
         static atomic_uint_fast64_t second;
         static atomic_uint lines;
+        const struct peer_key *peer = receive_peer();
         uint64_t now = clock_now() / NSEC_PER_SEC;
+        char name[PEERS_NAME_MAX], whose[256] = "";
 
         if (atomic_exchange(&second, now) != now)
                 atomic_store(&lines, 0);
         if (atomic_fetch_add(&lines, 1) >= CORE_LINES_PER_SECOND)
                 return;
+        if (peer) {
+                peers_describe(peer, name);
+                (void)snprintf(whose, sizeof whose, ", of a connection of %s to %s", name,
+                               peer->listener->conf->listen);
+        }
         log_fields(args->severity == GPR_LOG_SEVERITY_ERROR ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
-                   NULL, 0, "gRPC: %s", args->message);
+                   NULL, 0, "gRPC%s: %s", whose, args->message);
 }
 
 /* --- the polling thread --------------------------------------------------------------------------
@@ -281,7 +289,6 @@ void rpc_maintain(struct rpc *rpc, bool accepts)
 
 void rpc_goaway(struct rpc *rpc)
 {
-        listeners_pause();
         goaway_all();
         builtin_end_watches(rpc->builtin);
 }
@@ -317,6 +324,7 @@ void rpc_cancel(struct rpc *rpc)
         if (rpc->cancelled)
                 return;
         rpc->cancelled = true;
+        atomic_store(&rpc->serve.cancelling, true);
         for (size_t i = 0; i < rpc->n_ports; i++)
                 if (rpc->ports[i]->server)
                         grpc_server_cancel_all_calls(rpc->ports[i]->server);

@@ -72,7 +72,7 @@ int rpc_start(struct rpc *rpc, struct balance *balance);
  * that it could not accept before, and reads certificates that have changed. */
 void rpc_maintain(struct rpc *rpc, bool accepts);
 
-/* Accepts no more connections, and asks all clients by GOAWAY to reconnect. Calls are served. */
+/* After listeners_leave(): asks all clients by GOAWAY to reconnect. Calls are served. */
 void rpc_goaway(struct rpc *rpc);
 
 /* How many connections are open. [any] */

@@ -60,6 +60,19 @@ int rpc_trailer(struct call *base, struct brick_str key, struct brick_str value)
                    grpc_slice_from_copied_buffer(value.ptr, value.len));
 }
 
+struct brick_str rpc_find_trailer(struct call *base, const char *key)
+{
+        const struct rpc_call *call = rpc_call_of(base);
+
+        for (size_t i = 0; i < call->n_trailers; i++)
+                if (grpc_slice_str_cmp(call->trailers[i].key, key) == 0)
+                        return (struct brick_str){
+                                (const char *)GRPC_SLICE_START_PTR(call->trailers[i].value),
+                                GRPC_SLICE_LENGTH(call->trailers[i].value),
+                        };
+        return (struct brick_str){};
+}
+
 void rpc_drop_trailers(struct rpc_call *call)
 {
         for (size_t i = 0; i < call->n_trailers; i++) {

@@ -15,6 +15,9 @@ struct rpc_call;
  * refused batch cannot be tried again: -EINVAL; -E2BIG: there are too many. */
 int rpc_trailer(struct call *base, struct brick_str key, struct brick_str value);
 
+/* transport->find_trailer(). */
+struct brick_str rpc_find_trailer(struct call *base, const char *key);
+
 /* One of brickd's own; key is a constant. Takes the value, also if there is no memory. */
 void rpc_add_trailer(struct rpc_call *call, const char *key, grpc_slice value);
 

@@ -336,6 +336,23 @@ Value *brick_list_add(struct brick_call *call, ListValue *list);
 int brick_read(struct brick_call *call, CommonRequest **message);
 void brick_read_end(CommonRequest **message);
 
+/*
+ * What a brick has done for a call, for `brickctl explain` and the page for browsers. Only if the
+ * client may ask for it, and does: 1. Each step becomes one line with its texts, which are copied,
+ * and cut after 160 bytes; NULL: none. All of a call's trailers have room in 8 KiB; what is beyond
+ * is left out.
+ */
+int brick_is_explained(struct brick_call *call);
+
+struct brick_step {
+        const char *name;
+        const char *verdict;
+        const char *input;
+        const char *output;
+        uint64_t took; /* nanoseconds */
+};
+void brick_explain(struct brick_call *call, const struct brick_step *step);
+
 /* In-band error codes that bricks use most, as llmbrick numbers them. */
 enum {
         BRICK_E_BAD_REQUEST = 400,

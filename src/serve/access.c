@@ -331,7 +331,7 @@ static void find_ids(const struct served *call, struct brick_str texts[static TE
 }
 
 /* A field's tag and length need two bytes each at most: service.c has no field above 15. */
-_Static_assert(3 * (4 + TEXT_MAX) <= ACCESS_DIGEST_MAX && SPAN_REQUEST_ID_MAX <= TEXT_MAX,
+_Static_assert(4 * (4 + TEXT_MAX) <= ACCESS_DIGEST_MAX && SPAN_REQUEST_ID_MAX <= TEXT_MAX,
                "a digest has room for everything that is logged");
 
 static char *put_field(char *p, uint32_t field, struct brick_str text)
@@ -348,6 +348,15 @@ static char *put_field(char *p, uint32_t field, struct brick_str text)
         return p + length;
 }
 
+struct brick_str access_model(const struct served *call)
+{
+        struct brick_str model = {};
+
+        validate_find_strings(call->base.request.ptr, call->base.request.len,
+                              &call->method->route->service->model_id, 1, &model);
+        return model;
+}
+
 size_t access_digest(const struct served *call, char ret[static ACCESS_DIGEST_MAX])
 {
         const struct service *service = call->method->route->service;
@@ -355,6 +364,8 @@ size_t access_digest(const struct served *call, char ret[static ACCESS_DIGEST_MA
         char *p = ret;
 
         find_ids(call, texts);
+        if (service->model_id)
+                p = put_field(p, service->model_id, access_model(call));
         p = put_field(p, service->request_id, texts[TEXT_REQUEST]);
         p = put_field(p, service->session_id, texts[TEXT_SESSION]);
         p = put_field(p, service->client_id, texts[TEXT_CLIENT]);

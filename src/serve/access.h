@@ -21,9 +21,13 @@ void access_log(struct served *call, const struct served_end *end);
  * none. It lives as long as the call. */
 struct brick_str access_request_id(struct served *call);
 
+/* The model that the request of a service with models names; empty: none. It lives as long as the
+ * call. */
+struct brick_str access_model(const struct served *call);
+
 /* What the lines about a call need of its request: a message with these fields only, which may
  * replace the request. Returns its length. */
-#define ACCESS_DIGEST_MAX 512
+#define ACCESS_DIGEST_MAX 544
 size_t access_digest(const struct served *call, char ret[static ACCESS_DIGEST_MAX]);
 
 /* The access line of a call that brickd has answered itself, without a brick. label takes the place

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "conf/identities.h"
@@ -8,9 +6,12 @@
 #include "module/share.h"
 #include "serve/admission.h"
 #include "serve/auth.h"
+#include "serve/budget.h"
+#include "serve/peer.h"
 #include "serve/served.h"
 #include "shared/stats.h"
 #include "util/clock.h"
+#include "util/network.h"
 
 static bool refuse(struct served *call, enum stats_reason reason, unsigned status,
                    const char *message, struct outcome *ret)
@@ -49,6 +50,18 @@ bool admission_identify(struct served *call, enum auth_reader reader,
                       "Too many requests at this rate", ret);
 }
 
+/* One more concurrent call. */
+static bool enter(struct served *call, struct outcome *ret)
+{
+        call->counted = quota_enter(auth_quota(call->port->serve->auth), &call->who->limit,
+                                    &call->quota_slot);
+        if (call->counted)
+                return true;
+        call->retry_ms = SERVED_RETRY_MS;
+        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
+                      "Too many calls at a time", ret);
+}
+
 bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret)
 {
         const struct serve *serve = call->port->serve;
@@ -59,20 +72,19 @@ bool admission_permit(struct served *call, const struct instance *instance, stru
         if (!auth_allows(call->who, brick, call->base.method))
                 return refuse(call, STATS_REJECTED_PERMISSION, STATUS_PERMISSION_DENIED,
                               "This identity may not call this method of this brick", ret);
-        if (!instance || call->who->limit.concurrency == 0)
+        if (!instance)
                 return true;
-        call->counted = quota_enter(auth_quota(serve->auth), &call->who->limit, &call->quota_slot);
-        if (call->counted)
-                return true;
-        call->retry_ms = SERVED_RETRY_MS;
-        return refuse(call, STATS_REJECTED_CONCURRENCY, STATUS_RESOURCE_EXHAUSTED,
-                      "Too many calls at a time", ret);
+        if (call->who->limit.concurrency > 0 && !enter(call, ret))
+                return false;
+        return !call->who->has_budget || budget_reserve(call, instance, ret);
 }
 
 void admission_release(struct served *call)
 {
         if (call->counted)
                 quota_release(auth_quota(call->port->serve->auth), call->quota_slot);
+        if (call->budget)
+                budget_free(call);
 }
 
 _Static_assert(1 + IDENTITY_NAME_MAX <= SHARE_CLIENT_MAX, "the names of all identities differ");
@@ -97,26 +109,6 @@ static bool has_prefix(struct brick_str s, const char *prefix)
         return s.len > strlen(prefix) && memcmp(s.ptr, prefix, strlen(prefix)) == 0;
 }
 
-/* "ipv4:127.0.0.1:41234" */
-static bool parse_ipv4(struct brick_str peer, struct in_addr *ret)
-{
-        char text[INET_ADDRSTRLEN] = "";
-
-        return has_prefix(peer, "ipv4:") && sscanf(peer.ptr, "ipv4:%15[0-9.]:", text) == 1 &&
-               inet_pton(AF_INET, text, ret) == 1;
-}
-
-/* "ipv6:%5B::1%5D:41234", as in a URI, or "ipv6:[::1]:41234" */
-static bool parse_ipv6(struct brick_str peer, struct in6_addr *ret)
-{
-        char text[INET6_ADDRSTRLEN] = "";
-
-        return has_prefix(peer, "ipv6:") &&
-               (sscanf(peer.ptr, "ipv6:%%5B%45[0-9a-fA-F:.]", text) == 1 ||
-                sscanf(peer.ptr, "ipv6:[%45[0-9a-fA-F:.]", text) == 1) &&
-               inet_pton(AF_INET6, text, ret) == 1;
-}
-
 /* "unix:uid=1000" */
 static bool parse_user(struct brick_str peer, uint32_t *ret)
 {
@@ -138,20 +130,17 @@ static bool parse_user(struct brick_str peer, uint32_t *ret)
 /* An IPv6 client usually owns its network of 64 bits, so that is what counts. */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret)
 {
-        struct in_addr v4;
-        struct in6_addr v6;
+        unsigned char ip[IP_BYTES];
         uint32_t user;
 
         if (identity.len > 0)
                 set_client(ret, CLIENT_IDENTITY, identity.ptr, identity.len);
-        else if (parse_ipv4(peer, &v4))
-                set_client(ret, CLIENT_IPV4, &v4, sizeof v4);
         else if (parse_user(peer, &user))
                 set_client(ret, CLIENT_USER, &user, sizeof user);
-        else if (!parse_ipv6(peer, &v6))
+        else if (!peer_ip(peer, ip))
                 set_client(ret, CLIENT_CONNECTION, &ret->connection, sizeof ret->connection);
-        else if (IN6_IS_ADDR_V4MAPPED(&v6))
-                set_client(ret, CLIENT_IPV4, v6.s6_addr + 12, 4);
+        else if (ip_is_v4(ip))
+                set_client(ret, CLIENT_IPV4, ip + 12, 4);
         else
-                set_client(ret, CLIENT_IPV6, &v6, 8);
+                set_client(ret, CLIENT_IPV6, ip, 8);
 }

@@ -21,19 +21,16 @@ struct share_party;
 bool admission_identify(struct served *call, enum auth_reader reader,
                         const struct auth_proof *proof, struct outcome *ret);
 
-/* Permission for the call's method of this brick, and one more concurrent call. instance NULL:
- * there is no such brick, which only an identity that may call every brick is told. */
+/* Permission for the call's method of this brick, one more concurrent call, and tokens. instance
+ * NULL: there is no such brick, which only an identity that may call every brick is told. */
 bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret);
 
-/* The call is over, for its client and its brick: releases its place in the quota. [any] */
+/* The call is over, for its client and its brick: releases its place in the quota, and what it
+ * reserves of a budget. [any] */
 void admission_release(struct served *call);
-
-/* The peer of a unix socket is "unix:", this and a number: the user who has connected. */
-#define PEER_USER "uid="
 
 /*
  * The client that a call counts for: its identity, else its address or user, else its connection,
- * which *ret has already. peer: "ipv4:ADDRESS:PORT" or "ipv6:[ADDRESS]:PORT", the brackets also as
- * %5B and %5D, or "unix:uid=NUMBER"; anything else has no address. [any]
+ * which *ret has already. peer: as peer.h has it. [any]
  */
 void admission_client(struct brick_str identity, struct brick_str peer, struct share_party *ret);

@@ -203,6 +203,16 @@ static void add_identity(struct table *table, size_t index, const struct auth *a
                 .name_length = strlen(from->name),
                 .expires = from->expires,
                 .limit = quota_limit(from->name, from->rate, from->burst, from->concurrency),
+                .has_budget = identity_has_budget(from),
+                .budget = {
+                        .key = quota_key(from->name),
+                        .limits = {
+                                [WINDOW_MINUTE] = from->tokens.minute,
+                                [WINDOW_DAY] = from->tokens.day,
+                                [WINDOW_MONTH] = from->tokens.month,
+                        },
+                },
+                .reserve = from->tokens.reserve,
                 .place = stats_identity(auth->stats, from->name),
                 .methods = methods,
         };

@@ -36,9 +36,12 @@ struct auth_identity {
         size_t name_length;
         int64_t expires; /* seconds since 1970 */
         struct quota_limit limit;
-        unsigned place;         /* among the stats' identities */
-        const uint8_t *methods; /* per brick of the configuration, 1 << BRICK_METHOD_* each */
-        uint8_t any;            /* methods that are allowed of every brick, even an unknown one */
+        bool has_budget;
+        struct quota_budget budget; /* of tokens, if it has one */
+        uint64_t reserve;           /* for the answer of a call that does not say max_tokens */
+        unsigned place;             /* among the stats' identities */
+        const uint8_t *methods;     /* per brick of the configuration, 1 << BRICK_METHOD_* each */
+        uint8_t any; /* methods that are allowed of every brick, even an unknown one */
 };
 
 /* A name in a client's certificate. */

@@ -7,7 +7,9 @@
 #include "module/instance.h"
 #include "serve/access.h"
 #include "serve/admission.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
+#include "serve/genai.h"
 #include "serve/stats.h"
 #include "serve/trace.h"
 #include "util/clock.h"
@@ -47,6 +49,7 @@ static void reset(struct served *call)
         call->last_sent = 0;
         call->who = NULL;
         call->counted = false;
+        call->budget = NULL;
         call->deadline_index = 0;
         call->stall.listed = false;
         call->http_route = NULL;
@@ -175,7 +178,8 @@ static unsigned end_status(const struct served *call, bool cancelled, uint64_t n
         if (call->expired || (cancelled && call->base.deadline <= now))
                 return STATUS_DEADLINE_EXCEEDED;
         if (cancelled)
-                return STATUS_CANCELLED;
+                return atomic_load(&call->port->serve->cancelling) ? STATUS_UNAVAILABLE
+                                                                   : STATUS_CANCELLED;
         return call->base.outcome.in_band ? STATUS_OK : call->base.outcome.status;
 }
 
@@ -220,9 +224,13 @@ void served_end(struct served *call, bool cancelled)
 {
         const struct served_end end = describe_end(call, cancelled);
 
+        if (call->budget)
+                budget_end(call, cancelled);
         deadlines_remove(&call->port->serve->deadlines, call);
         stall_remove(call);
         stats_end(call, &end);
+        if (call->port->serve->conf->metrics_genai)
+                genai_count(call, &end);
         access_log(call, &end);
         if (call->base.span.tracer)
                 trace_end(call, &end);

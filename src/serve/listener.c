@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <sys/timerfd.h>
 
+#include "conf/conf.h"
+#include "conf/proxies.h"
 #include "serve/listener.h"
 #include "serve/peers.h"
+#include "serve/proxied.h"
 #include "shared/stats.h"
 #include "util/clock.h"
+#include "util/log.h"
+#include "util/network.h"
 #include "util/syscall.h"
 
 /* A peer that acknowledges no data for so long counts as disconnected. */
@@ -45,6 +50,13 @@ struct listener *listener_new(int fd, const struct conf_port *conf, struct stats
         *listener = (struct listener){
                 .conf = conf, .stats = stats, .fd = fd, .epoll = -1, .timer = -1, .next = listeners
         };
+        if (proxies_any(&conf->proxy_protocol)) {
+                listener->proxied = proxied_new(listener);
+                if (!listener->proxied) {
+                        free(listener);
+                        return NULL;
+                }
+        }
         listeners = listener;
         return listener;
 }
@@ -61,6 +73,9 @@ void listener_wait(struct listener *listener, int epoll, const struct epoll_even
 {
         listener->epoll = epoll;
         listener->event = *event;
+        if (listener->proxied && !proxied_wait(listener->proxied, epoll, &listener->event))
+                (void)log_errno(-errno, "Cannot wait for PROXY headers on %s: %m",
+                                listener->conf->listen);
 }
 
 static void drop_timer(struct listener *listener)
@@ -72,13 +87,43 @@ static void drop_timer(struct listener *listener)
 
 void listener_close(struct listener *listener)
 {
+        atomic_store(&listener->left, true);
         drop_timer(listener);
+        listener->proxied = proxied_free(listener->proxied);
 }
 
-void listeners_pause(void)
+/* Another file takes the number, because gRPC core uses that until its server is shut down. */
+static bool leave(struct listener *listener)
 {
-        atomic_store(&paused, true);
-        peers_pause();
+        int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        bool done = other >= 0 && dup3(other, listener->fd, O_CLOEXEC) >= 0;
+
+        if (other >= 0)
+                (void)sys_close(other);
+        return done;
+}
+
+static bool is_ready(int fd, short events)
+{
+        struct pollfd pollfd = { .fd = fd, .events = events };
+
+        return poll(&pollfd, 1, 0) > 0;
+}
+
+bool listeners_leave(bool shared)
+{
+        bool all = true;
+
+        if (shared)
+                atomic_store(&paused, true);
+        for (struct listener *l = listeners; l; l = l->next) {
+                if (!atomic_load(&l->left) && (shared || !is_ready(l->fd, POLLIN)))
+                        atomic_store(&l->left, leave(l));
+                all = all && atomic_load(&l->left);
+        }
+        if (all)
+                peers_pause();
+        return all;
 }
 
 /*
@@ -87,21 +132,27 @@ void listeners_pause(void)
  */
 static bool shed_connection(struct listener *listener)
 {
+        struct sockaddr_storage address = {};
+        socklen_t length = sizeof address;
+        struct peer_key key;
         int connection = -1;
 
         (void)pthread_mutex_lock(&reserve_lock);
         if (reserve >= 0) {
                 (void)sys_close(reserve);
-                connection = sys_accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+                connection = sys_accept4(listener->fd, (struct sockaddr *)&address, &length,
+                                         SOCK_CLOEXEC);
                 if (connection >= 0)
                         (void)sys_close(connection);
                 reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         }
         (void)pthread_mutex_unlock(&reserve_lock);
         peers_refuse();
-        if (connection >= 0)
-                stats_reject(listener->stats, STATS_REJECTED_DESCRIPTORS);
-        return connection >= 0;
+        if (connection < 0)
+                return false;
+        key = peers_key(listener, (struct sockaddr *)&address);
+        peers_reject(&key, STATS_REJECTED_DESCRIPTORS);
+        return true;
 }
 
 static bool is_full(int error)
@@ -126,6 +177,8 @@ static void keep_reserve(void)
 /* Re-arms the listener's edge-triggered event, so that it comes again if more connections wait. */
 static bool rearm(struct listener *listener)
 {
+        if (listener->proxied)
+                proxied_wait_again(listener->proxied, listener->epoll, &listener->event);
         return epoll_ctl(listener->epoll, EPOLL_CTL_MOD, listener->fd, &listener->event) == 0;
 }
 
@@ -135,13 +188,6 @@ static bool batch_is_over(struct listener *listener)
                 return false;
         listener->batch = 0;
         return rearm(listener);
-}
-
-static bool is_ready(int fd, short events)
-{
-        struct pollfd pollfd = { .fd = fd, .events = events };
-
-        return poll(&pollfd, 1, 0) > 0;
 }
 
 /* When the timer expires, epoll reports the listener's event, and
@@ -190,7 +236,7 @@ static bool yield_to_others(struct listener *listener)
 void listeners_maintain(void)
 {
         for (struct listener *l = listeners; l; l = l->next)
-                if (atomic_exchange(&l->missed, false))
+                if (!atomic_load(&l->left) && atomic_exchange(&l->missed, false))
                         (void)rearm(l);
 }
 
@@ -204,25 +250,45 @@ static bool is_abandoned(int connection)
         return is_ready(connection, POLLRDHUP);
 }
 
-/* Accepts the next connection that may be served; -1: there is none. Connections above a limit are
- * closed, which their clients see at once. */
-static int next_connection(struct listener *listener, struct sockaddr_storage *address, int flags,
-                           bool (*add)(int fd, struct listener *listener,
-                                       const struct sockaddr *address))
+/* Counts the connection. False: it is not served yet, or not at all; then it is closed, which its
+ * client sees at once. */
+static bool take(struct listener *listener, int fd, const struct sockaddr_storage *address)
+{
+        const struct peer_key nobody = { .listener = listener };
+        unsigned char ip[IP_BYTES];
+        bool has_ip = ip_of_socket((const struct sockaddr *)address, ip);
+        bool proxied = proxies_have(&listener->conf->proxy_protocol, has_ip ? ip : NULL);
+        struct peer_key key = proxied ? nobody
+                                      : peers_key(listener, (const struct sockaddr *)address);
+
+        if (is_abandoned(fd) || !peers_add(&key)) {
+                (void)sys_close(fd);
+                return false;
+        }
+        if (!proxied)
+                return true;
+        if (!listener->proxied || !proxied_add(listener->proxied, fd, address)) {
+                peers_remove(&nobody);
+                (void)sys_close(fd);
+        }
+        return false;
+}
+
+/* Accepts the next connection that may be served; -1: there is none. */
+static int next_connection(struct listener *listener, struct sockaddr_storage *address, int flags)
 {
         while (!yield_to_others(listener) && !batch_is_over(listener)) {
                 socklen_t length = sizeof *address;
-                int connection = sys_accept4(listener->fd, (struct sockaddr *)address, &length,
-                                             flags);
+                int connection;
 
-                if (connection >= 0 && !is_abandoned(connection) &&
-                    add(connection, listener, (struct sockaddr *)address))
+                *address = (struct sockaddr_storage){};
+                connection = sys_accept4(listener->fd, (struct sockaddr *)address, &length, flags);
+                if (connection >= 0 && take(listener, connection, address))
                         return connection;
-                if (connection >= 0) {
-                        (void)sys_close(connection);
-                } else if (errno == EAGAIN) {
+                if (connection < 0 && errno == EAGAIN)
                         break;
-                } else if (!is_aborted(errno) && !(is_full(errno) && shed_connection(listener))) {
+                if (connection < 0 && !is_aborted(errno) &&
+                    !(is_full(errno) && shed_connection(listener))) {
                         atomic_store(&listener->missed, true);
                         break;
                 }
@@ -230,11 +296,19 @@ static int next_connection(struct listener *listener, struct sockaddr_storage *a
         return -1;
 }
 
-int listener_accept(struct listener *listener, struct sockaddr_storage *address, int flags,
-                    bool (*add)(int fd, struct listener *listener, const struct sockaddr *address))
+int listener_accept(struct listener *listener, struct sockaddr_storage *ret_address, int flags)
 {
-        if (atomic_load(&paused))
+        int fd;
+
+        if (listener->proxied) {
+                if (batch_is_over(listener))
+                        return -1;
+                fd = proxied_next(listener->proxied, ret_address);
+                if (fd >= 0)
+                        return fd;
+        }
+        if (atomic_load(&paused) || atomic_load(&listener->left))
                 return -1;
         keep_reserve();
-        return next_connection(listener, address, flags, add);
+        return next_connection(listener, ret_address, flags);
 }

@@ -8,6 +8,7 @@
  *   - a worker that has more connections than another leaves the next one to that;
  *   - so many are accepted at a time that those that are open are still served;
  *   - a full descriptor table does not end the listener;
+ *   - the header of a proxy is taken off first (proxied.h);
  *   - a worker can stop accepting.
  *
  * It is for edge-triggered epoll: listener_accept() is called when the event of the listener comes,
@@ -21,14 +22,17 @@
 #include <sys/socket.h>
 
 struct conf_port;
+struct proxied;
 struct stats_port;
 
 struct listener {
         const struct conf_port *conf;
         struct stats_port *stats;
         struct listener *next;
-        unsigned connections; /* under the lock of peers.c */
-        atomic_bool missed;   /* accept4() has failed, and a connection may still wait */
+        struct proxied *proxied; /* NULL: no connection begins with a PROXY header */
+        unsigned connections;    /* under the lock of peers.c */
+        atomic_bool left;        /* its socket is closed: the number is another file's */
+        atomic_bool missed;      /* accept4() has failed, and a connection may still wait */
 
         /* For the thread that accepts, one at a time. */
         int fd;
@@ -53,18 +57,21 @@ void listener_set_options(int fd);
 void listener_wait(struct listener *listener, int epoll, const struct epoll_event *event);
 
 /*
- * The next connection that is to be served; -1: none, for now. *address is all zeros before. `add`
- * takes each connection that is accepted, or refuses it: then it is closed, which its client sees
- * at once.
+ * The next connection that is to be served; -1: none, for now. It is counted in peers.h under the
+ * key of *ret_address, which is its peer's or, behind a proxy that says so, its client's.
  */
-int listener_accept(struct listener *listener, struct sockaddr_storage *address, int flags,
-                    bool (*add)(int fd, struct listener *listener, const struct sockaddr *address));
+int listener_accept(struct listener *listener, struct sockaddr_storage *ret_address, int flags);
 
-/* Its descriptor is about to be closed. */
+/* No connection is to come from it any more: its descriptor is about to be closed. Connections that
+ * are not to be served yet are closed. */
 void listener_close(struct listener *listener);
 
-/* This worker accepts no more connections, for good: new ones wait for another process. [any] */
-void listeners_pause(void);
+/*
+ * This worker accepts no more connections, for good: it closes the sockets. If `shared`, another
+ * process accepts those that wait. Else they are accepted first, so that none is reset, as long as
+ * this is called again; false: some still wait. [main]
+ */
+bool listeners_leave(bool shared);
 
 /* Once a second, while it accepts: tries again to accept connections that could not be accepted,
  * for example for lack of memory. [main] */

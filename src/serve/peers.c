@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/proxies.h"
 #include "serve/listener.h"
 #include "serve/peers.h"
 #include "shared/balance.h"
 #include "util/line-limit.h"
 #include "util/log.h"
+#include "util/network.h"
 
 /* An address that has connections. */
 struct peer {
@@ -30,16 +32,16 @@ static void *peers; /* of tsearch() */
 /* --- refusals ----------------------------------------------------------------------------------
  */
 
-static void describe(const struct peer_key *key, char *p, size_t size)
+void peers_describe(const struct peer_key *key, char ret[static PEERS_NAME_MAX])
 {
         const struct in6_addr *v6 = (const void *)key->address;
 
         if (IN6_IS_ADDR_UNSPECIFIED(v6))
-                (void)snprintf(p, size, "a local client");
+                (void)snprintf(ret, PEERS_NAME_MAX, "a local client");
         else if (IN6_IS_ADDR_V4MAPPED(v6))
-                (void)inet_ntop(AF_INET, &v6->s6_addr[12], p, (socklen_t)size);
-        else if (inet_ntop(AF_INET6, v6, p, (socklen_t)size))
-                (void)strncat(p, "/64", size - strlen(p) - 1);
+                (void)inet_ntop(AF_INET, &v6->s6_addr[12], ret, PEERS_NAME_MAX);
+        else if (inet_ntop(AF_INET6, v6, ret, PEERS_NAME_MAX))
+                (void)strncat(ret, "/64", PEERS_NAME_MAX - strlen(ret) - 1);
 }
 
 static const char *reason_of(enum stats_reason why)
@@ -63,6 +65,18 @@ static const char *reason_of(enum stats_reason why)
                 return "a request did not end within limits.request_time";
         case STATS_REJECTED_STALLED:
                 return "it does not read its answer: limits.stall";
+        case STATS_REJECTED_PROXY:
+                return "it did not begin with a PROXY header: proxy_protocol";
+        case STATS_REJECTED_HANDSHAKE:
+                return "it was not ready within limits.handshake";
+        case STATS_REJECTED_TLS:
+                return "TLS could not be established";
+        case STATS_REJECTED_PROTOCOL:
+                return "what it sent is no valid HTTP/2";
+        case STATS_REJECTED_PINGS:
+                return "it sent PINGs faster than limits.keepalive allows";
+        case STATS_REJECTED_DESCRIPTORS:
+                return "the worker has no free descriptor";
         case STATS_REJECTED_MEMORY:
                 return "unfinished requests use up 'memory', and it has the most of them";
         default:
@@ -72,18 +86,19 @@ static const char *reason_of(enum stats_reason why)
 
 void peers_reject(const struct peer_key *key, enum stats_reason why)
 {
-        static struct line_limit limit = LINE_LIMIT_INIT; /* any stranger can cause these lines */
-        char name[INET6_ADDRSTRLEN + sizeof "/64"], others[64] = "";
+        /* Any stranger can cause these lines. */
+        static struct line_limit limits[] = { [0 ... STATS_REASONS - 1] = LINE_LIMIT_INIT };
+        char name[PEERS_NAME_MAX], others[80] = "";
         int n;
 
         stats_reject(key->listener->stats, why);
-        n = line_limit_take(&limit);
+        n = line_limit_take(&limits[why]);
         if (n < 0)
                 return;
-        describe(key, name, sizeof name);
+        peers_describe(key, name);
         if (n > 0)
                 (void)snprintf(others, sizeof others,
-                               "; %d more were closed since the last such line", n);
+                               "; %d more were closed for that since the last such line", n);
         log_warning("Closed a connection of %s to %s: %s%s", name, key->listener->conf->listen,
                     reason_of(why), others);
 }
@@ -93,23 +108,25 @@ void peers_reject(const struct peer_key *key, enum stats_reason why)
 
 static int compare(const void *a, const void *b)
 {
-        return memcmp(a, b, sizeof(struct peer_key));
+        const struct peer_key *x = a, *y = b;
+
+        if (x->listener != y->listener)
+                return x->listener < y->listener ? -1 : 1;
+        return memcmp(x->address, y->address, sizeof x->address);
 }
 
 /* An IPv6 peer usually owns its network of 64 bits, so that is what counts. */
 struct peer_key peers_key(struct listener *listener, const struct sockaddr *address)
 {
-        const struct sockaddr_in *v4 = (const void *)address;
-        const struct sockaddr_in6 *v6 = (const void *)address;
-        struct peer_key key = { .listener = listener };
+        unsigned char ip[IP_BYTES];
+        bool has_ip = ip_of_socket(address, ip);
+        struct peer_key key = {
+                .listener = listener,
+                .is_proxy = proxies_have(&listener->conf->forwarded, has_ip ? ip : NULL),
+        };
 
-        if (address->sa_family == AF_INET) {
-                memset(key.address + 10, 0xff, 2);
-                memcpy(key.address + 12, &v4->sin_addr, 4);
-        } else if (address->sa_family == AF_INET6) {
-                memcpy(key.address, &v6->sin6_addr,
-                       IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? sizeof v6->sin6_addr : 8);
-        }
+        if (has_ip)
+                memcpy(key.address, ip, ip_is_v4(ip) ? sizeof ip : sizeof ip / 2);
         return key;
 }
 
@@ -117,7 +134,7 @@ static bool has_address(const struct peer_key *key)
 {
         static const unsigned char none[sizeof key->address];
 
-        return memcmp(key->address, none, sizeof none) != 0;
+        return memcmp(key->address, none, sizeof none) != 0 && !key->is_proxy;
 }
 
 void peers_share(struct balance *balance)
@@ -178,22 +195,31 @@ static void peer_release(const struct peer_key *key)
         free(peer);
 }
 
+/* Lock held. False: the address has too many connections, or there is no memory. */
+static bool count_address(const struct peer_key *key)
+{
+        struct peer *peer;
+
+        if (!has_address(key))
+                return true;
+        peer = peer_get(key);
+        if (!peer || peer->connections >= key->listener->conf->max_connections_per_address)
+                return false;
+        peer->connections++;
+        return true;
+}
+
 /* Lock held. False: a limit has been reached, or there is no memory; *ret_why is the reason. */
 static bool count_in(const struct peer_key *key, enum stats_reason *ret_why)
 {
         struct listener *listener = key->listener;
-        struct peer *peer;
 
         *ret_why = STATS_REJECTED_CONNECTIONS;
         if (listener->connections >= listener->conf->max_connections)
                 return false;
         *ret_why = STATS_REJECTED_ADDRESS;
-        if (has_address(key)) {
-                peer = peer_get(key);
-                if (!peer || peer->connections >= listener->conf->max_connections_per_address)
-                        return false;
-                peer->connections++;
-        }
+        if (!count_address(key))
+                return false;
         listener->connections++;
         set_count(peers_count() + 1);
         return true;
@@ -230,4 +256,19 @@ void peers_remove(const struct peer_key *key)
         set_count(peers_count() - 1);
         (void)pthread_mutex_unlock(&lock);
         (void)atomic_fetch_sub(&key->listener->stats->connections, 1);
+}
+
+bool peers_name(const struct peer_key *key)
+{
+        const struct peer_key nobody = { .listener = key->listener };
+        bool counted;
+
+        (void)pthread_mutex_lock(&lock);
+        counted = count_address(key);
+        (void)pthread_mutex_unlock(&lock);
+        if (counted)
+                return true;
+        peers_reject(key, STATS_REJECTED_ADDRESS);
+        peers_remove(&nobody);
+        return false;
 }

@@ -19,6 +19,7 @@ struct peer_key {
         struct listener *listener; /* NULL: brickd is the client */
         unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d; of IPv6 the network of 64 bits; zeros:
                                       it has none */
+        bool is_proxy; /* of many clients, by `forwarded`: it does not count by its address */
 };
 
 struct peer_key peers_key(struct listener *listener, const struct sockaddr *address);
@@ -27,6 +28,10 @@ struct peer_key peers_key(struct listener *listener, const struct sockaddr *addr
  * counted and logged. */
 bool peers_add(const struct peer_key *key);
 void peers_remove(const struct peer_key *key);
+
+/* A connection that was counted without an address has this one. False: a limit has been reached,
+ * as above, and it is counted no more. */
+bool peers_name(const struct peer_key *key);
 
 /* Of this worker. */
 unsigned peers_count(void);
@@ -45,5 +50,10 @@ bool peers_are_ahead(void);
  * must not leave it any. */
 void peers_refuse(void);
 
-/* Counts a connection that brickd closes, and logs it: at most one line in ten seconds. */
+/* Whose connection it is, for a line of the log: "192.0.2.7", "2001:db8::/64", "a local client". */
+#define PEERS_NAME_MAX 64
+void peers_describe(const struct peer_key *key, char ret[static PEERS_NAME_MAX]);
+
+/* Counts a connection that brickd closes, and logs it: at most one line in ten
+ * seconds for each reason. */
 void peers_reject(const struct peer_key *key, enum stats_reason why);

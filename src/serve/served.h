@@ -14,6 +14,7 @@
  * of a thread and of a call is part of the structs here.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@
 
 struct auth;
 struct auth_identity;
+struct budget;
 struct conf;
 struct conf_port;
 struct served;
@@ -50,6 +52,10 @@ struct serve {
         /* Ends a call with DEADLINE_EXCEEDED, as `why` tells the client, and cancels its brick. On
          * this thread. */
         void (*expire)(struct served *call, const char *why);
+
+        /* brickd stops, and cancels the calls that still run: their clients see UNAVAILABLE. Set by
+         * another thread. */
+        atomic_bool cancelling;
 
         struct deadlines deadlines;
         struct stalls stalls;
@@ -94,12 +100,14 @@ struct served {
         uint64_t retry_ms; /* a refused call: when the client may try again; 0: not said */
 
         struct stats_method *stats; /* of its brick and method; NULL: it has no brick */
-        uint64_t last_sent;         /* of a stream: when the last message was sent; 0: none yet */
+        uint64_t first_sent; /* of a stream with last_sent: when the first message was sent */
+        uint64_t last_sent;  /* of a stream: when the last message was sent; 0: none yet */
 
         const struct auth_identity *who;  /* valid until the thread serves the next call */
         char identity[IDENTITY_NAME_MAX]; /* its name, for base.identity */
         uint32_t quota_slot;              /* its concurrency is counted there, if `counted` */
         bool counted;
+        struct budget *budget; /* budget.h's; NULL: nothing limits the tokens of the call */
 
         const char *http_route; /* "/v1/chat/completions", a constant; NULL: none */
         unsigned http_status;   /* that the client has been told; 0: none */

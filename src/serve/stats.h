@@ -40,10 +40,12 @@ static inline void stats_sent(struct served *call, size_t size)
         if (call_is_single(&call->base))
                 return;
         now = clock_now();
-        if (call->last_sent == 0)
+        if (call->last_sent == 0) {
+                call->first_sent = now;
                 stats_observe(&call->stats->first, now - call->base.started);
-        else
+        } else {
                 stats_observe(&call->stats->gap, now - call->last_sent);
+        }
         call->last_sent = now;
 }
 

@@ -5,6 +5,8 @@
 
 #include "module/instance.h"
 #include "serve/access.h"
+#include "serve/genai.h"
+#include "serve/peer.h"
 #include "serve/served.h"
 #include "util/utf8.h"
 
@@ -18,9 +20,18 @@ void trace_begin(struct served *call)
                    base->started);
 }
 
+/* Empty, if it has no address. */
+static void put_client(struct served *call, char ret[static IP_TEXT_MAX])
+{
+        unsigned char ip[IP_BYTES];
+
+        if (peer_ip(call->base.transport->peer(&call->base), ip))
+                ip_print(ip, ret);
+}
+
 void trace_end(struct served *call, const struct served_end *end)
 {
-        const struct call *base = &call->base;
+        struct call *base = &call->base;
         struct span_record record;
         struct brick_str id;
 
@@ -40,7 +51,9 @@ void trace_end(struct served *call, const struct served_end *end)
                 .http_status = call->http_status,
                 .request_id_length = utf8_prefix(id.ptr, id.len, SPAN_REQUEST_ID_MAX),
         };
+        record.has_genai = genai_of_call(&record.genai, call, end);
         if (id.len > 0)
                 memcpy(record.request_id, id.ptr, record.request_id_length);
+        put_client(call, record.client);
         span_end(&record);
 }

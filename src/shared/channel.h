@@ -21,7 +21,7 @@
  * worker that gets another number than its own refuses to start, and asks for a restart of brickd.
  * For that, CHANNEL_FD_CONTROL, CHANNEL_FAILED and the form of a packet must never change.
  */
-#define CHANNEL_VERSION 4
+#define CHANNEL_VERSION 5
 
 /* The numbers of the descriptors that a worker is started with. */
 enum {

@@ -1,39 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "shared/memfd.h"
-#include "shared/quota.h"
+#include "shared/quota-own.h"
 #include "util/clock.h"
-
-/*
- * All zero at first. Pages that nobody touches take no memory, so the layout keeps the keys and
- * times together, and gives the counts of each identity a page of their own.
- */
-struct shared {
-        _Atomic uint32_t rows;                    /* a copy of quota->rows for the workers */
-        _Atomic uint64_t keys[QUOTA_IDENTITIES];  /* 0: the slot was never used */
-        _Atomic uint64_t times[QUOTA_IDENTITIES]; /* of the rate limit: see quota_request() */
-        _Atomic uint32_t calls[QUOTA_IDENTITIES][QUOTA_WORKERS];
-};
-
-struct quota {
-        struct shared *shared;
-        int fd;
-
-        /* [worker] Its row, and the counts to write there. It never reads them back from the
-         * shared memory: a brick of another worker may have written there. */
-        uint32_t row;
-        uint32_t calls[QUOTA_IDENTITIES];
-        pthread_mutex_t lock; /* for calls, here and in the row */
-
-        /* [main process] */
-        bool taken[QUOTA_WORKERS]; /* rows of running workers */
-        uint32_t rows;             /* every row that was ever taken is below this */
-};
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these atomics");
 
@@ -122,7 +95,7 @@ struct quota *quota_free(struct quota *quota)
 }
 
 /* Checked against the bound: a brick may have written anything there. */
-static uint32_t count_rows(const struct shared *shared)
+uint32_t quota_rows(const struct shared *shared)
 {
         uint32_t rows = atomic_load(&shared->rows);
 
@@ -132,9 +105,12 @@ static uint32_t count_rows(const struct shared *shared)
 /* Does not touch slots that were never used: each would take a page. */
 static void clear_row(struct shared *shared, uint32_t row)
 {
-        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
+        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++) {
                 if (atomic_load(&shared->keys[slot]) != 0)
                         atomic_store(&shared->calls[slot][row], 0);
+                if (quota_has_budget(shared, slot))
+                        atomic_store(&shared->reserved[slot][row], 0);
+        }
 }
 
 int quota_take_row(struct quota *quota, uint32_t *ret_row)
@@ -166,7 +142,7 @@ void quota_release_row(struct quota *quota, uint32_t row)
 /* The calls in flight of one slot, in all workers. */
 static uint64_t count(struct shared *shared, uint32_t slot)
 {
-        uint32_t rows = count_rows(shared);
+        uint32_t rows = quota_rows(shared);
         uint64_t n = 0;
 
         for (uint32_t row = 0; row < rows; row++)
@@ -192,13 +168,14 @@ static bool take_over(struct shared *shared, uint32_t slot, uint64_t key)
         if (owner == key)
                 return true;
         /* Not idle: perhaps because another worker has just taken it over for the same key. */
-        if (!is_fresh(atomic_load(&shared->times[slot]), clock_now()) || count(shared, slot) > 0)
+        if (!is_fresh(atomic_load(&shared->times[slot]), clock_now()) || count(shared, slot) > 0 ||
+            quota_holds_tokens(shared, slot, time(NULL)))
                 return atomic_load(&shared->keys[slot]) == key;
         return atomic_compare_exchange_strong(&shared->keys[slot], &owner, key) || owner == key;
 }
 
-/* The slot of a key, usually the first one it checks. QUOTA_IDENTITIES: all are taken. */
-static uint32_t find(struct shared *shared, uint64_t key)
+/* Usually the first slot that it checks. */
+uint32_t quota_find(struct shared *shared, uint64_t key)
 {
         uint32_t slot = 0, i;
         uint64_t found;
@@ -223,21 +200,23 @@ static uint32_t find(struct shared *shared, uint64_t key)
 static void write_row(struct quota *quota)
 {
         (void)pthread_mutex_lock(&quota->lock);
-        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++)
+        for (uint32_t slot = 0; slot < QUOTA_IDENTITIES; slot++) {
                 if (atomic_load(&quota->shared->keys[slot]) != 0)
                         atomic_store(&quota->shared->calls[slot][quota->row], quota->calls[slot]);
+                if (quota_has_budget(quota->shared, slot))
+                        atomic_store(&quota->shared->reserved[slot][quota->row],
+                                     quota->reserved[slot]);
+        }
         (void)pthread_mutex_unlock(&quota->lock);
 }
 
-/* If all slots seem taken, a brick may have written into this worker's row: repairs it and tries
- * again. */
-static uint32_t find_slot(struct quota *quota, uint64_t key)
+uint32_t quota_find_slot(struct quota *quota, uint64_t key)
 {
-        uint32_t slot = find(quota->shared, key);
+        uint32_t slot = quota_find(quota->shared, key);
 
         if (slot == QUOTA_IDENTITIES) {
                 write_row(quota);
-                slot = find(quota->shared, key);
+                slot = quota_find(quota->shared, key);
         }
         return slot;
 }
@@ -255,7 +234,7 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
 
         if (limit->interval == 0)
                 return 0;
-        slot = find_slot(quota, limit->key);
+        slot = quota_find_slot(quota, limit->key);
         if (slot == QUOTA_IDENTITIES)
                 return NSEC_PER_SEC;
         time = &quota->shared->times[slot];
@@ -282,7 +261,7 @@ static void change(struct quota *quota, uint32_t slot, int by)
 
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot)
 {
-        uint32_t slot = find_slot(quota, limit->key);
+        uint32_t slot = quota_find_slot(quota, limit->key);
 
         if (slot == QUOTA_IDENTITIES)
                 return false;

@@ -51,12 +51,14 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_METHOD] = "unknown_method",
                 [STATS_REJECTED_BRICK] = "unknown_brick",
                 [STATS_REJECTED_REQUEST] = "bad_request",
+                [STATS_REJECTED_INCOMPLETE] = "incomplete_request",
                 [STATS_REJECTED_QUEUE] = "queue_full",
                 [STATS_REJECTED_STREAMS] = "too_many_streams",
                 [STATS_REJECTED_IDENTITY] = "unauthenticated",
                 [STATS_REJECTED_PERMISSION] = "permission_denied",
                 [STATS_REJECTED_RATE] = "rate",
                 [STATS_REJECTED_CONCURRENCY] = "concurrency",
+                [STATS_REJECTED_TOKENS] = "tokens",
                 [STATS_REJECTED_CONNECTIONS] = "too_many_connections",
                 [STATS_REJECTED_ADDRESS] = "too_many_connections_of_address",
                 [STATS_REJECTED_DESCRIPTORS] = "no_descriptors",
@@ -69,6 +71,11 @@ const char *stats_reason_to_string(enum stats_reason reason)
                 [STATS_REJECTED_UNFINISHED] = "unfinished_requests",
                 [STATS_REJECTED_SLOW] = "slow_request",
                 [STATS_REJECTED_MEMORY] = "memory",
+                [STATS_REJECTED_PROXY] = "proxy_header",
+                [STATS_REJECTED_HANDSHAKE] = "handshake",
+                [STATS_REJECTED_TLS] = "tls",
+                [STATS_REJECTED_PROTOCOL] = "protocol_error",
+                [STATS_REJECTED_PINGS] = "ping_flood",
         };
 
         return names[reason];

@@ -25,6 +25,8 @@
 #define STATS_IDENTITIES 256 /* the last one is for all identities without a place of their own */
 #define STATS_IDENTITY_OTHER "other"
 #define STATS_NAME_MAX 63
+#define STATS_GENAI 256 /* kinds of calls to models, see genai.h */
+#define STATS_MODEL_MAX 127
 #define STATS_BACKENDS 16 /* the most that one brick has */
 
 typedef _Atomic uint64_t stats_counter;
@@ -54,12 +56,15 @@ enum stats_reason {
         STATS_REJECTED_METHOD,      /* no brick of the port has the method */
         STATS_REJECTED_BRICK,       /* x-brick names a brick that the port does not have */
         STATS_REJECTED_REQUEST,     /* the request cannot be parsed */
+        STATS_REJECTED_INCOMPLETE,  /* the request was given up or is too large, before it was whole
+                                     */
         STATS_REJECTED_QUEUE,       /* the brick's queue is full */
         STATS_REJECTED_STREAMS,     /* too many health watches or reflection streams are open */
         STATS_REJECTED_IDENTITY,    /* the caller has proved no valid identity */
         STATS_REJECTED_PERMISSION,  /* the identity may not call this brick or method */
         STATS_REJECTED_RATE,        /* the identity's rate limit */
         STATS_REJECTED_CONCURRENCY, /* the identity has too many calls in flight */
+        STATS_REJECTED_TOKENS,      /* the identity's tokens are used up, or reserved */
         STATS_REJECTED_CONNECTIONS, /* too many connections on the port */
         STATS_REJECTED_ADDRESS,     /* too many connections from one address */
         STATS_REJECTED_DESCRIPTORS, /* the process has no free descriptor for the connection */
@@ -72,6 +77,11 @@ enum stats_reason {
         STATS_REJECTED_UNFINISHED,  /* too many bytes of unfinished requests on a connection */
         STATS_REJECTED_SLOW,        /* a request took too long to arrive */
         STATS_REJECTED_MEMORY,      /* too many bytes of requests in the worker */
+        STATS_REJECTED_PROXY,       /* a connection that does not begin with its PROXY header */
+        STATS_REJECTED_HANDSHAKE,   /* a connection that was not ready in time */
+        STATS_REJECTED_TLS,         /* TLS could not be established */
+        STATS_REJECTED_PROTOCOL,    /* what the client has sent is no HTTP/2 */
+        STATS_REJECTED_PINGS,       /* too many PINGs */
         STATS_REASONS,
 };
 
@@ -192,6 +202,22 @@ struct stats_builtin { /* counters only; the thread of the built-in methods writ
 struct stats_identity {
         _Atomic char name[STATS_NAME_MAX + 1]; /* "": the place is free */
         stats_counter requests;
+        stats_counter tokens; /* of calls of an identity whose tokens are limited; any thread */
+};
+
+/* Calls to models of one kind, if `metrics: genai:` wants them. See genai.h. */
+struct stats_genai {
+        _Atomic uint64_t hash; /* of the rest of the key; 0: the place is free */
+        atomic_uint operation, provider, error;
+        _Atomic char request_model[STATS_MODEL_MAX + 1];
+        _Atomic char response_model[STATS_MODEL_MAX + 1];
+        struct stats_genai_counters { /* counters only */
+                struct stats_histogram duration;
+                struct stats_histogram first;
+                struct stats_histogram per_token;
+                struct stats_histogram input; /* tokens, also their sums */
+                struct stats_histogram output;
+        } counters;
 };
 
 struct stats_head {
@@ -200,6 +226,7 @@ struct stats_head {
         atomic_uint open[STATS_BUILTIN_METHODS]; /* streams */
         _Alignas(64) struct stats_builtin builtin;
         _Alignas(64) struct stats_identity identities[STATS_IDENTITIES];
+        _Alignas(64) struct stats_genai genai[STATS_GENAI];
 };
 
 /* Differs between versions that lay the memory out differently: a worker may be newer than the main
@@ -207,6 +234,10 @@ struct stats_head {
 #define STATS_LAYOUT                                                                              \
         (UINT64_C(1) << 56 | sizeof(struct stats_head) << 36 | sizeof(struct stats_brick) << 16 | \
          sizeof(struct stats_port))
+
+_Static_assert(sizeof(struct stats_head) < 1 << 20 && sizeof(struct stats_brick) < 1 << 20 &&
+                       sizeof(struct stats_port) < 1 << 16,
+               "STATS_LAYOUT has room for each size");
 
 /* One process's view of the memory. */
 struct stats {

@@ -19,6 +19,7 @@ struct arena {
         size_t limit;
         bool counted; /* account.h counts what it holds above ARENA_FREE */
         bool refused; /* by that account, since the last reset */
+        bool small;   /* the first block is to be half as large */
 };
 
 /* Calls hold so much without being counted: their number is bounded elsewhere. */
@@ -29,6 +30,10 @@ void arena_init(struct arena *arena, size_t limit);
 
 /* From now on it counts in the account of calls. Before the first allocation. */
 void arena_count(struct arena *arena);
+
+/* It is for little, and will not be used again: its first block is half as large. Before the first
+ * allocation. */
+void arena_keep_small(struct arena *arena);
 
 /* align: a power of two, at most 4096. NULL: out of memory, or a limit is reached. */
 void *arena_alloc(struct arena *arena, size_t size, size_t align);

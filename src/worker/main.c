@@ -31,6 +31,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/standard.h"
 #include "worker/build.h"
 #include "worker/exit.h"
 #include "worker/inspect.h"
@@ -464,6 +465,7 @@ static void keep_memory(void)
 
 int main(int argc, char **argv)
 {
+        standard_open();
         keep_memory();
         module_set_builtins(worker_modules);
         if (parse_argv(argc, argv) < 0)

@@ -84,6 +84,37 @@ static void put_error(struct out *out, const struct span_record *r)
         }
 }
 
+static void put_genai_text(struct out *out, enum genai_attribute attribute, const char *value)
+{
+        if (*value)
+                put_text(out, genai_attribute_to_string(attribute), value, strlen(value));
+}
+
+static void put_finish_reason(struct out *out, const char *reason)
+{
+        if (!*reason)
+                return;
+        out_string(out, "{\"key\":\"");
+        out_string(out, genai_attribute_to_string(GENAI_ATTRIBUTE_FINISH_REASONS));
+        out_string(out, "\",\"value\":{\"arrayValue\":{\"values\":[{\"stringValue\":");
+        out_json(out, reason, strlen(reason));
+        out_string(out, "}]}}},");
+}
+
+static void put_genai(struct out *out, const struct genai_call *call)
+{
+        put_genai_text(out, GENAI_ATTRIBUTE_OPERATION,
+                       genai_operation_to_string(call->key.operation));
+        put_genai_text(out, GENAI_ATTRIBUTE_PROVIDER, genai_provider_to_string(call->key.provider));
+        put_genai_text(out, GENAI_ATTRIBUTE_REQUEST_MODEL, call->key.request_model);
+        put_genai_text(out, GENAI_ATTRIBUTE_RESPONSE_MODEL, call->key.response_model);
+        put_finish_reason(out, call->finish_reason);
+        if (!call->counted)
+                return;
+        put_number(out, genai_attribute_to_string(GENAI_ATTRIBUTE_INPUT_TOKENS), call->input);
+        put_number(out, genai_attribute_to_string(GENAI_ATTRIBUTE_OUTPUT_TOKENS), call->output);
+}
+
 static void put_attributes(struct out *out, const struct span_record *r, const char *service)
 {
         const char *method = brick_method_to_string(r->method);
@@ -103,6 +134,10 @@ static void put_attributes(struct out *out, const struct span_record *r, const c
                 put_text(out, "brickd.brick", r->brick, strlen(r->brick));
         if (r->request_id_length > 0)
                 put_text(out, "brickd.request_id", r->request_id, r->request_id_length);
+        if (r->has_genai)
+                put_genai(out, &r->genai);
+        if (*r->client)
+                put_text(out, "client.address", r->client, strlen(r->client));
         put_error(out, r);
         end_list(out);
 }

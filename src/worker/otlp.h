@@ -31,7 +31,7 @@ struct otlp *otlp_free(struct otlp *otlp);
 DEFINE_CLEANUP(struct otlp *, otlp_free);
 
 /* The most bytes of a request with n spans. */
-#define OTLP_REQUEST_MAX(n) (2048 * ((n) + 1))
+#define OTLP_REQUEST_MAX(n) (4096 * ((n) + 1))
 
 /* Writes an ExportTraceServiceRequest with n > 0 spans to ret, which has OTLP_REQUEST_MAX(n) bytes,
  * and returns its length. to_unix: ns to add to CLOCK_MONOTONIC to get Unix time. */

@@ -16,6 +16,7 @@
 #include "remote/client.h"
 #include "rpc/rpc.h"
 #include "serve/auth.h"
+#include "serve/listener.h"
 #include "shared/channel.h"
 #include "shared/identities.h"
 #include "shared/state.h"
@@ -77,6 +78,7 @@ struct worker {
         enum stage stage;
         uint64_t stage_end;             /* CLOCK_MONOTONIC ns */
         uint64_t grace;                 /* ns */
+        bool retired;                   /* other workers accept connections */
         unsigned orders;                /* STATE_*: those that have been carried out */
         uint32_t question;              /* the last one that was answered */
         const struct conf_brick *stuck; /* holds the polling thread, and has been logged for it */
@@ -89,6 +91,7 @@ static void drain(struct worker *w)
         if (w->stage >= STAGE_DRAINING)
                 return;
         w->stage = STAGE_DRAINING;
+        (void)listeners_leave(true);
         w->stage_end = clock_now() + w->grace;
         rpc_drain(w->rpc);
         door_drain(w->door);
@@ -110,6 +113,7 @@ static void send_goaway(struct worker *w, uint64_t time)
                 return;
         w->stage = STAGE_GOAWAY;
         w->stage_end = clock_now() + time;
+        (void)listeners_leave(w->retired);
         rpc_goaway(w->rpc);
         door_goaway(w->door);
 }
@@ -126,6 +130,14 @@ static void stop(struct worker *w)
         w->stage_end = clock_now() + (uint64_t)w->conf->drain_lame_duck;
 }
 
+/* Whether nobody is left who may still send a call, or the time for it is over. */
+static bool has_gone(const struct worker *w, uint64_t now)
+{
+        bool left = listeners_leave(w->retired);
+
+        return now >= w->stage_end || (left && rpc_connections(w->rpc) == 0);
+}
+
 static void step(struct worker *w)
 {
         uint64_t now = clock_now();
@@ -133,7 +145,7 @@ static void step(struct worker *w)
 
         if (w->stage == STAGE_LAME_DUCK && now >= w->stage_end)
                 send_goaway(w, GOAWAY_NS);
-        if (w->stage == STAGE_GOAWAY && (now >= w->stage_end || rpc_connections(w->rpc) == 0))
+        if (w->stage == STAGE_GOAWAY && has_gone(w, now))
                 drain(w);
         if (w->stage == STAGE_DRAINING && now >= w->stage_end)
                 cancel(w);
@@ -230,8 +242,10 @@ static void obey(struct worker *w)
         bool served = w->stage == STAGE_SERVING;
 
         w->orders |= orders;
-        if (given & STATE_RETIRE)
+        if (given & STATE_RETIRE) {
+                w->retired = true;
                 send_goaway(w, (uint64_t)w->conf->drain_retire);
+        }
         if (given & STATE_STOP) {
                 w->grace = state_get_grace(w->state);
                 stop(w);

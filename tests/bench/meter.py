@@ -36,11 +36,12 @@ class Scenario:
         self.chance = chance  # how much its counts vary by the time that things take
 
 
-def worker_under_callgrind(folder):
-    """The path of a program that is brickd-worker under callgrind; its dumps are FOLDER/out.NUMBER-THREAD."""
+def worker_under_callgrind(folder, by_thread=True):
+    """The path of a program that is brickd-worker under callgrind. Its dumps are FOLDER/out.NUMBER-THREAD, of the polling
+    thread, or FOLDER/out.NUMBER, of all threads together."""
     program = os.path.join(folder, "worker")
     with open(program, "w") as f:
-        f.write("#!/bin/sh\nexec valgrind -q --tool=callgrind --separate-threads=yes "
+        f.write(f"#!/bin/sh\nexec valgrind -q --tool=callgrind {'--separate-threads=yes ' if by_thread else ''}"
                 f"--callgrind-out-file='{folder}/out' '{BUILD}/src/brickd-worker' \"$@\"\n")
     os.chmod(program, 0o755)
     return program
@@ -56,7 +57,8 @@ class Meter:
         _, status, details, _ = call(self.channel, path("Rectify", "Unary"))
         assert status == "OK", details
         self.dumps += 1
-        threads = map(callgrind.read, glob.glob(os.path.join(self.folder, f"out.{self.dumps}-*")))
+        dump = os.path.join(self.folder, f"out.{self.dumps}")
+        threads = map(callgrind.read, glob.glob(dump) + glob.glob(f"{dump}-*"))
         polling = [counts for counts in threads if counts.self_cost[POLLING]]
         assert len(polling) == 1, f"{len(polling)} threads run {POLLING[1]}()"
         return polling[0]

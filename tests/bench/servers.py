@@ -197,19 +197,15 @@ class Kit:
         self.build, self.folder = build, folder
         self.env = os.environ | {"BRICKD_WORKER": f"{build}/src/brickd-worker",
                                  "BRICKD_LIBEXEC": f"{build}/src/bricks/retrieval-fts",
-                                 "BRICKD_DATA": os.path.join(folder, "data")}
-        os.makedirs(os.path.join(folder, "data"))
-        os.symlink(os.path.join(SOURCE, "src", "bricks", "guard-rules", "rules"),
-                   os.path.join(folder, "data", "guard-rules"))
+                                 "BRICKD_DATA": f"{build}/src/bricks"}
         self.index = os.path.join(folder, "docs.db")
         self.stubs = os.path.join(folder, "stubs")
         self.upstream = Upstream(build, TOKENS, 0)
         self._make_index()
         self._make_stubs()
 
-    @staticmethod
-    def default_config(port):
-        with open(os.path.join(SOURCE, "conf", "brickd.yaml")) as f:
+    def default_config(self, port):
+        with open(f"{self.build}/conf/brickd.yaml") as f:
             text = f.read()
         changed = text.replace("127.0.0.1:50051", f"127.0.0.1:{port}")
         if changed == text:

@@ -128,4 +128,13 @@ def costs_of_ports_for_http():
     eq(results["reloads"]["failed"], 0)
 
 
+@test
+def gateways_are_compared():
+    process = subprocess.run([sys.executable, os.path.join(HERE, "gateways.py"), BUILD, "--gateways", "nginx,brickd", "--clients",
+                              "2", "--rounds", "1", "--seconds", "0.2"], capture_output=True, text=True, timeout=RUN_LIMIT)
+    assert process.returncode == 0, process.stdout + process.stderr
+    rows = [line for line in process.stdout.splitlines() if "| brickd |" in line or "| nginx |" in line]
+    eq(len(rows), 6, process.stdout)
+
+
 main()

@@ -3,7 +3,9 @@
 /*
  * A stand-in for an OpenAI-compatible API. A request for a stream gets TOKENS pieces of text, each
  * the time at which it was sent (CLOCK_MONOTONIC, ns), RATE a second, or all at once if RATE is 0;
- * any other request gets a whole answer. Prints its port.
+ * any other request gets a whole answer. With DELAY, answers have all that an API puts into them,
+ * and a whole one comes after DELAY ms; then RATE must be 0 if DELAY is not, because all wait
+ * equally long. Prints its port.
  */
 
 #include <arpa/inet.h>
@@ -22,13 +24,15 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define REQUEST_MAX 8192
 #define EVENTS 256
-#define TOKEN_MAX 128
+#define EVENT_MAX 256
+#define CHUNK_MAX (EVENT_MAX + 16)
 
 struct connection {
         struct connection *next; /* in the queue of those that wait for their next token */
         int fd;
         bool gone; /* closed; freed when it comes out of the queue */
         bool streaming;
+        bool whole; /* a whole answer is due, not a token */
         uint64_t due;
         unsigned left;
         size_t used;
@@ -37,6 +41,8 @@ struct connection {
 
 static unsigned long tokens;
 static uint64_t interval;
+static bool complete; /* DELAY is given */
+static uint64_t delay;
 static int epoll_fd;
 
 /* All wait equally long, so those who begin to wait stand at the end. */
@@ -82,20 +88,45 @@ static bool put(struct connection *c, const char *bytes, size_t n)
         return send(c->fd, bytes, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
+#define IDENTITY                                                                            \
+        "\"id\":\"chatcmpl-1\",\"created\":1700000000,\"model\":\"m-1\",\"object\":\"chat." \
+        "completion"
+
+/* An event as a chunk of the body. delta: JSON without its braces. */
+static size_t format_event(char *to, const char *delta, const char *finish_reason)
+{
+        char event[EVENT_MAX];
+        int n;
+
+        if (complete)
+                n = snprintf(event, sizeof event,
+                             "data: {" IDENTITY ".chunk\",\"choices\":[{\"index\":0,\"delta\":{%s},"
+                             "\"finish_reason\":%s}]}\n\n",
+                             delta, finish_reason);
+        else
+                n = snprintf(event, sizeof event,
+                             "data: {\"choices\":[{\"index\":0,\"delta\":{%s}}]}\n\n", delta);
+        return (size_t)sprintf(to, "%x\r\n%s\r\n", (unsigned)n, event);
+}
+
 static size_t format_token(char *to, uint64_t time)
 {
-        char event[TOKEN_MAX];
-        int n = snprintf(event, sizeof event,
-                         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%" PRIu64
-                         " \"}}]}\n\n",
-                         time);
+        char delta[64];
 
-        return (size_t)sprintf(to, "%x\r\n%s\r\n", (unsigned)n, event);
+        (void)snprintf(delta, sizeof delta, "\"content\":\"%" PRIu64 " \"", time);
+        return format_event(to, delta, "null");
+}
+
+static bool put_event(struct connection *c, const char *delta, const char *finish_reason)
+{
+        char chunk[CHUNK_MAX];
+
+        return put(c, chunk, format_event(chunk, delta, finish_reason));
 }
 
 static bool put_token(struct connection *c, uint64_t time)
 {
-        char chunk[TOKEN_MAX + 16];
+        char chunk[CHUNK_MAX];
 
         return put(c, chunk, format_token(chunk, time));
 }
@@ -104,12 +135,14 @@ static bool put_end(struct connection *c)
 {
         static const char end[] = "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
 
+        if (complete && !put_event(c, "", "\"stop\""))
+                return false;
         return put(c, end, sizeof end - 1);
 }
 
 static bool put_all_tokens(struct connection *c)
 {
-        char *text = malloc(tokens * (TOKEN_MAX + 16) + 1);
+        char *text = malloc(tokens * CHUNK_MAX + 1);
         size_t n = 0;
         bool ok;
 
@@ -129,7 +162,21 @@ static bool put_whole(struct connection *c)
                 "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello"
                 "!\"}}]}\n";
 
-        return put(c, answer, sizeof answer - 1);
+        static const char body[] =
+                "{" IDENTITY "\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                "\"content\":\"Hello!\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":"
+                "5,"
+                "\"completion_tokens\":2,\"total_tokens\":7}}\n";
+        char text[1024];
+        int n;
+
+        if (!complete)
+                return put(c, answer, sizeof answer - 1);
+        n = snprintf(text, sizeof text,
+                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                     "%zu\r\n\r\n%s",
+                     sizeof body - 1, body);
+        return put(c, text, (size_t)n);
 }
 
 static bool begin_stream(struct connection *c)
@@ -137,13 +184,22 @@ static bool begin_stream(struct connection *c)
         static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                    "Transfer-Encoding: chunked\r\n\r\n";
 
-        if (!put(c, head, sizeof head - 1))
+        if (!put(c, head, sizeof head - 1) ||
+            (complete && !put_event(c, "\"role\":\"assistant\",\"content\":\"\"", "null")))
                 return false;
         if (interval == 0)
                 return put_all_tokens(c);
         c->streaming = true;
         c->left = (unsigned)tokens;
         c->due = now() + interval;
+        enqueue(c);
+        return true;
+}
+
+static bool put_off(struct connection *c)
+{
+        c->streaming = c->whole = true;
+        c->due = now() + delay;
         enqueue(c);
         return true;
 }
@@ -162,7 +218,9 @@ static bool answer(struct connection *c)
         if (c->used - (size_t)(body - c->request) < strtoul(strchr(length + 2, ':') + 1, NULL, 10))
                 return c->used < REQUEST_MAX;
         c->used = 0;
-        return strstr(body, "\"stream\":true") ? begin_stream(c) : put_whole(c);
+        if (strstr(body, "\"stream\":true") || strstr(body, "\"stream\": true"))
+                return begin_stream(c);
+        return delay > 0 ? put_off(c) : put_whole(c);
 }
 
 static void on_readable(struct connection *c)
@@ -208,6 +266,12 @@ static void run_queue(void)
                         continue;
                 }
                 time = now();
+                if (c->whole) {
+                        c->streaming = c->whole = false;
+                        if (!put_whole(c))
+                                hang_up(c);
+                        continue;
+                }
                 c->left--;
                 if (!put_token(c, time) || (c->left == 0 && !put_end(c))) {
                         c->streaming = false;
@@ -273,13 +337,15 @@ int main(int argc, char **argv)
         unsigned long rate;
         int fd;
 
-        if (argc != 3) {
-                (void)fprintf(stderr, "usage: upstream TOKENS RATE\n");
+        if (argc != 3 && argc != 4) {
+                (void)fprintf(stderr, "usage: upstream TOKENS RATE [DELAY]\n");
                 return EXIT_FAILURE;
         }
         tokens = strtoul(argv[1], NULL, 10);
         rate = strtoul(argv[2], NULL, 10);
         interval = rate > 0 ? NS_PER_S / rate : 0;
+        complete = argc == 4;
+        delay = complete ? strtoul(argv[3], NULL, 10) * (NS_PER_S / 1000) : 0;
         if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
                 files.rlim_cur = files.rlim_max;
                 (void)setrlimit(RLIMIT_NOFILE, &files);

@@ -42,6 +42,11 @@ static void check_identity(const struct identity *identity)
         assert(identity->name && strlen(identity->name) <= IDENTITY_NAME_MAX);
         assert(identity->n_digests + identity->n_certificates > 0);
         assert(identity->rate >= 0 && identity->burst >= 1);
+        assert(identity->tokens.minute <= IDENTITY_TOKENS_MAX);
+        assert(identity->tokens.day <= IDENTITY_TOKENS_MAX);
+        assert(identity->tokens.month <= IDENTITY_TOKENS_MAX);
+        assert(!identity_has_budget(identity) ||
+               (identity->tokens.reserve >= 1 && identity->tokens.reserve <= IDENTITY_TOKENS_MAX));
         for (size_t i = 0; i < identity->n_certificates; i++)
                 check_certificate(&identity->certificates[i]);
 }

@@ -17,6 +17,18 @@ while read -r file; do
 	}
 done <"$source/files"
 
+# A second installation keeps what the administrator has changed, and so does its removal.
+echo '# my own' >>"$root/etc/brickd/brickd.yaml"
+meson install --no-rebuild --quiet -C "$build" --destdir "$root" >/dev/null
+grep -q '# my own' "$root/etc/brickd/brickd.yaml" || {
+	echo "a second installation replaces /etc/brickd/brickd.yaml"
+	status=1
+}
+if grep -q "/etc/brickd/brickd.yaml\$" "$build/meson-logs/install-log.txt"; then
+	echo "ninja uninstall deletes /etc/brickd/brickd.yaml"
+	status=1
+fi
+
 # The modules see nothing but the installed files.
 PKG_CONFIG_PATH=$root/usr/lib/pkgconfig
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR="$root"

@@ -535,9 +535,11 @@ def brickctl():
         os.chmod(key, 0o600)
         eq(d.ctl("call", "--token-file", key, "chat", '{"prompt": "case:ok"}').returncode, 0)
 
-        shown = d.ctl("token", "new", "other", "--file", "-", "--expires", "2027-01-31")
+        shown = d.ctl("token", "new", "other", "--file", "-", "--expires", "2027-01-31",
+                      "--tokens", "20M/month", "--tokens", "10k/minute")
         eq(shown.stdout.replace(digest(shown.stderr.strip()), "DIGEST"),
-           "  - name: other\n    token: DIGEST\n    expires: 2027-01-31\n    allow: []\n")
+           "  - name: other\n    token: DIGEST\n    expires: 2027-01-31\n    allow: []\n"
+           "    tokens: { month: 20M, minute: 10k }\n")
         fresh = os.path.join(d.dir, "fresh.yaml")
         threads = [threading.Thread(target=d.ctl, args=("token", "new", f"n{i}", "--file", fresh)) for i in range(8)]
         for t in threads:
@@ -552,6 +554,11 @@ def brickctl():
         assert refused.returncode == 1 and "has an empty list; remove the key" in refused.stderr, refused.stderr
         for arguments, message in ((("no name",), "identities[0].name: expected a name"),
                                    (("x", "--allow", "Not/This"), "expected BRICK or BRICK/METHOD"),
+                                   (("x", "--tokens", "10k"), "--tokens: expected a number and a window, such as"),
+                                   (("x", "--tokens", "10k/hour"), "--tokens: expected a number and a window, such as"),
+                                   (("x", "--tokens", "10k }\n    allow: ['*'] #/day"), "--tokens: expected a number and a window"),
+                                   (("x", "--tokens", "1/day", "--tokens", "2/day"), "--tokens: two numbers for a day"),
+                                   (("x", "--tokens", "11G/day"), "tokens.day: must be from 1 to 10G tokens"),
                                    (("x", "--expires", "soon"), "--expires: expected a duration (90d), a date"),
                                    # what is given as one value is one value
                                    (("x", "--allow", 'chat", "*'), "expected BRICK or BRICK/METHOD"),

@@ -18,7 +18,7 @@ import threading
 import time
 
 from door import CHAT, UNARY, Door, ask, brick, error, events, exchange, get, question, read_all, statuses, text_of
-from harness import BUILD, SANITIZED, Stopwatch, call, eq, main, memory, test, wait_for
+from harness import BUILD, SANITIZED, Brickd, Stopwatch, call, eq, free_port, main, memory, test, wait_for
 from pki import Authority
 
 CLOSE = "Connection: close"
@@ -50,6 +50,61 @@ def models_and_health():
         status, head, _ = d.ask("POST", "/v1/models", "x")
         eq((status, head["allow"]), (405, "GET, HEAD, OPTIONS"))
         eq(d.ask(url="/health", x_request_id="abc")[1]["x-request-id"], "abc")
+
+
+@test
+def models_that_bricks_name():
+    """Those of GetServiceInfo: listed and found, for those who may call the brick; no brick is waited for."""
+    contract = os.path.join(BUILD, "tests", "module", "contract.so")
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    bricks = (brick(more=", default: true") + brick("named", more=", match: { model_id: [n] }") +
+              f"  - {{ name: own, module: {contract}, options: {{ type: LLM }}, match: {{ x-brick: own }} }}\n"
+              f"  - {{ name: far, module: remote, options: {{ type: LLM, to: '127.0.0.1:{silent.getsockname()[1]}' }}, match: {{ x-brick: far }} }}\n")
+
+    def models(**fields):
+        return [m["id"] for m in json.loads(d.ask(**fields)[2])["data"]]
+
+    with guarded(bricks=bricks) as d:
+        everything = ["chat", "named", "n", "own", "m", "far"]
+        wait_for("the brick's own model", lambda: models(**bearer("web")) == everything)
+        eq(models(**bearer("streams")), ["chat"])
+        eq([d.ask(url="/v1/models/m", **bearer(token))[0] for token in ("web", "streams")], [200, 404])
+        status, _, body = d.ask("POST", CHAT, question("case:ok", model="m"), **bearer("web"))
+        eq((status, json.loads(body)["model"]), (200, "m"))
+        d.says("brick=own")
+        eq(d.ask("POST", CHAT, question(model="m", stream=True), **bearer("streams"))[0], 403)
+        _, _, body = d.ask("POST", CHAT, question(model="contract"), **bearer("web"))
+        eq(error(body)["code"], "model_not_found", "the name of a module is none of a model")
+        assert "'m'" in error(body)["message"], body
+        assert "case" not in d.ask("POST", CHAT, question(model="nope"), **bearer("streams"))[2].decode()
+        # A reload asks anew.
+        d.write(bricks.replace("named", "other"))
+        d.ctl("reload")
+        wait_for("the models after the reload", lambda: models(**bearer("web")) ==
+                 [name.replace("named", "other") for name in everything])
+        watch = Stopwatch()
+        d.stop()
+        assert watch.elapsed().running < 5, "the brick that does not answer has held up the stop"
+
+
+@test
+def a_brick_that_cannot_name_its_models_is_asked_again():
+    there, contract = free_port(), os.path.join(BUILD, "tests", "module", "contract.so")
+    far = f"  - {{ name: far, module: remote, options: {{ type: LLM, to: '127.0.0.1:{there}' }} }}\n"
+
+    def models():
+        return [m["id"] for m in json.loads(d.ask()[2])["data"]]
+
+    with Door(far) as d:
+        eq(models(), ["far"])
+        server = Brickd(f"  - {{ name: own, module: {contract}, options: {{ type: LLM }} }}\n", port=there)
+        with server:
+            wait_for("the model of the brick behind", lambda: models() == ["far", "m"], 20)
+            status, _, body = d.ask("POST", CHAT, question("case:ok", model="m"))
+            eq((status, json.loads(body)["model"]), (200, "m"))
+        eq(models(), ["far", "m"], "what it has said last")
 
 
 @test

@@ -90,10 +90,10 @@ def compressed_requests_are_an_option():
             eq(call(d.channel(), UNARY, request)[1], "OK", "plain")
 
 
-def calls_while(channel, seconds):
-    """What unary calls in a row see: their failures."""
-    failures, count, end = [], 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+def calls_until(channel, done):
+    """What unary calls in a row see until done() is true: their number and their failures."""
+    failures, count = [], 0
+    while not done():
         status, details = call(channel, UNARY, HELLO)[1:3]
         count += 1
         if status != "OK":
@@ -104,10 +104,10 @@ def calls_while(channel, seconds):
 @test
 def the_age_of_connections_loses_no_call():
     with daemon("{ age: 50ms, age_grace: 5s }") as d:
-        accepted, results = set(), []
+        accepted, results, end = set(), [], time.monotonic() + 30
 
         def run():
-            results.append(calls_while(d.channel(), 2))
+            results.append(calls_until(d.channel(), lambda: len(accepted) > 40 or time.monotonic() > end))
 
         threads = [threading.Thread(target=run) for _ in range(4)]
         for t in threads:
@@ -119,7 +119,7 @@ def the_age_of_connections_loses_no_call():
         count = sum(n for n, _ in results)
         print(f"# {count} calls over at least {len(accepted)} connections")
         eq([f for _, failures in results for f in failures], [])
-        assert count > 200 and len(accepted) > 20, (count, len(accepted))
+        assert count > 200 and len(accepted) > 40, (count, len(accepted))
 
 
 @test
@@ -296,22 +296,24 @@ def unfinished_requests_of_all_connections_have_a_limit():
 
 @test
 def calls_wait_for_the_next_second():
+    """What is read at once may begin up to 64 calls more than the limit: 190 calls need three seconds, one of them whole."""
+    calls = 190
     with daemon("{ calls: 20 }") as d:
         c = Connection(d.port)
         c.send(frame(SETTINGS, ACK))
         time.sleep(0.2)
         watch = Stopwatch()
-        for i in range(100):
+        for i in range(calls):
             c.send(frame(HEADERS, END_HEADERS, 1 + 2 * i, request(UNARY)) +
                    frame(DATA, END_STREAM, 1 + 2 * i, struct.pack(">BI", 0, len(HELLO)) + HELLO))
         c.socket.settimeout(10)
         received = b""
-        while received.count(b"Echo: hello") < 100:
+        while received.count(b"Echo: hello") < calls:
             got = c.socket.recv(1 << 16)
             assert got, "the connection is over"
             received += got
         took = watch.elapsed()
-        assert 0.9 < took.seconds and took.running < 8, took
+        assert 0.9 < took.seconds and took.running < 15, took
 
 
 @test

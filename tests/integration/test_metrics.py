@@ -2,6 +2,7 @@
 """The metrics: they are what clients saw, whatever becomes of workers; and HTTP that nobody can hold up."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import re
 import signal
@@ -98,6 +99,76 @@ def settled(daemon, condition):
 
 def ended(number, **labels):
     return lambda page: page.sum("brickd_requests_total", **labels) == number
+
+
+GENAI = "gen_ai_server_request_duration_seconds_count"
+USAGE = {"x-usage-prompt-tokens": "20", "x-usage-completion-tokens": "5", "x-model": "m-1", "x-finish-reason": "stop"}
+
+
+def genai_labels(page, name=GENAI):
+    """{(operation, request, response, error): number}"""
+    return {tuple(own.get(key, "") for key in ("gen_ai_operation_name", "gen_ai_request_model",
+                                               "gen_ai_response_model", "error_type")): value
+            for own, value in page.find(name, gen_ai_provider_name="brickd")}
+
+
+def ask_over_http(port, where, text, fields, **more):
+    body = json.dumps({"model": "chat", **more, **text}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{where}", body, fields)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
+
+
+@test
+def calls_to_models_count_by_model():
+    metrics, port, talk = f"127.0.0.1:{free_port()}", free_port(), {"messages": [{"role": "user", "content":
+                                                                                   "case:metadata"}]}
+    extra = f"metrics: {{ listen: '{metrics}', genai: true }}"
+    with Brickd(CHAT + "\n" + SLOW % "0s", extra=extra,
+                port_extra=f"  - {{ listen: '127.0.0.1:{port}', protocol: http }}") as daemon:
+        def settled(number):
+            return wait_for("the numbers", lambda: (lambda page: page if page.sum(GENAI) == number else None)(
+                Page(get(metrics, "/metrics")[1])), 5)
+
+        eq(get(metrics, "/metrics")[1].count("gen_ai"), 0)
+        channel, usage = daemon.channel(), list(USAGE.items())
+        told = request("metadata")
+        call(channel, UNARY, told, usage)
+        stream(channel, OUTPUT, llm_pb2.LLMRequest(prompt="case:metadata", model_id="big").SerializeToString(), usage)
+        call(channel, UNARY, llm_pb2.LLMRequest(prompt="case:fail-code", model_id="junk").SerializeToString(),
+             [("x-code", "4005")])
+        call(channel, UNARY, told, [("x-model", "a b"), ("x-usage-prompt-tokens", "1e9")])
+        call(channel, SLOW_UNARY, request("ok"))
+        ask_over_http(port, "/v1/chat/completions", talk, USAGE)
+        ask_over_http(port, "/v1/chat/completions", talk, USAGE, stream=True)
+        ask_over_http(port, "/v1/completions", {"prompt": "case:metadata"}, USAGE)
+        page = settled(7)
+        eq(genai_labels(page), {("chat", "chat", "m-1", ""): 3, ("chat", "big", "m-1", ""): 1,
+                                ("chat", "_OTHER", "", "model"): 1, ("chat", "chat", "", ""): 1,
+                                ("text_completion", "chat", "m-1", ""): 1})
+        eq(page.sum("gen_ai_client_token_usage_sum", gen_ai_token_type="input"), 100)
+        eq(page.sum("gen_ai_client_token_usage_sum", gen_ai_token_type="output"), 25)
+        eq(page.sum("gen_ai_client_token_usage_bucket", gen_ai_token_type="output", le="4"), 0)
+        eq(page.sum("gen_ai_client_token_usage_bucket", gen_ai_token_type="output", le="16"), 5)
+        for name in "time_to_first_token", "time_per_output_token":
+            eq(genai_labels(page, f"gen_ai_server_{name}_seconds_count"),
+               {("chat", "chat", "m-1", ""): 1, ("chat", "big", "m-1", ""): 1}, name)
+        assert page.find("gen_ai_server_time_to_first_token_seconds_bucket", le="0.001")
+        assert page.find("gen_ai_server_request_duration_seconds_bucket", le="81.92")
+        eq(page.sum("brickd_requests_total"), 8)
+        with open(os.path.join(SOURCE, "man", "brickd.8.scd")) as f:
+            manual = set(re.findall(r"^\*(gen_ai_\w+)\* \((\w+)", f.read(), re.MULTILINE))
+        eq(set(re.findall(r"^# TYPE (gen_ai_\w+) (\w+)$", page.text, re.MULTILINE)), manual)
+
+        # What a worker has counted outlives it, and a model that anybody can make up has no place for ever.
+        daemon.ctl("reload")
+        for i in range(200):
+            model = llm_pb2.LLMRequest(prompt="case:ok", model_id=f"model-{i}").SerializeToString()
+            call(channel, UNARY, model)
+        page = settled(207)
+        names = genai_labels(page)
+        assert 100 < len(names) <= 256, len(names)
+        assert names["chat", "_OTHER", "", ""] >= 50, names
 
 
 @test
@@ -324,7 +395,7 @@ def the_manual_lists_them_all():
             base = re.sub("_(bucket|sum|count)$", "", name) if name not in kinds else name
             shown.add((base, kinds[base], tuple(label for label in labels if label != "le")))
         # It takes an identity to have one.
-        shown |= {entry for entry in manual if entry[0] == "brickd_identity_requests_total"}
+        shown |= {entry for entry in manual if entry[0].startswith("brickd_identity_")}
         eq(sorted(shown), sorted(manual))
         eq({labels["reason"] for labels, _ in page.find("brickd_rejected_total")}, reasons)
         eq(subprocess.run(["promtool", "check", "metrics"], input=page.text, text=True, capture_output=True,

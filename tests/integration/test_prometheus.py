@@ -23,8 +23,9 @@ BRICKS = """\
   - { name: front, module: pipeline, options: { target: chat }, default: true }
   - { name: slow, module: blocking, options: { delay: 5ms }, limits: { threads: 1 }, match: { x-brick: slow } }"""
 UNARY, OUTPUT, COMMON = path("LLM", "Unary"), path("LLM", "OutputStreaming"), path("Common", "Unary")
+USAGE = [("x-usage-prompt-tokens", "20"), ("x-usage-completion-tokens", "5"), ("x-model", "m-1")]
 WHO = ("authorization", "Bearer tester's")
-IDENTITIES = "identities:\n  - { name: tester, token: 'sha256:%s', allow: ['*'] }\n" % (
+IDENTITIES = "identities:\n  - { name: tester, token: 'sha256:%s', allow: ['*'], tokens: { day: 1M } }\n" % (
     hashlib.sha256(b"tester's").hexdigest())
 # What Grafana puts in place of the dashboard's variables.
 VARIABLES = {"instance": ".*", "brick": ".*", "job": ".*", "__rate_interval": "5s"}
@@ -76,6 +77,7 @@ def calls_of_every_kind(channel):
     for case in "ok", "fail-code":
         call(channel, UNARY, request(case), [("x-code", "4001"), WHO])
     stream(channel, OUTPUT, request("three"), [WHO])
+    stream(channel, OUTPUT, request("metadata"), [("x-brick", "chat"), WHO, *USAGE])
     call(channel, COMMON, question.SerializeToString(), [WHO])
     call(channel, COMMON, b"", [("x-brick", "slow"), WHO])
     call(channel, "/no.such/Method", b"", [WHO])
@@ -101,7 +103,7 @@ def the_dashboard_finds_what_it_asks_for():
     identities = os.path.join(temp_dir(), "identities.yaml")
     with open(identities, "w") as f:
         f.write(IDENTITIES)
-    extra = f"identities: {identities}\nmetrics: {{ listen: '{metrics}' }}"
+    extra = f"identities: {identities}\nstate: null\nmetrics: {{ listen: '{metrics}', genai: true }}"
     certificate, key = Authority(os.path.join(temp_dir(), "ca")).issue("server")
     secure = (f"  - listen: '127.0.0.1:{free_port()}'\n"
               f"    tls: {{ certificate: {certificate}, key: {{ file: {key} }} }}")
@@ -135,7 +137,7 @@ def the_dashboard_finds_what_it_asks_for():
                  if name.startswith("brickd_")}
         eq(types["brickd_requests_total"], "counter")
         eq(types["brickd_request_duration_seconds"], "histogram")
-        eq(len(types), 43)
+        eq(len(types), 47)
 
         # Prometheus has in the end what brickd has.
         def total():

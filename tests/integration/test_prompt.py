@@ -235,19 +235,32 @@ def errors_of_the_model_pass_through():
     async def broken(request):
         await request.whole({})
 
-    async def not_text(request):
-        await request.whole(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')
+    async def no_money(request):
+        await request.whole({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}})
 
     async def cut(request):
         await request.head(length=1000, kind="application/json")
         request.cut()
 
-    with Model(refused, broken, not_text, cut) as model, daemon(model, "Guard", "attempts: 5") as running:
+    with Model(refused, broken, no_money, cut) as model, daemon(model, "Guard", "attempts: 5") as running:
         eq(ask(running, "Guard", text="x").error.code, 5004)
         for _ in range(3):
             reply = ask(running, "Guard", text="x")
             assert reply.error.code != 200 and not reply.results, reply
         eq(len(model.server.requests), 4)  # the brick openai says when to try these again
+
+
+@test
+def secrets_in_a_map_that_a_brick_checks_itself():
+    headers = "headers: { api-key: { env: PROMPT_KEY }, X-Plain: plain }"
+    with Model(ATTACK) as model:
+        with Brickd(bricks(model, "Guard", api=headers), modules=MODULES, env={"PROMPT_KEY": "k-1"}) as running:
+            ask(running, "Guard", text="x")
+            sent = model.server.requests[-1].headers
+            eq((sent["api-key"], sent["x-plain"]), ("k-1", "plain"))
+            assert "k-1" not in running.log()
+        out = check(bricks(model, "Guard", api="headers: { api-key: { env: NO_SUCH_KEY } }"))
+        assert re.search(r"brickd.yaml:\d+:.*api-key.*NO_SUCH_KEY is not set", out), out
 
 
 @test
@@ -298,6 +311,7 @@ def streams():
 
     async def nothing(request):
         await request.head()
+        await request.say("")
         await request.done()
 
     async def long(request):
@@ -397,7 +411,7 @@ IN_BRICKS = [
     ("Guard", "llm: chat, template: '{{ txt | json }}'",
      "options.template: column 4 of the text: there is no value 'txt'; did you mean 'text'?"),
     ("Guard", "llm: chat, template: 'Text: {{ text }}'",
-     "options.template: column 10 of the text: this text comes from outside: write json(...) or escape(...) around it"),
+     "options.template: column 10 of the text: this text comes from outside: write json(...), escape(...) or markdown(...) around it"),
     ("Guard", "llm: chat, instructions: '{{ request.target_language | json }}'",
      "options.instructions: column 12 of the text: there is no field 'target_language' in a GuardRequest"),
     ("Compose", "llm: chat, template: '{{ text | json }}'",

@@ -94,6 +94,9 @@ def attributes(of):
     found = {}
     for a in of["attributes"]:
         (kind, value), = a["value"].items()
+        if kind == "arrayValue":
+            found[a["key"]] = [item["stringValue"] for item in value["values"]]
+            continue
         assert isinstance(value, str) and kind in ("stringValue", "intValue"), a
         found[a["key"]] = int(value) if kind == "intValue" else value
     return found
@@ -125,7 +128,8 @@ def a_call_is_a_span():
         assert before <= int(s["startTimeUnixNano"]) < int(s["endTimeUnixNano"]) <= time.time_ns(), s
         eq(attributes(s), {
             "rpc.system": "grpc", "rpc.service": "protocols.grpc.llm.LLMService", "rpc.method": "Unary",
-            "rpc.grpc.status_code": 0, "brickd.brick": "chat", "brickd.request_id": 'r-"1"'})
+            "rpc.grpc.status_code": 0, "brickd.brick": "chat", "brickd.request_id": 'r-"1"', "client.address": "127.0.0.1",
+            "gen_ai.operation.name": "chat", "gen_ai.provider.name": "brickd", "gen_ai.request.model": "chat"})
         resource, = c.resources()
         own = attributes(resource["resource"])
         eq((own["service.name"], own["process.pid"]), ("gate", d.workers()[0]))
@@ -145,6 +149,34 @@ def a_call_is_a_span():
         eq(found[3]["name"], "unknown method")
         assert all("parentSpanId" not in s for s in found)
         eq(len({s["traceId"] for s in found}), 4, "traces")
+
+
+USAGE = [("x-usage-prompt-tokens", "20"), ("x-usage-completion-tokens", "5"), ("x-model", "m-1"),
+         ("x-finish-reason", "length")]
+
+
+def about_model(span):
+    return {key[7:]: value for key, value in attributes(span).items() if key.startswith("gen_ai.")}
+
+
+@test
+def the_span_of_a_call_to_a_model_says_what_it_has_used():
+    http = free_port()
+    bricks = CONTRACT + "  - { name: other, module: contract, options: { type: Common } }\n"
+    with Collector() as c, Brickd(bricks, traces(c.url), port_extra=f'  - {{ listen: "127.0.0.1:{http}", protocol: http }}') as d:
+        call(d.channel(), UNARY, request("case:metadata secret", model_id="big"), USAGE)
+        call(d.channel(), path("Common", "Unary"), b"", USAGE)
+        body = json.dumps({"model": "chat", "prompt": "case:metadata secret", "stream": True}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{http}/v1/completions", body, dict(USAGE)),
+                                    timeout=10) as answer:
+            assert answer.read()
+        one, common, two = c.wait(3)
+        used = {"provider.name": "brickd", "response.model": "m-1", "response.finish_reasons": ["length"],
+                "usage.input_tokens": 20, "usage.output_tokens": 5}
+        eq(about_model(one), {"operation.name": "chat", "request.model": "big", **used})
+        eq(about_model(common), {})
+        eq(about_model(two), {"operation.name": "text_completion", "request.model": "chat", **used})
+        assert "secret" not in json.dumps(c.accepted)
 
 
 @test

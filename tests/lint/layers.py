@@ -29,12 +29,15 @@ LAYERS = {
     "sdk": {SDK, BRICK, PROTO},
     "expr": {"expr", PROTO},
     "bricks": {SDK, BRICK, PROTO, BRICK_OWN, "expr"},
-    "brick.h": set(),
+    "brick.h": {BRICK},
+    "brick-types.h": set(),
 }
 
 # what single files may include besides: libraries for modules are made of a few files of the core
 FILES = {
     "sdk/brick-yaml.c": {"conf"},
+    "exec/brickd-exec.c": {"util"},  # standard.h: every program begins with it
+    "bricks/retrieval-fts/index-main.c": {"util"},
     "expr/parse.c": {"conf"},  # nearest.h: "did you mean"
 }
 
@@ -49,6 +52,9 @@ LIBRARIES = {
     "curl/": ["bricks/", "worker/otlp-http.c"],
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],
+    "opencc.h": ["bricks/"],
+    "hunspell.h": ["bricks/rectify-spell/"],
+    "cmark-gfm": ["bricks/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -62,7 +68,7 @@ def layer_of(name, src):
         return PROTO
     if name in ("brick-sdk.h", "brick-yaml.h"):
         return SDK
-    if name == BRICK:
+    if name in (BRICK, "brick-types.h"):
         return BRICK
     first = name.partition("/")[0]
     return first if "/" in name and (src / first).is_dir() else BRICK_OWN

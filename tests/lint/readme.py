@@ -11,6 +11,8 @@ RUNS = [
     (r"tests/(demo|run)\.sh$", None),  # by themselves
     (r"\$ brickctl call assistant ", "tests/real/test_readme.py"),
     (r"\$ brickctl ", "tests/demo.sh"),
+    (r"conf/packaging/build-deb.sh ", "tests/packages/test-packages.sh"),
+    (r"cd build/debs ", "tests/packages/drive.sh"),
     (r"meson setup ", "tests/demo.sh"),
     (r"meson install ", "tests/install/test-install.sh"),
     (r"systemctl enable --now brickd$", "tests/systemd/drive.sh"),

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 
-# What npm and pip say when their registry does not answer.
+# What npm, pip and go say when their registry does not answer.
 NO_NETWORK = (r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|Read timed out"
-              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout")
+              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout|no such host|dial tcp|i/o timeout")
 LIMIT = 300
 
 
@@ -17,10 +17,10 @@ def skip(why):
     sys.exit(0)
 
 
-def run(command, folder):
+def run(command, folder, env=None, limit=LIMIT):
     silent = f"the registry of {os.path.basename(command[0])} does not answer"
     try:
-        done = subprocess.run(command, cwd=folder, timeout=LIMIT, text=True, stdin=subprocess.DEVNULL,
+        done = subprocess.run(command, cwd=folder, env=env, timeout=limit, text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         skip(silent)
@@ -56,15 +56,42 @@ def npm(source, folder):
     return shutil.which("node")
 
 
+def venv(folder):
+    """A new virtual environment; its python."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return os.path.join(folder, "bin", "python")
+
+
+def run_pip(python, command, *args, limit=LIMIT):
+    run([python, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input", "--timeout", "10",
+         "--retries", "1", *args], None, limit=limit)
+
+
 def pip(packages, folder):
     """The python of a virtual environment with the packages."""
-    python = os.path.join(folder, "bin", "python")
+    once(folder, " ".join(packages), lambda: run_pip(venv(folder), "install", "--no-compile", *packages))
+    return os.path.join(folder, "bin", "python")
 
-    def make():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--timeout", "10",
-             "--retries", "1", "--no-compile", *packages], folder)
 
-    once(folder, " ".join(packages), make)
-    return python
+def go_env(folder):
+    """What is downloaded and compiled stays below the folder, which may be removed."""
+    return os.environ | {"GOCACHE": f"{folder}/.cache", "GOMODCACHE": f"{folder}/.modules", "GOTOOLCHAIN": "local",
+                         "GOFLAGS": "-modcacherw"}
+
+
+def go(source, folder):
+    """The program made of a copy of the folder `source`, with the modules that its go.sum names."""
+    if not shutil.which("go"):
+        skip("there is no go")
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    run(["go", "mod", "download"], folder, go_env(folder))
+    # not optimised, it compiles in half of the time
+    run(["go", "build", "-gcflags=all=-N -l", "-o", "program"], folder, go_env(folder))
+    return os.path.join(folder, "program")
+
+
+def go_module(name, folder):
+    """The folder with the files of a module of Go, NAME@VERSION."""
+    run(["go", "mod", "download", name], folder, go_env(folder))
+    return os.path.join(folder, ".modules", name)

@@ -48,7 +48,7 @@ make_root() {
 	mkdir lab
 	: >lab/output
 	for bind in $binds; do
-		mkdir -p "${bind#*:}"
+		mkdir -p ".${bind#*:}"
 		mount --bind "${bind%%:*}" ".${bind#*:}"
 		mount -o remount,bind,ro ".${bind#*:}"
 	done

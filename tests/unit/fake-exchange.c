@@ -172,6 +172,18 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
         return x->n_bricks;
 }
 
+const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index)
+{
+        const struct fake_brick *fake = CONTAINER_OF(brick, const struct fake_brick, instance);
+
+        return fake->models ? fake->models[index] : NULL;
+}
+
+void exchange_ask_models(struct exchange *x)
+{
+        x->asked_models = true;
+}
+
 void exchange_set_data(struct exchange *x, void *data)
 {
         x->data = data;

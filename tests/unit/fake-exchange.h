@@ -19,7 +19,8 @@ struct fake_brick {
         struct stats_brick stats;
         struct conf_brick conf;
         struct brick_module module;
-        bool forbidden; /* the client may not call it */
+        bool forbidden;            /* the client may not call it */
+        const char *const *models; /* that it says it has, up to a NULL; NULL: none */
 };
 
 struct exchange {
@@ -33,6 +34,7 @@ struct exchange {
         const struct brick_pair *trailers;
         size_t n_trailers;
         bool explained;
+        bool asked_models;
         void *data;
 
         /* The last call. */

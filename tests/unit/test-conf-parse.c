@@ -94,6 +94,18 @@ static void test_mistakes(void)
                 { "ports:\n", "1:1: ports: required\n" },
                 { "ports: [5]\n", "1:9: ports[0]: expected a map, got \"5\"\n" },
                 { "ports: [{}]\n", "1:9: ports[0].listen: required\n" },
+                { "ports: [{ listen: \"127.0.0.1:0\", forwarded: [unix, 10.0.0.0/8, \"::1\"] }]\n",
+                  "" },
+                { "ports: [{ listen: \"127.0.0.1:0\", forwarded: [proxy, 10.0.0.1/8] }]\n",
+                  "1:46: ports[0].forwarded[0]: expected an IP address, a network such as "
+                  "10.0.0.0/8, or unix, got \"proxy\"\n"
+                  "1:53: ports[0].forwarded[1]: \"10.0.0.1/8\": the address has bits behind its "
+                  "prefix\n" },
+                { "ports: [{ listen: \"127.0.0.1:0\", proxy_protocol: [10.0.0/8, \"::/129\"] }]\n",
+                  "1:51: ports[0].proxy_protocol[0]: \"10.0.0/8\": expected an IP address, or a "
+                  "network such as 10.0.0.0/8\n"
+                  "1:61: ports[0].proxy_protocol[1]: \"::/129\": expected 0 to 128 behind the "
+                  "slash\n" },
                 { "ports: [{ listen: }]\n", "1:19: ports[0].listen: the value is missing\n" },
                 { "ports: [{ listen: [a] }]\n",
                   "1:19: ports[0].listen: expected a string, got a list\n" },

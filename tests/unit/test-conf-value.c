@@ -154,6 +154,36 @@ static void test_size(void)
         }
 }
 
+static void test_count(void)
+{
+        static const struct {
+                const char *text;
+                int r;
+                int64_t value;
+        } cases[] = {
+                { "0", 0, 0 },
+                { "250", 0, 250 },
+                { "10k", 0, 10000 },
+                { "10K", 0, 10000 },
+                { "1.5M", 0, 1500000 },
+                { "2G", 0, INT64_C(2000000000) },
+                { "9223372037G", -ERANGE, 0 },
+                { "10m", -EINVAL, 0 },
+                { "10kB", -EINVAL, 0 },
+                { "1 k", -EINVAL, 0 },
+                { "-1", -EINVAL, 0 },
+                { "k", -EINVAL, 0 },
+                { "", -EINVAL, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int64_t value = 0;
+
+                assert(value_parse_count(cases[i].text, &value) == cases[i].r);
+                assert(value == cases[i].value);
+        }
+}
+
 static void test_choice(void)
 {
         size_t length;
@@ -333,6 +363,7 @@ int main(void)
         test_bool();
         test_duration();
         test_size();
+        test_count();
         test_choice();
         test_format();
         test_nearest();

@@ -215,6 +215,14 @@ static void test_functions(void)
         gives("json([1, null, true, \"\x01\x7f\"])", "[1, null, true, \"\\u0001\\u007f\"]");
         gives("common.data.name | escape", "Ada &quot;A&quot; &lt;L&gt;");
         gives("\"&'\" | escape", "&amp;&#39;");
+        gives("'[a](b) <i> *c* \\\\ | \"d\"' | markdown",
+              "\\[a\\](b) \\<i\\> \\*c\\* \\\\ \\| \\\"d\\\"");
+        gives("'  one\\n\\n two-3.\\t' | markdown", "one two-3.");
+        gives("'# a' | markdown", "\\# a");
+        gives("'12. a 12.' | markdown", "12\\. a 12.");
+        gives("' - a' | markdown", "\\- a");
+        gives("'12' | markdown", "12");
+        gives("'' | markdown", "");
         gives("2.345 | round(2)", "2.35");
         gives("round(-2.5)", "-3");
         gives("round(1e308, 15)", "1e+308");
@@ -420,6 +428,7 @@ static void test_untrusted(void)
                 "{{ [json(text), 'a'] | join('b') + json(docs) }}",
                 "{% for t in [json(text)] %}{{ t }}{% endfor %}",
                 "{{ text | escape | json }}",
+                "{{ text | trim | markdown }}",
                 "{{ text == 'a' }}{{ text | length }}",
                 "{% if 'x' in text %}x{% endif %}",
                 "{% for d in docs.documents %}{{ d.score }}{% endfor %}",
@@ -446,8 +455,8 @@ static void test_untrusted(void)
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
                 assert(expr_compile_template(bad[i], strlen(bad[i]), &scope, NULL, &expr,
                                              &mistake) == -EINVAL);
-                assert(strcmp(mistake.text, "this text comes from outside: write json(...) or "
-                                            "escape(...) around it") == 0);
+                assert(strcmp(mistake.text, "this text comes from outside: write json(...), "
+                                            "escape(...) or markdown(...) around it") == 0);
         }
 }
 

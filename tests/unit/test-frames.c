@@ -12,8 +12,11 @@ enum {
         HEADERS = 1,
         RST_STREAM = 3,
         SETTINGS = 4,
+        PING = 6,
+        GOAWAY = 7,
         CONTINUATION = 9,
         ACK = 1,
+        END_STREAM = 1,
         END_HEADERS = 4,
 };
 
@@ -252,6 +255,48 @@ static void test_reset(void)
         }
 }
 
+/* Headers, a message, trailers that end the stream, and GOAWAY with an error, wherever they are
+ * cut. */
+static void test_sent(void)
+{
+        static const char sent[] = "\0\0\2\1\4\0\0\0\1ab"
+                                   "\0\0\4\0\0\0\0\0\1\1\7\1\1"
+                                   "\0\0\1\1\5\0\0\0\1t"
+                                   "\0\0\x16\7\0\0\0\0\0\0\0\0\1\0\0\0\x0btoo_many_pings";
+
+        for (size_t piece = 1; piece < sizeof sent; piece++) {
+                struct frames_out out = { 0 };
+
+                for (size_t at = 0; at < sizeof sent - 1; at += piece) {
+                        size_t n = piece < sizeof sent - 1 - at ? piece : sizeof sent - 1 - at;
+
+                        if (!frames_sent_rest(&out, n))
+                                frames_sent(&out, sent + at, n, &frames.unfinished);
+                }
+                assert(out.replies == 3 && out.ended == 1);
+                assert(out.n_goaway == FRAMES_GOAWAY && out.error == 11 && out.reason == 't');
+                assert(out.payload == 0 && out.n_head == 0);
+        }
+}
+
+/* What a client sends besides calls. */
+static void test_others(void)
+{
+        begin_frames();
+        assert(frames.streams == 0 && frames.pings == 0);
+        add_to(1, HEADERS, END_HEADERS | END_STREAM, 0);
+        add_to(3, HEADERS, END_HEADERS, 0);
+        add_to(3, HEADERS, END_HEADERS | END_STREAM, 0); /* trailers begin no stream */
+        add_to(0, PING, 0, 8);
+        add_to(0, PING, ACK, 8);
+        add_to(0, PING, 0, 8);
+        assert(pass_on() == FRAMES_GOOD);
+        assert(frames.streams == 2 && frames.pings == 2 && !frames.leaving);
+        add_to(0, GOAWAY, 0, 8);
+        assert(pass_on() == FRAMES_GOOD);
+        assert(frames.leaving);
+}
+
 /* Against a table that is as simple as can be. */
 static void test_table(void)
 {
@@ -290,6 +335,8 @@ int main(void)
         test_several();
         test_too_much();
         test_reset();
+        test_sent();
+        test_others();
         unfinished_clear(&frames.unfinished);
         test_table();
         begin();

@@ -136,6 +136,24 @@ static void test_empty(void)
         }
 }
 
+static void test_tokens(void)
+{
+        _cleanup_(identities_freep) struct identities *identities = parse_good(
+                "identities:\n"
+                "  - { name: a, certificate: a, allow: [], tokens: { minute: 250, day: 10k, "
+                "month: 1.5M, reserve: 2K } }\n"
+                "  - { name: b, certificate: b, allow: [], tokens: { month: 10G } }\n"
+                "  - { name: c, certificate: c, allow: [], tokens: }\n");
+        const struct identity_tokens *a = &identities->list[0].tokens;
+        const struct identity_tokens *b = &identities->list[1].tokens;
+
+        assert(a->minute == 250 && a->day == 10000 && a->month == 1500000 && a->reserve == 2000);
+        assert(b->minute == 0 && b->day == 0 && b->month == UINT64_C(10000000000));
+        assert(b->reserve == 1000);
+        assert(identity_has_budget(&identities->list[0]) &&
+               !identity_has_budget(&identities->list[2]));
+}
+
 static void test_mistakes(void)
 {
         static const struct {
@@ -175,6 +193,16 @@ static void test_mistakes(void)
                   "1:39: identities[0].certificate[0]: * has no special meaning here; give the "
                   "whole "
                   "name of each client" },
+                { "{ name: a, certificate: a, allow: [], tokens: { day: 10x } }",
+                  "1:68: identities[0].tokens.day: expected a number such as 1M, got \"10x\"" },
+                { "{ name: a, certificate: a, allow: [], tokens: { minute: 0 } }",
+                  "1:71: identities[0].tokens.minute: must be from 1 to 10G tokens" },
+                { "{ name: a, certificate: a, allow: [], tokens: { month: 10.1G } }",
+                  "1:70: identities[0].tokens.month: must be from 1 to 10G tokens" },
+                { "{ name: a, certificate: a, allow: [], tokens: { reserve: 5 } }",
+                  "1:61: identities[0].tokens: needs one of minute, day and month" },
+                { "{ name: a, certificate: a, allow: [], tokens: 10k }",
+                  "1:61: identities[0].tokens: expected a map, got \"10k\"" },
                 { "{ name: a, certificate: a, allow: [], tokn: x }",
                   "1:53: identities[0].tokn: unknown key; did you mean \"token\"?" },
         };
@@ -408,6 +436,7 @@ int main(int argc, char **argv)
         test_certificates();
         test_cost();
         test_empty();
+        test_tokens();
         test_mistakes();
         test_twins();
         test_twins_of_kinds();

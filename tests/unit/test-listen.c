@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/network.h"
 
 static const struct conf_port port = {
         .listen = "127.0.0.1:0",
@@ -216,17 +218,87 @@ static void test_any_error(int shared)
         (void)close(other);
 }
 
-/* A paused listener leaves its connections to whoever else has the socket. Not to be undone. */
-static void test_pause(int listener, int shared)
+static void say(int client, const char *text)
 {
-        int client, connection;
+        assert(send(client, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
 
-        listeners_pause();
+/* A client comes with the address that its proxy names, once the header is whole. */
+static void test_proxied(void)
+{
+        struct network networks[1];
+        const struct conf_port conf = { .listen = "proxied",
+                                        .max_connections = 3,
+                                        .max_connections_per_address = 2,
+                                        .handshake = NSEC_PER_SEC,
+                                        .proxy_protocol = { networks, 1 } };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+        int listener, client, wrong, connection, epoll = epoll_create1(EPOLL_CLOEXEC);
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        char byte;
+
+        assert(!network_parse(networks, "127.0.0.0/8"));
+        listener = adopt_as(make_listener(), &conf);
+        assert(epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) == 0);
+        client = client_new(listener);
+        wrong = client_new(listener);
+        say(client, "PROXY TCP4 192.0.2.7 192.0.2.1 ");
+        say(wrong, "GET / HTTP/1.1");
+        assert(take(listener) < 0 && errno == EAGAIN && peers_count() <= 2);
+        while (epoll_wait(epoll, &event, 1, 20) == 1)
+                assert(take(listener) < 0);
+        assert(is_closed(wrong) && peers_count() == 1);
+        say(client, "41234 443\r\nx");
+        assert(epoll_wait(epoll, &event, 1, 5000) == 1);
+        connection = accept4(listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
+        assert(connection >= 0 && peers_count() == 1);
+        assert(address.sin_addr.s_addr == htonl(0xc0000207) && ntohs(address.sin_port) == 41234);
+        assert(recv(connection, &byte, 1, 0) == 1 && byte == 'x');
+        (void)close(connection);
+        (void)close(client);
+        (void)close(wrong);
+        client = client_new(listener);
+        assert(take(listener) < 0 && peers_count() == 1);
+        (void)close(listener); /* with one that waits */
+        assert(is_closed(client) && peers_count() == 0);
+        (void)close(client);
+        (void)close(epoll);
+}
+
+/* On a stop those that wait are accepted before the socket is closed. */
+static void test_leave(void)
+{
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        int made = make_listener(), listener = adopt(made), client = client_new(listener),
+            connection;
+        int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+        assert(!listeners_leave(false));
+        assert((connection = take(listener)) >= 0);
+        assert(listeners_leave(false));
+        assert(connect(late, (struct sockaddr *)&address, length) < 0 && errno == ECONNREFUSED);
+        assert(take(listener) < 0 && errno == EAGAIN);
+        (void)close(late);
+        (void)close(connection);
+        (void)close(client);
+        (void)close(listener);
+}
+
+/* It leaves its connections to whoever else has the socket. Not to be undone. */
+static void test_leave_shared(int shared)
+{
+        int listener = adopt(dup(shared)), client, connection;
+
         client = client_new(shared);
+        assert(listeners_leave(true));
         assert(take(listener) < 0 && errno == EAGAIN);
         assert((connection = take(shared)) >= 0);
         (void)close(connection);
         (void)close(client);
+        (void)close(listener);
 }
 
 /* Above the limits a client is sent away, and those that go make room. */
@@ -340,6 +412,14 @@ static void test_share(int shared)
         (void)close(epoll);
 }
 
+/* As a connection is accepted. */
+static struct connection *add(int fd, struct listener *listener, const struct sockaddr *address)
+{
+        const struct peer_key key = peers_key(listener, address);
+
+        return peers_add(&key) ? connection_add(fd, listener, address) : NULL;
+}
+
 /* What counts as one address. */
 static void test_addresses(void)
 {
@@ -354,19 +434,19 @@ static void test_addresses(void)
         struct listener b = { .conf = &port, .stats = &stats };
         int fd = FD_MAX - 10;
 
-        assert(connection_add(fd, &a, (const struct sockaddr *)&v4));
+        assert(add(fd, &a, (const struct sockaddr *)&v4));
         assert(inet_pton(AF_INET6, "::ffff:10.0.0.1", &v6.sin6_addr) == 1);
-        assert(!connection_add(fd + 1, &a, address)); /* the same */
+        assert(!add(fd + 1, &a, address)); /* the same */
         assert(inet_pton(AF_INET6, "::ffff:10.0.0.2", &v6.sin6_addr) == 1);
-        assert(connection_add(fd + 1, &a, address));
-        assert(connection_add(fd + 2, &b, address)); /* another port */
+        assert(add(fd + 1, &a, address));
+        assert(add(fd + 2, &b, address)); /* another port */
         assert(inet_pton(AF_INET6, "2001:db8:0:1::1", &v6.sin6_addr) == 1);
-        assert(connection_add(fd + 3, &a, address));
+        assert(add(fd + 3, &a, address));
         assert(inet_pton(AF_INET6, "2001:db8:0:1:ffff::1", &v6.sin6_addr) == 1);
-        assert(!connection_add(fd + 4, &a, address)); /* the same network */
-        assert(connection_add(fd + 4, &a, &local));
-        assert(!connection_add(fd + 5, &a, &local)); /* the port is full */
-        assert(!connection_add(FD_MAX, &b, &local));
+        assert(!add(fd + 4, &a, address)); /* the same network */
+        assert(add(fd + 4, &a, &local));
+        assert(!add(fd + 5, &a, &local)); /* the port is full */
+        assert(!add(FD_MAX, &b, &local));
         assert(connection_of(fd + 4) && !connection_of(fd + 5));
         assert(peers_count() == 5 && stats.connections == 5);
         assert(stats_get(&stats.counters.rejected[STATS_REJECTED_ADDRESS]) == 3);
@@ -390,9 +470,11 @@ int main(void)
         test_share(shared);
         test_full(listener);
         test_any_error(shared);
-        test_pause(listener, shared);
-        assert(peers_count() == 0);
         (void)close(listener);
+        test_proxied();
+        test_leave();
+        test_leave_shared(shared);
+        assert(peers_count() == 0);
         (void)close(shared);
         own = balance_free(own);
         sibling = balance_free(sibling);

@@ -81,6 +81,42 @@ static void set_usage(void)
         x.n_trailers = 3;
 }
 
+/* --- models -------------------------------------------------------------------------------------
+ */
+
+#define MODEL(ID) "{\"id\":\"" ID "\",\"object\":\"model\",\"created\":*,\"owned_by\":\"brickd\"}"
+
+/* Each model once, at the brick that calls for it reach. */
+static void test_models(void)
+{
+        static const char *const own[] = { "gpt-4o", "large", "chat", "second", NULL };
+        static const char *const others[] = { "large", "small", NULL };
+        const LLMRequest *r;
+        struct fake_brick *second;
+
+        begin("{\"model\":\"small\",\"prompt\":\"Say\"}");
+        x.bricks[1].models = own;
+        second = fake_add(&x, "second", BRICK_TYPE_LLM, METHODS);
+        second->models = others;
+        models_serve(&x, NULL);
+        expect("{\"object\":\"list\",\"data\":[" MODEL("chat") "," MODEL("gpt-4o") "," MODEL(
+                "large") "," MODEL("second") "," MODEL("small") "]}");
+        assert(x.asked_models);
+
+        begin("{\"model\":\"small\",\"prompt\":\"Say\"}");
+        second = fake_add(&x, "second", BRICK_TYPE_LLM, METHODS);
+        second->models = others;
+        completion_serve(&x, NULL);
+        assert(x.running && x.call.brick == &second->instance && !x.asked_models);
+        r = fake_request(&x, 0, &protocols__grpc__llm__llmrequest__descriptor);
+        assert(strcmp(r->model_id, "small") == 0);
+
+        begin("{\"model\":\"none\",\"prompt\":\"Say\"}");
+        completion_serve(&x, NULL);
+        fake_expect_error(&x, 404, "model_not_found", "model");
+        assert(x.asked_models);
+}
+
 /* --- completions --------------------------------------------------------------------------------
  */
 
@@ -304,6 +340,7 @@ static void test_refusals(void)
 
 int main(void)
 {
+        test_models();
         test_completion();
         test_completion_stream();
         test_response();

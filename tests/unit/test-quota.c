@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "shared/quota.h"
+#include "shared/quota-own.h"
 #include "util/clock.h"
 
 static struct quota *main_process;
@@ -166,10 +166,10 @@ static uint32_t *map_all(struct quota *quota, size_t *ret_size)
         return p;
 }
 
-/* The last part of the memory: of each identity, the calls in each worker's row. */
-static uint32_t *counts_of(uint32_t *p, size_t size, uint32_t slot)
+/* Of an identity, the calls in each worker's row. */
+static _Atomic uint32_t *counts_of(uint32_t *p, uint32_t slot)
 {
-        return p + size / sizeof *p - (size_t)(QUOTA_IDENTITIES - slot) * QUOTA_WORKERS;
+        return ((struct shared *)(void *)p)->calls[slot];
 }
 
 /* A brick writes whatever it likes: nothing is done outside of the memory, nor without an end. */
@@ -257,9 +257,9 @@ static void test_healed(void)
         assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
 
         /* its own counts, with its next call */
-        counts_of(p, size, slot)[rows[0]] = 0x80000000;
+        counts_of(p, slot)[rows[0]] = 0x80000000;
         quota_release(quota, slot);
-        assert(counts_of(p, size, slot)[rows[0]] == 1);
+        assert(counts_of(p, slot)[rows[0]] == 1);
         assert(quota_enter(quota, &limit, &slot) && !quota_enter(quota, &limit, &slot));
         (void)munmap(p, size);
 }

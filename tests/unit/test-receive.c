@@ -42,11 +42,13 @@ static void pair_add(int epoll, int ret_pair[2])
 {
         const struct sockaddr local = { .sa_family = AF_UNIX };
         struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
+        struct peer_key key;
         int size = 4 * TOTAL;
 
         assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ret_pair) == 0);
         (void)setsockopt(ret_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
-        assert(connection_add(ret_pair[1], &listener, &local));
+        key = peers_key(&listener, &local);
+        assert(peers_add(&key) && connection_add(ret_pair[1], &listener, &local));
         event.data.fd = ret_pair[1];
         assert(epoll_ctl(epoll, EPOLL_CTL_ADD, ret_pair[1], &event) == 0);
 }

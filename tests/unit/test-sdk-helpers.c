@@ -325,6 +325,33 @@ static void test_ends(void)
         }
 }
 
+/* A name of 201 bytes, whose 160th is in the middle of a character. */
+static int explains(struct brick_call *call, CommonResponse *response)
+{
+        char name[202] = "x";
+
+        for (size_t i = 0; i < 100; i++)
+                memcpy(name + 1 + 2 * i, "é", 3);
+        assert(brick_is_explained(call));
+        brick_explain(call, &(struct brick_step){ .name = name });
+        return 0;
+}
+
+static void test_explain(void)
+{
+        _cleanup_(fake_host_freep) struct fake_host *host = new_host();
+        _cleanup_(fake_call_freep) struct fake_call *call = new_call(host);
+        const char *said;
+
+        unary = explains;
+        fake_call_add_metadata(call, "x-brick-explain", "1");
+        assert(fake_call_run(call) == 0);
+        said = fake_call_trailers(call);
+        assert(strncmp(said, "x-brick-step-bin=", 17) == 0 && strstr(said, "step"));
+        said = strstr(said, "x\xc3\xa9");
+        assert(said && strspn(said, "x\xc3\xa9") == 159 && strncmp(said + 159, "…", 3) == 0);
+}
+
 static void test_long_failure(void)
 {
         _cleanup_(fake_host_freep) struct fake_host *host = new_host();
@@ -460,6 +487,7 @@ int main(void)
         test_text();
         test_rewind();
         test_ends();
+        test_explain();
         test_long_failure();
         test_fail_as();
         test_old_host();

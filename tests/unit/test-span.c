@@ -251,9 +251,21 @@ static void test_json_limit(void)
                         .status = 4,
                         .in_band = true,
                         .code = INT32_MIN,
+                        .http_route = "/v1/vector_stores/{brick}/search",
+                        .http_status = 599,
+                        .name_length = SPAN_NAME_MAX,
                         .request_id_length = SPAN_REQUEST_ID_MAX,
+                        .has_genai = true,
+                        .genai = { .key.operation = GENAI_TEXT_COMPLETION,
+                                   .counted = true,
+                                   .input = INT64_MAX,
+                                   .output = INT64_MAX },
                 };
+                memset(records[i].name, 0xff, SPAN_NAME_MAX);
                 memset(records[i].request_id, 0xff, SPAN_REQUEST_ID_MAX);
+                memset(records[i].genai.key.request_model, '"', STATS_MODEL_MAX);
+                memset(records[i].genai.key.response_model, '"', STATS_MODEL_MAX);
+                memset(records[i].genai.finish_reason, '"', GENAI_REASON_MAX);
         }
         text[otlp_write_request(text, service, records, ELEMENTSOF(records), UINT64_MAX)] = '\0';
         assert(strcmp(text + strlen(text) - strlen(end), end) == 0);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,12 +24,17 @@
 /* The most sockets to handle in one iteration of the loop. */
 #define SOCKETS_MAX 256
 
+/* The most transfers that are kept for later jobs. */
+#define SPARE_MAX 64
+
 struct engine {
         const struct config *config;
         pthread_t thread;
         bool running;
         int wake_fd;
         int sockets_fd; /* an epoll instance with libcurl's sockets */
+
+        atomic_uint limit; /* enum request_limit */
 
         pthread_mutex_t lock;
         STAILQ_HEAD(, job) inbox;
@@ -41,6 +47,8 @@ struct engine {
         TAILQ_HEAD(, job) queue; /* for a connection */
         LIST_HEAD(, job) jobs;
         unsigned opening, transfers; /* of the jobs that libcurl has */
+        CURL *spare[SPARE_MAX];      /* transfers that are not used */
+        unsigned n_spare;
 };
 
 const struct config *engine_config(const struct engine *engine)
@@ -59,6 +67,42 @@ uint64_t engine_now(const struct engine *engine)
 
         (void)sd_event_now(engine->event, CLOCK_MONOTONIC, &now);
         return now;
+}
+
+enum request_limit engine_limit(struct engine *engine)
+{
+        return (enum request_limit)atomic_load_explicit(&engine->limit, memory_order_relaxed);
+}
+
+void engine_set_limit(struct engine *engine, enum request_limit limit)
+{
+        atomic_store_explicit(&engine->limit, limit, memory_order_relaxed);
+}
+
+CURL *engine_take_easy(struct engine *engine)
+{
+        CURL *easy;
+
+        if (engine->n_spare > 0)
+                return engine->spare[--engine->n_spare];
+        easy = curl_easy_init();
+        if (easy && !job_set_common_options(easy, engine->config)) {
+                curl_easy_cleanup(easy);
+                return NULL;
+        }
+        return easy;
+}
+
+void engine_give_easy(struct engine *engine, CURL *easy)
+{
+        if (engine->n_spare == SPARE_MAX || !easy) {
+                curl_easy_cleanup(easy);
+                return;
+        }
+        /* What belongs to the job. */
+        (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+        (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+        engine->spare[engine->n_spare++] = easy;
 }
 
 /* --- jobs ---------------------------------------------------------------------------- */
@@ -352,6 +396,7 @@ int engine_new(struct engine **ret, const struct config *config)
         if (!engine)
                 return -ENOMEM;
         engine->config = config;
+        atomic_init(&engine->limit, config->limit);
         (void)pthread_mutex_init(&engine->lock, NULL);
         STAILQ_INIT(&engine->inbox);
         TAILQ_INIT(&engine->queue);
@@ -386,6 +431,8 @@ struct engine *engine_free(struct engine *engine)
                 return NULL;
         if (engine->running)
                 stop_thread(engine);
+        while (engine->n_spare > 0)
+                curl_easy_cleanup(engine->spare[--engine->n_spare]);
         if (engine->multi)
                 (void)curl_multi_cleanup(engine->multi);
         (void)sd_event_source_disable_unref(engine->timer);

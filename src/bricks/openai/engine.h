@@ -6,6 +6,7 @@
  * call. Other threads only put orders into its inbox.
  */
 
+#include <curl/curl.h>
 #include <systemd/sd-event.h>
 
 #include "config.h"
@@ -18,6 +19,10 @@ enum order { /* bits, so that a job handles several orders at once */
              ORDER_CANCEL = 1 << 1,
              ORDER_RESUME = 1 << 2,
 };
+
+/* The name of the field for max_tokens that the API is thought to take. [any] */
+enum request_limit engine_limit(struct engine *engine);
+void engine_set_limit(struct engine *engine, enum request_limit limit);
 
 int engine_new(struct engine **ret, const struct config *config);
 
@@ -33,6 +38,11 @@ void engine_order(struct engine *engine, struct job *job, enum order order);
 const struct config *engine_config(const struct engine *engine);
 sd_event *engine_event(const struct engine *engine);
 uint64_t engine_now(const struct engine *engine); /* CLOCK_MONOTONIC, microseconds */
+
+/* A transfer with the common options; NULL: out of memory. Giving one back keeps it for another
+ * job, since to make one costs more than to use it. NULL may be given. */
+CURL *engine_take_easy(struct engine *engine);
+void engine_give_easy(struct engine *engine, CURL *easy);
 
 /* Between engine_adopt() and engine_release(), the engine has a reference to the job. */
 void engine_adopt(struct engine *engine, struct job *job);

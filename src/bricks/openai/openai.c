@@ -60,6 +60,12 @@ static int take_call(struct brick_instance *self, struct brick_call *call,
         if (r == -EINVAL)
                 return brick_fail(call, BRICK_E_PARAMETER_INVALID,
                                   "JSON cannot represent the request", NULL);
+        if (r == -ERANGE)
+                return brick_fail(call, BRICK_E_PARAMETER_INVALID,
+                                  "the metadata x-temperature must be a number from 0 on", NULL);
+        if (r == -ENODATA)
+                return brick_fail(call, BRICK_E_PARAMETER_MISSING,
+                                  "the request has neither a prompt nor a context", NULL);
         if (r < 0)
                 return r;
         brick_host->call_set_data(call, job, drop_job);

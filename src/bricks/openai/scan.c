@@ -2,11 +2,12 @@
 
 #include "scan.h"
 
+#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A string may hold NUL, and a number too large for an integer is no reason to refuse an answer. */
-#define DECODE (JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY)
+#include "octet.h"
 
 static const char *skip_blanks(const char *p, const char *end)
 {
@@ -28,18 +29,43 @@ static const char *skip_hex(const char *p, const char *end)
         return p + 4;
 }
 
-static const char *skip_string(const char *p, const char *end)
+static const char *skip_escape(const char *p, const char *end)
 {
-        for (p++; p && p < end && *p != '"';) {
-                if ((unsigned char)*p < 0x20)
-                        return NULL;
-                if (*p++ != '\\')
-                        continue;
-                if (p == end || *p == '\0' || !strchr("\"\\/bfnrtu", *p))
-                        return NULL;
-                p = *p == 'u' ? skip_hex(p + 1, end) : p + 1;
+        if (end - p < 2 || p[1] == '\0' || !strchr("\"\\/bfnrtu", p[1]))
+                return NULL;
+        return p[1] == 'u' ? skip_hex(p + 2, end) : p + 2;
+}
+
+/* Returns where the next quotation mark or backslash is, or `end`. */
+static inline const char *find_special(const char *p, const char *end)
+{
+        for (; end - p >= 8; p += 8) {
+                uint64_t word = octets_load(p);
+                uint64_t found = octets_find(word, '"') | octets_find(word, '\\');
+
+                if (found)
+                        return p + octets_first(found);
+        }
+        while (p < end && *p != '"' && *p != '\\')
+                p++;
+        return p;
+}
+
+static const char *skip_rest_of_string(const char *p, const char *end)
+{
+        while (p && p < end && *p != '"') {
+                p = skip_escape(p, end);
+                if (p)
+                        p = find_special(p, end);
         }
         return p && p < end ? p + 1 : NULL;
+}
+
+/* Control characters are taken as they are, since some servers do not escape them. */
+static inline const char *skip_string(const char *p, const char *end)
+{
+        p = find_special(p + 1, end);
+        return p < end && *p == '"' ? p + 1 : skip_rest_of_string(p, end);
 }
 
 static const char *skip_digits(const char *p, const char *end)
@@ -69,7 +95,10 @@ static const char *skip_number(const char *p, const char *end)
 
 static const char *skip_word(const char *p, const char *end)
 {
-        static const char *const words[] = { "true", "false", "null" };
+        /* The last three are not JSON, but programs in Python send them. */
+        static const char *const words[] = {
+                "true", "false", "null", "Infinity", "-Infinity", "NaN"
+        };
 
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
                 size_t n = strlen(words[i]);
@@ -84,7 +113,7 @@ static const char *skip_scalar(const char *p, const char *end)
 {
         if (*p == '"')
                 return skip_string(p, end);
-        if (*p == '-' || (*p >= '0' && *p <= '9'))
+        if ((*p >= '0' && *p <= '9') || (*p == '-' && end - p > 1 && p[1] != 'I'))
                 return skip_number(p, end);
         return skip_word(p, end);
 }
@@ -105,11 +134,30 @@ static const char *skip_name(const char *p, const char *end)
         return p < end && *p == ':' ? p + 1 : NULL;
 }
 
-/* The closing characters of the open lists and objects. */
+/* The open lists and objects; a bit each: it is an object. */
 struct nesting {
-        char closers[SCAN_DEPTH_MAX];
+        uint64_t objects[SCAN_DEPTH_MAX / 64];
         size_t depth;
 };
+
+static bool push(struct nesting *nesting, bool is_object)
+{
+        const size_t word = nesting->depth / 64, bit = nesting->depth % 64;
+
+        if (nesting->depth == SCAN_DEPTH_MAX)
+                return false;
+        nesting->objects[word] &= ~(UINT64_C(1) << bit);
+        nesting->objects[word] |= (uint64_t)is_object << bit;
+        nesting->depth++;
+        return true;
+}
+
+static char closer_of(const struct nesting *nesting)
+{
+        const size_t last = nesting->depth - 1;
+
+        return nesting->objects[last / 64] >> last % 64 & 1 ? '}' : ']';
+}
 
 /* Skips from the end of a value to the next one: the lists and objects that end there, the comma,
  * and the name of a member. NULL: not well-formed. If the depth is 0 then, the outermost value has
@@ -117,7 +165,7 @@ struct nesting {
 static const char *skip_between(struct nesting *nesting, const char *p, const char *end)
 {
         while (nesting->depth > 0) {
-                char closer = nesting->closers[nesting->depth - 1];
+                char closer = closer_of(nesting);
 
                 p = skip_blanks(p, end);
                 if (p == end)
@@ -134,19 +182,17 @@ static const char *skip_between(struct nesting *nesting, const char *p, const ch
 /* Skips the opening character of a list or an object; if it is empty, its end as well. */
 static const char *skip_opening(struct nesting *nesting, const char *p, const char *end)
 {
-        char closer = *p == '{' ? '}' : ']';
+        const bool is_object = *p == '{';
 
-        if (nesting->depth == SCAN_DEPTH_MAX)
+        if (!push(nesting, is_object))
                 return NULL;
-        nesting->closers[nesting->depth++] = closer;
         p = skip_blanks(p + 1, end);
-        if (p < end && *p == closer)
+        if (p < end && *p == (is_object ? '}' : ']'))
                 return skip_between(nesting, p, end);
-        return closer == '}' ? skip_name(p, end) : p;
+        return is_object ? skip_name(p, end) : p;
 }
 
-/* Returns the end of the value at p, which may follow blanks. NULL: not well-formed. */
-static const char *skip_value(const char *p, const char *end)
+static const char *skip_nested(const char *p, const char *end)
 {
         struct nesting nesting;
 
@@ -164,6 +210,15 @@ static const char *skip_value(const char *p, const char *end)
                         p = skip_between(&nesting, p, end);
         } while (p && nesting.depth > 0);
         return p;
+}
+
+/* Returns the end of the value at p, which may follow blanks. NULL: not well-formed. */
+static const char *skip_value(const char *p, const char *end)
+{
+        p = skip_blanks(p, end);
+        if (p == end)
+                return NULL;
+        return *p == '{' || *p == '[' ? skip_nested(p, end) : skip_scalar(p, end);
 }
 
 static struct scan value_at(const char *p, const char *end)
@@ -185,40 +240,23 @@ bool scan_document(const char *json, size_t n, struct scan *ret)
         return true;
 }
 
-bool scan_is_object(struct scan value)
+unsigned scan_hex(const char *digits)
 {
-        return value.p && *value.p == '{';
+        unsigned value = 0;
+
+        for (size_t i = 0; i < 4; i++)
+                value = value << 4 | (((unsigned)digits[i] & 0xf) + (digits[i] > '9' ? 9 : 0));
+        return value;
 }
 
-bool scan_is_string(struct scan value)
+/* A name with an escape. Wanted names are ASCII, for which the only escape is \uXXXX. */
+static bool is_escaped_name(const char *p, const char *wanted)
 {
-        return value.p && *value.p == '"';
-}
-
-bool scan_is_null(struct scan value)
-{
-        return value.p && *value.p == 'n';
-}
-
-static unsigned hex_value(const char *p)
-{
-        char digits[5] = {};
-
-        memcpy(digits, p, 4);
-        return (unsigned)strtoul(digits, NULL, 16);
-}
-
-/* Compares the name of a member. Wanted names are ASCII letters, for which the only escape is
- * \uXXXX. */
-static bool is_name(struct scan name, const char *wanted)
-{
-        const char *p = name.p + 1;
-
         for (; *wanted; wanted++) {
                 unsigned c = (unsigned char)*p++;
 
                 if (c == '\\' && *p == 'u') {
-                        c = hex_value(p + 1);
+                        c = scan_hex(p + 1);
                         p += 5;
                 }
                 if (c != (unsigned char)*wanted)
@@ -227,33 +265,139 @@ static bool is_name(struct scan name, const char *wanted)
         return *p == '"';
 }
 
+/* The place of a name in a table; table->n: it is not wanted. */
+static size_t find_name(struct scan name, const struct scan_table *table)
+{
+        const char *text = name.p + 1;
+        const size_t length = (size_t)(name.end - text) - 1;
+        const bool escaped = find_special(text, name.end) < name.end - 1;
+        size_t i;
+
+        for (i = 0; i < table->n; i++)
+                if (escaped ? is_escaped_name(text, table->names[i].text)
+                            : length == table->names[i].length &&
+                                      memcmp(text, table->names[i].text, length) == 0)
+                        break;
+        return i;
+}
+
+static void forget(const struct scan_table *table, struct scan *values)
+{
+        for (size_t i = 0; i < table->n; i++) {
+                values[table->first + i] = (struct scan){};
+                if (table->names[i].inner)
+                        forget(table->names[i].inner, values);
+        }
+}
+
+static const char *read_object(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values);
+
+/* Reads a list whose first item may be an object with members that are wanted. */
+static const char *read_list(const char *p, const char *end, const struct scan_table *table,
+                             struct scan *values)
+{
+        p = skip_blanks(p + 1, end);
+        if (p < end && *p == ']')
+                return p + 1;
+        p = p < end && *p == '{' ? read_object(p, end, table, values) : skip_value(p, end);
+        while (p) {
+                p = skip_blanks(p, end);
+                if (p < end && *p == ']')
+                        return p + 1;
+                if (p == end || *p != ',')
+                        return NULL;
+                p = skip_value(p + 1, end);
+        }
+        return NULL;
+}
+
+/* Reads the value of a member, and what is wanted in it. Returns its end, or NULL. */
+static const char *read_value(const char *p, const char *end, const struct scan_table *inner,
+                              struct scan *values)
+{
+        if (inner && *p == '{')
+                return read_object(p, end, inner, values);
+        return inner && *p == '[' ? read_list(p, end, inner, values) : skip_value(p, end);
+}
+
+/* Reads the member at p. Returns what follows it, or `end` if it is malformed. */
+static const char *read_member(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values)
+{
+        struct scan name = { p, p < end && *p == '"' ? skip_string(p, end) : NULL }, *value = NULL;
+        const struct scan_table *inner = NULL;
+        const char *stop;
+        size_t i;
+
+        p = name.end ? skip_blanks(name.end, end) : end;
+        if (p == end || *p != ':')
+                return end;
+        p = skip_blanks(p + 1, end);
+        if (p == end)
+                return end;
+        i = find_name(name, table);
+        if (i < table->n) {
+                value = &values[table->first + i];
+                inner = table->names[i].inner;
+                if (value->p && inner)
+                        forget(inner, values);
+        }
+        stop = read_value(p, end, inner, values);
+        if (value)
+                *value = (struct scan){ p, stop };
+        return stop ? skip_blanks(stop, end) : end;
+}
+
+/* Returns the end of the object at p. NULL: it is malformed. */
+static const char *read_object(const char *p, const char *end, const struct scan_table *table,
+                               struct scan *values)
+{
+        p = skip_blanks(p + 1, end);
+        while (p < end && *p != '}') {
+                p = read_member(p, end, table, values);
+                if (p == end || (*p != '}' && *p != ','))
+                        return NULL;
+                if (*p == ',') {
+                        p = skip_blanks(p + 1, end);
+                        if (p == end || *p != '"')
+                                return NULL;
+                }
+        }
+        return p < end ? p + 1 : NULL;
+}
+
+const char *scan_table(struct scan object, const struct scan_table *table, struct scan *values,
+                       size_t n_values)
+{
+        memset(values, 0, n_values * sizeof *values);
+        return scan_is_object(object) ? read_object(object.p, object.end, table, values) : NULL;
+}
+
+void scan_members(struct scan object, const struct scan_name *names, size_t n, struct scan *values)
+{
+        const struct scan_table table = { names, n, 0 };
+
+        (void)scan_table(object, &table, values, n);
+}
+
 struct scan scan_member(struct scan object, const char *name)
 {
-        struct scan found = {}, key, value;
-        const char *p, *end = object.end;
+        const struct scan_name wanted = { name, strlen(name), NULL };
+        struct scan found;
 
-        if (!scan_is_object(object))
-                return found;
-        for (p = skip_blanks(object.p + 1, end); *p != '}'; p = skip_blanks(p + 1, end)) {
-                key = (struct scan){ p, skip_string(p, end) };
-                value = value_at(skip_blanks(key.end, end) + 1, end);
-                if (is_name(key, name))
-                        found = value;
-                p = skip_blanks(value.end, end);
-                if (*p == '}')
-                        break;
-        }
+        scan_members(object, &wanted, 1, &found);
         return found;
+}
+
+bool scan_has_items(struct scan list)
+{
+        return list.p && *list.p == '[' && *skip_blanks(list.p + 1, list.end) != ']';
 }
 
 struct scan scan_first(struct scan list)
 {
-        const char *p;
-
-        if (!list.p || *list.p != '[')
-                return (struct scan){};
-        p = skip_blanks(list.p + 1, list.end);
-        return *p == ']' ? (struct scan){} : value_at(p, list.end);
+        return scan_has_items(list) ? value_at(list.p + 1, list.end) : (struct scan){};
 }
 
 struct scan scan_next(struct scan list, struct scan item)
@@ -263,10 +407,14 @@ struct scan scan_next(struct scan list, struct scan item)
         return *p == ']' ? (struct scan){} : value_at(p + 1, list.end);
 }
 
-json_t *scan_load(struct scan value)
+double scan_number(struct scan value)
 {
-        if (!value.p ||
-            !(scan_is_string(value) || *value.p == '-' || (*value.p >= '0' && *value.p <= '9')))
-                return NULL;
-        return json_loadb(value.p, (size_t)(value.end - value.p), DECODE, NULL);
+        char text[64];
+        size_t n = (size_t)(value.end - value.p);
+
+        if (!value.p || n >= sizeof text || !strchr("-0123456789", *value.p))
+                return NAN;
+        memcpy(text, value.p, n);
+        text[n] = '\0';
+        return strtod(text, NULL);
 }

@@ -14,6 +14,7 @@
 
 #include "index.h"
 #include "indexer.h"
+#include "util/standard.h"
 
 #define DEFAULT_INDEX BRICKD_STATE_DIR "/docs.db"
 
@@ -173,6 +174,7 @@ int main(int argc, char **argv)
         struct indexer indexer = {};
         int r;
 
+        standard_open();
         argv[0] = (char *)"brickctl index"; /* for the messages of getopt_long() */
         r = parse_argv(argc, argv);
         if (r <= 0)

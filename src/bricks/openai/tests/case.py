@@ -17,20 +17,17 @@ AT_ONCE = 0.9  # seconds on a loaded machine: any wait that could come before is
 ENVIRONMENT = ["OPENAI_API_KEY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"]
 
 
-def options_text(options):
+def options_text(value):
     """A YAML flow map, as the driver reads it."""
-    parts = []
-    for name, value in options.items():
-        if isinstance(value, str):
-            value = f'"{value}"'
-        elif isinstance(value, list):
-            value = "[" + ", ".join(f'"{item}"' for item in value) + "]"
-        elif isinstance(value, bool):
-            value = "true" if value else "false"
-        elif isinstance(value, tuple):  # a bare scalar: ("100ms",)
-            value = value[0]
-        parts.append(f"{name}: {value}")
-    return "{ " + ", ".join(parts) + " }"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name}: {options_text(item)}" for name, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(options_text, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):  # a bare scalar: ("100ms",)
+        return value[0]
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 class Case(unittest.TestCase):

@@ -10,7 +10,7 @@
  * how it went.
  *
  *   {"method": "unary" | "stream" | "info", "wait": true, "repeat": 1000,
- *    "model": "", "prompt": "", "context": [["role", "content"]], "temperature": 0.7,
+ *    "model": "", "prompt": "p", "context": [["role", "content"]], "temperature": 0.7,
  *    "max_tokens": 0, "request_id": "", "metadata": {"key": "value"}, "deadline_ms": 0,
  *    "cancel_ms": -1, "cancel_replies": -1, "window": 0, "take_ms": 0}
  *
@@ -122,7 +122,7 @@ static struct fake_call *new_llm_call(struct fake_host *host, const json_t *spec
         LLMContext items[8], *list[8];
 
         request.model_id = text(spec, "model");
-        request.prompt = text(spec, "prompt");
+        request.prompt = json_object_get(spec, "prompt") ? text(spec, "prompt") : (char *)"p";
         request.request_id = text(spec, "request_id");
         request.temperature = (float)json_number_value(json_object_get(spec, "temperature"));
         request.max_tokens = (int32_t)number(spec, "max_tokens", 0);

@@ -5,39 +5,42 @@
 #undef NDEBUG
 #include <assert.h>
 #include <errno.h>
-#include <jansson.h>
-#include <malloc.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chat.h"
-#include "sse.h"
+#include "framing.h"
 
 /* --- events --------------------------------------------------------------------------- */
 
-/* "data|" for each event, "!data|" for an error; "<errno>" for a failure. */
+static char *print_document(char *to, const struct framing *framing)
+{
+        return to + sprintf(to, "%s%.*s|", framing->is_error ? "!" : "", (int)framing->n_data,
+                            framing->data);
+}
+
+/* "data|" for each document, "!data|" for one of an error; "<errno>" for a failure. */
 static void read_pieces(const char *bytes, size_t n, size_t piece, size_t max, char *to)
 {
-        struct sse sse;
+        struct framing framing;
         int r = 0;
 
         *to = '\0';
-        sse_init(&sse, max);
+        framing_init(&framing, max);
         for (size_t at = 0; r >= 0 && at < n; at += piece) {
-                const char *pos = bytes + at, *end = n - at < piece ? bytes + n : pos + piece;
+                size_t length = n - at < piece ? n - at : piece;
+                char *copy = memcpy(malloc(length), bytes + at, length);
+                const char *pos = copy;
 
-                while ((r = sse_next(&sse, &pos, end)) > 0)
-                        to += sprintf(to, "%s%s|", sse.is_error ? "!" : "", sse.data);
+                while ((r = framing_next(&framing, &pos, copy + length)) > 0)
+                        to = print_document(to, &framing);
+                free(copy);
         }
-        if (r >= 0) {
-                r = sse_last(&sse);
-                if (r > 0)
-                        to += sprintf(to, "%s%s|", sse.is_error ? "!" : "", sse.data);
-        }
+        while (r >= 0 && (r = framing_last(&framing)) > 0)
+                to = print_document(to, &framing);
         if (r < 0)
                 (void)sprintf(to, "<%d>", -r);
-        sse_done(&sse);
+        framing_done(&framing);
 }
 
 static void test_events(void)
@@ -73,6 +76,23 @@ static void test_events(void)
                 { "data: 0123456789012345678901234567890123456789\n\n", "<90>" },
                 { "data: 01234567890123456789\ndata: 01234567890123456789\n\n", "<90>" },
                 { ": 0123456789012345678901234567890123456789", "<90>" },
+                /* JSON that is in no event */
+                { "{\"a\":1}", "{\"a\":1}|" },
+                { "\r\n \t{\"a\":[1,{}]}\n", "{\"a\":[1,{}]}|" },
+                { "\xef\xbb\xbf{\"a\":\n\"}{\\\"\"\n}", "{\"a\":\n\"}{\\\"\"\n}|" },
+                { "{}\n\ndata: [DONE]\n\n", "{}|[DONE]|" },
+                { "{}{}\n[1]", "{}|{}|[1]|" },
+                { ": ping\n\ndata: a\n\n{\"e\":1}\ndata: b\n\n", "a|{\"e\":1}|b|" },
+                { "event: error\n{}\n\ndata: b\n\n", "!{}|b|" },
+                { "{\"a\":", "{\"a\":|" },
+                { "{\"a\":\"0123456789012345678901234567890123456789\"}", "<90>" },
+                /* events without an empty line between them */
+                { "data: {\"a\":1}\ndata: {}\ndata: [DONE]\n", "{\"a\":1}|{}|[DONE]|" },
+                { "data: {}\nevent: error\ndata: {}\n", "{}|!{}|" },
+                { "data: [DONE]\ndata: {}\n", "[DONE]|{}|" },
+                { "data: {\"a\":\ndata: 1}\n\n", "{\"a\":\n1}|" },
+                { "data: a\n{}", "a|{}|" },
+                { "data: {}\n\nerror: {\"code\":500}\n\n", "{}|!{\"code\":500}|" },
         };
         char events[256];
 
@@ -86,14 +106,12 @@ static void test_events(void)
 
 /* --- answers -------------------------------------------------------------------------- */
 
-static int take(struct chat_answer *answer, enum chat_kind kind, const char *json,
-                struct chat_failure *failure)
+static int take(struct chat_answer *answer, const char *json, struct failure *failure)
 {
-        char *copy = strdup(json);
+        char *copy = memcpy(malloc(strlen(json) + 1), json, strlen(json));
         int r;
 
-        assert(copy);
-        r = chat_take(answer, kind, copy, strlen(copy), failure);
+        r = chat_take(answer, copy, strlen(json), failure);
         free(copy);
         return r;
 }
@@ -102,18 +120,20 @@ static int take(struct chat_answer *answer, enum chat_kind kind, const char *jso
 static void say_chunks(const char *const *contents, char *to)
 {
         struct chat_answer answer = {};
-        struct chat_failure failure;
+        struct failure failure;
 
         for (; *contents; contents++) {
                 char json[512];
 
                 (void)snprintf(json, sizeof json,
                                "{\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}", *contents);
-                assert(take(&answer, CHAT_CHUNK, json, &failure) == 0);
-                assert(strlen(answer.text) == answer.n_text);
-                to += sprintf(to, "%s|", answer.text);
+                assert(take(&answer, json, &failure) == 0);
+                assert(strlen(answer.text.p) == answer.text.n);
+                to += sprintf(to, "%s|", answer.text.p);
+                text_clear(&answer.text);
         }
-        (void)strcpy(to, chat_rest(&answer));
+        assert(text_end(&answer.text) == 0);
+        (void)strcpy(to, answer.text.p);
         chat_answer_done(&answer);
 }
 
@@ -124,7 +144,7 @@ static void say_chunks(const char *const *contents, char *to)
 static void test_halves(void)
 {
         static const struct {
-                const char *contents[6], *text;
+                const char *contents[5], *text;
         } rows[] = {
                 { { "a", "b" }, "a|b|" },
                 { { "\\ud83d\\ude00" }, GRIN "|" },
@@ -140,6 +160,19 @@ static void test_halves(void)
                 { { "\\\\ud83d" }, "\\ud83d|" },
                 { { ICON "\\uea00" }, ICON ICON "|" },
                 { { "a\\u0000b" }, "ab|" },
+                /* bytes that are no UTF-8: each beginning of a character counts once */
+                { { "x\xe5y" }, "x" FFFD "y|" },
+                { { "\xff\xfe" }, FFFD FFFD "|" },
+                { { "a\xc0\xaf" }, "a" FFFD FFFD "|" },
+                { { "\xf0\x9f\x98z" }, FFFD "z|" },
+                { { "\xe4\xbd", "\xa0" }, "|\xe4\xbd\xa0|" },
+                { { "\xf0\x9f", "\x98", "\x80!" }, "||" GRIN "!|" },
+                { { "\xf0\x9f", "a" }, "|" FFFD "a|" },
+                { { "a\xe4" }, "a|" FFFD },
+                { { "\xed\xa0\xbd\xed\xb8\x80" }, GRIN "|" },
+                { { "\xed\xa0\xbd\xed", "\xb8\x80" }, "|" GRIN "|" },
+                { { "0123456789abcdef\t\x01 \xe4\xbd\xa0" },
+                  "0123456789abcdef\t\x01 \xe4\xbd\xa0|" },
         };
         char text[256];
 
@@ -163,13 +196,14 @@ static void test_whole(void)
                   "ab" },
                 { "{\"content\":\"half \\ud83d\"}", "half " FFFD },
                 { "{\"content\":\"a\",\"content\":\"b\"}", "b" },
+                { "{\"content\":\"a\"},\"message\":{\"refusal\":\"b\"}", "b" },
                 { "{\"\\u0063ontent\":\"a\"}", "a" },
                 { " { \"content\" :\n\"a\" , \"x\" : [ { } , [ ] , -0.5e+3 ] } ", "a" },
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
                 struct chat_answer answer = {};
-                struct chat_failure failure;
+                struct failure failure;
                 char json[512];
 
                 (void)snprintf(json, sizeof json,
@@ -179,8 +213,8 @@ static void test_whole(void)
                                "\"total_tokens\":-5},"
                                "\"choices\":[{\"message\":%s,\"finish_reason\":\"stop\"}]}",
                                rows[i].message);
-                assert(take(&answer, CHAT_WHOLE, json, &failure) == 0);
-                assert(strcmp(answer.text, rows[i].text) == 0);
+                assert(take(&answer, json, &failure) == 0 && text_end(&answer.text) == 0);
+                assert(strcmp(answer.text.p ? answer.text.p : "", rows[i].text) == 0);
                 assert(strcmp(answer.model, "m-1") == 0);
                 assert(strcmp(answer.finish_reason, "stop") == 0);
                 assert(answer.has_usage && answer.prompt_tokens == 3);
@@ -189,86 +223,200 @@ static void test_whole(void)
         }
 }
 
-static void test_chunks_without_text(void)
+/* What a document is, apart from its text. */
+static void test_kinds(void)
 {
-        static const char *const rows[] = {
-                "{}",
-                "{\"choices\":[]}",
-                "{\"choices\":[{}]}",
-                "{\"choices\":[{\"delta\":{}}]}",
-                "{\"choices\":[{\"delta\":null}]}",
-                "{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}",
-                "{\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}",
-                "{\"choices\":null,\"error\":null,\"usage\":{\"total_tokens\":4}}",
+        static const struct {
+                const char *json;
+                bool has_choice, is_working, is_whole;
+        } rows[] = {
+                { "{}", false, false, false },
+                { "{\"choices\":[]}", false, false, false },
+                { "{\"choices\":[{}]}", false, false, false },
+                { "{\"choices\":[{\"delta\":{}}]}", true, false, false },
+                { "{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}", true,
+                  false, false },
+                { "{\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"null\"}]}", true,
+                  false, false },
+                { "{\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}", true, true, false },
+                { "{\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}", true, true, false },
+                { "{\"choices\":[{\"delta\":{\"reasoning_details\":[{}]}}]}", true, true, false },
+                { "{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":"
+                  "[{\"text\":\"hm\"}]}]}}]}",
+                  true, true, false },
+                { "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]}}]}", true, true,
+                  false },
+                { "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", true, false, true },
+                { "{\"choices\":[{\"message\":{},\"finish_reason\":null}]}", true, false, false },
+                { "{\"choices\":null,\"error\":null,\"usage\":{\"total_tokens\":4}}", false, false,
+                  false },
+                { "{\"choices\":[{\"delta\":{}}],\"error\":{},\"base_resp\":{\"status_code\":0}}",
+                  true, false, false },
+                { "{\"code\":0,\"message\":\"Success\",\"choices\":[{\"delta\":{}}]}", true, false,
+                  false },
+                { "{\"code\":200,\"message\":\"ok\"}", false, false, false },
+                { "{\"choices\":[{\"delta\":{},\"logprobs\":[NaN,Infinity,-Infinity,-1.5e3]}]}",
+                  true, false, false },
+                { "[{\"choices\":[{\"delta\":{}}]},{\"usage\":{}}]", true, false, false },
+                { "[1,\"PING\"]", false, false, false },
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
                 struct chat_answer answer = {};
-                struct chat_failure failure;
+                struct failure failure;
 
-                assert(take(&answer, CHAT_CHUNK, rows[i], &failure) == 0);
-                assert(strcmp(answer.text, "") == 0);
+                assert(take(&answer, rows[i].json, &failure) == 0);
+                assert(answer.text.n == 0);
+                assert(answer.has_choice == rows[i].has_choice);
+                assert(answer.is_working == rows[i].is_working);
+                assert(answer.is_whole == rows[i].is_whole);
                 chat_answer_done(&answer);
         }
 }
 
-static void test_broken_answers(void)
+static void test_not_json(void)
+{
+        static const char *const rows[] = {
+                "{\"choices\":[", "{\"x\":[1,]}", "{\"x\":1,}", "{\"x\":\"\\x\"}",
+                "{\"x\":01}",     "{} {}",        "{\"x\" 1}",  "{\"x\":-Infinit}",
+                "{\"x\":[1}",     "[{}",          "[DONE]",     "{\"x\":\"\\u12g4\"}",
+        };
+
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                struct chat_answer answer = {};
+                struct failure failure;
+
+                assert(take(&answer, rows[i], &failure) == -EINVAL);
+                chat_answer_done(&answer);
+        }
+}
+
+/* A whole message at the end of a stream repeats its text. */
+static void test_repeated_message(void)
+{
+        struct chat_answer answer = {};
+        struct failure failure;
+
+        assert(take(&answer, "{\"choices\":[{\"delta\":{\"content\":\"ab\"}}]}", &failure) == 0);
+        assert(take(&answer,
+                    "{\"choices\":[{\"message\":{\"content\":\"ab\"},"
+                    "\"finish_reason\":\"stop\"}]}",
+                    &failure) == 0);
+        assert(strcmp(answer.text.p, "ab") == 0 && strcmp(answer.finish_reason, "stop") == 0);
+        chat_answer_done(&answer);
+}
+
+static void test_usage_of_a_choice(void)
+{
+        struct chat_answer answer = {};
+        struct failure failure;
+
+        assert(take(&answer,
+                    "{\"choices\":[{\"delta\":{},\"usage\":{\"prompt_tokens\":3,"
+                    "\"completion_tokens\":4,\"total_tokens\":7}}]}",
+                    &failure) == 0);
+        assert(answer.has_usage && answer.prompt_tokens == 3 && answer.completion_tokens == 4);
+        assert(answer.total_tokens == 7);
+        chat_answer_done(&answer);
+}
+
+/* --- errors ----------------------------------------------------------------------------- */
+
+/* Errors in an answer that HTTP calls a success. */
+static void test_errors_in_answers(void)
 {
         static const struct {
-                enum chat_kind kind;
                 const char *json;
                 int32_t code;
                 bool retry;
                 const char *message, *detail;
         } rows[] = {
-                { CHAT_CHUNK, "{\"choices\":[", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "[]", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "{\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "{\"x\":[1,]}", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "{\"x\":\"\\x\"}", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "{\"x\":01}", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_CHUNK, "{} {}", 5001, false,
-                  "the API sent something that is not JSON where a chunk of the answer was due",
-                  "" },
-                { CHAT_WHOLE, "", 5001, false,
-                  "the API sent something that is not JSON where the answer was due", "" },
-                { CHAT_WHOLE, "{\"choices\":[]}", 5001, false,
-                  "the API's answer has no choices[0].message", "" },
-                { CHAT_CHUNK,
-                  "{\"error\":{\"message\":\"Busy {1}\",\"type\":\"server_error\",\"code\":null}}",
+                { "{\"error\":{\"message\":\"Busy {1}\",\"type\":\"server_error\",\"code\":null}}",
                   5001, true, "Busy {1}", "server_error" },
-                { CHAT_CHUNK, "{\"error\":{\"message\":\"Slow down\",\"code\":429}}", 5004, true,
-                  "Slow down", "" },
-                { CHAT_CHUNK, "{\"error\":{\"message\":\"Gone\",\"code\":\"404\"}}", 404, false,
-                  "Gone", "/404" },
-                { CHAT_CHUNK, "{\"error\":\"boom\"}", 5001, false, "boom", "" },
-                { CHAT_ERROR, "{\"message\":\"boom\",\"type\":\"overloaded_error\"}", 4005, true,
-                  "boom", "overloaded_error" },
-                { CHAT_ERROR, "{}", 5001, false,
-                  "the API answered with an error that it does not explain", "" },
+                { "{\"error\":{\"message\":\"Slow down\",\"code\":429}}", 5004, true, "Slow down",
+                  "" },
+                { "{\"error\":{\"message\":\"Gone\",\"code\":\"404\"}}", 404, false, "Gone",
+                  "/404" },
+                { "{\"error\":\"boom\"}", 5001, false, "boom", "" },
+                { "{\"error\":true,\"message\":\"boom\"}", 5001, false, "boom", "" },
+                { "{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"error\":{\"code\":503}}", 5003,
+                  true, "the API answered with an error that it does not explain", "" },
+                { "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"no\","
+                  "\"http_code\":\"429\"}}",
+                  5004, true, "no", "rate_limit_error" },
+                { "{\"id\":\"x\",\"choices\":null,\"base_resp\":{\"status_code\":1008,"
+                  "\"status_msg\":\"insufficient balance\"}}",
+                  5001, false, "insufficient balance", "" },
+                { "{\"choices\":[{\"delta\":{}}],\"base_resp\":{\"status_code\":1027,"
+                  "\"status_msg\":\"output sensitive\"}}",
+                  5001, false, "output sensitive", "" },
+                { "{\"code\":\"InvalidParameter\",\"message\":\"Range\",\"request_id\":\"r\"}", 400,
+                  false, "Range", "/InvalidParameter" },
+                { "{\"choices\":[ ],\"code\":1305,\"msg\":\"busy\"}", 5001, false, "busy", "" },
+                { "{\"code\":20012,\"message\":\"Model does not exist\",\"data\":\"\"}", 5001,
+                  false, "Model does not exist", "" },
+                { "{\"code\":1305,\"msg\":\"busy\"}", 5001, false, "busy", "" },
+                { "{\"error_code\":336003,\"error_msg\":\"no\"}", 5001, false, "no", "" },
+                { "{\"object\":\"error\",\"message\":\"too long\",\"type\":\"BadRequestError\","
+                  "\"param\":null,\"code\":400}",
+                  400, false, "too long", "BadRequestError" },
+                { "{\"success\":false,\"errors\":[{\"code\":7003,\"message\":\"No route\"}]}", 5001,
+                  false, "No route", "" },
+                { "{\"status\":404,\"title\":\"Not Found\"}", 404, false, "Not Found", "" },
+                { "{\"status\":\"error\",\"detail\":\"no\"}", 5001, false, "no", "" },
+                { "[{\"error\":{\"code\":503,\"message\":\"The model is overloaded\",\"status\":"
+                  "\"UNAVAILABLE\"}}]",
+                  5003, true, "The model is overloaded", "" },
+                { "{\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\","
+                  "\"error\":"
+                  "{\"code\":502,\"message\":\"Provider returned error\"}}]}",
+                  5003, true, "Provider returned error", "" },
+                { "{\"error\":{\"code\":429,\"message\":\"Provider returned error\",\"metadata\":"
+                  "{\"raw\":\"too many\"}}}",
+                  5004, true, "Provider returned error: too many", "" },
+                { "{\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}", 5001, true,
+                  "the API broke off the answer: finish_reason error", "" },
+                { "{\"choices\":[{\"delta\":{},\"finish_reason\":\"insufficient_system_resource\"}]"
+                  "}",
+                  4005, true,
+                  "the API broke off the answer: finish_reason insufficient_system_resource", "" },
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
                 struct chat_answer answer = {};
-                struct chat_failure failure;
+                struct failure failure;
 
-                assert(take(&answer, rows[i].kind, rows[i].json, &failure) == -EBADMSG);
-                assert(failure.code == rows[i].code && failure.retry == rows[i].retry);
+                assert(take(&answer, rows[i].json, &failure) == -EBADMSG);
+                if (strcmp(failure.message, rows[i].message) != 0)
+                        fprintf(stderr, "%s: %s\n", rows[i].json, failure.message);
                 assert(strcmp(failure.message, rows[i].message) == 0);
+                if (strcmp(failure.detail, rows[i].detail) != 0 || failure.code != rows[i].code)
+                        fprintf(stderr, "%s: %d %s\n", rows[i].json, (int)failure.code,
+                                failure.detail);
+                assert(failure.code == rows[i].code && failure.retry == rows[i].retry);
                 assert(strcmp(failure.detail, rows[i].detail) == 0);
                 chat_answer_done(&answer);
+        }
+}
+
+static void test_error_events(void)
+{
+        static const struct {
+                const char *data;
+                int32_t code;
+                const char *message;
+        } rows[] = {
+                { "{\"message\":\"boom\",\"type\":\"overloaded_error\"}", 4005, "boom" },
+                { "{}", 5001, "the API answered with an error that it does not explain" },
+                { "Internal\n server error", 5001, "Internal server error" },
+        };
+
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                struct failure failure;
+
+                failure_from_event(&failure, rows[i].data, strlen(rows[i].data));
+                assert(failure.code == rows[i].code);
+                assert(strcmp(failure.message, rows[i].message) == 0);
         }
 }
 
@@ -296,13 +444,50 @@ static void test_http_errors(void)
                 { 418, "", 400, false, "the API answered HTTP 418", "HTTP 418" },
                 { 422, "{\"detail\":\"no field\"}", 422, false, "no field", "HTTP 422" },
                 { 422, "{\"detail\":[1]}", 422, false, "the API answered HTTP 422", "HTTP 422" },
+                { 422,
+                  "{\"detail\":[{\"loc\":[\"body\",\"messages\",0],\"msg\":\"Field required\"},"
+                  "{\"loc\":[\"body\",\"n\"],\"msg\":\"too small\"}]}",
+                  422, false, "body.messages.0: Field required; body.n: too small", "HTTP 422" },
+                { 422,
+                  "{\"object\":\"error\",\"message\":{\"detail\":[{\"type\":\"extra_forbidden\","
+                  "\"loc\":[\"body\",\"x\"],\"msg\":\"Extra inputs\"}]},\"code\":null}",
+                  422, false, "body.x: Extra inputs", "HTTP 422" },
+                { 400,
+                  "[{\"error\":{\"code\":400,\"message\":\"API key not valid.\",\"status\":"
+                  "\"INVALID_ARGUMENT\"}}]",
+                  400, false, "API key not valid.", "HTTP 400" },
+                { 400,
+                  "{\"statusCode\":400,\"message\":[\"a is bad\",\"b, too\"],\"error\":"
+                  "\"Bad Request\"}",
+                  400, false, "a is bad; b, too", "HTTP 400" },
+                { 400, "{\"title\":\"One or more\",\"errors\":{\"message\":[\"required\"]}}", 400,
+                  false, "required", "HTTP 400" },
+                { 413, "{\"error\":{\"message\":\"Large\",\"code\":\"rate_limit_exceeded\"}}", 413,
+                  false, "Large", "HTTP 413/rate_limit_exceeded" },
+                { 401, "{\"error\":{\"message\":\"Who\",\"type\":\"server_error\"}}", 401, false,
+                  "Who", "HTTP 401 server_error" },
+                { 403, "{\"error\":{\"message\":\"No m\",\"code\":\"model_not_found\"}}", 4001,
+                  false, "No m", "HTTP 403/model_not_found" },
+                { 500, "{\"error\":{\"message\":\"Key\",\"code\":\"invalid_api_key\"}}", 401, false,
+                  "Key", "HTTP 500/invalid_api_key" },
                 { 429, "{\"error\":{\"message\":\"Pay\",\"code\":\"insufficient_quota\"}}", 5004,
                   false, "Pay", "HTTP 429/insufficient_quota" },
                 { 429, "", 5004, true, "the API answered HTTP 429", "HTTP 429" },
                 { 500, "<html>oops</html>", 5001, true, "the API answered HTTP 500", "HTTP 500" },
+                { 502, "\r\n<html><head><title>502 Bad\n  Gateway</title></head></html>", 5003,
+                  true, "502 Bad Gateway", "HTTP 502" },
+                { 502, "<!DOCTYPE html><H1 class=x>Oops &amp; sorry</H1>", 5003, true,
+                  "Oops & sorry", "HTTP 502" },
+                { 403,
+                  "<?xml version='1.0'?><Error><Code>X</Code><Message>No &lt;key></Message>"
+                  "</Error>",
+                  403, false, "No <key>", "HTTP 403" },
+                { 500, "  upstream \n\n connect\terror ", 5001, true, "upstream connect error",
+                  "HTTP 500" },
+                { 500, "\"quoted\"", 5001, true, "\"quoted\"", "HTTP 500" },
                 { 500, "{\"message\":\"oops\"}", 5001, true, "oops", "HTTP 500" },
                 { 502, "", 5003, true, "the API answered HTTP 502", "HTTP 502" },
-                { 503, "\xff\xfe", 5003, true, "the API answered HTTP 503", "HTTP 503" },
+                { 503, "\xff\xfe", 5003, true, FFFD FFFD, "HTTP 503" },
                 { 504, "", 5002, true, "the API answered HTTP 504", "HTTP 504" },
                 { 529, "", 4005, true, "the API answered HTTP 529", "HTTP 529" },
                 { 599, "", 5001, true, "the API answered HTTP 599", "HTTP 599" },
@@ -310,9 +495,11 @@ static void test_http_errors(void)
         };
 
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-                struct chat_failure failure;
+                struct failure failure;
 
-                chat_fail_http(&failure, rows[i].status, rows[i].body, strlen(rows[i].body));
+                failure_from_http(&failure, rows[i].status, rows[i].body, strlen(rows[i].body));
+                if (strcmp(failure.message, rows[i].message) != 0)
+                        fprintf(stderr, "%s: %s\n", rows[i].body, failure.message);
                 assert(failure.code == rows[i].code && failure.retry == rows[i].retry);
                 assert(strcmp(failure.message, rows[i].message) == 0);
                 assert(strcmp(failure.detail, rows[i].detail) == 0);
@@ -322,36 +509,19 @@ static void test_http_errors(void)
 /* A long text is cut, and not within a character. */
 static void test_long_error(void)
 {
-        struct chat_failure failure;
+        struct failure failure;
         char json[8192] = "{\"error\":\"", *end = json + strlen(json);
 
         for (size_t i = 0; i < 2000; i++)
                 end = stpcpy(end, "\xe4\xbd\xa0");
         (void)strcpy(end, "\"}");
-        chat_fail_http(&failure, 500, json, strlen(json));
+        failure_from_http(&failure, 500, json, strlen(json));
         assert(strlen(failure.message) == (sizeof failure.message - 1) / 3 * 3);
 }
 
 /* --- memory ----------------------------------------------------------------------------- */
 
-#define DOCUMENT_SIZE ((size_t)1 << 18)
-
-static size_t held, peak; /* bytes that jansson has, and the most that it had */
-
-static void *counting_malloc(size_t n)
-{
-        void *p = malloc(n);
-
-        held += p ? malloc_usable_size(p) : 0;
-        peak = held > peak ? held : peak;
-        return p;
-}
-
-static void counting_free(void *p)
-{
-        held -= p ? malloc_usable_size(p) : 0;
-        free(p);
-}
+#define DOCUMENT_SIZE ((size_t)1 << 16)
 
 /* head, then item as often as fits, then tail. */
 static char *repeat(const char *head, const char *item, const char *tail)
@@ -397,73 +567,18 @@ static void test_memory(void)
                 { "{\"x\":0", ",\"\\u0078\":0", "}" },
         };
 
-        json_set_alloc_funcs(counting_malloc, counting_free);
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-                for (enum chat_kind kind = CHAT_WHOLE; kind <= CHAT_ERROR; kind++) {
-                        char *json = repeat(rows[i].head, rows[i].item, rows[i].tail);
-                        struct chat_answer answer = {};
-                        struct chat_failure failure;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+                char *json = repeat(rows[i].head, rows[i].item, rows[i].tail);
+                struct chat_answer answer = {};
+                struct failure failure;
 
-                        peak = 0;
-                        chat_fail_http(&failure, 500, json, strlen(json));
-                        (void)chat_take(&answer, kind, json, strlen(json), &failure);
-                        if (peak + answer.n_text > 4 * DOCUMENT_SIZE)
-                                fprintf(stderr, "%s%s...: %zu bytes\n", rows[i].head, rows[i].item,
-                                        peak);
-                        assert(held == 0 && peak + answer.n_text <= 4 * DOCUMENT_SIZE);
-                        chat_answer_done(&answer);
-                        free(json);
-                }
-        json_set_alloc_funcs(malloc, free);
-}
-
-/* --- requests ------------------------------------------------------------------------- */
-
-static void test_request(void)
-{
-        struct chat_options options = { .model = "m", .default_prompt = "d", .temperature = NAN };
-        LLMRequest request = PROTOCOLS__GRPC__LLM__LLMREQUEST__INIT;
-        LLMContext nameless = PROTOCOLS__GRPC__LLM__CONTEXT__INIT;
-        LLMContext robot = PROTOCOLS__GRPC__LLM__CONTEXT__INIT;
-        LLMContext *context[] = { &nameless, &robot };
-        char *json;
-
-        json = chat_request(&options, &request, false);
-        assert(strcmp(json, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"d\"}],"
-                            "\"stream\":false}") == 0);
-        free(json);
-
-        options.system_prompt = "s";
-        options.include_usage = true;
-        options.temperature = 0;
-        nameless.content = (char *)"c1";
-        robot.role = (char *)"assistant";
-        robot.content = (char *)"\"c2\"\n";
-        request.model_id = (char *)"m2";
-        request.prompt = (char *)"p";
-        request.context = context;
-        request.n_context = 2;
-        request.max_tokens = 7;
-        json = chat_request(&options, &request, true);
-        assert(strcmp(json, "{\"model\":\"m2\",\"messages\":["
-                            "{\"role\":\"system\",\"content\":\"s\"},"
-                            "{\"role\":\"user\",\"content\":\"c1\"},"
-                            "{\"role\":\"assistant\",\"content\":\"\\\"c2\\\"\\n\"},"
-                            "{\"role\":\"user\",\"content\":\"p\"}],\"stream\":true,"
-                            "\"temperature\":0.0,\"max_tokens\":7,"
-                            "\"stream_options\":{\"include_usage\":true}}") == 0);
-        free(json);
-
-        request.temperature = 0.7f;
-        json = chat_request(&options, &request, false);
-        assert(strstr(json, "\"temperature\":0.7,"));
-        free(json);
-
-        request.temperature = NAN;
-        assert(!chat_request(&options, &request, false));
-        request.temperature = 1;
-        request.prompt = (char *)"\xff";
-        assert(!chat_request(&options, &request, false));
+                failure_from_http(&failure, 500, json, strlen(json));
+                failure_from_event(&failure, json, strlen(json));
+                (void)chat_take(&answer, json, strlen(json), &failure);
+                assert(answer.text.size <= 4 * DOCUMENT_SIZE);
+                chat_answer_done(&answer);
+                free(json);
+        }
 }
 
 int main(void)
@@ -471,11 +586,14 @@ int main(void)
         test_events();
         test_halves();
         test_whole();
-        test_chunks_without_text();
-        test_broken_answers();
+        test_kinds();
+        test_not_json();
+        test_repeated_message();
+        test_usage_of_a_choice();
+        test_errors_in_answers();
+        test_error_events();
         test_http_errors();
         test_long_error();
         test_memory();
-        test_request();
         return 0;
 }

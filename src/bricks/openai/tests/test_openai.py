@@ -102,6 +102,7 @@ class Mapping(Case):
         result = self.run_call(
             hello,
             model="",
+            prompt="",
             options={
                 "default_prompt": "hello?",
                 "system_prompt": "be kind",
@@ -125,6 +126,94 @@ class Mapping(Case):
                 "stream": True,
             },
         )
+
+    def test_further_fields_headers_and_query(self):
+        self.run_call(
+            hello,
+            temperature=0.5,
+            options={
+                "api_key": "sk-1",
+                "query": {"api-version": "2024-10-21", "x": "a b&c"},
+                "headers": {"api-key": "k-12345678", "HTTP-Referer": "https://me.example/"},
+                "body": {
+                    "enable_thinking": False,
+                    "stop": ["a", "b"],
+                    "chat_template_kwargs": {"n": 1, "f": (".5",)},
+                    "temperature": 1,
+                },
+            },
+        )
+        (request,) = self.server.requests
+        self.assertEqual(
+            request.line, "POST /v1/chat/completions?api-version=2024-10-21&x=a+b%26c HTTP/1.1"
+        )
+        self.assertEqual(request.headers["api-key"], "k-12345678")
+        self.assertEqual(request.headers["http-referer"], "https://me.example/")
+        self.assertEqual(request.headers["authorization"], "Bearer sk-1")
+        self.assertNotIn("accept-encoding", request.headers)
+        self.assertEqual(request.json["enable_thinking"], False)
+        self.assertEqual(request.json["stop"], ["a", "b"])
+        self.assertEqual(request.json["chat_template_kwargs"], {"n": 1, "f": 0.5})
+        self.assertEqual(request.json["temperature"], 0.5)
+
+    def test_header_is_not_repeated(self):
+        async def scenario(request):
+            await request.whole({"error": f"bad key {request.headers['api-key']}!"}, status=401)
+
+        result = self.run_call(scenario, options={"headers": {"api-key": "k-12345678"}})
+        self.assertEqual(result["message"], "bad key **********!")
+
+    def test_temperature_zero(self):
+        for how, temperature in [
+            ({"metadata": {"x-temperature": "0"}}, 0),
+            ({"metadata": {"x-temperature": "0.25"}}, 0.25),
+            ({"metadata": {"x-temperature": "0.25"}, "temperature": 0.5}, 0.5),
+            ({}, 1.5),
+        ]:
+            self.run_call(hello, options={"temperature": (1.5,)}, **how)
+            self.assertEqual(self.server.requests[-1].json["temperature"], temperature)
+        for bad in ("warm", "", "nan", "-1", "1e999", "0" * 40):
+            result = self.run_call(hello, metadata={"x-temperature": bad})
+            self.assert_failed(result, 2003, "x-temperature")
+        self.assertEqual(len(self.server.requests), 4)
+
+    def test_nothing_to_answer(self):
+        context = [["user", "hi"], ["assistant", ""]]
+        self.run_call(hello, prompt="", context=context)
+        self.assertEqual(self.server.requests[0].json["messages"], [{"role": "user", "content": "hi"}])
+        for context in ([], [["user", ""]]):
+            result = self.run_call(hello, prompt="", context=context, options={"system_prompt": "s"})
+            self.assert_failed(result, 2002, "neither a prompt nor a context")
+        self.assertEqual(len(self.server.requests), 1)
+
+    def test_name_of_max_tokens(self):
+        """Found out by the refusal, once, for later calls as well; nothing else is tried again."""
+        refusal = {
+            "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "code": "unsupported_parameter",
+        }
+
+        async def new(request):
+            if "max_tokens" in request.json:
+                return await request.whole({"error": refusal}, status=400)
+            self.assertEqual(request.json["max_completion_tokens"], 9)
+            await hello(request)
+
+        async def never(request):
+            await request.whole({"error": refusal}, status=400)
+
+        call = {"method": "stream", "max_tokens": 9, "wait": True}
+        self.server.scenarios.update(new=new, never=never)
+        results = self.run_calls(*({**call, "model": m} for m in ("new", "new", "never")), options={"retries": 0})
+        for result in results[:2]:
+            self.assert_ok(result, "Hello", " world")
+        self.assert_failed(results[2], 400, "Unsupported parameter")
+        sent = [(r.json["model"], "max_tokens" in r.json) for r in self.server.requests]
+        self.assertEqual(sent, [("new", True), ("new", False), ("new", False), ("never", False), ("never", True)])
+        self.run_call(never, model="new", max_tokens=9, options={"max_tokens_field": "max_completion_tokens"})
+        self.run_call(never, model="new", max_tokens=9, options={"max_tokens_field": "max_tokens"})
+        sent = [(r.json["model"], "max_tokens" in r.json) for r in self.server.requests[5:]]
+        self.assertEqual(sent, [("new", False), ("new", True)])
 
     def test_long_prompt(self):
         result = self.run_call(hello, prompt='é"\n' * 400000)
@@ -164,20 +253,45 @@ class Mapping(Case):
             ({"ca_file": "/nonexistent"}, "No such file"),
             ({"retry_min": ("1s",), "retry_max": ("1ms",)}, "retry_max"),
             ({"models": [], "proxy": "::::"}, "proxy"),
+            ({"base_url": "http://x/v1/chat/completions"}, "end before /chat/completions"),
+            ({"base_url": "http://x/v1/chat/completions/?a=b"}, "end before /chat/completions"),
+            ({"base_url": "http://x/v1/responses"}, "end before /chat/completions"),
+            ({"headers": {"a b": "c"}}, "no name of a header"),
+            ({"headers": {"Content-Length": "1"}}, "sets this header itself"),
+            ({"headers": {"X-A": "a\nb"}}, "printable"),
+            ({"headers": {"X-A": ["a"]}}, "expected a text, or a secret"),
+            ({"headers": {"Authorization": "a"}, "api_key": "k"}, "api_key sets this header"),
+            ({"query": {"a": ["b"]}}, "expected a text"),
+            ({"body": {"stream": True}}, "sets this field itself"),
+            ({"stall": ("1s",), "idle_timeout": ("2s",)}, "former name of stall"),
         ]:
             with self.subTest(options=options):
                 self.finish(self.start(options=options), status=78)
                 self.assertIn(blame, self.said)
 
     def test_clear_text_warning(self):
-        for url, warned in [
-            ("http://llm.invalid/v1", True),
-            ("https://llm.invalid/v1", False),
-            ("http://localhost:1/v1", False),
-            ("http://[::1]:1/v1", False),
+        far, near = "http://proxy.invalid:3128", "http://127.0.0.1:3128"
+        local, key = "http://localhost:1/v1", {"api_key": "sk-1"}
+        for url, options, env, warned in [
+            ("http://llm.invalid/v1", key, {}, "llm.invalid"),
+            ("http://llm.invalid/v1", {}, {}, None),
+            ("http://llm.invalid/v1", {"headers": {"api-key": "sk-1"}}, {}, "llm.invalid"),
+            ("https://llm.invalid/v1", key, {"http_proxy": far}, None),
+            (local, key, {}, None),
+            ("http://[::1]:1/v1", key, {}, None),
+            (local, key, {"http_proxy": far}, "the proxy proxy.invalid"),
+            (local, key, {"all_proxy": "proxy.invalid:1"}, "the proxy proxy.invalid"),
+            (local, key, {"http_proxy": far, "no_proxy": "x, localhost"}, None),
+            (local, key, {"http_proxy": far, "no_proxy": "*"}, None),
+            (local, key, {"http_proxy": near}, None),
+            (local, {"proxy": "", **key}, {"http_proxy": far}, None),
+            (local, {"proxy": far, **key}, {"no_proxy": "*"}, "the proxy proxy.invalid"),
+            ("http://llm.invalid/v1", key, {"http_proxy": far}, "the proxy proxy.invalid"),
+            ("http://a.llm.invalid/v1", key, {"http_proxy": far, "no_proxy": ".llm.invalid"}, "a.llm.invalid"),
         ]:
-            self.finish(self.start(options={"base_url": url, "api_key": "sk-1"}))
-            self.assertEqual("unencrypted" in self.said, warned, url)
+            self.finish(self.start(options={"base_url": url, **options}, env=env))
+            self.assertEqual("unencrypted" in self.said, bool(warned), (url, options, env))
+            self.assertIn(f"sent to {warned} unencrypted" if warned else "", self.said)
             self.assertNotIn("sk-1", self.said)
 
 
@@ -222,7 +336,7 @@ class Streams(Case):
 
     def test_empty_stream(self):
         self.assert_failed(self.stream_bytes(b": nothing\n\n"), 5001, "empty")
-        self.assert_ok(self.stream_bytes(b"data: [DONE]\n\n"))
+        self.assert_failed(self.stream_bytes(b"data: [DONE]\n\n"), 5001, "empty")
 
     def test_bad_json(self):
         self.assert_failed(self.stream_bytes(delta("a") + b"data: {oops\n\n"), 5001, "JSON", "a")
@@ -310,6 +424,7 @@ class Streams(Case):
 
         async def first(request):
             await request.head()
+            await request.say("a")
             await request.chunk(b"data: [DONE]\n\n")
             await second_came.wait()
             await request.end()
@@ -319,6 +434,7 @@ class Streams(Case):
             second_came.set()
             await first_ended.wait()
             await request.head()
+            await request.say("a")
             await request.chunk(b"data: [DONE]\n\n")
             await request.wait_closed()
             return False
@@ -328,7 +444,7 @@ class Streams(Case):
             *({"method": "stream", "model": model, "wait": True} for model in self.server.scenarios)
         )
         for result in others:
-            self.assert_ok(result)
+            self.assert_ok(result, "a")
         self.assert_ok(third, "Hello", " world")
         self.assertEqual([request.connection for request in self.server.requests], [1, 2, 1])
 
