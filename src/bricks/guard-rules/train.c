@@ -10,7 +10,7 @@
 #include "fold.h"
 #include "linear.h"
 
-#define RATE 0.2f    /* of learning */
+#define RATE 0.2f     /* of learning */
 #define DECAY 0.0005f /* of a weight, when it is changed */
 #define DROPPED                                                                                   \
         0x80000000     /* of 2^32: how many n-grams of a text are left out in a round, so that no \
