@@ -24,12 +24,17 @@ struct index_file {
         const char *path; /* absolute */
         int64_t mtime;    /* nanoseconds */
         int64_t size;
+
+        /* Who may find its documents: names of groups, sorted, with a space between two; "":
+         * everybody. Valid until index_end(), as the path is. */
+        const char *groups;
 };
 
 struct index_document {
         const char *key; /* the document's id in results; replaces a document with the same key */
         const char *title;
         const char *metadata; /* a JSON object */
+        const char *groups;   /* as of the file; NULL: those of the file */
         const char *text;     /* UTF-8, n bytes */
         size_t n;
 };

@@ -228,7 +228,7 @@ static int64_t to_nanoseconds(const struct timespec *t)
 static int add_file(struct indexer *indexer, const char *path, const char *title)
 {
         _cleanup_(gzclosep) gzFile stream = NULL;
-        struct index_file file = { .path = path };
+        struct index_file file = { .path = path, .groups = "" };
         struct stat st;
         int fd, r;
 

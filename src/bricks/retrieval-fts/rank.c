@@ -39,64 +39,62 @@ struct words {
         size_t allocated;
 };
 
+struct count {
+        const struct statistics *statistics;
+        sqlite3_int64 rows;
+};
+
 static int count_row(const Fts5ExtensionApi *api, Fts5Context *fts, void *user)
 {
-        (*(sqlite3_int64 *)user)++;
+        struct count *count = user;
+
+        count->rows += statistics_is_visible(count->statistics, api->xRowid(fts));
         return SQLITE_OK;
 }
 
-static int statistics_sizes(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_int64 rows,
-                            struct statistics *s)
+static void statistics_norms(struct statistics *s)
 {
-        sqlite3_int64 size;
-        int r;
-
-        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
-                r = api->xColumnTotalSize(fts, column, &size);
-                if (r != SQLITE_OK)
-                        return r;
-                if (size < 0)
-                        return SQLITE_CORRUPT;
-                s->average_size[column] = size > 0 ? (double)size / (double)rows : 1;
-        }
-        return SQLITE_OK;
+        for (unsigned i = 0; i < ROWID_TITLE_LEVELS; i++)
+                s->title_norm[i] = BM25_K1 *
+                                   (1 - BM25_B +
+                                    BM25_B * rowid_title_words(i) / s->average_size[SCHEMA_TITLE]);
+        for (unsigned i = 0; i < ROWID_BODY_LEVELS; i++)
+                s->body_norm[i] = BM25_K1 *
+                                  (1 - BM25_B +
+                                   BM25_B * rowid_body_words(i) / s->average_size[SCHEMA_BODY]);
 }
 
 static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int term,
-                           sqlite3_int64 rows, struct statistics *s)
+                           struct statistics *s)
 {
-        sqlite3_int64 with = 0;
+        struct count with = { .statistics = s };
         int r;
 
         if (api->xPhraseSize(fts, term) == 0)
                 return SQLITE_OK;
         r = api->xQueryPhrase(fts, term, &with, count_row);
-        if (r == SQLITE_OK && with > rows)
+        if (r == SQLITE_OK && with.rows > s->rows)
                 r = SQLITE_CORRUPT;
         if (r != SQLITE_OK)
                 return r;
-        s->rarity[term] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
+        s->rarity[term] = log(1 +
+                              ((double)(s->rows - with.rows) + 0.5) / ((double)with.rows + 0.5));
         s->rarity_sum += s->rarity[term];
-        if (with > 0 && (with <= COMMON_LEAST || with <= rows / COMMON_SHARE))
+        if (with.rows > 0 && (with.rows <= COMMON_LEAST || with.rows <= s->rows / COMMON_SHARE))
                 s->telling |= UINT64_C(1) << term;
         return SQLITE_OK;
 }
 
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
 {
-        sqlite3_int64 rows;
-        int r;
+        int r = SQLITE_OK;
 
         s->n = api->xPhraseCount(fts);
         if (s->n > SCHEMA_TERMS_MAX)
                 return SQLITE_RANGE;
-        r = api->xRowCount(fts, &rows);
-        if (r == SQLITE_OK && rows <= 0) /* there is at least the row that is being rated */
-                r = SQLITE_CORRUPT;
-        if (r == SQLITE_OK)
-                r = statistics_sizes(api, fts, rows, s);
+        statistics_norms(s);
         for (int i = 0; r == SQLITE_OK && i < s->n; i++)
-                r = statistics_term(api, fts, i, rows, s);
+                r = statistics_term(api, fts, i, s);
         if (s->telling == 0)
                 s->telling = UINT64_MAX;
         return r;
@@ -147,49 +145,34 @@ static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, dou
         return SQLITE_OK;
 }
 
-/* The length normalisation of BM25 for the row's title and body. */
-static int row_norms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
-                     double ret[static 2])
-{
-        int size, r;
-
-        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
-                r = api->xColumnSize(fts, column, &size);
-                if (r != SQLITE_OK)
-                        return r;
-                if (size < 0)
-                        return SQLITE_CORRUPT;
-                ret[column] = BM25_K1 * (1 - BM25_B + BM25_B * size / s->average_size[column]);
-        }
-        return SQLITE_OK;
-}
-
 static double saturate(double count, double norm)
 {
         return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
 }
 
-/* The score of a row; 0 if it has only common terms of a query with others. */
+/* The score of a row; 0 if it may not be found, or has only common terms of a query with others. */
 static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
                      double *ret)
 {
-        double counts[SCHEMA_TERMS_MAX][2], norms[2], sum = 0, share = 0;
+        sqlite3_int64 rowid = api->xRowid(fts);
+        double counts[SCHEMA_TERMS_MAX][2], title_norm, body_norm, sum = 0, share = 0;
         uint64_t found;
         int r;
 
         *ret = 0;
+        if (!statistics_is_visible(s, rowid))
+                return SQLITE_OK;
         r = count_terms(api, fts, s->n, counts, &found);
         if (r != SQLITE_OK || !(found & s->telling))
                 return r;
-        r = row_norms(api, fts, s, norms);
-        if (r != SQLITE_OK)
-                return r;
+        title_norm = s->title_norm[rowid_title_level(rowid)];
+        body_norm = s->body_norm[rowid_body_level(rowid)];
         for (int i = 0; i < s->n; i++) {
                 if (!(found & UINT64_C(1) << i))
                         continue;
                 sum += s->rarity[i] *
-                       (TITLE_WEIGHT * saturate(counts[i][SCHEMA_TITLE], norms[SCHEMA_TITLE]) +
-                        saturate(counts[i][SCHEMA_BODY], norms[SCHEMA_BODY]));
+                       (TITLE_WEIGHT * saturate(counts[i][SCHEMA_TITLE], title_norm) +
+                        saturate(counts[i][SCHEMA_BODY], body_norm));
                 share += s->rarity[i] / s->rarity_sum;
         }
         *ret = sum * share * share;

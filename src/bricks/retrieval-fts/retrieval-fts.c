@@ -34,6 +34,9 @@ struct brick_instance {
 /* The interval between checks of an index that is unavailable. */
 #define CHECK_SECONDS 1
 
+/* One who is in no group. */
+static const struct search_who nobody;
+
 /* The response that a search fills in. */
 struct answer {
         struct brick_call *call;
@@ -251,7 +254,7 @@ static void *check_index(void *arg)
                     ETIMEDOUT)
                         continue;
                 (void)pthread_mutex_unlock(&self->lock);
-                if (searcher_statistics(self->searcher, &statistics, &error) == 0)
+                if (searcher_statistics(self->searcher, &nobody, &statistics, &error) == 0)
                         note_state(self, NULL);
                 (void)pthread_mutex_lock(&self->lock);
         }
@@ -308,7 +311,7 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
         char *description;
         int r;
 
-        r = searcher_statistics(self->searcher, &statistics, &error);
+        r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
         if (r < 0)
                 return r;
         if (r > 0)
@@ -374,7 +377,7 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
         r = read_options(self, config);
         if (r < 0)
                 return r;
-        r = searcher_statistics(self->searcher, &statistics, &error);
+        r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
         if (r < 0)
                 return r;
         if (r > 0)

@@ -4,11 +4,11 @@
 /*
  * The tables of an index file, and the extensions of SQLite's FTS5 that they need.
  *
- *   file        a row for each file that was read: path, mtime, size
+ *   file        a row for each file that was read: path, mtime, size, groups
+ *   audience    a row for each set of groups that may find the same documents, with the numbers of
+ *               its documents and passages. Row 0 is everybody's
  *   document    a row for each document: a file, or a line of a JSON file
- *   statistics  one row: the numbers of documents and of passages
- *   passage     the full-text index: passages of about 1 to 2 KiB. The rowid has the id of the
- *               document: SCHEMA_ROWID()
+ *   passage     the full-text index: passages of about 1 to 2 KiB. See rowid.h
  *
  * Every connection registers in FTS5
  *
@@ -27,8 +27,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "rowid.h"
+
 #define SCHEMA_APPLICATION_ID 0x42524654 /* "BRFT" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* The longest text in the file, in bytes. */
 #define SCHEMA_TEXT_SIZE_MAX (64 << 20)
@@ -38,32 +40,38 @@
 #define SCHEMA_METADATA_SIZE_MAX (64 << 10)
 #define SCHEMA_METADATA_DEPTH_MAX 16
 
-/* Passages of one document have consecutive rowids. */
-#define SCHEMA_PASSAGE_BITS 16
-#define SCHEMA_PASSAGES_MAX (1 << SCHEMA_PASSAGE_BITS)
-#define SCHEMA_ROWID(document, number) ((sqlite3_int64)(document) << SCHEMA_PASSAGE_BITS | (number))
-#define SCHEMA_DOCUMENT(rowid) ((rowid) >> SCHEMA_PASSAGE_BITS)
-#define SCHEMA_NUMBER(rowid) ((int)((rowid) & (SCHEMA_PASSAGES_MAX - 1)))
-
 enum { SCHEMA_TITLE, SCHEMA_BODY }; /* columns of passage */
 
 /* score() and excerpt() use one bit of a uint64_t for each term. */
 #define SCHEMA_TERMS_MAX 64
 
 /*
- * Statistics of a query's terms, for score() and excerpt(). The caller binds a zeroed struct with
- * sqlite3_bind_pointer() and this type; the first score() of a search fills it in.
+ * What score() and excerpt() know of a query. The caller sets the first part and binds the struct
+ * with sqlite3_bind_pointer() and this type; the first score() of a search fills in the rest. All
+ * of it is of the passages that the search may find.
  */
 #define STATISTICS_TYPE "retrieval-fts-statistics"
 
 struct statistics {
+        uint64_t visible[ROWID_AUDIENCES / 64]; /* a bit for each audience that may be found */
+        sqlite3_int64 rows;
+        double average_size[2]; /* of title and body, in words */
+
         bool ready;
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
-        uint64_t telling;       /* a bit for each term that is not common; all bits if all are */
-        double average_size[2]; /* of title and body, in words */
+        uint64_t telling; /* a bit for each term that is not common; all bits if all are */
+        double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
+        double body_norm[ROWID_BODY_LEVELS];
 };
+
+static inline bool statistics_is_visible(const struct statistics *s, sqlite3_int64 rowid)
+{
+        unsigned audience = rowid_audience(rowid);
+
+        return s->visible[audience / 64] >> audience % 64 & 1;
+}
 
 /*
  * Makes a new connection safe for a file that somebody else may have made or changed: SQLite then

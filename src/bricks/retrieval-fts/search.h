@@ -34,7 +34,15 @@ struct search_hit {
         int passages;
 };
 
+/* Who searches. Without is_member(): one who is in no group. */
+struct search_who {
+        /* Whether one is in the group, whose name has n bytes. */
+        bool (*is_member)(void *user, const char *group, size_t n);
+        void *user;
+};
+
 struct search_query {
+        struct search_who who;
         const char *text; /* UTF-8, plain text, n bytes */
         size_t n;
         int max_results;
@@ -49,6 +57,7 @@ struct search_query {
         void *user;
 };
 
+/* Of what one may find. */
 struct search_statistics {
         int64_t documents;
         int64_t passages;
@@ -67,5 +76,5 @@ int searcher_new(const char *path, struct searcher **ret);
  */
 int searcher_search(struct searcher *s, const struct search_query *query,
                     struct search_error *error);
-int searcher_statistics(struct searcher *s, struct search_statistics *ret,
-                        struct search_error *error);
+int searcher_statistics(struct searcher *s, const struct search_who *who,
+                        struct search_statistics *ret, struct search_error *error);

@@ -79,6 +79,9 @@ uint32_t unicode_get(const char *text, size_t n, size_t *ret_length)
 {
         uint32_t c;
 
+        *ret_length = 1;
+        if ((unsigned char)text[0] < 0x80) /* most are: the short way */
+                return (unsigned char)text[0];
         (void)decode(text, n, &c, ret_length);
         return c;
 }
@@ -114,9 +117,11 @@ bool unicode_valid(const char *text, size_t n)
         size_t length;
         uint32_t c;
 
-        for (size_t i = 0; i < n; i += length)
-                if (!decode(text + i, n - i, &c, &length))
+        for (size_t i = 0; i < n; i += length) {
+                length = 1;
+                if ((unsigned char)text[i] >= 0x80 && !decode(text + i, n - i, &c, &length))
                         return false;
+        }
         return true;
 }
 

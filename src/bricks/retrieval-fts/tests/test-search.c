@@ -64,7 +64,7 @@ static struct index *open_index(void)
 static void add(struct index *index, const struct document *document, const char *metadata,
                 int64_t mtime)
 {
-        struct index_file file = { .path = document->key, .mtime = mtime };
+        struct index_file file = { .path = document->key, .mtime = mtime, .groups = "" };
 
         assert(index_begin(index, &file) == 0);
         assert(index_add(index, &(struct index_document){
@@ -261,7 +261,7 @@ static void test_hostile(struct searcher *s)
 static void test_update(struct searcher *s)
 {
         struct document changed = { "fox", "Animals", "Now it is about a walrus." };
-        struct index_file same = { .path = "bread", .mtime = 1 };
+        struct index_file same = { .path = "bread", .mtime = 1, .groups = "" };
         struct index *index = open_index();
         int64_t files;
 
@@ -274,7 +274,7 @@ static void test_update(struct searcher *s)
 
         /* another file takes the key */
         index = open_index();
-        same = (struct index_file){ .path = "/other", .mtime = 1 };
+        same = (struct index_file){ .path = "/other", .mtime = 1, .groups = "" };
         assert(index_begin(index, &same) == 0);
         assert(index_add(index, &(struct index_document){ .key = "fox",
                                                           .title = "",
@@ -297,7 +297,7 @@ static void test_update(struct searcher *s)
 
 static void test_interrupted(struct searcher *s)
 {
-        struct index_file file = { .path = "half", .mtime = 5 };
+        struct index_file file = { .path = "half", .mtime = 5, .groups = "" };
         struct index *index = open_index();
 
         assert(index_begin(index, &file) == 0);
@@ -317,7 +317,8 @@ static void test_unavailable(struct searcher *s)
 
         remove_index(path);
         assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
-        assert(searcher_statistics(s, &statistics, &error) == SEARCH_E_UNAVAILABLE);
+        assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) ==
+               SEARCH_E_UNAVAILABLE);
         assert(strstr(error.text, "brickctl index --db /tmp/"));
 
         f = fopen(path, "w");
@@ -334,7 +335,8 @@ static void test_unavailable(struct searcher *s)
         remove_index(path);
         add_corpus();
         check(s, "banana", "basket");
-        assert(searcher_statistics(s, &statistics, &error) == 0 && statistics.documents == 12);
+        assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) == 0 &&
+               statistics.documents == 12);
         assert(statistics.passages == 12);
 }
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Searches an index as the brick retrieval-fts does, and a table of bare FTS5 beside it.
+ *
+ * Usage: searches brick|fts5 FILE QUERIES RESULTS ROUNDS
+ *
+ * FILE is an index of brickctl index, or a database whose table `bare` of FTS5 has the columns key,
+ * title and body. QUERIES has one on each line. Prints the keys of the results of each query, one
+ * line each, then "CPU seconds-of-a-search". Each of the ROUNDS searches for all queries; the
+ * fastest round counts.
+ */
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "search.h"
+
+#define QUERIES_MAX 100000
+#define RESULTS_MAX 1000
+
+struct found {
+        size_t n;
+        char *keys[RESULTS_MAX];
+};
+
+/* The two kinds of engine. */
+struct searcher *brick;
+sqlite3_stmt *bare;
+
+static void die(const char *what)
+{
+        fprintf(stderr, "searches: %s\n", what);
+        exit(EXIT_FAILURE);
+}
+
+static void add(struct found *found, const char *key)
+{
+        if (found->n < RESULTS_MAX)
+                found->keys[found->n++] = strdup(key);
+}
+
+static int hit(void *user, const struct search_hit *hit)
+{
+        add(user, hit->id);
+        return 0;
+}
+
+static void search_brick(const char *text, int results, struct found *ret)
+{
+        struct search_query query = {
+                .text = text,
+                .n = strlen(text),
+                .max_results = results,
+                .snippet_words = 40,
+                .hit = hit,
+                .user = ret,
+        };
+        struct search_error error;
+
+        if (searcher_search(brick, &query, &error) != 0)
+                die(error.text);
+}
+
+/* A query for FTS5: each word in quotes, any of them. */
+static char *expression(const char *text)
+{
+        char *s = malloc(strlen(text) * 8 + 8), *to = s;
+        bool inside = false;
+
+        for (*to = '\0'; *text; text++) {
+                bool blank = strchr(" \t\"\n", *text);
+
+                if (!blank && !inside)
+                        to = stpcpy(to, to == s ? "\"" : " OR \"");
+                if (blank && inside)
+                        to = stpcpy(to, "\"");
+                if (!blank)
+                        *to++ = *text;
+                inside = !blank;
+        }
+        strcpy(to, inside ? "\"" : "");
+        return s;
+}
+
+static void search_bare(const char *text, int results, struct found *ret)
+{
+        char *match = expression(text);
+        int r;
+
+        sqlite3_bind_text(bare, 1, match, -1, SQLITE_STATIC);
+        sqlite3_bind_int(bare, 2, results);
+        while ((r = sqlite3_step(bare)) == SQLITE_ROW)
+                add(ret, (const char *)sqlite3_column_text(bare, 0));
+        if (r != SQLITE_DONE)
+                die("a search of FTS5 fails");
+        sqlite3_reset(bare);
+        free(match);
+}
+
+static void search(const char *text, int results, struct found *ret)
+{
+        ret->n = 0;
+        if (brick)
+                search_brick(text, results, ret);
+        else
+                search_bare(text, results, ret);
+}
+
+static void found_clear(struct found *found)
+{
+        for (size_t i = 0; i < found->n; i++)
+                free(found->keys[i]);
+        found->n = 0;
+}
+
+static void engine_open(const char *kind, const char *path)
+{
+        static const char sql[] = "SELECT key, title, snippet(bare, 2, '', '', '...', 40) FROM bare"
+                                  " WHERE bare MATCH ?1 ORDER BY rank LIMIT ?2";
+        sqlite3 *db;
+
+        if (strcmp(kind, "brick") == 0) {
+                if (searcher_new(path, &brick) < 0)
+                        die("out of memory");
+                return;
+        }
+        if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
+            sqlite3_prepare_v2(db, sql, -1, &bare, NULL) != SQLITE_OK)
+                die(sqlite3_errmsg(db));
+}
+
+static size_t queries_read(const char *path, char **ret)
+{
+        FILE *f = fopen(path, "re");
+        size_t n = 0, size = 0;
+
+        if (!f)
+                die("the file of queries cannot be read");
+        for (; n < QUERIES_MAX && getline(&ret[n], &size, f) > 0; n++, size = 0)
+                ret[n][strcspn(ret[n], "\n")] = '\0';
+        fclose(f);
+        return n;
+}
+
+static double cpu_seconds(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double measure(char **queries, size_t n, int results, int rounds)
+{
+        struct found found = {};
+        double best = 0, began, took;
+
+        for (int round = 0; round < rounds; round++) {
+                began = cpu_seconds();
+                for (size_t i = 0; i < n; i++) {
+                        search(queries[i], results, &found);
+                        found_clear(&found);
+                }
+                took = (cpu_seconds() - began) / (double)n;
+                best = round == 0 || took < best ? took : best;
+        }
+        return best;
+}
+
+int main(int argc, char **argv)
+{
+        static char *queries[QUERIES_MAX];
+        struct found found = {};
+        size_t n;
+
+        if (argc != 6)
+                die("brick|fts5 FILE QUERIES RESULTS ROUNDS");
+        engine_open(argv[1], argv[2]);
+        n = queries_read(argv[3], queries);
+        for (size_t i = 0; i < n; i++) {
+                search(queries[i], atoi(argv[4]), &found);
+                for (size_t k = 0; k < found.n; k++)
+                        printf("%s%s", k > 0 ? "\t" : "", found.keys[k]);
+                putchar('\n');
+                found_clear(&found);
+        }
+        printf("CPU %.9f\n", measure(queries, n, atoi(argv[4]), atoi(argv[5])));
+        return EXIT_SUCCESS;
+}
