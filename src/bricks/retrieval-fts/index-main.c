@@ -23,6 +23,7 @@
 static const char *arg_db = DEFAULT_INDEX;
 static size_t arg_max_size = 4 << 20;
 static bool arg_prune = true;
+static bool arg_file_groups;
 static bool arg_remove;
 static bool arg_quiet;
 
@@ -37,6 +38,7 @@ static const char help_text[] =
         "  --db FILE        the index (" DEFAULT_INDEX ")\n"
         "  --max-size SIZE  skip files with more text than this, and longer lines of JSON\n"
         "                   (4MiB; at most 32MiB)\n"
+        "  --file-groups    only members of a file's group find what not everybody may read\n"
         "  --no-prune       keep documents whose files are gone from the directories given\n"
         "  --remove         drop the files and directories given from the index\n"
         "  -q, --quiet      print nothing but errors\n"
@@ -78,9 +80,10 @@ static int parse_size(const char *s, size_t *ret)
 /* 1: continue; 0: exit with success; -EINVAL. */
 static int parse_argv(int argc, char **argv)
 {
-        enum { ARG_DB = 256, ARG_MAX_SIZE, ARG_NO_PRUNE, ARG_REMOVE, ARG_VERSION };
+        enum { ARG_DB = 256, ARG_FILE_GROUPS, ARG_MAX_SIZE, ARG_NO_PRUNE, ARG_REMOVE, ARG_VERSION };
         static const struct option options[] = {
                 { "db", required_argument, NULL, ARG_DB },
+                { "file-groups", no_argument, NULL, ARG_FILE_GROUPS },
                 { "max-size", required_argument, NULL, ARG_MAX_SIZE },
                 { "no-prune", no_argument, NULL, ARG_NO_PRUNE },
                 { "remove", no_argument, NULL, ARG_REMOVE },
@@ -95,6 +98,9 @@ static int parse_argv(int argc, char **argv)
                 switch (c) {
                 case ARG_DB:
                         arg_db = optarg;
+                        break;
+                case ARG_FILE_GROUPS:
+                        arg_file_groups = true;
                         break;
                 case ARG_MAX_SIZE:
                         if (parse_size(optarg, &arg_max_size) < 0)
@@ -159,6 +165,7 @@ static int run(char **paths, int n, struct indexer *indexer)
         }
         r = index_commit(indexer->index, &statistics);
         indexer_clear(indexer);
+        acl_cache_done(&indexer->acl);
         if (r < 0)
                 return r;
         if (!arg_quiet)
@@ -184,6 +191,7 @@ int main(int argc, char **argv)
         }
         indexer.index = index;
         indexer.max_size = arg_max_size;
+        indexer.file_groups = arg_file_groups;
         indexer.prune = arg_prune;
         indexer.progress = !arg_quiet && isatty(STDERR_FILENO);
         r = run(argv + optind, argc - optind, &indexer);

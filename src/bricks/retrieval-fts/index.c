@@ -167,7 +167,7 @@ static int audience_get(struct index *index, const char *groups, sqlite3_int64 *
         r = index_find_id(index, SQL_AUDIENCE_FIND, ret);
         if (r == 0) {
                 index_bind_text(index, SQL_AUDIENCE_ADD, 1, groups);
-                r = index_run(index, SQL_AUDIENCE_ADD);
+                r = index_run(index, SQL_AUDIENCES_CLEAN) ?: index_run(index, SQL_AUDIENCE_ADD);
                 *ret = sqlite3_last_insert_rowid(index->db);
         }
         if (r < 0 || (*ret >= 0 && *ret < ROWID_AUDIENCES))
@@ -316,8 +316,7 @@ static int merge(struct index *index, const struct index_statistics *statistics)
 {
         bool new = index->added >= statistics->passages / OPTIMIZE_SHARE;
 
-        return index_run(index, SQL_AUDIENCES_CLEAN)
-                       ?: index_run(index, new ? SQL_OPTIMIZE : SQL_MERGE);
+        return index_run(index, new ? SQL_OPTIMIZE : SQL_MERGE);
 }
 
 int index_commit(struct index *index, struct index_statistics *ret)

@@ -207,6 +207,19 @@ static bool is_cancelled(void *user)
         return brick_host->call_cancelled(answer->call);
 }
 
+/* Whether the caller is a member of a group. */
+static bool is_member(void *user, const char *group, size_t n)
+{
+        struct brick_str name;
+
+        if (!BRICK_HAS(brick_host, call_group))
+                return false;
+        for (size_t i = 0; (name = brick_host->call_group(user, i)).ptr; i++)
+                if (name.len == n && memcmp(name.ptr, group, n) == 0)
+                        return true;
+        return false;
+}
+
 static void report_state(struct brick_instance *self, const struct search_error *error)
 {
         if (BRICK_HAS(brick_host, set_health))
@@ -272,6 +285,7 @@ static int retrieval_unary(struct brick_instance *self, struct brick_call *call,
 {
         struct answer answer = { .call = call, .response = response };
         struct search_query query = {
+                .who = { .is_member = is_member, .user = call },
                 .text = request->query,
                 .n = strlen(request->query),
                 .max_results = request->max_results,
@@ -305,13 +319,14 @@ static int retrieval_unary(struct brick_instance *self, struct brick_call *call,
 static int retrieval_service_info(struct brick_instance *self, struct brick_call *call,
                                   ServiceInfoResponse *response)
 {
+        struct search_who who = { .is_member = is_member, .user = call };
         struct search_statistics statistics;
         struct search_error error;
         struct brick_str name;
         char *description;
         int r;
 
-        r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
+        r = searcher_statistics(self->searcher, &who, &statistics, &error);
         if (r < 0)
                 return r;
         if (r > 0)
