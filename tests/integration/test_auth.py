@@ -152,12 +152,12 @@ def what_bricks_and_the_log_learn():
 def what_a_group_may_find():
     """Also through a pipeline, whose call of the other brick has the identity of its own call."""
     folder = temp_dir()
-    with open(os.path.join(folder, "pay.jsonl"), "w") as f:
+    with open(os.path.join(folder, "lines.jsonl"), "w") as f:
         f.write('{"id": "menu", "text": "soup"}\n{"id": "pay", "text": "soup", "groups": ["staff"]}\n')
     index = os.path.join(folder, "docs.db")
     bricks = os.path.join(BUILD, "src", "bricks")
     subprocess.run([os.path.join(bricks, "retrieval-fts", "brickctl-index"), "--db", index,
-                    os.path.join(folder, "pay.jsonl")], check=True, capture_output=True)
+                    os.path.join(folder, "lines.jsonl")], check=True, capture_output=True)
     text = f"""
   - {{ name: docs, module: retrieval-fts, options: {{ index: {index} }}, default: true }}
   - {{ name: steps, module: pipeline, match: {{ x-brick: steps }}, options: {{ type: Retrieval, steps: [{{ brick: docs }}] }} }}
