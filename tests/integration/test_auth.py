@@ -153,7 +153,7 @@ def what_a_group_may_find():
     """Also through a pipeline, whose call of the other brick has the identity of its own call."""
     folder = temp_dir()
     with open(os.path.join(folder, "lines.jsonl"), "w") as f:
-        f.write('{"id": "menu", "text": "soup"}\n{"id": "pay", "text": "soup", "groups": ["staff"]}\n')
+        f.write('{"id": "menu", "text": "soup"}\n{"id": "pay", "text": "salary, soup", "groups": ["staff"]}\n')
     index = os.path.join(folder, "docs.db")
     bricks = os.path.join(BUILD, "src", "bricks")
     subprocess.run([os.path.join(bricks, "retrieval-fts", "brickctl-index"), "--db", index,
