@@ -4,11 +4,12 @@
  * Searches an index as the brick retrieval-fts does, and a table of bare FTS5 beside it.
  *
  * Usage: searches brick|fts5 FILE QUERIES RESULTS ROUNDS
+ *        searches vectors PASSAGES DIMENSION ROUNDS
  *
  * FILE is an index of brickctl index, or a database whose table `bare` of FTS5 has the columns key,
  * title and body. QUERIES has one on each line. Prints the keys of the results of each query, one
  * line each, then "CPU seconds-of-a-search". Each of the ROUNDS searches for all queries; the
- * fastest round counts.
+ * fastest round counts. `vectors` compares a query with so many vectors made at random.
  */
 
 #include <sqlite3.h>
@@ -18,6 +19,8 @@
 #include <time.h>
 
 #include "search.h"
+#include "vector.h"
+#include "vectors.h"
 
 #define QUERIES_MAX 100000
 #define RESULTS_MAX 1000
@@ -171,12 +174,60 @@ static double measure(char **queries, size_t n, int results, int rounds)
         return best;
 }
 
+/* The statement gives passages and vectors whose scale is 2^-10. */
+static void vectors_fill(const char *passages, const char *dimension, struct vectors **ret)
+{
+        struct vectors_info info = { .dimension = strtoul(dimension, NULL, 10) };
+        sqlite3_stmt *statement;
+        char sql[512];
+        sqlite3 *db;
+
+        (void)snprintf(sql, sizeof sql,
+                       "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r LIMIT %lu)"
+                       " SELECT i << 26, CAST(x'0000803a' || randomblob(%lu) AS BLOB) FROM r",
+                       strtoul(passages, NULL, 10), info.dimension);
+        if (sqlite3_open(":memory:", &db) != SQLITE_OK ||
+            sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK ||
+            vectors_read(statement, &info, ret) != SQLITE_OK)
+                die("the vectors cannot be made");
+        sqlite3_finalize(statement);
+        sqlite3_close(db);
+}
+
+static int measure_vectors(char **argv)
+{
+        static const struct statistics everybody = { .visible = { 1 } };
+        float query[VECTOR_DIMENSION_MAX];
+        struct vectors *vectors;
+        struct ranking *ranking;
+        double best = 0, began, took;
+
+        vectors_fill(argv[2], argv[3], &vectors);
+        for (size_t i = 0; i < VECTOR_DIMENSION_MAX; i++)
+                query[i] = (float)(i % 17) - 8;
+        for (int round = 0; round < atoi(argv[4]); round++) {
+                ranking = ranking_new(50);
+                began = cpu_seconds();
+                if (!ranking ||
+                    vectors_rank(vectors, query, &everybody, NULL, NULL, ranking) != SQLITE_OK)
+                        die("out of memory");
+                took = cpu_seconds() - began;
+                best = round == 0 || took < best ? took : best;
+                free(ranking);
+        }
+        printf("CPU %.9f\n", best);
+        (void)vectors_unref(vectors);
+        return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
         static char *queries[QUERIES_MAX];
         struct found found = {};
         size_t n;
 
+        if (argc == 5 && strcmp(argv[1], "vectors") == 0)
+                return measure_vectors(argv);
         if (argc != 6)
                 die("brick|fts5 FILE QUERIES RESULTS ROUNDS");
         engine_open(argv[1], argv[2]);

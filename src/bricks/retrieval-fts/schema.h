@@ -7,6 +7,7 @@
  *   file        a row for each file that was read: path, mtime, size, groups
  *   audience    a row for each set of groups that may find the same documents, with the numbers of
  *               its documents and passages. Row 0 is everybody's
+ *   embedding   the model of the vectors, if there are any; vector and passage_vector have them
  *   document    a row for each document: a file, or a line of a JSON file
  *   passage     the full-text index: passages of about 1 to 2 KiB. See rowid.h
  *

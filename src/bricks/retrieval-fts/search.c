@@ -3,80 +3,84 @@
 #include <string.h>
 
 #include "audience.h"
+#include "ranking.h"
 #include "reader.h"
 #include "schema.h"
 #include "unicode.h"
+#include "vectors.h"
 
 /* Candidates to keep for each result, because copies of a passage in other documents are skipped.
  */
 #define CANDIDATES_PER_RESULT 3
 
-struct candidate {
-        sqlite3_int64 rowid;
-        double score;
-};
+/* Candidates of each ranking, at least, when two are fused: a document that is in both wins. */
+#define FUSED_LEAST 50
 
 /* A running search. */
 struct search {
         struct reader *reader;
         const struct search_query *query;
-        const char *expression;
+        const char *expression;               /* NULL: the query has no words */
+        const struct search_meaning *meaning; /* NULL: words alone count */
         struct statistics statistics;
         uint64_t *shown; /* digests of the passages that were passed to hit() */
         int n_shown;
 };
 
-/* The best candidates so far, best first; at most one per document. */
-struct ranking {
-        size_t n;
-        size_t max;
-        struct candidate items[];
-};
-
-static void ranking_insert(struct ranking *ranking, const struct candidate *candidate)
-{
-        size_t at = ranking->n;
-
-        while (at > 0 && ranking->items[at - 1].score < candidate->score)
-                at--;
-        if (at == ranking->max)
-                return;
-        if (ranking->n < ranking->max)
-                ranking->n++;
-        memmove(ranking->items + at + 1, ranking->items + at,
-                (ranking->n - at - 1) * sizeof *ranking->items);
-        ranking->items[at] = *candidate;
-}
-
-/* Ranks the best passage of each document. The rows are in the order of rowid, so passages of one
- * document are adjacent; candidates with equal scores keep this order. */
-static int rank(struct search *search, struct ranking *ranking)
+/* Ranks passages by their words. The rows are in the order of rowid. */
+static int rank_words(struct search *search, struct ranking *ranking)
 {
         sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
-        struct candidate best = { .rowid = -1 }, row;
+        struct candidate row;
         int r;
 
+        if (!search->expression)
+                return SQLITE_OK;
         sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
         r = sqlite3_bind_text(match, 1, search->expression, -1, SQLITE_STATIC);
         while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
+                if (row.score > 0)
+                        ranking_add(ranking, &row);
                 r = SQLITE_OK;
-                if (row.score <= 0)
-                        continue;
-                if (best.rowid >= 0 && rowid_document(row.rowid) == rowid_document(best.rowid)) {
-                        if (row.score > best.score)
-                                best = row;
-                        continue;
-                }
-                if (best.rowid >= 0)
-                        ranking_insert(ranking, &best);
-                best = row;
         }
-        if (best.rowid >= 0)
-                ranking_insert(ranking, &best);
+        ranking_end(ranking);
         sqlite3_reset(match);
         return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+/* Ranks passages by their words, and by their meaning if there are vectors. Returns an SQLite
+ * result code. */
+static int rank(struct search *search, struct ranking **ret)
+{
+        const struct search_query *query = search->query;
+        const struct search_meaning *meaning = search->meaning;
+        _cleanup_free_ struct ranking *words = NULL, *vectors = NULL;
+        size_t max = (size_t)query->max_results * CANDIDATES_PER_RESULT;
+        int r;
+
+        if (meaning && max < FUSED_LEAST)
+                max = FUSED_LEAST;
+        words = ranking_new(max);
+        if (!words)
+                return SQLITE_NOMEM;
+        r = rank_words(search, words);
+        if (r != SQLITE_OK)
+                return r;
+        if (!meaning) {
+                *ret = TAKE_PTR(words);
+                return SQLITE_OK;
+        }
+        vectors = ranking_new(max);
+        if (!vectors)
+                return SQLITE_NOMEM;
+        r = vectors_rank(meaning->vectors, meaning->query, &search->statistics, query->cancelled,
+                         query->user, vectors);
+        if (r != SQLITE_OK)
+                return r;
+        *ret = ranking_fuse(words, vectors);
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* FNV-1a */
@@ -152,20 +156,43 @@ static int show_passage(struct search *search, const struct candidate *candidate
         return r == -EBADMSG ? SQLITE_CORRUPT : r;
 }
 
+/* Finds a passage, with an excerpt; that of one without any of the query's words is its beginning.
+ * SQLITE_ROW: *ret has the row. */
+static int passage_find(struct search *search, sqlite3_int64 rowid, sqlite3_stmt **ret)
+{
+        int r = SQLITE_DONE;
+
+        for (int which = search->expression ? STATEMENT_PASSAGE : STATEMENT_PASSAGE_PLAIN;
+             r == SQLITE_DONE && which <= STATEMENT_PASSAGE_PLAIN; which++) {
+                *ret = search->reader->statements[which];
+                if (which == STATEMENT_PASSAGE)
+                        sqlite3_bind_text(*ret, 1, search->expression, -1, SQLITE_STATIC);
+                sqlite3_bind_pointer(*ret, 2, &search->statistics, STATISTICS_TYPE, NULL);
+                sqlite3_bind_int(*ret, 3, search->query->snippet_words);
+                r = row_by_id(*ret, 4, rowid);
+                if (r != SQLITE_ROW)
+                        sqlite3_reset(*ret);
+                if (!search->meaning)
+                        break;
+        }
+        return r;
+}
+
 /* Returns the same as show_passage(). */
 static int show(struct search *search, const struct candidate *candidate)
 {
-        sqlite3_stmt *passage = search->reader->statements[STATEMENT_PASSAGE];
+        sqlite3_stmt *passage;
         const char *body;
         int r;
 
-        sqlite3_bind_text(passage, 1, search->expression, -1, SQLITE_STATIC);
-        sqlite3_bind_pointer(passage, 2, &search->statistics, STATISTICS_TYPE, NULL);
-        sqlite3_bind_int(passage, 3, search->query->snippet_words);
-        r = row_by_id(passage, 4, candidate->rowid);
-        if (r == SQLITE_DONE || (r == SQLITE_ROW && !column_text(passage, 1, &body)))
+        r = passage_find(search, candidate->rowid, &passage);
+        if (r == SQLITE_DONE && search->meaning) /* the vectors are from before a change */
+                return SQLITE_OK;
+        if (r != SQLITE_ROW)
+                return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
+        if (!column_text(passage, 1, &body))
                 r = SQLITE_CORRUPT;
-        else if (r == SQLITE_ROW)
+        else
                 r = is_new(search, body) ? show_passage(search, candidate, passage) : SQLITE_OK;
         sqlite3_reset(passage);
         return r;
@@ -181,22 +208,19 @@ static int progress(void *user)
 /* Returns an SQLite result code, or the negative errno of hit(). */
 static int run(struct search *search)
 {
-        size_t max = (size_t)search->query->max_results * CANDIDATES_PER_RESULT;
         _cleanup_free_ struct ranking *ranking = NULL;
         _cleanup_free_ uint64_t *shown = NULL;
         struct search_statistics statistics;
         int r;
 
         r = audience_read(search->reader, &search->query->who, &search->statistics, &statistics);
+        if (r == SQLITE_OK)
+                r = rank(search, &ranking);
         if (r != SQLITE_OK)
                 return r;
-        ranking = calloc(1, sizeof *ranking + max * sizeof *ranking->items);
-        shown = calloc(search->query->max_results, sizeof *shown);
-        if (!ranking || !shown)
+        search->shown = shown = calloc(search->query->max_results, sizeof *shown);
+        if (!shown)
                 return -ENOMEM;
-        ranking->max = max;
-        search->shown = shown;
-        r = rank(search, ranking);
         for (size_t i = 0; r == SQLITE_OK && i < ranking->n; i++) {
                 if (search->n_shown == search->query->max_results)
                         break;
@@ -206,9 +230,15 @@ static int run(struct search *search)
 }
 
 int reader_search(struct reader *reader, const char *path, const struct search_query *query,
-                  const char *expression, struct search_error *error)
+                  const char *expression, const struct search_meaning *meaning,
+                  struct search_error *error)
 {
-        struct search search = { .reader = reader, .query = query, .expression = expression };
+        struct search search = {
+                .reader = reader,
+                .query = query,
+                .expression = expression,
+                .meaning = meaning,
+        };
         int r;
 
         sqlite3_progress_handler(reader->db, READER_STEPS, progress, (void *)query);

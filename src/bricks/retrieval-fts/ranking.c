@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "ranking.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "rowid.h"
+
+/* The usual constant: high places differ little, so that one ranking alone does not decide. */
+#define FUSE_K 60
+
+#define NONE (-1)
+
+struct ranking *ranking_new(size_t max)
+{
+        struct ranking *ranking = calloc(1, sizeof *ranking + max * sizeof *ranking->items);
+
+        if (ranking) {
+                ranking->max = max;
+                ranking->open.rowid = NONE;
+        }
+        return ranking;
+}
+
+static void insert(struct ranking *ranking, const struct candidate *candidate)
+{
+        size_t at = ranking->n;
+
+        while (at > 0 && ranking->items[at - 1].score < candidate->score)
+                at--;
+        if (at == ranking->max)
+                return;
+        if (ranking->n < ranking->max)
+                ranking->n++;
+        memmove(ranking->items + at + 1, ranking->items + at,
+                (ranking->n - at - 1) * sizeof *ranking->items);
+        ranking->items[at] = *candidate;
+}
+
+void ranking_add(struct ranking *ranking, const struct candidate *candidate)
+{
+        struct candidate *open = &ranking->open;
+
+        if (open->rowid != NONE &&
+            rowid_document(open->rowid) == rowid_document(candidate->rowid)) {
+                if (candidate->score > open->score)
+                        *open = *candidate;
+                return;
+        }
+        ranking_end(ranking);
+        *open = *candidate;
+}
+
+void ranking_end(struct ranking *ranking)
+{
+        if (ranking->open.rowid != NONE)
+                insert(ranking, &ranking->open);
+        ranking->open.rowid = NONE;
+}
+
+/* The place of a document, from 0; ranking->n: it is not there. */
+static size_t place_of(const struct ranking *ranking, int64_t rowid)
+{
+        size_t i = 0;
+
+        while (i < ranking->n && rowid_document(ranking->items[i].rowid) != rowid_document(rowid))
+                i++;
+        return i;
+}
+
+static void fuse_into(struct ranking *ret, const struct ranking *ranking,
+                      const struct ranking *other, bool is_second)
+{
+        struct candidate fused;
+        size_t place;
+
+        for (size_t i = 0; i < ranking->n; i++) {
+                place = place_of(other, ranking->items[i].rowid);
+                fused = ranking->items[i];
+                fused.score = 1.0 / (double)(FUSE_K + 1 + i);
+                if (place < other->n) {
+                        if (place < i || (place == i && is_second))
+                                continue; /* it comes with the other one */
+                        fused.score += 1.0 / (double)(FUSE_K + 1 + place);
+                }
+                insert(ret, &fused);
+        }
+}
+
+struct ranking *ranking_fuse(const struct ranking *a, const struct ranking *b)
+{
+        struct ranking *ret = ranking_new(a->n + b->n);
+
+        if (ret) {
+                fuse_into(ret, a, b, false);
+                fuse_into(ret, b, a, true);
+        }
+        return ret;
+}
