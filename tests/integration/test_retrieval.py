@@ -195,7 +195,9 @@ def of_groups():
             f.write(f"  - {{ name: {name}, token: 'sha256:{digest}', allow: '*', groups: {groups} }}\n")
     with d:
         for name, expected in (("web", False), ("member", True)):
+            library.server.texts()
             eq("secret" in found(d, "salary", [("authorization", f"Bearer {name}")])[0], expected)
+            eq([(body["input"], body.get("input_type")) for body in library.server.requests], [(["salary"], None)])
 
 
 @test

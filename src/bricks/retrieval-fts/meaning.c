@@ -46,13 +46,13 @@ const struct brick_option meaning_options[] = {
         {
                 .name = "query_prefix",
                 .type = BRICK_STRING,
-                .fallback = "\"\"",
+                .fallback = "",
                 .summary = "goes before each query, such as \"query: \" for E5's models",
         },
         {
                 .name = "input_type",
                 .type = BRICK_STRING,
-                .fallback = "\"\"",
+                .fallback = "",
                 .summary = "is sent as input_type, such as query, to servers that take it",
         },
         {

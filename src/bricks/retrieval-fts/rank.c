@@ -151,7 +151,7 @@ static double saturate(double count, double norm)
 }
 
 /* The score of a row; 0 if it may not be found, or has only common terms of a query with others. */
-static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
                      double *ret)
 {
         sqlite3_int64 rowid = api->xRowid(fts);
@@ -175,6 +175,7 @@ static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct
                         saturate(counts[i][SCHEMA_BODY], body_norm));
                 share += s->rarity[i] / s->rarity_sum;
         }
+        s->share = share;
         *ret = sum * share * share;
         return SQLITE_OK;
 }

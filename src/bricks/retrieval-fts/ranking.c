@@ -68,21 +68,25 @@ static size_t place_of(const struct ranking *ranking, int64_t rowid)
         return i;
 }
 
+/* What the place in a ranking is worth. */
+static double worth(const struct ranking *ranking, size_t place)
+{
+        return place < ranking->n ? ranking->items[place].weight / (double)(FUSE_K + 1 + place) : 0;
+}
+
 static void fuse_into(struct ranking *ret, const struct ranking *ranking,
                       const struct ranking *other, bool is_second)
 {
         struct candidate fused;
-        size_t place;
+        double here, there;
 
         for (size_t i = 0; i < ranking->n; i++) {
-                place = place_of(other, ranking->items[i].rowid);
+                here = worth(ranking, i);
+                there = worth(other, place_of(other, ranking->items[i].rowid));
+                if (there > here || (there == here && is_second))
+                        continue; /* it comes with the other one */
                 fused = ranking->items[i];
-                fused.score = 1.0 / (double)(FUSE_K + 1 + i);
-                if (place < other->n) {
-                        if (place < i || (place == i && is_second))
-                                continue; /* it comes with the other one */
-                        fused.score += 1.0 / (double)(FUSE_K + 1 + place);
-                }
+                fused.score = here + there;
                 insert(ret, &fused);
         }
 }

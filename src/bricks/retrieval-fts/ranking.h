@@ -11,6 +11,7 @@
 struct candidate {
         int64_t rowid;
         double score;
+        double weight; /* of its place in this ranking, from 0 to 1; for ranking_fuse() */
 };
 
 /* Best first; of equal ones, the one that came first. */
@@ -30,7 +31,7 @@ void ranking_add(struct ranking *ranking, const struct candidate *candidate);
 void ranking_end(struct ranking *ranking);
 
 /*
- * Fuses two rankings by reciprocal rank: a document has 1 / (60 + its place) from each that has it,
- * and its passage is that of the ranking where it has the better place. NULL: out of memory.
+ * Fuses two rankings by reciprocal rank: a document has weight / (60 + its place) from each that
+ * has it, and its passage is that of the ranking that gives it more. NULL: out of memory.
  */
 struct ranking *ranking_fuse(const struct ranking *a, const struct ranking *b);

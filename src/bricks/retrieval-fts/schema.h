@@ -63,6 +63,7 @@ struct statistics {
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
         uint64_t telling; /* a bit for each term that is not common; all bits if all are */
+        double share;     /* of the query, that the passage has which score() has rated last */
         double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
         double body_norm[ROWID_BODY_LEVELS];
 };

@@ -41,6 +41,7 @@ static int rank_words(struct search *search, struct ranking *ranking)
         while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
+                row.weight = search->statistics.share * search->statistics.share;
                 if (row.score > 0)
                         ranking_add(ranking, &row);
                 r = SQLITE_OK;

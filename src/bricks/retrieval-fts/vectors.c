@@ -152,6 +152,7 @@ int vectors_rank(const struct vectors *v, const float *query, const struct stati
                 row.score = (double)vector_dot(components, v->components + i * v->info.dimension,
                                                v->info.dimension) *
                             v->scales[i];
+                row.weight = 1;
                 ranking_add(ranking, &row);
         }
         ranking_end(ranking);

@@ -64,7 +64,7 @@ static struct ranking *ranking_of(const int *documents, size_t n, int number)
         assert(ranking);
         for (size_t i = 0; i < n; i++)
                 ranking_add(ranking, &(struct candidate){ rowid_make(0, documents[i], number, 1, 1),
-                                                          (double)(n - i) });
+                                                          (double)(n - i), 1 });
         ranking_end(ranking);
         return ranking;
 }
@@ -105,7 +105,7 @@ static void test_ranking(void)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
                 ranking_add(ranking,
                             &(struct candidate){ rowid_make(0, rows[i].document, (int)i, 1, 1),
-                                                 rows[i].score });
+                                                 rows[i].score, 1 });
         ranking_end(ranking);
         assert(ranking->n == 3);
         assert(rowid_document(ranking->items[0].rowid) == 4);
