@@ -15,9 +15,9 @@
 #define BM25_B 0.75
 #define TITLE_WEIGHT 1.5
 
-/* A term is common if it is in more than 1000 passages and in more than an eighth of all. If a
+/* A term is common if it is in more than 200 passages and in more than an eighth of all. If a
  * query has other terms, a passage with common ones only is no answer. */
-#define COMMON_LEAST 1000
+#define COMMON_LEAST 200
 #define COMMON_SHARE 8
 
 /* The share of an excerpt's words that come before its first match. */
@@ -122,16 +122,16 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
  * Counts each term in the row's title and body; *ret_found has a bit for each term that occurs. The
  * positions are checked here: FTS5 takes them from the file unchecked.
  */
-static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
-                       uint64_t *ret_found)
+static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+                       double (*counts)[2], uint64_t *ret_found)
 {
         int column, offset, r;
         Fts5PhraseIter i;
 
         *ret_found = 0;
-        for (int term = 0; term < n; term++) {
+        for (int term = 0; term < s->n; term++) {
                 counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
-                r = api->xPhraseFirst(fts, term, &i, &column, &offset);
+                r = api->xPhraseFirst(fts, s->first + term, &i, &column, &offset);
                 if (r != SQLITE_OK)
                         return r;
                 if (column >= 0)
@@ -162,7 +162,7 @@ static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, struct stati
         *ret = 0;
         if (!statistics_is_visible(s, rowid))
                 return SQLITE_OK;
-        r = count_terms(api, fts, s->n, counts, &found);
+        r = count_terms(api, fts, s, counts, &found);
         if (r != SQLITE_OK || !(found & s->telling))
                 return r;
         title_norm = s->title_norm[rowid_title_level(rowid)];

@@ -59,6 +59,7 @@ struct statistics {
         double average_size[2]; /* of title and body, in words */
 
         bool ready;
+        int first;                       /* number of the first term, for score() */
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "audience.h"
+#include "narrow.h"
 #include "ranking.h"
 #include "reader.h"
 #include "schema.h"
@@ -27,17 +28,51 @@ struct search {
         int n_shown;
 };
 
+static int bind_match(struct search *search, const char *expression)
+{
+        sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
+        int r;
+
+        r = sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
+        return r == SQLITE_OK ? sqlite3_bind_text(match, 1, expression, -1, SQLITE_STATIC) : r;
+}
+
+/* Learns by the first row how common the terms are. Rows that have only common ones of several are
+ * no results and most of all: *ret is an expression without them, or NULL if that is all the same.
+ */
+static int learn(struct search *search, char **ret)
+{
+        sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
+        struct statistics *s = &search->statistics;
+        uint64_t all;
+        int r;
+
+        r = bind_match(search, search->expression);
+        if (r == SQLITE_OK)
+                r = sqlite3_step(match);
+        sqlite3_reset(match);
+        if (r != SQLITE_ROW)
+                return r == SQLITE_DONE ? SQLITE_OK : r;
+        all = s->n < SCHEMA_TERMS_MAX ? (UINT64_C(1) << s->n) - 1 : UINT64_MAX;
+        if ((s->telling & all) == all)
+                return SQLITE_OK;
+        *ret = narrow(search->expression, s->telling, &s->first);
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
+}
+
 /* Ranks passages by their words. The rows are in the order of rowid. */
 static int rank_words(struct search *search, struct ranking *ranking)
 {
         sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
+        _cleanup_free_ char *narrowed = NULL;
         struct candidate row;
         int r;
 
         if (!search->expression)
                 return SQLITE_OK;
-        sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
-        r = sqlite3_bind_text(match, 1, search->expression, -1, SQLITE_STATIC);
+        r = learn(search, &narrowed);
+        if (r == SQLITE_OK)
+                r = bind_match(search, narrowed ?: search->expression);
         while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
