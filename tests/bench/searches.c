@@ -234,7 +234,7 @@ static int measure_vectors(char **argv)
                         die("out of memory");
                 took = cpu_seconds() - began;
                 best = round == 0 || took < best ? took : best;
-                free(ranking);
+                (void)ranking_free(ranking);
         }
         printf("CPU %.9f\n", best);
         (void)vectors_unref(vectors);

@@ -118,17 +118,29 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
         return SQLITE_OK;
 }
 
+/* Notes a term in the row's body. False: the position is not one of a passage. */
+static bool note(struct marks *marks, int term, int word)
+{
+        if (word > UINT16_MAX)
+                return false;
+        if (marks->n < MARKS_MAX)
+                marks->items[marks->n++] = (struct mark){ (uint16_t)word, (uint16_t)term };
+        return true;
+}
+
 /*
- * Counts each term in the row's title and body; *ret_found has a bit for each term that occurs. The
- * positions are checked here: FTS5 takes them from the file unchecked.
+ * Counts each term in the row's title and body, and notes where the body has it; *ret_found has a
+ * bit for each term that occurs. The positions are checked here: FTS5 takes them from the file
+ * unchecked.
  */
-static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
                        double (*counts)[2], uint64_t *ret_found)
 {
         int column, offset, r;
         Fts5PhraseIter i;
 
         *ret_found = 0;
+        s->marks.n = 0;
         for (int term = 0; term < s->n; term++) {
                 counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
                 r = api->xPhraseFirst(fts, s->first + term, &i, &column, &offset);
@@ -138,6 +150,8 @@ static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
                         *ret_found |= UINT64_C(1) << term;
                 for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset)) {
                         if (column > SCHEMA_BODY || offset < 0)
+                                return SQLITE_CORRUPT;
+                        if (column == SCHEMA_BODY && !note(&s->marks, term, offset))
                                 return SQLITE_CORRUPT;
                         counts[term][column]++;
                 }
@@ -224,24 +238,17 @@ static int words_add(void *user, int flags, const char *token, int length, int s
         return SQLITE_OK;
 }
 
-static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context *fts)
+static int words_mark(struct words *w, const struct marks *marks)
 {
-        int n, phrase, column, offset, r;
-
         w->terms = calloc(w->n + 1, sizeof *w->terms);
         if (!w->terms)
                 return SQLITE_NOMEM;
-        r = api->xInstCount(fts, &n);
-        for (int i = 0; r == SQLITE_OK && i < n; i++) {
-                r = api->xInst(fts, i, &phrase, &column, &offset);
-                if (r != SQLITE_OK || column != SCHEMA_BODY)
-                        continue;
-                if (offset < 0 || (size_t)offset >= w->n || phrase < 0 ||
-                    phrase >= SCHEMA_TERMS_MAX)
+        for (unsigned i = 0; marks && i < marks->n; i++) {
+                if (marks->items[i].word >= w->n)
                         return SQLITE_CORRUPT;
-                w->terms[offset] |= UINT64_C(1) << phrase;
+                w->terms[marks->items[i].word] |= UINT64_C(1) << marks->items[i].term;
         }
-        return r;
+        return SQLITE_OK;
 }
 
 /* The value of the n words from `first` as an excerpt: the rarity of their terms, and a little for
@@ -363,7 +370,7 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
         if (r == SQLITE_OK)
                 r = api->xTokenize(fts, text, size, &w, words_add);
         if (r == SQLITE_OK)
-                r = words_mark(&w, api, fts);
+                r = words_mark(&w, s->shown);
         if (r == SQLITE_OK)
                 r = words_print(&w, words_choose(&w, s, words), words, text, size, context);
         return r;
@@ -380,9 +387,8 @@ static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_conte
                 sqlite3_result_error_code(context, SQLITE_MISUSE);
                 return;
         }
-        r = statistics_get(api, fts, arguments[0], &s);
-        if (r == SQLITE_OK)
-                r = row_excerpt(api, fts, s, words, context);
+        s = sqlite3_value_pointer(arguments[0], STATISTICS_TYPE);
+        r = s ? row_excerpt(api, fts, s, words, context) : SQLITE_MISUSE;
         if (r != SQLITE_OK)
                 sqlite3_result_error_code(context, r);
 }

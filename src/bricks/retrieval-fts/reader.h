@@ -13,7 +13,6 @@
 enum {
         STATEMENT_MATCH,
         STATEMENT_PASSAGE,
-        STATEMENT_PASSAGE_PLAIN, /* after the other one */
         STATEMENT_DOCUMENT,
         STATEMENT_AUDIENCES,
         STATEMENT_EMBEDDING,

@@ -46,6 +46,18 @@ enum { SCHEMA_TITLE, SCHEMA_BODY }; /* columns of passage */
 /* score() and excerpt() use one bit of a uint64_t for each term. */
 #define SCHEMA_TERMS_MAX 64
 
+/* Where a passage's body has terms of the query. One that has more of them than there is room for
+ * has the first ones here. */
+#define MARKS_MAX 128
+
+struct marks {
+        unsigned n;
+        struct mark {
+                uint16_t word; /* its number in the body */
+                uint16_t term;
+        } items[MARKS_MAX];
+};
+
 /*
  * What score() and excerpt() know of a query. The caller sets the first part and binds the struct
  * with sqlite3_bind_pointer() and this type; the first score() of a search fills in the rest. All
@@ -64,9 +76,15 @@ struct statistics {
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
         uint64_t telling; /* a bit for each term that is not common; all bits if all are */
-        double share;     /* of the query, that the passage has which score() has rated last */
         double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
         double body_norm[ROWID_BODY_LEVELS];
+
+        /* Of the passage that score() has rated last: the share of the query that it has, and where
+         * it has it. */
+        double share;
+        struct marks marks;
+
+        const struct marks *shown; /* of the passage for excerpt(); NULL: none. The caller's */
 };
 
 static inline bool statistics_is_visible(const struct statistics *s, sqlite3_int64 rowid)

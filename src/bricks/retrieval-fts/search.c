@@ -65,7 +65,7 @@ static int rank_words(struct search *search, struct ranking *ranking)
 {
         sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
         _cleanup_free_ char *narrowed = NULL;
-        struct candidate row;
+        struct candidate row = { .marks = &search->statistics.marks };
         int r;
 
         if (!search->expression)
@@ -77,9 +77,7 @@ static int rank_words(struct search *search, struct ranking *ranking)
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
                 row.weight = search->statistics.share * search->statistics.share;
-                if (row.score > 0)
-                        ranking_add(ranking, &row);
-                r = SQLITE_OK;
+                r = row.score <= 0 || ranking_add(ranking, &row) ? SQLITE_OK : SQLITE_NOMEM;
         }
         ranking_end(ranking);
         sqlite3_reset(match);
@@ -92,7 +90,7 @@ static int rank(struct search *search, struct ranking **ret)
 {
         const struct search_query *query = search->query;
         const struct search_meaning *meaning = search->meaning;
-        _cleanup_free_ struct ranking *words = NULL, *vectors = NULL;
+        _cleanup_(ranking_freep) struct ranking *words = NULL, *vectors = NULL;
         size_t max = (size_t)query->max_results * CANDIDATES_PER_RESULT;
         int r;
 
@@ -192,43 +190,22 @@ static int show_passage(struct search *search, const struct candidate *candidate
         return r == -EBADMSG ? SQLITE_CORRUPT : r;
 }
 
-/* Finds a passage, with an excerpt; that of one without any of the query's words is its beginning.
- * SQLITE_ROW: *ret has the row. */
-static int passage_find(struct search *search, sqlite3_int64 rowid, sqlite3_stmt **ret)
-{
-        int r = SQLITE_DONE;
-
-        for (int which = search->expression ? STATEMENT_PASSAGE : STATEMENT_PASSAGE_PLAIN;
-             r == SQLITE_DONE && which <= STATEMENT_PASSAGE_PLAIN; which++) {
-                *ret = search->reader->statements[which];
-                if (which == STATEMENT_PASSAGE)
-                        sqlite3_bind_text(*ret, 1, search->expression, -1, SQLITE_STATIC);
-                sqlite3_bind_pointer(*ret, 2, &search->statistics, STATISTICS_TYPE, NULL);
-                sqlite3_bind_int(*ret, 3, search->query->snippet_words);
-                r = row_by_id(*ret, 4, rowid);
-                if (r != SQLITE_ROW)
-                        sqlite3_reset(*ret);
-                if (!search->meaning)
-                        break;
-        }
-        return r;
-}
-
 /* Returns the same as show_passage(). */
 static int show(struct search *search, const struct candidate *candidate)
 {
-        sqlite3_stmt *passage;
+        sqlite3_stmt *passage = search->reader->statements[STATEMENT_PASSAGE];
         const char *body;
         int r;
 
-        r = passage_find(search, candidate->rowid, &passage);
-        if (r == SQLITE_DONE && search->meaning) /* the vectors are from before a change */
-                return SQLITE_OK;
-        if (r != SQLITE_ROW)
-                return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
-        if (!column_text(passage, 1, &body))
+        search->statistics.shown = candidate->marks;
+        sqlite3_bind_pointer(passage, 1, &search->statistics, STATISTICS_TYPE, NULL);
+        sqlite3_bind_int(passage, 2, search->query->snippet_words);
+        r = row_by_id(passage, 3, candidate->rowid);
+        if (r == SQLITE_DONE) /* a vector may be from before a change */
+                r = candidate->marks ? SQLITE_CORRUPT : SQLITE_OK;
+        else if (r == SQLITE_ROW && !column_text(passage, 1, &body))
                 r = SQLITE_CORRUPT;
-        else
+        else if (r == SQLITE_ROW)
                 r = is_new(search, body) ? show_passage(search, candidate, passage) : SQLITE_OK;
         sqlite3_reset(passage);
         return r;
@@ -244,7 +221,7 @@ static int progress(void *user)
 /* Returns an SQLite result code, or the negative errno of hit(). */
 static int run(struct search *search)
 {
-        _cleanup_free_ struct ranking *ranking = NULL;
+        _cleanup_(ranking_freep) struct ranking *ranking = NULL;
         _cleanup_free_ uint64_t *shown = NULL;
         struct search_statistics statistics;
         int r;

@@ -137,7 +137,7 @@ int vectors_rank(const struct vectors *v, const float *query, const struct stati
 {
         uint8_t packed[VECTOR_SIZE(VECTOR_DIMENSION_MAX)];
         int8_t components[VECTOR_DIMENSION_MAX];
-        struct candidate row;
+        struct candidate row = {};
         float scale;
 
         if (!vector_pack(query, v->info.dimension, packed) ||
@@ -153,7 +153,8 @@ int vectors_rank(const struct vectors *v, const float *query, const struct stati
                                                v->info.dimension) *
                             v->scales[i];
                 row.weight = 1;
-                ranking_add(ranking, &row);
+                if (!ranking_add(ranking, &row))
+                        return SQLITE_NOMEM;
         }
         ranking_end(ranking);
         return SQLITE_OK;

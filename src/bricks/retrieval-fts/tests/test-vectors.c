@@ -73,8 +73,9 @@ static void test_fuse(void)
 {
         static const int words[] = { 1, 2, 3 }, vectors[] = { 4, 3, 1, 5 };
         static const int expected[][2] = { { 1, 0 }, { 3, 1 }, { 4, 1 }, { 2, 0 }, { 5, 1 } };
-        _cleanup_free_ struct ranking *a = ranking_of(words, 3, 0), *b = ranking_of(vectors, 4, 1);
-        _cleanup_free_ struct ranking *fused = ranking_fuse(a, b);
+        _cleanup_(ranking_freep) struct ranking *a = ranking_of(words, 3, 0),
+                                                *b = ranking_of(vectors, 4, 1);
+        _cleanup_(ranking_freep) struct ranking *fused = ranking_fuse(a, b);
 
         assert(fused && fused->n == 5);
         for (size_t i = 0; i < fused->n; i++) {
@@ -83,9 +84,9 @@ static void test_fuse(void)
         }
         assert(fabs(fused->items[0].score - (1.0 / 61 + 1.0 / 63)) < 1e-9);
         for (int swap = 0; swap < 2; swap++) {
-                _cleanup_free_ struct ranking *none = ranking_new(3);
-                _cleanup_free_ struct ranking *same = swap ? ranking_fuse(none, b)
-                                                           : ranking_fuse(b, none);
+                _cleanup_(ranking_freep) struct ranking *none = ranking_new(3);
+                _cleanup_(ranking_freep) struct ranking *same = swap ? ranking_fuse(none, b)
+                                                                     : ranking_fuse(b, none);
 
                 assert(same->n == b->n);
                 for (size_t i = 0; i < b->n; i++)
@@ -100,7 +101,7 @@ static void test_ranking(void)
                 int document;
                 double score;
         } rows[] = { { 1, 1 }, { 1, 5 }, { 1, 2 }, { 2, 4 }, { 3, 5 }, { 4, 6 }, { 4, 3 } };
-        _cleanup_free_ struct ranking *ranking = ranking_new(3);
+        _cleanup_(ranking_freep) struct ranking *ranking = ranking_new(3);
 
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
                 ranking_add(ranking,
