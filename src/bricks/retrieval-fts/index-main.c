@@ -166,6 +166,11 @@ static int run(char **paths, int n, struct indexer *indexer)
         return 0;
 }
 
+static void say_waiting(const char *path)
+{
+        fprintf(stderr, "brickctl index: %s: waiting for another brickctl index\n", path);
+}
+
 int main(int argc, char **argv)
 {
         _cleanup_(index_freep) struct index *index = NULL;
@@ -177,7 +182,7 @@ int main(int argc, char **argv)
         r = parse_argv(argc, argv);
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;
-        r = index_open(arg_db, &index, &error);
+        r = index_open(arg_db, say_waiting, &index, &error);
         if (r < 0) {
                 fprintf(stderr, "brickctl index: %s\n", error ?: strerror(-r));
                 return EXIT_FAILURE;

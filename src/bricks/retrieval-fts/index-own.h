@@ -43,11 +43,12 @@ struct index {
         size_t batch;  /* bytes in the open transaction */
         bool changed;  /* the index has changed since it was opened */
         int64_t added; /* passages since then */
+        int lock;      /* see lock.h */
         char error[512];
 };
 
 /* Opens the connection. On failure index->error is a message, or empty if out of memory. */
-int index_db_open(struct index *index);
+int index_db_open(struct index *index, void (*waiting)(const char *path));
 void index_db_close(struct index *index);
 
 /* Note the reason in index->error and return a negative errno: that of SQLite's last error, and why

@@ -160,7 +160,7 @@ int searcher_search(struct searcher *s, const struct search_query *query,
         r = searcher_acquire(s, &reader, error);
         if (r != 0)
                 return r;
-        r = query_build(query->text, query->n, &expression);
+        r = query_build(query->text, query->n, reader->db, &expression);
         if (r == 0)
                 r = reader_search(reader, s->path, query, expression, error);
         else if (r == QUERY_E_EMPTY)
