@@ -117,25 +117,11 @@ static char umlaut_of(uint32_t c, const char *rest, size_t n)
         }
 }
 
-static void fold_ascii(char c, struct folded *f)
-{
-        f->upper = c >= 'A' && c <= 'Z';
-        f->digit = c >= '0' && c <= '9';
-        f->text[0] = f->upper ? (char)(c | 0x20) : c;
-        f->n = 1;
-        f->kind = f->upper || f->digit || (c >= 'a' && c <= 'z') ? FOLD_WORD : FOLD_SEPARATOR;
-        f->umlaut = 0;
-}
-
-size_t fold_next(const char *text, size_t n, struct folded *f)
+size_t fold_wide(const char *text, size_t n, struct folded *f)
 {
         size_t length, row;
         uint32_t c;
 
-        if ((unsigned char)text[0] < 0x80 && (n == 1 || (unsigned char)text[1] < 0x80)) {
-                fold_ascii(text[0], f);
-                return 1;
-        }
         c = unicode_get(text, n, &length);
         row = row_of(c);
         f->kind = unicode_rows[row].kind & ROW_KIND;

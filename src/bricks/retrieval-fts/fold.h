@@ -30,8 +30,25 @@ struct folded {
         char umlaut; /* the letter after the first in another spelling: 'e' for u umlaut; or 0 */
 };
 
+/* The part of fold_next() for characters that ASCII does not have. */
+size_t fold_wide(const char *text, size_t n, struct folded *ret);
+
 /* Folds the character at text[0], of n > 0 bytes, and returns how many bytes it has. */
-size_t fold_next(const char *text, size_t n, struct folded *ret);
+static inline size_t fold_next(const char *text, size_t n, struct folded *ret)
+{
+        char c = text[0];
+        bool upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
+
+        if ((unsigned char)c >= 0x80 || (n > 1 && (unsigned char)text[1] >= 0x80))
+                return fold_wide(text, n, ret);
+        ret->text[0] = upper ? (char)(c | 0x20) : c;
+        ret->n = 1;
+        ret->kind = upper || digit || (c >= 'a' && c <= 'z') ? FOLD_WORD : FOLD_SEPARATOR;
+        ret->upper = upper;
+        ret->digit = digit;
+        ret->umlaut = 0;
+        return 1;
+}
 
 /* What folding depends on besides this program: the version of Unicode, and whether traditional and
  * simplified Han characters are one. */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "han.h"
 
+#ifdef HAVE_OPENCC
+#include <opencc/opencc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef HAVE_OPENCC
-#include <opencc/opencc.h>
-#endif
 
 #include "scope.h"
 #include "unicode.h"
@@ -18,10 +16,17 @@
 #define HAN_N (HAN_LAST - HAN_FIRST + 1)
 
 static uint16_t simplified[HAN_N]; /* 0: itself */
-static bool available;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t open_once = PTHREAD_ONCE_INIT, fill_once = PTHREAD_ONCE_INIT;
 
-#ifdef HAVE_OPENCC
+static opencc_t converter = (opencc_t)-1;
+static bool available;
+
+static void open_converter(void)
+{
+        converter = opencc_open("t2s.json");
+        available = converter != (opencc_t)-1;
+}
+
 /* All characters, each with a newline, so that none forms a word with the next. */
 static char *all_characters(void)
 {
@@ -36,7 +41,7 @@ static char *all_characters(void)
         return s;
 }
 
-static void fill(const char *converted)
+static void fill_from(const char *converted)
 {
         const char *p = converted, *stop;
         size_t length;
@@ -49,31 +54,25 @@ static void fill(const char *converted)
         }
 }
 
-static void load(void)
+/* Converts all characters at once; the converter is not needed afterwards. */
+static void fill(void)
 {
         _cleanup_free_ char *all = all_characters();
-        opencc_t converter = opencc_open("t2s.json");
         char *converted;
 
-        if (converter == (opencc_t)-1)
+        if (!han_available())
                 return;
         converted = all ? opencc_convert_utf8(converter, all, strlen(all)) : NULL;
         opencc_close(converter);
         if (!converted)
                 return;
-        fill(converted);
+        fill_from(converted);
         opencc_convert_utf8_free(converted);
-        available = true;
 }
-#else
-static void load(void)
-{
-}
-#endif
 
 bool han_available(void)
 {
-        pthread_once(&once, load);
+        pthread_once(&open_once, open_converter);
         return available;
 }
 
@@ -81,6 +80,17 @@ uint32_t han_simplify(uint32_t c)
 {
         if (c < HAN_FIRST || c > HAN_LAST)
                 return c;
-        pthread_once(&once, load);
+        pthread_once(&fill_once, fill);
         return simplified[c - HAN_FIRST] ?: c;
 }
+#else
+bool han_available(void)
+{
+        return false;
+}
+
+uint32_t han_simplify(uint32_t c)
+{
+        return c;
+}
+#endif

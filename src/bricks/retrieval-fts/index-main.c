@@ -190,6 +190,7 @@ int main(int argc, char **argv)
         indexer.index = index;
         indexer.max_size = arg_max_size;
         indexer.prune = arg_prune;
+        indexer.quiet = arg_quiet;
         indexer.progress = !arg_quiet && isatty(STDERR_FILENO);
         r = run(argv + optind, argc - optind, &indexer);
         if (r < 0) {

@@ -215,6 +215,15 @@ static bool is_blank(const char *line, size_t n)
         return true;
 }
 
+/* Skips the byte order mark that programs of Windows write. */
+static void skip_mark(const char **line, size_t *n)
+{
+        if (*n >= 3 && memcmp(*line, "\xef\xbb\xbf", 3) == 0) {
+                *line += 3;
+                *n -= 3;
+        }
+}
+
 int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile stream)
 {
         _cleanup_(lines_done) struct lines lines = { .stream = stream, .size = indexer->max_size };
@@ -228,6 +237,8 @@ int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile str
                 return -ENOMEM;
         for (int64_t number = 1; (r = lines_next(&lines, &line, &n)) > LINE_NONE; number++) {
                 record = (struct record){ .indexer = indexer, .file = file, .line = number };
+                if (number == 1)
+                        skip_mark(&line, &n);
                 if (r == LINE_TOO_LONG) {
                         record_error(&record, "line is longer than %zu bytes (see --max-size)",
                                      indexer->max_size);

@@ -20,6 +20,10 @@ size_t rowid_words(const char *text, size_t n)
         size_t words = 0;
 
         for (size_t i = 0; i < n;) {
+                if (inside && text[i] >= 'a' && text[i] <= 'z') {
+                        i++;
+                        continue;
+                }
                 i += fold_next(text + i, n - i, &f);
                 if (f.kind == FOLD_IGNORED)
                         continue;

@@ -13,6 +13,9 @@
 #define JOINED_PIECES_MAX 4
 #define JOINED_SIZE_MAX 48
 
+/* With dots, only names as short as Node.js and U.S.A. are: others are files, hosts and members. */
+#define DOTTED_SIZE_MAX 8
+
 struct buffer {
         char text[WORDS_TOKEN_MAX];
         size_t n;
@@ -50,13 +53,16 @@ struct group {
         size_t end;
         size_t n;    /* pieces */
         bool elided; /* "l'imprimante" */
+        bool dotted; /* "Node.js" */
         bool digits; /* "12.4.1" */
 };
 
-static size_t peek(const struct reader *r, size_t at, struct folded *f)
+static inline size_t peek(const struct reader *r, size_t at, struct folded *f)
 {
+        if (at < r->n)
+                return fold_next(r->text + at, r->n - at, f);
         *f = (struct folded){ .kind = FOLD_SEPARATOR };
-        return at < r->n ? fold_next(r->text + at, r->n - at, f) : 0;
+        return 0;
 }
 
 static void put(struct buffer *b, const char *s, size_t n)
@@ -154,12 +160,14 @@ static void part_add(struct piece *p, size_t folded, size_t start)
 
 static void piece_put(struct piece *p, const struct folded *f)
 {
-        if (f->umlaut) {
-                put(&p->umlaut, f->text, 1);
-                put(&p->umlaut, &f->umlaut, 1);
+        if (f->umlaut && !p->has_umlaut) {
+                p->umlaut = p->folded;
                 p->has_umlaut = true;
-        } else
-                put(&p->umlaut, f->text, f->n);
+        }
+        if (p->has_umlaut) {
+                put(&p->umlaut, f->text, f->umlaut ? 1 : f->n);
+                put(&p->umlaut, &f->umlaut, f->umlaut ? 1 : 0);
+        }
         put(&p->folded, f->text, f->n);
 }
 
@@ -174,6 +182,20 @@ static void mend_plural(struct piece *p)
         if (p->folded.n - last->folded == 2 && p->folded.text[p->folded.n - 1] == 's' &&
             p->end - last->start == 2)
                 p->n_parts--;
+}
+
+/* The usual case: small letters of ASCII after such a letter. Returns how many were read. */
+static size_t read_small(const struct reader *r, size_t at, struct piece *p)
+{
+        size_t n = 0, room = sizeof p->folded.text - p->folded.n;
+
+        while (at + n < r->n && r->text[at + n] >= 'a' && r->text[at + n] <= 'z')
+                n++;
+        if (n > 0 && at + n < r->n && (unsigned char)r->text[at + n] >= 0x80)
+                n--; /* it may have an accent */
+        put(&p->folded, r->text + at, n < room ? n : room);
+        p->end += n;
+        return n;
 }
 
 /* Reads a piece at `at`, and notes where its parts start: getUser, HTTPServer, python3, 10GB. */
@@ -210,6 +232,8 @@ static void read_piece(const struct reader *r, size_t at, struct piece *p)
                 previous_start = at;
                 piece_put(p, &f);
                 p->end = at + next;
+                if (now == CASE_LOWER && !p->has_umlaut && p->end == at + 1)
+                        next += read_small(r, p->end, p);
         }
         mend_plural(p);
 }
@@ -345,6 +369,16 @@ static void group_join(struct group *g, const struct piece *p)
                 put(&g->joined, p->folded.text, p->folded.n);
 }
 
+/* Whether a word is also found without what joins its pieces. */
+static bool group_is_one(const struct group *g, const struct piece *last)
+{
+        if (g->n < 2 || g->n > JOINED_PIECES_MAX || g->digits)
+                return false;
+        if (g->dotted && g->joined.n > DOTTED_SIZE_MAX)
+                return false;
+        return !g->elided || last->capital;
+}
+
 /* Reads a word with all its pieces, and emits their tokens and that of the word as one. */
 static int read_word(const struct reader *r, size_t *at)
 {
@@ -366,11 +400,11 @@ static int read_word(const struct reader *r, size_t *at)
                 result = elided ? emit(r, WORDS_ELIDED, p.folded.text, p.folded.n, p.start, p.end)
                                 : emit_piece(r, &p, g.n == 0);
                 g.elided = g.elided || elided;
+                g.dotted = g.dotted || (next > 0 && r->text[next - 1] == '.');
                 group_join(&g, &p);
                 *at = p.end;
         } while (result == 0 && next > 0);
-        if (result == 0 && g.n >= 2 && g.n <= JOINED_PIECES_MAX && !g.digits &&
-            (!g.elided || p.capital))
+        if (result == 0 && group_is_one(&g, &p))
                 result = emit(r, WORDS_ALIAS, g.joined.text, g.joined.n, g.start, g.end);
         return result;
 }
