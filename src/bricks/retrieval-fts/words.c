@@ -171,7 +171,7 @@ static void piece_put(struct piece *p, const struct folded *f)
         put(&p->folded, f->text, f->n);
 }
 
-/* "APIs" is the plural of API: the s does not start a part with the letter before it. */
+/* "APIs" is the plural of API: the s does not start a part with the letter before it, and goes. */
 static void mend_plural(struct piece *p)
 {
         const struct part *last;
@@ -180,8 +180,10 @@ static void mend_plural(struct piece *p)
                 return;
         last = &p->parts[p->n_parts - 1];
         if (p->folded.n - last->folded == 2 && p->folded.text[p->folded.n - 1] == 's' &&
-            p->end - last->start == 2)
+            p->end - last->start == 2) {
                 p->n_parts--;
+                p->folded.n--;
+        }
 }
 
 /* The usual case: small letters of ASCII after such a letter. Returns how many were read. */
