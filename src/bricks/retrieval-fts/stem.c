@@ -16,7 +16,7 @@ static const char *const kept[LETTERS] = {
         ['e' - 'a'] = " evening ",
         ['f' - 'a'] = " focus ",
         ['g' - 'a'] = " gas ",
-        ['h' - 'a'] = " has his howe ",
+        ['h' - 'a'] = " has his ",
         ['i' - 'a'] = " inning is its ",
         ['k' - 'a'] = " king ",
         ['l' - 'a'] = " lens ",
@@ -41,7 +41,6 @@ static const char *const plain_verbs[LETTERS] = {
         ['f' - 'a'] = " fragment ",
         ['i' - 'a'] = " imagin implement inclin inform instal install interpret invit ",
         ['l' - 'a'] = " limit ",
-        ['m' - 'a'] = " motiv ",
         ['o' - 'a'] = " observ orient ",
         ['p' - 'a'] = " prepar present preserv ",
         ['q' - 'a'] = " quot ",
@@ -71,7 +70,7 @@ static bool is_listed(const struct word *w, size_t n, const char *const lists[st
 
 static bool is_kept(const struct word *w, size_t n)
 {
-        return is_listed(w, n, kept);
+        return (w->s[n - 1] == 's' || w->s[n - 1] == 'g') && is_listed(w, n, kept);
 }
 
 static bool is_vowel(const struct word *w, size_t i)

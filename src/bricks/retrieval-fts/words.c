@@ -411,6 +411,45 @@ static int read_word(const struct reader *r, size_t *at)
         return result;
 }
 
+static bool is_alphanumeric(char c)
+{
+        return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+/* The length of a word of small letters of ASCII, perhaps after a capital, that has no other
+ * pieces; 0: it is something else. Most words are of this kind. */
+static size_t plain_length(const struct reader *r, size_t at)
+{
+        size_t i = at + 1;
+
+        if (!is_alphanumeric(r->text[at]) || r->text[at] <= '9' ||
+            (at > 0 && r->text[at - 1] == '.'))
+                return 0;
+        while (i < r->n && r->text[i] >= 'a' && r->text[i] <= 'z')
+                i++;
+        if (i - at > WORDS_TOKEN_MAX)
+                return 0;
+        if (i == r->n || (r->text[i] > 0 && r->text[i] <= ' '))
+                return i - at;
+        if (r->text[i] <= 0 || is_alphanumeric(r->text[i]) || r->text[i] == '+' ||
+            r->text[i] == '#')
+                return 0;
+        return i + 1 == r->n || (r->text[i + 1] > 0 && !is_alphanumeric(r->text[i + 1])) ? i - at
+                                                                                         : 0;
+}
+
+/* Emits a plain word at *at. */
+static int read_plain(const struct reader *r, size_t *at, size_t n)
+{
+        char folded[WORDS_TOKEN_MAX];
+        size_t start = *at;
+
+        memcpy(folded, r->text + start, n);
+        folded[0] |= 0x20;
+        *at += n;
+        return emit(r, WORDS_PART, folded, n, start, *at);
+}
+
 int words_each(const char *text, size_t n, words_func *func, void *user)
 {
         struct reader r = { text, n, func, user };
@@ -419,6 +458,11 @@ int words_each(const char *text, size_t n, words_func *func, void *user)
         int result = 0;
 
         for (size_t at = 0; at < n && result == 0;) {
+                length = plain_length(&r, at);
+                if (length > 0) {
+                        result = read_plain(&r, &at, length);
+                        continue;
+                }
                 length = peek(&r, at, &f);
                 if (f.kind == FOLD_UNSPACED)
                         result = read_run(&r, &at);
