@@ -58,7 +58,8 @@ static void add(struct index *index, int number)
         (void)snprintf(key, sizeof key, "d%d", number);
         document.text = text;
         document.n = strlen(text);
-        assert(index_begin(index, &(struct index_file){ .path = key, .mtime = 1, .groups = "" }) == 0);
+        assert(index_begin(index, &(struct index_file){ .path = key, .mtime = 1, .groups = "" }) ==
+               0);
         assert(index_add(index, &document) == 0);
         assert(index_end(index) == 0);
 }

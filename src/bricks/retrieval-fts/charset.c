@@ -17,7 +17,7 @@
 #define CONTROL_SHARE 32
 
 /* Where a declaration is looked for. */
-#define DECLARATION_WITHIN 1024
+#define DECLARATION_WITHIN 4096
 
 #define NAME_MAX_SIZE 40
 

@@ -14,6 +14,7 @@
 
 #include "index.h"
 #include "indexer.h"
+#include "schema.h"
 
 #define DEFAULT_INDEX BRICKD_STATE_DIR "/docs.db"
 
@@ -30,8 +31,9 @@ static const char help_text[] =
         "Usage: brickctl index [OPTION...] DIR|FILE|FILE.jsonl...\n"
         "\n"
         "Build or update the index that the brick retrieval-fts searches. Files that have not\n"
-        "changed are not read again. Text, Markdown, HTML and manual pages are read, also\n"
-        "compressed with gzip; each line of a .jsonl file is a document:\n"
+        "changed are not read again. Text, Markdown, HTML, manual pages, PDF (with pdftotext),\n"
+        "DOCX, ODT and EPUB are read, also compressed with gzip. What is skipped or read by a\n"
+        "guess is named. Each line of a .jsonl file is a document:\n"
         "{\"id\": ..., \"title\": ..., \"text\": ..., \"metadata\": {...}}\n"
         "\n"
         "  --db FILE        the index (" DEFAULT_INDEX ")\n"
@@ -46,6 +48,14 @@ static const char help_text[] =
         "Exit status: 0; 1 if a file could not be read, a line of JSON is wrong or the index "
         "could\n"
         "not be written; 64 for a wrong command line.\n";
+
+static void show_tokenizer(void)
+{
+        char version[TOKENIZER_VERSION_SIZE];
+
+        tokenizer_version(version);
+        printf("tokenizer: %s\n", version);
+}
 
 static int usage(const char *message)
 {
@@ -114,6 +124,7 @@ static int parse_argv(int argc, char **argv)
                         return 0;
                 case ARG_VERSION:
                         puts("brickctl index " BRICKD_VERSION);
+                        show_tokenizer();
                         return 0;
                 default: /* getopt_long() has reported the mistake */
                         return -EINVAL;

@@ -224,6 +224,11 @@ static void skip_mark(const char **line, size_t *n)
         }
 }
 
+static bool is_utf16(const char *line, size_t n)
+{
+        return n >= 2 && (memcmp(line, "\xff\xfe", 2) == 0 || memcmp(line, "\xfe\xff", 2) == 0);
+}
+
 int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile stream)
 {
         _cleanup_(lines_done) struct lines lines = { .stream = stream, .size = indexer->max_size };
@@ -237,6 +242,11 @@ int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile str
                 return -ENOMEM;
         for (int64_t number = 1; (r = lines_next(&lines, &line, &n)) > LINE_NONE; number++) {
                 record = (struct record){ .indexer = indexer, .file = file, .line = number };
+                if (number == 1 && is_utf16(line, n)) {
+                        indexer_error(indexer, "%s: is UTF-16: lines of JSON must be UTF-8",
+                                      file->path);
+                        return 0;
+                }
                 if (number == 1)
                         skip_mark(&line, &n);
                 if (r == LINE_TOO_LONG) {

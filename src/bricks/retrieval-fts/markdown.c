@@ -46,15 +46,26 @@ static void skip_blanks(struct line *line)
                 line->p++;
 }
 
-/* Takes the value of "title: x" or "title = x", without its quotes. */
-static void front_title(struct line line, struct extract *e)
+/* Takes the value of "title: x" or "title = x", without quotes and comment; that of "title: >" is
+ * in the next line. */
+static void front_title(struct line line, struct lines rest, struct extract *e)
 {
+        const char *comment;
+
         line.p += strlen("title");
         skip_blanks(&line);
         if (line.p == line.end || (*line.p != ':' && *line.p != '='))
                 return;
         line.p++;
         skip_blanks(&line);
+        if (line.p < line.end && strchr(">|", *line.p)) {
+                if (!next_line(&rest, &line))
+                        return;
+                skip_blanks(&line);
+        }
+        comment = memmem(line.p, line.end - line.p, " #", 2);
+        if (comment && *line.p != '"' && *line.p != '\'')
+                line.end = comment;
         if (line.end - line.p > 1 && (*line.p == '"' || *line.p == '\'') &&
             line.end[-1] == *line.p) {
                 line.p++;
@@ -79,7 +90,7 @@ static void front_matter(struct lines *lines, struct extract *e)
                         return;
                 }
                 if (starts(&line, "title") && e->title[0] == '\0')
-                        front_title(line, e);
+                        front_title(line, rest, e);
         }
         e->title[0] = '\0'; /* it has no end: it was none */
 }

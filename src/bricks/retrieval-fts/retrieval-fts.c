@@ -307,19 +307,20 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
 {
         struct search_statistics statistics;
         struct search_error error;
+        char *description, tokenizer[TOKENIZER_VERSION_SIZE];
         struct brick_str name;
-        char *description;
         int r;
 
+        tokenizer_version(tokenizer);
         r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
         if (r < 0)
                 return r;
         if (r > 0)
                 description = brick_strndup(call, error.text, strlen(error.text));
         else
-                description = brick_printf(call, "BM25 over %lld documents in %lld passages",
-                                           (long long)statistics.documents,
-                                           (long long)statistics.passages);
+                description = brick_printf(
+                        call, "BM25 over %lld documents in %lld passages; tokenizer %s",
+                        (long long)statistics.documents, (long long)statistics.passages, tokenizer);
         name = brick_host->name(self->ctx);
         response->service_name = brick_strndup(call, name.ptr, name.len);
         response->models[0]->description = description;

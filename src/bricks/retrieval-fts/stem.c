@@ -20,7 +20,7 @@ static const char *const kept[LETTERS] = {
         ['i' - 'a'] = " inning is its ",
         ['k' - 'a'] = " king ",
         ['l' - 'a'] = " lens ",
-        ['m' - 'a'] = " mass morning ",
+        ['m' - 'a'] = " marketing mass morning ",
         ['n' - 'a'] = " news nothing ",
         ['p' - 'a'] = " physics ping plus ",
         ['r' - 'a'] = " ring ",
@@ -125,7 +125,7 @@ static void cut_plural(struct word *w)
                 w->n -= 2;
         else if (ends(w, "ies"))
                 w->n -= w->n > 4 ? 2 : 1;
-        else if (ends(w, "s") && !ends(w, "ss") && !ends(w, "us") && !ends(w, "is"))
+        else if (w->n > 3 && ends(w, "s") && !ends(w, "ss") && !ends(w, "us") && !ends(w, "is"))
                 w->n--;
 }
 

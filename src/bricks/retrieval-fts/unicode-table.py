@@ -84,7 +84,7 @@ def row(c):
 
 
 def main():
-    texts, pages, numbers, rows, values = [""], {}, [], {}, []
+    pages, numbers, rows, values = {}, [], {}, []
     for start in range(0, 0x110000, PAGE):
         page = []
         assigned = start < ASSIGNED or start >> 12 == 0xE0

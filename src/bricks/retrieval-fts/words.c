@@ -172,14 +172,14 @@ static void piece_put(struct piece *p, const struct folded *f)
 }
 
 /* "APIs" is the plural of API: the s does not start a part with the letter before it, and goes. */
-static void mend_plural(struct piece *p)
+static void mend_plural(const struct reader *r, struct piece *p)
 {
         const struct part *last;
 
         if (p->n_parts < 2 || p->n_parts > PARTS_MAX)
                 return;
         last = &p->parts[p->n_parts - 1];
-        if (p->folded.n - last->folded == 2 && p->folded.text[p->folded.n - 1] == 's' &&
+        if (p->folded.n - last->folded == 2 && r->text[p->end - 1] == 's' &&
             p->end - last->start == 2) {
                 p->n_parts--;
                 p->folded.n--;
@@ -237,7 +237,7 @@ static void read_piece(const struct reader *r, size_t at, struct piece *p)
                 if (now == CASE_LOWER && !p->has_umlaut && p->end == at + 1)
                         next += read_small(r, p->end, p);
         }
-        mend_plural(p);
+        mend_plural(r, p);
 }
 
 static int emit_parts(const struct reader *r, const struct piece *p)

@@ -154,6 +154,9 @@ said out '2 documents in 2 passages'
 # what Windows puts before the first line
 printf '\357\273\277{"id": "q1", "text": "x"}\n' >mark.jsonl
 run 0 --db "$db" mark.jsonl
+printf '\377\376{\0}\0' >wide.jsonl
+run 1 --db "$db" wide.jsonl
+said err 'wide.jsonl: is UTF-16'
 
 # the data of version control systems, files of other formats, guesses; quietly if told so
 mkdir -p formats/.git/hooks
