@@ -73,7 +73,7 @@ static void make_good(void)
 
         assert(mkdtemp(directory) && atexit(clean_up) == 0);
         (void)snprintf(path, sizeof path, "%s/index", directory);
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         for (int i = 0; i < DOCUMENTS; i++)
                 add(index, i);
         assert(index_commit(index, &statistics) == 0);
@@ -149,7 +149,7 @@ static void update(void)
         char *error;
         int r;
 
-        r = index_open(path, &index, &error);
+        r = index_open(path, NULL, &index, &error);
         if (r < 0) {
                 assert(error && strncmp(error, path, strlen(path)) == 0);
                 free(error);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "index-own.h"
+#include "lock.h"
 #include "schema.h"
 
 /* Long enough for a batch of another brickctl index to end. */
@@ -112,6 +113,7 @@ static const char schema[] =
         "    title_words = title_words - old.title_words,"
         "    body_words = body_words - old.body_words WHERE id = old.audience;"
         "END;"
+        "CREATE TABLE tokenizer (version TEXT NOT NULL) STRICT;"
         "CREATE VIRTUAL TABLE passage USING"
         "  fts5 (title, body, tokenize = brick, columnsize = 0);"
         /* one row, once there are vectors: what makes them. A search reads the vectors again when
@@ -270,9 +272,27 @@ static int schema_create(struct index *index)
                 r = index_exec(index, schema);
         if (r == 0)
                 r = index_exec(index, pragmas);
+        if (r == 0 && schema_tokenizer_write(index->db) != SQLITE_OK)
+                r = index_failed(index);
         if (r == 0)
                 r = index_exec(index, "COMMIT");
         return r;
+}
+
+static int tokenizer_check(struct index *index)
+{
+        char theirs[TOKENIZER_VERSION_SIZE], ours[TOKENIZER_VERSION_SIZE];
+        bool same;
+
+        if (schema_tokenizer_check(index->db, &same, theirs) != SQLITE_OK)
+                return index_failed(index);
+        if (same)
+                return 0;
+        tokenizer_version(ours);
+        (void)snprintf(index->error, sizeof index->error,
+                       "%s: was made with tokenizer %s, this program has %s: remove it first",
+                       index->path, theirs, ours);
+        return -EINVAL;
 }
 
 static int schema_check(struct index *index)
@@ -301,7 +321,7 @@ static int schema_check(struct index *index)
                                index->path, version, SCHEMA_VERSION);
                 return -EINVAL;
         }
-        return 0;
+        return tokenizer_check(index);
 }
 
 /* Keeps the log and its shared memory when the last writer closes the index: readers may not be
@@ -345,17 +365,36 @@ void index_db_close(struct index *index)
         for (size_t i = 0; i < N_SQL; i++)
                 sqlite3_finalize(index->sql[i]);
         sqlite3_close(index->db);
+        if (index->lock >= 0)
+                close(index->lock);
 }
 
-int index_db_open(struct index *index)
+/* Creates the file if it does not exist, and waits for other writers. */
+static int file_lock(struct index *index, void (*waiting)(const char *path))
 {
         int r;
 
-        r = file_create(index->path);
-        if (r < 0) {
+        do {
+                r = file_create(index->path);
+                if (r == 0)
+                        r = index->lock = lock_take(index->path, waiting);
+        } while (r == -ESTALE); /* the file was removed meanwhile */
+        if (r >= 0)
+                return 0;
+        if (r == -EBUSY)
+                (void)snprintf(index->error, sizeof index->error,
+                               "%s: another brickctl index has been writing to it for %d s",
+                               index->path, LOCK_WAIT_S);
+        else
                 (void)snprintf(index->error, sizeof index->error, "%s: %s", index->path,
                                strerror(-r));
-                return r;
-        }
-        return index_prepare(index);
+        return r;
+}
+
+int index_db_open(struct index *index, void (*waiting)(const char *path))
+{
+        int r;
+
+        r = file_lock(index, waiting);
+        return r < 0 ? r : index_prepare(index);
 }

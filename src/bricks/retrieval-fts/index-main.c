@@ -16,6 +16,7 @@
 #include "embed.h"
 #include "index.h"
 #include "indexer.h"
+#include "schema.h"
 
 #define DEFAULT_INDEX BRICKD_STATE_DIR "/docs.db"
 
@@ -46,8 +47,9 @@ static const char help_text[] =
         "Usage: brickctl index [OPTION...] DIR|FILE|FILE.jsonl...\n"
         "\n"
         "Build or update the index that the brick retrieval-fts searches. Files that have not\n"
-        "changed are not read again. Text, Markdown, HTML and manual pages are read, also\n"
-        "compressed with gzip; each line of a .jsonl file is a document:\n"
+        "changed are not read again. Text, Markdown, HTML, manual pages, PDF (with pdftotext),\n"
+        "DOCX, ODT and EPUB are read, also compressed with gzip. What is skipped or read by a\n"
+        "guess is named. Each line of a .jsonl file is a document:\n"
         "{\"id\": ..., \"title\": ..., \"text\": ..., \"metadata\": {...}}\n"
         "\n"
         "  --db FILE        the index (" DEFAULT_INDEX ")\n"
@@ -72,6 +74,14 @@ static const char help_text[] =
         "Exit status: 0; 1 if a file could not be read, a line of JSON is wrong or the index "
         "could\n"
         "not be written; 64 for a wrong command line.\n";
+
+static void show_tokenizer(void)
+{
+        char version[TOKENIZER_VERSION_SIZE];
+
+        tokenizer_version(version);
+        printf("tokenizer: %s\n", version);
+}
 
 static int usage(const char *message)
 {
@@ -191,6 +201,7 @@ static int parse_argv(int argc, char **argv)
                         return 0;
                 case ARG_VERSION:
                         puts("brickctl index " BRICKD_VERSION);
+                        show_tokenizer();
                         return 0;
                 default: /* getopt_long() has reported the mistake */
                         return -EINVAL;
@@ -293,6 +304,11 @@ static int run(char **paths, int n, struct indexer *indexer)
         return 0;
 }
 
+static void say_waiting(const char *path)
+{
+        fprintf(stderr, "brickctl index: %s: waiting for another brickctl index\n", path);
+}
+
 int main(int argc, char **argv)
 {
         _cleanup_(index_freep) struct index *index = NULL;
@@ -304,7 +320,7 @@ int main(int argc, char **argv)
         r = parse_argv(argc, argv);
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EXIT_SUCCESS;
-        r = index_open(arg_db, &index, &error);
+        r = index_open(arg_db, say_waiting, &index, &error);
         if (r < 0) {
                 fprintf(stderr, "brickctl index: %s\n", error ?: strerror(-r));
                 return EXIT_FAILURE;
@@ -313,6 +329,7 @@ int main(int argc, char **argv)
         indexer.max_size = arg_max_size;
         indexer.file_groups = arg_file_groups;
         indexer.prune = arg_prune;
+        indexer.quiet = arg_quiet;
         indexer.progress = !arg_quiet && isatty(STDERR_FILENO);
         r = run(argv + optind, argc - optind, &indexer);
         if (r == 0 && arg_embed.base_url && !arg_remove)

@@ -53,16 +53,17 @@ struct index {
         sqlite3_stmt *sql[N_SQL];
         struct index_file file; /* the file that is being read */
         sqlite3_int64 file_id;
-        size_t batch; /* bytes in the open transaction */
-        bool changed; /* the index has changed since it was opened */
+        size_t batch;  /* bytes in the open transaction */
+        bool changed;  /* the index has changed since it was opened */
+        int64_t added; /* passages since then */
+        int lock;      /* see lock.h */
         struct index_embedding embedding;
         int64_t dimension; /* of the vectors; 0: there are none */
-        int64_t added;     /* passages since then */
         char error[512];
 };
 
 /* Opens the connection. On failure index->error is a message, or empty if out of memory. */
-int index_db_open(struct index *index);
+int index_db_open(struct index *index, void (*waiting)(const char *path));
 void index_db_close(struct index *index);
 
 /* Note the reason in index->error and return a negative errno: that of SQLite's last error, and why

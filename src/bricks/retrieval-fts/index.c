@@ -30,7 +30,8 @@ struct index *index_free(struct index *index)
         return NULL;
 }
 
-int index_open(const char *path, struct index **ret, char **error)
+int index_open(const char *path, void (*waiting)(const char *path), struct index **ret,
+               char **error)
 {
         _cleanup_(index_freep) struct index *index = NULL;
         int r;
@@ -39,10 +40,11 @@ int index_open(const char *path, struct index **ret, char **error)
         index = calloc(1, sizeof *index);
         if (!index)
                 return -ENOMEM;
+        index->lock = -1;
         index->path = strdup(path);
         if (!index->path)
                 return -ENOMEM;
-        r = index_db_open(index);
+        r = index_db_open(index, waiting);
         if (r < 0) {
                 *error = strdup(index->error);
                 return r;

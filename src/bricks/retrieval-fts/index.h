@@ -48,9 +48,10 @@ struct index_statistics {
 struct index *index_free(struct index *index);
 DEFINE_CLEANUP(struct index *, index_free);
 
-/* Creates the file if it does not exist. On failure, *error is a message, or NULL if out of memory.
- */
-int index_open(const char *path, struct index **ret, char **error);
+/* Creates the file if it does not exist. Calls `waiting`, which may be NULL, if it waits for
+ * another writer. On failure, *error is a message, or NULL if out of memory. */
+int index_open(const char *path, void (*waiting)(const char *path), struct index **ret,
+               char **error);
 
 /*
  * Starts a file: removes its documents from the index, before the new ones are added.

@@ -17,6 +17,7 @@ struct indexer {
         size_t max_size;  /* of a file's text, and of a line of JSON */
         bool prune;       /* remove documents whose files no longer exist */
         bool progress;    /* show progress on stderr */
+        bool quiet;       /* print nothing but errors */
         bool file_groups; /* the permissions of a file say who may find it; see acl.h */
         struct acl_cache acl;
 
@@ -40,6 +41,10 @@ int indexer_remove(struct indexer *indexer, const char *path);
 
 /* Clears the progress line on the terminal. */
 void indexer_clear(struct indexer *indexer);
+
+/* Prints what the user should know about a file, unless quiet. */
+__attribute__((format(printf, 2, 3))) void indexer_note(struct indexer *indexer, const char *format,
+                                                        ...);
 
 /* Prints and counts a mistake in a user's file. */
 __attribute__((format(printf, 2, 3))) void indexer_error(struct indexer *indexer,

@@ -231,6 +231,20 @@ static bool is_blank(const char *line, size_t n)
         return true;
 }
 
+/* Skips the byte order mark that programs of Windows write. */
+static void skip_mark(const char **line, size_t *n)
+{
+        if (*n >= 3 && memcmp(*line, "\xef\xbb\xbf", 3) == 0) {
+                *line += 3;
+                *n -= 3;
+        }
+}
+
+static bool is_utf16(const char *line, size_t n)
+{
+        return n >= 2 && (memcmp(line, "\xff\xfe", 2) == 0 || memcmp(line, "\xfe\xff", 2) == 0);
+}
+
 int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile stream)
 {
         _cleanup_(lines_done) struct lines lines = { .stream = stream, .size = indexer->max_size };
@@ -244,6 +258,13 @@ int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile str
                 return -ENOMEM;
         for (int64_t number = 1; (r = lines_next(&lines, &line, &n)) > LINE_NONE; number++) {
                 record = (struct record){ .indexer = indexer, .file = file, .line = number };
+                if (number == 1 && is_utf16(line, n)) {
+                        indexer_error(indexer, "%s: is UTF-16: lines of JSON must be UTF-8",
+                                      file->path);
+                        return 0;
+                }
+                if (number == 1)
+                        skip_mark(&line, &n);
                 if (r == LINE_TOO_LONG) {
                         record_error(&record, "line is longer than %zu bytes (see --max-size)",
                                      indexer->max_size);

@@ -4,130 +4,315 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "function-words.h"
 #include "schema.h"
 #include "scope.h"
 #include "unicode.h"
+#include "vocabulary.h"
+#include "words.h"
 
-/* Longer words are cut. */
-#define TERM_SIZE_MAX 256
+/* Terms that are looked at, of which SCHEMA_TERMS_MAX are chosen. */
+#define TERMS_MAX 512
 
-/* Quotes, the operator between terms, and the mark of a prefix. */
-#define TERM_OVERHEAD sizeof "\"\" OR  *"
+/* How often a term of the question in a long text counts. */
+#define REPETITIONS 3
+
+/* The parts of a phrase. */
+#define PHRASE_MAX 16
+
+/* Quotes and the operator between tokens. */
+#define TOKEN_OVERHEAD sizeof "\"\" + "
 
 struct term {
+        char *expression;   /* of FTS5 */
+        char *token;        /* the first one */
+        unsigned languages; /* in which it is a function word; see function-words.h */
+        size_t start;       /* in the text */
+        bool repeated;      /* counts REPETITIONS times */
+        int64_t passages;   /* that have the token */
+};
+
+/* Tokens that the text has without a space between them. */
+struct phrase {
+        char text[PHRASE_MAX * (WORDS_TOKEN_MAX + TOKEN_OVERHEAD)];
+        size_t size;
+        size_t n;
+        size_t start;
+        size_t end;
+        bool covered; /* one alias says all of it */
+};
+
+struct query {
         const char *text;
         size_t n;
-        bool prefix;
+        struct term terms[TERMS_MAX];
+        size_t n_terms;
+        struct phrase phrase;
+        char first[WORDS_TOKEN_MAX + 1]; /* of the phrase */
+        unsigned elided;                 /* the languages of words that lost their vowel */
 };
 
-struct terms {
-        struct term items[SCHEMA_TERMS_MAX];
-        size_t n;
-};
+static void term_done(struct term *term)
+{
+        free(term->expression);
+        free(term->token);
+}
 
-/* White space, and punctuation that does not occur in names, paths and options, separates words. */
+static void query_done(struct query **query)
+{
+        if (!*query)
+                return;
+        for (size_t i = 0; i < (*query)->n_terms; i++)
+                term_done(&(*query)->terms[i]);
+        free(*query);
+}
+
+/* White space, and punctuation that does not occur in names, paths and options. */
 static bool is_separator(uint32_t c)
 {
         return unicode_is_space(c) || (c < 0x80 && strchr("\"!(),;<>=?[]{|}", (int)c));
 }
 
-/* True: the tokenizer may treat this as a word. FTS5 ignores terms that it drops. */
-static bool is_wordy(uint32_t c)
+/* Takes over the expression. */
+static int term_add(struct query *q, char *expression, const char *token, size_t n, size_t start,
+                    unsigned languages)
 {
-        return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        _cleanup_free_ char *owned = expression;
+        char *copy;
+
+        if (!owned)
+                return -ENOMEM;
+        for (size_t i = 0; i < q->n_terms; i++)
+                if (strcmp(q->terms[i].expression, owned) == 0)
+                        return 0;
+        if (q->n_terms == TERMS_MAX)
+                return 0;
+        copy = strndup(token, n);
+        if (!copy)
+                return -ENOMEM;
+        q->terms[q->n_terms++] = (struct term){
+                .expression = TAKE_PTR(owned),
+                .token = copy,
+                .start = start,
+                .languages = languages,
+        };
+        return 0;
 }
 
-static void terms_add(struct terms *terms, const char *text, size_t n, bool prefix)
+/* A token has no quote and no NUL: both separate words. */
+static char *quote(const struct words_token *token)
 {
-        if (n > TERM_SIZE_MAX)
-                n = unicode_floor(text, TERM_SIZE_MAX);
-        for (size_t i = 0; i < terms->n; i++)
-                if (terms->items[i].n == n && memcmp(terms->items[i].text, text, n) == 0)
-                        return;
-        if (terms->n < SCHEMA_TERMS_MAX)
-                terms->items[terms->n++] = (struct term){ text, n, prefix };
-}
-
-/* Returns the end of the word. */
-static size_t add_word(struct terms *terms, const char *text, size_t start, size_t n)
-{
-        bool wordy = false;
-        size_t length, i;
-        uint32_t c;
-
-        for (i = start; i < n; i += length) {
-                c = unicode_get(text + i, n - i, &length);
-                if (is_separator(c) || unicode_is_unspaced(c))
-                        break;
-                wordy = wordy || is_wordy(c);
-        }
-        if (wordy)
-                terms_add(terms, text + start, i - start, false);
-        return i;
-}
-
-/* Returns the end of the run. Its pairs are those of the tokenizer; see tokenize_pairs(). */
-static size_t add_run(struct terms *terms, const char *text, size_t start, size_t n)
-{
-        size_t length, first = start, i;
-
-        (void)unicode_get(text + first, n - first, &length);
-        for (i = first + length; i < n; i += length) {
-                if (!unicode_is_unspaced(unicode_get(text + i, n - i, &length)))
-                        break;
-                terms_add(terms, text + first, i + length - first, false);
-                first = i;
-        }
-        if (first == start)
-                terms_add(terms, text + first, i - first, true);
-        return i;
-}
-
-static void terms_find(struct terms *terms, const char *text, size_t n)
-{
-        size_t length, i = 0;
-        uint32_t c;
-
-        while (i < n && terms->n < SCHEMA_TERMS_MAX) {
-                c = unicode_get(text + i, n - i, &length);
-                if (is_separator(c))
-                        i += length;
-                else if (unicode_is_unspaced(c))
-                        i = add_run(terms, text, i, n);
-                else
-                        i = add_word(terms, text, i, n);
-        }
-}
-
-/* A term cannot contain a quote or a NUL, because both are separators. */
-static size_t term_print(char *to, const struct term *term, bool first)
-{
-        char *end = first ? to : stpcpy(to, " OR ");
-
-        *end++ = '"';
-        end = mempcpy(end, term->text, term->n);
-        end = stpcpy(end, term->prefix ? "\" *" : "\"");
-        return end - to;
-}
-
-int query_build(const char *text, size_t n, char **ret)
-{
-        struct terms terms = {};
-        size_t size = 1, used = 0;
         char *s;
 
-        terms_find(&terms, text, n);
-        if (terms.n == 0)
-                return QUERY_E_EMPTY;
-        for (size_t i = 0; i < terms.n; i++)
-                size += terms.items[i].n + TERM_OVERHEAD;
-        s = malloc(size);
+        if (asprintf(&s, "\"%.*s\"%s", (int)token->n, token->text,
+                     token->kind == WORDS_ALONE ? " *" : "") < 0)
+                return NULL;
+        return s;
+}
+
+/* Ends the phrase. It is a term if it has several tokens, and no alias is all of it. */
+static int phrase_end(struct query *q)
+{
+        struct phrase *p = &q->phrase;
+        int r = 0;
+
+        if (p->n > 1 && !p->covered)
+                r = term_add(q, strndup(p->text, p->size), q->first, strlen(q->first), p->start, 0);
+        p->n = p->size = 0;
+        p->covered = false;
+        return r;
+}
+
+static bool is_attached(const struct query *q, const struct words_token *token)
+{
+        size_t length;
+
+        if (q->phrase.n == 0)
+                return false;
+        for (size_t i = q->phrase.end; i < token->start; i += length)
+                if (is_separator(unicode_get(q->text + i, q->n - i, &length)))
+                        return false;
+        return true;
+}
+
+static int phrase_add(struct query *q, const struct words_token *token)
+{
+        struct phrase *p = &q->phrase;
+        int r;
+
+        if (token->unspaced || !is_attached(q, token) || p->n == PHRASE_MAX) {
+                r = phrase_end(q);
+                if (r < 0 || token->unspaced)
+                        return r;
+                p->start = token->start;
+                (void)snprintf(q->first, sizeof q->first, "%.*s", (int)token->n, token->text);
+        }
+        p->size += (size_t)sprintf(p->text + p->size, "%s\"%.*s\"", p->n > 0 ? " + " : "",
+                                   (int)token->n, token->text);
+        p->n++;
+        p->end = token->end;
+        p->covered = false;
+        return 0;
+}
+
+/* How a resource is reached says nothing about it: "https" of https://host/, "www" of a host. */
+static bool is_scheme(const struct query *q, const struct words_token *token)
+{
+        size_t left = q->n - token->end;
+
+        if (left >= 3 && memcmp(q->text + token->end, "://", 3) == 0)
+                return true;
+        return token->n_folded == 3 && memcmp(token->folded, "www", 3) == 0 && left > 0 &&
+               q->text[token->end] == '.';
+}
+
+static int add_token(void *user, const struct words_token *token)
+{
+        struct query *q = user;
+        unsigned languages = 0;
+        int r = 0;
+
+        if (token->kind == WORDS_ELIDED)
+                q->elided = FUNCTION_ELIDING;
+        if (token->kind == WORDS_ELIDED || token->kind == WORDS_LAST || is_scheme(q, token))
+                return 0;
+        if (token->kind != WORDS_ALIAS) {
+                r = phrase_add(q, token);
+                languages = function_word(token->folded, token->n_folded);
+        } else if (q->phrase.n > 0 && token->start <= q->phrase.start)
+                q->phrase.covered = true;
+        return r < 0 ? r
+                     : term_add(q, quote(token), token->text, token->n, token->start, languages);
+}
+
+/* A bit for the language that the question is in, as far as its function words tell: it has the
+ * most of them, and more than one. */
+static unsigned language_of(const struct query *q)
+{
+        size_t n, most = 1;
+        unsigned language = 0;
+
+        for (unsigned bit = 1; bit < 1U << FUNCTION_LANGUAGES; bit <<= 1) {
+                n = (q->elided & bit) != 0;
+                for (size_t i = 0; i < q->n_terms; i++)
+                        n += (q->terms[i].languages & bit) != 0;
+                if (n > most) {
+                        most = n;
+                        language = bit;
+                }
+        }
+        return language;
+}
+
+/* Drops the function words of the question's language, unless it has no others. */
+static void drop_function_words(struct query *q)
+{
+        unsigned language = language_of(q);
+        size_t n = 0;
+
+        for (size_t i = 0; i < q->n_terms; i++)
+                n += (q->terms[i].languages & language) == 0;
+        if (n == 0)
+                return;
+        n = 0;
+        for (size_t i = 0; i < q->n_terms; i++) {
+                if (q->terms[i].languages & language)
+                        term_done(&q->terms[i]);
+                else
+                        q->terms[n++] = q->terms[i];
+        }
+        q->n_terms = n;
+}
+
+/* Those that no passage has are last. */
+static int by_passages(const void *a, const void *b)
+{
+        const struct term *x = a, *y = b;
+
+        if (x->passages == 0 || y->passages == 0)
+                return (x->passages == 0) - (y->passages == 0);
+        return (x->passages > y->passages) - (x->passages < y->passages);
+}
+
+/* The end of the last words with which writers of a long text come to their question; 0: none. */
+static size_t request_start(const char *text, size_t n)
+{
+        static const char *const openings[] = {
+                "請問",     "请问",         "想問",        "想问",        "請教",
+                "请教",     "想知道",       "how do i ",   "how can i ",  "my question is",
+                "tell me ", "like to know", "meine Frage", "ma question", "mi pregunta",
+        };
+        const char *end = text + n, *p;
+        size_t last = 0, length;
+
+        for (size_t i = 0; i < sizeof openings / sizeof *openings; i++) {
+                length = strlen(openings[i]);
+                for (p = text; (p = memmem(p, end - p, openings[i], length)); p += length)
+                        if ((size_t)(p - text) + length > last)
+                                last = p - text + length;
+        }
+        return last;
+}
+
+/* Chooses among the terms of a long text: those that the index has, the rarest first. Those of the
+ * question in it count more than those of the story before. */
+static void choose_terms(struct query *q, sqlite3 *db)
+{
+        _cleanup_(vocabulary_freep) struct vocabulary *vocabulary = vocabulary_new(db);
+        size_t start = request_start(q->text, q->n), n = 0;
+
+        if (!vocabulary)
+                return;
+        for (size_t i = 0; i < q->n_terms; i++) {
+                q->terms[i].passages = vocabulary_passages(vocabulary, q->terms[i].token);
+                q->terms[i].repeated = start > 0 && q->terms[i].start >= start;
+                n += q->terms[i].passages > 0;
+        }
+        qsort(q->terms, q->n_terms, sizeof *q->terms, by_passages);
+        while (n > 0 && q->n_terms > n)
+                term_done(&q->terms[--q->n_terms]);
+}
+
+/* A term that is repeated counts as often as it stands in the expression. */
+static int query_print(const struct query *q, char **ret)
+{
+        size_t size = 1, n = 0;
+        char *s;
+
+        for (size_t i = 0; i < q->n_terms; i++)
+                size += REPETITIONS * (strlen(q->terms[i].expression) + strlen(" OR "));
+        *ret = s = malloc(size);
         if (!s)
                 return -ENOMEM;
-        for (size_t i = 0; i < terms.n; i++)
-                used += term_print(s + used, &terms.items[i], i == 0);
-        *ret = s;
+        for (size_t i = 0; i < q->n_terms; i++)
+                for (int k = q->terms[i].repeated ? REPETITIONS : 1; k > 0 && n < SCHEMA_TERMS_MAX;
+                     k--, n++)
+                        s = stpcpy(n > 0 ? stpcpy(s, " OR ") : s, q->terms[i].expression);
         return 0;
+}
+
+int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
+{
+        _cleanup_(query_done) struct query *q = NULL;
+        int r;
+
+        q = calloc(1, sizeof *q);
+        if (!q)
+                return -ENOMEM;
+        q->text = text;
+        q->n = n;
+        r = words_each(text, n, add_token, q);
+        if (r == 0)
+                r = phrase_end(q);
+        if (r < 0)
+                return r;
+        drop_function_words(q);
+        if (q->n_terms == 0)
+                return QUERY_E_EMPTY;
+        if (q->n_terms > SCHEMA_TERMS_MAX && db)
+                choose_terms(q, db);
+        return query_print(q, ret);
 }

@@ -15,10 +15,15 @@
 #define BM25_B 0.75
 #define TITLE_WEIGHT 1.5
 
-/* A term is common if it is in more than 200 passages and in more than an eighth of all. If a
- * query has other terms, a passage with common ones only is no answer. */
+/* A term is common if it is in more than 200 passages, in more than an eighth of all, and in more
+ * than four times as many as the rarest term of the query. A passage with common ones only is no
+ * answer. */
 #define COMMON_LEAST 200
 #define COMMON_SHARE 8
+#define COMMON_TIMES 4
+
+/* More occurrences of a term in a passage change nothing. */
+#define COUNT_MAX 32
 
 /* The share of an excerpt's words that come before its first match. */
 #define EXCERPT_LEAD 6
@@ -64,8 +69,9 @@ static void statistics_norms(struct statistics *s)
                                    BM25_B * rowid_body_words(i) / s->average_size[SCHEMA_BODY]);
 }
 
+/* *ret_rows: how many passages have the term. */
 static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int term,
-                           struct statistics *s)
+                           struct statistics *s, sqlite3_int64 *ret_rows)
 {
         struct count with = { .statistics = s };
         int r;
@@ -80,13 +86,32 @@ static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int te
         s->rarity[term] = log(1 +
                               ((double)(s->rows - with.rows) + 0.5) / ((double)with.rows + 0.5));
         s->rarity_sum += s->rarity[term];
-        if (with.rows > 0 && (with.rows <= COMMON_LEAST || with.rows <= s->rows / COMMON_SHARE))
-                s->telling |= UINT64_C(1) << term;
+        *ret_rows = with.rows;
         return SQLITE_OK;
+}
+
+static sqlite3_int64 larger(sqlite3_int64 a, sqlite3_int64 b)
+{
+        return a > b ? a : b;
+}
+
+/* rows: the numbers of passages with each of the terms. */
+static void statistics_telling(struct statistics *s, const sqlite3_int64 *rows)
+{
+        sqlite3_int64 rarest = INT64_MAX / COMMON_TIMES, most;
+
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] < rarest)
+                        rarest = rows[i];
+        most = larger(larger(COMMON_LEAST, s->rows / COMMON_SHARE), rarest * COMMON_TIMES);
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] <= most)
+                        s->telling |= UINT64_C(1) << i;
 }
 
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
 {
+        sqlite3_int64 rows[SCHEMA_TERMS_MAX] = {};
         int r = SQLITE_OK;
 
         s->n = api->xPhraseCount(fts);
@@ -94,9 +119,8 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
                 return SQLITE_RANGE;
         statistics_norms(s);
         for (int i = 0; r == SQLITE_OK && i < s->n; i++)
-                r = statistics_term(api, fts, i, s);
-        if (s->telling == 0)
-                s->telling = UINT64_MAX;
+                r = statistics_term(api, fts, i, s, &rows[i]);
+        statistics_telling(s, rows);
         return r;
 }
 
@@ -148,7 +172,8 @@ static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, struct sta
                         return r;
                 if (column >= 0)
                         *ret_found |= UINT64_C(1) << term;
-                for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset)) {
+                for (; column >= 0 && counts[term][SCHEMA_BODY] < COUNT_MAX;
+                     api->xPhraseNext(fts, &i, &column, &offset)) {
                         if (column > SCHEMA_BODY || offset < 0)
                                 return SQLITE_CORRUPT;
                         if (column == SCHEMA_BODY && !note(&s->marks, term, offset))
@@ -164,7 +189,7 @@ static double saturate(double count, double norm)
         return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
 }
 
-/* The score of a row; 0 if it may not be found, or has only common terms of a query with others. */
+/* The score of a row; 0 if it may not be found, or has only common terms. */
 static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
                      double *ret)
 {

@@ -98,6 +98,24 @@ static int pragma_int(sqlite3 *db, const char *sql, int *ret)
         return sqlite3_finalize(statement);
 }
 
+static int tokenizer_check(struct reader *reader, const char *path, struct search_error *error)
+{
+        char theirs[TOKENIZER_VERSION_SIZE], ours[TOKENIZER_VERSION_SIZE];
+        bool same;
+        int r;
+
+        r = schema_tokenizer_check(reader->db, &same, theirs);
+        if (r != SQLITE_OK)
+                return reader_failed(reader, path, r, error);
+        if (same)
+                return 0;
+        tokenizer_version(ours);
+        return reader_unavailable(error,
+                                  "%s was made with tokenizer %s, this brick has %s: remove it and "
+                                  "run brickctl index again",
+                                  path, theirs, ours);
+}
+
 static int reader_check(struct reader *reader, const char *path, struct search_error *error)
 {
         int id = 0, version = 0, r;
@@ -115,7 +133,7 @@ static int reader_check(struct reader *reader, const char *path, struct search_e
                         "%s has format %d, this brick reads %d: remove it and run "
                         "brickctl index again",
                         path, version, SCHEMA_VERSION);
-        return 0;
+        return tokenizer_check(reader, path, error);
 }
 
 int reader_open(const char *path, struct reader **ret, struct search_error *error)

@@ -359,11 +359,12 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
         struct search_who who = { .is_member = is_member, .user = call };
         struct search_statistics statistics;
         struct search_error error;
+        char *description, tokenizer[TOKENIZER_VERSION_SIZE];
         struct brick_str name;
-        char *description;
         bool with;
         int r;
 
+        tokenizer_version(tokenizer);
         r = searcher_statistics(self->searcher, &who, &statistics, &error);
         if (r < 0)
                 return r;
@@ -372,9 +373,9 @@ static int retrieval_service_info(struct brick_instance *self, struct brick_call
                 description = brick_strndup(call, error.text, strlen(error.text));
         else
                 description = brick_printf(
-                        call, "BM25%s%s over %lld documents in %lld passages",
+                        call, "BM25%s%s over %lld documents in %lld passages; tokenizer %s",
                         with ? " and vectors of " : "", with ? statistics.model : "",
-                        (long long)statistics.documents, (long long)statistics.passages);
+                        (long long)statistics.documents, (long long)statistics.passages, tokenizer);
         name = brick_host->name(self->ctx);
         response->service_name = brick_strndup(call, name.ptr, name.len);
         response->models[0]->description = description;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "unicode.h"
+#include "fold.h"
 
 /* Levels of a passage for each doubling of its words: they are at most 6 % off. */
 #define BODY_LEVELS_PER_DOUBLING 6
@@ -13,28 +13,22 @@ static const uint8_t title_words[ROWID_TITLE_LEVELS] = {
         0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 28, 40, 60,
 };
 
-static bool is_word(uint32_t c)
-{
-        return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-               (c >= 0x80 && !unicode_is_space(c));
-}
-
 size_t rowid_words(const char *text, size_t n)
 {
         bool inside = false;
-        size_t words = 0, length;
-        uint32_t c;
+        struct folded f;
+        size_t words = 0;
 
-        for (size_t i = 0; i < n; i += length) {
-                c = unicode_get(text + i, n - i, &length);
-                if (unicode_is_unspaced(c)) {
-                        words++;
-                        inside = false;
-                } else if (is_word(c)) {
-                        words += !inside;
-                        inside = true;
-                } else
-                        inside = false;
+        for (size_t i = 0; i < n;) {
+                if (inside && text[i] >= 'a' && text[i] <= 'z') {
+                        i++;
+                        continue;
+                }
+                i += fold_next(text + i, n - i, &f);
+                if (f.kind == FOLD_IGNORED)
+                        continue;
+                words += f.kind == FOLD_UNSPACED || (f.kind == FOLD_WORD && !inside);
+                inside = f.kind == FOLD_WORD;
         }
         return words;
 }

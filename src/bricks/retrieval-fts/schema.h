@@ -10,13 +10,14 @@
  *   embedding   the model of the vectors, if there are any; vector and passage_vector have them
  *   document    a row for each document: a file, or a line of a JSON file
  *   passage     the full-text index: passages of about 1 to 2 KiB. See rowid.h
+ *   tokenizer   one row: tokenizer_version() of the program that made the file
  *
  * Every connection registers in FTS5
  *
  *   tokenizer brick
- *               words are folded and stemmed by FTS5's own tokenizers. A run of a script without
- *               spaces becomes overlapping pairs of characters, so that a substring of two or more
- *               characters is a phrase, and one character is a prefix
+ *               words are folded and stemmed; see words.h. A run of a script without spaces becomes
+ *               overlapping pairs of characters, so that one character is a prefix. The strings of
+ *               a query are taken as tokens
  *   score(passage, statistics)
  *               BM25 of title and body, times the square of the share of the query that the passage
  *               has; rare terms are a larger share than common ones
@@ -75,7 +76,7 @@ struct statistics {
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
-        uint64_t telling; /* a bit for each term that is not common; all bits if all are */
+        uint64_t telling;                      /* a bit for each term that is not common */
         double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
         double body_norm[ROWID_BODY_LEVELS];
 
@@ -102,6 +103,16 @@ int schema_distrust(sqlite3 *db);
 
 /* Registers the tokenizer and the functions on one connection. Returns an SQLite result code. */
 int schema_register(sqlite3 *db);
+
+/* What the tokens of an index depend on. An index that says something else must be made again. */
+#define TOKENIZER_VERSION_SIZE 96
+void tokenizer_version(char ret[static TOKENIZER_VERSION_SIZE]);
+
+/* Whether an open index was made with this tokenizer; *ret_version is the one that it was made
+ * with. Returns an SQLite result code. */
+int schema_tokenizer_check(sqlite3 *db, bool *ret_same,
+                           char ret_version[static TOKENIZER_VERSION_SIZE]);
+int schema_tokenizer_write(sqlite3 *db);
 
 /* The parts of schema_register(). */
 int tokenizer_register(fts5_api *api);

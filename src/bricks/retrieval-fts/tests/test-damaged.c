@@ -34,7 +34,7 @@ static void make_index(void)
         char *error, key[16];
 
         remove_index(path);
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         for (int i = 0; i < 3; i++) {
                 (void)snprintf(key, sizeof key, "d%d", i);
                 assert(index_begin(index, &(struct index_file){
@@ -301,7 +301,7 @@ static void test_writing(void)
                "DELETE FROM sqlite_schema WHERE name = 'document_file'");
         change("DELETE FROM document");
         change("PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept");
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         assert(index_remove(index, "d0", &files) < 0);
         assert(strncmp(index_error(index), path, strlen(path)) == 0);
         assert(strstr(index_error(index), "is damaged ("));
