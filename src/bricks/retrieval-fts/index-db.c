@@ -49,6 +49,25 @@ static const char *const sql_text[N_SQL] = {
         [SQL_MERGE] = "INSERT INTO passage (passage, rank) VALUES ('merge', 500)",
         [SQL_OPTIMIZE] = "INSERT INTO passage (passage) VALUES ('optimize')",
         [SQL_STATISTICS] = "SELECT sum(documents), sum(passages) FROM audience",
+        [SQL_EMBEDDING_GET] = "SELECT model, prefix, input_type, dimension FROM embedding",
+        [SQL_EMBEDDING_SET] =
+                "INSERT OR REPLACE INTO embedding VALUES (1, ?1, ?2, ?3, ?4,"
+                " coalesce((SELECT generation FROM embedding), random() & 0xffffffff) + 1)",
+        [SQL_EMBEDDING_CHANGED] = "UPDATE embedding SET generation = generation + 1",
+        [SQL_PASSAGES_BARE] =
+                "SELECT rowid, title, body FROM passage WHERE rowid > ?1 AND NOT EXISTS"
+                " (SELECT 1 FROM passage_vector WHERE passage = passage.rowid)"
+                " ORDER BY rowid LIMIT ?2",
+        [SQL_PASSAGES_COUNT_BARE] = "SELECT (SELECT coalesce(sum(passages), 0) FROM audience)"
+                                    " - (SELECT count(*) FROM passage_vector)",
+        [SQL_VECTOR_FIND] = "SELECT id FROM vector WHERE digest = ?1",
+        [SQL_VECTOR_ADD] = "INSERT INTO vector (digest, bytes) VALUES (?1, ?2)",
+        [SQL_VECTORS_CLEAN] = "DELETE FROM vector WHERE NOT EXISTS"
+                              " (SELECT 1 FROM passage_vector WHERE vector = vector.id)",
+        [SQL_VECTORS_CLEAR] = "DELETE FROM vector",
+        [SQL_PASSAGE_VECTOR_ADD] = "INSERT OR REPLACE INTO passage_vector VALUES (?1, ?2)",
+        [SQL_PASSAGE_VECTORS_DELETE] = "DELETE FROM passage_vector WHERE passage BETWEEN ?1 AND ?2",
+        [SQL_PASSAGE_VECTORS_CLEAR] = "DELETE FROM passage_vector",
 };
 
 static const char schema[] =
@@ -97,6 +116,27 @@ static const char schema[] =
         "CREATE TABLE tokenizer (version TEXT NOT NULL) STRICT;"
         "CREATE VIRTUAL TABLE passage USING"
         "  fts5 (title, body, tokenize = brick, columnsize = 0);"
+        /* one row, once there are vectors: what makes them. A search reads the vectors again when
+         * the generation is another one */
+        "CREATE TABLE embedding ("
+        "  id INTEGER PRIMARY KEY,"
+        "  model TEXT NOT NULL,"
+        "  prefix TEXT NOT NULL,"
+        "  input_type TEXT NOT NULL,"
+        "  dimension INTEGER NOT NULL,"
+        "  generation INTEGER NOT NULL"
+        ") STRICT;"
+        /* by the digest of their texts, so that the same text is not asked for twice */
+        "CREATE TABLE vector ("
+        "  id INTEGER PRIMARY KEY,"
+        "  digest BLOB NOT NULL UNIQUE,"
+        "  bytes BLOB NOT NULL" /* vector.h's */
+        ") STRICT;"
+        "CREATE TABLE passage_vector ("
+        "  passage INTEGER PRIMARY KEY,"
+        "  vector INTEGER NOT NULL REFERENCES vector (id)"
+        ") STRICT;"
+        "CREATE INDEX passage_vector_vector ON passage_vector (vector);"
         /* merges two segments of the index already, so that a search looks into few */
         "INSERT INTO passage (passage, rank) VALUES ('usermerge', 2);";
 

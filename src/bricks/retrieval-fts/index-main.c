@@ -12,6 +12,8 @@
 
 #include "config.h"
 
+#include "embed-index.h"
+#include "embed.h"
 #include "index.h"
 #include "indexer.h"
 #include "schema.h"
@@ -21,9 +23,23 @@
 /* Keeps documents below SCHEMA_PASSAGES_MAX passages. */
 #define MAX_SIZE_MAX (32 << 20)
 
+#define MODEL_SIZE_MAX 255
+#define KEY_SIZE_MAX 4096
+
+/* A model on a small processor needs long for a batch. */
+#define EMBED_TIMEOUT_MS 300000
+
 static const char *arg_db = DEFAULT_INDEX;
 static size_t arg_max_size = 4 << 20;
 static bool arg_prune = true;
+static bool arg_file_groups;
+static const char *arg_model;
+static const char *arg_key_file;
+static struct embed_settings arg_embed = {
+        .prefix = "",
+        .input_type = "",
+        .timeout_ms = EMBED_TIMEOUT_MS,
+};
 static bool arg_remove;
 static bool arg_quiet;
 
@@ -39,6 +55,16 @@ static const char help_text[] =
         "  --db FILE        the index (" DEFAULT_INDEX ")\n"
         "  --max-size SIZE  skip files with more text than this, and longer lines of JSON\n"
         "                   (4MiB; at most 32MiB)\n"
+        "  --file-groups    only members of a file's group find what not everybody may read\n"
+        "  --embeddings URL get a vector for each passage from this server, such as\n"
+        "                   http://127.0.0.1:8000/v1, so that searches find what means the same\n"
+        "  --model NAME     its model; with another one than before, all vectors are made again\n"
+        "  --api-key-file FILE\n"
+        "                   the server's key\n"
+        "  --passage-prefix TEXT\n"
+        "                   goes before each text, such as \"passage: \" for E5's models\n"
+        "  --input-type TYPE\n"
+        "                   is sent as input_type, such as \"passage\", to servers that take it\n"
         "  --no-prune       keep documents whose files are gone from the directories given\n"
         "  --remove         drop the files and directories given from the index\n"
         "  -q, --quiet      print nothing but errors\n"
@@ -85,12 +111,45 @@ static int parse_size(const char *s, size_t *ret)
         return -EINVAL;
 }
 
+static int check_embeddings(void)
+{
+        const char *why = arg_embed.base_url ? embed_check_url(arg_embed.base_url) : NULL;
+
+        if (why) {
+                fprintf(stderr, "brickctl index: --embeddings: the URL %s\n", why);
+                return -EINVAL;
+        }
+        if (!arg_embed.base_url != !arg_model)
+                return usage("--embeddings and --model go together");
+        if (arg_model && (!arg_model[0] || strlen(arg_model) > MODEL_SIZE_MAX))
+                return usage("--model takes a name of 1 to 255 bytes");
+        return 0;
+}
+
 /* 1: continue; 0: exit with success; -EINVAL. */
 static int parse_argv(int argc, char **argv)
 {
-        enum { ARG_DB = 256, ARG_MAX_SIZE, ARG_NO_PRUNE, ARG_REMOVE, ARG_VERSION };
+        enum {
+                ARG_DB = 256,
+                ARG_EMBEDDINGS,
+                ARG_FILE_GROUPS,
+                ARG_INPUT_TYPE,
+                ARG_KEY_FILE,
+                ARG_MAX_SIZE,
+                ARG_MODEL,
+                ARG_NO_PRUNE,
+                ARG_PASSAGE_PREFIX,
+                ARG_REMOVE,
+                ARG_VERSION,
+        };
         static const struct option options[] = {
                 { "db", required_argument, NULL, ARG_DB },
+                { "embeddings", required_argument, NULL, ARG_EMBEDDINGS },
+                { "model", required_argument, NULL, ARG_MODEL },
+                { "api-key-file", required_argument, NULL, ARG_KEY_FILE },
+                { "passage-prefix", required_argument, NULL, ARG_PASSAGE_PREFIX },
+                { "input-type", required_argument, NULL, ARG_INPUT_TYPE },
+                { "file-groups", no_argument, NULL, ARG_FILE_GROUPS },
                 { "max-size", required_argument, NULL, ARG_MAX_SIZE },
                 { "no-prune", no_argument, NULL, ARG_NO_PRUNE },
                 { "remove", no_argument, NULL, ARG_REMOVE },
@@ -105,6 +164,24 @@ static int parse_argv(int argc, char **argv)
                 switch (c) {
                 case ARG_DB:
                         arg_db = optarg;
+                        break;
+                case ARG_EMBEDDINGS:
+                        arg_embed.base_url = optarg;
+                        break;
+                case ARG_INPUT_TYPE:
+                        arg_embed.input_type = optarg;
+                        break;
+                case ARG_KEY_FILE:
+                        arg_key_file = optarg;
+                        break;
+                case ARG_MODEL:
+                        arg_model = optarg;
+                        break;
+                case ARG_PASSAGE_PREFIX:
+                        arg_embed.prefix = optarg;
+                        break;
+                case ARG_FILE_GROUPS:
+                        arg_file_groups = true;
                         break;
                 case ARG_MAX_SIZE:
                         if (parse_size(optarg, &arg_max_size) < 0)
@@ -131,7 +208,7 @@ static int parse_argv(int argc, char **argv)
                 }
         if (optind == argc)
                 return usage("name a directory or a file");
-        return 1;
+        return check_embeddings() < 0 ? -EINVAL : 1;
 }
 
 static double seconds_since(const struct timespec *start)
@@ -153,6 +230,55 @@ static void summarize(const struct indexer *indexer, const struct index_statisti
                (long long)indexer->n_errors, seconds);
 }
 
+/* Reads the key, without the white space at its end. */
+static int read_key(char **ret)
+{
+        _cleanup_free_ char *key = malloc(KEY_SIZE_MAX + 1);
+        FILE *f = fopen(arg_key_file, "re");
+        size_t n;
+
+        if (!f || !key) {
+                fprintf(stderr, "brickctl index: %s: %s\n", arg_key_file, strerror(errno));
+                if (f)
+                        fclose(f);
+                return -EIO;
+        }
+        n = fread(key, 1, KEY_SIZE_MAX, f);
+        fclose(f);
+        key[n] = '\0';
+        while (n > 0 && strchr(" \t\r\n", key[n - 1]))
+                key[--n] = '\0';
+        if (n == 0 || strlen(key) != n || strpbrk(key, "\r\n")) {
+                fprintf(stderr, "brickctl index: %s: expected a key in one line\n", arg_key_file);
+                return -EINVAL;
+        }
+        *ret = TAKE_PTR(key);
+        return 0;
+}
+
+static int add_vectors(struct indexer *indexer)
+{
+        struct embed_index e = {
+                .index = indexer->index,
+                .settings = &arg_embed,
+                .model = arg_model,
+                .progress = indexer->progress,
+        };
+        _cleanup_free_ char *key = NULL;
+        int r;
+
+        if (arg_key_file && read_key(&key) < 0)
+                return -EIO;
+        arg_embed.key = key;
+        r = embed_index(&e);
+        arg_embed.key = NULL;
+        if (!arg_quiet)
+                printf("vectors: %lld made, %lld known, %lld refused\n", (long long)e.n_asked,
+                       (long long)e.n_known, (long long)e.n_failed);
+        indexer->n_errors += e.n_failed;
+        return r;
+}
+
 static int run(char **paths, int n, struct indexer *indexer)
 {
         struct index_statistics statistics = {};
@@ -170,6 +296,7 @@ static int run(char **paths, int n, struct indexer *indexer)
         }
         r = index_commit(indexer->index, &statistics);
         indexer_clear(indexer);
+        acl_cache_done(&indexer->acl);
         if (r < 0)
                 return r;
         if (!arg_quiet)
@@ -200,10 +327,15 @@ int main(int argc, char **argv)
         }
         indexer.index = index;
         indexer.max_size = arg_max_size;
+        indexer.file_groups = arg_file_groups;
         indexer.prune = arg_prune;
         indexer.quiet = arg_quiet;
         indexer.progress = !arg_quiet && isatty(STDERR_FILENO);
         r = run(argv + optind, argc - optind, &indexer);
+        if (r == 0 && arg_embed.base_url && !arg_remove)
+                r = add_vectors(&indexer);
+        if (r == -EIO && !index_error(index)[0]) /* it has been said */
+                return EXIT_FAILURE;
         if (r < 0) {
                 fprintf(stderr, "brickctl index: %s\n",
                         index_error(index)[0] ? index_error(index) : strerror(-r));

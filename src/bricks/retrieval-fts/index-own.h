@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 
+#include "index-vectors.h"
 #include "index.h"
 
 enum {
@@ -31,6 +32,18 @@ enum {
         SQL_MERGE,
         SQL_OPTIMIZE,
         SQL_STATISTICS,
+        SQL_EMBEDDING_GET,
+        SQL_EMBEDDING_SET,
+        SQL_EMBEDDING_CHANGED,
+        SQL_PASSAGES_BARE,
+        SQL_PASSAGES_COUNT_BARE,
+        SQL_VECTOR_FIND,
+        SQL_VECTOR_ADD,
+        SQL_VECTORS_CLEAN,
+        SQL_VECTORS_CLEAR,
+        SQL_PASSAGE_VECTOR_ADD,
+        SQL_PASSAGE_VECTORS_DELETE,
+        SQL_PASSAGE_VECTORS_CLEAR,
         N_SQL,
 };
 
@@ -40,10 +53,12 @@ struct index {
         sqlite3_stmt *sql[N_SQL];
         struct index_file file; /* the file that is being read */
         sqlite3_int64 file_id;
-        size_t batch;  /* bytes in the open transaction */
-        bool changed;  /* the index has changed since it was opened */
-        int64_t added; /* passages since then */
-        int lock;      /* see lock.h */
+        size_t batch; /* bytes in the open transaction */
+        bool changed; /* the index has changed since it was opened */
+        struct index_embedding embedding;
+        int64_t dimension; /* of the vectors; 0: there are none */
+        int64_t added;     /* passages since then */
+        int lock;          /* see lock.h */
         char error[512];
 };
 

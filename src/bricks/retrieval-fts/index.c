@@ -70,6 +70,14 @@ static int delete_id(struct index *index, int which, sqlite3_int64 id)
         return r;
 }
 
+static int delete_range(struct index *index, int which, sqlite3_int64 audience,
+                        sqlite3_int64 document)
+{
+        sqlite3_bind_int64(index->sql[which], 1, rowid_first(audience, document));
+        sqlite3_bind_int64(index->sql[which], 2, rowid_last(audience, document));
+        return index_run(index, which);
+}
+
 static int document_delete(struct index *index, sqlite3_int64 id)
 {
         sqlite3_int64 audience;
@@ -81,10 +89,10 @@ static int document_delete(struct index *index, sqlite3_int64 id)
                 return r < 0 ? r : index_damaged(index, "a row is missing");
         if (audience < 0 || audience >= ROWID_AUDIENCES || id < 0 || id >= ROWID_DOCUMENTS)
                 return index_damaged(index, "a document has no valid number");
-        sqlite3_bind_int64(index->sql[SQL_PASSAGES_DELETE], 1, rowid_first(audience, id));
-        sqlite3_bind_int64(index->sql[SQL_PASSAGES_DELETE], 2, rowid_last(audience, id));
         index->changed = true;
-        return index_run(index, SQL_PASSAGES_DELETE) ?: delete_id(index, SQL_DOCUMENT_DELETE, id);
+        return delete_range(index, SQL_PASSAGES_DELETE, audience, id)
+                       ?: delete_range(index, SQL_PASSAGE_VECTORS_DELETE, audience, id)
+                       ?: delete_id(index, SQL_DOCUMENT_DELETE, id);
 }
 
 static int documents_delete(struct index *index, sqlite3_int64 file)
@@ -169,7 +177,7 @@ static int audience_get(struct index *index, const char *groups, sqlite3_int64 *
         r = index_find_id(index, SQL_AUDIENCE_FIND, ret);
         if (r == 0) {
                 index_bind_text(index, SQL_AUDIENCE_ADD, 1, groups);
-                r = index_run(index, SQL_AUDIENCE_ADD);
+                r = index_run(index, SQL_AUDIENCES_CLEAN) ?: index_run(index, SQL_AUDIENCE_ADD);
                 *ret = sqlite3_last_insert_rowid(index->db);
         }
         if (r < 0 || (*ret >= 0 && *ret < ROWID_AUDIENCES))
@@ -318,15 +326,18 @@ static int merge(struct index *index, const struct index_statistics *statistics)
 {
         bool new = index->added >= statistics->passages / OPTIMIZE_SHARE;
 
-        return index_run(index, SQL_AUDIENCES_CLEAN)
-                       ?: index_run(index, new ? SQL_OPTIMIZE : SQL_MERGE);
+        return index_run(index, new ? SQL_OPTIMIZE : SQL_MERGE);
 }
 
 int index_commit(struct index *index, struct index_statistics *ret)
 {
         int r;
 
-        r = index_batch_commit(index);
+        r = index_batch_begin(index);
+        if (r == 0 && index->changed)
+                r = index_run(index, SQL_EMBEDDING_CHANGED);
+        if (r == 0)
+                r = index_batch_commit(index);
         if (r == 0)
                 r = statistics_get(index, ret);
         if (r == 0 && index->changed)

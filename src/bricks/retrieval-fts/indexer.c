@@ -256,14 +256,28 @@ static int64_t to_nanoseconds(const struct timespec *t)
         return ns;
 }
 
+/* Of a file that is left out, the index has nothing. */
+static int remove_file(struct indexer *indexer, const char *path)
+{
+        int64_t removed = 0;
+        int r;
+
+        r = index_remove(indexer->index, path, &removed);
+        indexer->n_removed += removed;
+        return r;
+}
+
 /* path is absolute; title is for files that have none of their own. */
 static int add_file(struct indexer *indexer, const char *path, const char *title)
 {
         _cleanup_(gzclosep) gzFile stream = NULL;
-        struct index_file file = { .path = path, .groups = "" };
+        _cleanup_free_ char *groups = NULL;
+        struct index_file file = { .path = path };
         struct stat st;
         int fd, r;
 
+        if (acl_is_sidecar(path))
+                return 0;
         if (strlen(path) >= PATH_MAX || !unicode_valid(path, strlen(path))) {
                 indexer_error(indexer, "%s: the name is too long or not UTF-8", path);
                 return 0;
@@ -277,6 +291,12 @@ static int add_file(struct indexer *indexer, const char *path, const char *title
         if (r < 0 || !S_ISREG(st.st_mode))
                 return r;
         show_progress(indexer, path);
+        r = acl_of_file(indexer, path, &groups);
+        if (r == -EACCES)
+                return remove_file(indexer, path);
+        if (r < 0)
+                return r;
+        file.groups = groups;
         file.mtime = to_nanoseconds(&st.st_mtim);
         file.size = st.st_size;
         r = index_begin(indexer->index, &file);

@@ -15,9 +15,9 @@
 #define BM25_B 0.75
 #define TITLE_WEIGHT 1.5
 
-/* A term is common if it is in more than 1000 passages and in more than an eighth of all. If a
+/* A term is common if it is in more than 200 passages and in more than an eighth of all. If a
  * query has other terms, a passage with common ones only is no answer. */
-#define COMMON_LEAST 1000
+#define COMMON_LEAST 200
 #define COMMON_SHARE 8
 
 /* The share of an excerpt's words that come before its first match. */
@@ -118,26 +118,40 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
         return SQLITE_OK;
 }
 
+/* Notes a term in the row's body. False: the position is not one of a passage. */
+static bool note(struct marks *marks, int term, int word)
+{
+        if (word > UINT16_MAX)
+                return false;
+        if (marks->n < MARKS_MAX)
+                marks->items[marks->n++] = (struct mark){ (uint16_t)word, (uint16_t)term };
+        return true;
+}
+
 /*
- * Counts each term in the row's title and body; *ret_found has a bit for each term that occurs. The
- * positions are checked here: FTS5 takes them from the file unchecked.
+ * Counts each term in the row's title and body, and notes where the body has it; *ret_found has a
+ * bit for each term that occurs. The positions are checked here: FTS5 takes them from the file
+ * unchecked.
  */
-static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
-                       uint64_t *ret_found)
+static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
+                       double (*counts)[2], uint64_t *ret_found)
 {
         int column, offset, r;
         Fts5PhraseIter i;
 
         *ret_found = 0;
-        for (int term = 0; term < n; term++) {
+        s->marks.n = 0;
+        for (int term = 0; term < s->n; term++) {
                 counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
-                r = api->xPhraseFirst(fts, term, &i, &column, &offset);
+                r = api->xPhraseFirst(fts, s->first + term, &i, &column, &offset);
                 if (r != SQLITE_OK)
                         return r;
                 if (column >= 0)
                         *ret_found |= UINT64_C(1) << term;
                 for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset)) {
                         if (column > SCHEMA_BODY || offset < 0)
+                                return SQLITE_CORRUPT;
+                        if (column == SCHEMA_BODY && !note(&s->marks, term, offset))
                                 return SQLITE_CORRUPT;
                         counts[term][column]++;
                 }
@@ -151,7 +165,7 @@ static double saturate(double count, double norm)
 }
 
 /* The score of a row; 0 if it may not be found, or has only common terms of a query with others. */
-static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
                      double *ret)
 {
         sqlite3_int64 rowid = api->xRowid(fts);
@@ -162,7 +176,7 @@ static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct
         *ret = 0;
         if (!statistics_is_visible(s, rowid))
                 return SQLITE_OK;
-        r = count_terms(api, fts, s->n, counts, &found);
+        r = count_terms(api, fts, s, counts, &found);
         if (r != SQLITE_OK || !(found & s->telling))
                 return r;
         title_norm = s->title_norm[rowid_title_level(rowid)];
@@ -175,6 +189,7 @@ static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct
                         saturate(counts[i][SCHEMA_BODY], body_norm));
                 share += s->rarity[i] / s->rarity_sum;
         }
+        s->share = share;
         *ret = sum * share * share;
         return SQLITE_OK;
 }
@@ -223,24 +238,17 @@ static int words_add(void *user, int flags, const char *token, int length, int s
         return SQLITE_OK;
 }
 
-static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context *fts)
+static int words_mark(struct words *w, const struct marks *marks)
 {
-        int n, phrase, column, offset, r;
-
         w->terms = calloc(w->n + 1, sizeof *w->terms);
         if (!w->terms)
                 return SQLITE_NOMEM;
-        r = api->xInstCount(fts, &n);
-        for (int i = 0; r == SQLITE_OK && i < n; i++) {
-                r = api->xInst(fts, i, &phrase, &column, &offset);
-                if (r != SQLITE_OK || column != SCHEMA_BODY)
-                        continue;
-                if (offset < 0 || (size_t)offset >= w->n || phrase < 0 ||
-                    phrase >= SCHEMA_TERMS_MAX)
+        for (unsigned i = 0; marks && i < marks->n; i++) {
+                if (marks->items[i].word >= w->n)
                         return SQLITE_CORRUPT;
-                w->terms[offset] |= UINT64_C(1) << phrase;
+                w->terms[marks->items[i].word] |= UINT64_C(1) << marks->items[i].term;
         }
-        return r;
+        return SQLITE_OK;
 }
 
 /* The value of the n words from `first` as an excerpt: the rarity of their terms, and a little for
@@ -362,7 +370,7 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
         if (r == SQLITE_OK)
                 r = api->xTokenize(fts, text, size, &w, words_add);
         if (r == SQLITE_OK)
-                r = words_mark(&w, api, fts);
+                r = words_mark(&w, s->shown);
         if (r == SQLITE_OK)
                 r = words_print(&w, words_choose(&w, s, words), words, text, size, context);
         return r;
@@ -379,9 +387,8 @@ static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_conte
                 sqlite3_result_error_code(context, SQLITE_MISUSE);
                 return;
         }
-        r = statistics_get(api, fts, arguments[0], &s);
-        if (r == SQLITE_OK)
-                r = row_excerpt(api, fts, s, words, context);
+        s = sqlite3_value_pointer(arguments[0], STATISTICS_TYPE);
+        r = s ? row_excerpt(api, fts, s, words, context) : SQLITE_MISUSE;
         if (r != SQLITE_OK)
                 sqlite3_result_error_code(context, r);
 }

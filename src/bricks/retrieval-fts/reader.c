@@ -13,9 +13,11 @@
 static const char *const statement_sql[N_STATEMENTS] = {
         [STATEMENT_MATCH] = "SELECT rowid, score(passage, ?2) FROM passage"
                             " WHERE passage MATCH ?1 ORDER BY rowid",
-        [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?2, ?3), body FROM passage"
-                              " WHERE passage MATCH ?1 AND rowid = ?4",
+        [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?1, ?2), body FROM passage WHERE rowid = ?3",
         [STATEMENT_DOCUMENT] = "SELECT key, title, metadata, passages FROM document WHERE id = ?1",
+        [STATEMENT_EMBEDDING] = "SELECT model, dimension, generation FROM embedding",
+        [STATEMENT_VECTORS] = "SELECT p.passage, v.bytes FROM passage_vector AS p"
+                              " JOIN vector AS v ON v.id = p.vector ORDER BY p.passage",
         [STATEMENT_AUDIENCES] = "SELECT id, groups, documents, passages, title_words, body_words"
                                 " FROM audience ORDER BY id LIMIT 1025",
 };

@@ -15,8 +15,12 @@ enum {
         STATEMENT_PASSAGE,
         STATEMENT_DOCUMENT,
         STATEMENT_AUDIENCES,
+        STATEMENT_EMBEDDING,
+        STATEMENT_VECTORS,
         N_STATEMENTS,
 };
+
+struct vectors;
 
 struct reader {
         struct reader *next;
@@ -35,10 +39,20 @@ DEFINE_CLEANUP(struct reader *, reader_free);
 /* Opens the file and checks that it is an index. 0, SEARCH_E_UNAVAILABLE, -ENOMEM. */
 int reader_open(const char *path, struct reader **ret, struct search_error *error);
 
-/* Runs a search in one read transaction, so that ranking and showing see the same data. 0,
- * SEARCH_E_*, or the negative errno of hit(). */
+/* The vectors of an index, and that of the query, of the same dimension. */
+struct search_meaning {
+        const struct vectors *vectors;
+        const float *query;
+};
+
+/*
+ * Runs a search in one read transaction, so that ranking and showing see the same data. Without an
+ * expression only meaning counts, which may be NULL otherwise. 0, SEARCH_E_*, or the negative errno
+ * of hit().
+ */
 int reader_search(struct reader *reader, const char *path, const struct search_query *query,
-                  const char *expression, struct search_error *error);
+                  const char *expression, const struct search_meaning *meaning,
+                  struct search_error *error);
 
 /* Makes an error from a result code of SQLite: SEARCH_E_*. Notes in the reader if the file is
  * damaged. */

@@ -7,6 +7,7 @@
  *   file        a row for each file that was read: path, mtime, size, groups
  *   audience    a row for each set of groups that may find the same documents, with the numbers of
  *               its documents and passages. Row 0 is everybody's
+ *   embedding   the model of the vectors, if there are any; vector and passage_vector have them
  *   document    a row for each document: a file, or a line of a JSON file
  *   passage     the full-text index: passages of about 1 to 2 KiB. See rowid.h
  *   tokenizer   one row: tokenizer_version() of the program that made the file
@@ -46,6 +47,18 @@ enum { SCHEMA_TITLE, SCHEMA_BODY }; /* columns of passage */
 /* score() and excerpt() use one bit of a uint64_t for each term. */
 #define SCHEMA_TERMS_MAX 64
 
+/* Where a passage's body has terms of the query. One that has more of them than there is room for
+ * has the first ones here. */
+#define MARKS_MAX 128
+
+struct marks {
+        unsigned n;
+        struct mark {
+                uint16_t word; /* its number in the body */
+                uint16_t term;
+        } items[MARKS_MAX];
+};
+
 /*
  * What score() and excerpt() know of a query. The caller sets the first part and binds the struct
  * with sqlite3_bind_pointer() and this type; the first score() of a search fills in the rest. All
@@ -59,12 +72,20 @@ struct statistics {
         double average_size[2]; /* of title and body, in words */
 
         bool ready;
+        int first;                       /* number of the first term, for score() */
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
         uint64_t telling; /* a bit for each term that is not common; all bits if all are */
         double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
         double body_norm[ROWID_BODY_LEVELS];
+
+        /* Of the passage that score() has rated last: the share of the query that it has, and where
+         * it has it. */
+        double share;
+        struct marks marks;
+
+        const struct marks *shown; /* of the passage for excerpt(); NULL: none. The caller's */
 };
 
 static inline bool statistics_is_visible(const struct statistics *s, sqlite3_int64 rowid)

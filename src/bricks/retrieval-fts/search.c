@@ -3,80 +3,118 @@
 #include <string.h>
 
 #include "audience.h"
+#include "narrow.h"
+#include "ranking.h"
 #include "reader.h"
 #include "schema.h"
 #include "unicode.h"
+#include "vectors.h"
 
 /* Candidates to keep for each result, because copies of a passage in other documents are skipped.
  */
 #define CANDIDATES_PER_RESULT 3
 
-struct candidate {
-        sqlite3_int64 rowid;
-        double score;
-};
+/* Candidates of each ranking, at least, when two are fused: a document that is in both wins. */
+#define FUSED_LEAST 50
 
 /* A running search. */
 struct search {
         struct reader *reader;
         const struct search_query *query;
-        const char *expression;
+        const char *expression;               /* NULL: the query has no words */
+        const struct search_meaning *meaning; /* NULL: words alone count */
         struct statistics statistics;
         uint64_t *shown; /* digests of the passages that were passed to hit() */
         int n_shown;
 };
 
-/* The best candidates so far, best first; at most one per document. */
-struct ranking {
-        size_t n;
-        size_t max;
-        struct candidate items[];
-};
-
-static void ranking_insert(struct ranking *ranking, const struct candidate *candidate)
-{
-        size_t at = ranking->n;
-
-        while (at > 0 && ranking->items[at - 1].score < candidate->score)
-                at--;
-        if (at == ranking->max)
-                return;
-        if (ranking->n < ranking->max)
-                ranking->n++;
-        memmove(ranking->items + at + 1, ranking->items + at,
-                (ranking->n - at - 1) * sizeof *ranking->items);
-        ranking->items[at] = *candidate;
-}
-
-/* Ranks the best passage of each document. The rows are in the order of rowid, so passages of one
- * document are adjacent; candidates with equal scores keep this order. */
-static int rank(struct search *search, struct ranking *ranking)
+static int bind_match(struct search *search, const char *expression)
 {
         sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
-        struct candidate best = { .rowid = -1 }, row;
         int r;
 
-        sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
-        r = sqlite3_bind_text(match, 1, search->expression, -1, SQLITE_STATIC);
+        r = sqlite3_bind_pointer(match, 2, &search->statistics, STATISTICS_TYPE, NULL);
+        return r == SQLITE_OK ? sqlite3_bind_text(match, 1, expression, -1, SQLITE_STATIC) : r;
+}
+
+/* Learns by the first row how common the terms are. Rows that have only common ones of several are
+ * no results and most of all: *ret is an expression without them, or NULL if that is all the same.
+ */
+static int learn(struct search *search, char **ret)
+{
+        sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
+        struct statistics *s = &search->statistics;
+        uint64_t all;
+        int r;
+
+        r = bind_match(search, search->expression);
+        if (r == SQLITE_OK)
+                r = sqlite3_step(match);
+        sqlite3_reset(match);
+        if (r != SQLITE_ROW)
+                return r == SQLITE_DONE ? SQLITE_OK : r;
+        all = s->n < SCHEMA_TERMS_MAX ? (UINT64_C(1) << s->n) - 1 : UINT64_MAX;
+        if ((s->telling & all) == all)
+                return SQLITE_OK;
+        *ret = narrow(search->expression, s->telling, &s->first);
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* Ranks passages by their words. The rows are in the order of rowid. */
+static int rank_words(struct search *search, struct ranking *ranking)
+{
+        sqlite3_stmt *match = search->reader->statements[STATEMENT_MATCH];
+        _cleanup_free_ char *narrowed = NULL;
+        struct candidate row = { .marks = &search->statistics.marks };
+        int r;
+
+        if (!search->expression)
+                return SQLITE_OK;
+        r = learn(search, &narrowed);
+        if (r == SQLITE_OK)
+                r = bind_match(search, narrowed ?: search->expression);
         while (r == SQLITE_OK && (r = sqlite3_step(match)) == SQLITE_ROW) {
                 row.rowid = sqlite3_column_int64(match, 0);
                 row.score = sqlite3_column_double(match, 1);
-                r = SQLITE_OK;
-                if (row.score <= 0)
-                        continue;
-                if (best.rowid >= 0 && rowid_document(row.rowid) == rowid_document(best.rowid)) {
-                        if (row.score > best.score)
-                                best = row;
-                        continue;
-                }
-                if (best.rowid >= 0)
-                        ranking_insert(ranking, &best);
-                best = row;
+                row.weight = search->statistics.share * search->statistics.share;
+                r = row.score <= 0 || ranking_add(ranking, &row) ? SQLITE_OK : SQLITE_NOMEM;
         }
-        if (best.rowid >= 0)
-                ranking_insert(ranking, &best);
+        ranking_end(ranking);
         sqlite3_reset(match);
         return r == SQLITE_DONE ? SQLITE_OK : r;
+}
+
+/* Ranks passages by their words, and by their meaning if there are vectors. Returns an SQLite
+ * result code. */
+static int rank(struct search *search, struct ranking **ret)
+{
+        const struct search_query *query = search->query;
+        const struct search_meaning *meaning = search->meaning;
+        _cleanup_(ranking_freep) struct ranking *words = NULL, *vectors = NULL;
+        size_t max = (size_t)query->max_results * CANDIDATES_PER_RESULT;
+        int r;
+
+        if (meaning && max < FUSED_LEAST)
+                max = FUSED_LEAST;
+        words = ranking_new(max);
+        if (!words)
+                return SQLITE_NOMEM;
+        r = rank_words(search, words);
+        if (r != SQLITE_OK)
+                return r;
+        if (!meaning) {
+                *ret = TAKE_PTR(words);
+                return SQLITE_OK;
+        }
+        vectors = ranking_new(max);
+        if (!vectors)
+                return SQLITE_NOMEM;
+        r = vectors_rank(meaning->vectors, meaning->query, &search->statistics, query->cancelled,
+                         query->user, vectors);
+        if (r != SQLITE_OK)
+                return r;
+        *ret = ranking_fuse(words, vectors);
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* FNV-1a */
@@ -159,11 +197,13 @@ static int show(struct search *search, const struct candidate *candidate)
         const char *body;
         int r;
 
-        sqlite3_bind_text(passage, 1, search->expression, -1, SQLITE_STATIC);
-        sqlite3_bind_pointer(passage, 2, &search->statistics, STATISTICS_TYPE, NULL);
-        sqlite3_bind_int(passage, 3, search->query->snippet_words);
-        r = row_by_id(passage, 4, candidate->rowid);
-        if (r == SQLITE_DONE || (r == SQLITE_ROW && !column_text(passage, 1, &body)))
+        search->statistics.shown = candidate->marks;
+        sqlite3_bind_pointer(passage, 1, &search->statistics, STATISTICS_TYPE, NULL);
+        sqlite3_bind_int(passage, 2, search->query->snippet_words);
+        r = row_by_id(passage, 3, candidate->rowid);
+        if (r == SQLITE_DONE) /* a vector may be from before a change */
+                r = candidate->marks ? SQLITE_CORRUPT : SQLITE_OK;
+        else if (r == SQLITE_ROW && !column_text(passage, 1, &body))
                 r = SQLITE_CORRUPT;
         else if (r == SQLITE_ROW)
                 r = is_new(search, body) ? show_passage(search, candidate, passage) : SQLITE_OK;
@@ -181,22 +221,19 @@ static int progress(void *user)
 /* Returns an SQLite result code, or the negative errno of hit(). */
 static int run(struct search *search)
 {
-        size_t max = (size_t)search->query->max_results * CANDIDATES_PER_RESULT;
-        _cleanup_free_ struct ranking *ranking = NULL;
+        _cleanup_(ranking_freep) struct ranking *ranking = NULL;
         _cleanup_free_ uint64_t *shown = NULL;
         struct search_statistics statistics;
         int r;
 
         r = audience_read(search->reader, &search->query->who, &search->statistics, &statistics);
+        if (r == SQLITE_OK)
+                r = rank(search, &ranking);
         if (r != SQLITE_OK)
                 return r;
-        ranking = calloc(1, sizeof *ranking + max * sizeof *ranking->items);
-        shown = calloc(search->query->max_results, sizeof *shown);
-        if (!ranking || !shown)
+        search->shown = shown = calloc(search->query->max_results, sizeof *shown);
+        if (!shown)
                 return -ENOMEM;
-        ranking->max = max;
-        search->shown = shown;
-        r = rank(search, ranking);
         for (size_t i = 0; r == SQLITE_OK && i < ranking->n; i++) {
                 if (search->n_shown == search->query->max_results)
                         break;
@@ -206,9 +243,15 @@ static int run(struct search *search)
 }
 
 int reader_search(struct reader *reader, const char *path, const struct search_query *query,
-                  const char *expression, struct search_error *error)
+                  const char *expression, const struct search_meaning *meaning,
+                  struct search_error *error)
 {
-        struct search search = { .reader = reader, .query = query, .expression = expression };
+        struct search search = {
+                .reader = reader,
+                .query = query,
+                .expression = expression,
+                .meaning = meaning,
+        };
         int r;
 
         sqlite3_progress_handler(reader->db, READER_STEPS, progress, (void *)query);

@@ -48,6 +48,13 @@ struct search_query {
         int max_results;
         int snippet_words;
 
+        /*
+         * Gives the vector of the text by the model that has made those of the index. 0; a negative
+         * errno: there is none, and the search is by words alone. Not called if the index has no
+         * vectors; NULL: by words alone.
+         */
+        int (*embed)(void *user, const char *model, size_t dimension, float *ret);
+
         /* True: end the search. Called about every millisecond. May be NULL. */
         bool (*cancelled)(void *user);
 
@@ -61,6 +68,7 @@ struct search_query {
 struct search_statistics {
         int64_t documents;
         int64_t passages;
+        char model[256]; /* of the vectors; "": there are none */
 };
 
 struct searcher *searcher_free(struct searcher *s);

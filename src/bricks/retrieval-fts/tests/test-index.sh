@@ -197,6 +197,70 @@ done
 cat out.* >out
 said out '100 documents in 100 passages (files: 100 read, 0 unchanged, '
 said out '100 documents in 100 passages (files: 0 read, 100 unchanged, '
+# who may find what
+cat >count.py <<'EOF'
+import sqlite3, sys
+rows = sqlite3.connect(sys.argv[1]).execute("SELECT key, groups FROM document JOIN audience ON audience = audience.id")
+print(*sorted(f"{key.split('/')[-1]}={groups}" for key, groups in rows))
+EOF
+# groups EXPECTED: of all documents
+groups() {
+	actual=$(python3 count.py "$db")
+	[ "$actual" = "$1" ] || fail "groups: $actual, not $1"
+}
+rm -f "$db"*
+mkdir -p acl/in/deep acl/out
+for name in acl/top.txt acl/in/a.txt acl/in/b.txt acl/in/deep/c.txt acl/out/d.txt; do
+	echo text >$name
+done
+echo 'staff  board # who is paid' >acl/in/.groups
+echo 'x.y@z' >acl/in/b.txt.groups
+run 0 --db "$db" acl
+groups 'a.txt=board staff b.txt=x.y@z c.txt=board staff d.txt= top.txt='
+run 0 --db "$db" acl
+said out '5 unchanged'
+echo '*' >acl/in/deep/.groups # everybody, below others that are not
+echo 'staff' >acl/in/.groups
+run 0 --db "$db" acl
+groups 'a.txt=staff b.txt=x.y@z c.txt= d.txt= top.txt='
+for wrong in '' '-x' 'a * b' 'a/b' "$(head -c 64 /dev/zero | tr '\0' a)"; do
+	echo "$wrong" >acl/in/b.txt.groups
+	run 1 --db "$db" acl/in/b.txt
+	said err 'b.txt.groups: '
+	said err 'files that it is for are left out'
+	groups 'a.txt=staff c.txt= d.txt= top.txt='
+done
+mkdir acl/out/.groups # not a file
+run 1 --db "$db" acl
+groups 'a.txt=staff c.txt= top.txt='
+rmdir acl/out/.groups
+rm acl/in/b.txt.groups acl/in/deep/.groups
+cat >acl/out/lines.jsonl <<'EOF'
+{"id": "l1", "text": "x"}
+{"id": "l2", "text": "x", "groups": "one"}
+{"id": "l3", "text": "x", "groups": ["two", "one", "two"]}
+{"id": "l4", "text": "x", "groups": ["*"]}
+{"id": "l5", "text": "x", "groups": []}
+{"id": "l6", "text": "x", "groups": [1]}
+{"id": "l7", "text": "x", "groups": "a b"}
+EOF
+echo out >acl/out/.groups
+run 1 --db "$db" acl
+for line in 5 6 7; do
+	said err "lines.jsonl:$line: \"groups\": "
+done
+groups 'a.txt=staff b.txt=staff c.txt=staff d.txt=out l1=out l2=one l3=one two l4= top.txt='
+
+# permissions say it, where nothing else does
+group=$(id -gn)
+rm -r acl/out acl/in/.groups
+chmod 755 . acl acl/in
+chmod 640 acl/in/a.txt
+chmod 600 acl/in/b.txt
+chmod 750 acl/in/deep
+run 1 --db "$db" --file-groups acl
+said err 'b.txt: left out, as no single group may read it'
+groups "a.txt=$group c.txt=$group top.txt="
 
 # what is no index stays what it is
 echo 'not a database, though long enough to look like one to whoever reads the header' >text
