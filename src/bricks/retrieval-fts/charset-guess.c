@@ -120,13 +120,27 @@ static double between(const unsigned char *s, size_t n, unsigned char first, uns
         return high > 0 ? (double)found / (double)high : 0;
 }
 
+/* Vowels of Greek with an accent are capitals of Cyrillic, which do not follow small letters. */
+static bool is_greek(const unsigned char *s, size_t n)
+{
+        size_t small = 0, accents = 0;
+
+        for (size_t i = 1; i < n; i++) {
+                small += s[i] >= 0xe0;
+                accents += within(s[i], 0xdc, 0xdf) && s[i - 1] >= 0xe0;
+        }
+        return accents > small / 32;
+}
+
 static const char *one_byte(const unsigned char *s, size_t n)
 {
         double windows = between(s, n, 0xe0, 0xff), koi = between(s, n, 0xc0, 0xdf);
 
         if (windows + koi < LIKELY)
                 return "CP1252";
-        return windows > koi ? "CP1251" : "KOI8-R";
+        if (windows <= koi)
+                return "KOI8-R";
+        return is_greek(s, n) ? "CP1253" : "CP1251";
 }
 
 const char *charset_guess(const char *data, size_t n)
@@ -136,9 +150,10 @@ const char *charset_guess(const char *data, size_t n)
                 kind_func *kind;
                 bool japanese;
         } sets[] = {
-                { "CP949", korean_kind, false }, /* before GB18030: Korean is common there, too */
-                { "BIG5-HKSCS", big5_kind, false }, { "GB18030", gb_kind, false },
-                { "EUC-JP", euc_jp_kind, true },    { "CP932", shift_jis_kind, true },
+                /* Those that are common in later ones, too, come first. */
+                { "CP949", korean_kind, false },   { "EUC-JP", euc_jp_kind, true },
+                { "CP932", shift_jis_kind, true }, { "BIG5-HKSCS", big5_kind, false },
+                { "GB18030", gb_kind, false },
         };
         const unsigned char *s = (const unsigned char *)data;
         double best_share = LIKELY, value;

@@ -14,6 +14,7 @@
 
 #include "embed-index.h"
 #include "embed.h"
+#include "fold.h"
 #include "index.h"
 #include "indexer.h"
 #include "schema.h"
@@ -228,6 +229,9 @@ static void summarize(const struct indexer *indexer, const struct index_statisti
                (long long)indexer->n_read, (long long)indexer->n_unchanged,
                (long long)indexer->n_removed, (long long)indexer->n_skipped,
                (long long)indexer->n_errors, seconds);
+        if (!fold_has_han())
+                puts("Traditional and simplified Chinese do not find each other: OpenCC is not "
+                     "there.");
 }
 
 /* Reads the key, without the white space at its end. */

@@ -53,12 +53,12 @@ struct index {
         sqlite3_stmt *sql[N_SQL];
         struct index_file file; /* the file that is being read */
         sqlite3_int64 file_id;
-        size_t batch;  /* bytes in the open transaction */
-        bool changed;  /* the index has changed since it was opened */
-        int64_t added; /* passages since then */
-        int lock;      /* see lock.h */
+        size_t batch; /* bytes in the open transaction */
+        bool changed; /* the index has changed since it was opened */
         struct index_embedding embedding;
         int64_t dimension; /* of the vectors; 0: there are none */
+        int64_t added;     /* passages since then */
+        int lock;          /* see lock.h */
         char error[512];
 };
 

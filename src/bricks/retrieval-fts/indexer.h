@@ -17,9 +17,9 @@ struct indexer {
         size_t max_size;  /* of a file's text, and of a line of JSON */
         bool prune;       /* remove documents whose files no longer exist */
         bool progress;    /* show progress on stderr */
-        bool quiet;       /* print nothing but errors */
         bool file_groups; /* the permissions of a file say who may find it; see acl.h */
         struct acl_cache acl;
+        bool quiet; /* print nothing but errors */
 
         int64_t n_read; /* files */
         int64_t n_unchanged;

@@ -151,6 +151,57 @@ gzip faq.jsonl
 run 0 --db "$db" faq.jsonl.gz
 said out '2 documents in 2 passages'
 
+# what Windows puts before the first line
+printf '\357\273\277{"id": "q1", "text": "x"}\n' >mark.jsonl
+run 0 --db "$db" mark.jsonl
+printf '\377\376{\0}\0' >wide.jsonl
+run 1 --db "$db" wide.jsonl
+said err 'wide.jsonl: is UTF-16'
+
+# the data of version control systems, files of other formats, guesses; quietly if told so
+mkdir -p formats/.git/hooks
+echo text >formats/.git/hooks/sample
+echo 'gitdir: elsewhere' >formats/.hg
+printf '{\\rtf1 text}' >formats/a.rtf
+printf '\270\352\256\306\256w' >formats/big5.txt
+printf '%%PDF-1.4\nendobj\n' >formats/a.pdf
+run 0 --db formats.db formats
+said err "$work/formats/.git: skipped: "
+said err "$work/formats/a.rtf: skipped: RTF"
+said err "$work/formats/a.pdf: skipped: PDF"
+said err "$work/formats/big5.txt: read as BIG5-HKSCS, a guess"
+said out '1 documents in 1 passages (files: 1 read, 0 unchanged, 0 removed, 3 skipped; 0 errors)'
+run 0 --db formats.db -q formats
+[ ! -s err ] || fail "it is not quiet"
+
+# PDF needs a program; without it the file is tried again
+cp "$documents/page.pdf" formats/
+PATH=$work run 0 --db formats.db formats
+said err "$work/formats/page.pdf: skipped: PDF, for which pdftotext (poppler-utils) is not installed"
+mkdir bin
+printf '#!/bin/sh\nexec yes\n' >bin/pdftotext # it would print for ever
+chmod +x bin/pdftotext
+PATH=$work/bin:$PATH run 0 --db formats.db --max-size 64KiB formats
+said err "$work/formats/page.pdf: skipped: PDF with more text than --max-size"
+if command -v pdftotext >/dev/null; then
+	run 0 --db formats.db formats
+	said out '2 documents in 2 passages (files: 1 read, '
+fi
+
+# several at once wait for each other
+mkdir many
+for i in $(seq 100); do echo "document $i" >"many/$i"; done
+pids=
+for i in 1 2 3; do
+	"$index" --db many.db many >"out.$i" 2>"err.$i" &
+	pids="$pids $!"
+done
+for pid in $pids; do
+	wait "$pid" || fail "one of several at once: $(cat err.*)"
+done
+cat out.* >out
+said out '100 documents in 100 passages (files: 100 read, 0 unchanged, '
+said out '100 documents in 100 passages (files: 0 read, 100 unchanged, '
 # who may find what
 cat >count.py <<'EOF'
 import sqlite3, sys
@@ -215,53 +266,6 @@ chmod 750 acl/in/deep
 run 1 --db "$db" --file-groups acl
 said err 'b.txt: left out, as no single group may read it'
 groups "a.txt=$group c.txt=$group top.txt="
-
-# what Windows puts before the first line
-printf '\357\273\277{"id": "q1", "text": "x"}\n' >mark.jsonl
-run 0 --db "$db" mark.jsonl
-printf '\377\376{\0}\0' >wide.jsonl
-run 1 --db "$db" wide.jsonl
-said err 'wide.jsonl: is UTF-16'
-
-# the data of version control systems, files of other formats, guesses; quietly if told so
-mkdir -p formats/.git/hooks
-echo text >formats/.git/hooks/sample
-echo 'gitdir: elsewhere' >formats/.hg
-printf '{\\rtf1 text}' >formats/a.rtf
-printf '\270\352\256\306\256w' >formats/big5.txt
-printf '%%PDF-1.4\nendobj\n' >formats/a.pdf
-run 0 --db formats.db formats
-said err "$work/formats/.git: skipped: "
-said err "$work/formats/a.rtf: skipped: RTF"
-said err "$work/formats/a.pdf: skipped: PDF"
-said err "$work/formats/big5.txt: read as BIG5-HKSCS, a guess"
-said out '1 documents in 1 passages (files: 1 read, 0 unchanged, 0 removed, 3 skipped; 0 errors)'
-run 0 --db formats.db -q formats
-[ ! -s err ] || fail "it is not quiet"
-
-# PDF needs a program; without it the file is tried again
-cp "$documents/page.pdf" formats/
-PATH=$work run 0 --db formats.db formats
-said err "$work/formats/page.pdf: skipped: PDF, for which pdftotext (poppler-utils) is not installed"
-if command -v pdftotext >/dev/null; then
-	run 0 --db formats.db formats
-	said out '2 documents in 2 passages (files: 1 read, '
-fi
-
-# several at once wait for each other
-mkdir many
-for i in $(seq 100); do echo "document $i" >"many/$i"; done
-pids=
-for i in 1 2 3; do
-	"$index" --db many.db many >"out.$i" 2>"err.$i" &
-	pids="$pids $!"
-done
-for pid in $pids; do
-	wait "$pid" || fail "one of several at once: $(cat err.*)"
-done
-cat out.* >out
-said out '100 documents in 100 passages (files: 100 read, 0 unchanged, '
-said out '100 documents in 100 passages (files: 0 read, 100 unchanged, '
 
 # what is no index stays what it is
 echo 'not a database, though long enough to look like one to whoever reads the header' >text

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -391,6 +392,26 @@ static void test_owner(void)
         }
 }
 
+/* An index whose tokens are not those of this program must be made again. */
+static void test_other_tokenizer(struct searcher *s)
+{
+        struct found found;
+        struct index *index;
+        char *error;
+        sqlite3 *db;
+
+        remove_index(path);
+        add_corpus();
+        assert(sqlite3_open(path, &db) == SQLITE_OK);
+        assert(sqlite3_exec(db, "UPDATE tokenizer SET version = '1, Unicode 1'", NULL, NULL,
+                            NULL) == SQLITE_OK);
+        sqlite3_close(db);
+        assert(search_n(s, "apple", 5, 5, &found) == SEARCH_E_UNAVAILABLE);
+        assert(index_open(path, NULL, &index, &error) == -EINVAL);
+        assert(strstr(error, "was made with tokenizer 1, Unicode 1, this program has 2, "));
+        free(error);
+}
+
 static void test_not_an_index(void)
 {
         struct index *index;
@@ -694,6 +715,7 @@ int main(void)
                 test_read_only();
                 test_owner();
         }
+        test_other_tokenizer(s);
         test_not_an_index();
         remove_index(path);
         rmdir(directory);
