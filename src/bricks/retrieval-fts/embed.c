@@ -177,7 +177,7 @@ static int status_failed(struct embed *embed, long status, long *ret_wait_ms, ch
         embed_answer_error(embed->answer ?: "", embed->size, why);
         if (strlen(why) > STATUS_TEXT_MAX)
                 why[unicode_floor(why, STATUS_TEXT_MAX)] = '\0';
-        (void)snprintf(error, EMBED_ERROR_SIZE, "%.80s: HTTP status %ld%s%s",
+        (void)snprintf(error, EMBED_ERROR_SIZE, "%.80s: HTTP status %ld%s%.140s",
                        embed->settings->base_url, status, why[0] ? ": " : "", why);
         (void)curl_easy_getinfo(embed->curl, CURLINFO_RETRY_AFTER, &seconds);
         *ret_wait_ms = seconds > WAIT_MAX_MS / 1000 ? WAIT_MAX_MS : (long)seconds * 1000;

@@ -38,9 +38,11 @@ struct span {
 
 /* The words of a passage's body, and for each the terms of the query that start there. */
 struct words {
-        struct span *spans;
         uint64_t *terms;
-        size_t n;
+        size_t n_terms; /* no term starts from there on */
+        struct span *spans;
+        size_t n;    /* words read so far */
+        size_t most; /* that are wanted */
         size_t allocated;
 };
 
@@ -69,24 +71,27 @@ static void statistics_norms(struct statistics *s)
                                    BM25_B * rowid_body_words(i) / s->average_size[SCHEMA_BODY]);
 }
 
-/* *ret_rows: how many passages have the term. */
 static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int term,
-                           struct statistics *s, sqlite3_int64 *ret_rows)
+                           struct statistics *s)
 {
         struct count with = { .statistics = s };
         int r;
 
         if (api->xPhraseSize(fts, term) == 0)
                 return SQLITE_OK;
-        r = api->xQueryPhrase(fts, term, &with, count_row);
-        if (r == SQLITE_OK && with.rows > s->rows)
-                r = SQLITE_CORRUPT;
-        if (r != SQLITE_OK)
-                return r;
+        with.rows = s->passages[term];
+        if (with.rows < 0) {
+                with.rows = 0;
+                r = api->xQueryPhrase(fts, term, &with, count_row);
+                if (r == SQLITE_OK && with.rows > s->rows)
+                        r = SQLITE_CORRUPT;
+                if (r != SQLITE_OK)
+                        return r;
+        }
         s->rarity[term] = log(1 +
                               ((double)(s->rows - with.rows) + 0.5) / ((double)with.rows + 0.5));
         s->rarity_sum += s->rarity[term];
-        *ret_rows = with.rows;
+        s->passages[term] = with.rows;
         return SQLITE_OK;
 }
 
@@ -95,9 +100,9 @@ static sqlite3_int64 larger(sqlite3_int64 a, sqlite3_int64 b)
         return a > b ? a : b;
 }
 
-/* rows: the numbers of passages with each of the terms. */
-static void statistics_telling(struct statistics *s, const sqlite3_int64 *rows)
+static void statistics_telling(struct statistics *s)
 {
+        const sqlite3_int64 *rows = s->passages;
         sqlite3_int64 rarest = INT64_MAX / COMMON_TIMES, most;
 
         for (int i = 0; i < s->n; i++)
@@ -107,11 +112,14 @@ static void statistics_telling(struct statistics *s, const sqlite3_int64 *rows)
         for (int i = 0; i < s->n; i++)
                 if (rows[i] > 0 && rows[i] <= most)
                         s->telling |= UINT64_C(1) << i;
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] <= s->rows / 2)
+                        s->counting |= UINT64_C(1) << i;
+        s->counting |= s->telling;
 }
 
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
 {
-        sqlite3_int64 rows[SCHEMA_TERMS_MAX] = {};
         int r = SQLITE_OK;
 
         s->n = api->xPhraseCount(fts);
@@ -119,8 +127,10 @@ static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct
                 return SQLITE_RANGE;
         statistics_norms(s);
         for (int i = 0; r == SQLITE_OK && i < s->n; i++)
-                r = statistics_term(api, fts, i, s, &rows[i]);
-        statistics_telling(s, rows);
+                r = statistics_term(api, fts, i, s);
+        statistics_telling(s);
+        for (int i = 0; i < s->n; i++)
+                s->numbers[i] = (int8_t)i;
         return r;
 }
 
@@ -167,7 +177,9 @@ static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, struct sta
         s->marks.n = 0;
         for (int term = 0; term < s->n; term++) {
                 counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
-                r = api->xPhraseFirst(fts, s->first + term, &i, &column, &offset);
+                if (s->numbers[term] < 0)
+                        continue;
+                r = api->xPhraseFirst(fts, s->numbers[term], &i, &column, &offset);
                 if (r != SQLITE_OK)
                         return r;
                 if (column >= 0)
@@ -260,19 +272,24 @@ static int words_add(void *user, int flags, const char *token, int length, int s
                 w->spans = spans;
         }
         w->spans[w->n++] = (struct span){ start, end };
-        return SQLITE_OK;
+        return w->n < w->most ? SQLITE_OK : SQLITE_DONE;
 }
 
 static int words_mark(struct words *w, const struct marks *marks)
 {
-        w->terms = calloc(w->n + 1, sizeof *w->terms);
+        unsigned word;
+
+        for (unsigned i = 0; marks && i < marks->n; i++) {
+                word = marks->items[i].word;
+                if (word >= PASSAGE_SIZE_MAX)
+                        return SQLITE_CORRUPT;
+                w->n_terms = word >= w->n_terms ? word + 1 : w->n_terms;
+        }
+        w->terms = calloc(w->n_terms + 1, sizeof *w->terms);
         if (!w->terms)
                 return SQLITE_NOMEM;
-        for (unsigned i = 0; marks && i < marks->n; i++) {
-                if (marks->items[i].word >= w->n)
-                        return SQLITE_CORRUPT;
+        for (unsigned i = 0; marks && i < marks->n; i++)
                 w->terms[marks->items[i].word] |= UINT64_C(1) << marks->items[i].term;
-        }
         return SQLITE_OK;
 }
 
@@ -284,7 +301,7 @@ static double window_value(const struct words *w, const struct statistics *s, si
         double value = 0;
         uint64_t seen = 0, here;
 
-        for (size_t i = first; i < w->n && i < first + n; i++) {
+        for (size_t i = first; i < w->n_terms && i < first + n; i++) {
                 here = w->terms[i];
                 for (int term = 0; here != 0 && term < s->n; term++)
                         if (here & UINT64_C(1) << term)
@@ -295,15 +312,13 @@ static double window_value(const struct words *w, const struct statistics *s, si
         return value;
 }
 
-/* Chooses the first of the n words to show. */
+/* Chooses the first of the n words to show, if there are so many from there on. */
 static size_t words_choose(const struct words *w, const struct statistics *s, size_t n)
 {
         size_t best = 0, lead = n / EXCERPT_LEAD;
         double value, best_value = 0;
 
-        if (w->n <= n)
-                return 0;
-        for (size_t i = 0; i < w->n; i++) {
+        for (size_t i = 0; i < w->n_terms; i++) {
                 if (w->terms[i] == 0)
                         continue;
                 value = window_value(w, s, i, n - lead);
@@ -312,8 +327,7 @@ static size_t words_choose(const struct words *w, const struct statistics *s, si
                         best = i;
                 }
         }
-        best = best > lead ? best - lead : 0;
-        return best + n > w->n ? w->n - n : best;
+        return best > lead ? best - lead : 0;
 }
 
 /* Copies text[start, end), each run of white space as one space. */
@@ -387,18 +401,26 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
 {
         _cleanup_(words_done) struct words w = {};
         const char *text;
+        size_t first = 0;
         int size, r;
 
         r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
         if (r == SQLITE_OK && size > PASSAGE_SIZE_MAX) /* the next steps may take quadratic time */
                 r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
-                r = api->xTokenize(fts, text, size, &w, words_add);
-        if (r == SQLITE_OK)
                 r = words_mark(&w, s->shown);
-        if (r == SQLITE_OK)
-                r = words_print(&w, words_choose(&w, s, words), words, text, size, context);
-        return r;
+        if (r == SQLITE_OK) {
+                first = words_choose(&w, s, words);
+                w.most = first + words + 1; /* the last one tells where the text before it ends */
+                r = api->xTokenize(fts, text, size, &w, words_add);
+        }
+        if (r != SQLITE_OK && r != SQLITE_DONE)
+                return r;
+        if (r == SQLITE_OK && w.n < w.n_terms) /* the text ends before a word that it must have */
+                return SQLITE_CORRUPT;
+        if (first + words > w.n)
+                first = w.n > words ? w.n - words : 0;
+        return words_print(&w, first, words, text, size, context);
 }
 
 static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,

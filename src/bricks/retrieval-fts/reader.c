@@ -15,6 +15,7 @@ static const char *const statement_sql[N_STATEMENTS] = {
                             " WHERE passage MATCH ?1 ORDER BY rowid",
         [STATEMENT_PASSAGE] = "SELECT excerpt(passage, ?1, ?2), body FROM passage WHERE rowid = ?3",
         [STATEMENT_DOCUMENT] = "SELECT key, title, metadata, passages FROM document WHERE id = ?1",
+        [STATEMENT_VERSION] = "PRAGMA data_version",
         [STATEMENT_EMBEDDING] = "SELECT model, dimension, generation FROM embedding",
         [STATEMENT_VECTORS] = "SELECT p.passage, v.bytes FROM passage_vector AS p"
                               " JOIN vector AS v ON v.id = p.vector ORDER BY p.passage",

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
+#include "frequency.h"
 #include "scope.h"
 #include "search.h"
 #include "version.h"
@@ -15,6 +16,7 @@ enum {
         STATEMENT_PASSAGE,
         STATEMENT_DOCUMENT,
         STATEMENT_AUDIENCES,
+        STATEMENT_VERSION,
         STATEMENT_EMBEDDING,
         STATEMENT_VECTORS,
         N_STATEMENTS,
@@ -26,6 +28,7 @@ struct reader {
         struct reader *next;
         sqlite3 *db;
         sqlite3_stmt *statements[N_STATEMENTS];
+        struct frequency frequency;
         struct version version; /* of the file, when the search began */
         bool damaged;           /* the search has found that the file is damaged */
 };

@@ -69,14 +69,18 @@ struct marks {
 struct statistics {
         uint64_t visible[ROWID_AUDIENCES / 64]; /* a bit for each audience that may be found */
         sqlite3_int64 rows;
-        double average_size[2]; /* of title and body, in words */
+        double average_size[2];                   /* of title and body, in words */
+        sqlite3_int64 passages[SCHEMA_TERMS_MAX]; /* that have each term; -1: to be counted */
 
         bool ready;
-        int first;                       /* number of the first term, for score() */
         int n;                           /* terms */
         double rarity[SCHEMA_TERMS_MAX]; /* inverse document frequency; 0: a term without words */
         double rarity_sum;
-        uint64_t telling;                      /* a bit for each term that is not common */
+        uint64_t telling;  /* a bit for each term that is not common */
+        uint64_t counting; /* a bit for each term that is not in most passages */
+
+        /* The number of each term in the expression that score() works for; -1: it is not there. */
+        int8_t numbers[SCHEMA_TERMS_MAX];
         double title_norm[ROWID_TITLE_LEVELS]; /* BM25's normalisation by length */
         double body_norm[ROWID_BODY_LEVELS];
 

@@ -37,8 +37,42 @@ static int bind_match(struct search *search, const char *expression)
         return r == SQLITE_OK ? sqlite3_bind_text(match, 1, expression, -1, SQLITE_STATIC) : r;
 }
 
-/* Learns by the first row how common the terms are. Rows that have only common ones of several are
+/* Takes over what the connection knows of the terms from before. Returns an SQLite result code. */
+static int recall(struct search *search)
+{
+        sqlite3_stmt *version = search->reader->statements[STATEMENT_VERSION];
+        struct frequency *frequency = &search->reader->frequency;
+        int r, i = 0;
+
+        r = sqlite3_step(version);
+        frequency_begin(frequency, sqlite3_column_int64(version, 0), search->statistics.visible);
+        sqlite3_reset(version);
+        if (r != SQLITE_ROW)
+                return r == SQLITE_DONE ? SQLITE_CORRUPT : r;
+        for (const char *term = search->expression, *end; term && i < SCHEMA_TERMS_MAX;
+             term = term_next(end)) {
+                end = term_end(term);
+                search->statistics.passages[i++] = frequency_get(frequency, term, end - term);
+        }
+        return SQLITE_OK;
+}
+
+static void remember(struct search *search)
+{
+        int i = 0;
+
+        for (const char *term = search->expression, *end; term && i < search->statistics.n;
+             term = term_next(end)) {
+                end = term_end(term);
+                frequency_put(&search->reader->frequency, term, end - term,
+                              search->statistics.passages[i++]);
+        }
+}
+
+/*
+ * Learns by the first row how common the terms are. Rows that have only common ones of several are
  * no results and most of all: *ret is an expression without them, or NULL if that is all the same.
+ * Returns an SQLite result code; SQLITE_DONE: there are no results.
  */
 static int learn(struct search *search, char **ret)
 {
@@ -47,16 +81,21 @@ static int learn(struct search *search, char **ret)
         uint64_t all;
         int r;
 
-        r = bind_match(search, search->expression);
+        r = recall(search);
+        if (r == SQLITE_OK)
+                r = bind_match(search, search->expression);
         if (r == SQLITE_OK)
                 r = sqlite3_step(match);
         sqlite3_reset(match);
         if (r != SQLITE_ROW)
-                return r == SQLITE_DONE ? SQLITE_OK : r;
+                return r;
+        remember(search);
+        if (s->telling == 0) /* no passage that may be found has one of them */
+                return SQLITE_DONE;
         all = s->n < SCHEMA_TERMS_MAX ? (UINT64_C(1) << s->n) - 1 : UINT64_MAX;
         if ((s->telling & all) == all)
                 return SQLITE_OK;
-        *ret = narrow(search->expression, s->telling, &s->first);
+        *ret = narrow(search->expression, s->telling, s->counting, s->numbers);
         return *ret ? SQLITE_OK : SQLITE_NOMEM;
 }
 
