@@ -258,6 +258,9 @@ static void test_statistics(struct searcher *s)
         static const char *const changes[] = {
                 "DELETE FROM audience",
                 "UPDATE audience SET documents = -1",
+                "INSERT INTO embedding VALUES (1, 'm', '', '', 4097, 1)",
+                "INSERT INTO embedding VALUES (1, 'm', '', '', -1, 1)",
+                "INSERT INTO embedding VALUES (1, hex(zeroblob(128)), '', '', 4, 1)",
         };
         struct search_statistics statistics;
         struct search_error error;
