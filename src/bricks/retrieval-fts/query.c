@@ -207,7 +207,7 @@ static void replace_parts(struct query *q, const struct words_token *alias)
         if (!q->vocabulary)
                 q->vocabulary = vocabulary_new(q->db);
         (void)snprintf(token, sizeof token, "%.*s", (int)alias->n, alias->text);
-        if (!q->vocabulary || vocabulary_passages(q->vocabulary, token) == 0)
+        if (!q->vocabulary || !vocabulary_has(q->vocabulary, token))
                 return;
         for (size_t i = 0; i < q->n_terms; i++) {
                 term = &q->terms[i];

@@ -43,3 +43,6 @@ struct words_token {
 /* Calls func for each token, in order. Stops when func returns other than 0, and returns that. */
 typedef int words_func(void *user, const struct words_token *token);
 int words_each(const char *text, size_t n, words_func *func, void *user);
+
+/* The same for tokens with a position only, which are not stemmed: where the words are. */
+int words_places(const char *text, size_t n, words_func *func, void *user);
