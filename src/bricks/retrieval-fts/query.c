@@ -53,8 +53,7 @@ struct phrase {
 struct query {
         const char *text;
         size_t n;
-        sqlite3 *db;                   /* or NULL */
-        struct vocabulary *vocabulary; /* of the database; NULL: not needed so far */
+        struct vocabulary *vocabulary; /* of the index; or NULL */
         struct term terms[TERMS_MAX];
         size_t n_terms;
         struct phrase phrase;
@@ -74,8 +73,6 @@ static void query_done(struct query **query)
                 return;
         for (size_t i = 0; i < (*query)->n_terms; i++)
                 term_done(&(*query)->terms[i]);
-        if ((*query)->vocabulary)
-                vocabulary_free((*query)->vocabulary);
         free(*query);
 }
 
@@ -202,12 +199,10 @@ static void replace_parts(struct query *q, const struct words_token *alias)
 
         for (size_t i = 0; i < q->n_terms; i++)
                 parts += is_within(&q->terms[i], alias);
-        if (parts < 2 || !q->db)
+        if (parts < 2 || !q->vocabulary)
                 return;
-        if (!q->vocabulary)
-                q->vocabulary = vocabulary_new(q->db);
         (void)snprintf(token, sizeof token, "%.*s", (int)alias->n, alias->text);
-        if (!q->vocabulary || !vocabulary_has(q->vocabulary, token))
+        if (!vocabulary_has(q->vocabulary, token))
                 return;
         for (size_t i = 0; i < q->n_terms; i++) {
                 term = &q->terms[i];
@@ -331,10 +326,6 @@ static void choose_terms(struct query *q)
 {
         size_t start = request_start(q->text, q->n), n = 0;
 
-        if (!q->vocabulary)
-                q->vocabulary = vocabulary_new(q->db);
-        if (!q->vocabulary)
-                return;
         for (size_t i = 0; i < q->n_terms; i++) {
                 q->terms[i].passages = vocabulary_passages(q->vocabulary, q->terms[i].token);
                 q->terms[i].repeated = start > 0 && q->terms[i].start >= start;
@@ -363,7 +354,7 @@ static int query_print(const struct query *q, char **ret)
         return 0;
 }
 
-int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
+int query_build(const char *text, size_t n, struct vocabulary *vocabulary, char **ret)
 {
         _cleanup_(query_done) struct query *q = NULL;
         int r;
@@ -373,7 +364,7 @@ int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
                 return -ENOMEM;
         q->text = text;
         q->n = n;
-        q->db = db;
+        q->vocabulary = vocabulary;
         r = words_each(text, n, add_token, q);
         if (r == 0)
                 r = phrase_end(q);
@@ -383,7 +374,7 @@ int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
         drop_function_words(q);
         if (q->n_terms == 0)
                 return QUERY_E_EMPTY;
-        if (q->n_terms > SCHEMA_TERMS_MAX && db)
+        if (q->n_terms > SCHEMA_TERMS_MAX && vocabulary)
                 choose_terms(q);
         return query_print(q, ret);
 }

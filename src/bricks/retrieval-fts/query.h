@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <sqlite3.h>
 #include <stddef.h>
 
 /*
@@ -10,9 +9,11 @@
  * do: these count in addition, as a phrase. The parts of a word that the index has as a whole, like
  * getUserName, do not count. Of a question's function words ("how", "is", "the")
  * none counts if there are other words. Only SCHEMA_TERMS_MAX distinct terms count: of more, the
- * rarest in the index that `db` has open; NULL: the first. 0; QUERY_E_EMPTY: there is no term;
+ * rarest in the index; without a vocabulary, the first. 0; QUERY_E_EMPTY: there is no term;
  * -ENOMEM.
  */
 enum { QUERY_E_EMPTY = 1 };
 
-int query_build(const char *text, size_t n, sqlite3 *db, char **ret);
+struct vocabulary;
+
+int query_build(const char *text, size_t n, struct vocabulary *vocabulary, char **ret);

@@ -25,6 +25,7 @@ struct vectors;
 struct reader {
         struct reader *next;
         sqlite3 *db;
+        struct vocabulary *vocabulary;
         sqlite3_stmt *statements[N_STATEMENTS];
         struct version version; /* of the file, when the search began */
         bool damaged;           /* the search has found that the file is damaged */

@@ -76,7 +76,10 @@ static void put(struct buffer *b, const char *s, size_t n)
 {
         if (n > sizeof b->text - b->n)
                 return;
-        memcpy(b->text + b->n, s, n);
+        if (n == 1) /* the usual case */
+                b->text[b->n] = *s;
+        else
+                memcpy(b->text + b->n, s, n);
         b->n += n;
 }
 
@@ -197,12 +200,13 @@ static void mend_plural(struct reader *r, struct piece *p)
         }
 }
 
-/* The usual case: small letters of ASCII after such a letter. Returns how many were read. */
-static size_t read_small(struct reader *r, size_t at, struct piece *p)
+/* The usual case: small letters of ASCII after such a letter, or digits after a digit. Returns how
+ * many were read. */
+static size_t read_same(struct reader *r, size_t at, struct piece *p, char first, char last)
 {
         size_t n = 0, room = sizeof p->folded.text - p->folded.n;
 
-        while (at + n < r->n && r->text[at + n] >= 'a' && r->text[at + n] <= 'z')
+        while (at + n < r->n && r->text[at + n] >= first && r->text[at + n] <= last)
                 n++;
         if (n > 0 && at + n < r->n && (unsigned char)r->text[at + n] >= 0x80)
                 n--; /* it may have an accent */
@@ -245,8 +249,10 @@ static void read_piece(struct reader *r, size_t at, struct piece *p)
                 previous_start = at;
                 piece_put(p, &f);
                 p->end = at + next;
-                if (now == CASE_LOWER && !p->has_umlaut && p->end == at + 1)
-                        next += read_small(r, p->end, p);
+                if (p->has_umlaut || next > 1 || now == CASE_UPPER)
+                        continue;
+                next += now == CASE_LOWER ? read_same(r, p->end, p, 'a', 'z')
+                                          : read_same(r, p->end, p, '0', '9');
         }
         mend_plural(r, p);
 }
@@ -371,9 +377,11 @@ static size_t next_piece(struct reader *r, size_t at, bool *ret_apostrophe)
         return f.kind == FOLD_WORD ? start : 0;
 }
 
-static void group_join(struct group *g, const struct piece *p)
+static void group_join(struct reader *r, struct group *g, const struct piece *p)
 {
         g->n++;
+        if (r->places)
+                return;
         g->digits = g->digits && p->digits;
         g->end = p->end;
         if (g->joined.n + p->folded.n > JOINED_SIZE_MAX)
@@ -424,10 +432,10 @@ static int read_word(struct reader *r, size_t *at)
                                 : emit_piece(r, p, g->n == 0);
                 g->elided = g->elided || elided;
                 g->dotted = g->dotted || (next > 0 && r->text[next - 1] == '.');
-                group_join(g, p);
+                group_join(r, g, p);
                 *at = p->end;
         } while (result == 0 && next > 0);
-        if (result == 0 && group_is_one(g, p))
+        if (result == 0 && !r->places && group_is_one(g, p))
                 result = emit(r, WORDS_ALIAS, g->joined.text, g->joined.n, g->start, g->end);
         return result;
 }
