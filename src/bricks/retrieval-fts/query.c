@@ -58,7 +58,10 @@ struct query {
         size_t n_terms;
         struct phrase phrase;
         char first[WORDS_TOKEN_MAX + 1]; /* of the phrase */
-        unsigned elided;                 /* the languages of words that lost their vowel */
+        size_t word_start;               /* of the last word */
+        size_t word_end;
+        bool word_known; /* it may have parts, and the index has it as a whole */
+        unsigned elided; /* the languages of words that lost their vowel */
 };
 
 static void term_done(struct term *term)
@@ -190,19 +193,24 @@ static bool is_within(const struct term *term, const struct words_token *alias)
         return term->part && term->start >= alias->start && term->end <= alias->end;
 }
 
-/* If the index has a word as a whole, like getUserName, its parts do not count. */
+/* True: the index has the token. */
+static bool is_known(struct query *q, const struct words_token *token)
+{
+        char text[WORDS_TOKEN_MAX + 1];
+
+        (void)snprintf(text, sizeof text, "%.*s", (int)token->n, token->text);
+        return vocabulary_has(q->vocabulary, text);
+}
+
+/* If the index has a word as a whole, like signoff, its parts do not count. */
 static void replace_parts(struct query *q, const struct words_token *alias)
 {
-        char token[WORDS_TOKEN_MAX + 1];
         struct term *term;
         size_t parts = 0;
 
         for (size_t i = 0; i < q->n_terms; i++)
                 parts += is_within(&q->terms[i], alias);
-        if (parts < 2 || !q->vocabulary)
-                return;
-        (void)snprintf(token, sizeof token, "%.*s", (int)alias->n, alias->text);
-        if (!vocabulary_has(q->vocabulary, token))
+        if (parts < 2 || !q->vocabulary || !is_known(q, alias))
                 return;
         for (size_t i = 0; i < q->n_terms; i++) {
                 term = &q->terms[i];
@@ -211,6 +219,33 @@ static void replace_parts(struct query *q, const struct words_token *alias)
                         term->replaced++;
                 }
         }
+}
+
+/* Whether a word may have parts: a character in it is neither a small letter of ASCII nor the
+ * first. */
+static bool has_parts(const char *s, size_t n)
+{
+        for (size_t i = 1; i < n; i++)
+                if (s[i] < 'a' || s[i] > 'z')
+                        return true;
+        return n > 0 && s[0] >= '0' && s[0] <= '9';
+}
+
+/* Whether the index has a word matters only if it has parts. */
+static void note_word(struct query *q, const struct words_token *token)
+{
+        q->word_start = token->start;
+        q->word_end = token->end;
+        q->word_known = q->vocabulary && !token->unspaced &&
+                        has_parts(q->text + token->start, token->end - token->start) &&
+                        is_known(q, token);
+}
+
+/* True: the alias is a part of the last word. */
+static bool is_part(const struct query *q, const struct words_token *alias)
+{
+        return alias->start >= q->word_start && alias->end <= q->word_end &&
+               alias->end - alias->start < q->word_end - q->word_start;
 }
 
 static int add_token(void *user, const struct words_token *token)
@@ -231,8 +266,13 @@ static int add_token(void *user, const struct words_token *token)
         if (token->kind != WORDS_ALIAS) {
                 r = phrase_add(q, token);
                 term.languages = function_word(token->folded, token->n_folded);
+                note_word(q, token);
+        } else if (is_part(q, token)) {
+                if (q->word_known)
+                        return 0;
         } else {
-                q->phrase.covered |= q->phrase.n > 0 && token->start <= q->phrase.start;
+                q->phrase.covered |= q->phrase.n > 0 && token->start <= q->phrase.start &&
+                                     token->end >= q->phrase.end;
                 replace_parts(q, token);
         }
         return r < 0 ? r : term_add(q, quote(token), &term, token->n);

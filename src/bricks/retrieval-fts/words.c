@@ -257,22 +257,22 @@ static void read_piece(struct reader *r, size_t at, struct piece *p)
         mend_plural(r, p);
 }
 
+/* Emits the piece, and as aliases the parts that it has. */
 static int emit_parts(struct reader *r, const struct piece *p)
 {
         size_t to, end;
         int result;
 
-        if (p->n_parts == 1 || p->n_parts > PARTS_MAX)
-                return emit(r, WORDS_PART, p->folded.text, p->folded.n, p->start, p->end);
-        for (size_t i = 0; i < p->n_parts; i++) {
+        result = emit(r, WORDS_PART, p->folded.text, p->folded.n, p->start, p->end);
+        if (p->n_parts == 1 || p->n_parts > PARTS_MAX || r->places)
+                return result;
+        for (size_t i = 0; result == 0 && i < p->n_parts; i++) {
                 to = i + 1 < p->n_parts ? p->parts[i + 1].folded : p->folded.n;
                 end = i + 1 < p->n_parts ? p->parts[i + 1].start : p->end;
-                result = emit(r, WORDS_PART, p->folded.text + p->parts[i].folded,
+                result = emit(r, WORDS_ALIAS, p->folded.text + p->parts[i].folded,
                               to - p->parts[i].folded, p->parts[i].start, end);
-                if (result != 0)
-                        return result;
         }
-        return emit(r, WORDS_ALIAS, p->folded.text, p->folded.n, p->start, p->end);
+        return result;
 }
 
 /* The length of "++" or "#" at `at`, with which names of languages end: C++, C++20, F#. */
