@@ -17,8 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct text {
         size_t n;
-        size_t start; /* of the last token */
-        size_t tokens;
+        size_t start;  /* of the last token */
+        size_t tokens; /* with a position */
+        size_t places;
 };
 
 static int check_token(void *user, const struct words_token *token)
@@ -37,6 +38,14 @@ static int check_token(void *user, const struct words_token *token)
         return 0;
 }
 
+static int count_place(void *user, const struct words_token *token)
+{
+        struct text *text = user;
+
+        text->places += token->kind == WORDS_PART || token->kind == WORDS_ALONE;
+        return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_free_ char *expression = NULL;
@@ -44,6 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int r;
 
         assert(words_each((const char *)data, size, check_token, &text) == 0);
+        assert(words_places((const char *)data, size, count_place, &text) == 0);
+        assert(text.places == text.tokens);
         r = query_build((const char *)data, size, NULL, &expression);
         assert(r == 0 || r == QUERY_E_EMPTY);
         assert(r != 0 || unicode_valid(expression, strlen(expression)));

@@ -249,8 +249,10 @@ static int decode_declared(const char *declared, const char *data, size_t n,
         r = decode_as(name, data, n, ret, &errors);
         if (r < 0)
                 return r;
-        if (errors > n / ERROR_SHARE)
+        if (errors > n / ERROR_SHARE) {
+                charset_text_done(ret);
                 return -EINVAL;
+        }
         if (errors > 0)
                 (void)snprintf(ret->note, sizeof ret->note,
                                "%zu bytes are not %s, and read as U+FFFD", errors, declared);

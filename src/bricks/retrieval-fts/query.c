@@ -30,9 +30,14 @@ struct term {
         char *expression;   /* of FTS5 */
         char *token;        /* the first one */
         unsigned languages; /* in which it is a function word; see function-words.h */
-        size_t start;       /* in the text */
-        bool repeated;      /* counts REPETITIONS times */
-        int64_t passages;   /* that have the token */
+        size_t start;       /* of its last use in the text */
+        size_t end;
+        bool part;        /* a word, or a part of one */
+        int uses;         /* in the text */
+        int replaced;     /* of these, in words that the index has as a whole */
+        bool is_replaced; /* the last one */
+        bool repeated;    /* counts REPETITIONS times */
+        int64_t passages; /* that have the token */
 };
 
 /* Tokens that the text has without a space between them. */
@@ -48,11 +53,15 @@ struct phrase {
 struct query {
         const char *text;
         size_t n;
+        struct vocabulary *vocabulary; /* of the index; or NULL */
         struct term terms[TERMS_MAX];
         size_t n_terms;
         struct phrase phrase;
         char first[WORDS_TOKEN_MAX + 1]; /* of the phrase */
-        unsigned elided;                 /* the languages of words that lost their vowel */
+        size_t word_start;               /* of the last word */
+        size_t word_end;
+        bool word_known; /* it may have parts, and the index has it as a whole */
+        unsigned elided; /* the languages of words that lost their vowel */
 };
 
 static void term_done(struct term *term)
@@ -76,29 +85,37 @@ static bool is_separator(uint32_t c)
         return unicode_is_space(c) || (c < 0x80 && strchr("\"!(),;<>=?[]{|}", (int)c));
 }
 
-/* Takes over the expression. */
-static int term_add(struct query *q, char *expression, const char *token, size_t n, size_t start,
-                    unsigned languages)
+static void term_use(struct term *term, size_t start, size_t end)
+{
+        term->start = start;
+        term->end = end;
+        term->uses++;
+        term->is_replaced = false;
+}
+
+/* Adds a term like `term`, with the expression, which it takes over, and the first n bytes of its
+ * token. */
+static int term_add(struct query *q, char *expression, const struct term *term, size_t n)
 {
         _cleanup_free_ char *owned = expression;
-        char *copy;
+        struct term *new = &q->terms[q->n_terms];
 
         if (!owned)
                 return -ENOMEM;
         for (size_t i = 0; i < q->n_terms; i++)
-                if (strcmp(q->terms[i].expression, owned) == 0)
+                if (strcmp(q->terms[i].expression, owned) == 0) {
+                        term_use(&q->terms[i], term->start, term->end);
                         return 0;
+                }
         if (q->n_terms == TERMS_MAX)
                 return 0;
-        copy = strndup(token, n);
-        if (!copy)
+        *new = *term;
+        new->token = strndup(term->token, n);
+        if (!new->token)
                 return -ENOMEM;
-        q->terms[q->n_terms++] = (struct term){
-                .expression = TAKE_PTR(owned),
-                .token = copy,
-                .start = start,
-                .languages = languages,
-        };
+        new->expression = TAKE_PTR(owned);
+        term_use(new, term->start, term->end);
+        q->n_terms++;
         return 0;
 }
 
@@ -120,7 +137,9 @@ static int phrase_end(struct query *q)
         int r = 0;
 
         if (p->n > 1 && !p->covered)
-                r = term_add(q, strndup(p->text, p->size), q->first, strlen(q->first), p->start, 0);
+                r = term_add(q, strndup(p->text, p->size),
+                             &(struct term){ .token = q->first, .start = p->start, .end = p->end },
+                             strlen(q->first));
         p->n = p->size = 0;
         p->covered = false;
         return r;
@@ -169,10 +188,75 @@ static bool is_scheme(const struct query *q, const struct words_token *token)
                q->text[token->end] == '.';
 }
 
+static bool is_within(const struct term *term, const struct words_token *alias)
+{
+        return term->part && term->start >= alias->start && term->end <= alias->end;
+}
+
+/* True: the index has the token. */
+static bool is_known(struct query *q, const struct words_token *token)
+{
+        char text[WORDS_TOKEN_MAX + 1];
+
+        (void)snprintf(text, sizeof text, "%.*s", (int)token->n, token->text);
+        return vocabulary_has(q->vocabulary, text);
+}
+
+/* If the index has a word as a whole, like signoff, its parts do not count. */
+static void replace_parts(struct query *q, const struct words_token *alias)
+{
+        struct term *term;
+        size_t parts = 0;
+
+        for (size_t i = 0; i < q->n_terms; i++)
+                parts += is_within(&q->terms[i], alias);
+        if (parts < 2 || !q->vocabulary || !is_known(q, alias))
+                return;
+        for (size_t i = 0; i < q->n_terms; i++) {
+                term = &q->terms[i];
+                if (is_within(term, alias) && !term->is_replaced) {
+                        term->is_replaced = true;
+                        term->replaced++;
+                }
+        }
+}
+
+/* Whether a word may have parts: a character in it is neither a small letter of ASCII nor the
+ * first. */
+static bool has_parts(const char *s, size_t n)
+{
+        for (size_t i = 1; i < n; i++)
+                if (s[i] < 'a' || s[i] > 'z')
+                        return true;
+        return n > 0 && s[0] >= '0' && s[0] <= '9';
+}
+
+/* Whether the index has a word matters only if it has parts. */
+static void note_word(struct query *q, const struct words_token *token)
+{
+        q->word_start = token->start;
+        q->word_end = token->end;
+        q->word_known = q->vocabulary && !token->unspaced &&
+                        has_parts(q->text + token->start, token->end - token->start) &&
+                        is_known(q, token);
+}
+
+/* True: the alias is a part of the last word. */
+static bool is_part(const struct query *q, const struct words_token *alias)
+{
+        return alias->start >= q->word_start && alias->end <= q->word_end &&
+               alias->end - alias->start < q->word_end - q->word_start;
+}
+
 static int add_token(void *user, const struct words_token *token)
 {
         struct query *q = user;
-        unsigned languages = 0;
+        struct term term = {
+                .token = (char *)token->text,
+                .start = token->start,
+                .end = token->end,
+                .part = token->kind == WORDS_PART && !token->unspaced,
+        };
         int r = 0;
 
         if (token->kind == WORDS_ELIDED)
@@ -181,11 +265,30 @@ static int add_token(void *user, const struct words_token *token)
                 return 0;
         if (token->kind != WORDS_ALIAS) {
                 r = phrase_add(q, token);
-                languages = function_word(token->folded, token->n_folded);
-        } else if (q->phrase.n > 0 && token->start <= q->phrase.start)
-                q->phrase.covered = true;
-        return r < 0 ? r
-                     : term_add(q, quote(token), token->text, token->n, token->start, languages);
+                term.languages = function_word(token->folded, token->n_folded);
+                note_word(q, token);
+        } else if (is_part(q, token)) {
+                if (q->word_known)
+                        return 0;
+        } else {
+                q->phrase.covered |= q->phrase.n > 0 && token->start <= q->phrase.start &&
+                                     token->end >= q->phrase.end;
+                replace_parts(q, token);
+        }
+        return r < 0 ? r : term_add(q, quote(token), &term, token->n);
+}
+
+static void drop_replaced_parts(struct query *q)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < q->n_terms; i++) {
+                if (q->terms[i].replaced == q->terms[i].uses)
+                        term_done(&q->terms[i]);
+                else
+                        q->terms[n++] = q->terms[i];
+        }
+        q->n_terms = n;
 }
 
 /* A bit for the language that the question is in, as far as its function words tell: it has the
@@ -259,15 +362,12 @@ static size_t request_start(const char *text, size_t n)
 
 /* Chooses among the terms of a long text: those that the index has, the rarest first. Those of the
  * question in it count more than those of the story before. */
-static void choose_terms(struct query *q, sqlite3 *db)
+static void choose_terms(struct query *q)
 {
-        _cleanup_(vocabulary_freep) struct vocabulary *vocabulary = vocabulary_new(db);
         size_t start = request_start(q->text, q->n), n = 0;
 
-        if (!vocabulary)
-                return;
         for (size_t i = 0; i < q->n_terms; i++) {
-                q->terms[i].passages = vocabulary_passages(vocabulary, q->terms[i].token);
+                q->terms[i].passages = vocabulary_passages(q->vocabulary, q->terms[i].token);
                 q->terms[i].repeated = start > 0 && q->terms[i].start >= start;
                 n += q->terms[i].passages > 0;
         }
@@ -294,7 +394,7 @@ static int query_print(const struct query *q, char **ret)
         return 0;
 }
 
-int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
+int query_build(const char *text, size_t n, struct vocabulary *vocabulary, char **ret)
 {
         _cleanup_(query_done) struct query *q = NULL;
         int r;
@@ -304,15 +404,17 @@ int query_build(const char *text, size_t n, sqlite3 *db, char **ret)
                 return -ENOMEM;
         q->text = text;
         q->n = n;
+        q->vocabulary = vocabulary;
         r = words_each(text, n, add_token, q);
         if (r == 0)
                 r = phrase_end(q);
         if (r < 0)
                 return r;
+        drop_replaced_parts(q);
         drop_function_words(q);
         if (q->n_terms == 0)
                 return QUERY_E_EMPTY;
-        if (q->n_terms > SCHEMA_TERMS_MAX && db)
-                choose_terms(q, db);
+        if (q->n_terms > SCHEMA_TERMS_MAX && vocabulary)
+                choose_terms(q);
         return query_print(q, ret);
 }

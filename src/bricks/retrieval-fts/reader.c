@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "schema.h"
+#include "vocabulary.h"
 
 /* In WAL mode, readers wait only while the file is recovered after a crash. */
 #define BUSY_TIMEOUT_MS 2000
@@ -80,6 +81,8 @@ struct reader *reader_free(struct reader *reader)
 {
         for (size_t i = 0; i < N_STATEMENTS; i++)
                 sqlite3_finalize(reader->statements[i]);
+        if (reader->vocabulary)
+                vocabulary_free(reader->vocabulary);
         sqlite3_close(reader->db);
         free(reader);
         return NULL;
@@ -159,6 +162,9 @@ int reader_open(const char *path, struct reader **ret, struct search_error *erro
         r = reader_check(reader, path, error);
         if (r != 0)
                 return r;
+        reader->vocabulary = vocabulary_new(reader->db);
+        if (!reader->vocabulary)
+                return -ENOMEM;
         for (size_t i = 0; i < N_STATEMENTS; i++) {
                 r = sqlite3_prepare_v3(reader->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                        &reader->statements[i], NULL);

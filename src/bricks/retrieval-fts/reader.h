@@ -27,6 +27,7 @@ struct vectors;
 struct reader {
         struct reader *next;
         sqlite3 *db;
+        struct vocabulary *vocabulary;
         sqlite3_stmt *statements[N_STATEMENTS];
         struct frequency frequency;
         struct version version; /* of the file, when the search began */

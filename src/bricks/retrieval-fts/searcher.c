@@ -259,7 +259,7 @@ static int search(struct searcher *s, struct reader *reader, const struct search
         struct search_meaning meaning;
         int r;
 
-        r = query_build(query->text, query->n, reader->db, &expression);
+        r = query_build(query->text, query->n, reader->vocabulary, &expression);
         if (r < 0)
                 return r;
         r = meaning_get(s, reader, query, &vectors, &vector);

@@ -182,6 +182,8 @@ static void cut_noun(struct word *w)
                 w->n -= 3;
         else if (w->n >= 6 && ends(w, "ction"))
                 w->n -= 3;
+        else if (w->n >= 7 && ends(w, "ical")) /* graphical, graphic */
+                w->n -= 2;
         else if (w->n >= 10 && ends(w, "ment") && !ends(w, "partment"))
                 w->n -= 4;
 }

@@ -37,6 +37,8 @@ static int tokenizer_tokenize(Fts5Tokenizer *self, void *user, int flags, const 
 
         if (flags & FTS5_TOKENIZE_QUERY)
                 return n > 0 ? token(user, 0, text, n, 0, n) : SQLITE_OK;
+        if (flags & FTS5_TOKENIZE_AUX) /* for excerpts */
+                return words_places(text, n, add_token, &caller);
         return words_each(text, n, add_token, &caller);
 }
 

@@ -39,13 +39,6 @@ struct piece {
         bool digits; /* nothing else */
 };
 
-struct reader {
-        const char *text;
-        size_t n;
-        words_func *func;
-        void *user;
-};
-
 /* The pieces of a word so far. */
 struct group {
         struct buffer joined;
@@ -57,7 +50,21 @@ struct group {
         bool digits; /* "12.4.1" */
 };
 
-static inline size_t peek(const struct reader *r, size_t at, struct folded *f)
+/* The text, and room for the word that is read: to clear it for each word would take longer than to
+ * read the word. */
+struct reader {
+        const char *text;
+        size_t n;
+        words_func *func;
+        void *user;
+        bool places; /* only tokens with a position, not stemmed */
+        char stemmed[WORDS_TOKEN_MAX];
+        struct buffer name; /* "c++", ".net" */
+        struct piece piece;
+        struct group group;
+};
+
+static inline size_t peek(struct reader *r, size_t at, struct folded *f)
 {
         if (at < r->n)
                 return fold_next(r->text + at, r->n - at, f);
@@ -69,16 +76,18 @@ static void put(struct buffer *b, const char *s, size_t n)
 {
         if (n > sizeof b->text - b->n)
                 return;
-        memcpy(b->text + b->n, s, n);
+        if (n == 1) /* the usual case */
+                b->text[b->n] = *s;
+        else
+                memcpy(b->text + b->n, s, n);
         b->n += n;
 }
 
-static int emit(const struct reader *r, enum words_kind kind, const char *s, size_t n, size_t start,
+static int emit(struct reader *r, enum words_kind kind, const char *s, size_t n, size_t start,
                 size_t end)
 {
-        char stemmed[WORDS_TOKEN_MAX];
         struct words_token token = {
-                .text = stemmed,
+                .text = r->stemmed,
                 .folded = s,
                 .n_folded = n,
                 .start = start,
@@ -86,14 +95,19 @@ static int emit(const struct reader *r, enum words_kind kind, const char *s, siz
                 .kind = kind,
         };
 
-        if (n == 0)
+        if (n == 0 || (r->places && kind == WORDS_ALIAS))
                 return 0;
-        memcpy(stemmed, s, n);
-        token.n = stem(stemmed, n);
+        if (r->places) {
+                token.text = s;
+                token.n = n;
+                return r->func(r->user, &token);
+        }
+        memcpy(r->stemmed, s, n);
+        token.n = stem(r->stemmed, n);
         return r->func(r->user, &token);
 }
 
-static int emit_unspaced(const struct reader *r, enum words_kind kind, const struct buffer *b,
+static int emit_unspaced(struct reader *r, enum words_kind kind, const struct buffer *b,
                          size_t start, size_t end)
 {
         return r->func(r->user, &(struct words_token){ .text = b->text,
@@ -107,7 +121,7 @@ static int emit_unspaced(const struct reader *r, enum words_kind kind, const str
 }
 
 /* Reads a character with what is ignored after it. */
-static size_t read_char(const struct reader *r, size_t at, struct folded *f)
+static size_t read_char(struct reader *r, size_t at, struct folded *f)
 {
         struct folded next;
         size_t end = at + peek(r, at, f), more;
@@ -121,7 +135,7 @@ static size_t read_char(const struct reader *r, size_t at, struct folded *f)
  * Each character of a run of a script without spaces starts a token: a pair with the next. The last
  * one is a token by itself, so that a single character is found at the end of a run, too.
  */
-static int read_run(const struct reader *r, size_t *at)
+static int read_run(struct reader *r, size_t *at)
 {
         size_t first = *at, second, end;
         struct folded a, b;
@@ -172,7 +186,7 @@ static void piece_put(struct piece *p, const struct folded *f)
 }
 
 /* "APIs" is the plural of API: the s does not start a part with the letter before it, and goes. */
-static void mend_plural(const struct reader *r, struct piece *p)
+static void mend_plural(struct reader *r, struct piece *p)
 {
         const struct part *last;
 
@@ -186,12 +200,13 @@ static void mend_plural(const struct reader *r, struct piece *p)
         }
 }
 
-/* The usual case: small letters of ASCII after such a letter. Returns how many were read. */
-static size_t read_small(const struct reader *r, size_t at, struct piece *p)
+/* The usual case: small letters of ASCII after such a letter, or digits after a digit. Returns how
+ * many were read. */
+static size_t read_same(struct reader *r, size_t at, struct piece *p, char first, char last)
 {
         size_t n = 0, room = sizeof p->folded.text - p->folded.n;
 
-        while (at + n < r->n && r->text[at + n] >= 'a' && r->text[at + n] <= 'z')
+        while (at + n < r->n && r->text[at + n] >= first && r->text[at + n] <= last)
                 n++;
         if (n > 0 && at + n < r->n && (unsigned char)r->text[at + n] >= 0x80)
                 n--; /* it may have an accent */
@@ -201,7 +216,7 @@ static size_t read_small(const struct reader *r, size_t at, struct piece *p)
 }
 
 /* Reads a piece at `at`, and notes where its parts start: getUser, HTTPServer, python3, 10GB. */
-static void read_piece(const struct reader *r, size_t at, struct piece *p)
+static void read_piece(struct reader *r, size_t at, struct piece *p)
 {
         enum case_of last = CASE_NONE, now;
         size_t next, previous_folded = 0, previous_start = at;
@@ -234,32 +249,34 @@ static void read_piece(const struct reader *r, size_t at, struct piece *p)
                 previous_start = at;
                 piece_put(p, &f);
                 p->end = at + next;
-                if (now == CASE_LOWER && !p->has_umlaut && p->end == at + 1)
-                        next += read_small(r, p->end, p);
+                if (p->has_umlaut || next > 1 || now == CASE_UPPER)
+                        continue;
+                next += now == CASE_LOWER ? read_same(r, p->end, p, 'a', 'z')
+                                          : read_same(r, p->end, p, '0', '9');
         }
         mend_plural(r, p);
 }
 
-static int emit_parts(const struct reader *r, const struct piece *p)
+/* Emits the piece, and as aliases the parts that it has. */
+static int emit_parts(struct reader *r, const struct piece *p)
 {
         size_t to, end;
         int result;
 
-        if (p->n_parts == 1 || p->n_parts > PARTS_MAX)
-                return emit(r, WORDS_PART, p->folded.text, p->folded.n, p->start, p->end);
-        for (size_t i = 0; i < p->n_parts; i++) {
+        result = emit(r, WORDS_PART, p->folded.text, p->folded.n, p->start, p->end);
+        if (p->n_parts == 1 || p->n_parts > PARTS_MAX || r->places)
+                return result;
+        for (size_t i = 0; result == 0 && i < p->n_parts; i++) {
                 to = i + 1 < p->n_parts ? p->parts[i + 1].folded : p->folded.n;
                 end = i + 1 < p->n_parts ? p->parts[i + 1].start : p->end;
-                result = emit(r, WORDS_PART, p->folded.text + p->parts[i].folded,
+                result = emit(r, WORDS_ALIAS, p->folded.text + p->parts[i].folded,
                               to - p->parts[i].folded, p->parts[i].start, end);
-                if (result != 0)
-                        return result;
         }
-        return emit(r, WORDS_ALIAS, p->folded.text, p->folded.n, p->start, p->end);
+        return result;
 }
 
 /* The length of "++" or "#" at `at`, with which names of languages end: C++, C++20, F#. */
-static size_t sharp_length(const struct reader *r, size_t at, char ret[static 2])
+static size_t sharp_length(struct reader *r, size_t at, char ret[static 2])
 {
         struct folded next;
         size_t n = peek(r, at, &next);
@@ -278,39 +295,39 @@ static size_t sharp_length(const struct reader *r, size_t at, char ret[static 2]
 }
 
 /* Returns 1 if the piece is a name with ++ or #, whose token is emitted. */
-static int emit_sharp(const struct reader *r, struct piece *p)
+static int emit_sharp(struct reader *r, struct piece *p)
 {
         char mark[2];
         size_t length = sharp_length(r, p->end, mark);
-        struct buffer name = p->folded;
         int result = 0;
 
-        if (length == 0 || p->digits || name.n > WORDS_TOKEN_MAX - 2)
+        if (length == 0 || p->digits || p->folded.n > WORDS_TOKEN_MAX - 2)
                 return 0;
-        put(&name, mark, mark[0] == '#' ? 1 : 2);
+        r->name = p->folded;
+        put(&r->name, mark, mark[0] == '#' ? 1 : 2);
         p->end += length;
         if (p->folded.n > 1)
                 result = emit_parts(r, p);
         if (result == 0)
-                result = emit(r, p->folded.n > 1 ? WORDS_ALIAS : WORDS_PART, name.text, name.n,
-                              p->start, p->end);
+                result = emit(r, p->folded.n > 1 ? WORDS_ALIAS : WORDS_PART, r->name.text,
+                              r->name.n, p->start, p->end);
         return result ?: 1;
 }
 
 /* ".NET", ".bashrc": a word after a dot that no word is before. */
-static int emit_dotted(const struct reader *r, const struct piece *p)
+static int emit_dotted(struct reader *r, const struct piece *p)
 {
-        struct buffer name = { .text = ".", .n = 1 };
-
         if (p->start == 0 || r->text[p->start - 1] != '.' || p->digits || p->folded.n < 2 ||
             p->folded.n >= WORDS_TOKEN_MAX)
                 return 0;
-        put(&name, p->folded.text, p->folded.n);
-        return emit(r, WORDS_ALIAS, name.text, name.n, p->start - 1, p->end);
+        r->name.n = 0;
+        put(&r->name, ".", 1);
+        put(&r->name, p->folded.text, p->folded.n);
+        return emit(r, WORDS_ALIAS, r->name.text, r->name.n, p->start - 1, p->end);
 }
 
 /* Emits a piece with its aliases. */
-static int emit_piece(const struct reader *r, struct piece *p, bool first)
+static int emit_piece(struct reader *r, struct piece *p, bool first)
 {
         int result;
 
@@ -348,7 +365,7 @@ static bool is_elided(const struct buffer *b)
 }
 
 /* Where the next piece of the word starts, if a joiner and another piece follow; or 0. */
-static size_t next_piece(const struct reader *r, size_t at, bool *ret_apostrophe)
+static size_t next_piece(struct reader *r, size_t at, bool *ret_apostrophe)
 {
         struct folded f;
         size_t n = peek(r, at, &f), start = at + n;
@@ -360,9 +377,11 @@ static size_t next_piece(const struct reader *r, size_t at, bool *ret_apostrophe
         return f.kind == FOLD_WORD ? start : 0;
 }
 
-static void group_join(struct group *g, const struct piece *p)
+static void group_join(struct reader *r, struct group *g, const struct piece *p)
 {
         g->n++;
+        if (r->places)
+                return;
         g->digits = g->digits && p->digits;
         g->end = p->end;
         if (g->joined.n + p->folded.n > JOINED_SIZE_MAX)
@@ -381,33 +400,43 @@ static bool group_is_one(const struct group *g, const struct piece *last)
         return !g->elided || last->capital;
 }
 
-/* Reads a word with all its pieces, and emits their tokens and that of the word as one. */
-static int read_word(const struct reader *r, size_t *at)
+static void group_start(struct group *g, size_t start)
 {
-        struct group g = { .start = *at, .digits = true };
+        g->joined.n = g->n = 0;
+        g->start = start;
+        g->elided = g->dotted = false;
+        g->digits = true;
+}
+
+/* Reads a word with all its pieces, and emits their tokens and that of the word as one. */
+static int read_word(struct reader *r, size_t *at)
+{
+        struct group *g = &r->group;
+        struct piece *p = &r->piece;
         bool apostrophe = false, elided;
-        struct piece p;
         size_t next = *at;
         int result = 0;
 
+        group_start(g, next);
         do {
-                read_piece(r, next, &p);
-                *at = p.end;
-                if (apostrophe && p.folded.n == 1 && p.folded.text[0] == 's') { /* Postgres's */
-                        next = next_piece(r, p.end, &apostrophe);
+                read_piece(r, next, p);
+                *at = p->end;
+                if (apostrophe && p->folded.n == 1 && p->folded.text[0] == 's') { /* Postgres's */
+                        next = next_piece(r, p->end, &apostrophe);
                         continue;
                 }
-                next = next_piece(r, p.end, &apostrophe);
-                elided = next > 0 && apostrophe && g.n == 0 && is_elided(&p.folded);
-                result = elided ? emit(r, WORDS_ELIDED, p.folded.text, p.folded.n, p.start, p.end)
-                                : emit_piece(r, &p, g.n == 0);
-                g.elided = g.elided || elided;
-                g.dotted = g.dotted || (next > 0 && r->text[next - 1] == '.');
-                group_join(&g, &p);
-                *at = p.end;
+                next = next_piece(r, p->end, &apostrophe);
+                elided = next > 0 && apostrophe && g->n == 0 && is_elided(&p->folded);
+                result = elided ? emit(r, WORDS_ELIDED, p->folded.text, p->folded.n, p->start,
+                                       p->end)
+                                : emit_piece(r, p, g->n == 0);
+                g->elided = g->elided || elided;
+                g->dotted = g->dotted || (next > 0 && r->text[next - 1] == '.');
+                group_join(r, g, p);
+                *at = p->end;
         } while (result == 0 && next > 0);
-        if (result == 0 && group_is_one(&g, &p))
-                result = emit(r, WORDS_ALIAS, g.joined.text, g.joined.n, g.start, g.end);
+        if (result == 0 && !r->places && group_is_one(g, p))
+                result = emit(r, WORDS_ALIAS, g->joined.text, g->joined.n, g->start, g->end);
         return result;
 }
 
@@ -418,7 +447,7 @@ static bool is_alphanumeric(char c)
 
 /* The length of a word of small letters of ASCII, perhaps after a capital, that has no other
  * pieces; 0: it is something else. Most words are of this kind. */
-static size_t plain_length(const struct reader *r, size_t at)
+static size_t plain_length(struct reader *r, size_t at)
 {
         size_t i = at + 1;
 
@@ -439,7 +468,7 @@ static size_t plain_length(const struct reader *r, size_t at)
 }
 
 /* Emits a plain word at *at. */
-static int read_plain(const struct reader *r, size_t *at, size_t n)
+static int read_plain(struct reader *r, size_t *at, size_t n)
 {
         char folded[WORDS_TOKEN_MAX];
         size_t start = *at;
@@ -450,26 +479,39 @@ static int read_plain(const struct reader *r, size_t *at, size_t n)
         return emit(r, WORDS_PART, folded, n, start, *at);
 }
 
-int words_each(const char *text, size_t n, words_func *func, void *user)
+static int read_all(struct reader *r)
 {
-        struct reader r = { text, n, func, user };
         struct folded f;
         size_t length;
         int result = 0;
 
-        for (size_t at = 0; at < n && result == 0;) {
-                length = plain_length(&r, at);
+        for (size_t at = 0; at < r->n && result == 0;) {
+                length = plain_length(r, at);
                 if (length > 0) {
-                        result = read_plain(&r, &at, length);
+                        result = read_plain(r, &at, length);
                         continue;
                 }
-                length = peek(&r, at, &f);
+                length = peek(r, at, &f);
                 if (f.kind == FOLD_UNSPACED)
-                        result = read_run(&r, &at);
+                        result = read_run(r, &at);
                 else if (f.kind == FOLD_WORD)
-                        result = read_word(&r, &at);
+                        result = read_word(r, &at);
                 else
                         at += length;
         }
         return result;
+}
+
+int words_each(const char *text, size_t n, words_func *func, void *user)
+{
+        struct reader r = { .text = text, .n = n, .func = func, .user = user };
+
+        return read_all(&r);
+}
+
+int words_places(const char *text, size_t n, words_func *func, void *user)
+{
+        struct reader r = { .text = text, .n = n, .func = func, .user = user, .places = true };
+
+        return read_all(&r);
 }

@@ -7,7 +7,7 @@
  *
  *   installing     instal
  *   sign-off       sign, off; alias signoff
- *   getUserName    get, user, name; alias getusernam
+ *   getUserName    getusernam; aliases get, user, name
  *   l'imprimante   imprimant
  *   Postgres's     postgr
  *   C++, .NET      c++; net, alias .net
@@ -22,9 +22,10 @@
 #define WORDS_TOKEN_MAX 128
 
 enum words_kind {
-        WORDS_PART,   /* has a position of its own: a word, a part of one, a pair of characters */
-        WORDS_ALIAS,  /* another form of the parts before it, at the position of the last */
-        WORDS_ALONE,  /* a run of one character of a script without spaces; has a position */
+        WORDS_PART,  /* has a position of its own: a word, a part of one, a pair of characters */
+        WORDS_ALIAS, /* another form of the tokens before it, or a part of the last; at its position
+                      */
+        WORDS_ALONE, /* a run of one character of a script without spaces; has a position */
         WORDS_ELIDED, /* an article before an apostrophe: no token of the index */
         WORDS_LAST,   /* the last character of a longer run, at the position of the last pair */
 };
@@ -43,3 +44,6 @@ struct words_token {
 /* Calls func for each token, in order. Stops when func returns other than 0, and returns that. */
 typedef int words_func(void *user, const struct words_token *token);
 int words_each(const char *text, size_t n, words_func *func, void *user);
+
+/* The same for tokens with a position only, which are not stemmed: where the words are. */
+int words_places(const char *text, size_t n, words_func *func, void *user);
