@@ -19,8 +19,9 @@
  *               overlapping pairs of characters, so that one character is a prefix. The strings of
  *               a query are taken as tokens
  *   score(passage, statistics)
- *               BM25 of title and body, times the square of the share of the query that the passage
- *               has; rare terms are a larger share than common ones
+ *               BM25 of title and body, times the share of the query that the passage has, of which
+ *               rare terms are a larger part than common ones
+ *
  *   excerpt(passage, statistics, words)
  *               the words of the body that show most of the query
  */
