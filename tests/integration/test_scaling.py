@@ -41,6 +41,8 @@ def why_not():
     """Why this machine does not allow the test, or None."""
     if os.geteuid():
         return "it must be root, for network namespaces"
+    if not os.path.lexists("/etc/resolv.conf"):
+        return "there is no /etc/resolv.conf to replace"
     for program in ("haproxy", "nginx", "ip", "unshare"):
         if not shutil.which(program):
             return f"there is no {program}"
@@ -68,13 +70,21 @@ class Network:
         for place in "/run", "/var/lib":
             run("mount", "-t", "tmpfs", "tmpfs", place)
         os.makedirs("/var/lib/nginx")
-        resolver = self.file("resolv.conf", f"nameserver {HERE}\n")
-        run("mount", "--bind", resolver, os.path.realpath("/etc/resolv.conf"))
+        self.resolve("/etc/resolv.conf")
         run("ip", "link", "set", "lo", "up")
         run("ip", "link", "add", "name", "bridge", "type", "bridge")
         run("ip", "addr", "add", f"{HERE}/24", "dev", "bridge")
         run("ip", "link", "set", "bridge", "up")
         Names(HERE, NAME, SERVERS)
+
+    def resolve(self, resolver):
+        """Makes libraries ask the name server."""
+        place = os.path.realpath(resolver)
+        if place.startswith("/run/"):  # which is empty now
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "x"):
+                pass
+        run("mount", "--bind", self.file("resolv.conf", f"nameserver {HERE}\n"), place)
 
     def file(self, name, text):
         name = os.path.join(self.folder, name)
