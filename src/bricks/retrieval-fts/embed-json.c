@@ -85,16 +85,17 @@ static int item_get(const json_t *item, size_t place, size_t n, size_t *dimensio
         return *ret ? numbers_get(list, size, *ret + at * size, error) : -ENOMEM;
 }
 
-/* Makes it one line of valid UTF-8. */
+/* Makes it one line of valid UTF-8. It may have been cut inside of a character, also by jansson. */
 static void flatten(char *s)
 {
-        size_t n = strlen(s);
+        size_t n = strlen(s), length;
 
-        if (n == EMBED_ERROR_SIZE - 1) /* it may have been cut inside a character */
-                s[unicode_floor(s, n - 1)] = '\0';
-        for (; *s; s++)
-                if ((unsigned char)*s < 0x20 || *s == 0x7f)
-                        *s = ' ';
+        for (size_t i = 0; i < n; i += length) {
+                if (unicode_get(s + i, n - i, &length) < 0x20 || s[i] == 0x7f)
+                        s[i] = ' ';
+                else if (length == 1 && (unsigned char)s[i] >= 0x80)
+                        s[i] = '?';
+        }
 }
 
 void embed_answer_error(const char *json, size_t size, char ret[static EMBED_ERROR_SIZE])
