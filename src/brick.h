@@ -42,7 +42,7 @@ extern "C" {
 
 /* MAJOR is also part of the entry symbol's name: bump it, and rename, on a break. */
 #define BRICK_ABI_MAJOR 1
-#define BRICK_ABI_MINOR 3
+#define BRICK_ABI_MINOR 4
 #define BRICK_ENTRY_NAME "brick_module_v1"
 #define BRICK_MAGIC UINT32_C(0x4b435242) /* "BRCK" */
 
@@ -320,6 +320,14 @@ struct brick_host {
                                   struct brick_str text, uint32_t is_last,
                                   struct brick_judgement *ret);
         void (*target_filter_close)(struct brick_target *target, struct brick_filter *filter);
+
+        /* --- since 1.4 --- */
+
+        /*
+         * [any] Of a call: the name of the index-th group of the identity that makes it, as
+         * call_identity() says who that is. A NULL ptr: there are no more. Valid as the request.
+         */
+        struct brick_str (*call_group)(struct brick_call *call, size_t index);
 };
 
 /* One key the brick accepts. brickd checks the file against this list before create(). */

@@ -13,7 +13,7 @@ packages='
 	clang clang-format libclang-rt-dev
 	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
 	bash-completion caddy curl debhelper dpkg-dev git groff-base haproxy iproute2 libnghttp2-dev man-db
-	mmdebstrap nghttp2-client nginx openssl procps prometheus runc valgrind
+	mmdebstrap nghttp2-client nginx openssl poppler-utils procps prometheus runc valgrind
 	systemd util-linux
 '
 # systemd.pc is in systemd itself there

@@ -68,6 +68,13 @@ static const struct option_spec identity_options[] = {
           .pattern = "^" BRICK "(/" METHOD ")?$",
           .expected = "BRICK or BRICK/METHOD (either may be *)",
           .help = "what it may call" },
+        { .name = "groups",
+          .type = OPTION_STRING,
+          .flags = OPTION_REPEATED,
+          .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",
+          .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a "
+                      "letter or a digit",
+          .help = "groups of which it is a member, for bricks such as retrieval-fts" },
         { .name = "rate", .type = OPTION_FLOAT, .help = "requests per second" },
         { .name = "burst",
           .type = OPTION_INT,
@@ -361,6 +368,12 @@ static int read_identity(struct document *doc, const struct node *node, struct i
         r = read_certificates(doc, get_node(node, "certificate"), identity, diag);
         if (r < 0)
                 return r;
+        r = get_strings(doc, node, "groups", &identity->groups, &identity->n_groups);
+        if (r < 0)
+                return r;
+        if (identity->n_groups > IDENTITY_GROUPS_MAX)
+                diag_add_key(diag, node_get(node, "groups"), "has more than %d groups",
+                             IDENTITY_GROUPS_MAX);
         return get_strings(doc, node, "allow", &identity->allow, &identity->n_allow);
 }
 

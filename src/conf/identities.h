@@ -21,6 +21,7 @@ struct node;
 #define IDENTITIES_MAX 2000
 #define IDENTITY_TOKENS_MAX INT64_C(10000000000)
 #define IDENTITY_NAME_MAX 63
+#define IDENTITY_GROUPS_MAX 64
 #define IDENTITY_DIGEST_SIZE 32
 
 /* The prefix of every `token:`, which names the digest. */
@@ -56,6 +57,8 @@ struct identity {
         int64_t expires;    /* seconds since 1970; INT64_MAX: never */
         const char **allow; /* "BRICK" or "BRICK/METHOD"; either may be "*" */
         size_t n_allow;
+        const char **groups; /* of which it is a member */
+        size_t n_groups;
         double rate;          /* requests per second; 0: no limit */
         unsigned burst;       /* requests that may come at once */
         unsigned concurrency; /* concurrent calls; 0: no limit */

@@ -4,6 +4,7 @@
 
 #include "module/call-abi.h"
 #include "module/call.h"
+#include "module/groups.h"
 #include "module/instance.h"
 
 __attribute__((cold, noinline)) static void blame(struct brick_call *handle, const char *what)
@@ -61,6 +62,14 @@ struct brick_str call_abi_identity(struct brick_call *handle)
         struct call *call = find(handle, USED);
 
         return call ? call->identity : (struct brick_str){};
+}
+
+struct brick_str call_abi_group(struct brick_call *handle, size_t index)
+{
+        struct call *call = find(handle, USED);
+
+        return call && call->groups && index < call->groups->n ? call->groups->names[index]
+                                                               : (struct brick_str){};
 }
 
 uint64_t call_abi_deadline(struct brick_call *handle)

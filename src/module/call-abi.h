@@ -12,6 +12,7 @@ int call_abi_metadata_at(struct brick_call *handle, size_t index, struct brick_s
                          struct brick_str *ret_value);
 struct brick_str call_abi_peer(struct brick_call *handle);
 struct brick_str call_abi_identity(struct brick_call *handle);
+struct brick_str call_abi_group(struct brick_call *handle, size_t index);
 uint64_t call_abi_deadline(struct brick_call *handle);
 int call_abi_cancelled(struct brick_call *handle);
 void *call_abi_alloc(struct brick_call *handle, size_t size, size_t align);

@@ -6,6 +6,7 @@
 #include "module/call.h"
 #include "module/child.h"
 #include "module/entry.h"
+#include "module/groups.h"
 #include "module/instance.h"
 #include "module/timer.h"
 #include "util/account.h"
@@ -69,6 +70,7 @@ void call_reset(struct call *call, struct instance *instance, uint32_t method, s
         call->given_at = 0;
         call->settled_at = 0;
         call->identity = brick_str("");
+        call->groups = NULL;
         call->span.tracer = NULL;
         call->data = NULL;
         call->destroy = NULL;
@@ -94,6 +96,7 @@ static void call_free(struct call *call)
         if (call->reserved)
                 call->transport->reply_free(call, call->reserved);
         call_drop_replies(call);
+        call->groups = groups_unref(call->groups);
         call->transport->free(call);
 }
 

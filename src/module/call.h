@@ -193,6 +193,7 @@ struct call {
 
         struct brick_bytes request;
         struct brick_str identity; /* who calls; the transport's, as long as the call */
+        struct groups *groups;     /* of the identity; a reference, NULL: none */
         uint64_t started;          /* CLOCK_MONOTONIC ns */
         uint64_t deadline;         /* the same clock; UINT64_MAX: none */
         bool timed;                /* set by the transport: record the next two */

@@ -8,6 +8,7 @@
 #include "module/child-extra.h"
 #include "module/child-tell.h"
 #include "module/child.h"
+#include "module/groups.h"
 #include "module/instance.h"
 #include "util/account.h"
 #include "util/clock.h"
@@ -224,6 +225,7 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
         call->window = CHILD_WINDOW;
         call->max_reply = SIZE_MAX / 2;
         call->identity = parent->identity; /* which lives as long as the parent */
+        call->groups = groups_ref(parent->groups);
         call->started = parent->started;
         if (parent->span.tracer)
                 span_begin(&call->span, parent->span.tracer, &parent->span.context, clock_now());

@@ -309,6 +309,7 @@ const struct brick_host host_table = {
         .set_health = host_set_health,
         .log_wanted = host_log_wanted,
         .call_identity = call_abi_identity,
+        .call_group = call_abi_group,
         .call_traceparent = call_abi_traceparent,
         .call_tracestate = call_abi_tracestate,
         .call_mark = call_abi_mark,

@@ -10,9 +10,11 @@
 #include "util/clock.h"
 
 /* The time between two attempts doubles. Once more than half of the calls fail, few are tried
- * again: retries must not be the load that keeps a server down. */
+ * again: retries must not be the load that keeps a server down. All calls that a server holds when
+ * it freezes fail in the same moment; half as many as there are tokens are tried again, and gRPC
+ * allows no more tokens than these. */
 #define RETRY_TIMES "\"initialBackoff\":\"0.05s\",\"maxBackoff\":\"1s\",\"backoffMultiplier\":2"
-#define RETRY_THROTTLE "\"retryThrottling\":{\"maxTokens\":100,\"tokenRatio\":0.5}"
+#define RETRY_THROTTLE "\"retryThrottling\":{\"maxTokens\":1000,\"tokenRatio\":0.5}"
 
 static void put_duration(FILE *f, const char *key, int64_t ns)
 {

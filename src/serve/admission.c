@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conf/identities.h"
+#include "module/groups.h"
 #include "module/instance.h"
 #include "module/share.h"
 #include "serve/admission.h"
@@ -21,11 +22,12 @@ static bool refuse(struct served *call, enum stats_reason reason, unsigned statu
         return false;
 }
 
-/* Copies the name: the call may outlive the table that has it. */
+/* The call may outlive the table: it has a copy of the name, and a reference to the groups. */
 static void remember(struct served *call, const struct auth_identity *who)
 {
         memcpy(call->identity, who->name, who->name_length);
         call->base.identity = (struct brick_str){ call->identity, who->name_length };
+        call->base.groups = groups_ref(who->groups);
 }
 
 bool admission_identify(struct served *call, enum auth_reader reader,

@@ -16,6 +16,7 @@
 #include "conf/diag.h"
 #include "conf/identities.h"
 #include "conf/names.h"
+#include "module/groups.h"
 #include "serve/auth.h"
 #include "shared/stats.h"
 
@@ -137,6 +138,8 @@ static struct table *table_free(struct table *table)
 {
         if (!table)
                 return NULL;
+        for (size_t i = 0; table->list && i < table->identities->n; i++)
+                (void)groups_unref(table->list[i].groups);
         (void)identities_free(table->identities);
         free(table->list);
         free(table->methods);
@@ -191,7 +194,7 @@ static void add_certificate(struct table *table, const struct identity_certifica
                 }
 }
 
-static void add_identity(struct table *table, size_t index, const struct auth *auth)
+static int add_identity(struct table *table, size_t index, const struct auth *auth)
 {
         const struct conf *conf = auth->conf;
         const struct identity *from = &table->identities->list[index];
@@ -216,12 +219,18 @@ static void add_identity(struct table *table, size_t index, const struct auth *a
                 .place = stats_identity(auth->stats, from->name),
                 .methods = methods,
         };
+        if (from->n_groups > 0) {
+                identity->groups = groups_new(from->groups, from->n_groups);
+                if (!identity->groups)
+                        return -ENOMEM;
+        }
         for (size_t i = 0; i < from->n_allow; i++)
                 allow(identity, methods, from->allow[i], conf);
         for (size_t i = 0; i < from->n_digests; i++)
                 keys_put(&table->tokens, from->digests[i], identity);
         for (size_t i = 0; i < from->n_certificates; i++)
                 add_certificate(table, &from->certificates[i], identity);
+        return 0;
 }
 
 /* The main process has checked the text, but a brickd of another version may have judged it
@@ -257,8 +266,11 @@ static int table_new(struct table **ret, const struct auth *auth, const char *by
         if (!table->list || !table->methods || keys_init(&table->tokens, n_tokens) < 0 ||
             keys_init(&table->certificates, ELEMENTSOF(name_kinds) * n_certificates) < 0)
                 return -ENOMEM;
-        for (size_t i = 0; i < identities->n; i++)
-                add_identity(table, i, auth);
+        for (size_t i = 0; i < identities->n; i++) {
+                r = add_identity(table, i, auth);
+                if (r < 0)
+                        return r;
+        }
         atomic_init(&table->refs, AUTH_READERS);
         *ret = TAKE_PTR(table);
         return 0;

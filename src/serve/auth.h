@@ -21,6 +21,7 @@
 
 struct auth;
 struct conf;
+struct groups;
 struct stats;
 
 /* The threads that authenticate calls. */
@@ -41,6 +42,7 @@ struct auth_identity {
         uint64_t reserve;           /* for the answer of a call that does not say max_tokens */
         unsigned place;             /* among the stats' identities */
         const uint8_t *methods;     /* per brick of the configuration, 1 << BRICK_METHOD_* each */
+        struct groups *groups;      /* NULL: none */
         uint8_t any; /* methods that are allowed of every brick, even an unknown one */
 };
 

@@ -156,7 +156,7 @@ void validate_find_strings(const void *bytes, size_t length, const uint32_t *fie
                            struct brick_str *ret)
 {
         struct reader r = { bytes, (const uint8_t *)bytes + length };
-        struct field field;
+        struct field field = { 0 };
 
         while (length > 0 && r.p < r.end && read_field(&r, &field))
                 for (size_t i = 0; i < n; i++)

@@ -81,7 +81,7 @@ int memfd_map(void **ret, int fd, size_t size)
 int memfd_publish(void **ret, const char *name, size_t size)
 {
         _cleanup_close_ int fd = zeros(name, size);
-        void *p;
+        void *p = NULL;
         int r;
 
         if (fd < 0)

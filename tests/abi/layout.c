@@ -75,7 +75,7 @@ AT(brick_module, filter_open, 120);
 AT(brick_module, filter_push, 128);
 AT(brick_module, filter_close, 136);
 
-SIZE(brick_host, 472);
+SIZE(brick_host, 480);
 AT(brick_host, struct_size, 0);
 AT(brick_host, abi_major, 4);
 AT(brick_host, abi_minor, 6);
@@ -137,6 +137,7 @@ AT(brick_host, node_place, 440);
 AT(brick_host, target_filter_open, 448);
 AT(brick_host, target_filter_push, 456);
 AT(brick_host, target_filter_close, 464);
+AT(brick_host, call_group, 472);
 
 #define VALUE(name, value) _Static_assert((name) == (value), #name " has another value")
 

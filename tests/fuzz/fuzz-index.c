@@ -58,7 +58,8 @@ static void add(struct index *index, int number)
         (void)snprintf(key, sizeof key, "d%d", number);
         document.text = text;
         document.n = strlen(text);
-        assert(index_begin(index, &(struct index_file){ .path = key, .mtime = 1 }) == 0);
+        assert(index_begin(index, &(struct index_file){ .path = key, .mtime = 1, .groups = "" }) ==
+               0);
         assert(index_add(index, &document) == 0);
         assert(index_end(index) == 0);
 }
@@ -72,7 +73,7 @@ static void make_good(void)
 
         assert(mkdtemp(directory) && atexit(clean_up) == 0);
         (void)snprintf(path, sizeof path, "%s/index", directory);
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         for (int i = 0; i < DOCUMENTS; i++)
                 add(index, i);
         assert(index_commit(index, &statistics) == 0);
@@ -139,7 +140,7 @@ static void search(struct searcher *s, const char *text)
 static void update(void)
 {
         struct index_statistics statistics;
-        struct index_file file = { .path = "d1", .mtime = 2 };
+        struct index_file file = { .path = "d1", .mtime = 2, .groups = "" };
         struct index_document document = {
                 .key = "d1", .title = "", .metadata = "{}", .text = "yak", .n = 3
         };
@@ -148,7 +149,7 @@ static void update(void)
         char *error;
         int r;
 
-        r = index_open(path, &index, &error);
+        r = index_open(path, NULL, &index, &error);
         if (r < 0) {
                 assert(error && strncmp(error, path, strlen(path)) == 0);
                 free(error);
@@ -183,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         write_damaged(data + 1, size - 1);
         assert(searcher_new(path, &s) == 0);
         search(s, queries[data[0] % (sizeof queries / sizeof *queries)]);
-        (void)searcher_statistics(s, &statistics, &error);
+        (void)searcher_statistics(s, &(struct search_who){}, &statistics, &error);
         (void)searcher_free(s);
         update();
         return 0;

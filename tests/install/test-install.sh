@@ -11,7 +11,8 @@ status=0
 meson install --no-rebuild --quiet -C "$build" --destdir "$root"
 
 while read -r file; do
-	[ -e "$root/$file" ] || {
+	# the folder of units, before Debian 13
+	[ -e "$root/$file" ] || [ -e "$root/${file#usr/}" ] || {
 		echo "not installed: $file"
 		status=1
 	}

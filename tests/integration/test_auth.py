@@ -41,6 +41,12 @@ def case(name):
     return b"\x12" + bytes([len(text)]) + text
 
 
+def trailers_of(channel, full, request, token):
+    """All of them, also those that share a key, in order."""
+    rpc = channel.unary_unary(full).with_call(request, metadata=[bearer(token)], timeout=20)[1]
+    return sorted((key, value) for key, value in rpc.trailing_metadata() if key in ("identity", "group"))
+
+
 def digest(token):
     return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
 
@@ -132,12 +138,38 @@ def permissions():
 
 @test
 def what_bricks_and_the_log_learn():
-    with Guarded(entry("web", EVERYTHING)) as d:
+    with Guarded(entry("web", EVERYTHING) + entry("member", EVERYTHING, "groups: [staff, board@example.org]")) as d:
         eq(d.ask("web", UNARY, case("identity"))[3], {"identity": "web"})
         wait_for("the access line", lambda: "identity=web" in d.log(), 5)
         d.status(None)
         wait_for("the access line", lambda: "UNAUTHENTICATED" in d.log(), 5)
         eq(len(re.findall("identity=", d.log())), 1)
+        eq(trailers_of(d.shared(), UNARY, case("identity"), "member"),
+           [("group", "board@example.org"), ("group", "staff"), ("identity", "member")])
+
+
+@test
+def what_a_group_may_find():
+    """Also through a pipeline, whose call of the other brick has the identity of its own call."""
+    folder = temp_dir()
+    with open(os.path.join(folder, "lines.jsonl"), "w") as f:
+        f.write('{"id": "menu", "text": "soup"}\n{"id": "pay", "text": "salary, soup", "groups": ["staff"]}\n')
+    index = os.path.join(folder, "docs.db")
+    bricks = os.path.join(BUILD, "src", "bricks")
+    subprocess.run([os.path.join(bricks, "retrieval-fts", "brickctl-index"), "--db", index,
+                    os.path.join(folder, "lines.jsonl")], check=True, capture_output=True)
+    text = f"""
+  - {{ name: docs, module: retrieval-fts, options: {{ index: {index} }}, default: true }}
+  - {{ name: steps, module: pipeline, match: {{ x-brick: steps }}, options: {{ type: Retrieval, steps: [{{ brick: docs }}] }} }}
+"""
+    members = entry("web", EVERYTHING) + entry("member", EVERYTHING, "groups: staff")
+    with Guarded(members, bricks=text, modules=bricks) as d:
+        for metadata in ((), (("x-brick", "steps"),)):
+            found = [b"pay" in d.ask(who, path("Retrieval", "Unary"), b"\x0a\x04soup", *metadata)[0]
+                     for who in ("web", "member")]
+            eq(found, [False, True])
+        d.put(entry("web", EVERYTHING, "groups: [others, staff]"))
+        wait_for("the new groups", lambda: b"pay" in d.ask("web", path("Retrieval", "Unary"), b"\x0a\x04soup")[0], 5)
 
 
 @test

@@ -550,6 +550,25 @@ def a_backend_that_hangs_is_noticed():
 
 
 @test
+def calls_that_a_server_that_hangs_has_held_are_tried_again():
+    with Brickd(echo("", "Guard")) as back, Brickd(echo("", "Guard")) as hanging, \
+            Brickd(remote(f'to: "ipv4:{back.address},{hanging.address}", keepalive: {{ time: 1s, timeout: 1s }}',
+                          "Guard")) as front:
+        channel = front.channel()
+        wait_for("calls to both", lambda: call(channel, GUARD) and "near Unary" in back.log() and
+                 "near Unary" in hanging.log())
+        processes = [hanging.process.pid, *hanging.workers()]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            calls = [channel.unary_unary(GUARD).future(b"", timeout=20) for _ in range(400)]
+            eq([rpc.code().name for rpc in calls if rpc.code() is not grpc.StatusCode.OK], [])
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+
+
+@test
 def all_servers_behind_one_address_get_calls_and_bad_ones_are_ejected():
     backs = [Brickd(echo(f"error_code: {code}, error_message: m", "Guard")).start() for code in (0, 503)]
     to = "ipv4:" + ",".join(back.address for back in backs)

@@ -259,9 +259,11 @@ static int do_metadata(struct brick_instance *self, struct brick_call *call, uin
 static int do_identity(struct brick_instance *self, struct brick_call *call, uint32_t method)
 {
         const struct brick_host *host = self->host;
-        struct brick_str identity = host->call_identity(call);
+        struct brick_str identity = host->call_identity(call), group;
 
         (void)host->call_trailer(call, brick_str("identity"), identity);
+        for (size_t i = 0; (group = host->call_group(call, i)).ptr; i++)
+                (void)host->call_trailer(call, brick_str("group"), group);
         if (host->call_metadata(call, "authorization").ptr)
                 (void)host->call_trailer(call, brick_str("proof"), brick_str("seen"));
         return do_ok(self, call, method);

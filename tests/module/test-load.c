@@ -23,10 +23,10 @@ static const struct {
         const char *verdict; /* after the path; NULL: sound */
 } refused[] = {
         { "no-entry", "is not a brick: it exports no brick_module_v1()" },
-        { "other-entry", "was built for brick ABI 2, this brickd speaks 1.3" },
+        { "other-entry", "was built for brick ABI 2, this brickd speaks 1.4" },
         { "bad-magic", "brick_module_v1() gives no brick descriptor (bad magic)" },
-        { "wrong-major", "was built for brick ABI 7.2, this brickd speaks 1.3" },
-        { "newer-host", "needs brick ABI 1.4 or newer, this brickd speaks 1.3" },
+        { "wrong-major", "was built for brick ABI 7.2, this brickd speaks 1.4" },
+        { "newer-host", "needs brick ABI 1.5 or newer, this brickd speaks 1.4" },
         { "longer-struct", NULL },
         { "missing-members", "its descriptor lacks 'start'" },
         { "missing-writable",
@@ -276,7 +276,7 @@ static void test_options(void)
                           "type:     Guard\n"
                           "methods:  Unary\n"
                           "runs:     on the polling thread (must not block)\n"
-                          "ABI:      built for 1.4, needs 1.0, this brickd speaks 1.3\n"
+                          "ABI:      built for 1.5, needs 1.0, this brickd speaks 1.4\n"
                           "options:  first, second\n",
                           zoo);
         assert(strcmp(inspected, expected) == 0);

@@ -115,6 +115,13 @@ static int host_call_metadata_at(struct brick_call *c, size_t index, struct bric
         return 1;
 }
 
+static struct brick_str host_call_group(struct brick_call *c, size_t index)
+{
+        const struct fake_call *call = call_of(c);
+
+        return index < call->n_groups ? brick_str(call->groups[index]) : (struct brick_str){};
+}
+
 static struct brick_str host_call_metadata(struct brick_call *c, const char *key)
 {
         struct fake_call *call = call_of(c);
@@ -401,6 +408,7 @@ const struct brick_host fake_table = {
         .node_error = host_node_error,
         .call_request = host_call_request,
         .call_metadata = host_call_metadata,
+        .call_group = host_call_group,
         .call_metadata_at = host_call_metadata_at,
         .call_peer = host_call_peer,
         .call_deadline = host_call_deadline,

@@ -168,6 +168,13 @@ void fake_call_set_deadline(struct fake_call *call, uint64_t monotonic_ns)
         call->deadline = monotonic_ns;
 }
 
+void fake_call_add_group(struct fake_call *call, const char *name)
+{
+        if (call->n_groups == ELEMENTSOF(call->groups))
+                fake_die("too many groups");
+        call->groups[call->n_groups++] = name;
+}
+
 void fake_call_add_metadata(struct fake_call *call, const char *key, const char *value)
 {
         if (call->n_metadata + 2 > ELEMENTSOF(call->metadata))

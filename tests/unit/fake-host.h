@@ -57,6 +57,7 @@ struct fake_call *fake_call_new_bytes(struct fake_host *host, unsigned method,
 void fake_call_limit_memory(struct fake_call *call, size_t bytes);
 void fake_call_limit_window(struct fake_call *call, size_t replies);
 void fake_call_set_deadline(struct fake_call *call, uint64_t monotonic_ns);
+void fake_call_add_group(struct fake_call *call, const char *name); /* which outlives the call */
 void fake_call_add_metadata(struct fake_call *call, const char *key, const char *value);
 
 /* Runs start(), and gives what it returned; 0 for a blocking brick. */

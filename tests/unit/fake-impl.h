@@ -52,6 +52,8 @@ struct fake_call {
         uint64_t deadline;
         char *metadata[32]; /* key, value, key, ... */
         size_t n_metadata;
+        const char *groups[4];
+        size_t n_groups;
 
         pthread_mutex_t lock;
         pthread_cond_t changed;

@@ -73,6 +73,7 @@ static void test_good(void)
                 "    allow: [chat, chat/Unary, \"*/Unary\", \"chat/*\"]\n"
                 "    rate: 0.5\n"
                 "    concurrency: 7\n"
+                "    groups: [staff, x.y@z]\n"
                 "  - { name: c, certificate: c, allow: [], rate: 10, burst: 99 }\n");
         const struct identity *a = &identities->list[0], *b = &identities->list[1];
 
@@ -85,6 +86,7 @@ static void test_good(void)
         assert(b->certificates[1].kinds == IDENTITY_URI);
         assert(b->expires == 1801391400 && b->n_allow == 4);
         assert(b->burst == 1 && b->concurrency == 7);
+        assert(a->n_groups == 0 && b->n_groups == 2 && strcmp(b->groups[1], "x.y@z") == 0);
         assert(identities->list[2].n_allow == 0 && identities->list[2].burst == 99);
 }
 

@@ -2,18 +2,29 @@
 #include "extract.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "charset.h"
+#include "markdown.h"
 #include "unicode.h"
-
-/* A file with more than one control character per this many bytes is binary. */
-#define CONTROL_SHARE 32
 
 void extract_done(struct extract *e)
 {
         free(e->text);
         e->text = NULL;
+}
+
+int extract_skipped(struct extract *e, int code, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(e->note, sizeof e->note, format, args);
+        va_end(args);
+        return code;
 }
 
 void extract_put(struct extract_out *out, const char *s, size_t n)
@@ -63,34 +74,6 @@ void extract_title(struct extract *e, const char *s, size_t n)
         e->title[used] = '\0';
 }
 
-static bool is_binary(const char *data, size_t n)
-{
-        size_t control = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                if (data[i] == '\0')
-                        return true;
-                if ((unsigned char)data[i] < 0x20 && !strchr("\t\n\v\f\r\b\033", data[i]))
-                        control++;
-        }
-        return control > n / CONTROL_SHARE;
-}
-
-/* Reads text that is not UTF-8 as Latin-1, in which every byte is a character. */
-static char *to_utf8(const char *data, size_t n, size_t *ret_n)
-{
-        size_t used = 0;
-        char *s;
-
-        s = malloc(2 * n + 1);
-        if (!s)
-                return NULL;
-        for (size_t i = 0; i < n; i++)
-                used += unicode_put(s + used, (unsigned char)data[i]);
-        *ret_n = used;
-        return s;
-}
-
 static bool has_suffix(const char *name, const char *suffix)
 {
         size_t n = strlen(name), m = strlen(suffix);
@@ -98,24 +81,30 @@ static bool has_suffix(const char *name, const char *suffix)
         return n > m && strcasecmp(name + n - m, suffix) == 0;
 }
 
-/* The first "# heading" of Markdown. */
-static void markdown_title(const char *data, size_t n, struct extract *e)
+static bool starts_with(const char *data, size_t n, const char *s)
 {
-        const char *end = data + n, *line, *stop;
+        return n >= strlen(s) && memcmp(data, s, strlen(s)) == 0;
+}
 
-        for (line = data; line < end; line = stop + 1) {
-                stop = memchr(line, '\n', end - line) ?: end;
-                if (stop - line > 2 && line[0] == '#' && line[1] == ' ') {
-                        extract_title(e, line + 2, stop - line - 2);
-                        return;
-                }
-        }
+/* HTML also without the suffix. */
+static bool html_is(const char *name, const char *data, size_t n)
+{
+        static const char *const suffixes[] = { ".html", ".htm", ".xhtml", ".xht" };
+        static const char *const starts[] = { "<!doctype html", "<html" };
+
+        for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+                if (has_suffix(name, suffixes[i]))
+                        return true;
+        for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+                if (n > strlen(starts[i]) && strncasecmp(data, starts[i], strlen(starts[i])) == 0)
+                        return true;
+        return false;
 }
 
 static void extract_utf8(const char *name, const char *data, size_t n, struct extract *e,
                          struct extract_out *out)
 {
-        if (has_suffix(name, ".html") || has_suffix(name, ".htm") || has_suffix(name, ".xhtml")) {
+        if (html_is(name, data, n)) {
                 html_extract(data, n, e, out);
                 return;
         }
@@ -123,35 +112,48 @@ static void extract_utf8(const char *name, const char *data, size_t n, struct ex
                 man_extract(name, data, n, e, out);
                 return;
         }
-        if (has_suffix(name, ".md") || has_suffix(name, ".markdown"))
+        if (has_suffix(name, ".md") || has_suffix(name, ".markdown") || has_suffix(name, ".mdx"))
                 markdown_title(data, n, e);
         extract_put(out, data, n);
 }
 
-int extract(const char *name, const char *data, size_t n, struct extract *ret)
+static int extract_text(const char *name, const char *data, size_t n, struct extract *e)
 {
-        _cleanup_free_ char *converted = NULL;
+        _cleanup_(charset_text_done) struct charset_text t = {};
         struct extract_out out = {};
+        int r;
 
-        if (is_binary(data, n))
-                return EXTRACT_E_BINARY;
-        if (!unicode_valid(data, n)) {
-                converted = to_utf8(data, n, &n);
-                if (!converted)
-                        return -ENOMEM;
-                data = converted;
-        }
-        if (n >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
-                data += 3;
-                n -= 3;
-        }
-        out.size = 2 * n;
+        r = charset_decode(data, n, &t);
+        if (r == CHARSET_E_BINARY)
+                return extract_skipped(e, EXTRACT_E_SKIPPED, "binary data");
+        if (r < 0)
+                return r;
+        (void)snprintf(e->note, sizeof e->note, "%s", t.note);
+        out.size = 2 * t.n;
         out.text = malloc(out.size + 1);
         if (!out.text)
                 return -ENOMEM;
-        *ret = (struct extract){};
-        extract_utf8(name, data, n, ret, &out);
-        ret->text = out.text;
-        ret->n = out.n;
+        extract_utf8(name, t.text, t.n, e, &out);
+        e->text = out.text;
+        e->n = out.n;
         return 0;
+}
+
+bool extract_is_packed(const char *data, size_t n)
+{
+        return starts_with(data, n, "%PDF-") || starts_with(data, n, "PK\3\4");
+}
+
+int extract(const char *name, const char *data, size_t n, size_t max, struct extract *ret)
+{
+        *ret = (struct extract){};
+        if (starts_with(data, n, "%PDF-"))
+                return pdf_extract(data, n, max, ret);
+        if (starts_with(data, n, "PK\3\4"))
+                return archive_extract(data, n, max, ret);
+        if (starts_with(data, n, "{\\rtf"))
+                return extract_skipped(ret, EXTRACT_E_SKIPPED, "RTF, which is not read");
+        if (starts_with(data, n, "%!PS"))
+                return extract_skipped(ret, EXTRACT_E_SKIPPED, "PostScript, which is not read");
+        return extract_text(name, data, n, ret);
 }

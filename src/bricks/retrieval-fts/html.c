@@ -9,25 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "entity.h"
 #include "extract.h"
 #include "unicode.h"
-
-struct entity {
-        const char *name;
-        uint32_t c;
-};
-
-static const struct entity entities[] = {
-        { "amp", '&' },       { "lt", '<' },       { "gt", '>' },       { "quot", '"' },
-        { "apos", '\'' },     { "nbsp", ' ' },     { "copy", 0xa9 },    { "laquo", 0xab },
-        { "reg", 0xae },      { "deg", 0xb0 },     { "plusmn", 0xb1 },  { "middot", 0xb7 },
-        { "raquo", 0xbb },    { "Auml", 0xc4 },    { "Ouml", 0xd6 },    { "times", 0xd7 },
-        { "Uuml", 0xdc },     { "szlig", 0xdf },   { "agrave", 0xe0 },  { "auml", 0xe4 },
-        { "ccedil", 0xe7 },   { "egrave", 0xe8 },  { "eacute", 0xe9 },  { "ouml", 0xf6 },
-        { "uuml", 0xfc },     { "ndash", 0x2013 }, { "mdash", 0x2014 }, { "lsquo", 0x2018 },
-        { "rsquo", 0x2019 },  { "ldquo", 0x201c }, { "rdquo", 0x201d }, { "bull", 0x2022 },
-        { "hellip", 0x2026 }, { "trade", 0x2122 },
-};
 
 static const char *const paragraph_tags[] = {
         "address", "article", "aside",   "blockquote", "div",   "dl",   "fieldset",
@@ -68,71 +52,40 @@ static bool is_one_of(const char *name, const char *const *names, size_t n)
 
 #define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
 
-static uint32_t entity_number(const char *s, size_t n)
-{
-        char digits[12] = {};
-        unsigned long c;
-        char *end;
-        int base = 10;
-
-        if (n > 0 && (*s | 0x20) == 'x') {
-                base = 16;
-                s++;
-                n--;
-        }
-        if (n == 0 || n >= sizeof digits || !isxdigit((unsigned char)*s))
-                return 0;
-        memcpy(digits, s, n);
-        c = strtoul(digits, &end, base);
-        return *end == '\0' && c <= 0x10ffff ? (uint32_t)c : 0;
-}
-
-/* Decodes "&...;" into its character and its length, or returns '&'. */
-static uint32_t entity_get(const char *s, size_t n, size_t *ret_length)
-{
-        size_t length;
-        uint32_t c = 0;
-
-        for (length = 1; length < n && length < 12; length++)
-                if (!isalnum((unsigned char)s[length]) && s[length] != '#')
-                        break;
-        *ret_length = 1;
-        if (length >= n || length < 3 || s[length] != ';')
-                return '&';
-        if (s[1] == '#')
-                c = entity_number(s + 2, length - 2);
-        else
-                for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
-                        if (strlen(entities[i].name) == length - 1 &&
-                            memcmp(entities[i].name, s + 1, length - 1) == 0)
-                                c = entities[i].c;
-        if (c == 0)
-                return '&';
-        *ret_length = length + 1;
-        return c;
-}
-
 static void put_space(struct extract_out *out)
 {
         if (out->n > 0 && out->text[out->n - 1] != ' ' && out->text[out->n - 1] != '\n')
                 extract_put(out, " ", 1);
 }
 
-static void put_text(struct html *h)
+static void put_char(struct html *h, uint32_t c)
 {
-        size_t length;
-        uint32_t c;
-
-        if (*h->p == '&')
-                c = entity_get(h->p, h->end - h->p, &length);
-        else
-                c = unicode_get(h->p, h->end - h->p, &length);
         if (c == '\n' && h->preformatted)
                 extract_put(h->out, "\n", 1);
         else if (unicode_is_space(c) && !(h->preformatted && c == ' '))
                 put_space(h->out);
         else
                 extract_put_char(h->out, c);
+}
+
+static void put_string(struct html *h, const char *s, size_t n)
+{
+        size_t length;
+
+        for (size_t i = 0; i < n; i += length)
+                put_char(h, unicode_get(s + i, n - i, &length));
+}
+
+static void put_text(struct html *h)
+{
+        char entity[ENTITY_SIZE_MAX];
+        size_t length, n;
+
+        length = *h->p == '&' ? entity_get(h->p, h->end - h->p, entity, &n) : 0;
+        if (length > 0)
+                put_string(h, entity, n);
+        else
+                put_char(h, unicode_get(h->p, h->end - h->p, &length));
         h->p += length;
 }
 

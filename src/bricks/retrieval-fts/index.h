@@ -24,12 +24,17 @@ struct index_file {
         const char *path; /* absolute */
         int64_t mtime;    /* nanoseconds */
         int64_t size;
+
+        /* Who may find its documents: names of groups, sorted, with a space between two; "":
+         * everybody. Valid until index_end(), as the path is. */
+        const char *groups;
 };
 
 struct index_document {
         const char *key; /* the document's id in results; replaces a document with the same key */
         const char *title;
         const char *metadata; /* a JSON object */
+        const char *groups;   /* as of the file; NULL: those of the file */
         const char *text;     /* UTF-8, n bytes */
         size_t n;
 };
@@ -43,9 +48,10 @@ struct index_statistics {
 struct index *index_free(struct index *index);
 DEFINE_CLEANUP(struct index *, index_free);
 
-/* Creates the file if it does not exist. On failure, *error is a message, or NULL if out of memory.
- */
-int index_open(const char *path, struct index **ret, char **error);
+/* Creates the file if it does not exist. Calls `waiting`, which may be NULL, if it waits for
+ * another writer. On failure, *error is a message, or NULL if out of memory. */
+int index_open(const char *path, void (*waiting)(const char *path), struct index **ret,
+               char **error);
 
 /*
  * Starts a file: removes its documents from the index, before the new ones are added.

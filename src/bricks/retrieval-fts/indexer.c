@@ -43,17 +43,41 @@ void indexer_clear(struct indexer *indexer)
                 fputs("\r\033[K", stderr);
 }
 
+__attribute__((format(printf, 2, 0))) static void print(struct indexer *indexer, const char *format,
+                                                        va_list args)
+{
+        indexer_clear(indexer);
+        fputs("brickctl index: ", stderr);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+}
+
 void indexer_error(struct indexer *indexer, const char *format, ...)
 {
         va_list args;
 
-        indexer_clear(indexer);
-        fputs("brickctl index: ", stderr);
         va_start(args, format);
-        vfprintf(stderr, format, args);
+        print(indexer, format, args);
         va_end(args);
-        fputc('\n', stderr);
         indexer->n_errors++;
+}
+
+void indexer_note(struct indexer *indexer, const char *format, ...)
+{
+        va_list args;
+
+        if (indexer->quiet)
+                return;
+        va_start(args, format);
+        print(indexer, format, args);
+        va_end(args);
+}
+
+/* Names a file that is skipped. */
+static void skip(struct indexer *indexer, const char *path, const char *reason)
+{
+        indexer->n_skipped++;
+        indexer_note(indexer, "%s: skipped: %s", path, reason);
 }
 
 static void show_progress(struct indexer *indexer, const char *path)
@@ -103,10 +127,12 @@ static void path_language(const char *path, char ret[static 16])
         ret[end - s] = '\0';
 }
 
-/* *ret_n is max_size + 1 if the file is larger. -EIO: the data is damaged. */
-static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *ret_n)
+/* *ret_n is larger than *ret_max, the most that a file of this format may have, if it has more.
+ * -EIO: the data is damaged. */
+static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *ret_n,
+                    size_t *ret_max)
 {
-        size_t allocated = 0, used = 0;
+        size_t allocated = 0, used = 0, max = indexer->max_size;
         _cleanup_free_ char *buffer = NULL;
         char *larger;
         int n;
@@ -114,8 +140,8 @@ static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *
         do {
                 if (used == allocated) {
                         allocated = allocated ? allocated * 2 : READ_SIZE;
-                        if (allocated > indexer->max_size + 1)
-                                allocated = indexer->max_size + 1;
+                        if (allocated > max + 1)
+                                allocated = max + 1;
                         larger = realloc(buffer, allocated);
                         if (!larger)
                                 return -ENOMEM;
@@ -125,12 +151,16 @@ static int read_all(struct indexer *indexer, gzFile stream, char **ret, size_t *
                 if (n < 0)
                         return n;
                 used += n;
-        } while (n > 0 && used <= indexer->max_size);
+                if (max < EXTRACT_PACKED_MAX && extract_is_packed(buffer, used))
+                        max = EXTRACT_PACKED_MAX;
+        } while (n > 0 && used <= max);
         *ret = TAKE_PTR(buffer);
+        *ret_max = max;
         *ret_n = used;
         return 0;
 }
 
+/* Returns the same as add_plain(). */
 static int add_text(struct indexer *indexer, const struct index_file *file, const char *title,
                     const char *name, const char *data, size_t n)
 {
@@ -138,13 +168,15 @@ static int add_text(struct indexer *indexer, const struct index_file *file, cons
         _cleanup_free_ char *metadata = NULL;
         int r;
 
-        r = extract(name, data, n, &e);
-        if (r == EXTRACT_E_BINARY) {
-                indexer->n_skipped++;
-                return 0;
-        }
+        r = extract(name, data, n, indexer->max_size, &e);
         if (r < 0)
                 return r;
+        if (r > 0) {
+                skip(indexer, file->path, e.note);
+                return r != EXTRACT_E_AGAIN;
+        }
+        if (e.note[0])
+                indexer_note(indexer, "%s: %s", file->path, e.note);
         if (!e.language[0])
                 path_language(file->path, e.language);
         metadata = metadata_print(file, e.language, NULL);
@@ -158,10 +190,10 @@ static int add_text(struct indexer *indexer, const struct index_file *file, cons
                                               .n = e.n,
                                       });
         if (r == INDEX_E_TOO_LONG)
-                indexer->n_skipped++;
+                skip(indexer, file->path, "it has too many passages");
         else if (r == 0)
                 indexer->n_read++;
-        return r < 0 ? r : 0;
+        return r < 0 ? r : 1;
 }
 
 /* True: the file need not be read again until it changes. */
@@ -169,22 +201,22 @@ static int add_plain(struct indexer *indexer, const struct index_file *file, con
                      const char *name, gzFile stream)
 {
         _cleanup_free_ char *data = NULL;
-        size_t n;
+        size_t n, max;
         int r;
 
-        r = read_all(indexer, stream, &data, &n);
+        r = read_all(indexer, stream, &data, &n, &max);
         if (r == -EIO) {
                 indexer_error(indexer, "%s: cannot be read: damaged compressed data", file->path);
                 return 0;
         }
         if (r < 0)
                 return r;
-        if (n > indexer->max_size) {
-                indexer->n_skipped++;
+        if (n > max) {
+                skip(indexer, file->path,
+                     max == indexer->max_size ? "larger than --max-size" : "larger than 64 MiB");
                 return 0;
         }
-        r = add_text(indexer, file, title, name, data, n);
-        return r < 0 ? r : 1;
+        return add_text(indexer, file, title, name, data, n);
 }
 
 static int add_lines(struct indexer *indexer, const struct index_file *file, gzFile stream)
@@ -224,14 +256,28 @@ static int64_t to_nanoseconds(const struct timespec *t)
         return ns;
 }
 
+/* Of a file that is left out, the index has nothing. */
+static int remove_file(struct indexer *indexer, const char *path)
+{
+        int64_t removed = 0;
+        int r;
+
+        r = index_remove(indexer->index, path, &removed);
+        indexer->n_removed += removed;
+        return r;
+}
+
 /* path is absolute; title is for files that have none of their own. */
 static int add_file(struct indexer *indexer, const char *path, const char *title)
 {
         _cleanup_(gzclosep) gzFile stream = NULL;
+        _cleanup_free_ char *groups = NULL;
         struct index_file file = { .path = path };
         struct stat st;
         int fd, r;
 
+        if (acl_is_sidecar(path))
+                return 0;
         if (strlen(path) >= PATH_MAX || !unicode_valid(path, strlen(path))) {
                 indexer_error(indexer, "%s: the name is too long or not UTF-8", path);
                 return 0;
@@ -245,6 +291,12 @@ static int add_file(struct indexer *indexer, const char *path, const char *title
         if (r < 0 || !S_ISREG(st.st_mode))
                 return r;
         show_progress(indexer, path);
+        r = acl_of_file(indexer, path, &groups);
+        if (r == -EACCES)
+                return remove_file(indexer, path);
+        if (r < 0)
+                return r;
+        file.groups = groups;
         file.mtime = to_nanoseconds(&st.st_mtim);
         file.size = st.st_size;
         r = index_begin(indexer->index, &file);
@@ -261,6 +313,19 @@ static int compare(const FTSENT **a, const FTSENT **b)
         return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
+/* True: what a version control system keeps beside the files; .git is a file in a work tree. */
+static bool is_repository(const FTSENT *entry)
+{
+        static const char *const names[] = {
+                ".git", ".hg", ".svn", ".bzr", "CVS", "_darcs", ".jj"
+        };
+
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+                if (strcmp(entry->fts_name, names[i]) == 0)
+                        return true;
+        return false;
+}
+
 /* True: the entry could be read. */
 static int add_entry(struct indexer *indexer, const FTSENT *entry, size_t root_length)
 {
@@ -270,6 +335,8 @@ static int add_entry(struct indexer *indexer, const FTSENT *entry, size_t root_l
 
         switch (entry->fts_info) {
         case FTS_F:
+                if (entry->fts_level > 0 && is_repository(entry))
+                        return 1;
                 plain_name(relative + strspn(relative, "/"), title);
                 r = add_file(indexer, entry->fts_path, title);
                 return r < 0 ? r : 1;
@@ -296,6 +363,11 @@ static int add_directory(struct indexer *indexer, char *path)
         if (!walk)
                 return -errno;
         while ((errno = 0, entry = fts_read(walk))) {
+                if (entry->fts_info == FTS_D && entry->fts_level > 0 && is_repository(entry)) {
+                        skip(indexer, entry->fts_path, "the data of a version control system");
+                        (void)fts_set(walk, entry, FTS_SKIP);
+                        continue;
+                }
                 r = add_entry(indexer, entry, strlen(path));
                 if (r < 0)
                         return r;

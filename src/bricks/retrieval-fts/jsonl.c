@@ -160,6 +160,18 @@ static bool record_get_metadata(struct record *record, json_t *metadata)
         return true;
 }
 
+/* *ret stays NULL if the line does not say: the groups are those of the file. */
+static int record_get_groups(const struct record *record, const json_t *json, char **ret)
+{
+        const char *why;
+        int r;
+
+        r = json ? acl_of_json(json, ret, &why) : 0;
+        if (r == -EINVAL)
+                record_error(record, "\"groups\": %s", why);
+        return r;
+}
+
 static bool record_get(struct record *record, const json_t *json)
 {
         const json_t *title;
@@ -181,7 +193,7 @@ static bool record_get(struct record *record, const json_t *json)
 static int record_add(struct record *record, const char *line, size_t n)
 {
         json_auto_t *json = NULL;
-        _cleanup_free_ char *metadata = NULL;
+        _cleanup_free_ char *metadata = NULL, *groups = NULL;
         json_error_t error;
         int r;
 
@@ -192,6 +204,9 @@ static int record_add(struct record *record, const char *line, size_t n)
         }
         if (!record_get(record, json))
                 return 0;
+        r = record_get_groups(record, json_object_get(json, "groups"), &groups);
+        if (r < 0)
+                return r == -EINVAL ? 0 : r;
         metadata = metadata_print(record->file, "", record->metadata);
         if (!metadata)
                 return -ENOMEM;
@@ -199,6 +214,7 @@ static int record_add(struct record *record, const char *line, size_t n)
                                                       .key = record->id,
                                                       .title = record->title,
                                                       .metadata = metadata,
+                                                      .groups = groups,
                                                       .text = record->text,
                                                       .n = strlen(record->text),
                                               });
@@ -215,6 +231,20 @@ static bool is_blank(const char *line, size_t n)
         return true;
 }
 
+/* Skips the byte order mark that programs of Windows write. */
+static void skip_mark(const char **line, size_t *n)
+{
+        if (*n >= 3 && memcmp(*line, "\xef\xbb\xbf", 3) == 0) {
+                *line += 3;
+                *n -= 3;
+        }
+}
+
+static bool is_utf16(const char *line, size_t n)
+{
+        return n >= 2 && (memcmp(line, "\xff\xfe", 2) == 0 || memcmp(line, "\xfe\xff", 2) == 0);
+}
+
 int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile stream)
 {
         _cleanup_(lines_done) struct lines lines = { .stream = stream, .size = indexer->max_size };
@@ -228,6 +258,13 @@ int jsonl_add(struct indexer *indexer, const struct index_file *file, gzFile str
                 return -ENOMEM;
         for (int64_t number = 1; (r = lines_next(&lines, &line, &n)) > LINE_NONE; number++) {
                 record = (struct record){ .indexer = indexer, .file = file, .line = number };
+                if (number == 1 && is_utf16(line, n)) {
+                        indexer_error(indexer, "%s: is UTF-16: lines of JSON must be UTF-8",
+                                      file->path);
+                        return 0;
+                }
+                if (number == 1)
+                        skip_mark(&line, &n);
                 if (r == LINE_TOO_LONG) {
                         record_error(&record, "line is longer than %zu bytes (see --max-size)",
                                      indexer->max_size);

@@ -10,15 +10,21 @@
 #include "scope.h"
 #include "unicode.h"
 
-/* The usual constants of BM25, and the weight of a match in the title; one in the body has 1. */
-#define BM25_K1 1.2
+/* The constants of BM25, and the weight of a match in the title; one in the body has 1. They are
+ * those that found manual pages best by what the pages are for: see README.md. */
+#define BM25_K1 0.9
 #define BM25_B 0.75
-#define TITLE_WEIGHT 1.5
+#define TITLE_WEIGHT 3
 
-/* A term is common if it is in more than 1000 passages and in more than an eighth of all. If a
- * query has other terms, a passage with common ones only is no answer. */
-#define COMMON_LEAST 1000
+/* A term is common if it is in more than 200 passages, in more than an eighth of all, and in more
+ * than four times as many as the rarest term of the query. A passage with common ones only is no
+ * answer. */
+#define COMMON_LEAST 200
 #define COMMON_SHARE 8
+#define COMMON_TIMES 4
+
+/* More occurrences of a term in a passage change nothing. */
+#define COUNT_MAX 32
 
 /* The share of an excerpt's words that come before its first match. */
 #define EXCERPT_LEAD 6
@@ -33,72 +39,99 @@ struct span {
 
 /* The words of a passage's body, and for each the terms of the query that start there. */
 struct words {
-        struct span *spans;
         uint64_t *terms;
-        size_t n;
+        size_t n_terms; /* no term starts from there on */
+        struct span *spans;
+        size_t n;    /* words read so far */
+        size_t most; /* that are wanted */
         size_t allocated;
+};
+
+struct count {
+        const struct statistics *statistics;
+        sqlite3_int64 rows;
 };
 
 static int count_row(const Fts5ExtensionApi *api, Fts5Context *fts, void *user)
 {
-        (*(sqlite3_int64 *)user)++;
+        struct count *count = user;
+
+        count->rows += statistics_is_visible(count->statistics, api->xRowid(fts));
         return SQLITE_OK;
 }
 
-static int statistics_sizes(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_int64 rows,
-                            struct statistics *s)
+static void statistics_norms(struct statistics *s)
 {
-        sqlite3_int64 size;
-        int r;
-
-        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
-                r = api->xColumnTotalSize(fts, column, &size);
-                if (r != SQLITE_OK)
-                        return r;
-                if (size < 0)
-                        return SQLITE_CORRUPT;
-                s->average_size[column] = size > 0 ? (double)size / (double)rows : 1;
-        }
-        return SQLITE_OK;
+        for (unsigned i = 0; i < ROWID_TITLE_LEVELS; i++)
+                s->title_norm[i] = BM25_K1 *
+                                   (1 - BM25_B +
+                                    BM25_B * rowid_title_words(i) / s->average_size[SCHEMA_TITLE]);
+        for (unsigned i = 0; i < ROWID_BODY_LEVELS; i++)
+                s->body_norm[i] = BM25_K1 *
+                                  (1 - BM25_B +
+                                   BM25_B * rowid_body_words(i) / s->average_size[SCHEMA_BODY]);
 }
 
 static int statistics_term(const Fts5ExtensionApi *api, Fts5Context *fts, int term,
-                           sqlite3_int64 rows, struct statistics *s)
+                           struct statistics *s)
 {
-        sqlite3_int64 with = 0;
+        struct count with = { .statistics = s };
         int r;
 
         if (api->xPhraseSize(fts, term) == 0)
                 return SQLITE_OK;
-        r = api->xQueryPhrase(fts, term, &with, count_row);
-        if (r == SQLITE_OK && with > rows)
-                r = SQLITE_CORRUPT;
-        if (r != SQLITE_OK)
-                return r;
-        s->rarity[term] = log(1 + ((double)(rows - with) + 0.5) / ((double)with + 0.5));
+        with.rows = s->passages[term];
+        if (with.rows < 0) {
+                with.rows = 0;
+                r = api->xQueryPhrase(fts, term, &with, count_row);
+                if (r == SQLITE_OK && with.rows > s->rows)
+                        r = SQLITE_CORRUPT;
+                if (r != SQLITE_OK)
+                        return r;
+        }
+        s->rarity[term] = log(1 +
+                              ((double)(s->rows - with.rows) + 0.5) / ((double)with.rows + 0.5));
         s->rarity_sum += s->rarity[term];
-        if (with > 0 && (with <= COMMON_LEAST || with <= rows / COMMON_SHARE))
-                s->telling |= UINT64_C(1) << term;
+        s->passages[term] = with.rows;
         return SQLITE_OK;
+}
+
+static sqlite3_int64 larger(sqlite3_int64 a, sqlite3_int64 b)
+{
+        return a > b ? a : b;
+}
+
+static void statistics_telling(struct statistics *s)
+{
+        const sqlite3_int64 *rows = s->passages;
+        sqlite3_int64 rarest = INT64_MAX / COMMON_TIMES, most;
+
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] < rarest)
+                        rarest = rows[i];
+        most = larger(larger(COMMON_LEAST, s->rows / COMMON_SHARE), rarest * COMMON_TIMES);
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] <= most)
+                        s->telling |= UINT64_C(1) << i;
+        for (int i = 0; i < s->n; i++)
+                if (rows[i] > 0 && rows[i] <= s->rows / 2)
+                        s->counting |= UINT64_C(1) << i;
+        s->counting |= s->telling;
 }
 
 static int statistics_fill(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s)
 {
-        sqlite3_int64 rows;
-        int r;
+        int r = SQLITE_OK;
 
         s->n = api->xPhraseCount(fts);
         if (s->n > SCHEMA_TERMS_MAX)
                 return SQLITE_RANGE;
-        r = api->xRowCount(fts, &rows);
-        if (r == SQLITE_OK && rows <= 0) /* there is at least the row that is being rated */
-                r = SQLITE_CORRUPT;
-        if (r == SQLITE_OK)
-                r = statistics_sizes(api, fts, rows, s);
+        statistics_norms(s);
         for (int i = 0; r == SQLITE_OK && i < s->n; i++)
-                r = statistics_term(api, fts, i, rows, s);
-        if (s->telling == 0)
-                s->telling = UINT64_MAX;
+                r = statistics_term(api, fts, i, s);
+        statistics_telling(s);
+        for (int i = 0; i < s->n; i++)
+                s->numbers[i] = (int8_t)i;
         return r;
 }
 
@@ -120,46 +153,46 @@ static int statistics_get(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3
         return SQLITE_OK;
 }
 
+/* Notes a term in the row's body. False: the position is not one of a passage. */
+static bool note(struct marks *marks, int term, int word)
+{
+        if (word > UINT16_MAX)
+                return false;
+        if (marks->n < MARKS_MAX)
+                marks->items[marks->n++] = (struct mark){ (uint16_t)word, (uint16_t)term };
+        return true;
+}
+
 /*
- * Counts each term in the row's title and body; *ret_found has a bit for each term that occurs. The
- * positions are checked here: FTS5 takes them from the file unchecked.
+ * Counts each term in the row's title and body, and notes where the body has it; *ret_found has a
+ * bit for each term that occurs. The positions are checked here: FTS5 takes them from the file
+ * unchecked.
  */
-static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, int n, double (*counts)[2],
-                       uint64_t *ret_found)
+static int count_terms(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
+                       double (*counts)[2], uint64_t *ret_found)
 {
         int column, offset, r;
         Fts5PhraseIter i;
 
         *ret_found = 0;
-        for (int term = 0; term < n; term++) {
+        s->marks.n = 0;
+        for (int term = 0; term < s->n; term++) {
                 counts[term][SCHEMA_TITLE] = counts[term][SCHEMA_BODY] = 0;
-                r = api->xPhraseFirst(fts, term, &i, &column, &offset);
+                if (s->numbers[term] < 0)
+                        continue;
+                r = api->xPhraseFirst(fts, s->numbers[term], &i, &column, &offset);
                 if (r != SQLITE_OK)
                         return r;
                 if (column >= 0)
                         *ret_found |= UINT64_C(1) << term;
-                for (; column >= 0; api->xPhraseNext(fts, &i, &column, &offset)) {
+                for (; column >= 0 && counts[term][SCHEMA_BODY] < COUNT_MAX;
+                     api->xPhraseNext(fts, &i, &column, &offset)) {
                         if (column > SCHEMA_BODY || offset < 0)
+                                return SQLITE_CORRUPT;
+                        if (column == SCHEMA_BODY && !note(&s->marks, term, offset))
                                 return SQLITE_CORRUPT;
                         counts[term][column]++;
                 }
-        }
-        return SQLITE_OK;
-}
-
-/* The length normalisation of BM25 for the row's title and body. */
-static int row_norms(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
-                     double ret[static 2])
-{
-        int size, r;
-
-        for (int column = SCHEMA_TITLE; column <= SCHEMA_BODY; column++) {
-                r = api->xColumnSize(fts, column, &size);
-                if (r != SQLITE_OK)
-                        return r;
-                if (size < 0)
-                        return SQLITE_CORRUPT;
-                ret[column] = BM25_K1 * (1 - BM25_B + BM25_B * size / s->average_size[column]);
         }
         return SQLITE_OK;
 }
@@ -169,30 +202,33 @@ static double saturate(double count, double norm)
         return count > 0 ? count * (BM25_K1 + 1) / (count + norm) : 0;
 }
 
-/* The score of a row; 0 if it has only common terms of a query with others. */
-static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, const struct statistics *s,
+/* The score of a row; 0 if it may not be found, or has only common terms. */
+static int row_score(const Fts5ExtensionApi *api, Fts5Context *fts, struct statistics *s,
                      double *ret)
 {
-        double counts[SCHEMA_TERMS_MAX][2], norms[2], sum = 0, share = 0;
+        sqlite3_int64 rowid = api->xRowid(fts);
+        double counts[SCHEMA_TERMS_MAX][2], title_norm, body_norm, sum = 0, share = 0;
         uint64_t found;
         int r;
 
         *ret = 0;
-        r = count_terms(api, fts, s->n, counts, &found);
+        if (!statistics_is_visible(s, rowid))
+                return SQLITE_OK;
+        r = count_terms(api, fts, s, counts, &found);
         if (r != SQLITE_OK || !(found & s->telling))
                 return r;
-        r = row_norms(api, fts, s, norms);
-        if (r != SQLITE_OK)
-                return r;
+        title_norm = s->title_norm[rowid_title_level(rowid)];
+        body_norm = s->body_norm[rowid_body_level(rowid)];
         for (int i = 0; i < s->n; i++) {
                 if (!(found & UINT64_C(1) << i))
                         continue;
                 sum += s->rarity[i] *
-                       (TITLE_WEIGHT * saturate(counts[i][SCHEMA_TITLE], norms[SCHEMA_TITLE]) +
-                        saturate(counts[i][SCHEMA_BODY], norms[SCHEMA_BODY]));
+                       (TITLE_WEIGHT * saturate(counts[i][SCHEMA_TITLE], title_norm) +
+                        saturate(counts[i][SCHEMA_BODY], body_norm));
                 share += s->rarity[i] / s->rarity_sum;
         }
-        *ret = sum * share * share;
+        s->share = share;
+        *ret = sum * share;
         return SQLITE_OK;
 }
 
@@ -237,27 +273,25 @@ static int words_add(void *user, int flags, const char *token, int length, int s
                 w->spans = spans;
         }
         w->spans[w->n++] = (struct span){ start, end };
-        return SQLITE_OK;
+        return w->n < w->most ? SQLITE_OK : SQLITE_DONE;
 }
 
-static int words_mark(struct words *w, const Fts5ExtensionApi *api, Fts5Context *fts)
+static int words_mark(struct words *w, const struct marks *marks)
 {
-        int n, phrase, column, offset, r;
+        unsigned word;
 
-        w->terms = calloc(w->n + 1, sizeof *w->terms);
+        for (unsigned i = 0; marks && i < marks->n; i++) {
+                word = marks->items[i].word;
+                if (word >= PASSAGE_SIZE_MAX)
+                        return SQLITE_CORRUPT;
+                w->n_terms = word >= w->n_terms ? word + 1 : w->n_terms;
+        }
+        w->terms = calloc(w->n_terms + 1, sizeof *w->terms);
         if (!w->terms)
                 return SQLITE_NOMEM;
-        r = api->xInstCount(fts, &n);
-        for (int i = 0; r == SQLITE_OK && i < n; i++) {
-                r = api->xInst(fts, i, &phrase, &column, &offset);
-                if (r != SQLITE_OK || column != SCHEMA_BODY)
-                        continue;
-                if (offset < 0 || (size_t)offset >= w->n || phrase < 0 ||
-                    phrase >= SCHEMA_TERMS_MAX)
-                        return SQLITE_CORRUPT;
-                w->terms[offset] |= UINT64_C(1) << phrase;
-        }
-        return r;
+        for (unsigned i = 0; marks && i < marks->n; i++)
+                w->terms[marks->items[i].word] |= UINT64_C(1) << marks->items[i].term;
+        return SQLITE_OK;
 }
 
 /* The value of the n words from `first` as an excerpt: the rarity of their terms, and a little for
@@ -268,7 +302,7 @@ static double window_value(const struct words *w, const struct statistics *s, si
         double value = 0;
         uint64_t seen = 0, here;
 
-        for (size_t i = first; i < w->n && i < first + n; i++) {
+        for (size_t i = first; i < w->n_terms && i < first + n; i++) {
                 here = w->terms[i];
                 for (int term = 0; here != 0 && term < s->n; term++)
                         if (here & UINT64_C(1) << term)
@@ -279,15 +313,13 @@ static double window_value(const struct words *w, const struct statistics *s, si
         return value;
 }
 
-/* Chooses the first of the n words to show. */
+/* Chooses the first of the n words to show, if there are so many from there on. */
 static size_t words_choose(const struct words *w, const struct statistics *s, size_t n)
 {
         size_t best = 0, lead = n / EXCERPT_LEAD;
         double value, best_value = 0;
 
-        if (w->n <= n)
-                return 0;
-        for (size_t i = 0; i < w->n; i++) {
+        for (size_t i = 0; i < w->n_terms; i++) {
                 if (w->terms[i] == 0)
                         continue;
                 value = window_value(w, s, i, n - lead);
@@ -296,8 +328,7 @@ static size_t words_choose(const struct words *w, const struct statistics *s, si
                         best = i;
                 }
         }
-        best = best > lead ? best - lead : 0;
-        return best + n > w->n ? w->n - n : best;
+        return best > lead ? best - lead : 0;
 }
 
 /* Copies text[start, end), each run of white space as one space. */
@@ -371,18 +402,26 @@ static int row_excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, const stru
 {
         _cleanup_(words_done) struct words w = {};
         const char *text;
+        size_t first = 0;
         int size, r;
 
         r = api->xColumnText(fts, SCHEMA_BODY, &text, &size);
         if (r == SQLITE_OK && size > PASSAGE_SIZE_MAX) /* the next steps may take quadratic time */
                 r = SQLITE_CORRUPT;
         if (r == SQLITE_OK)
+                r = words_mark(&w, s->shown);
+        if (r == SQLITE_OK) {
+                first = words_choose(&w, s, words);
+                w.most = first + words + 1; /* the last one tells where the text before it ends */
                 r = api->xTokenize(fts, text, size, &w, words_add);
-        if (r == SQLITE_OK)
-                r = words_mark(&w, api, fts);
-        if (r == SQLITE_OK)
-                r = words_print(&w, words_choose(&w, s, words), words, text, size, context);
-        return r;
+        }
+        if (r != SQLITE_OK && r != SQLITE_DONE)
+                return r;
+        if (r == SQLITE_OK && w.n < w.n_terms) /* the text ends before a word that it must have */
+                return SQLITE_CORRUPT;
+        if (first + words > w.n)
+                first = w.n > words ? w.n - words : 0;
+        return words_print(&w, first, words, text, size, context);
 }
 
 static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context, int n,
@@ -396,9 +435,8 @@ static void excerpt(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_conte
                 sqlite3_result_error_code(context, SQLITE_MISUSE);
                 return;
         }
-        r = statistics_get(api, fts, arguments[0], &s);
-        if (r == SQLITE_OK)
-                r = row_excerpt(api, fts, s, words, context);
+        s = sqlite3_value_pointer(arguments[0], STATISTICS_TYPE);
+        r = s ? row_excerpt(api, fts, s, words, context) : SQLITE_MISUSE;
         if (r != SQLITE_OK)
                 sqlite3_result_error_code(context, r);
 }

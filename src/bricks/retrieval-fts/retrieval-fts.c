@@ -11,6 +11,7 @@
 
 #include "brick-sdk.h"
 
+#include "meaning.h"
 #include "schema.h"
 #include "search.h"
 
@@ -20,6 +21,7 @@ struct brick_instance {
         int max_results;
         int max_results_limit;
         int snippet_words;
+        struct meaning *meaning; /* NULL: searches are by words alone */
 
         /* The last use of the index failed, and the host has been told. While this is set, the
          * thread checks the index. */
@@ -34,10 +36,16 @@ struct brick_instance {
 /* The interval between checks of an index that is unavailable. */
 #define CHECK_SECONDS 1
 
+/* One who is in no group. */
+static const struct search_who nobody;
+
 /* The response that a search fills in. */
 struct answer {
         struct brick_call *call;
         RetrievalResponse *response;
+        struct meaning *meaning;
+        struct meaning_text text;
+        bool by_meaning;
 };
 
 static const struct brick_option options[] = {
@@ -70,6 +78,13 @@ static const struct brick_option options[] = {
                 .min = 4,
                 .max = 1000,
                 .summary = "length of a snippet in words, or characters of scripts without spaces",
+        },
+        {
+                .name = "embeddings",
+                .type = BRICK_MAP,
+                .items = meaning_options,
+                .summary =
+                        "the server that has made the vectors of the index, for those of queries",
         },
         {},
 };
@@ -204,6 +219,27 @@ static bool is_cancelled(void *user)
         return brick_host->call_cancelled(answer->call);
 }
 
+/* Whether the caller is a member of a group. */
+static bool is_member(void *user, const char *group, size_t n)
+{
+        struct brick_str name;
+
+        if (!BRICK_HAS(brick_host, call_group))
+                return false;
+        for (size_t i = 0; (name = brick_host->call_group(user, i)).ptr; i++)
+                if (name.len == n && memcmp(name.ptr, group, n) == 0)
+                        return true;
+        return false;
+}
+
+static int embed(void *user, const char *model, size_t dimension, float *ret)
+{
+        struct answer *answer = user;
+
+        answer->by_meaning = meaning_of(answer->meaning, &answer->text, model, dimension, ret) == 0;
+        return answer->by_meaning ? 0 : -EAGAIN;
+}
+
 static void report_state(struct brick_instance *self, const struct search_error *error)
 {
         if (BRICK_HAS(brick_host, set_health))
@@ -251,7 +287,7 @@ static void *check_index(void *arg)
                     ETIMEDOUT)
                         continue;
                 (void)pthread_mutex_unlock(&self->lock);
-                if (searcher_statistics(self->searcher, &statistics, &error) == 0)
+                if (searcher_statistics(self->searcher, &nobody, &statistics, &error) == 0)
                         note_state(self, NULL);
                 (void)pthread_mutex_lock(&self->lock);
         }
@@ -264,15 +300,31 @@ static bool is_blank(const char *s)
         return s[strspn(s, " \t\r\n\v\f")] == '\0';
 }
 
+/* Tells the client whether the search was by meaning as well, where it can be. */
+static int note_kind(struct brick_instance *self, const struct answer *answer)
+{
+        if (!self->meaning)
+                return 0;
+        return brick_host->call_trailer(answer->call, brick_str("x-search"),
+                                        brick_str(answer->by_meaning ? "hybrid" : "words"));
+}
+
 static int retrieval_unary(struct brick_instance *self, struct brick_call *call,
                            const RetrievalRequest *request, RetrievalResponse *response)
 {
-        struct answer answer = { .call = call, .response = response };
+        struct answer answer = {
+                .call = call,
+                .response = response,
+                .meaning = self->meaning,
+                .text = { request->query, is_cancelled, &answer },
+        };
         struct search_query query = {
+                .who = { .is_member = is_member, .user = call },
                 .text = request->query,
                 .n = strlen(request->query),
                 .max_results = request->max_results,
                 .snippet_words = self->snippet_words,
+                .embed = self->meaning ? embed : NULL,
                 .cancelled = is_cancelled,
                 .hit = add_hit,
                 .user = &answer,
@@ -294,29 +346,36 @@ static int retrieval_unary(struct brick_instance *self, struct brick_call *call,
                 return brick_fail(call, BRICK_E_SERVICE_UNAVAILABLE, "The index is unavailable",
                                   error.text);
         }
-        if (r == 0)
+        if (r == 0) {
                 note_state(self, NULL);
+                r = note_kind(self, &answer);
+        }
         return r;
 }
 
 static int retrieval_service_info(struct brick_instance *self, struct brick_call *call,
                                   ServiceInfoResponse *response)
 {
+        struct search_who who = { .is_member = is_member, .user = call };
         struct search_statistics statistics;
         struct search_error error;
+        char *description, tokenizer[TOKENIZER_VERSION_SIZE];
         struct brick_str name;
-        char *description;
+        bool with;
         int r;
 
-        r = searcher_statistics(self->searcher, &statistics, &error);
+        tokenizer_version(tokenizer);
+        r = searcher_statistics(self->searcher, &who, &statistics, &error);
         if (r < 0)
                 return r;
+        with = self->meaning && statistics.model[0];
         if (r > 0)
                 description = brick_strndup(call, error.text, strlen(error.text));
         else
-                description = brick_printf(call, "BM25 over %lld documents in %lld passages",
-                                           (long long)statistics.documents,
-                                           (long long)statistics.passages);
+                description = brick_printf(
+                        call, "BM25%s%s over %lld documents in %lld passages; tokenizer %s",
+                        with ? " and vectors of " : "", with ? statistics.model : "",
+                        (long long)statistics.documents, (long long)statistics.passages, tokenizer);
         name = brick_host->name(self->ctx);
         response->service_name = brick_strndup(call, name.ptr, name.len);
         response->models[0]->description = description;
@@ -334,6 +393,7 @@ static void retrieval_destroy(struct brick_instance *self)
         (void)pthread_cond_destroy(&self->change);
         (void)pthread_mutex_destroy(&self->lock);
         searcher_free(self->searcher);
+        (void)meaning_free(self->meaning);
         free(self);
 }
 
@@ -343,6 +403,7 @@ static int read_options(struct brick_instance *self, const struct brick_node *co
 {
         const struct brick_host *host = brick_host;
         const struct brick_node *max_results = host->node_get(config, "max_results");
+        int r;
 
         self->max_results = (int)host->node_int(max_results);
         self->max_results_limit = (int)host->node_int(host->node_get(config, "max_results_limit"));
@@ -353,6 +414,9 @@ static int read_options(struct brick_instance *self, const struct brick_node *co
                                   self->max_results_limit);
                 return -EINVAL;
         }
+        r = meaning_new(self->ctx, host->node_get(config, "embeddings"), &self->meaning);
+        if (r < 0)
+                return r;
         return searcher_new(host->node_str(host->node_get(config, "index")).ptr, &self->searcher);
 }
 
@@ -374,7 +438,7 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
         r = read_options(self, config);
         if (r < 0)
                 return r;
-        r = searcher_statistics(self->searcher, &statistics, &error);
+        r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
         if (r < 0)
                 return r;
         if (r > 0)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "schema.h"
 
@@ -29,6 +31,40 @@ int schema_register(sqlite3 *db)
         if (r != SQLITE_OK)
                 return r;
         return rank_register(api);
+}
+
+int schema_tokenizer_write(sqlite3 *db)
+{
+        char version[TOKENIZER_VERSION_SIZE];
+        sqlite3_stmt *statement;
+        int r;
+
+        tokenizer_version(version);
+        r = sqlite3_prepare_v2(db, "INSERT INTO tokenizer VALUES (?1)", -1, &statement, NULL);
+        if (r != SQLITE_OK)
+                return r;
+        sqlite3_bind_text(statement, 1, version, -1, SQLITE_STATIC);
+        sqlite3_step(statement);
+        return sqlite3_finalize(statement);
+}
+
+int schema_tokenizer_check(sqlite3 *db, bool *ret_same,
+                           char ret_version[static TOKENIZER_VERSION_SIZE])
+{
+        char version[TOKENIZER_VERSION_SIZE];
+        sqlite3_stmt *statement;
+        int r;
+
+        tokenizer_version(version);
+        ret_version[0] = '\0';
+        r = sqlite3_prepare_v2(db, "SELECT version FROM tokenizer", -1, &statement, NULL);
+        if (r != SQLITE_OK)
+                return r;
+        if (sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_text(statement, 0))
+                (void)snprintf(ret_version, TOKENIZER_VERSION_SIZE, "%s",
+                               (const char *)sqlite3_column_text(statement, 0));
+        *ret_same = strcmp(version, ret_version) == 0;
+        return sqlite3_finalize(statement);
 }
 
 int schema_distrust(sqlite3 *db)

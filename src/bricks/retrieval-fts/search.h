@@ -34,11 +34,26 @@ struct search_hit {
         int passages;
 };
 
+/* Who searches. Without is_member(): one who is in no group. */
+struct search_who {
+        /* Whether one is in the group, whose name has n bytes. */
+        bool (*is_member)(void *user, const char *group, size_t n);
+        void *user;
+};
+
 struct search_query {
+        struct search_who who;
         const char *text; /* UTF-8, plain text, n bytes */
         size_t n;
         int max_results;
         int snippet_words;
+
+        /*
+         * Gives the vector of the text by the model that has made those of the index. 0; a negative
+         * errno: there is none, and the search is by words alone. Not called if the index has no
+         * vectors; NULL: by words alone.
+         */
+        int (*embed)(void *user, const char *model, size_t dimension, float *ret);
 
         /* True: end the search. Called about every millisecond. May be NULL. */
         bool (*cancelled)(void *user);
@@ -49,9 +64,11 @@ struct search_query {
         void *user;
 };
 
+/* Of what one may find. */
 struct search_statistics {
         int64_t documents;
         int64_t passages;
+        char model[256]; /* of the vectors; "": there are none */
 };
 
 struct searcher *searcher_free(struct searcher *s);
@@ -67,5 +84,5 @@ int searcher_new(const char *path, struct searcher **ret);
  */
 int searcher_search(struct searcher *s, const struct search_query *query,
                     struct search_error *error);
-int searcher_statistics(struct searcher *s, struct search_statistics *ret,
-                        struct search_error *error);
+int searcher_statistics(struct searcher *s, const struct search_who *who,
+                        struct search_statistics *ret, struct search_error *error);

@@ -1,123 +1,64 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "fold.h"
 #include "schema.h"
-#include "unicode.h"
+#include "words.h"
+
+/* To be changed whenever the same text makes other tokens. */
+#define TOKENIZER_VERSION 2
 
 typedef int token_func(void *user, int flags, const char *token, int length, int start, int end);
 
-struct tokenizer {
-        fts5_tokenizer words;
-        Fts5Tokenizer *instance; /* for words */
-};
-
-/* The callback of xTokenize's caller, for a part of the text that starts at offset. */
-struct part {
+/* The callback of xTokenize's caller. */
+struct caller {
         token_func *token;
         void *user;
-        int offset;
 };
 
-static int part_token(void *user, int flags, const char *token, int length, int start, int end)
+static int add_token(void *user, const struct words_token *token)
 {
-        struct part *part = user;
+        const struct caller *caller = user;
+        bool colocated = token->kind == WORDS_ALIAS || token->kind == WORDS_LAST;
 
-        return part->token(part->user, flags, token, length, part->offset + start,
-                           part->offset + end);
+        if (token->kind == WORDS_ELIDED)
+                return 0;
+        return caller->token(caller->user, colocated ? FTS5_TOKEN_COLOCATED : 0, token->text,
+                             (int)token->n, (int)token->start, (int)token->end);
 }
 
-/* The end of the run of characters of one kind that starts at text[start]. */
-static int run_end(const char *text, int start, int n, bool *ret_unspaced)
-{
-        size_t length;
-        int i = start;
-
-        *ret_unspaced = unicode_is_unspaced(unicode_get(text + i, n - i, &length));
-        for (i += length; i < n; i += length)
-                if (unicode_is_unspaced(unicode_get(text + i, n - i, &length)) != *ret_unspaced)
-                        break;
-        return i;
-}
-
-/*
- * Each character of a run starts a token: a pair with the next character; the last character is a
- * token by itself. It has the position of the last pair, so that a phrase can continue after the
- * run. A query leaves it out, unless the run has only one character.
- */
-static int tokenize_pairs(void *user, bool query, const char *text, int start, int end,
-                          token_func *token)
-{
-        size_t length;
-        int first, second, r;
-
-        first = start;
-        (void)unicode_get(text + first, end - first, &length);
-        for (second = first + length; second < end; second += length) {
-                (void)unicode_get(text + second, end - second, &length);
-                r = token(user, 0, text + first, second + length - first, first, second + length);
-                if (r != SQLITE_OK)
-                        return r;
-                first = second;
-        }
-        if (first == start)
-                return token(user, 0, text + first, end - first, first, end);
-        if (query)
-                return SQLITE_OK;
-        return token(user, FTS5_TOKEN_COLOCATED, text + first, end - first, first, end);
-}
-
+/* The strings of a query are tokens: query_build() has made them. */
 static int tokenizer_tokenize(Fts5Tokenizer *self, void *user, int flags, const char *text, int n,
                               token_func *token)
 {
-        struct tokenizer *t = (struct tokenizer *)self;
-        struct part part = { .token = token, .user = user };
-        bool unspaced;
-        int end, r;
+        struct caller caller = { .token = token, .user = user };
 
-        for (int i = 0; i < n; i = end) {
-                end = run_end(text, i, n, &unspaced);
-                part.offset = i;
-                if (unspaced)
-                        r = tokenize_pairs(user, flags & FTS5_TOKENIZE_QUERY, text, i, end, token);
-                else
-                        r = t->words.xTokenize(t->instance, &part, flags, text + i, end - i,
-                                               part_token);
-                if (r != SQLITE_OK)
-                        return r;
-        }
-        return SQLITE_OK;
+        if (flags & FTS5_TOKENIZE_QUERY)
+                return n > 0 ? token(user, 0, text, n, 0, n) : SQLITE_OK;
+        if (flags & FTS5_TOKENIZE_AUX) /* for excerpts */
+                return words_places(text, n, add_token, &caller);
+        return words_each(text, n, add_token, &caller);
 }
 
 static void tokenizer_delete(Fts5Tokenizer *self)
 {
-        struct tokenizer *t = (struct tokenizer *)self;
-
-        if (t->instance)
-                t->words.xDelete(t->instance);
-        free(t);
+        free(self);
 }
 
 static int tokenizer_create(void *user, const char **args, int n, Fts5Tokenizer **ret)
 {
-        const char *words_args[] = { "unicode61", "remove_diacritics", "2" };
-        fts5_api *api = user;
-        struct tokenizer *t;
-        void *words_user;
-        int r;
+        *ret = malloc(1); /* it has no state, but FTS5 takes NULL for a failure */
+        return *ret ? SQLITE_OK : SQLITE_NOMEM;
+}
 
-        t = calloc(1, sizeof *t);
-        if (!t)
-                return SQLITE_NOMEM;
-        r = api->xFindTokenizer(api, "porter", &words_user, &t->words);
-        if (r == SQLITE_OK)
-                r = t->words.xCreate(words_user, words_args, 3, &t->instance);
-        if (r != SQLITE_OK) {
-                tokenizer_delete((Fts5Tokenizer *)t);
-                return r;
-        }
-        *ret = (Fts5Tokenizer *)t;
-        return SQLITE_OK;
+void tokenizer_version(char ret[static TOKENIZER_VERSION_SIZE])
+{
+        (void)snprintf(ret, TOKENIZER_VERSION_SIZE, "%d, Unicode %s, %s", TOKENIZER_VERSION,
+                       fold_version(),
+                       fold_has_han() ? "traditional and simplified Chinese as one"
+                                      : "traditional and simplified Chinese apart");
 }
 
 int tokenizer_register(fts5_api *api)
@@ -128,5 +69,5 @@ int tokenizer_register(fts5_api *api)
                 .xTokenize = tokenizer_tokenize,
         };
 
-        return api->xCreateTokenizer(api, "brick", api, &tokenizer, NULL);
+        return api->xCreateTokenizer(api, "brick", NULL, &tokenizer, NULL);
 }

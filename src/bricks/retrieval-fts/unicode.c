@@ -3,28 +3,6 @@
 
 #define REPLACEMENT 0xfffd
 
-struct range {
-        uint32_t first;
-        uint32_t last;
-};
-
-static const struct range unspaced[] = {
-        /* sorted */
-        { 0x0e01, 0x0e3a },                                           /* Thai */
-        { 0x0e40, 0x0e4e },   { 0x0e81, 0x0eb9 },                     /* Lao */
-        { 0x0ebb, 0x0ecd },   { 0x0edc, 0x0edf }, { 0x1000, 0x103f }, /* Myanmar */
-        { 0x1050, 0x108f },   { 0x1780, 0x17d3 },                     /* Khmer */
-        { 0x2e80, 0x2fd5 },                                           /* radicals */
-        { 0x3005, 0x3007 },                       /* iteration mark, closing mark, zero */
-        { 0x3021, 0x3029 },   { 0x3041, 0x309f }, /* Hiragana */
-        { 0x30a1, 0x30fa },                       /* Katakana, without its middle dot */
-        { 0x30fc, 0x312f },                       /* Bopomofo */
-        { 0x31a0, 0x31bf },   { 0x31f0, 0x31ff }, { 0x3400, 0x4dbf }, /* Han */
-        { 0x4e00, 0x9fff },   { 0xac00, 0xd7a3 },                     /* Hangul */
-        { 0xf900, 0xfaff },   { 0xff66, 0xff9f },                     /* half-width Katakana */
-        { 0x20000, 0x3fffd },
-};
-
 static uint32_t sequence_get(const unsigned char *s, size_t n)
 {
         static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -79,6 +57,9 @@ uint32_t unicode_get(const char *text, size_t n, size_t *ret_length)
 {
         uint32_t c;
 
+        *ret_length = 1;
+        if ((unsigned char)text[0] < 0x80) /* most are: the short way */
+                return (unsigned char)text[0];
         (void)decode(text, n, &c, ret_length);
         return c;
 }
@@ -114,9 +95,11 @@ bool unicode_valid(const char *text, size_t n)
         size_t length;
         uint32_t c;
 
-        for (size_t i = 0; i < n; i += length)
-                if (!decode(text + i, n - i, &c, &length))
+        for (size_t i = 0; i < n; i += length) {
+                length = 1;
+                if ((unsigned char)text[i] >= 0x80 && !decode(text + i, n - i, &c, &length))
                         return false;
+        }
         return true;
 }
 
@@ -134,21 +117,4 @@ bool unicode_is_space(uint32_t c)
         return c <= 0x20 || (c >= 0x7f && c <= 0xa0) || c == 0x1680 ||
                (c >= 0x2000 && c <= 0x200b) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
                c == 0x205f || c == 0x3000 || c == 0xfeff;
-}
-
-bool unicode_is_unspaced(uint32_t c)
-{
-        size_t low = 0, high = sizeof unspaced / sizeof *unspaced;
-
-        if (c < unspaced[0].first)
-                return false;
-        while (low < high) {
-                size_t middle = (low + high) / 2;
-
-                if (c > unspaced[middle].last)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < sizeof unspaced / sizeof *unspaced && c >= unspaced[low].first;
 }

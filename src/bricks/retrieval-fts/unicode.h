@@ -19,6 +19,3 @@ size_t unicode_floor(const char *text, size_t at);
 
 /* True: white space of any script, or a control character. */
 bool unicode_is_space(uint32_t c);
-
-/* True: a character of a script without spaces between words, or (Hangul) before particles. */
-bool unicode_is_unspaced(uint32_t c);

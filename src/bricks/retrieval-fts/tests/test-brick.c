@@ -34,6 +34,9 @@ static void write_lines(void)
               f);
         for (int i = 0; i < 60; i++)
                 fprintf(f, "{\"id\": %d, \"text\": \"number %d is a gnu\"}\n", i, i);
+        fputs("{\"id\": \"pay\", \"text\": \"salary of the walrus\", \"groups\": [\"board\", "
+              "\"staff\"]}\n",
+              f);
         fclose(f);
 }
 
@@ -122,6 +125,33 @@ static void test_document(struct fake_host *host)
                      "v") == 0);
 }
 
+static void check_member(struct fake_host *host, const char *group, size_t n, const char *described)
+{
+        RetrievalRequest request = PROTOCOLS__GRPC__RETRIEVAL__RETRIEVAL_REQUEST__INIT;
+        _cleanup_(fake_call_freep) struct fake_call *call = NULL, *info = NULL;
+        ServiceInfoResponse *response;
+
+        request.query = (char *)"walrus";
+        call = fake_call_new(host, BRICK_METHOD_UNARY, &request.base);
+        info = fake_call_new(host, BRICK_METHOD_SERVICE_INFO, NULL);
+        fake_call_add_group(call, "others");
+        fake_call_add_group(call, group);
+        fake_call_add_group(info, group);
+        check(fake_call_run(call) == 0 && reply(call)->n_documents == n);
+        check(fake_call_run(info) == 0);
+        response = fake_call_reply(info, 0,
+                                   &protocols__grpc__common__service_info_response__descriptor);
+        check(strstr(response->models[0]->description, described));
+}
+
+static void test_groups(struct fake_host *host)
+{
+        check_count(host, "walrus", 0, 0);
+        check_member(host, "staff", 1, "62 documents in 62 passages");
+        check_member(host, "board", 1, "62 documents");
+        check_member(host, "boar", 0, "61 documents");
+}
+
 /* An index may come after the brick, go, and come back. */
 static void test_life(struct fake_host *host)
 {
@@ -200,6 +230,7 @@ static void test_damaged(struct fake_host *host)
 static void test_results(struct fake_host *host)
 {
         test_document(host);
+        test_groups(host);
         check_count(host, "gnu", 0, 5);
         check_count(host, "gnu", -3, 5);
         check_count(host, "gnu", 7, 7);

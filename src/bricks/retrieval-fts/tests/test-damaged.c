@@ -34,10 +34,11 @@ static void make_index(void)
         char *error, key[16];
 
         remove_index(path);
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         for (int i = 0; i < 3; i++) {
                 (void)snprintf(key, sizeof key, "d%d", i);
-                assert(index_begin(index, &(struct index_file){ .path = key, .mtime = 1 }) == 0);
+                assert(index_begin(index, &(struct index_file){
+                                                  .path = key, .mtime = 1, .groups = "" }) == 0);
                 assert(index_add(index, &(struct index_document){ .key = key,
                                                                   .title = "Animals",
                                                                   .metadata = "{}",
@@ -180,19 +181,12 @@ static void test_positions(struct searcher *s)
         }
 }
 
-/* The averages: row 1 of passage_data has the number of rows and the words of each column. */
 static void test_tables(void)
 {
         static const char *const changes[] = {
-                "UPDATE passage_data SET block = x'000303' WHERE id = 1",
-                "UPDATE passage_data SET block = x'ffffffffffffffffff0303' WHERE id = 1",
-                "UPDATE passage_data SET block = x'03ffffffffffffffffff03' WHERE id = 1",
-                "UPDATE passage_data SET block = x'' WHERE id = 1",
                 "UPDATE passage_data SET block = x'ffffffffffffffffffffff' WHERE id = 10",
                 "DELETE FROM passage_data WHERE id = 10",
                 "DELETE FROM passage_data WHERE id > 10",
-                "UPDATE passage_docsize SET sz = x''",
-                "DELETE FROM passage_docsize",
                 "DELETE FROM passage_content",
                 "UPDATE passage_content SET c1 = NULL",
                 "UPDATE passage_content SET c1 = CAST(x'7a65627261ff' AS TEXT)",
@@ -203,6 +197,17 @@ static void test_tables(void)
                 "UPDATE document SET metadata = '[1]'",
                 "UPDATE document SET metadata = CAST(x'7bff7d' AS TEXT)",
                 "UPDATE document SET metadata = hex(zeroblob(1000000))",
+                "DELETE FROM audience",
+                "UPDATE audience SET id = 1024",
+                "UPDATE audience SET id = -1",
+                "UPDATE audience SET documents = -1",
+                "UPDATE audience SET passages = 2",
+                "UPDATE audience SET passages = -1",
+                "UPDATE audience SET passages = 9223372036854775807",
+                "UPDATE audience SET body_words = 9223372036854775807",
+                "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 2000)"
+                " INSERT INTO audience SELECT i, 'g' || i, 0, 0, 0, 0 FROM r",
+                "DROP TABLE audience",
                 "UPDATE document SET passages = 0",
                 "UPDATE document SET passages = -1",
                 "UPDATE document SET id = id + 100",
@@ -233,9 +238,11 @@ static void test_untold(struct searcher *s)
 {
         static const char *const changes[] = {
                 "UPDATE passage_data SET block = zeroblob(1000000) WHERE id > 10",
-                "UPDATE passage_docsize SET sz = x'0184ffffff7f'",
-                "UPDATE passage_docsize SET sz = x'8fffffff7f8fffffff7f'",
                 "UPDATE document SET passages = 2147483647",
+                "UPDATE passage_data SET block = x'ffffffffffffffffff0303' WHERE id = 1",
+                "UPDATE passage_data SET block = x'' WHERE id = 1",
+                "UPDATE passage_content SET id = -id",
+                "UPDATE audience SET body_words = 0, title_words = 0",
         };
         struct search_error error;
 
@@ -249,8 +256,11 @@ static void test_untold(struct searcher *s)
 static void test_statistics(struct searcher *s)
 {
         static const char *const changes[] = {
-                "DELETE FROM statistics",
-                "UPDATE statistics SET documents = -1",
+                "DELETE FROM audience",
+                "UPDATE audience SET documents = -1",
+                "INSERT INTO embedding VALUES (1, 'm', '', '', 4097, 1)",
+                "INSERT INTO embedding VALUES (1, 'm', '', '', -1, 1)",
+                "INSERT INTO embedding VALUES (1, hex(zeroblob(128)), '', '', 4, 1)",
         };
         struct search_statistics statistics;
         struct search_error error;
@@ -258,7 +268,8 @@ static void test_statistics(struct searcher *s)
         for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
                 expect_good(s);
                 change(changes[i]);
-                assert(searcher_statistics(s, &statistics, &error) == SEARCH_E_UNAVAILABLE);
+                assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) ==
+                       SEARCH_E_UNAVAILABLE);
                 assert(strstr(error.text, "is damaged ("));
         }
 }
@@ -270,13 +281,14 @@ static void test_memory(struct searcher *s)
         struct search_error error;
 
         expect_good(s);
-        assert(searcher_statistics(s, &statistics, &error) == 0);
+        assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) == 0);
         change_positions("\x7f", 1);
         expect_damaged(s, "positions");
-        assert(searcher_statistics(s, &statistics, &error) == SEARCH_E_UNAVAILABLE);
+        assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) ==
+               SEARCH_E_UNAVAILABLE);
         assert(strstr(error.text, "is damaged ("));
         expect_good(s);
-        assert(searcher_statistics(s, &statistics, &error) == 0);
+        assert(searcher_statistics(s, &(struct search_who){}, &statistics, &error) == 0);
 }
 
 /* The entries of document_file name rows that are not there. */
@@ -292,7 +304,7 @@ static void test_writing(void)
                "DELETE FROM sqlite_schema WHERE name = 'document_file'");
         change("DELETE FROM document");
         change("PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept");
-        assert(index_open(path, &index, &error) == 0);
+        assert(index_open(path, NULL, &index, &error) == 0);
         assert(index_remove(index, "d0", &files) < 0);
         assert(strncmp(index_error(index), path, strlen(path)) == 0);
         assert(strstr(index_error(index), "is damaged ("));

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* True: the build has OpenCC, and its data are there. */
+bool han_available(void);
+
+/* The simplified form of a traditional Han character, so that both are one in the index; other
+ * characters as they are. Thread-safe; the first call reads OpenCC's data. */
+uint32_t han_simplify(uint32_t c);
