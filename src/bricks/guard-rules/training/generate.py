@@ -3,7 +3,7 @@
 """generate.py FOLDER > texts.tsv: labelled texts for `brickctl train`, from the files *.txt of a folder.
 
 A file has blocks that begin with one of
-  :slot            the lines are what {slot} stands for; an empty line stands for nothing
+  :slot            the lines are what {slot} stands for, and {slot=} for the same again; an empty line stands for nothing
   = label          each line is a text
   * label number   the lines are patterns; so many texts are made of them
 A block ends where the next one begins. Lines with # at their beginning and a space are comments; blank lines at the end of
@@ -17,7 +17,7 @@ import sys
 # What the names of hosts in the files become, so that no name gives an attack away.
 HOSTS = "acme.example files.example shop.example mail.test cdn.example news.test x9k.example blue-sky.test".split() + [
     "example.com", "example.org", "sync.example", "media.test", "company.example", "intranet.example", "data.test"]
-SLOT = re.compile(r"\{([a-z]+)\}")
+SLOT = re.compile(r"\{([a-z]+)(=?)\}")
 DEPTH = 8
 
 
@@ -62,11 +62,15 @@ def trimmed(lines):
     return lines
 
 
-def expand(random, slots, pattern, depth=0):
+def expand(random, slots, pattern, last, depth=0):
+    """last: what each slot stood for."""
     def replace(match):
-        if match[1] not in slots or depth == DEPTH:
+        name, again = match.groups()
+        if name not in slots or depth == DEPTH:
             return match[0]
-        return expand(random, slots, random.choice(slots[match[1]]), depth + 1)
+        if not again:
+            last[name] = expand(random, slots, random.choice(slots[name]), last, depth + 1)
+        return last[name]
     return SLOT.sub(replace, pattern)
 
 
@@ -100,7 +104,7 @@ def texts_of(path, random):
             patterns = [line for line in lines if line]
             seen = set()
             for _ in range(int(number)):
-                text = vary(random, tidy(random, expand(random, slots, random.choice(patterns))))
+                text = vary(random, tidy(random, expand(random, slots, random.choice(patterns), {})))
                 if text not in seen:
                     seen.add(text)
                     yield label, text
