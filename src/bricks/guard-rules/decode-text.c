@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LEET_WORD_MAX 24 /* letters and digits */
 #define TAG_MAX 64
 
 /* Writes a character as UTF-8, or nothing if there is no such character. */
@@ -379,12 +380,26 @@ size_t decode_spaced(const char *text, size_t length, size_t at, char *out, stru
         return 0;
 }
 
+/* The end of the letters and digits from `at` on. */
+static size_t end_of_word(const char *text, size_t length, size_t at)
+{
+        while (at < length && isalnum((unsigned char)text[at]))
+                at++;
+        return at;
+}
+
+/* Leaves hashes and keys as they are. */
 size_t decode_leet(const char *text, size_t length, size_t at, char *out, struct place *ret)
 {
         static const char from[] = "0134578@$!|9", to[] = "oieastbasiig";
+        bool is_word = true;
 
-        for (size_t i = at; i < length; i++) {
-                const char *p = text[i] ? strchr(from, text[i]) : NULL;
+        for (size_t i = at, end = at; i < length; i++) {
+                if (i >= end) {
+                        end = end_of_word(text, length, i);
+                        is_word = end - i <= LEET_WORD_MAX;
+                }
+                const char *p = is_word && text[i] ? strchr(from, text[i]) : NULL;
                 bool beside = (i > 0 && isalnum((unsigned char)text[i - 1])) ||
                               (i + 1 < length && isalnum((unsigned char)text[i + 1]));
 
