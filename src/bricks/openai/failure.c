@@ -157,6 +157,13 @@ static long to_number(struct scan value)
         return text_copy(text, sizeof text, value) ? strtol(text, NULL, 10) : 0;
 }
 
+static bool is_blank(const char *p, const char *end)
+{
+        while (p < end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'))
+                p++;
+        return p == end;
+}
+
 static bool is_empty(struct scan value)
 {
         size_t n = (size_t)(value.end - value.p);
@@ -164,7 +171,7 @@ static bool is_empty(struct scan value)
         if (!value.p || *value.p == 'n' || *value.p == 'f')
                 return true;
         if (*value.p == '{' || *value.p == '[')
-                return strspn(value.p + 1, " \t\r\n") + 2 >= n;
+                return is_blank(value.p + 1, value.end - 1);
         return n == 2 ? *value.p == '"' : n == 1 && *value.p == '0';
 }
 
