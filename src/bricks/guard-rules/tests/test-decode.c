@@ -96,6 +96,20 @@ static void test_plain(void)
                 }
 }
 
+/* A hash is no word in leetspeak. */
+static void test_hash(void)
+{
+        static const char text[] = "c0mm1t 269de14dda7a86a20917fa9ea6a5864929c41364";
+        static const char read[] = "commit 269de14dda7a86a20917fa9ea6a5864929c41364";
+        struct decoder decoder;
+        struct decoded decoded;
+
+        decoder_begin(&decoder, text, strlen(text), 1u << ENCODING_LEET);
+        assert(decoder_next(&decoder, &decoded));
+        assert(decoded.length == strlen(read) && memcmp(decoded.text, read, strlen(read)) == 0);
+        decoder_end(&decoder);
+}
+
 /* However long a text is, so many bytes come out of it. */
 static void test_bounds(void)
 {
@@ -122,6 +136,7 @@ int main(void)
 {
         test_cases();
         test_plain();
+        test_hash();
         test_bounds();
         return 0;
 }
