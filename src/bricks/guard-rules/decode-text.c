@@ -395,15 +395,15 @@ size_t decode_leet(const char *text, size_t length, size_t at, char *out, struct
         bool is_word = true;
 
         for (size_t i = at, end = at; i < length; i++) {
+                const char *p = text[i] ? strchr(from, text[i]) : NULL;
+                bool beside = (i > 0 && isalnum((unsigned char)text[i - 1])) ||
+                              (i + 1 < length && isalnum((unsigned char)text[i + 1]));
+
                 if (i >= end) {
                         end = end_of_word(text, length, i);
                         is_word = end - i <= LEET_WORD_MAX;
                 }
-                const char *p = is_word && text[i] ? strchr(from, text[i]) : NULL;
-                bool beside = (i > 0 && isalnum((unsigned char)text[i - 1])) ||
-                              (i + 1 < length && isalnum((unsigned char)text[i + 1]));
-
-                out[i - at] = p && beside ? to[p - from] : text[i];
+                out[i - at] = p && beside && is_word ? to[p - from] : text[i];
         }
         *ret = (struct place){ at, length };
         return length - at;
