@@ -77,15 +77,16 @@ static int parse(const struct ctl *ctl, enum file_mode mode, size_t length, stru
 
 static int find_control(const struct ctl *ctl, size_t length, struct file *file)
 {
-        const char *control = ctl->control;
-
-        if (!control && !file->conf && file->bytes)
-                return guess_control(ctl, file->bytes, length, &file->control);
-        if (!control)
-                control = file->conf ? file->conf->control : default_control();
-        if (!control)
+        if (ctl->control)
+                file->control = strdup(ctl->control);
+        else if (file->conf && !file->conf->control)
                 return 0;
-        file->control = strdup(control);
+        else if (file->conf)
+                file->control = strdup(file->conf->control);
+        else if (file->bytes)
+                return guess_control(ctl, file->bytes, length, &file->control);
+        else
+                file->control = default_control();
 
         return file->control ? 0 : -ENOMEM;
 }

@@ -199,7 +199,7 @@ static double measure(char **queries, size_t n, int results, int rounds)
 static void vectors_fill(const char *passages, const char *dimension, struct vectors **ret)
 {
         struct vectors_info info = { .dimension = strtoul(dimension, NULL, 10) };
-        sqlite3_stmt *statement;
+        sqlite3_stmt *statement = NULL;
         char sql[512];
         sqlite3 *db;
 
