@@ -276,6 +276,9 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
 /* Without identities nothing wakes the main process. */
 void budgets_watch(struct budgets *budgets)
 {
+        /* The generation may have another directory, without a file or with an old one. */
+        budgets->length = 0;
+        budgets->failure = 0;
         if (!budgets->manager->current->identities)
                 budgets->timer = sd_event_source_disable_unref(budgets->timer);
         else if (!budgets->timer)
