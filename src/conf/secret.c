@@ -7,6 +7,7 @@
 #include "conf/node.h"
 #include "conf/option.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 #define SECRET_MAX (64 * 1024)
 
@@ -71,20 +72,6 @@ static int open_file(const struct node *node, const char *path, bool private, st
         return TAKE_FD(fd);
 }
 
-static int read_all(int fd, char *buffer, size_t size, size_t *ret)
-{
-        size_t length = 0;
-        ssize_t n;
-
-        do {
-                n = read(fd, buffer + length, size - length);
-                if (n > 0)
-                        length += (size_t)n;
-        } while ((n > 0 && length < size) || (n < 0 && errno == EINTR));
-        *ret = length;
-        return n < 0 ? -errno : 0;
-}
-
 /* The text of the file without its final newline. No copy of it stays in memory: it may be a
  * secret. */
 static char *read_text(const struct node *node, const char *path, size_t size, bool private,
@@ -92,8 +79,8 @@ static char *read_text(const struct node *node, const char *path, size_t size, b
 {
         _cleanup_close_ int fd = -EBADF;
         char *text;
-        size_t n = 0;
-        int r;
+        ssize_t r;
+        size_t n;
 
         fd = open_file(node, path, private, diag);
         if (fd < 0)
@@ -103,14 +90,15 @@ static char *read_text(const struct node *node, const char *path, size_t size, b
                 diag_add(diag, node, "out of memory");
                 return NULL;
         }
-        r = read_all(fd, text, size + 1, &n);
+        r = io_read(fd, text, size + 1);
+        n = r > 0 ? (size_t)r : 0;
         if (n > 0 && n <= size && text[n - 1] == '\n')
                 text[--n] = '\0';
         if (n > 0 && n <= size && text[n - 1] == '\r')
                 text[--n] = '\0';
 
         if (r < 0)
-                diag_add(diag, node, "%s: %s", path, strerror(-r));
+                diag_add(diag, node, "%s: %s", path, strerror((int)-r));
         else if (n == 0)
                 diag_add(diag, node, "%s: empty", path);
         else if (n > size)

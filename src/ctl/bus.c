@@ -52,11 +52,17 @@ static int connect_to(const char *path, uint64_t deadline)
         return TAKE_FD(fd);
 }
 
-int bus_listener(const char *path, pid_t *ret)
+/* timeout: in ns; 0: none. */
+static uint64_t deadline_of(int64_t timeout)
+{
+        return timeout ? now_usec() + (uint64_t)timeout / NSEC_PER_USEC : UINT64_MAX;
+}
+
+int bus_listener(const char *path, int64_t timeout, pid_t *ret)
 {
         struct ucred peer;
         socklen_t length = sizeof peer;
-        _cleanup_close_ int fd = connect_to(path, UINT64_MAX);
+        _cleanup_close_ int fd = connect_to(path, deadline_of(timeout));
 
         if (fd < 0)
                 return fd;
@@ -147,7 +153,7 @@ int bus_call(const char *path, int64_t timeout, struct bus_reply *ret, const cha
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL, *answer = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-        uint64_t deadline = timeout ? now_usec() + (uint64_t)timeout / 1000 : UINT64_MAX;
+        uint64_t deadline = deadline_of(timeout);
         va_list args;
         int r;
 

@@ -13,8 +13,9 @@ struct bus_reply {
 
 void bus_reply_done(struct bus_reply *reply);
 
-/* The process that listens on a control socket. 0 or a negative errno. */
-int bus_listener(const char *path, pid_t *ret);
+/* The process that listens on a control socket. timeout is in ns; 0: none. 0; -ETIMEDOUT: its queue
+ * is full for so long; another negative errno. */
+int bus_listener(const char *path, int64_t timeout, pid_t *ret);
 
 /*
  * Calls a method of org.brickd.Manager; arguments as for sd_bus_message_append(). timeout is in ns;

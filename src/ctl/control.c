@@ -451,7 +451,7 @@ static int print_answer(const struct ctl *ctl, const char *path, int r,
  * systemd gives the main process of the unit to what ExecReload= runs. Another brickd may listen on
  * the control socket, if two units have the same one; -EEXIST: it does.
  */
-static int check_unit(const char *control)
+static int check_unit(const char *control, int64_t timeout)
 {
         const char *text = getenv("MAINPID");
         long long main_process = text ? strtoll(text, NULL, 10) : 0;
@@ -460,7 +460,7 @@ static int check_unit(const char *control)
 
         if (main_process <= 0)
                 return 0;
-        r = bus_listener(control, &listener);
+        r = bus_listener(control, timeout, &listener);
         if (r < 0 || listener == main_process)
                 return r;
         (void)ctl_error(CTL_FAILED,
@@ -478,7 +478,7 @@ static int reload(const struct ctl *ctl, const struct file *file)
         int r = -ENOENT;
 
         if (file->control)
-                r = check_unit(file->control);
+                r = check_unit(file->control, timeout);
         if (r == -EEXIST)
                 return CTL_FAILED;
         if (r == 0)

@@ -30,13 +30,14 @@ struct question {
         atomic_uint *in_flight;
         struct run_item item; /* queued if `posted`, which the lock of the call guards */
         bool posted;
+        bool cancelled;
 };
 
 struct listed {
         struct instance *brick;
         struct question *question; /* under way; NULL: none */
         uint64_t ask_next;         /* when to ask again */
-        char *names;               /* each with its NUL, in one block of memory; NULL: none */
+        const char **names;        /* and behind them their texts, in one block of memory */
         size_t n_names;
 };
 
@@ -81,12 +82,14 @@ static bool is_model(const struct instance *brick, struct brick_str id)
 
 static void take_names(struct listed *entry, struct brick_bytes info)
 {
-        char *names = malloc(info.len + CATALOGUE_MODELS), *next = names;
+        const char **names = malloc(CATALOGUE_MODELS * (sizeof *names + 1) + info.len);
         struct wire_field field;
         size_t n = 0;
+        char *next;
 
         if (!names)
                 return;
+        next = (char *)(names + CATALOGUE_MODELS);
         while (n < CATALOGUE_MODELS && wire_next_field(&info, &field)) {
                 struct brick_str id = {};
 
@@ -94,10 +97,9 @@ static void take_names(struct listed *entry, struct brick_bytes info)
                         id = id_of_model(field.content);
                 if (!is_model(entry->brick, id))
                         continue;
-                memcpy(next, id.ptr, id.len);
+                names[n++] = memcpy(next, id.ptr, id.len);
                 next[id.len] = '\0';
                 next += id.len + 1;
-                n++;
         }
         free(entry->names);
         entry->names = names;
@@ -212,6 +214,14 @@ static void run_end(struct run_item *item)
         call_unref(base); /* of ask() */
 }
 
+static void give_up(struct question *question)
+{
+        if (question->cancelled)
+                return;
+        question->cancelled = true;
+        call_cancel(&question->base);
+}
+
 static void admit(struct call *base)
 {
         struct outcome outcome;
@@ -317,8 +327,24 @@ void catalogue_refresh(struct catalogue *catalogue)
 
                 if (!entry->question && now >= entry->ask_next)
                         ask(catalogue, entry);
-                else if (entry->question && now >= entry->question->base.deadline)
-                        call_cancel(&entry->question->base);
+        }
+}
+
+bool catalogue_waits(const struct catalogue *catalogue)
+{
+        for (size_t i = 0; i < catalogue->n_entries; i++)
+                if (catalogue->entries[i].question && !catalogue->entries[i].question->cancelled)
+                        return true;
+        return false;
+}
+
+void catalogue_check(struct catalogue *catalogue, uint64_t now)
+{
+        for (size_t i = 0; i < catalogue->n_entries; i++) {
+                struct question *question = catalogue->entries[i].question;
+
+                if (question && now >= question->base.deadline)
+                        give_up(question);
         }
 }
 
@@ -327,18 +353,14 @@ void catalogue_stop(struct catalogue *catalogue)
         catalogue->stopped = true;
         for (size_t i = 0; i < catalogue->n_entries; i++)
                 if (catalogue->entries[i].question)
-                        call_cancel(&catalogue->entries[i].question->base);
+                        give_up(catalogue->entries[i].question);
 }
 
-const char *catalogue_model(const struct catalogue *catalogue, const struct instance *brick,
-                            size_t index)
+size_t catalogue_models(const struct catalogue *catalogue, const struct instance *brick,
+                        const char *const **ret)
 {
         const struct listed *entry = find(catalogue, brick);
-        const char *name;
 
-        if (!entry || index >= entry->n_names)
-                return NULL;
-        for (name = entry->names; index > 0; index--)
-                name += strlen(name) + 1;
-        return name;
+        *ret = entry ? entry->names : NULL;
+        return entry ? entry->n_names : 0;
 }

@@ -9,7 +9,9 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/cleanup.h"
 
@@ -29,13 +31,18 @@ DEFINE_CLEANUP(struct catalogue *, catalogue_free);
  * has models. -ENOMEM. [main] */
 int catalogue_add(struct catalogue *catalogue, struct instance *brick);
 
-/* Asks the bricks whose last answer is old, and gives up questions that are. */
+/* Asks the bricks whose last answer is old. */
 void catalogue_refresh(struct catalogue *catalogue);
+
+/* Whether a question is under way that has a limit: then catalogue_check() is called once a second,
+ * and gives up those whose time is over. now: clock_now(). */
+bool catalogue_waits(const struct catalogue *catalogue);
+void catalogue_check(struct catalogue *catalogue, uint64_t now);
 
 /* The worker stops: ends what is under way, and asks no more. */
 void catalogue_stop(struct catalogue *catalogue);
 
-/* The index-th model of a brick; NULL: past the end. Valid until the polling thread serves the next
- * event. */
-const char *catalogue_model(const struct catalogue *catalogue, const struct instance *brick,
-                            size_t index);
+/* The number of models of a brick, and their names, which are valid until the polling thread serves
+ * the next event. */
+size_t catalogue_models(const struct catalogue *catalogue, const struct instance *brick,
+                        const char *const **ret);

@@ -85,9 +85,10 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
         return conf_of(x)->n_bricks;
 }
 
-const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index)
+size_t exchange_models(const struct exchange *x, const struct instance *brick,
+                       const char *const **ret)
 {
-        return catalogue_model(x->connection->port->door->catalogue, brick, index);
+        return catalogue_models(x->connection->port->door->catalogue, brick, ret);
 }
 
 void exchange_ask_models(struct exchange *x)

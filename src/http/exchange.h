@@ -54,10 +54,10 @@ bool exchange_is_explained(const struct exchange *x);
 /* The bricks of the port, in the order of its configuration. */
 size_t exchange_bricks(const struct exchange *x, struct instance *const **ret);
 
-/* The models that a brick itself has, as far as it has said so; NULL: past the end. Valid until the
- * route's function returns. exchange_ask_models() asks again if the answers are old, and does not
- * wait. */
-const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index);
+/* The models that a brick itself has, as far as it has said so. Valid until the route's function
+ * returns. exchange_ask_models() asks again if the answers are old, and does not wait. */
+size_t exchange_models(const struct exchange *x, const struct instance *brick,
+                       const char *const **ret);
 void exchange_ask_models(struct exchange *x);
 
 /* What the route keeps; NULL at first. */

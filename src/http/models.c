@@ -32,10 +32,11 @@ static bool matches(const struct conf_brick *conf, const char *model)
 /* The brick itself says that it has the model. */
 static bool says(const struct exchange *x, const struct instance *brick, const char *model)
 {
-        const char *own;
+        const char *const *own;
+        size_t n = exchange_models(x, brick, &own);
 
-        for (size_t i = 0; (own = exchange_model(x, brick, i)); i++)
-                if (strcmp(own, model) == 0)
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(own[i], model) == 0)
                         return true;
         return false;
 }
@@ -64,12 +65,13 @@ struct instance *models_find(struct exchange *x, const char *model, bool *ret_ow
 static bool walk_own(struct exchange *x, const struct instance *brick,
                      bool (*each)(const char *model, void *user), void *user)
 {
-        const char *model;
+        const char *const *own;
+        size_t n = exchange_models(x, brick, &own);
         bool by_name;
 
-        for (size_t i = 0; (model = exchange_model(x, brick, i)); i++)
-                if (models_find(x, model, &by_name) == brick && !by_name &&
-                    !matches(brick->conf, model) && !each(model, user))
+        for (size_t i = 0; i < n; i++)
+                if (models_find(x, own[i], &by_name) == brick && !by_name &&
+                    !matches(brick->conf, own[i]) && !each(own[i], user))
                         return false;
         return true;
 }

@@ -200,14 +200,15 @@ const char *door_date(struct door *door)
         return door->date;
 }
 
-/* Until the next check, or the earlier end of a call's time; while nobody is connected, the timer
- * rests. */
+/* Until the next check, or the earlier end of a call's time; while nobody is connected and no brick
+ * is asked for its models, the timer rests. */
 void door_set_timer(struct door *door)
 {
         uint64_t next = deadlines_next(&door->serve.deadlines);
         struct itimerspec when = {};
 
-        if (door->connections && door->ticked + TICK_NS < next)
+        if ((door->connections || catalogue_waits(door->catalogue)) &&
+            door->ticked + TICK_NS < next)
                 next = door->ticked + TICK_NS;
         if (next == door->timer_set)
                 return;
@@ -240,6 +241,7 @@ static void pass_time(struct door *door)
         if (now - door->ticked < TICK_NS)
                 return;
         door->ticked = now;
+        catalogue_check(door->catalogue, now);
         for (c = door->connections; c; c = next) {
                 next = c->next;
                 connection_check(c, now);
@@ -350,7 +352,10 @@ static int watch(struct door *door, int fd, struct http_source *source)
 
 static void run_inquire(struct run_item *item)
 {
-        catalogue_refresh(CONTAINER_OF(item, struct door, inquire)->catalogue);
+        struct door *door = CONTAINER_OF(item, struct door, inquire);
+
+        catalogue_refresh(door->catalogue);
+        door_set_timer(door);
 }
 
 int door_start(struct door *door)

@@ -15,6 +15,7 @@
 #include "manager/journal.h"
 #include "manager/manager.h"
 #include "util/clock.h"
+#include "util/io.h"
 #include "util/log.h"
 #include "util/trust.h"
 
@@ -68,23 +69,6 @@ static int open_file(const char *path, char **ret_why)
         return r < 0 ? r : TAKE_FD(fd);
 }
 
-static ssize_t read_all(int fd, char *bytes, size_t size)
-{
-        size_t length = 0;
-        ssize_t n = 1;
-
-        while (length < size && n > 0) {
-                n = read(fd, bytes + length, size - length);
-                if (n < 0 && errno == EINTR)
-                        n = 1;
-                else if (n < 0)
-                        return -errno;
-                else
-                        length += (size_t)n;
-        }
-        return (ssize_t)length;
-}
-
 static void restore(struct budgets *budgets, const struct journal *journal)
 {
         for (size_t i = 0; i < journal->n; i++)
@@ -104,7 +88,7 @@ static int load(struct budgets *budgets, const char *path, char **ret_why)
 
         if (fd < 0)
                 return fd;
-        length = read_all(fd, budgets->text, sizeof budgets->text);
+        length = io_read(fd, budgets->text, sizeof budgets->text);
         if (length < 0)
                 return fail((int)length, path, strerror((int)-length), ret_why);
         r = journal_parse(&journal, budgets->text, (size_t)length, &line, &why);
@@ -158,21 +142,6 @@ static int create(int directory)
         return fd < 0 ? -errno : fd;
 }
 
-static int put(int fd, const char *bytes, size_t length)
-{
-        while (length > 0) {
-                ssize_t n = write(fd, bytes, length);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes += n;
-                length -= (size_t)n;
-        }
-        return 0;
-}
-
 static int replace(const char *path, const char *bytes, size_t length, bool sync)
 {
         _cleanup_close_ int directory = open_directory(path), fd = -EBADF;
@@ -183,7 +152,7 @@ static int replace(const char *path, const char *bytes, size_t length, bool sync
         fd = create(directory);
         if (fd < 0)
                 return fd;
-        r = put(fd, bytes, length);
+        r = io_write(fd, bytes, length);
         if (r < 0)
                 return r;
         if ((sync && fsync(fd) < 0) || renameat(directory, NEW_NAME, directory, FILE_NAME) < 0 ||
@@ -276,6 +245,9 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *user)
 /* Without identities nothing wakes the main process. */
 void budgets_watch(struct budgets *budgets)
 {
+        /* The generation may have another directory, without a file or with an old one. */
+        budgets->length = 0;
+        budgets->failure = 0;
         if (!budgets->manager->current->identities)
                 budgets->timer = sd_event_source_disable_unref(budgets->timer);
         else if (!budgets->timer)

@@ -3,10 +3,10 @@
 
 /*
  * Keeps what identities have used of their token budgets over restarts, in the file "budgets" of
- * the state directory. It is read once, and written again within a second of a change, under
- * another name which then replaces the file, so that it is always whole. It is synchronized with
- * the disk only when brickd ends: a slow disk must not hold up the main process. A crash of brickd
- * loses what was used in the last second; one of the machine may lose more.
+ * the state directory. It is read once, and written again within a second of a change or a
+ * reload, under another name which then replaces the file, so that it is always whole. It is
+ * synchronized with the disk only when brickd ends: a slow disk must not hold up the main process.
+ * A crash of brickd loses what was used in the last second; one of the machine may lose more.
  *
  * A file that is damaged or not trusted is a warning, and the budgets start anew.
  */

@@ -59,7 +59,7 @@ struct upstream_settings {
         const char *token;     /* bearer token of the calls */
         bool errors_as_status; /* ask for gRPC statuses instead of llmbrick's errors */
         uint64_t first_token;  /* ns that the first reply of a stream may take; then the call is
-                                  tried  with another backend, or fails; 0: as long as it likes */
+                                  tried with another backend, or fails; 0: as long as it likes */
         uint64_t stall;        /* ns that each further reply may take; 0: as long as it likes */
         bool once; /* no call is tried again: one that ends a backend must not end the next */
         bool wait_for_ready; /* calls wait for a backend, as long as their deadlines allow */

@@ -27,9 +27,8 @@ struct inspect {
         struct frames frames;
         atomic_uchar stage;     /* enum inspect_stage [any] */
         struct frames_out sent; /* for the thread that writes */
-        atomic_bool
-                explained; /* why the core ends the connection is logged, or is no failure [any] */
-        uint64_t second;   /* in which `resets` was counted */
+        atomic_bool explained;  /* why the core ends it has been logged, or is no failure [any] */
+        uint64_t second;        /* in which `resets` was counted */
         unsigned resets;
 
         /* The client's PINGs. */

@@ -54,6 +54,6 @@ void peers_refuse(void);
 #define PEERS_NAME_MAX 64
 void peers_describe(const struct peer_key *key, char ret[static PEERS_NAME_MAX]);
 
-/* Counts a connection that brickd closes, and logs it: at most one line in ten
- * seconds for each reason. */
+/* Counts a connection that brickd closes, and logs it: at most one line in ten seconds for each
+ * reason. */
 void peers_reject(const struct peer_key *key, enum stats_reason why);

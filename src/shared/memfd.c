@@ -5,23 +5,9 @@
 
 #include "shared/memfd.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-        while (length > 0) {
-                ssize_t n = write(fd, bytes, length);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes += n;
-                length -= (size_t)n;
-        }
-        return 0;
-}
 
 static int seal(int fd, int seals)
 {
@@ -36,7 +22,7 @@ int memfd_new(const char *name, const char *bytes, size_t length)
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd < 0)
                 return -errno;
-        r = write_all(fd, bytes, length);
+        r = io_write(fd, bytes, length);
         if (r < 0)
                 return r;
         if (lseek(fd, 0, SEEK_SET) < 0)

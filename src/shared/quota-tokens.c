@@ -5,8 +5,8 @@
 #include "shared/quota-own.h"
 #include "util/cleanup.h"
 
-/* --- one word: the tokens that were used in a window, and its number -----------------------------
- * ---------------------------------------- */
+/* --- words: the number of a window, and the tokens that were used in it -------------------------
+ */
 
 #define TOKENS_BITS 36
 

@@ -15,9 +15,9 @@
  *
  * An identity finds its slot by its key. If all slots are taken, it takes over one that is idle (no
  * calls in flight, a rate limit that allows a full burst, and no tokens used in a window that has
- * not ended), so that identities may come and go
- * for years. If calls of the former identity begin at that moment, the two share the slot until
- * those calls end: each then counts a few calls of the other.
+ * not ended), so that identities may come and go for years. If calls of the former identity begin
+ * at that moment, the two share the slot until those calls end: each then counts a few calls of the
+ * other.
  */
 
 #include <stdbool.h>

@@ -64,6 +64,10 @@ class Budgets(Brickd):
                         + (f"    tokens: {tokens}\n" if tokens else ""))
         os.rename(self.identities + ".new", self.identities)
 
+    def keeps(self, tokens):
+        file = os.path.join(self.state, "budgets")
+        wait_for("the journal", lambda: os.path.exists(file) and f" {tokens} " in journal(self))
+
     def again(self):
         os.unlink(self.log_path)
         return self.start()
@@ -279,9 +283,12 @@ def what_outlives_brickd():
     with Budgets(web="{ day: 1000, month: 10k }", other="{ month: 100k }") as d:
         eq(d.spend("web", 900), "OK")
         eq(d.spend("other", 5), "OK")
-        wait_for("the journal", lambda: os.path.exists(os.path.join(d.state, "budgets")) and " 900 " in journal(d))
-        # A reload, and what the old workers still count.
+        d.keeps(900)
+        # A reload, to another directory, and what the old workers still count.
+        d.extra, d.state = d.extra.replace(d.state, d.state + "2"), d.state + "2"
+        d.write(BRICKS)
         d.ctl("reload")
+        d.keeps(900)
         eq(d.used("web"), 900)
         eq(d.spend("web", 10), "OK")
         d.channels.pop().close()
@@ -295,7 +302,7 @@ def what_outlives_brickd():
         eq((d.used("web"), d.used("other", "month")), (930, 5))
         eq(d.call("web", ask("case:ok", 100))[1], "RESOURCE_EXHAUSTED")
         eq(d.spend("web", 40), "OK")
-        wait_for("the journal", lambda: " 970 " in journal(d))
+        d.keeps(970)
         workers = d.workers()
         d.stop(signal.SIGKILL)
         wait_for("the workers' end", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))

@@ -9,12 +9,13 @@ import time
 import jsonschema
 
 import door
-from harness import BUILD, SOURCE, eq, main, temp_dir, test
+from harness import BUILD, SOURCE, eq, main, temp_dir, test, wait_for
 
 BRICKS = os.path.join(BUILD, "src", "bricks")
 ECHO, GUARD, FTS = (os.path.join(BRICKS, name + ".so") for name in ("echo", "guard-rules", "retrieval-fts"))
 RULES = os.path.join(SOURCE, "src", "bricks", "guard-rules", "rules", "default.yaml")
 INDEXER = os.path.join(BRICKS, "retrieval-fts", "brickctl-index")
+ACTOR = os.path.join(BUILD, "tests", "module", "actor.so")
 EVENTS = "text/event-stream"
 
 
@@ -342,5 +343,18 @@ def hostile_bodies():
         eq(d.get("/health"), {"status": "ok"})
 
 
+def questions():
+    (brick,) = json.loads(silent.ctl("status", "--json").stdout)["bricks"]
+    return brick["in_flight"]
+
+
+@test
+def a_brick_that_does_not_say_its_models_is_asked_no_longer():
+    wait_for("the end of the question", lambda: questions() == 0)
+
+
 if __name__ == "__main__":
-    main()
+    # It is asked while the other tests run, and by nobody else.
+    with Door(f"  - {{ name: silent, module: {ACTOR}, options: {{ type: LLM, silent: true }} }}\n") as silent:
+        wait_for("a question", lambda: questions() == 1)
+        main()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What operators meet: what the log and the metrics say of connections that end early, of clients that ping, of a stop."""
+import contextlib
 import os
 import re
 import resource
@@ -256,13 +257,28 @@ cat >"$0/brickd.yaml" <"$1"; "$2" --check "$0/brickd.yaml"; mount -o remount,ro 
     eq(done.returncode, 0)
 
 
-def unit_reload(d, pid):
+def unit_reload(d, pid, *options):
     """As systemd runs it for the unit whose main process that is."""
     before, d.env = d.env, d.env | {"MAINPID": str(pid)}
     try:
-        return d.ctl("reload", check=False)
+        return d.ctl("reload", *options, check=False)
     finally:
         d.env = before
+
+
+@test
+def a_reload_of_a_unit_waits_for_no_brickd_that_hangs():
+    d = Brickd(brick())
+    with socket.socket(socket.AF_UNIX) as control, contextlib.ExitStack() as clients:
+        control.bind(f"{d.dir}/control")
+        control.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until its queue is full
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(f"{d.dir}/control")
+        done = unit_reload(d, os.getpid(), "--timeout", "200ms")
+        assert "did not answer" in done.stderr, done
 
 
 @test

@@ -30,6 +30,7 @@ struct brick_instance {
         uint32_t type;
         size_t piece;
         uint64_t delay;
+        bool silent;
         char *word;
         char *fails;
 };
@@ -215,8 +216,13 @@ static int actor_start(struct brick_instance *self, struct brick_call *call, uin
         const char *text;
         int r;
 
-        if (method == BRICK_METHOD_SERVICE_INFO)
+        if (method == BRICK_METHOD_SERVICE_INFO && !self->silent)
                 return -ENOSYS;
+        if (method == BRICK_METHOD_SERVICE_INFO) {
+                (void)pause_call(call, INT64_MAX);
+                brick_host->call_finish(call, 1, brick_str(NULL));
+                return 0;
+        }
         r = brick_begin(call, self->type, &request, streams ? NULL : &response);
         if (r < 0)
                 return r;
@@ -252,6 +258,7 @@ static int actor_create(const struct brick_host *host, struct brick_ctx *ctx,
         self->delay = (uint64_t)host->node_int(host->node_get(config, "delay"));
         if (host->node_int(host->node_get(config, "ill")))
                 host->set_health(ctx, 0, brick_str("ill"));
+        self->silent = host->node_int(host->node_get(config, "silent")) != 0;
         r = brick_option_string(config, "word", &self->word);
         if (r == 0)
                 r = brick_option_string(config, "fails", &self->fails);
@@ -351,6 +358,10 @@ static const struct brick_option actor_options[] = {
         { .name = "delay", .type = BRICK_DURATION, .fallback = "0s", .summary = "before a reply" },
         { .name = "word", .type = BRICK_STRING, .fallback = "attack", .summary = "what is blamed" },
         { .name = "ill", .type = BRICK_BOOL, .fallback = "false", .summary = "not healthy" },
+        { .name = "silent",
+          .type = BRICK_BOOL,
+          .fallback = "false",
+          .summary = "GetServiceInfo has no answer" },
         { .name = "fails", .type = BRICK_STRING, .fallback = "", .summary = "what fails" },
         {},
 };

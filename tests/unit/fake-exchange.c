@@ -172,11 +172,16 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
         return x->n_bricks;
 }
 
-const char *exchange_model(const struct exchange *x, const struct instance *brick, size_t index)
+size_t exchange_models(const struct exchange *x, const struct instance *brick,
+                       const char *const **ret)
 {
         const struct fake_brick *fake = CONTAINER_OF(brick, const struct fake_brick, instance);
+        size_t n = 0;
 
-        return fake->models ? fake->models[index] : NULL;
+        *ret = fake->models;
+        while (fake->models && fake->models[n])
+                n++;
+        return n;
 }
 
 void exchange_ask_models(struct exchange *x)
