@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "web-address.h"
+
 #define QUOTED_MAX 2000 /* bytes of a quotation or a tag; more is none */
 
 struct scan scan_of(const char *text, size_t length)
@@ -195,6 +197,25 @@ static size_t chunk_length(const char *text, size_t length)
         return i > 0 ? i : n;
 }
 
+/* Of accents that are characters of their own, soft hyphens, letters of other scripts, and what has
+ * no width. What is beside them is not a whole word. */
+static bool is_part_of_word(uint32_t c)
+{
+        return c == 0xad || (c >= 0x250 && c < 0x2000) || (c >= 0x200b && c < 0x2010);
+}
+
+static bool has_other_letters(const char *text, size_t length)
+{
+        uint32_t c;
+
+        for (size_t i = 0; i < length;) {
+                i += decode(text + i, length - i, &c);
+                if (is_part_of_word(c))
+                        return true;
+        }
+        return false;
+}
+
 /* Whether it is no plain words: a path, an address, an identifier, a number. */
 static bool is_technical(const char *text, size_t length)
 {
@@ -214,7 +235,17 @@ static bool is_technical(const char *text, size_t length)
                     (i > start && text[i] >= 'A' && text[i] <= 'Z' && text[i - 1] >= 'a' &&
                      text[i - 1] <= 'z'))
                         return true;
-        return false;
+        return has_other_letters(text + start, end - start);
+}
+
+/* The bytes of a chunk that is left out. An address in it goes on behind its Chinese characters. */
+static size_t technical_length(const char *text, size_t length, size_t chunk)
+{
+        size_t i = 0, n;
+
+        for (; i<chunk; i += n> 0 ? n : 1)
+                n = web_address(text + i, length - i);
+        return i;
 }
 
 static bool take_word(struct scan *scan, struct token *ret)
@@ -301,7 +332,8 @@ bool scan_next(struct scan *scan, struct token *ret)
                         return true;
                 n = chunk_length(scan->text + scan->at, scan->length - scan->at);
                 if (is_technical(scan->text + scan->at, n))
-                        scan->at += n;
+                        scan->at += technical_length(scan->text + scan->at, scan->length - scan->at,
+                                                     n);
                 else
                         scan->chunk = scan->at + n;
         }

@@ -254,7 +254,17 @@ bool speller_is_british(const char *word, const char *other)
                (a[0] == 'l' && a[-1] == 'l' && is_vowel(a[1]));
 }
 
-/* The one suggestion that is near, if there is no other. */
+/* Characters beyond ASCII. */
+static unsigned count_accents(const char *word)
+{
+        unsigned n = 0;
+
+        for (; *word; word++)
+                n += (unsigned char)*word >= 0xc0;
+        return n;
+}
+
+/* The one suggestion that is near, if there is no other. Nobody types an accent by mistake. */
 static struct correction choose(struct reader *reader, const char *word, char **suggestions, int n)
 {
         struct correction ret = { "" };
@@ -264,7 +274,8 @@ static struct correction choose(struct reader *reader, const char *word, char **
         for (int i = 0; i < n; i++) {
                 if (!recode(reader->from, suggestions[i], strlen(suggestions[i]), text,
                             sizeof text) ||
-                    strpbrk(text, " -") || !speller_is_near(word, text))
+                    strpbrk(text, " -") || count_accents(text) < count_accents(word) ||
+                    !speller_is_near(word, text))
                         continue;
                 near++;
                 (void)snprintf(ret.text, sizeof ret.text, "%s", text);

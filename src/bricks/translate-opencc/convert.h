@@ -30,8 +30,8 @@ struct conversion {
 /* Loads what it takes. 0; -ENOENT: see *error. */
 int conversion_prepare(const struct conversion *conversion, struct convert_error *error);
 
-/* A prepared conversion of a text without NUL. *ret is for free(). 0; -EINVAL: it is not UTF-8;
- * -ENOMEM. */
+/* A prepared conversion of a text without NUL. Web addresses stay as they are. *ret is for free();
+ * NULL on failure. 0; -EINVAL: it is not UTF-8; -ENOMEM. */
 int conversion_run(const struct conversion *conversion, const char *text, size_t length,
                    char **ret);
 

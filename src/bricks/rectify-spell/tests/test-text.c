@@ -48,7 +48,11 @@ static void test_words(void)
 static void test_left_out(void)
 {
         expect("see http://a.org/recieve now", "see now");
+        expect("看 https://a.org/wiki/以經/以經，以經 b", "看 以經 b");
+        expect("(http://a.org/以經) b www.a.org/?q=以經 c", "b c");
+        expect("見https://a.org/teh了解 b", "見 了解 b");
         expect("mail me@exmaple.org now", "mail now");
+        expect("a recei\u00adving re\u0301sume\u0301 sme\u200bthing b", "a b");
         expect("in /usr/lib and ./x or C:\\teh ok", "in and or ok");
         expect("the get_adress and getAdress and f() and a.b", "the and and and");
         expect("a --flag -x $VAR #tag @you 3rd v2 x=1", "a");
