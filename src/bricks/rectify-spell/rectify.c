@@ -153,12 +153,22 @@ static int correct_by_list(struct work *work, const struct token *token, const s
         return change(work, token->start, token->length, right, strlen(right), "list");
 }
 
+/* Whether it has an apostrophe, as genitives of names, or is a part of a word with hyphens. */
+static bool is_compound(const struct work *work, const struct token *token)
+{
+        const char *word = work->text + token->start;
+
+        return word[token->length] == '-' || (token->start > 0 && word[-1] == '-') ||
+               memchr(word, '\'', token->length) || memmem(word, token->length, "’", strlen("’"));
+}
+
 static int correct_by_dictionary(struct work *work, const struct token *token)
 {
         const char *word = work->text + token->start;
         struct correction correction;
 
-        if (!work->reader || token->length < HUNSPELL_MIN || knows(work, word, token->length))
+        if (!work->reader || token->length < HUNSPELL_MIN || is_compound(work, token) ||
+            knows(work, word, token->length))
                 return 0;
         if (brick_host->call_cancelled(work->call))
                 return -ECANCELED;

@@ -70,6 +70,11 @@ static void test_words(void)
         expect(host, "the hoüse and", "en", "the hoüse and"); /* an accent is no slip */
         expect(host, "the Javascript and javascript", "en", "the JavaScript and javascript");
         expect(host, "the Bug and the bug", "en", "the Mistake and the mistake"); /* own list */
+        expect(host, "the wall's and the wallss", "en", "the wall's and the walls");
+        expect(host, "the xtree and the dhouse", "en", "the xtree and the dhouse"); /* names */
+        expect(host, "the cat-hous and the recieve-tree", "en",
+               "the cat-hous and the receive-tree");
+        expect(host, "the chats and the chatts", "en", "the chats and the chatts");
         expect(host, "das Haus und die Strase", "", "das Haus und die Strase");
         expect(host, "das und die strasse katze kaze", "", "das und die strasse katze katze");
         expect(host, "xyz", "", "xyz");
@@ -174,7 +179,8 @@ int main(int argc, char **argv)
         file("extra", "brickdd->brickd\nbug->mistake\nJavascript->JavaScript\n腦袋->頭腦\n");
         file("bad", "teh->the\nrecieve\n");
         file("en_X.aff", "SET UTF-8\nTRY abcdefghijklmnopqrstuvwxyz\n");
-        file("en_X.dic", "11\nétat\nthe\nhouse\ntree\ncat\ncut\nand\nchat\nreceive\nbag\nbug\n");
+        file("en_X.dic",
+             "12\nwalls\nétat\nthe\nhouse\ntree\ncat\ncut\nand\nchat\nreceive\nbag\nbug\n");
         file("de_X.aff", "SET ISO8859-1\nTRY abcdefghijklmnopqrstuvwxyz\xdf\n");
         file("de_X.dic", "7\ndas\nHaus\nund\ndie\nkatze\nstrasse\nStra\xdf"
                          "e\n");

@@ -133,6 +133,8 @@ static void test_british(void)
         assert(speller_is_british("realise", "realize"));
         assert(speller_is_british("travelled", "traveled"));
         assert(speller_is_british("centre", "center"));
+        assert(speller_is_british("judgements", "judgments"));
+        assert(speller_is_british("centred", "centered"));
         assert(!speller_is_british("untill", "until"));
         assert(!speller_is_british("thsi", "this"));
         assert(!speller_is_british("house", "hose"));
