@@ -6,7 +6,9 @@
 
 #include "web-address.h"
 
-#define QUOTED_MAX 2000 /* bytes of a quotation or a tag; more is none */
+#define QUOTED_MAX 2000 /* bytes of a quotation; more is none */
+#define TAG_MAX 500
+#define UNCLOSED_MAX 1000 /* marks of a text that nothing closes: each takes time */
 
 struct scan scan_of(const char *text, size_t length)
 {
@@ -135,9 +137,10 @@ static size_t code_span(const char *text, size_t length)
 }
 
 /* Up to the mark that ends it, but not beyond a blank line. */
-static size_t up_to(const char *text, size_t length, const char *end, bool word_end)
+static size_t find_end(const char *text, size_t length, size_t limit, const char *end,
+                       bool word_end)
 {
-        size_t limit = length < QUOTED_MAX ? length : QUOTED_MAX, n = strlen(end);
+        size_t n = strlen(end);
         const char *blank = memmem(text, limit, "\n\n", 2), *p = text + 1;
 
         if (blank)
@@ -152,7 +155,18 @@ static size_t up_to(const char *text, size_t length, const char *end, bool word_
         return 0;
 }
 
-static size_t quotation(const struct scan *scan)
+static size_t up_to(struct scan *scan, size_t max, const char *end, bool word_end)
+{
+        size_t length = scan->length - scan->at, n;
+
+        if (scan->unclosed == UNCLOSED_MAX)
+                return 0;
+        n = find_end(scan->text + scan->at, length, length < max ? length : max, end, word_end);
+        scan->unclosed += n == 0;
+        return n;
+}
+
+static size_t quotation(struct scan *scan)
 {
         static const char *const pairs[][2] = {
                 { "“", "”" },   { "„", "“" },   { "«", "»" },   { "»", "«" },
@@ -163,18 +177,21 @@ static size_t quotation(const struct scan *scan)
         bool opens = scan->at == 0 || is_space(text[-1]) || strchr("([{-", text[-1]);
 
         if ((*text == '"' || *text == '\'') && opens)
-                return up_to(text, length, *text == '"' ? "\"" : "'", *text == '\'');
+                return up_to(scan, QUOTED_MAX, *text == '"' ? "\"" : "'", *text == '\'');
         for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
                 if (starts(text, length, pairs[i][0]))
-                        return up_to(text, length, pairs[i][1], true);
+                        return up_to(scan, QUOTED_MAX, pairs[i][1], true);
         return 0;
 }
 
-static size_t tag(const char *text, size_t length)
+static size_t tag(struct scan *scan)
 {
-        if (*text != '<' || length < 2 || !(is_ascii_letter(text[1]) || strchr("/!", text[1])))
+        const char *text = scan->text + scan->at;
+
+        if (*text != '<' || scan->length - scan->at < 2 ||
+            !(is_ascii_letter(text[1]) || strchr("/!", text[1])))
                 return 0;
-        return up_to(text, length < 500 ? length : 500, ">", false);
+        return up_to(scan, TAG_MAX, ">", false);
 }
 
 /* ---- chunks --------------------------------------------------------------------------------- */
@@ -294,7 +311,7 @@ static bool take_han(struct scan *scan, struct token *ret)
 }
 
 /* The bytes at this place that are left out; 0: none. */
-static size_t skipped(const struct scan *scan)
+static size_t skipped(struct scan *scan)
 {
         const char *text = scan->text + scan->at;
         size_t length = scan->length - scan->at, n = 0;
@@ -309,7 +326,7 @@ static size_t skipped(const struct scan *scan)
         if (n == 0)
                 n = quotation(scan);
         if (n == 0)
-                n = tag(text, length);
+                n = tag(scan);
         return n > 0 ? n : is_space(*text);
 }
 

@@ -15,7 +15,8 @@ struct scan {
         const char *text; /* UTF-8 */
         size_t length;
         size_t at;
-        size_t chunk; /* the end of a chunk in which words are looked for */
+        size_t chunk;    /* the end of a chunk in which words are looked for */
+        size_t unclosed; /* marks of quotations and tags so far that nothing closes */
 };
 
 struct token {

@@ -74,6 +74,24 @@ static void test_left_out(void)
         expect("a \"open\n\nb c", "a open b c");
 }
 
+/* A mark that nothing closes costs time, so a text has only so many of them. */
+static void test_unclosed(void)
+{
+        enum { N = 1000, GAP = 3000 };
+        static char text[N * 4 + GAP + 32];
+        struct token token, last = { 0 };
+        struct scan scan;
+
+        for (size_t i = 0; i < N; i++)
+                memcpy(text + 4 * i, "“ ", 4);
+        memset(text + (size_t)N * 4, ' ', GAP);
+        strcpy(text + N * 4 + GAP, "“word” <word>");
+        scan = scan_of(text, strlen(text));
+        while (scan_next(&scan, &token))
+                last = token;
+        assert(last.length == 4 && !last.han);
+}
+
 static struct list *list_of(const char *text, int error)
 {
         struct list_mistake mistake;
@@ -145,6 +163,7 @@ int main(void)
 {
         test_words();
         test_left_out();
+        test_unclosed();
         test_lists();
         test_near();
         test_british();
