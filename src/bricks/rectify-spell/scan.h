@@ -5,7 +5,7 @@
  * The parts of a text that may be corrected: words, and runs of Chinese characters. Left out is
  * what is not prose of the text's own: code (Markdown's fences, spans and indented lines, lines
  * that end like code), tags, quotations, URLs, addresses, paths, identifiers, and anything with a
- * digit.
+ * digit or a letter of another script.
  */
 
 #include <stdbool.h>
