@@ -37,6 +37,24 @@ static int blame(struct brick_instance *self, const struct brick_node *node, int
         return r;
 }
 
+/* 0, -EINVAL after all mistakes have been reported, or -ENOMEM. */
+static int take_list(struct brick_instance *self, const struct brick_node *list)
+{
+        int result = 0;
+
+        for (size_t i = 0; i < brick_host->node_size(list); i++) {
+                const struct brick_node *item = brick_host->node_at(list, i);
+                const char *text = brick_host->node_str(item).ptr;
+                struct examples_reason reason;
+                int r = examples_add(self->examples, text ? text : "", &reason);
+
+                if (blame(self, item, r, &reason) == -ENOMEM)
+                        return -ENOMEM;
+                result = r < 0 ? r : result;
+        }
+        return result;
+}
+
 static int take_category(struct brick_instance *self, const struct brick_node *map, size_t index)
 {
         const struct brick_node *list = brick_host->node_at(map, index);
@@ -44,33 +62,30 @@ static int take_category(struct brick_instance *self, const struct brick_node *m
         struct examples_reason reason;
         int r = blame(self, list, examples_add_category(self->examples, name, &reason), &reason);
 
-        if (r == 0 &&
-            (brick_host->node_type(list) != BRICK_LIST || brick_host->node_size(list) == 0)) {
+        if (r < 0)
+                return r;
+        if (brick_host->node_type(list) != BRICK_LIST || brick_host->node_size(list) == 0) {
                 brick_node_errorf(brick_host, self->ctx, list, "expected a list of examples");
                 return -EINVAL;
         }
-        for (size_t i = 0; r == 0 && i < brick_host->node_size(list); i++) {
-                const struct brick_node *item = brick_host->node_at(list, i);
-                const char *text = brick_host->node_str(item).ptr;
-
-                r = examples_add(self->examples, text ? text : "", &reason);
-                r = blame(self, item, r, &reason);
-        }
-        return r;
+        return take_list(self, list);
 }
 
 static int take_inline(struct brick_instance *self, const struct brick_node *map)
 {
-        int r = 0;
+        int result = 0;
 
         if (brick_host->node_size(map) == 0) {
                 brick_node_errorf(brick_host, self->ctx, map,
                                   "expected categories, each with a list of examples");
                 return -EINVAL;
         }
-        for (size_t i = 0; r == 0 && i < brick_host->node_size(map); i++)
-                r = take_category(self, map, i);
-        return r;
+        for (size_t i = 0; result != -ENOMEM && i < brick_host->node_size(map); i++) {
+                int r = take_category(self, map, i);
+
+                result = r < 0 ? r : result;
+        }
+        return result;
 }
 
 /* Logs every mistake in a file, and reports a mistake of the option that names the file. */
@@ -163,6 +178,10 @@ static int take_examples(struct brick_instance *self, const struct brick_node *c
         const struct brick_node *unknown = brick_host->node_get(config, "unknown");
         int r = 0;
 
+        if (!*self->unknown) {
+                brick_node_errorf(brick_host, self->ctx, unknown, "a category needs a name");
+                return -EINVAL;
+        }
         if (!map && !file)
                 r = take_default(self, config);
         if (r == 0 && map)

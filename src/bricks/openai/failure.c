@@ -11,19 +11,28 @@
 
 #include "words.h"
 
+static void take_words(struct failure *failure, struct text *text)
+{
+        if (text->p && text_end(text) == 0)
+                text_cut(failure->message, sizeof failure->message, text->p);
+        text_done(text);
+}
+
+/* Parts of it may be from a peer, in an unknown encoding. */
 void failure_set(struct failure *failure, int32_t code, bool retry, const char *format, ...)
 {
         char message[sizeof failure->message * 2];
+        struct text text = {};
         va_list args;
 
         va_start(args, format);
         (void)vsnprintf(message, sizeof message, format, args);
         va_end(args);
         *failure = (struct failure){ .code = code, .retry = retry };
-        text_cut(failure->message, sizeof failure->message, message);
-        /* Parts may be from a peer, in an unknown encoding. */
+        (void)text_add_bytes(&text, message, strlen(message));
+        take_words(failure, &text);
         for (char *p = failure->message; *p; p++)
-                if (!isprint((unsigned char)*p))
+                if (iscntrl((unsigned char)*p))
                         *p = '?';
 }
 
@@ -213,13 +222,6 @@ static void set_detail(struct failure *failure, const struct names *names, long 
                        *http && names->type[0] ? " " : "", names->type, names->code[0] ? "/" : "",
                        names->code);
         text_cut(failure->detail, sizeof failure->detail, detail);
-}
-
-static void take_words(struct failure *failure, struct text *text)
-{
-        if (text->p && text_end(text) == 0)
-                text_cut(failure->message, sizeof failure->message, text->p);
-        text_done(text);
 }
 
 /* document: no value if there is none. status: of HTTP; 0: the document is a part of an answer. */

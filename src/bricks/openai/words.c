@@ -67,7 +67,7 @@ static int add_place(struct text *to, struct scan place)
 static int add_object(struct text *to, struct scan object, unsigned depth)
 {
         struct scan found[MESSAGES], raw;
-        size_t before = to->n;
+        size_t before;
         int r;
 
         scan_members(object, messages, MESSAGES, found);

@@ -86,6 +86,21 @@ static char upper(char c)
         return c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
 }
 
+/* Whether a word begins with a capital of Latin letters from U+00C0 to U+017F. */
+static bool has_accented_capital(const char *word, size_t length)
+{
+        const unsigned char *s = (const unsigned char *)word;
+        unsigned c;
+
+        if (length < 2 || s[0] < 0xc3 || s[0] > 0xc5)
+                return false;
+        c = (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
+        if (c < 0x100)
+                return c < 0xdf;
+        /* capitals are even, but odd from U+0139 to U+0148 and from U+0179 on */
+        return (c & 1) == ((c >= 0x139 && c <= 0x148) || c >= 0x179 ? 1u : 0u);
+}
+
 enum letter_case { CASE_LOWER, CASE_FIRST, CASE_ALL, CASE_MIXED };
 
 static enum letter_case case_of(const char *word, size_t length)
@@ -96,6 +111,8 @@ static enum letter_case case_of(const char *word, size_t length)
                 capitals += is_upper(word[i]);
                 small += word[i] >= 'a' && word[i] <= 'z';
         }
+        if (has_accented_capital(word, length))
+                return capitals > 0 && small == 0 ? CASE_ALL : CASE_FIRST;
         if (capitals == 0)
                 return CASE_LOWER;
         if (small == 0 && length > 1)
@@ -120,13 +137,6 @@ static bool fold(const char *word, size_t length, char ret[SPELLER_WORD_MAX])
         return length <= SPELLER_WORD_MAX;
 }
 
-static const struct pair *find(const struct work *work, const char *word, size_t length)
-{
-        const struct pair *pair = list_find(work->rectifier->extra, word, length);
-
-        return pair || !work->english ? pair : list_find(work->rectifier->list, word, length);
-}
-
 static bool knows(const struct work *work, const char *word, size_t length)
 {
         return work->reader && speller_knows(work->reader, word, length);
@@ -143,12 +153,22 @@ static int correct_by_list(struct work *work, const struct token *token, const s
         return change(work, token->start, token->length, right, strlen(right), "list");
 }
 
+/* Whether it has an apostrophe, as genitives of names, or is a part of a word with hyphens. */
+static bool is_compound(const struct work *work, const struct token *token)
+{
+        const char *word = work->text + token->start;
+
+        return word[token->length] == '-' || (token->start > 0 && word[-1] == '-') ||
+               memchr(word, '\'', token->length) || memmem(word, token->length, "’", strlen("’"));
+}
+
 static int correct_by_dictionary(struct work *work, const struct token *token)
 {
         const char *word = work->text + token->start;
         struct correction correction;
 
-        if (!work->reader || token->length < HUNSPELL_MIN || knows(work, word, token->length))
+        if (!work->reader || token->length < HUNSPELL_MIN || is_compound(work, token) ||
+            knows(work, word, token->length))
                 return 0;
         if (brick_host->call_cancelled(work->call))
                 return -ECANCELED;
@@ -160,20 +180,38 @@ static int correct_by_dictionary(struct work *work, const struct token *token)
                       "dictionary");
 }
 
+/* What the lists have in place of a word; *how: the letters to write it in. The user's own list
+ * knows better than a dictionary, and may have words with capitals. NULL: nothing. */
+static const struct pair *find(const struct work *work, const char *word, const char *folded,
+                               size_t length, enum letter_case *how)
+{
+        const struct rectifier *rectifier = work->rectifier;
+        const struct pair *pair = list_find(rectifier->extra, word, length);
+
+        if (pair) {
+                *how = CASE_LOWER; /* as the list has it */
+                return pair;
+        }
+        pair = list_find(rectifier->extra, folded, length);
+        if (pair || !work->english || knows(work, word, length))
+                return pair;
+        return list_find(rectifier->list, folded, length);
+}
+
 /* Words with a capital may be names, which only the lists correct. */
 static int correct_word(struct work *work, const struct token *token)
 {
         const char *word = work->text + token->start;
-        enum letter_case how = case_of(word, token->length);
+        enum letter_case how = case_of(word, token->length), written = how;
         char folded[SPELLER_WORD_MAX];
         const struct pair *pair;
 
         if (!fold(word, token->length, folded) || how == CASE_MIXED ||
             (how == CASE_ALL && token->length < CAPITALS_MIN))
                 return 0;
-        pair = find(work, folded, token->length);
-        if (pair && !knows(work, word, token->length))
-                return correct_by_list(work, token, pair, how);
+        pair = find(work, word, folded, token->length, &written);
+        if (pair)
+                return correct_by_list(work, token, pair, written);
         return how == CASE_LOWER ? correct_by_dictionary(work, token) : 0;
 }
 

@@ -4,7 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define QUOTED_MAX 2000 /* bytes of a quotation or a tag; more is none */
+#include "web-address.h"
+
+#define QUOTED_MAX 2000 /* bytes of a quotation; more is none */
+#define TAG_MAX 500
+#define UNCLOSED_MAX 1000 /* marks of a text that nothing closes: each takes time */
 
 struct scan scan_of(const char *text, size_t length)
 {
@@ -133,9 +137,10 @@ static size_t code_span(const char *text, size_t length)
 }
 
 /* Up to the mark that ends it, but not beyond a blank line. */
-static size_t up_to(const char *text, size_t length, const char *end, bool word_end)
+static size_t find_end(const char *text, size_t length, size_t limit, const char *end,
+                       bool word_end)
 {
-        size_t limit = length < QUOTED_MAX ? length : QUOTED_MAX, n = strlen(end);
+        size_t n = strlen(end);
         const char *blank = memmem(text, limit, "\n\n", 2), *p = text + 1;
 
         if (blank)
@@ -150,7 +155,18 @@ static size_t up_to(const char *text, size_t length, const char *end, bool word_
         return 0;
 }
 
-static size_t quotation(const struct scan *scan)
+static size_t up_to(struct scan *scan, size_t max, const char *end, bool word_end)
+{
+        size_t length = scan->length - scan->at, n;
+
+        if (scan->unclosed == UNCLOSED_MAX)
+                return 0;
+        n = find_end(scan->text + scan->at, length, length < max ? length : max, end, word_end);
+        scan->unclosed += n == 0;
+        return n;
+}
+
+static size_t quotation(struct scan *scan)
 {
         static const char *const pairs[][2] = {
                 { "“", "”" },   { "„", "“" },   { "«", "»" },   { "»", "«" },
@@ -161,18 +177,21 @@ static size_t quotation(const struct scan *scan)
         bool opens = scan->at == 0 || is_space(text[-1]) || strchr("([{-", text[-1]);
 
         if ((*text == '"' || *text == '\'') && opens)
-                return up_to(text, length, *text == '"' ? "\"" : "'", *text == '\'');
+                return up_to(scan, QUOTED_MAX, *text == '"' ? "\"" : "'", *text == '\'');
         for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
                 if (starts(text, length, pairs[i][0]))
-                        return up_to(text, length, pairs[i][1], true);
+                        return up_to(scan, QUOTED_MAX, pairs[i][1], true);
         return 0;
 }
 
-static size_t tag(const char *text, size_t length)
+static size_t tag(struct scan *scan)
 {
-        if (*text != '<' || length < 2 || !(is_ascii_letter(text[1]) || strchr("/!", text[1])))
+        const char *text = scan->text + scan->at;
+
+        if (*text != '<' || scan->length - scan->at < 2 ||
+            !(is_ascii_letter(text[1]) || strchr("/!", text[1])))
                 return 0;
-        return up_to(text, length < 500 ? length : 500, ">", false);
+        return up_to(scan, TAG_MAX, ">", false);
 }
 
 /* ---- chunks --------------------------------------------------------------------------------- */
@@ -195,6 +214,25 @@ static size_t chunk_length(const char *text, size_t length)
         return i > 0 ? i : n;
 }
 
+/* Of accents that are characters of their own, soft hyphens, letters of other scripts, and what has
+ * no width. What is beside them is not a whole word. */
+static bool is_part_of_word(uint32_t c)
+{
+        return c == 0xad || (c >= 0x250 && c < 0x2000) || (c >= 0x200b && c < 0x2010);
+}
+
+static bool has_other_letters(const char *text, size_t length)
+{
+        uint32_t c;
+
+        for (size_t i = 0; i < length;) {
+                i += decode(text + i, length - i, &c);
+                if (is_part_of_word(c))
+                        return true;
+        }
+        return false;
+}
+
 /* Whether it is no plain words: a path, an address, an identifier, a number. */
 static bool is_technical(const char *text, size_t length)
 {
@@ -214,7 +252,17 @@ static bool is_technical(const char *text, size_t length)
                     (i > start && text[i] >= 'A' && text[i] <= 'Z' && text[i - 1] >= 'a' &&
                      text[i - 1] <= 'z'))
                         return true;
-        return false;
+        return has_other_letters(text + start, end - start);
+}
+
+/* The bytes of a chunk that is left out. An address in it goes on behind its Chinese characters. */
+static size_t technical_length(const char *text, size_t length, size_t chunk)
+{
+        size_t i = 0, n;
+
+        for (; i<chunk; i += n> 0 ? n : 1)
+                n = web_address(text + i, length - i);
+        return i;
 }
 
 static bool take_word(struct scan *scan, struct token *ret)
@@ -263,7 +311,7 @@ static bool take_han(struct scan *scan, struct token *ret)
 }
 
 /* The bytes at this place that are left out; 0: none. */
-static size_t skipped(const struct scan *scan)
+static size_t skipped(struct scan *scan)
 {
         const char *text = scan->text + scan->at;
         size_t length = scan->length - scan->at, n = 0;
@@ -278,7 +326,7 @@ static size_t skipped(const struct scan *scan)
         if (n == 0)
                 n = quotation(scan);
         if (n == 0)
-                n = tag(text, length);
+                n = tag(scan);
         return n > 0 ? n : is_space(*text);
 }
 
@@ -301,7 +349,8 @@ bool scan_next(struct scan *scan, struct token *ret)
                         return true;
                 n = chunk_length(scan->text + scan->at, scan->length - scan->at);
                 if (is_technical(scan->text + scan->at, n))
-                        scan->at += n;
+                        scan->at += technical_length(scan->text + scan->at, scan->length - scan->at,
+                                                     n);
                 else
                         scan->chunk = scan->at + n;
         }

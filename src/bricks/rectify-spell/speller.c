@@ -248,13 +248,42 @@ bool speller_is_british(const char *word, const char *other)
                 return strcmp(b, "er") == 0;
         if (n == m)
                 return a[0] == 's' && b[0] == 'z' && strcmp(a + 1, b + 1) == 0 && is_vowel(a[-1]);
+        if (m == n + 1 && a[0] == 'r')
+                return b[0] == 'e' && strcmp(a, b + 1) == 0;
         if (n != m + 1 || strcmp(a + 1, b) != 0)
                 return false;
         return (a[0] == 'u' && a[-1] == 'o' && a[1] == 'r') ||
+               (a[0] == 'e' && a[-1] == 'g' && strncmp(b, "ment", 4) == 0) ||
                (a[0] == 'l' && a[-1] == 'l' && is_vowel(a[1]));
 }
 
-/* The one suggestion that is near, if there is no other. */
+/* Characters beyond ASCII. */
+static unsigned count_accents(const char *word)
+{
+        unsigned n = 0;
+
+        for (; *word; word++)
+                n += (unsigned char)*word >= 0xc0;
+        return n;
+}
+
+/* Mistakes are seldom in the first letter, but names of programs are words with a letter before
+ * them: dconf, rlogin. An accent may be missing, or a capital. */
+static bool begins_alike(const char *word, const char *other)
+{
+        return (*word | 0x20) == (*other | 0x20) || (unsigned char)*other >= 0xc0;
+}
+
+/* Whether the word is the other one with an s: a plural that the dictionary lacks. */
+static bool is_plural(const char *word, const char *other)
+{
+        size_t n = strlen(other);
+
+        return n > 0 && other[n - 1] != 's' && strncmp(word, other, n) == 0 &&
+               strcmp(word + n, "s") == 0;
+}
+
+/* The one suggestion that is near, if there is no other. Nobody types an accent by mistake. */
 static struct correction choose(struct reader *reader, const char *word, char **suggestions, int n)
 {
         struct correction ret = { "" };
@@ -264,12 +293,14 @@ static struct correction choose(struct reader *reader, const char *word, char **
         for (int i = 0; i < n; i++) {
                 if (!recode(reader->from, suggestions[i], strlen(suggestions[i]), text,
                             sizeof text) ||
-                    strpbrk(text, " -") || !speller_is_near(word, text))
+                    strpbrk(text, " -'") || count_accents(text) < count_accents(word) ||
+                    !speller_is_near(word, text))
                         continue;
                 near++;
                 (void)snprintf(ret.text, sizeof ret.text, "%s", text);
         }
-        if (near != 1 || speller_is_british(word, ret.text))
+        if (near != 1 || !begins_alike(word, ret.text) || is_plural(word, ret.text) ||
+            speller_is_british(word, ret.text))
                 ret.text[0] = '\0';
         return ret;
 }

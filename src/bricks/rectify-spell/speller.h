@@ -39,7 +39,8 @@ struct correction {
 struct correction speller_correct(struct speller *speller, struct reader *reader, const char *word,
                                   size_t length, unsigned *looked_up, unsigned max);
 
-/* Whether a word is the British form of the other one: colour, realise, travelled, centre. */
+/* Whether a word is the British form of the other one: colour, realise, travelled, centre,
+ * judgement. */
 bool speller_is_british(const char *word, const char *other);
 
 /* Whether two words in UTF-8 are one step apart. */

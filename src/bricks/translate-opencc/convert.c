@@ -10,6 +10,8 @@
 
 #include <opencc.h>
 
+#include "web-address.h"
+
 #define LOOKED_AT 4096       /* bytes of a text whose variety is to be found out */
 #define TRADITIONAL_SHARE 30 /* one in so many of its Han characters is changed */
 #define KANA_SHARE 4         /* one in so many letters makes a text Japanese */
@@ -125,16 +127,13 @@ static int step(opencc_t model, char **text)
         return *text ? 0 : -ENOMEM;
 }
 
-int conversion_run(const struct conversion *conversion, const char *text, size_t length, char **ret)
+/* Adds to a stream what a text becomes. */
+static int add_converted(const struct conversion *conversion, const char *text, size_t length,
+                         FILE *to)
 {
         struct converter *converter = conversion->converter;
-        char *made;
-        int r;
-
-        if (!is_utf8(text, length))
-                return -EINVAL;
-        made = strndup(text, length);
-        r = made ? 0 : -ENOMEM;
+        char *made = strndup(text, length);
+        int r = made ? 0 : -ENOMEM;
 
         if (r == 0 && conversion->own)
                 r = step(converter->own, &made);
@@ -143,9 +142,47 @@ int conversion_run(const struct conversion *conversion, const char *text, size_t
                         __atomic_load_n(&converter->models[conversion->route[i]], __ATOMIC_ACQUIRE),
                         &made);
         if (r == 0)
-                *ret = made;
-        else
-                free(made);
+                (void)fputs(made, to);
+        free(made);
+        return r;
+}
+
+/* Bytes before the first web address, whose length is *ret. */
+static size_t before_address(const char *text, size_t length, size_t *ret)
+{
+        size_t i = 0;
+
+        for (*ret = 0; i < length; i++)
+                if ((*ret = web_address(text + i, length - i)) > 0)
+                        break;
+        return i;
+}
+
+int conversion_run(const struct conversion *conversion, const char *text, size_t length, char **ret)
+{
+        size_t size, n, address;
+        FILE *made;
+        int r = 0;
+
+        *ret = NULL;
+        if (!is_utf8(text, length))
+                return -EINVAL;
+        made = open_memstream(ret, &size);
+        if (!made)
+                return -ENOMEM;
+        for (; r == 0 && length > 0; text += n + address, length -= n + address) {
+                n = before_address(text, length, &address);
+                r = add_converted(conversion, text, n, made);
+                (void)fwrite(text + n, 1, address, made);
+        }
+        if (r == 0 && ferror(made))
+                r = -ENOMEM;
+        if (fclose(made) != 0 && r == 0)
+                r = -ENOMEM;
+        if (r < 0) {
+                free(*ret);
+                *ret = NULL;
+        }
         return r;
 }
 

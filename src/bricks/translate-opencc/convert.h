@@ -30,8 +30,8 @@ struct conversion {
 /* Loads what it takes. 0; -ENOENT: see *error. */
 int conversion_prepare(const struct conversion *conversion, struct convert_error *error);
 
-/* A prepared conversion of a text without NUL. *ret is for free(). 0; -EINVAL: it is not UTF-8;
- * -ENOMEM. */
+/* A prepared conversion of a text without NUL. Web addresses stay as they are. *ret is for free();
+ * NULL on failure. 0; -EINVAL: it is not UTF-8; -ENOMEM. */
 int conversion_run(const struct conversion *conversion, const char *text, size_t length,
                    char **ret);
 
@@ -46,7 +46,7 @@ bool converter_detect(struct converter *converter, const char *text, size_t leng
 /*
  * The length of the first piece of a text, such that the pieces are converted as the whole would
  * be: up to the end of a sentence, from `min` bytes on. A sentence longer than CONVERT_PIECE is cut
- * at a character, where a phrase of OpenCC's may then be missed.
+ * at a character, where a phrase of OpenCC's or the rest of a web address may then be missed.
  */
 #define CONVERT_PIECE 16384
 size_t convert_piece(const char *text, size_t length, size_t min);

@@ -121,6 +121,8 @@ static int choose(struct brick_instance *self, struct brick_call *call,
 
         if (r != 0)
                 return r;
+        if (*request->model_id && !*request->target_language)
+                target = VARIETY_UNKNOWN; /* where the model leads */
         if (*request->model_id && model == MODELS)
                 return brick_fail(call, BRICK_E_NOT_FOUND, "There is no such model",
                                   "GetServiceInfo lists the models.");

@@ -93,6 +93,9 @@ static void test_options(void)
         expect_refused("{ examples: { a: [] } }", "expected a list of examples");
         expect_refused("{ examples: { a: [x], b: [x] } }", "this is an example of 'a' as well");
         expect_refused("{ examples: { a: [\"...\"] } }", "needs letters or digits");
+        expect_refused("{ examples: { a: [], b: [\"...\", \"?\"] } }",
+                       "letters or digits\nan example");
+        expect_refused("{ unknown: \"\" }", "a category needs a name");
         expect_refused("{ unknown: thanks }", "there is a category 'thanks'");
         expect_refused("{ file: /nowhere.yaml }", "cannot read /nowhere.yaml: No such file");
         expect_refused("{ file: /dev/null }", "not a file");

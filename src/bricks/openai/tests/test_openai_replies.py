@@ -140,6 +140,8 @@ TABLE = {
     "no choices": ("stream", Reply(events({"object": "list", "data": []})), "", 5001, '"object": "list"'),
     "a page": ("unary", Reply(b"<html><title>Log in</title></html>", kind="text/html"), "", 5001, "Log in"),
     "a page for a stream": ("stream", Reply(b"\n <html><title>Log in</title></html>", kind="text/html"), "", 5001, "Log in"),
+    "a page in Chinese": ("unary", Reply("<title>系统繁忙</title>".encode(), kind="text/html"), "", 5001, "due: 系统繁忙"),
+    "a page in another encoding": ("unary", Reply(b"<title>\xcf\x7f</title>", kind="text/html"), "", 5001, "due: \ufffd?"),
     "a text": ("stream", Reply(b"service unavailable", kind="text/plain"), "", 5001, "service unavailable"),
     "broken json": ("stream", Reply(b'{"choices":[{"message"', kind=JSON), "", 5001, "not JSON"),
     # errors of HTTP

@@ -66,6 +66,15 @@ static void test_words(void)
         expect(host, "the cet and", "en", "the cet and");   /* cat or cut; and too short */
         expect(host, "the chatss", "en", "the chatss");     /* two steps */
         expect(host, "The Hous and", "en", "The Hous and"); /* may be a name */
+        expect(host, "the Étatt and the étatt", "en", "the Étatt and the état");
+        expect(host, "the hoüse and", "en", "the hoüse and"); /* an accent is no slip */
+        expect(host, "the Javascript and javascript", "en", "the JavaScript and javascript");
+        expect(host, "the Bug and the bug", "en", "the Mistake and the mistake"); /* own list */
+        expect(host, "the wall's and the wallss", "en", "the wall's and the walls");
+        expect(host, "the xtree and the dhouse", "en", "the xtree and the dhouse"); /* names */
+        expect(host, "the cat-hous and the recieve-tree", "en",
+               "the cat-hous and the receive-tree");
+        expect(host, "the chats and the chatts", "en", "the chats and the chatts");
         expect(host, "das Haus und die Strase", "", "das Haus und die Strase");
         expect(host, "das und die strasse katze kaze", "", "das und die strasse katze katze");
         expect(host, "xyz", "", "xyz");
@@ -167,10 +176,11 @@ int main(int argc, char **argv)
         check(argc == 2 && setenv("BRICKD_DATA", argv[1], true) == 0);
         check(mkdtemp(folder));
         file("list", "teh->the\nrecieve->receive\nhouse->mouse\n");
-        file("extra", "brickdd->brickd\n腦袋->頭腦\n");
+        file("extra", "brickdd->brickd\nbug->mistake\nJavascript->JavaScript\n腦袋->頭腦\n");
         file("bad", "teh->the\nrecieve\n");
         file("en_X.aff", "SET UTF-8\nTRY abcdefghijklmnopqrstuvwxyz\n");
-        file("en_X.dic", "10\nthe\nhouse\ntree\ncat\ncut\nand\nchat\nreceive\nbag\nbug\n");
+        file("en_X.dic",
+             "12\nwalls\nétat\nthe\nhouse\ntree\ncat\ncut\nand\nchat\nreceive\nbag\nbug\n");
         file("de_X.aff", "SET ISO8859-1\nTRY abcdefghijklmnopqrstuvwxyz\xdf\n");
         file("de_X.dic", "7\ndas\nHaus\nund\ndie\nkatze\nstrasse\nStra\xdf"
                          "e\n");

@@ -48,7 +48,11 @@ static void test_words(void)
 static void test_left_out(void)
 {
         expect("see http://a.org/recieve now", "see now");
+        expect("看 https://a.org/wiki/以經/以經，以經 b", "看 以經 b");
+        expect("(http://a.org/以經) b www.a.org/?q=以經 c", "b c");
+        expect("見https://a.org/teh了解 b", "見 了解 b");
         expect("mail me@exmaple.org now", "mail now");
+        expect("a recei\u00adving re\u0301sume\u0301 sme\u200bthing b", "a b");
         expect("in /usr/lib and ./x or C:\\teh ok", "in and or ok");
         expect("the get_adress and getAdress and f() and a.b", "the and and and");
         expect("a --flag -x $VAR #tag @you 3rd v2 x=1", "a");
@@ -68,6 +72,24 @@ static void test_left_out(void)
         expect("a\n```\nrecieve", "a");
         expect("int recieve;\nok\nif x {", "ok");
         expect("a \"open\n\nb c", "a open b c");
+}
+
+/* A mark that nothing closes costs time, so a text has only so many of them. */
+static void test_unclosed(void)
+{
+        enum { N = 1000, GAP = 3000 };
+        static char text[N * 4 + GAP + 32];
+        struct token token, last = { 0 };
+        struct scan scan;
+
+        for (size_t i = 0; i < N; i++)
+                memcpy(text + 4 * i, "“ ", 4);
+        memset(text + (size_t)N * 4, ' ', GAP);
+        strcpy(text + N * 4 + GAP, "“word” <word>");
+        scan = scan_of(text, strlen(text));
+        while (scan_next(&scan, &token))
+                last = token;
+        assert(last.length == 4 && !last.han);
 }
 
 static struct list *list_of(const char *text, int error)
@@ -129,6 +151,8 @@ static void test_british(void)
         assert(speller_is_british("realise", "realize"));
         assert(speller_is_british("travelled", "traveled"));
         assert(speller_is_british("centre", "center"));
+        assert(speller_is_british("judgements", "judgments"));
+        assert(speller_is_british("centred", "centered"));
         assert(!speller_is_british("untill", "until"));
         assert(!speller_is_british("thsi", "this"));
         assert(!speller_is_british("house", "hose"));
@@ -139,6 +163,7 @@ int main(void)
 {
         test_words();
         test_left_out();
+        test_unclosed();
         test_lists();
         test_near();
         test_british();

@@ -101,6 +101,10 @@ static void test_options(void)
         expect(host, (struct asked){ "软件", NULL, NULL, NULL }, 200, "軟件", "zh-TW");
         fake_host_free(host);
 
+        host = host_of("{ target_language: zh-TW }");
+        expect(host, (struct asked){ "軟體", NULL, NULL, "t2s" }, 200, "软体", "zh-Hans");
+        fake_host_free(host);
+
         host = host_of("{ source_language: zh-TW, target_language: zh-HK }");
         expect(host, (struct asked){ "裡", NULL, NULL, NULL }, 200, "裏", "zh-HK");
         fake_host_free(host);

@@ -140,6 +140,32 @@ static struct conversion between(struct converter *converter, const char *from, 
         return conversion;
 }
 
+static void expect_converted(const struct conversion *conversion, const char *text,
+                             const char *want)
+{
+        char *made;
+
+        assert(conversion_run(conversion, text, strlen(text), &made) == 0);
+        if (strcmp(made, want) != 0) {
+                printf("%s: %s\n", text, made);
+                abort();
+        }
+        free(made);
+}
+
+static void test_addresses(struct converter *converter)
+{
+        struct conversion conversion = between(converter, "zh-CN", "zh-TW");
+
+        expect_converted(&conversion, "软件 https://a.org/软件/x?q=软件，软件",
+                         "軟體 https://a.org/软件/x?q=软件，軟體");
+        expect_converted(&conversion, "看https://a.org/x软件", "看https://a.org/x軟體");
+        expect_converted(&conversion, "www.a.org/软件", "www.a.org/软件");
+        expect_converted(&conversion, "“http://a.org/软件”软件", "“http://a.org/软件”軟體");
+        expect_converted(&conversion, "http:/软件", "http:/軟體");
+        expect_converted(&conversion, "", "");
+}
+
 #define RIGHT_PERCENT 85
 #define FOUND_PERCENT 95 /* some sentences are the same in both */
 
@@ -227,6 +253,7 @@ int main(int argc, char **argv)
         test_detect(converter);
         test_cut(converter);
         test_pieces();
+        test_addresses(converter);
         test_sentences(converter, argv[1]);
         converter_free(converter);
         return 0;
