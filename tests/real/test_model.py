@@ -3,21 +3,25 @@
 
 What the model says is not judged, only what becomes of it."""
 import concurrent.futures
+import glob
 import json
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
 
 import llama  # noqa: E402
 from door import CHAT, Door, events, question, text_of  # noqa: E402
-from harness import BUILD, call, eq, generate_stubs, main, path, test, wait_for  # noqa: E402
+from harness import BUILD, SOURCE, Brickd, call, eq, generate_stubs, main, path, test, wait_for  # noqa: E402
 
 folder = llama.get(os.path.join(BUILD, "tests", "real", "model"))
 generate_stubs()
 from protocols.grpc.intention import intention_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
+MODULES = os.path.join(BUILD, "src", "bricks")
+ENVIRONMENT = {"BRICKD_DATA": MODULES, "BRICKD_LIBEXEC": os.path.join(MODULES, "retrieval-fts")}
 SHORT = 16
 LONG = 900  # tokens: what is not stopped goes on for 20 seconds or more
 LIMIT = 120
@@ -55,8 +59,31 @@ def bricks(url):
 
 
 def start(model):
-    return Door(bricks(model.url), modules=os.path.join(BUILD, "src", "bricks"),
-                env={"BRICKD_DATA": os.path.join(BUILD, "src", "bricks")})
+    return Door(bricks(model.url), modules=MODULES, env=ENVIRONMENT)
+
+
+class Application(Brickd):
+    """conf/examples/rag.yaml as it is, but for the number of documents, over the manuals of the bricks."""
+
+    def write(self, _):
+        examples = os.path.join(SOURCE, "conf", "examples")
+        shutil.copy(os.path.join(examples, "tidy.py"), self.dir)
+        with open(os.path.join(examples, "rag.yaml")) as f:
+            text = f.read()
+        for theirs, ours in {"127.0.0.1:50051": self.address, "max_results: 5": "max_results: 2",
+                             "lame_duck: 5s": "lame_duck: 0s"}.items():
+            eq(text.count(theirs), 1, theirs)
+            text = text.replace(theirs, ours)
+        with open(self.config, "w") as f:
+            f.write(f"{text}modules: {self.modules}\ncontrol: {self.dir}/control\n")
+        with open(os.path.join(self.dir, "openai"), "w") as f:
+            f.write("no-secret")
+
+    def start(self):
+        index = os.path.join(self.dir, "docs.db")
+        self.env |= {"OPENAI_BASE_URL": model.url + "/v1", "BRICKD_INDEX": index, "CREDENTIALS_DIRECTORY": self.dir}
+        self.ctl("index", "--db", index, *glob.glob(os.path.join(SOURCE, "src", "bricks", "*", "README.md")))
+        return super().start()
 
 
 def request(text=TEXT, tokens=SHORT, brick="chat"):
@@ -147,7 +174,7 @@ def eight_streams_at_once():
 
 @test
 def a_guard_on_what_it_says():
-    # of its own accord, it says what templates for chats are made of, which is an attack
+    # letters alone are no attack, whatever they say
     said = "".join(part.text for part in output(brick="safe"))
     assert said and WITHHELD not in said, said
     before = model.steps()
@@ -197,6 +224,21 @@ def the_brick_prompt():
     eq(reply.error.code, SUCCESS, reply.error.message)
     result, = reply.results
     assert result.intent_category in CATEGORIES and 0 <= result.confidence <= 1, result
+
+
+@test
+def an_application_with_documents():
+    before = model.metric("prompt_tokens_total")
+    with Application("", modules=MODULES, env=ENVIRONMENT) as running:
+        asked = json.dumps({"prompt": "Hello! Could you please tell me how to retry a call?", "max_tokens": SHORT})
+        answer = running.ctl("call", "--stream", "assistant", asked).stdout
+        steps = running.ctl("explain", "assistant", asked).stdout
+    assert answer.strip()
+    print("# " + (answer + steps).strip().replace("\n", "\n# "))
+    for part in ("> how to retry a call?", "> 2 documents", "clean  at", "chat  at"):
+        assert part in steps, part
+    prompt = model.metric("prompt_tokens_total") - before
+    assert prompt > 100, f"a prompt of {prompt} tokens has no documents"
 
 
 with llama.Llama(folder) as model, start(model) as door:
