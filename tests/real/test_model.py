@@ -15,7 +15,7 @@ import llama  # noqa: E402
 from door import CHAT, Door, events, question, text_of  # noqa: E402
 from harness import BUILD, SOURCE, Brickd, call, eq, generate_stubs, main, path, test, wait_for  # noqa: E402
 
-folder = llama.get(os.path.join(BUILD, "tests", "real", "model"))
+folder = llama.get()
 generate_stubs()
 from protocols.grpc.intention import intention_pb2  # noqa: E402
 from protocols.grpc.llm import llm_pb2  # noqa: E402
