@@ -283,15 +283,15 @@ def a_token_is_asked_for():
         browser.until("document.querySelector('#notice').textContent.includes('does not accept')")
         browser.fill("#token", TOKEN)
         browser.key("Enter")
-        browser.until("document.querySelector('#model').options.length == 1"
-                      " && document.querySelector('#notice').hidden")
+        allowed = "[...document.querySelector('#model').options].map(o => o.value).join() == 'chat,demo'"
+        browser.until(allowed + " && document.querySelector('#notice').hidden")
         browser.say("hello")
         browser.until("document.querySelectorAll('.turn').length == 2 && document.querySelector('#stop').hidden")
         eq(texts(".turn")[1], "You said: hello")
         browser.click("#tab-call")
         assert "$TOKEN" in browser.textContent("#curl") and TOKEN not in browser.content()
         browser.reload()
-        browser.until("document.querySelector('#model').options.length == 1")
+        browser.until(allowed)
         eq([c for c in browser.complaints() if "401" not in c], [])
 
 
