@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Builds brickd in four ways under build/ and runs all tests. The last line says
 # "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
+#
+#   run.sh --packages   runs only what takes minutes and seldom changes: the Debian packages, the
+#                       image for containers, and what Kubernetes' tools say of conf/kubernetes
+#   run.sh --debian13   runs the tests of one build on Debian 13
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
@@ -10,6 +14,15 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any
 export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:use_sigaltstack=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
+
+case ${1-} in
+'' | --packages) ;;
+--debian13) exec tests/debian13.sh ;;
+*)
+	echo 'usage: run.sh [--packages | --debian13]' >&2
+	exit 64
+	;;
+esac
 
 tests/deps.sh || exit 1
 jobs=$(nproc)
@@ -45,7 +58,11 @@ build() {
 }
 
 mkdir -p build
-build gcc gcc -- --timeout-multiplier 2
+if [ $# = 1 ]; then
+	build gcc gcc -- --suite packages
+	exec tests/report.py build/gcc
+fi
+build gcc gcc -- --timeout-multiplier 2 --no-suite packages
 # links a hundred programs in a third of the time
 export CC_LD=gold CXX_LD=gold
 build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
