@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs the packages of Debian 12 or 13 that the build and the tests need. Silent if all are there.
+# Installs the packages of Debian 12 or 13 that the build and the tests need, with
+# --packages also what makes and tries the packages. Silent if all are there.
 set -eu
 
 packages='
@@ -12,10 +13,11 @@ packages='
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
 	clang clang-format libclang-rt-dev
 	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
-	bash-completion caddy curl debhelper dpkg-dev git groff-base haproxy iproute2 libnghttp2-dev man-db
-	mmdebstrap nghttp2-client nginx openssl poppler-utils procps prometheus runc valgrind
+	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev man-db nghttp2-client nginx
+	openssl poppler-utils procps prometheus valgrind
 	systemd util-linux
 '
+[ "${1-}" != --packages ] || packages="$packages debhelper dpkg-dev git lintian mmdebstrap runc"
 # systemd.pc is in systemd itself there
 release=$(. /etc/os-release && echo "$ID $VERSION_ID")
 [ "$release" = 'debian 12' ] || packages="$packages systemd-dev"

@@ -24,7 +24,7 @@ case ${1-} in
 	;;
 esac
 
-tests/deps.sh || exit 1
+tests/deps.sh "$@" || exit 1
 jobs=$(nproc)
 builds=
 
@@ -54,7 +54,7 @@ build() {
 		return
 	}
 	# most tests wait more than they work
-	meson test -C "$dir" --no-rebuild --num-processes $((jobs * 2)) "$@"
+	meson test -C "$dir" --no-rebuild --num-processes $((jobs * 3)) "$@"
 }
 
 mkdir -p build
@@ -65,14 +65,16 @@ fi
 build gcc gcc -- --timeout-multiplier 2 --no-suite packages
 # links a hundred programs in a third of the time
 export CC_LD=gold CXX_LD=gold
-build asan gcc -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
+lines='-Ddebug=false -Dc_args=-g1' # all that a report of a sanitizer shows
+# shellcheck disable=SC2086 # a list of words, here and below
+build asan gcc $lines -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
 	--timeout-multiplier 4 --suite unit --suite module --suite fuzz --suite integration
 # by the other compiler, which has warnings of its own
-build tsan clang -Db_sanitize=thread -Db_lundef=false -- \
+build tsan clang $lines -Db_sanitize=thread -Db_lundef=false -- \
 	--timeout-multiplier 8 --suite unit --suite module
-# each fuzzer searches for FUZZ_SECONDS, 5 by default
+# each fuzzer searches for FUZZ_SECONDS, 3 by default
 target=fuzzers
-build fuzz clang -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
+build fuzz clang $lines -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -- \
 	--suite libfuzzer
 
 # shellcheck disable=SC2086

@@ -368,6 +368,8 @@ static void choose_terms(struct trainer *t, const int8_t (*weights)[LINEAR_LABEL
 {
         size_t n = 0;
 
+        if (t->n_terms == 0)
+                return;
         qsort(t->terms, t->n_terms, sizeof *t->terms, by_hash);
         for (size_t i = 0; i < t->n_terms; i++) {
                 struct term *last = n > 0 ? &t->terms[n - 1] : NULL;

@@ -84,8 +84,7 @@ static void test_plain(void)
                 "",
                 "Good morning, how are you?",
                 "The meeting is at 10, in room 4.",
-                "\xe6\x98\x8e\xe5\xa4\xa9\xe6\x9c\x83\xe4\xb8\x8b\xe9\x9b\xa8\xe5\x97\x8e\xef\xbc"
-                "\x9f",
+                "明天會下雨嗎？",
                 "a b",
                 "x = 1",
                 "I am a cat",
