@@ -35,8 +35,7 @@ __attribute__((format(printf, 2, 3))) static int blame(struct reader *r, const c
 
 static bool is_name(const char *name)
 {
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                      "0123456789-_.";
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_."; /* as in a model */
         size_t n = strlen(name);
 
         return n > 0 && n <= TEXTS_NAME_MAX && strspn(name, letters) == n;
@@ -50,7 +49,7 @@ static int find_label(struct reader *r, const char *name, uint32_t *ret)
                 if (strcmp(t->labels[*ret], name) == 0)
                         return 0;
         if (!is_name(name))
-                return blame(r, "a label is 1 to %d letters, digits, '-', '_' and '.'",
+                return blame(r, "a label is 1 to %d small letters, digits, '-', '_' and '.'",
                              TEXTS_NAME_MAX);
         if (t->n_labels == TEXTS_LABELS_MAX)
                 return blame(r, "'%s' is label number %d; a model has at most %d", name,

@@ -155,7 +155,7 @@ static void test_mistakes(void)
                 const char *error;
         } mistakes[] = {
                 { "a\tb\nno tab\n", "t.tsv:2: there is no tab" },
-                { "bad label\tb\n", "t.tsv:1: a label is 1 to 31 letters" },
+                { "bad label\tb\n", "t.tsv:1: a label is 1 to 31 small letters" },
                 { "a/\tb\n", "t.tsv:1: a group is 1 to 31 letters" },
                 { "a\tb\\c\n", "t.tsv:1: a backslash is written" },
                 { "a\tb\\", "t.tsv:1: a backslash is written" },
