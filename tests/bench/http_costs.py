@@ -135,7 +135,7 @@ class Readers:
 def streams(opt):
     """Many streams of 20 tokens a second: what a token costs the thread that serves calls, and memory a stream."""
     options = f"delay: {1000 // TOKENS_A_SECOND}ms, tokens: 1000000"
-    with Door(brick(options=options), extra="log: { access: off }",
+    with Door(brick(options=options, more=", limits: { concurrency: 100000 }"), extra="log: { access: off }",
               limits="{ connections: 100000 }") as door:
         pid, = door.workers()
         before = memory(door)
