@@ -2,15 +2,14 @@
 
 /* intention-examples: what a text wants, by the examples that it is most like. See README.md. */
 
-#include <fcntl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "brick-sdk.h"
 #include "classify.h"
 #include "config.h"
+#include "file.h"
 
 #define VERSION "1.0"
 #define FILE_SIZE_MAX (16 << 20)
@@ -105,45 +104,17 @@ static void refuse(struct brick_instance *self, const struct brick_node *node,
                                   count, first);
 }
 
-/* The whole file. 0 or a negative errno. */
-static int read_file(const char *path, char **ret, size_t *ret_n)
-{
-        int fd = open(path, O_RDONLY | O_CLOEXEC), r = 0;
-        size_t n = 0, size;
-        struct stat st;
-        ssize_t got = 1;
-
-        if (fd < 0)
-                return -errno;
-        if (fstat(fd, &st) < 0)
-                r = -errno;
-        else if (!S_ISREG(st.st_mode) || st.st_size > FILE_SIZE_MAX)
-                r = -EFBIG;
-        size = r == 0 ? (size_t)st.st_size : 0;
-        *ret = r == 0 ? malloc(size + 1) : NULL;
-        if (r == 0 && !*ret)
-                r = -ENOMEM;
-        while (r == 0 && n < size && got > 0) {
-                got = read(fd, *ret + n, size - n);
-                n += got > 0 ? (size_t)got : 0;
-                r = got < 0 ? -errno : 0;
-        }
-        (void)close(fd);
-        *ret_n = n;
-        return r;
-}
-
 static int take_file(struct brick_instance *self, const struct brick_node *node, const char *path)
 {
         struct brick_yaml *yaml = NULL;
-        char *bytes = NULL;
-        size_t n = 0;
-        int r = read_file(path, &bytes, &n);
+        size_t n;
+        char *bytes = file_read(path, FILE_SIZE_MAX, &n);
+        int r = bytes ? 0 : -errno;
 
         if (r < 0) {
                 brick_node_errorf(brick_host, self->ctx, node, "cannot read %s: %s", path,
-                                  r == -EFBIG ? "not a file of at most 16 MiB" : strerror(-r));
-                free(bytes);
+                                  r == -EFBIG || r == -EINVAL ? "not a file of at most 16 MiB"
+                                                              : strerror(-r));
                 return r;
         }
         r = brick_yaml_new(&yaml, path);

@@ -2,14 +2,14 @@
 
 /* rectify-spell: corrects the spelling of texts. See README.md. */
 
-#include <fcntl.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
+#include "file.h"
 #include "rectify.h"
 #include "taiwan.h"
 
@@ -31,44 +31,18 @@ static const struct brick_node *option(const struct brick_node *config, const ch
         return brick_host->node_get(config, name);
 }
 
-/* 0 or a negative errno. */
-static int read_file(const char *path, char **ret, size_t *ret_n)
-{
-        int fd = open(path, O_RDONLY | O_CLOEXEC), r = 0;
-        struct stat st = { 0 };
-        ssize_t got = 1;
-
-        *ret = NULL;
-        *ret_n = 0;
-        if (fd < 0)
-                return -errno;
-        if (fstat(fd, &st) < 0)
-                r = -errno;
-        else if (!S_ISREG(st.st_mode) || st.st_size > LIST_FILE_MAX)
-                r = -EFBIG;
-        if (r == 0 && !(*ret = calloc(1, (size_t)st.st_size + 1)))
-                r = -ENOMEM;
-        while (r == 0 && got > 0 && *ret_n < (size_t)st.st_size) {
-                got = read(fd, *ret + *ret_n, (size_t)st.st_size - *ret_n);
-                *ret_n += got > 0 ? (size_t)got : 0;
-                r = got < 0 ? -errno : 0;
-        }
-        (void)close(fd);
-        return r;
-}
-
 static int load_list(struct brick_instance *self, const struct brick_node *blamed, const char *path,
                      struct list **ret)
 {
         struct list_mistake mistake;
-        char *bytes;
         size_t n;
-        int r = read_file(path, &bytes, &n);
+        char *bytes = file_read(path, LIST_FILE_MAX, &n);
+        int r = bytes ? 0 : -errno;
 
         if (r < 0) {
                 brick_node_errorf(brick_host, self->ctx, blamed, "cannot read %s: %s", path,
-                                  r == -EFBIG ? "not a file of at most 16 MiB" : strerror(-r));
-                free(bytes);
+                                  r == -EFBIG || r == -EINVAL ? "not a file of at most 16 MiB"
+                                                              : strerror(-r));
                 return r;
         }
         r = list_new(bytes, n, ret, &mistake);
@@ -171,8 +145,12 @@ static int take_terms(struct brick_instance *self, const struct brick_node *conf
 {
         char *path = data_path("terms.txt");
         size_t n;
-        int r = path ? read_file(path, &self->rectifier.terms, &n) : -ENOMEM;
+        int r = -ENOMEM;
 
+        if (path) {
+                self->rectifier.terms = file_read(path, LIST_FILE_MAX, &n);
+                r = self->rectifier.terms ? 0 : -errno;
+        }
         if (r < 0 && path)
                 brick_node_errorf(brick_host, self->ctx, config, "cannot read %s: %s", path,
                                   strerror(-r));

@@ -34,6 +34,8 @@ char *file_read(const char *path, size_t max, size_t *ret_length)
                         n += (size_t)r;
                 }
         }
+        if (bytes)
+                bytes[n] = '\0';
         *ret_length = n;
 out:
         close(fd);
