@@ -416,7 +416,7 @@ static bool handshake(struct http_connection *c)
         if (r == -EAGAIN)
                 return false;
         if (r < 0) {
-                if (!c->ended)
+                if (r != -ECONNRESET)
                         peers_reject(&c->key, STATS_REJECTED_TLS);
                 connection_break(c);
                 return false;

@@ -139,6 +139,8 @@ static int ssl_error(struct http_socket *s, int r)
         if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
                 return -EAGAIN;
         ERR_clear_error();
+        if (error == SSL_ERROR_SYSCALL)
+                return -ECONNRESET;
         return error == SSL_ERROR_ZERO_RETURN ? 0 : -EPROTO;
 }
 
@@ -151,7 +153,7 @@ int http_socket_handshake(struct http_socket *s)
         if (r == 1)
                 return 0;
         r = ssl_error(s, r);
-        return r < 0 ? r : -EPROTO;
+        return r == 0 ? -ECONNRESET : r;
 }
 
 ssize_t http_socket_read(struct http_socket *s, void *bytes, size_t size)

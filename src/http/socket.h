@@ -27,7 +27,8 @@ SSL_CTX *http_context_new(const struct certificate *certificate, const struct co
  * still the caller's. */
 int http_socket_begin(struct http_socket *s, int fd, SSL_CTX *context);
 
-/* 0: done; -EAGAIN: to be called again when there is an event; another errno: it has failed. */
+/* 0: done; -EAGAIN: to be called again when there is an event; -ECONNRESET: the client has left;
+ * another errno: it has failed. */
 int http_socket_handshake(struct http_socket *s);
 
 /* The number of bytes; 0: the client sends no more; -EAGAIN; or another errno. */

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import signal
 import socket
 import ssl
 import struct
@@ -80,8 +81,15 @@ def what_is_no_call_is_logged_and_counted():
         ("web", f"protocol: http, {TLS}, {LIMITS}"))]
     with Watched(brick(), "\n".join(lines)) as d:
         silent = [http2.Connection(ports[name], preface=b"") for name in ("slow", "tls", "web")]
-        for port in ports.values():
-            http2.Connection(port, preface=b"").close()  # whoever leaves is not refused
+        for paused in False, True:  # whoever leaves is not refused, also if the worker learns both at once
+            for pid in d.workers() if paused else ():
+                os.kill(pid, signal.SIGSTOP)
+            for port in ports.values():
+                http2.Connection(port, preface=b"").close()
+            for name in "tls", "web":
+                http2.Connection(ports[name], preface=b"\x16\x03\x01\x02\x00\x01").close()  # half a greeting
+            for pid in d.workers() if paused else ():
+                os.kill(pid, signal.SIGCONT)
         wrong = http2.Connection(ports["wrong"], preface=b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert wrong.is_closed()
         header = http2.Connection(ports["header"], preface=GREETING + begin(more=[(b"k-bin", b"!!!not base64")]))
