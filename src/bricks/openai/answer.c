@@ -318,7 +318,7 @@ size_t answer_on_bytes(char *bytes, size_t unit, size_t n, void *user)
         if (!job->call || job->ended)
                 return n;
         if (job->state == JOB_STREAMING || job->state == JOB_THINKING)
-                job->since = engine_now(job->engine);
+                job->since = engine_now();
         in->verdict = is_success(job) ? take_pieces(job, bytes, n) : take_error_body(job, bytes, n);
         if (in->verdict == -EAGAIN) {
                 in->verdict = 0;

@@ -61,12 +61,12 @@ sd_event *engine_event(const struct engine *engine)
         return engine->event;
 }
 
-uint64_t engine_now(const struct engine *engine)
+uint64_t engine_now(void)
 {
-        uint64_t now = 0;
+        struct timespec t;
 
-        (void)sd_event_now(engine->event, CLOCK_MONOTONIC, &now);
-        return now;
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 enum request_limit engine_limit(struct engine *engine)
@@ -248,7 +248,7 @@ static int set_curl_timer(CURLM *multi, long ms, void *user)
 
         if (ms < 0)
                 return sd_event_source_set_enabled(engine->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-        if (sd_event_source_set_time(engine->timer, engine_now(engine) + (uint64_t)ms * 1000) < 0)
+        if (sd_event_source_set_time(engine->timer, engine_now() + (uint64_t)ms * 1000) < 0)
                 return -1;
         return sd_event_source_set_enabled(engine->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
 }

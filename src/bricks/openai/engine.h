@@ -33,11 +33,14 @@ struct engine *engine_free(struct engine *engine);
  * is done. */
 void engine_order(struct engine *engine, struct job *job, enum order order);
 
+/* [any] The time of deadlines and timers: CLOCK_MONOTONIC, microseconds. sd_event_now() would say
+ * when the loop woke up, and a wait that begins later than that would be too short. */
+uint64_t engine_now(void);
+
 /* The functions below are for the engine's thread only. */
 
 const struct config *engine_config(const struct engine *engine);
 sd_event *engine_event(const struct engine *engine);
-uint64_t engine_now(const struct engine *engine); /* CLOCK_MONOTONIC, microseconds */
 
 /* A transfer with the common options; NULL: out of memory. Giving one back keeps it for another
  * job, since to make one costs more than to use it. NULL may be given. */

@@ -92,14 +92,6 @@ static int build_request(struct job *job, const LLMRequest *request)
         return r;
 }
 
-static uint64_t monotonic_now(void)
-{
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 int job_new(struct job **ret, struct engine *engine, struct brick_call *call,
             const LLMRequest *request, bool stream)
 {
@@ -114,7 +106,7 @@ int job_new(struct job **ret, struct engine *engine, struct brick_call *call,
         job->engine = engine;
         job->call = call;
         job->stream = stream;
-        job->expires = job_add_time(monotonic_now(), config->timeout);
+        job->expires = job_add_time(engine_now(), config->timeout);
         r = build_request(job, request);
         if (r == 0)
                 r = build_headers(job, request);
@@ -196,7 +188,7 @@ void job_enter(struct job *job, enum job_state state)
         if (job->state == JOB_OPENING && job->transferring)
                 engine_connected(job->engine, job);
         job->state = state;
-        job->since = engine_now(job->engine);
+        job->since = engine_now();
         if (due(job) < job->armed) /* a timer that is early is set again when it fires */
                 set_timer(job);
 }
@@ -267,7 +259,7 @@ static void time_out(struct job *job)
         const struct config *config = engine_config(job->engine);
         struct failure *failure = &job->failure;
 
-        if (engine_now(job->engine) >= job->expires)
+        if (engine_now() >= job->expires)
                 failure_set(failure, FAILURE_MODEL_TIMEOUT, false,
                             "the model did not finish its answer within %" PRIu64 " ms",
                             config->timeout / 1000);
@@ -301,13 +293,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 
         job->armed = UINT64_MAX;
         /* Bytes that have arrived since may have moved the deadline. */
-        if (engine_now(job->engine) < due(job))
+        if (engine_now() < due(job))
                 set_timer(job);
         else if (job->state == JOB_LINGERING)
                 end(job);
-        else if (job->state == JOB_ENDING && engine_now(job->engine) < job->expires)
+        else if (job->state == JOB_ENDING && engine_now() < job->expires)
                 stop_waiting(job);
-        else if (job->state == JOB_BACKOFF && engine_now(job->engine) < job->expires)
+        else if (job->state == JOB_BACKOFF && engine_now() < job->expires)
                 job_queue(job);
         else
                 time_out(job);
@@ -366,7 +358,7 @@ static void unpause(struct job *job)
 {
         CURLcode result;
 
-        job->since = engine_now(job->engine);
+        job->since = engine_now();
         if (due(job) < job->armed)
                 set_timer(job);
         result = curl_easy_pause(job->easy, CURLPAUSE_CONT);

@@ -109,7 +109,7 @@ bool job_try_again(struct job *job)
         if (!job->failure.retry || job->attempts > engine_config(job->engine)->retries)
                 return false;
         job->delay = job_add_time(backoff(job), retry_after(job));
-        if (job_add_time(engine_now(job->engine), job->delay) >=
+        if (job_add_time(engine_now(), job->delay) >=
             (deadline < job->expires ? deadline : job->expires))
                 return false;
         brick_logf(brick_host, engine_config(job->engine)->ctx, BRICK_LOG_DEBUG,
