@@ -65,18 +65,23 @@ static void give_budget(struct connection *connection)
  */
 
 /* Once the events of one wait have taken LATE_NS, at most one more thing that takes long is done
- * before the next wait; or in ANYWAY_NS, if another thread does the waiting. */
+ * before the next wait. If another thread does the waiting, the next one is refused for ANYWAY_NS
+ * only. */
 #define LATE_NS (5 * NSEC_PER_MSEC)
 #define ANYWAY_NS NSEC_PER_SEC
 
 static bool may_take_long(void)
 {
-        static _Thread_local uint64_t last, last_wait;
+        static _Thread_local uint64_t last_wait, refused; /* since when; 0: nothing is refused */
         uint64_t now = clock_now(), wait = gather_waited();
 
-        if (wait > 0 && now - wait > LATE_NS && wait == last_wait && now - last < ANYWAY_NS)
-                return false;
-        last = now;
+        if (wait > 0 && now - wait > LATE_NS && wait == last_wait) {
+                if (refused == 0)
+                        refused = now;
+                if (now - refused < ANYWAY_NS)
+                        return false;
+        }
+        refused = 0;
         last_wait = wait;
         return true;
 }

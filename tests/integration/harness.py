@@ -24,7 +24,7 @@ BUILD = os.path.abspath(sys.argv[1])
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 with open(os.path.join(BUILD, "src", "brickd-worker"), "rb") as _worker:
     SANITIZED = b"__asan_init" in _worker.read()  # which keeps what has been freed, and takes its time
-START_LIMIT = 30
+START_LIMIT = 60
 STOP_LIMIT = 20
 CALL_LIMIT = 20
 # What brickd would find where it is installed.

@@ -552,7 +552,7 @@ def a_backend_that_hangs_is_noticed():
 @test
 def calls_that_a_server_that_hangs_has_held_are_tried_again():
     with Brickd(echo("", "Guard")) as back, Brickd(echo("", "Guard")) as hanging, \
-            Brickd(remote(f'to: "ipv4:{back.address},{hanging.address}", keepalive: {{ time: 1s, timeout: 1s }}',
+            Brickd(remote(f'to: "ipv4:{back.address},{hanging.address}", keepalive: {{ time: 1s, timeout: 4s }}',
                           "Guard")) as front:
         channel = front.channel()
         wait_for("calls to both", lambda: call(channel, GUARD) and "near Unary" in back.log() and
@@ -561,7 +561,7 @@ def calls_that_a_server_that_hangs_has_held_are_tried_again():
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
         try:
-            calls = [channel.unary_unary(GUARD).future(b"", timeout=20) for _ in range(400)]
+            calls = [channel.unary_unary(GUARD).future(b"", timeout=60) for _ in range(400)]
             eq([rpc.code().name for rpc in calls if rpc.code() is not grpc.StatusCode.OK], [])
         finally:
             for pid in processes:

@@ -26,8 +26,9 @@ static char *to_text(BIO *bio)
         char *bytes, *text;
         long n = BIO_get_mem_data(bio, &bytes);
 
-        text = strndup(bytes, (size_t)n);
+        text = calloc(1, (size_t)n + 1);
         assert(text);
+        memcpy(text, bytes, (size_t)n);
         BIO_free(bio);
         return text;
 }
