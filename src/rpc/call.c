@@ -358,7 +358,7 @@ static void reset(struct rpc_call *call)
         call->ended = false;
         call->empty = false;
         call->outcome_queued = false;
-        call->written = NULL;
+        call->has_message = false;
         call->incoming = NULL;
         call->incoming_slice = grpc_empty_slice();
         call->n_trailers = 0;

@@ -92,7 +92,8 @@ struct rpc_call {
         char error_code[12]; /* of one that has become a status: llmbrick's code as text */
 
         grpc_byte_buffer out;
-        struct rpc_reply *written; /* in the write batch under way */
+        bool has_message; /* the write batch under way */
+        size_t counted;   /* then: what call_sent() gives back for it */
         grpc_slice details_out;
 
         grpc_byte_buffer *incoming;

@@ -37,10 +37,10 @@ enum fd_kind {
 /* How much the core may read from a connection before it reads from others: see receive.c. Used by
  * the thread that reads. */
 struct budget {
-        size_t size;          /* bytes; 0: none has been given yet */
-        size_t left;          /* of them */
-        uint64_t data, calls; /* what the client had sent of both when it was given */
-        bool spent;           /* the next event gives a new one */
+        size_t size;                    /* bytes; 0: none has been given yet */
+        size_t left;                    /* of them */
+        uint64_t data, calls, messages; /* what the client had sent of them when it was given */
+        bool spent;                     /* the next event gives a new one */
 
         unsigned hold; /* the last one of receive_hold() that was seen; 0: none */
         uint64_t held; /* calls that the client had begun before it */

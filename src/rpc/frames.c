@@ -126,6 +126,13 @@ static size_t whole_message(const struct unfinished_request *request, const uint
         return size <= length - MESSAGE_PREFIX ? MESSAGE_PREFIX + (size_t)size : 0;
 }
 
+/* The core announces the call, or delivers the message. */
+static inline void end_message(struct frames *frames)
+{
+        frames->request.stream = 0;
+        frames->messages++;
+}
+
 /* Bytes of messages of the current stream. */
 static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, size_t length)
 {
@@ -135,8 +142,7 @@ static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, si
                 size_t n = whole_message(request, p, length);
 
                 if (n > 0) {
-                        request->stream =
-                                0; /* the core announces the call, or delivers the message */
+                        end_message(frames);
                         p += n;
                         length -= n;
                         continue;
@@ -154,7 +160,7 @@ static enum frames_verdict pass_data(struct frames *frames, const uint8_t *p, si
                 p += n;
                 length -= n;
                 if (request->n_prefix == MESSAGE_PREFIX && request->left == 0)
-                        request->stream = 0;
+                        end_message(frames);
         }
         return FRAMES_GOOD;
 }

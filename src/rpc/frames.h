@@ -30,14 +30,15 @@ struct frames {
         bool skipped;    /* the current payload is no part of a message */
         uint8_t n_head;
         uint8_t head[FRAME_HEAD];
-        uint32_t payload; /* bytes of the frame that are still to come */
-        uint32_t early;   /* header blocks before the SETTINGS were acknowledged */
-        uint64_t block;   /* bytes of the current header block, frame heads included */
-        uint64_t data;    /* bytes of DATA frames so far */
-        uint64_t calls;   /* HEADERS frames so far */
-        uint64_t pings;   /* PING frames so far, without acknowledgements */
-        uint64_t streams; /* begun so far */
-        uint32_t newest;  /* of them */
+        uint32_t payload;  /* bytes of the frame that are still to come */
+        uint32_t early;    /* header blocks before the SETTINGS were acknowledged */
+        uint64_t block;    /* bytes of the current header block, frame heads included */
+        uint64_t data;     /* bytes of DATA frames so far */
+        uint64_t calls;    /* HEADERS frames so far */
+        uint64_t messages; /* complete ones so far */
+        uint64_t pings;    /* PING frames so far, without acknowledgements */
+        uint64_t streams;  /* begun so far */
+        uint32_t newest;   /* of them */
         /* An upper bound of the streams that the client has begun and not ended: a cancelled one
          * still counts. [any] */
         _Atomic uint32_t open;

@@ -68,6 +68,8 @@ static grpc_server *server_new(struct rpc *rpc, const struct conf_port *conf)
                 int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
                         1 << GRPC_COMPRESS_NONE | conf->gzip << GRPC_COMPRESS_GZIP),
                 int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+                /* Without gzip the core refuses what is compressed before it gets there. */
+                int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, conf->gzip),
                 /* channelz costs 10 % of a small call's time, and brickd has its own counters. */
                 int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
                 /* As fast with the write hint as 64 KiB, and a stalled stream costs 19 KiB, not

@@ -12,13 +12,15 @@
 
 /*
  * A budget, in bytes: as many as contained BUDGET_CALLS calls in the last one, and more for a
- * client that sends large messages.
+ * client that sends messages rather than calls, most of all if they are large.
  */
 #define BUDGET ((size_t)16 * 1024)
-#define BUDGET_LARGE (4 * BUDGET)
+#define BUDGET_DATA (4 * BUDGET)
+#define BUDGET_LARGE (16 * BUDGET)
 #define BUDGET_MIN ((size_t)1024)
 #define BUDGET_FIRST ((size_t)512)
 #define BUDGET_CALLS 64
+#define LARGE_MESSAGE ((size_t)8 * 1024)
 
 /* For what backends send, which is not counted. */
 #define BUDGET_CLIENT (2 * BUDGET)
@@ -41,7 +43,8 @@ static size_t next_size(const struct connection *connection)
         if (taken < budget->size / 2) /* too little to judge by */
                 return budget->size;
         if (frames->data - budget->data > taken / 8 * 7)
-                return BUDGET_LARGE;
+                return taken / LARGE_MESSAGE > frames->messages - budget->messages ? BUDGET_LARGE
+                                                                                   : BUDGET_DATA;
         if (calls == 0)
                 return BUDGET;
         size = taken / calls * BUDGET_CALLS;
@@ -58,6 +61,7 @@ static void give_budget(struct connection *connection)
         budget->size = budget->left = next_size(connection);
         budget->data = frames->data;
         budget->calls = frames->calls;
+        budget->messages = frames->messages;
         budget->spent = false;
 }
 

@@ -49,12 +49,19 @@ static inline bool rpc_reply_can_merge(const struct reply *reply)
 /* Merges `first` and the replies behind it in the outbox, as far as they can be. Lock held. */
 struct rpc_reply *rpc_merge_queued(struct rpc_call *call, struct rpc_reply *first);
 
-/* The bytes as the core gets them; the caller's. Bytes that fit into a slice itself are copied
- * there: the core joins such slices and sends fewer pieces. */
-static inline grpc_slice rpc_reply_slice(const struct rpc_reply *reply)
+/*
+ * The bytes as the core gets them; the caller's. The reply is the core's from then on: its memory
+ * is free once it is sent, and the next reply finds it in the cache. Bytes that fit into a slice
+ * itself are copied there: the core joins such slices and sends fewer pieces.
+ */
+static inline grpc_slice rpc_reply_take(struct rpc_reply *reply)
 {
-        return reply->base.size <= GRPC_SLICE_INLINED_SIZE
-                       ? grpc_slice_from_copied_buffer(
-                                 (const char *)GRPC_SLICE_START_PTR(reply->slice), reply->base.size)
-                       : grpc_slice_ref(reply->slice);
+        grpc_slice slice = reply->slice, copy;
+
+        if (reply->base.size > GRPC_SLICE_INLINED_SIZE)
+                return slice;
+        copy = grpc_slice_from_copied_buffer((const char *)GRPC_SLICE_START_PTR(slice),
+                                             reply->base.size);
+        grpc_slice_unref(slice);
+        return copy;
 }

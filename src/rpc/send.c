@@ -12,7 +12,6 @@
 #include "rpc/trailers.h"
 #include "serve/errors.h"
 #include "serve/stats.h"
-#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/utf8.h"
 
@@ -90,9 +89,12 @@ static void queue_outcome(struct rpc_call *call)
 /* --- operations --------------------------------------------------------------------------------
  */
 
-static void put_message(grpc_op *op, struct rpc_call *call, uint32_t flags)
+static void put_message(grpc_op *op, struct rpc_call *call, struct rpc_reply *reply, uint32_t flags)
 {
-        grpc_slice_buffer_add(&call->out.data.raw.slice_buffer, rpc_reply_slice(call->written));
+        call->has_message = true;
+        call->counted = reply->counted;
+        call->served.writing_size = reply->base.size;
+        grpc_slice_buffer_add(&call->out.data.raw.slice_buffer, rpc_reply_take(reply));
         batch_message(op, &call->out, flags);
 }
 
@@ -140,7 +142,7 @@ static uint32_t write_flags(const struct rpc_call *call, bool with_headers, bool
 /* Lock held. A large reply counts against its connection until the client has read it. */
 static void count_unread(struct rpc_call *call)
 {
-        size_t size = call->written->base.size;
+        size_t size = call->served.writing_size;
 
         if (size > RPC_UNREAD_MIN &&
             unread_add(&rpc_port_of(call)->rpc->unread, rpc_call_connection(call), size))
@@ -195,13 +197,11 @@ static bool arm_close_later(struct rpc_call *call)
         return true;
 }
 
-/* Lock held. Frees `written`: it has been sent, or never will be. */
-static void drop_written(struct rpc_call *call)
+/* Lock held. The message of the batch has been sent, or never will be. */
+static void end_message(struct rpc_call *call)
 {
-        struct rpc_reply *reply = TAKE_PTR(call->written);
-
-        call_sent(&call->served.base, reply->counted);
-        rpc_reply_free(&call->served.base, &reply->base);
+        call->has_message = false;
+        call_sent(&call->served.base, call->counted);
 }
 
 /* Lock held. The core refused the batch and cancelled the call; the close event ends it. */
@@ -209,8 +209,8 @@ static void abandon_write(struct rpc_call *call)
 {
         call->ending = true;
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
-        if (call->written)
-                drop_written(call);
+        if (call->has_message)
+                end_message(call);
         if (call->unread > 0)
                 discount_unread(call, false);
         if (!call->close_armed)
@@ -257,29 +257,30 @@ void rpc_pump(struct call *base)
 {
         struct rpc_call *call = rpc_call_of(base);
         bool with_headers = !call->headers_sent, end;
+        struct rpc_reply *reply;
         grpc_op ops[BATCH_OPS_MAX];
         size_t n = 0;
 
         if (!prepare_write(call))
                 return;
-        call->written = next_reply(call);
+        reply = next_reply(call);
         end = base->settled && !base->outbox;
-        if (!call->written && !end)
+        if (!reply && !end)
                 return;
 
         if (with_headers)
                 batch_headers(&ops[n++]);
         call->headers_sent = true;
-        if (call->written)
-                put_message(&ops[n++], call, write_flags(call, with_headers, end));
+        call->served.writing_size = 0;
+        if (reply)
+                put_message(&ops[n++], call, reply, write_flags(call, with_headers, end));
         if (end) {
                 put_status(&ops[n++], call);
                 if (!call->close_armed)
                         batch_close(&ops[n++], &call->cancelled);
         }
-        if (call->written)
+        if (reply)
                 count_unread(call);
-        call->served.writing_size = call->written ? call->written->base.size : 0;
         call->served.writing = rpc_call_start_batch(call, ops, n, &call->on_write);
         if (!call->served.writing)
                 abandon_write(call);
@@ -301,12 +302,12 @@ void rpc_on_write(void *owner, bool ok)
         if (call->unread > 0)
                 discount_unread(call, ok);
         grpc_slice_buffer_reset_and_unref(&call->out.data.raw.slice_buffer);
-        if (call->written) {
+        if (call->has_message) {
                 if (ok)
-                        stats_sent(&call->served, call->written->base.size);
+                        stats_sent(&call->served, call->served.writing_size);
                 call->served.moves++;
                 call->served.owes_reply = false;
-                drop_written(call);
+                end_message(call);
         }
         if (call->ending && !call->close_armed)
                 call->closed = true; /* the batch asked for the close as well */

@@ -64,16 +64,28 @@ static void unpacker_free_heap(void *data, void *p)
         free(p);
 }
 
-/* Whether 8 * n bytes are ASCII. Most text is, so this checks many bytes at a time. */
-static bool is_ascii(const unsigned char *p, size_t n)
-{
-        uint64_t all = 0, word;
+#define HIGH_BITS UINT64_C(0x8080808080808080)
 
-        for (size_t i = 0; i < n; i++) {
-                memcpy(&word, p + 8 * i, sizeof word);
-                all |= word;
-        }
-        return !(all & UINT64_C(0x8080808080808080));
+/* Two words, anywhere in memory. */
+typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+#define BLOCK ((ptrdiff_t)(8 * sizeof(pair)))
+
+/* Most text is ASCII, so this checks many bytes at a time. */
+static inline bool is_ascii_block(const unsigned char *bytes)
+{
+        const pair *p = (const pair *)bytes;
+        pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
+
+        return !((all[0] | all[1]) & HIGH_BITS);
+}
+
+static inline bool is_ascii_word(const unsigned char *p)
+{
+        uint64_t word;
+
+        memcpy(&word, p, sizeof word);
+        return !(word & HIGH_BITS);
 }
 
 static bool utf8_valid(const char *string)
@@ -83,11 +95,11 @@ static bool utf8_valid(const char *string)
         while (p < end) {
                 unsigned n, min, c;
 
-                if (end - p >= 32 && is_ascii(p, 4)) {
-                        p += 32;
+                if (end - p >= BLOCK && is_ascii_block(p)) {
+                        p += BLOCK;
                         continue;
                 }
-                if (end - p >= 8 && is_ascii(p, 1)) {
+                if (end - p >= 8 && is_ascii_word(p)) {
                         p += 8;
                         continue;
                 }

@@ -50,27 +50,36 @@ size_t utf8_encode(uint32_t c, char out[static 4])
         return n;
 }
 
-static uint64_t word_at(const char *s)
+/* Two words, anywhere in memory. */
+typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+#define BLOCK (8 * sizeof(pair))
+
+static inline bool is_ascii_block(const char *s)
+{
+        const pair *p = (const pair *)s;
+        pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
+
+        return !((all[0] | all[1]) & HIGH_BITS);
+}
+
+static inline bool is_ascii_word(const char *s)
 {
         uint64_t word;
 
         memcpy(&word, s, sizeof word);
-        return word;
+        return !(word & HIGH_BITS);
 }
 
 /* The length of the ASCII prefix. Most text is ASCII, so this checks many bytes at a time. */
 static size_t ascii_prefix(const char *s, size_t length)
 {
-        size_t n;
+        size_t n = 0;
 
-        for (n = 0; length - n >= 32; n += 32)
-                if ((word_at(s + n) | word_at(s + n + 8) | word_at(s + n + 16) |
-                     word_at(s + n + 24)) &
-                    HIGH_BITS)
-                        break;
-        for (; length - n >= 8; n += 8)
-                if (word_at(s + n) & HIGH_BITS)
-                        break;
+        while (length - n >= BLOCK && is_ascii_block(s + n))
+                n += BLOCK;
+        while (length - n >= 8 && is_ascii_word(s + n))
+                n += 8;
         while (n < length && (unsigned char)s[n] < 0x80)
                 n++;
         return n;

@@ -20,7 +20,8 @@
 #define TOTAL (1 << 20)
 #define TURN_MAX ((size_t)16 * 1024)
 #define TURN_FIRST ((size_t)512)
-#define TURN_LARGE (4 * TURN_MAX)
+#define TURN_DATA (4 * TURN_MAX)
+#define TURN_LARGE (16 * TURN_MAX)
 
 static const struct conf_port port = {
         .listen = "test",
@@ -138,24 +139,43 @@ static size_t next_turn(int epoll, int fd)
         return read_turn(fd, received, 300000);
 }
 
-/* Who sends large messages has longer turns, until something else comes. */
+/* DATA frames with messages of so many bytes, heads included, then what belongs to no message. */
+static void send_messages(int peer, size_t size)
+{
+        char *p = mempcpy(sent, PREFACE, strlen(PREFACE));
+
+        for (size_t i = 0; i < 40; i++) {
+                p = mempcpy(p, DATA_HEAD, 9);
+                for (size_t k = 0; k < TURN_MAX; k++, p++) {
+                        size_t at = (i * TURN_MAX + k) % size;
+
+                        *p = at < 5 ? (char)((uint64_t)(size - 5) >> 8 * (4 - at)) : 'x';
+                }
+        }
+        for (; p + 13 <= sent + 60 * TURN_MAX; p += 13)
+                memcpy(p, "\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13); /* WINDOW_UPDATE */
+        assert(write(peer, sent, (size_t)(p - sent)) == p - sent);
+}
+
+/* Who sends messages has longer turns, most of all for large ones, until something else comes. */
 static void test_large_turns(void)
 {
-        char *p = sent + strlen(PREFACE);
         int pair[2], epoll = pair_new(pair);
 
-        memcpy(sent, PREFACE, strlen(PREFACE));
-        for (size_t i = 0; i < 10; i++, p += 9 + TURN_MAX)
-                memcpy(p, DATA_HEAD, 9);
-        memcpy(sent + strlen(PREFACE) + 9, "\0\0\2\x7f\xfb", 5); /* one message in all of them */
-        for (; p + 13 <= sent + 15 * TURN_MAX; p += 13)
-                memcpy(p, "\0\0\4\x8\0\0\0\0\0\0\0\0\1", 13); /* WINDOW_UPDATE */
-        assert(write(pair[0], sent, (size_t)(p - sent)) == p - sent);
+        send_messages(pair[0], 40 * TURN_MAX);
         assert(next_turn(epoll, pair[1]) == TURN_FIRST);
+        assert(next_turn(epoll, pair[1]) == TURN_DATA);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE);
         assert(next_turn(epoll, pair[1]) == TURN_LARGE); /* which is mostly something else */
         assert(next_turn(epoll, pair[1]) == TURN_MAX);
+        pair_done(epoll, pair);
+
+        epoll = pair_new(pair);
+        send_messages(pair[0], 1024);
+        assert(next_turn(epoll, pair[1]) == TURN_FIRST);
+        for (int i = 0; i < 10; i++)
+                assert(next_turn(epoll, pair[1]) == TURN_DATA);
         pair_done(epoll, pair);
 }
 
