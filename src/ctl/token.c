@@ -143,6 +143,16 @@ static void put_budget(FILE *f, const struct ctl *ctl, unsigned indent)
         fputs(" }\n", f);
 }
 
+static void put_list(FILE *f, const char *key, const char *const *list, size_t n, unsigned indent)
+{
+        fprintf(f, "%*s  %s: [", (int)indent, "", key);
+        for (size_t i = 0; i < n; i++) {
+                fputs(i > 0 ? ", " : "", f);
+                put_quoted(f, list[i]);
+        }
+        fputs("]\n", f);
+}
+
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
@@ -164,12 +174,9 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
         fprintf(f, "\n%*s  token: %s\n", (int)indent, "", digest);
         if (ctl->expires)
                 fprintf(f, "%*s  expires: %s\n", (int)indent, "", expires);
-        fprintf(f, "%*s  allow: [", (int)indent, "");
-        for (size_t i = 0; i < ctl->n_allow; i++) {
-                fputs(i > 0 ? ", " : "", f);
-                put_quoted(f, ctl->allow[i]);
-        }
-        fputs("]\n", f);
+        put_list(f, "allow", ctl->allow, ctl->n_allow, indent);
+        if (ctl->n_groups > 0)
+                put_list(f, "groups", ctl->groups, ctl->n_groups, indent);
         put_budget(f, ctl, indent);
         return CTL_OK;
 }
@@ -409,8 +416,7 @@ static int print_entry(const struct ctl *ctl, const struct token *token)
         return CTL_OK;
 }
 
-/* --- using a token
- * -------------------------------------------------------------------------------- */
+/* --- using a token ---------------------------------------------------------------------------- */
 
 #define TOKEN_MAX 512
 
