@@ -56,19 +56,17 @@ static int make_token(struct token *ret)
 /* --- the entry -------------------------------------------------------------------------------- */
 
 /* given: a duration from now, or a date or time in the form of the file. */
-static int format_expiry(const char *given, char *buffer, size_t size)
+static int format_expiry(const char *given, char ret[static CLOCK_TEXT_SIZE])
 {
         int64_t duration, seconds;
-        time_t end;
 
         if (value_parse_duration(given, &duration) == 0 && duration > 0) {
-                end = time(NULL) + (time_t)((uint64_t)duration / NSEC_PER_SEC);
-                (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end));
-                return 0;
+                seconds = (int64_t)time(NULL) + duration / (int64_t)NSEC_PER_SEC;
+                return clock_text(seconds, ret) ? 0 : -EINVAL;
         }
         if (identities_parse_time(given, &seconds) < 0)
                 return -EINVAL;
-        (void)snprintf(buffer, size, "%s", given);
+        (void)snprintf(ret, CLOCK_TEXT_SIZE, "%s", given);
         return 0;
 }
 
@@ -156,10 +154,10 @@ static void put_list(FILE *f, const char *key, const char *const *list, size_t n
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
-        char expires[64];
+        char expires[CLOCK_TEXT_SIZE];
         size_t size;
 
-        if (ctl->expires && format_expiry(ctl->expires, expires, sizeof expires) < 0)
+        if (ctl->expires && format_expiry(ctl->expires, expires) < 0)
                 return ctl_error(EX_USAGE,
                                  "--expires: expected a duration (90d), a date (2027-01-31) or a "
                                  "time (2027-01-31T18:00:00Z), got '%s'",
