@@ -42,7 +42,7 @@ const struct command commands[] = {
           OPTION_BIT_HELP | OPTION_BIT_CONFIG, 0, 1 },
         { "token", "new NAME", "Create a token and its identity", command_token,
           OPTION_BIT_HELP | OPTION_BIT_CONFIG | OPTION_BIT_ALLOW | OPTION_BIT_EXPIRES |
-                  OPTION_BIT_FILE | OPTION_BIT_TOKENS,
+                  OPTION_BIT_FILE | OPTION_BIT_GROUP | OPTION_BIT_TOKENS,
           2, 2 },
         { "identities", "", "List the identities, and what they have used of their tokens",
           command_identities, CONTROL, 0, 0 },

@@ -20,6 +20,7 @@ enum {
 
 #define CTL_METADATA_MAX 32
 #define CTL_ALLOW_MAX 64
+#define CTL_GROUPS_MAX 64
 #define CTL_TOKENS_MAX 3
 
 /* All strings are argv's or the environment's. */
@@ -46,6 +47,8 @@ struct ctl {
         const char *expires; /* of a new identity */
         const char *allow[CTL_ALLOW_MAX];
         size_t n_allow;
+        const char *groups[CTL_GROUPS_MAX];
+        size_t n_groups;
         const char *tokens[CTL_TOKENS_MAX]; /* "10k/minute" */
         size_t n_tokens;
         struct rpc_metadata metadata[CTL_METADATA_MAX];

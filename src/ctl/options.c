@@ -30,6 +30,9 @@ static const struct option_row rows[] = {
           "Expiry: a duration (90d) or a date (2027-01-31); default: never" },
         { "file", 0, OPTION_BIT_FILE, "FILE",
           "File of identities; -: standard output; default: from the configuration" },
+        { "group", 0, OPTION_BIT_GROUP, "GROUP",
+          "Make the identity a member of this group, for bricks such as retrieval-fts; "
+          "repeatable" },
         { "help", 'h', OPTION_BIT_HELP, NULL, "Show this help" },
         { "interval", 'i', OPTION_BIT_INTERVAL, "TIME",
           "Time between updates, such as 500ms or 5s; default: 2s" },
@@ -196,19 +199,13 @@ static int take_tls_option(struct ctl *ctl, const char *value, const char **ret)
         return -1;
 }
 
-static int parse_allow(struct ctl *ctl, const char *text)
+/* An option that may be given up to `max` times. */
+static int take_repeated(const char *option, const char *value, const char **list, size_t *n,
+                         size_t max)
 {
-        if (ctl->n_allow == CTL_ALLOW_MAX)
-                return ctl_error(EX_USAGE, "--allow: given more than %d times", CTL_ALLOW_MAX);
-        ctl->allow[ctl->n_allow++] = text;
-        return -1;
-}
-
-static int parse_tokens(struct ctl *ctl, const char *text)
-{
-        if (ctl->n_tokens == CTL_TOKENS_MAX)
-                return ctl_error(EX_USAGE, "--tokens: given more than %d times", CTL_TOKENS_MAX);
-        ctl->tokens[ctl->n_tokens++] = text;
+        if (*n == max)
+                return ctl_error(EX_USAGE, "%s: given more than %zu times", option, max);
+        list[(*n)++] = value;
         return -1;
 }
 
@@ -222,7 +219,7 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 ctl->brick = value;
                 return -1;
         case OPTION_BIT_ALLOW:
-                return parse_allow(ctl, value);
+                return take_repeated("--allow", value, ctl->allow, &ctl->n_allow, CTL_ALLOW_MAX);
         case OPTION_BIT_CONFIG:
                 ctl->config = value;
                 ctl->config_given = true;
@@ -238,6 +235,8 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
         case OPTION_BIT_FILE:
                 ctl->file = value;
                 return -1;
+        case OPTION_BIT_GROUP:
+                return take_repeated("--group", value, ctl->groups, &ctl->n_groups, CTL_GROUPS_MAX);
         case OPTION_BIT_HELP:
                 ctl->help = true;
                 return -1;
@@ -277,7 +276,8 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 ctl->token_file = value;
                 return -1;
         case OPTION_BIT_TOKENS:
-                return parse_tokens(ctl, value);
+                return take_repeated("--tokens", value, ctl->tokens, &ctl->n_tokens,
+                                     CTL_TOKENS_MAX);
         case OPTION_BIT_TYPE:
                 ctl->type = value;
                 return -1;

@@ -36,6 +36,7 @@ enum option_bit {
         OPTION_BIT_FILE = 1 << 24,
         OPTION_BIT_TOKEN_FILE = 1 << 25,
         OPTION_BIT_TOKENS = 1 << 26,
+        OPTION_BIT_GROUP = 1 << 27,
 };
 
 #define OPTION_BITS_TLS                                                                  \

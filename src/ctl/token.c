@@ -56,19 +56,17 @@ static int make_token(struct token *ret)
 /* --- the entry -------------------------------------------------------------------------------- */
 
 /* given: a duration from now, or a date or time in the form of the file. */
-static int format_expiry(const char *given, char *buffer, size_t size)
+static int format_expiry(const char *given, char ret[static CLOCK_TEXT_SIZE])
 {
         int64_t duration, seconds;
-        time_t end;
 
         if (value_parse_duration(given, &duration) == 0 && duration > 0) {
-                end = time(NULL) + (time_t)((uint64_t)duration / NSEC_PER_SEC);
-                (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime(&end));
-                return 0;
+                seconds = (int64_t)time(NULL) + duration / (int64_t)NSEC_PER_SEC;
+                return clock_text(seconds, ret) ? 0 : -EINVAL;
         }
         if (identities_parse_time(given, &seconds) < 0)
                 return -EINVAL;
-        (void)snprintf(buffer, size, "%s", given);
+        (void)snprintf(ret, CLOCK_TEXT_SIZE, "%s", given);
         return 0;
 }
 
@@ -143,13 +141,23 @@ static void put_budget(FILE *f, const struct ctl *ctl, unsigned indent)
         fputs(" }\n", f);
 }
 
+static void put_list(FILE *f, const char *key, const char *const *list, size_t n, unsigned indent)
+{
+        fprintf(f, "%*s  %s: [", (int)indent, "", key);
+        for (size_t i = 0; i < n; i++) {
+                fputs(i > 0 ? ", " : "", f);
+                put_quoted(f, list[i]);
+        }
+        fputs("]\n", f);
+}
+
 static int write_entry(const struct ctl *ctl, const char *digest, unsigned indent, char **ret)
 {
         _cleanup_fclose_ FILE *f = NULL;
-        char expires[64];
+        char expires[CLOCK_TEXT_SIZE];
         size_t size;
 
-        if (ctl->expires && format_expiry(ctl->expires, expires, sizeof expires) < 0)
+        if (ctl->expires && format_expiry(ctl->expires, expires) < 0)
                 return ctl_error(EX_USAGE,
                                  "--expires: expected a duration (90d), a date (2027-01-31) or a "
                                  "time (2027-01-31T18:00:00Z), got '%s'",
@@ -164,12 +172,9 @@ static int write_entry(const struct ctl *ctl, const char *digest, unsigned inden
         fprintf(f, "\n%*s  token: %s\n", (int)indent, "", digest);
         if (ctl->expires)
                 fprintf(f, "%*s  expires: %s\n", (int)indent, "", expires);
-        fprintf(f, "%*s  allow: [", (int)indent, "");
-        for (size_t i = 0; i < ctl->n_allow; i++) {
-                fputs(i > 0 ? ", " : "", f);
-                put_quoted(f, ctl->allow[i]);
-        }
-        fputs("]\n", f);
+        put_list(f, "allow", ctl->allow, ctl->n_allow, indent);
+        if (ctl->n_groups > 0)
+                put_list(f, "groups", ctl->groups, ctl->n_groups, indent);
         put_budget(f, ctl, indent);
         return CTL_OK;
 }
@@ -409,8 +414,7 @@ static int print_entry(const struct ctl *ctl, const struct token *token)
         return CTL_OK;
 }
 
-/* --- using a token
- * -------------------------------------------------------------------------------- */
+/* --- using a token ---------------------------------------------------------------------------- */
 
 #define TOKEN_MAX 512
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/utf8.h"
+
 static bool is_space(char c)
 {
         return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -106,12 +108,7 @@ bool expr_token_is_keyword(const struct expr_token *token)
 
 int expr_token_shown(const struct expr_token *token)
 {
-        size_t n = token->length;
-
-        if (n > EXPR_SHOWN)
-                for (n = EXPR_SHOWN; ((unsigned char)token->ptr[n] & 0xc0) == 0x80; n--)
-                        ;
-        return (int)n;
+        return (int)utf8_prefix(token->ptr, token->length, EXPR_SHOWN);
 }
 
 static char unescaped(char c)
@@ -293,31 +290,11 @@ struct expr_token expr_lex(struct expr_lexer *lexer)
         return is_letter(*lexer->at) ? lex_word(lexer) : lex_symbol(lexer);
 }
 
-/* The length of the UTF-8 character at s, before the end of n bytes. 0: it is not valid. */
-static size_t character(const unsigned char *s, size_t n)
-{
-        static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        size_t length = *s < 0x80       ? 1
-                        : *s >> 5 == 6  ? 2
-                        : *s >> 4 == 14 ? 3
-                        : *s >> 3 == 30 ? 4
-                                        : 0;
-        unsigned code = length > 1 ? *s & (0x7fU >> length) : *s;
-
-        if (length == 0 || length > n)
-                return 0;
-        for (size_t i = 1; i < length; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                code = code << 6 | (s[i] & 0x3f);
-        }
-        return code < least[length] || code > 0x10ffff || code >> 11 == 27 ? 0 : length;
-}
-
 bool expr_lex_is_text(struct expr_lexer *lexer)
 {
         while (lexer->at < lexer->end) {
-                size_t n = character((const unsigned char *)lexer->at, left(lexer));
+                uint32_t c;
+                size_t n = utf8_decode(lexer->at, left(lexer), &c);
 
                 if (n == 0 || *lexer->at == '\0')
                         return false;

@@ -222,26 +222,6 @@ static void give_up(struct question *question)
         call_cancel(&question->base);
 }
 
-static void admit(struct call *base)
-{
-        struct outcome outcome;
-
-        switch (instance_admit(base->instance, base)) {
-        case ADMIT_START:
-                call_post_start(base);
-                break;
-        case ADMIT_QUEUED:
-                break;
-        case ADMIT_FULL:
-                call_refuse_busy(base);
-                break;
-        case ADMIT_CLOSED:
-                outcome = outcome_stopping();
-                call_refuse(base, &outcome);
-                break;
-        }
-}
-
 static void ask(struct catalogue *catalogue, struct listed *entry)
 {
         struct instance *brick = entry->brick;
@@ -266,7 +246,8 @@ static void ask(struct catalogue *catalogue, struct listed *entry)
         entry->question = question;
         call_ref(base); /* for this function */
         call_choose_runner(base);
-        admit(base);
+        if (call_admit(base))
+                call_post_start(base);
         call_unref(base);
 }
 

@@ -11,16 +11,14 @@
 #include "manager/manager.h"
 #include "manager/tally.h"
 #include "shared/quota.h"
+#include "util/clock.h"
 
 static json_t *pack_time(int64_t seconds)
 {
-        time_t time = (time_t)seconds;
-        struct tm tm = {};
-        char text[32];
+        char text[CLOCK_TEXT_SIZE];
 
-        if (seconds == INT64_MAX || !gmtime_r(&time, &tm))
+        if (seconds == INT64_MAX || !clock_text(seconds, text))
                 return json_null();
-        (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
         return json_string(text);
 }
 

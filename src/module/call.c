@@ -212,6 +212,30 @@ void call_refuse_busy(struct call *call)
         call_unlock(call);
 }
 
+static void refuse_stopping(struct call *call)
+{
+        const struct outcome stopping = outcome_stopping();
+
+        call_refuse(call, &stopping);
+}
+
+bool call_admit(struct call *call)
+{
+        switch (instance_admit(call->instance, call)) {
+        case ADMIT_START:
+                return true;
+        case ADMIT_QUEUED:
+                break;
+        case ADMIT_FULL:
+                call_refuse_busy(call);
+                break;
+        case ADMIT_CLOSED:
+                refuse_stopping(call);
+                break;
+        }
+        return false;
+}
+
 void call_watch(struct call *call)
 {
         call_lock(call);

@@ -242,7 +242,7 @@ void call_unref(struct call *call);
 void call_drop(struct call *call);
 
 /* Chooses the runner of a call by its instance and its request. Call it before
- * instance_admit(). */
+ * call_admit(). */
 void call_choose_runner(struct call *call);
 
 /* Gives an UNSEEN call, for which its instance has room, to its brick: runs start() on this thread.
@@ -261,8 +261,15 @@ void call_refuse(struct call *call, const struct outcome *outcome);
 /* Refuses a call for which its brick has no place. Lock not held. [any] */
 void call_refuse_busy(struct call *call);
 
+/*
+ * Asks the call's instance for a place, by instance_admit(), and refuses the call if there is none.
+ * True: start it, by call_start() or call_post_start(). False: it is queued or refused. Lock not
+ * held. [any]
+ */
+bool call_admit(struct call *call);
+
 /* [transport] The call has been queued by its instance: the transport must notice from now on that
- * its peer disconnects. Lock not held. */
+ * its peer disconnects. Does nothing for one that is settled. Lock not held. */
 void call_watch(struct call *call);
 
 /*

@@ -240,28 +240,14 @@ static int child_new(struct call *parent, struct instance *callee, uint32_t meth
 /* Gives the call to its callee, or refuses it. */
 static void child_dispatch(struct call *call)
 {
-        struct instance *callee = call->instance;
-        struct outcome outcome;
+        if (!(call->instance->methods & (1u << call->method))) {
+                const struct outcome outcome = outcome_no_handler(call->method);
 
-        if (!(callee->methods & (1u << call->method))) {
-                outcome = outcome_no_handler(call->method);
                 call_refuse(call, &outcome);
                 return;
         }
-        switch (instance_admit(callee, call)) {
-        case ADMIT_START:
+        if (call_admit(call))
                 call_post_start(call);
-                return;
-        case ADMIT_QUEUED:
-                return;
-        case ADMIT_FULL:
-                call_refuse_busy(call);
-                return;
-        case ADMIT_CLOSED:
-                outcome = outcome_stopping();
-                break;
-        }
-        call_refuse(call, &outcome);
 }
 
 /* The callee has not finished in time. */

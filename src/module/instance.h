@@ -159,7 +159,7 @@ static inline bool instance_logs(const struct instance *instance, enum log_level
 enum admission {
         ADMIT_START,  /* it has a place: start it */
         ADMIT_QUEUED, /* it will be started when there is a place; the queue has a reference */
-        ADMIT_FULL,   /* no place, and the queue is full: call_refuse_busy() */
+        ADMIT_FULL,   /* no place, and the queue is full: answer RESOURCE_EXHAUSTED */
         ADMIT_CLOSED, /* the brick is being drained: answer UNAVAILABLE */
 };
 

@@ -18,6 +18,7 @@
 #include "serve/wire-read.h"
 #include "shared/stats.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 /* Fields of messages of LLMService. */
 #define REQUEST_MAX_TOKENS 9
@@ -71,20 +72,12 @@ static uint64_t needed(const struct served *call)
         return tokens_of(call->base.request.len) + (answer > 0 ? answer : call->who->reserve);
 }
 
-static void put_time(int64_t seconds, char *buffer, size_t size)
-{
-        time_t time = (time_t)seconds;
-        struct tm tm = {};
-
-        (void)strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time, &tm));
-}
-
 static void describe(struct budget *budget, uint64_t n, const struct quota_shortage *shortage)
 {
         const char *window = window_to_string(shortage->window);
-        char ends[32];
+        char ends[CLOCK_TEXT_SIZE];
 
-        put_time(shortage->ends, ends, sizeof ends);
+        (void)clock_text(shortage->ends, ends);
         switch (shortage->kind) {
         case SHORTAGE_FOREVER:
                 (void)snprintf(budget->message, sizeof budget->message,

@@ -114,26 +114,14 @@ static void start(struct call *base)
 static void admit(struct served *call, struct instance *instance)
 {
         struct call *base = &call->base;
-        struct outcome outcome;
 
         set_deadline(call, instance);
         stall_add(&call->port->serve->stalls, call);
         call_choose_runner(base);
-        switch (instance_admit(instance, base)) {
-        case ADMIT_START:
+        if (call_admit(base))
                 start(base);
-                break;
-        case ADMIT_QUEUED:
+        else
                 call_watch(base);
-                break;
-        case ADMIT_FULL:
-                call_refuse_busy(base);
-                break;
-        case ADMIT_CLOSED:
-                outcome = outcome_stopping();
-                call_refuse(base, &outcome);
-                break;
-        }
 }
 
 void served_dispatch(struct served *call)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -31,6 +32,12 @@ static inline uint64_t clock_recent(void)
 {
         return clock_last;
 }
+
+#define CLOCK_TEXT_SIZE 32
+
+/* Writes a time, in seconds since 1970, as "2027-01-31T18:00:00Z". False: its year is out of the
+ * range of gmtime_r(), and the text is empty. */
+bool clock_text(int64_t seconds, char ret[static CLOCK_TEXT_SIZE]);
 
 /* A condition variable whose timed waits end at a time of clock_now(). */
 void clock_cond_init(pthread_cond_t *cond);

@@ -39,6 +39,16 @@ size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
         return n;
 }
 
+size_t utf8_next(const char *s, size_t length, uint32_t *ret)
+{
+        size_t n = utf8_decode(s, length, ret);
+
+        if (n > 0)
+                return n;
+        *ret = 0xfffd;
+        return 1;
+}
+
 size_t utf8_encode(uint32_t c, char out[static 4])
 {
         static const uint32_t marks[] = { 0, 0, 0xc0, 0xe0, 0xf0 };

@@ -9,7 +9,11 @@
  * valid UTF-8; overlong forms and surrogates are not valid. */
 size_t utf8_decode(const char *s, size_t length, uint32_t *ret);
 
-/* Writes a character, which is none of the surrogates, and returns its length. */
+/* The same for length > 0 bytes that need not be UTF-8: a byte that is not counts as U+FFFD. */
+size_t utf8_next(const char *s, size_t length, uint32_t *ret);
+
+/* Writes a character and returns its length. A surrogate is written as if it were a character,
+ * which is not valid UTF-8. c: at most U+10FFFF. */
 size_t utf8_encode(uint32_t c, char out[static 4]);
 
 bool utf8_valid(const char *s, size_t length);

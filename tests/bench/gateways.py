@@ -28,6 +28,7 @@ sys.path += [os.path.join(HERE, "..", "integration"), os.path.join(HERE, "..", "
 
 import registry  # noqa: E402
 from http_costs import processor_times  # noqa: E402
+from nginx_conf import nginx_conf  # noqa: E402
 from servers import free_port, process_tree, spawn, stop  # noqa: E402
 
 PORTKEY, LITELLM = "@portkey-ai/gateway@1.15.2", "litellm[proxy]==1.108.7"
@@ -48,20 +49,7 @@ modules: {build}/src/bricks
 log: {{ access: off }}
 control: {folder}/control
 """
-NGINX = """
-daemon off;
-master_process off;
-worker_processes 1;
-error_log stderr;
-pid {folder}/nginx.pid;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+NGINX = nginx_conf("""\
   keepalive_requests 1000000000;
   upstream backend {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
@@ -73,8 +61,7 @@ http {{
       proxy_buffering off;
     }}
   }}
-}}
-"""
+""", main="master_process off;", events="worker_connections 4096;")
 LITELLM_CONFIG = """
 model_list:
   - model_name: chat

@@ -3,9 +3,13 @@
 that can be said, HTTP/2 without TLS on both sides, connections kept, no log."""
 import os
 import shutil
+import sys
 
-from scenarios import LOADS
-from servers import Server, free_port
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+
+from nginx_conf import nginx_conf  # noqa: E402
+from scenarios import LOADS  # noqa: E402
+from servers import Server, free_port  # noqa: E402
 
 PROXIED = [load for load in LOADS if load.name in ("unary 49 B, 1x1", "unary 49 B, 1x64", "stream of 100, 1x16")]
 
@@ -16,20 +20,7 @@ bricks:
   - {{ name: far, module: remote, options: {{ type: LLM, to: "127.0.0.1:{backend}" }}, limits: {{ concurrency: 100000 }} }}
 log: {{ access: off }}
 """
-NGINX = """
-daemon off;
-master_process off;
-worker_processes 1;
-error_log stderr;
-pid {folder}/nginx.pid;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+NGINX = nginx_conf("""\
   tcp_nodelay on;
   keepalive_requests 1000000000;
   http2_max_concurrent_streams 1000;
@@ -45,8 +36,7 @@ http {{
       grpc_socket_keepalive on;
     }}
   }}
-}}
-"""
+""", main="master_process off;", events="worker_connections 4096;")
 HAPROXY = """
 global
   nbthread 1

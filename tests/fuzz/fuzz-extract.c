@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "extract.h"
-#include "unicode.h"
+#include "util/utf8.h"
 
 #define TEXT_MAX (64 << 10)
 
@@ -26,8 +26,8 @@ static void check(const char *name, const char *data, size_t n)
         assert(r == 0 || (e.note[0] && !e.text));
         if (r != 0)
                 return;
-        assert(unicode_valid(e.text, e.n) && !memchr(e.text, '\0', e.n));
-        assert(unicode_valid(e.title, strlen(e.title)));
+        assert(utf8_valid(e.text, e.n) && !memchr(e.text, '\0', e.n));
+        assert(utf8_valid(e.title, strlen(e.title)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

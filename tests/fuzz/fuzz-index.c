@@ -17,7 +17,7 @@
 
 #include "index.h"
 #include "search.h"
-#include "unicode.h"
+#include "util/utf8.h"
 
 #define DOCUMENTS 4
 
@@ -114,7 +114,7 @@ static int hit(void *user, const struct search_hit *hit)
         const char *const texts[] = { hit->id, hit->title, hit->snippet, hit->metadata };
 
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-                assert(unicode_valid(texts[i], strlen(texts[i])));
+                assert(utf8_valid(texts[i], strlen(texts[i])));
         assert(hit->passage >= 1 && hit->passage <= hit->passages && hit->score > 0);
         return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "query.h"
 #include "scope.h"
-#include "unicode.h"
+#include "util/utf8.h"
 #include "words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,7 +34,7 @@ static int check_token(void *user, const struct words_token *token)
                 text->tokens++;
         }
         assert(token->kind != WORDS_LAST || text->tokens > 0);
-        assert(unicode_valid(token->text, token->n) && !memchr(token->text, '"', token->n));
+        assert(utf8_valid(token->text, token->n) && !memchr(token->text, '"', token->n));
         return 0;
 }
 
@@ -57,6 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(text.places == text.tokens);
         r = query_build((const char *)data, size, NULL, &expression);
         assert(r == 0 || r == QUERY_E_EMPTY);
-        assert(r != 0 || unicode_valid(expression, strlen(expression)));
+        assert(r != 0 || utf8_valid(expression, strlen(expression)));
         return 0;
 }

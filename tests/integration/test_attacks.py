@@ -4,6 +4,7 @@ calls must all be answered, within a bound, and afterwards so must a new connect
 
 By hand: ATTACK_SECONDS=10 ATTACK_CONNECTIONS=20000 python3 test_attacks.py BUILD_DIR [NAME...] prints what each one did.
 """
+import functools
 import json
 import os
 import random
@@ -14,7 +15,9 @@ import zlib
 
 import grpc
 
-from harness import (BUILD, SANITIZED, Brickd, Bystander, Stopwatch, call, eq, free_port, generate_stubs, main, path, temp_dir, test,
+import attacks
+from attacks import CONNECTIONS, MIB, SECONDS, for_a_while, together
+from harness import (BUILD, Brickd, call, eq, free_port, generate_stubs, main, path, temp_dir, test,
                      wait_for)
 from http2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
                    SETTINGS, SETTINGS_FRAME, WINDOW_UPDATE, Connection, frame, header, message, request)
@@ -23,12 +26,7 @@ from pki import Authority
 generate_stubs()
 from protocols.grpc.llm import llm_pb2  # noqa: E402
 
-SECONDS = float(os.environ.get("ATTACK_SECONDS", "0.7"))
-CONNECTIONS = int(os.environ.get("ATTACK_CONNECTIONS", "1500"))
-WORST = float(os.environ.get("ATTACK_WORST", "1.5"))  # of the other client's calls, on a busy machine
-RECOVERY = 2
 STREAMS = 1000  # limits.streams
-MIB = 1 << 20
 
 ECHO = os.path.join(BUILD, "src", "bricks", "echo.so")
 SLOW = path("Translate", "Unary")  # a minute each
@@ -39,100 +37,31 @@ HELLO = message(llm_pb2.LLMRequest(prompt="hello").SerializeToString())
 REQUEST = request(UNARY)
 
 
-def memory(pid, key):
-    with open(f"/proc/{pid}/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key + ":"))
+class Stage(attacks.Stage):
+    PATH = UNARY
 
-
-class Stage:
-    """One daemon and one bystander for all attacks: what one leaves behind, the next one finds."""
-
-    def __init__(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    def start(self):
         authority, self.tls_port, self.unix_path = Authority(temp_dir() + "/ca"), free_port(), temp_dir() + "/socket"
         authority.issue("server")
-        self.daemon = Brickd(BRICKS, extra="log: { access: off }", port_extra=f"""\
+        daemon = Brickd(BRICKS, extra="log: { access: off }", port_extra=f"""\
     limits: {{ connections: {max(10000, CONNECTIONS)} }}
   - listen: "127.0.0.1:{self.tls_port}"
     tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}
   - listen: 'unix:{self.unix_path}'""").start()
-        self.port = self.daemon.port
-        self.bystander = Bystander(self.daemon, UNARY)
-        self.worker = self.daemon.workers()[0]
-        self.first = memory(self.worker, "VmRSS")
-        self.rows = []
+        self.port = daemon.port
+        return daemon
 
+    def is_answered(self):
+        with grpc.insecure_channel(self.daemon.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            return call(channel, UNARY)[1] == "OK"
 
     def in_flight(self, brick):
         status = json.loads(self.daemon.ctl("status", "--json").stdout)
         return sum(b["in_flight"] for b in status["bricks"] if b["name"] == brick)
 
 
-_stage = None
-
-
-def stage():
-    global _stage
-    if not _stage:
-        _stage = Stage()
-    return _stage
-
-
-def attack(growth):
-    """An attack may make the worker grow by so many bytes. The function gets the stage, and yields once it is over but has
-    not let go yet."""
-    def declare(function):
-        name = function.__name__.replace("_", " ")
-
-        def run():
-            s = stage()
-            with open(f"/proc/{s.worker}/clear_refs", "w") as f:
-                f.write("5")  # the peak begins anew
-            before = memory(s.worker, "VmRSS")
-            s.bystander.seen()
-            result = function(s)
-            peak = memory(s.worker, "VmHWM")
-            seen = s.bystander.seen()
-            watch = Stopwatch()
-            channel = grpc.insecure_channel(s.daemon.address, options=[("grpc.use_local_subchannel_pool", 1)])
-            answer = call(channel, UNARY)
-            recovery = watch.elapsed().running
-            channel.close()
-            s.rows.append((name, peak, recovery, seen))
-            print(f"# peak {peak / MIB:.0f} MiB (+{(peak - before) / MIB:.0f}), a new client's call after {recovery * 1000:.0f} ms; "
-                  f"the other client: {seen['calls']} calls, {len(seen['failures'])} failed, worst {seen['worst'] * 1000:.0f} ms"
-                  + (f"; {result}" if result else ""))
-            eq(answer[1], "OK", "afterwards")
-            eq(s.daemon.workers(), [s.worker], "the worker lives")
-            eq(seen["failures"], [], "what the other client saw")
-            if SANITIZED:
-                return
-            assert recovery < RECOVERY, recovery
-            assert seen["worst"] < WORST, seen
-            assert peak - before < growth, f"grew by {(peak - before) / MIB:.0f} MiB"
-        run.__name__ = function.__name__
-        return test(run)
-    return declare
-
-
-def for_a_while(step, *args):
-    """Calls step until it says False or time is up; how often."""
-    end, count = time.monotonic() + SECONDS, 0
-    while time.monotonic() < end and step(*args):
-        count += 1
-    return count
-
-
-def together(count, function):
-    """The function on so many threads, with a number."""
-    threads = [threading.Thread(target=function, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60 + 2 * SECONDS)
-        assert not thread.is_alive()
-
-
+stage = functools.cache(Stage)
+attack = attacks.attacks_on(stage)
 ACKNOWLEDGED = PREFACE + SETTINGS_FRAME + frame(SETTINGS, ACK)
 
 
@@ -633,19 +562,7 @@ def fields_that_grow_when_unpacked(s):
 
 @test
 def nothing_is_left_of_it_all():
-    s = stage()
-    wait_for("the connections to go", lambda: len(os.listdir(f"/proc/{s.worker}/fd")) < 60, 10)
-    eq(s.bystander.seen()["failures"], [])
-    left = memory(s.worker, "VmRSS") - s.first
-    print("#\n# | attack | peak memory | new client answered after | other client: calls, failed, worst |\n# |---|---|---|---|")
-    for name, peak, recovery, seen in s.rows:
-        print(f"# | {name} | {peak / MIB:.0f} MiB | {recovery * 1000:.0f} ms | {seen['calls']}, {len(seen['failures'])}, "
-              f"{seen['worst'] * 1000:.0f} ms |")
-    print(f"#\n# worker at first {s.first / MIB:.0f} MiB, in the end {(s.first + left) / MIB:.0f} MiB")
-    s.bystander.close()
-    status, took = s.daemon.stop()
-    eq(status, 0, "exit status")
-    assert took.running < 8, took
+    stage().end()
 
 
 main()

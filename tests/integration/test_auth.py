@@ -568,9 +568,10 @@ def brickctl():
         eq(d.ctl("call", "--token-file", key, "chat", '{"prompt": "case:ok"}').returncode, 0)
 
         shown = d.ctl("token", "new", "other", "--file", "-", "--expires", "2027-01-31",
-                      "--tokens", "20M/month", "--tokens", "10k/minute")
+                      "--group", "staff", "--group", "sales@example.org", "--tokens", "20M/month", "--tokens", "10k/minute")
         eq(shown.stdout.replace(digest(shown.stderr.strip()), "DIGEST"),
            "  - name: other\n    token: DIGEST\n    expires: 2027-01-31\n    allow: []\n"
+           "    groups: [\"staff\", \"sales@example.org\"]\n"
            "    tokens: { month: 20M, minute: 10k }\n")
         fresh = os.path.join(d.dir, "fresh.yaml")
         threads = [threading.Thread(target=d.ctl, args=("token", "new", f"n{i}", "--file", fresh)) for i in range(8)]
@@ -592,6 +593,8 @@ def brickctl():
                                    (("x", "--tokens", "1/day", "--tokens", "2/day"), "--tokens: two numbers for a day"),
                                    (("x", "--tokens", "11G/day"), "tokens.day: must be from 1 to 10G tokens"),
                                    (("x", "--expires", "soon"), "--expires: expected a duration (90d), a date"),
+                                   (("x", "--group", "no group"), "identities[0].groups[0]: expected a name"),
+                                   (("x", "--group", 'staff", "board'), "identities[0].groups[0]: expected a name"),
                                    # what is given as one value is one value
                                    (("x", "--allow", 'chat", "*'), "expected BRICK or BRICK/METHOD"),
                                    (("x", "--allow", "chat\\"), "expected BRICK or BRICK/METHOD"),

@@ -17,6 +17,7 @@ import urllib.request
 import http2
 from door import UNARY, brick
 from harness import Brickd, eq, free_port, main, temp_dir, test, wait_for
+from nginx_conf import nginx_conf
 from pki import Authority
 
 PROXY, FORWARDER, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -275,19 +276,7 @@ listen v2
   bind 127.0.0.1:{ports[v2]}
   server one 127.0.0.1:{grpc_named} send-proxy-v2 check inter 100ms
 """
-NGINX = """daemon off;
-worker_processes 1;
-user root;
-pid {folder}/pid;
-error_log {folder}/error;
-events {{ }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+NGINX = nginx_conf("""\
   server {{
     listen 127.0.0.1:{ports[http]};
     location / {{
@@ -302,8 +291,7 @@ http {{
       grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }}
   }}
-}}
-"""
+""")
 CADDY = """{{
   admin off
   auto_https off

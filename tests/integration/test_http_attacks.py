@@ -5,35 +5,23 @@ client's calls must all be answered, within a bound, and afterwards so must a ne
 By hand: ATTACK_SECONDS=10 ATTACK_CONNECTIONS=20000 python3 test_http_attacks.py BUILD_DIR [NAME...] prints what each did.
 """
 import contextlib
-import json
+import functools
 import os
 import re
-import resource
 import socket
 import ssl
 import struct
 import subprocess
-import sys
-import threading
 import time
 
+import attacks
+from attacks import CONNECTIONS, MIB, SECONDS, for_a_while, together
 from door import CHAT, Door, brick, exchange, get, question, read_all, statuses
-from harness import SANITIZED, Stopwatch, eq, free_port, main, temp_dir, test, wait_for
+from harness import Stopwatch, eq, free_port, main, temp_dir, test, wait_for
 from pki import Authority
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SECONDS = float(os.environ.get("ATTACK_SECONDS", "0.7"))
-CONNECTIONS = int(os.environ.get("ATTACK_CONNECTIONS", "1500"))
-WORST = float(os.environ.get("ATTACK_WORST", "1.5"))  # of the other client's calls, on a busy machine
-RECOVERY = 2
-MIB = 1 << 20
 REQUEST = 4 * MIB  # limits.request
 LARGE = "a-flood"  # a brick whose streams never end
-
-
-def memory(pid, key):
-    with open(f"/proc/{pid}/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(key + ":"))
 
 
 def kernel_memory(port):
@@ -42,28 +30,10 @@ def kernel_memory(port):
     return sum(int(n) for memory in re.findall(r"skmem:\((.*?)\)", out) for n in re.findall(r"\b[rfw](\d+)", memory))
 
 
-class Bystander:
-    def __init__(self, door):
-        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, "bystander.py"), door.address, CHAT],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.seen()
+class Stage(attacks.Stage):
+    PATH = CHAT
 
-    def seen(self):
-        """What it has seen since the last time."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(20)
-
-
-class Stage:
-    """One daemon and one bystander for all attacks: what one leaves behind, the next one finds."""
-
-    def __init__(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    def start(self):
         authority, self.tls_port = Authority(temp_dir() + "/ca"), free_port()
         authority.issue("server")
         bricks = (brick().replace("name: chat", "name: chat, default: true")
@@ -72,11 +42,11 @@ class Stage:
                          port_extra=f"""\
   - listen: "127.0.0.1:{self.tls_port}"
     protocol: http
-    tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}""").start()
-        self.bystander = Bystander(self.door)
-        self.worker, = self.door.workers()
-        self.first = memory(self.worker, "VmRSS")
-        self.rows = []
+    tls: {{ certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }}""")
+        return self.door.start()
+
+    def is_answered(self):
+        return self.door.ask("POST", CHAT, question())[0] == 200
 
     def connect(self, source="127.0.0.2", receive_buffer=0, tls=False):
         s = socket.socket()
@@ -88,69 +58,8 @@ class Stage:
         return s
 
 
-_stage = None
-
-
-def stage():
-    global _stage
-    if not _stage:
-        _stage = Stage()
-    return _stage
-
-
-def attack(growth):
-    """An attack may make the worker grow by so many bytes."""
-    def declare(function):
-        def run():
-            s = stage()
-            with open(f"/proc/{s.worker}/clear_refs", "w") as f:
-                f.write("5")  # the peak begins anew
-            before = memory(s.worker, "VmRSS")
-            s.bystander.seen()
-            result = function(s)
-            peak, seen, watch = memory(s.worker, "VmHWM"), s.bystander.seen(), Stopwatch()
-            status = s.door.ask("POST", CHAT, question())[0]
-            recovery = watch.elapsed().running
-            s.rows.append((function.__name__.replace("_", " "), peak, recovery, seen))
-            print(f"# peak {peak / MIB:.0f} MiB (+{(peak - before) / MIB:.0f}), a new client's call after {recovery * 1000:.0f} ms; "
-                  f"the other client: {seen['calls']} calls, {len(seen['failures'])} failed, worst {seen['worst'] * 1000:.0f} ms"
-                  + (f"; {result}" if result else ""))
-            eq(status, 200, "afterwards")
-            eq(s.door.workers(), [s.worker], "the worker lives")
-            eq(seen["failures"], [], "what the other client saw")
-            if SANITIZED:
-                return
-            assert recovery < RECOVERY, recovery
-            assert seen["worst"] < WORST, seen
-            assert peak - before < growth, f"grew by {(peak - before) / MIB:.0f} MiB"
-        run.__name__ = function.__name__
-        return test(run)
-    return declare
-
-
-def for_a_while(step):
-    """Calls step until time is up; how often."""
-    end, count = time.monotonic() + SECONDS, 0
-    while time.monotonic() < end:
-        step()
-        count += 1
-    return count
-
-
-def together(count, function):
-    """The function on so many threads, with a number; what they return."""
-    results = [None] * count
-
-    def run(i):
-        results[i] = function(i)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60 + 2 * SECONDS)
-        assert not thread.is_alive()
-    return results
+stage = functools.cache(Stage)
+attack = attacks.attacks_on(stage)
 
 
 def send(s, data):
@@ -505,19 +414,7 @@ def noise_instead_of_tls(s):
 
 @test
 def nothing_is_left_of_it_all():
-    s = stage()
-    wait_for("the connections to go", lambda: len(os.listdir(f"/proc/{s.worker}/fd")) < 60, 10)
-    eq(s.bystander.seen()["failures"], [])
-    left = memory(s.worker, "VmRSS") - s.first
-    print("#\n# | attack | peak memory | new client answered after | other client: calls, failed, worst |\n# |---|---|---|---|")
-    for name, peak, recovery, seen in s.rows:
-        print(f"# | {name} | {peak / MIB:.0f} MiB | {recovery * 1000:.0f} ms | {seen['calls']}, {len(seen['failures'])}, "
-              f"{seen['worst'] * 1000:.0f} ms |")
-    print(f"#\n# worker at first {s.first / MIB:.0f} MiB, in the end {(s.first + left) / MIB:.0f} MiB")
-    s.bystander.close()
-    status, took = s.door.stop()
-    eq(status, 0, "exit status")
-    assert took.running < 8, took
+    stage().end()
 
 
 main()

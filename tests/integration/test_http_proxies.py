@@ -10,23 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from door import CHAT, Door, ask, brick, error, events, question, text_of
 from harness import eq, free_port, main, temp_dir, test, wait_for
+from nginx_conf import nginx_conf
 
 TIMEOUT = 3  # seconds without a byte, after which a proxy gives up
 SILENT = 4  # seconds before the brick `silent` says something
 
-NGINX = """daemon off;
-worker_processes 1;
-user root;
-pid {folder}/pid;
-error_log {folder}/error;
-events {{ }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+NGINX = nginx_conf("""\
   {upstream}
   server {{
     listen 127.0.0.1:{port};
@@ -36,8 +25,7 @@ http {{
       {more}
     }}
   }}
-}}
-"""
+""")
 HAPROXY = """defaults
   mode http
   timeout connect 5s

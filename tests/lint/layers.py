@@ -33,6 +33,12 @@ LAYERS = {
     "brick-types.h": set(),
 }
 
+# what the files of a directory may include besides: headers of the core that stand alone
+HEADERS = {
+    "expr": {"util/utf8.h"},
+    "bricks": {"util/utf8.h"},
+}
+
 # what single files may include besides: libraries for modules are made of a few files of the core
 FILES = {
     "sdk/brick-yaml.c": {"conf"},
@@ -77,7 +83,7 @@ def layer_of(name, src):
 def check_quoted(path, name, src):
     layer = layer_of(name, src)
     own = path.parts[0]
-    if layer is None or layer in LAYERS[own] | FILES.get(str(path), set()):
+    if layer is None or name in HEADERS.get(own, set()) or layer in LAYERS[own] | FILES.get(str(path), set()):
         return None
     if layer == BRICK_OWN and own != "bricks":
         return f'"{name}": paths start at src/'

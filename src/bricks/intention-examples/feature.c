@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "util/utf8.h"
+
 #define RAW_MAX (2 * FEATURES_TEXT_MAX + 1) /* two for each letter */
 
 enum kind { KIND_NONE, KIND_LETTER, KIND_DIGIT, KIND_CHARACTER, KIND_MARK };
@@ -24,24 +26,6 @@ struct reader {
 };
 
 /* ---- characters ----------------------------------------------------------------------------- */
-
-/* Returns the bytes of the next character; those that are no UTF-8 count as one each. */
-static size_t decode(const unsigned char *s, size_t length, uint32_t *ret)
-{
-        size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-        *ret = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
-        for (size_t i = 1; i < n; i++) {
-                if (i >= length || (s[i] & 0xc0) != 0x80)
-                        n = 0;
-                else
-                        *ret = *ret << 6 | (s[i] & 0x3f);
-        }
-        if (n > 0)
-                return n;
-        *ret = 0xfffd;
-        return 1;
-}
 
 static bool between(uint32_t c, uint32_t first, uint32_t last)
 {
@@ -111,7 +95,7 @@ static void read_letters(struct reader *reader, const char *text, size_t length)
         for (size_t i = 0; i < length; i += n) {
                 struct letter *letter = &reader->letters[reader->n_letters];
 
-                n = decode((const unsigned char *)text + i, length - i, &letter->c);
+                n = utf8_next(text + i, length - i, &letter->c);
                 letter->c = fold(letter->c);
                 letter->kind = kind_of(letter->c);
                 if (letter->kind == KIND_MARK ||

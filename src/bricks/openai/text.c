@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "octet.h"
+#include "util/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -32,22 +33,7 @@ static char *put_character(char *to, unsigned c)
 {
         if (c == 0) /* a string of protobuf-c cannot hold it */
                 return to;
-        if (c < 0x80) {
-                *to++ = (char)c;
-        } else if (c < 0x800) {
-                *to++ = (char)(0xc0 | c >> 6);
-                *to++ = (char)(0x80 | (c & 0x3f));
-        } else if (c < 0x10000) {
-                *to++ = (char)(0xe0 | c >> 12);
-                *to++ = (char)(0x80 | (c >> 6 & 0x3f));
-                *to++ = (char)(0x80 | (c & 0x3f));
-        } else {
-                *to++ = (char)(0xf0 | c >> 18);
-                *to++ = (char)(0x80 | (c >> 12 & 0x3f));
-                *to++ = (char)(0x80 | (c >> 6 & 0x3f));
-                *to++ = (char)(0x80 | (c & 0x3f));
-        }
-        return to;
+        return to + utf8_encode(c, to);
 }
 
 /* An escape \uXXXX, of which p is at the `u`, or two that are a surrogate pair. Returns its end. */
@@ -296,11 +282,8 @@ void text_done(struct text *text)
 
 void text_cut(char *to, size_t size, const char *from)
 {
-        size_t n = strnlen(from, size - 1);
+        size_t n = utf8_prefix(from, strnlen(from, size), size - 1);
 
-        if (from[n] != '\0')
-                while (n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80)
-                        n--;
         memcpy(to, from, n);
         to[n] = '\0';
 }

@@ -43,13 +43,3 @@ static inline void buffer_done(struct buffer *buffer)
         free(buffer->ptr);
         *buffer = (struct buffer){};
 }
-
-/* The start of the character that holds the byte at a place, or the text's end. */
-static inline size_t character_start(const char *text, size_t length, size_t at)
-{
-        if (at >= length)
-                return length;
-        while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
-                at--;
-        return at;
-}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "util/utf8.h"
 
 /* What each step shows of a text: a call has room for 8 KiB of trailers. */
 #define TEXT_MAX 160
@@ -41,7 +42,7 @@ static void add(char *text, const char *more, size_t length)
 
         if (used >= TEXT_MAX)
                 return; /* it has been cut */
-        n = character_start(more, length, TEXT_MAX - used);
+        n = utf8_prefix(more, length, TEXT_MAX - used);
         memcpy(text + used, more, n);
         (void)snprintf(text + used + n, TEXT_SIZE - used - n, "%s", n < length ? CUT : "");
 }

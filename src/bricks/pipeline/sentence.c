@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "buffer.h"
+#include "util/utf8.h"
 
 static bool is_blank(char c)
 {
@@ -32,7 +32,7 @@ static size_t cut(const char *text, size_t length, size_t hold)
         for (size_t i = hold; i > hold / 2; i--)
                 if (is_blank(text[i - 1]))
                         return i;
-        return character_start(text, length, hold);
+        return utf8_prefix(text, length, hold);
 }
 
 size_t sentence_end(const char *text, size_t length, size_t hold, bool all)

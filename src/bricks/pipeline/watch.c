@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "sentence.h"
+#include "util/utf8.h"
 
 #define RULE_MAX 128
 
@@ -73,7 +74,7 @@ static void release(struct watch *watch, uint64_t offset)
                 return;
         n = offset - watch->base < watch->text.len ? (size_t)(offset - watch->base)
                                                    : watch->text.len;
-        n = character_start(watch->text.ptr, watch->text.len, n);
+        n = utf8_prefix(watch->text.ptr, watch->text.len, n);
         if (buffer_add(watch->out, watch->text.ptr, n) < 0)
                 failed(watch, -ENOMEM);
         else

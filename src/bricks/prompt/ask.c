@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "util/utf8.h"
+
 enum {
         SHOWN_MAX = 4096,     /* bytes of a refused reply that the model is shown */
         TURNS_BESIDES = 1,    /* the instructions */
@@ -214,14 +216,9 @@ static void log_refusal(const struct ask *ask)
 static int ask_again(struct ask *ask)
 {
         const char *text = *ask->reply->text ? ask->reply->text : "(nothing)";
-        size_t n = strlen(text);
-        char *shown;
+        char *shown = brick_strndup(ask->call, text, utf8_prefix(text, strlen(text), SHOWN_MAX));
         int r = add_turn(ask, "user", ask->question);
 
-        if (n > SHOWN_MAX)
-                for (n = SHOWN_MAX; ((unsigned char)text[n] & 0xc0) == 0x80; n--)
-                        ;
-        shown = brick_strndup(ask->call, text, n);
         if (r == 0)
                 r = shown ? add_turn(ask, "assistant", shown) : -ENOMEM;
         ask->question = brick_printf(ask->call, "This reply cannot be used: %s. %s",

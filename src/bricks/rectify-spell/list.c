@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/utf8.h"
+
 #define WRONG_MAX 64 /* bytes */
 
 struct list {
@@ -23,26 +25,6 @@ static int refuse(struct list_mistake *mistake, size_t line, const char *reason)
         return -EINVAL;
 }
 
-/* Bytes that are no UTF-8 would get into replies. */
-static bool is_utf8(const char *text)
-{
-        const unsigned char *s = (const unsigned char *)text;
-
-        while (*s) {
-                size_t n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : 4;
-
-                if (n == 0 || *s > 0xf4 || (*s == 0xe0 && s[1] < 0xa0) ||
-                    (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
-                    (*s == 0xf4 && s[1] > 0x8f))
-                        return false;
-                for (size_t i = 1; i < n; i++)
-                        if ((s[i] & 0xc0) != 0x80)
-                                return false;
-                s += n;
-        }
-        return true;
-}
-
 /* Cuts the line into a pair. 0; 1: there is none in it; -EINVAL. */
 static int read_line(char *line, size_t number, struct pair *ret, struct list_mistake *mistake)
 {
@@ -50,7 +32,7 @@ static int read_line(char *line, size_t number, struct pair *ret, struct list_mi
 
         if (!*line || *line == '#')
                 return 1;
-        if (!is_utf8(line))
+        if (!utf8_valid(line, strlen(line))) /* it would get into replies */
                 return refuse(mistake, number, "this is not UTF-8");
         arrow = strstr(line, "->");
         if (!arrow || arrow == line || !arrow[2])

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "util/utf8.h"
 #include "web-address.h"
 
 #define QUOTED_MAX 2000 /* bytes of a quotation; more is none */
@@ -16,23 +17,6 @@ struct scan scan_of(const char *text, size_t length)
 }
 
 /* ---- characters ----------------------------------------------------------------------------- */
-
-/* The bytes of the character at s, and what it is. */
-static size_t decode(const char *text, size_t length, uint32_t *ret)
-{
-        const unsigned char *s = (const unsigned char *)text;
-        size_t n = s[0] < 0xc0 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-        *ret = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
-        for (size_t i = 1; i < n; i++) {
-                if (i >= length || (s[i] & 0xc0) != 0x80) {
-                        *ret = 0xfffd;
-                        return i;
-                }
-                *ret = *ret << 6 | (s[i] & 0x3f);
-        }
-        return n;
-}
 
 static bool is_ascii_letter(char c)
 {
@@ -52,7 +36,7 @@ static size_t letter(const char *text, size_t length)
 
         if (length == 0)
                 return 0;
-        n = decode(text, length, &c);
+        n = utf8_next(text, length, &c);
         if (c < 0x80)
                 return is_ascii_letter((char)c);
         return c >= 0xc0 && c < 0x250 && c != 0xd7 && c != 0xf7 ? n : 0;
@@ -203,7 +187,7 @@ static size_t chunk_length(const char *text, size_t length)
         uint32_t c;
 
         do {
-                n = decode(text + i, length - i, &c);
+                n = utf8_next(text + i, length - i, &c);
                 if (c == '`' || c == '"' || c == '<' || is_han(c) ||
                     (c < 0x80 && is_space((char)c)) || (c >= 0x3000 && c < 0x3040) ||
                     (c >= 0xff00 && c < 0xff66) || (c >= 0x201c && c <= 0x201f) || c == 0xab ||
@@ -226,7 +210,7 @@ static bool has_other_letters(const char *text, size_t length)
         uint32_t c;
 
         for (size_t i = 0; i < length;) {
-                i += decode(text + i, length - i, &c);
+                i += utf8_next(text + i, length - i, &c);
                 if (is_part_of_word(c))
                         return true;
         }
@@ -273,7 +257,7 @@ static bool take_word(struct scan *scan, struct token *ret)
         while (scan->at < end && letter(text + scan->at, end - scan->at) == 0) {
                 uint32_t c;
 
-                scan->at += decode(text + scan->at, end - scan->at, &c);
+                scan->at += utf8_next(text + scan->at, end - scan->at, &c);
         }
         ret->start = scan->at;
         ret->han = false;
@@ -301,7 +285,7 @@ static bool take_han(struct scan *scan, struct token *ret)
         ret->start = scan->at;
         ret->han = true;
         while (scan->at < scan->length) {
-                n = decode(scan->text + scan->at, scan->length - scan->at, &c);
+                n = utf8_next(scan->text + scan->at, scan->length - scan->at, &c);
                 if (!is_han(c))
                         break;
                 scan->at += n;

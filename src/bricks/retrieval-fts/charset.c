@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "unicode.h"
+#include "util/utf8.h"
 
 /* A text with more than one control character per this many bytes is binary. */
 #define CONTROL_SHARE 32
@@ -62,7 +63,7 @@ static int copy_utf8(const char *data, size_t n, struct charset_text *ret)
         size_t length, errors = 0;
         char *to;
 
-        if (unicode_valid(data, n))
+        if (utf8_valid(data, n))
                 return copy_valid(data, n, ret);
         ret->text = to = malloc(3 * n + 1);
         if (!to)
@@ -280,7 +281,7 @@ static int decode_guessed(const char *name, const char *declared, const char *da
 static int decode_plain(const char *data, size_t n, struct charset_text *ret)
 {
         char declared[NAME_MAX_SIZE] = "";
-        bool utf8 = unicode_valid(data, n);
+        bool utf8 = utf8_valid(data, n);
         int r;
 
         if (utf8 && !memchr(data, '\033', n))

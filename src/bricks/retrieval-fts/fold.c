@@ -77,6 +77,20 @@ static void put_char(struct folded *f, uint32_t c)
         f->n = (uint8_t)unicode_put(f->text, c);
 }
 
+/* Most characters of a Chinese text are Han, and most of these stay what they are. */
+static void fold_han(struct folded *f, const char *text, size_t length, uint32_t c)
+{
+        uint32_t simple = han_simplify(c);
+
+        f->umlaut = 0;
+        if (simple == c) {
+                memcpy(f->text, text, length);
+                f->n = (uint8_t)length;
+        } else {
+                put_char(f, simple);
+        }
+}
+
 static void fold_unspaced(struct folded *f, const char *text, size_t n, size_t *length)
 {
         size_t whole;
@@ -128,6 +142,10 @@ size_t fold_wide(const char *text, size_t n, struct folded *f)
         f->upper = unicode_rows[row].kind & ROW_UPPER;
         f->digit = unicode_rows[row].kind & ROW_DIGIT;
         f->n = unicode_rows[row].n;
+        if (f->n == 0 && f->kind == FOLD_UNSPACED && c >= HAN_FIRST && c <= HAN_LAST) {
+                fold_han(f, text, length, c);
+                return length;
+        }
         memcpy(f->text, unicode_rows[row].text, FOLD_SIZE_MAX);
         if (f->n == 0)
                 put_char(f, c);

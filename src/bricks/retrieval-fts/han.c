@@ -10,9 +10,6 @@
 #include "scope.h"
 #include "unicode.h"
 
-/* The characters that are in use are in these two blocks. */
-#define HAN_FIRST 0x3400
-#define HAN_LAST 0x9fff
 #define HAN_N (HAN_LAST - HAN_FIRST + 1)
 
 static uint16_t simplified[HAN_N]; /* 0: itself */

@@ -4,6 +4,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The characters that are in use are in two blocks, one behind the other. */
+#define HAN_FIRST 0x3400
+#define HAN_LAST 0x9fff
+
 /* True: the build has OpenCC, and its data are there. */
 bool han_available(void);
 

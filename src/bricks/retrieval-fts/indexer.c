@@ -18,7 +18,7 @@
 #include "jsonl.h"
 #include "metadata.h"
 #include "stream.h"
-#include "unicode.h"
+#include "util/utf8.h"
 
 #define PROGRESS_INTERVAL_MS 100
 
@@ -278,7 +278,7 @@ static int add_file(struct indexer *indexer, const char *path, const char *title
 
         if (acl_is_sidecar(path))
                 return 0;
-        if (strlen(path) >= PATH_MAX || !unicode_valid(path, strlen(path))) {
+        if (strlen(path) >= PATH_MAX || !utf8_valid(path, strlen(path))) {
                 indexer_error(indexer, "%s: the name is too long or not UTF-8", path);
                 return 0;
         }

@@ -7,7 +7,7 @@
 #include "ranking.h"
 #include "reader.h"
 #include "schema.h"
-#include "unicode.h"
+#include "util/utf8.h"
 #include "vectors.h"
 
 /* Candidates to keep for each result, because copies of a passage in other documents are skipped.
@@ -193,7 +193,7 @@ static bool column_text(sqlite3_stmt *statement, int i, const char **ret)
         const char *s = (const char *)sqlite3_column_text(statement, i);
         size_t n = (size_t)sqlite3_column_bytes(statement, i);
 
-        if (!s || memchr(s, '\0', n) || !unicode_valid(s, n))
+        if (!s || memchr(s, '\0', n) || !utf8_valid(s, n))
                 return false;
         *ret = s;
         return true;

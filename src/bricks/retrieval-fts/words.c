@@ -120,40 +120,42 @@ static int emit_unspaced(struct reader *r, enum words_kind kind, const struct bu
                                                        .unspaced = true });
 }
 
-/* Reads a character with what is ignored after it. */
-static size_t read_char(struct reader *r, size_t at, struct folded *f)
+/* Where what is ignored at `at` ends. *ret is the character there, of *ret_length bytes. */
+static size_t skip_ignored(struct reader *r, size_t at, struct folded *ret, size_t *ret_length)
 {
-        struct folded next;
-        size_t end = at + peek(r, at, f), more;
-
-        while ((more = peek(r, end, &next)) > 0 && next.kind == FOLD_IGNORED)
-                end += more;
-        return end;
+        while ((*ret_length = peek(r, at, ret)) > 0 && ret->kind == FOLD_IGNORED)
+                at += *ret_length;
+        return at;
 }
 
 /*
  * Each character of a run of a script without spaces starts a token: a pair with the next. The last
- * one is a token by itself, so that a single character is found at the end of a run, too.
+ * one is a token by itself, so that a single character is found at the end of a run, too. a: the
+ * character at *at, of n bytes. Each character is folded once.
  */
-static int read_run(struct reader *r, size_t *at)
+static int read_run(struct reader *r, size_t *at, struct folded a, size_t n)
 {
         size_t first = *at, second, end;
-        struct folded a, b;
+        struct folded b, next;
         struct buffer pair;
         int result = 0;
 
-        second = read_char(r, first, &a);
-        for (bool alone = true; result == 0; alone = false, a = b, first = second, second = end) {
+        second = skip_ignored(r, first + n, &b, &n);
+        for (bool alone = true; result == 0; alone = false) {
                 pair.n = 0;
                 put(&pair, a.text, a.n);
-                end = read_char(r, second, &b);
                 if (b.kind != FOLD_UNSPACED) {
                         *at = second;
                         return emit_unspaced(r, alone ? WORDS_ALONE : WORDS_LAST, &pair, first,
                                              second);
                 }
                 put(&pair, b.text, b.n);
+                end = skip_ignored(r, second + n, &next, &n);
                 result = emit_unspaced(r, WORDS_PART, &pair, first, end);
+                a = b;
+                b = next;
+                first = second;
+                second = end;
         }
         return result;
 }
@@ -493,7 +495,7 @@ static int read_all(struct reader *r)
                 }
                 length = peek(r, at, &f);
                 if (f.kind == FOLD_UNSPACED)
-                        result = read_run(r, &at);
+                        result = read_run(r, &at, f, length);
                 else if (f.kind == FOLD_WORD)
                         result = read_word(r, &at);
                 else

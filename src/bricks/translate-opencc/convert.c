@@ -10,6 +10,7 @@
 
 #include <opencc.h>
 
+#include "util/utf8.h"
 #include "web-address.h"
 
 #define LOOKED_AT 4096       /* bytes of a text whose variety is to be found out */
@@ -91,30 +92,6 @@ int conversion_prepare(const struct conversion *conversion, struct convert_error
         return 0;
 }
 
-/* Bytes of the character that a text begins with; 0: it is not UTF-8. */
-static size_t character(const unsigned char *s, size_t length)
-{
-        size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-        if (n > length || s[0] > 0xf4)
-                return 0;
-        for (size_t i = 1; i < n; i++)
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-        return n;
-}
-
-/* Where a text ends within a character, OpenCC reads on behind its end. */
-static bool is_utf8(const char *text, size_t length)
-{
-        for (size_t i = 0, n; i < length; i += n) {
-                n = character((const unsigned char *)text + i, length - i);
-                if (n == 0)
-                        return false;
-        }
-        return true;
-}
-
 static int step(opencc_t model, char **text)
 {
         char *made = opencc_convert_utf8(model, *text, strlen(*text));
@@ -165,7 +142,7 @@ int conversion_run(const struct conversion *conversion, const char *text, size_t
         int r = 0;
 
         *ret = NULL;
-        if (!is_utf8(text, length))
+        if (!utf8_valid(text, length)) /* OpenCC reads on behind a text that ends in a character */
                 return -EINVAL;
         made = open_memstream(ret, &size);
         if (!made)
@@ -188,20 +165,12 @@ int conversion_run(const struct conversion *conversion, const char *text, size_t
 
 /* ---- looking at a text ---------------------------------------------------------------------- */
 
-/* The next character of valid UTF-8. What is cut off at the end is 0xfffd. */
+/* The next character; a byte that is not UTF-8 is 0xfffd. */
 static uint32_t take(const char **p, const char *end)
 {
-        const unsigned char *s = (const unsigned char *)*p;
-        size_t n = s[0] < 0xc0 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-        uint32_t c = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
+        uint32_t c;
 
-        if (n > (size_t)(end - *p)) {
-                *p = end;
-                return 0xfffd;
-        }
-        for (size_t i = 1; i < n; i++)
-                c = c << 6 | (s[i] & 0x3f);
-        *p += n;
+        *p += utf8_next(*p, (size_t)(end - *p), &c);
         return c;
 }
 

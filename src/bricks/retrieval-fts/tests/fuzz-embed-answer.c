@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "embed-json.h"
-#include "unicode.h"
+#include "util/utf8.h"
 #include "vector.h"
 
 #define TEXTS_MAX 8
@@ -27,7 +27,7 @@ static void must_be_line(const char *error)
 {
         size_t n = strnlen(error, EMBED_ERROR_SIZE);
 
-        must(n < EMBED_ERROR_SIZE && unicode_valid(error, n) && !strchr(error, '\n'));
+        must(n < EMBED_ERROR_SIZE && utf8_valid(error, n) && !strchr(error, '\n'));
 }
 
 static void take(const char *json, size_t size, size_t n, size_t dimension)

@@ -13,6 +13,7 @@
 #include "query.h"
 #include "schema.h"
 #include "unicode.h"
+#include "util/utf8.h"
 #include "words.h"
 
 /* The largest text. */
@@ -36,7 +37,7 @@ static void test_unicode(void)
         for (uint32_t c = 1; c < 0x110000; c += 7) {
                 size_t n = unicode_put(s, c);
 
-                assert(unicode_valid(s, n));
+                assert(utf8_valid(s, n));
                 if (c < 0xd800 || c > 0xdfff)
                         assert(unicode_get(s, n, &length) == c && length == n);
         }
@@ -112,7 +113,7 @@ static void test_passages(void)
         for (size_t i = 0; i + 3 <= sizeof text; i += 3)
                 memcpy(text + i, "\xe8\xb3\x87", 3);
         for (p = text, left = sizeof text / 3 * 3; passage_next(&p, &left, &passage, &n); count++) {
-                assert(n <= PASSAGE_SIZE_MAX && unicode_valid(passage, n));
+                assert(n <= PASSAGE_SIZE_MAX && utf8_valid(passage, n));
                 assert(previous == 0 || previous + n > PASSAGE_SIZE_MAX / 2);
                 previous = n;
         }
@@ -201,8 +202,7 @@ static void test_garbage(void)
                                              pieces[rand() % (sizeof pieces / sizeof *pieces)]);
                 copy = memcpy(malloc(n + 1), text, n); /* so that a sanitizer sees its end */
                 if (extract(names[i % 4], copy, n, MAX, &e) == 0)
-                        assert(unicode_valid(e.text, e.n) &&
-                               unicode_valid(e.title, strlen(e.title)));
+                        assert(utf8_valid(e.text, e.n) && utf8_valid(e.title, strlen(e.title)));
                 free(copy);
         }
 }
