@@ -17,6 +17,8 @@ KEPT = os.path.join(SOURCE, "tests", "config")
 MODULES = os.path.join(BUILD, "src", "bricks")
 BRICKD = os.path.join(BUILD, "src", "brickd")
 BUILT_IN = {"process", "python", "remote"}
+# Names that still work, and those that took their place.
+FORMER = {"first_token_timeout": "first_token", "idle_timeout": "stall"}
 # Where the files have what is on their machine.
 PLACES = ("/etc/brickd", "/srv", "/var/lib/brickd")
 
@@ -77,6 +79,14 @@ def versions():
     return sorted(name for name in os.listdir(KEPT) if name[0].isdigit())
 
 
+def former_names(path):
+    """The place of the value of each, as the log names it, and the name."""
+    with open(path) as f:
+        for number, line in enumerate(f, 1):
+            for name in re.finditer(rf" ({'|'.join(FORMER)}): ", line):
+                yield f"{path}:{number}:{name.end() + 1}", name[1]
+
+
 @test
 def every_configuration_is_taken():
     for version in versions():
@@ -85,6 +95,8 @@ def every_configuration_is_taken():
             done = subprocess.run([BRICKD, "--check", path], env=machine.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, timeout=60)
             eq(done.returncode, 0, f"{version}/{os.path.basename(path)}: {done.stdout}")
+            for place, old in former_names(path):
+                assert f"{place}: {old} is the former name of {FORMER[old]}" in done.stdout, (place, done.stdout)
 
 
 @test
