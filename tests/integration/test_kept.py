@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What an earlier 1.x took is taken: the configurations of tests/config, on a machine that has all that they name."""
+"""What 1.0 promises: what an earlier 1.x took is taken, on a machine that has all that it names (tests/config); and the JSON of
+brickctl has the keys that it had (tests/names)."""
 import getpass
 import glob
 import json
@@ -7,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import yaml
 
@@ -14,6 +16,8 @@ from harness import BUILD, LIBEXEC, SOURCE, Brickd, eq, main, temp_dir, test
 from pki import Authority
 
 KEPT = os.path.join(SOURCE, "tests", "config")
+NAMES = os.path.join(SOURCE, "tests", "names")
+PROGRAM = os.path.join(SOURCE, "tests", "integration", "llm_program.py")
 MODULES = os.path.join(BUILD, "src", "bricks")
 BRICKD = os.path.join(BUILD, "src", "brickd")
 BUILT_IN = {"process", "python", "remote"}
@@ -190,6 +194,27 @@ def every_option_is_in_one():
         options = set(options_of(module))
         assert options, module
         eq(sorted(options - used[module]), [], f"options of {module} that no kept file uses")
+
+
+@test
+def the_json_of_brickctl_has_its_keys():
+    bricks = f"""  - {{ name: echo, module: echo, options: {{ type: LLM }} }}
+  - {{ name: far, module: remote, options: {{ type: Rectify, to: "unix:/no/such" }} }}
+  - {{ name: apart, module: process, options: {{ type: Intention, command: [{sys.executable}, {PROGRAM}] }} }}
+"""
+    folder = temp_dir()
+    shutil.copy(os.path.join(KEPT, "1.0", "identities", "every-key.yaml"), folder)
+    os.chmod(os.path.join(folder, "every-key.yaml"), 0o600)
+    running = Brickd(bricks, modules=MODULES, extra=f"identities: {folder}/every-key.yaml")
+    with running:
+        running.ctl("reload")
+        found = set()
+        for command in ("status",), ("list",), ("identities",), ("top", "--count", "1"):
+            said = json.loads(running.ctl(*command, "--json").stdout)
+            found |= {f"{command[0]} {key}" for key in keys_of(said)}
+    for version in os.listdir(NAMES):
+        with open(os.path.join(NAMES, version, "json")) as f:
+            eq(sorted(set(f.read().splitlines()) - found), [], "keys that are missing")
 
 
 main()
