@@ -15,6 +15,7 @@
 #include "manager/check.h"
 #include "manager/manager.h"
 #include "manager/spawn.h"
+#include "manager/version.h"
 #include "util/log.h"
 #include "util/standard.h"
 #include "util/terminal.h"
@@ -63,7 +64,7 @@ static void print_help(void)
                 "      --print-schema  print the JSON Schema of the configuration\n"
                 "      --inspect FILE  print information about a module file\n"
                 "      --describe NAME print the options of a module\n"
-                "      --version       print the version\n"
+                "      --version       print the version, and what brickd was built with\n"
                 "  -h, --help          print this help\n"
                 "\n"
                 "SIGHUP reloads the configuration. SIGTERM stops; a second one cancels running "
@@ -178,9 +179,19 @@ static int print_config(const char *name)
 
 static int run_worker(char **argv)
 {
+        (void)signal(SIGPIPE, SIG_DFL); /* brickd --version | head -n 1 */
         (void)execv(spawn_executable(), argv);
         say("brickd: %s: %s", spawn_executable(), strerror(errno));
         return EXIT_FAILURE;
+}
+
+/* brickd-worker tells the rest: it has the libraries that this process does without. */
+static int print_version(char *program)
+{
+        char *argv[] = { program, (char *)"--version", NULL };
+
+        version_print();
+        return fflush(stdout) == 0 ? run_worker(argv) : EX_IOERR;
 }
 
 static int run(const struct arguments *arguments, char **argv)
@@ -205,7 +216,7 @@ static int run(const struct arguments *arguments, char **argv)
                 status = run_worker(argv);
                 break;
         case ACTION_VERSION:
-                (void)printf("brickd %s\n", BRICKD_VERSION);
+                status = print_version(argv[0]);
                 break;
         case ACTION_HELP:
                 print_help();
@@ -214,22 +225,15 @@ static int run(const struct arguments *arguments, char **argv)
         return status;
 }
 
-/* Fails if not all output could be written, as on a full disk. */
-static int check_output(int status)
-{
-        if (fflush(stdout) == 0 && !ferror(stdout))
-                return status;
-        say("brickd: cannot write to standard output: %s", strerror(errno));
-        return EX_IOERR;
-}
-
 int main(int argc, char **argv)
 {
         struct arguments arguments;
+        int status;
 
         standard_open();
         if (!parse_arguments(&arguments, argc, argv))
                 return EX_USAGE;
         (void)signal(SIGPIPE, SIG_IGN);
-        return check_output(run(&arguments, argv));
+        status = run(&arguments, argv);
+        return terminal_flush() ? status : EX_IOERR;
 }

@@ -101,11 +101,10 @@ build >"$work/build.log" 2>&1 || {
 	tail -n 40 "$work/build.log"
 	exit 1
 }
-echo "build/demo: $(build/demo/src/brickd --version)"
-
 PATH=$source/build/demo/src:$source/build/demo/src/ctl:$PATH
 export BRICKD_WORKER="$source/build/demo/src/brickd-worker"
 export BRICKD_MODULES="$source/build/demo/src/bricks"
+echo "build/demo: $(brickd --version | head -n 1)"
 export BRICKD_LIBEXEC="$source/build/demo/src/bricks/retrieval-fts"
 export BRICKD_EXEC="$source/build/demo/src/exec/brickd-exec"
 export BRICKD_PYTHON="$source/build/demo/src/python/brickd-python"

@@ -391,6 +391,37 @@ static int make_fallback(struct document *doc, const struct option_spec *spec,
         return 0;
 }
 
+static bool is_known(const struct option_spec *table, const char *key)
+{
+        while (table->name && strcmp(table->name, key) != 0)
+                table++;
+        return table->name;
+}
+
+/* The option that an unknown key is likely to mean. NULL: none. */
+static const char *find_meant(const struct option_spec *table, const char *key)
+{
+        struct nearest nearest = nearest_to(key);
+
+        for (; table->name; table++)
+                nearest_offer(&nearest, table->name);
+        return nearest.best;
+}
+
+/* An option whose name is misspelt is not missing as well: one mistake is one line. */
+static bool is_misspelt(const struct option_spec *table, const struct option_spec *spec,
+                        const struct node *given, const struct diag *diag)
+{
+        for (size_t i = 0; !diag_is_full(diag) && i < given->n_children; i++) {
+                const char *key = given->children[i]->key;
+                const char *meant = is_known(table, key) ? NULL : find_meant(table, key);
+
+                if (meant && strcmp(meant, spec->name) == 0)
+                        return true;
+        }
+        return false;
+}
+
 /* The default of an option that the file does not set. *ret is NULL if there is none. */
 static int take_missing(struct document *doc, const struct option_spec *spec,
                         const struct node *map, struct diag *diag, struct node **ret)
@@ -450,17 +481,13 @@ static void check_keys(const struct option_spec *table, const struct node *map, 
 {
         for (size_t i = 0; i < map->n_children; i++) {
                 const struct node *child = map->children[i];
-                struct nearest nearest = nearest_to(child->key);
-                const struct option_spec *spec;
+                const char *meant;
 
-                for (spec = table; spec->name && strcmp(spec->name, child->key) != 0; spec++)
-                        if (!diag_is_full(diag))
-                                nearest_offer(&nearest, spec->name);
-                if (spec->name)
+                if (is_known(table, child->key))
                         continue;
-                if (nearest.best)
-                        diag_add_key(diag, child, "unknown key; did you mean \"%s\"?",
-                                     nearest.best);
+                meant = diag_is_full(diag) ? NULL : find_meant(table, child->key);
+                if (meant)
+                        diag_add_key(diag, child, "unknown key; did you mean \"%s\"?", meant);
                 else
                         diag_add_key(diag, child, "unknown key");
         }
@@ -482,7 +509,12 @@ static int complete(struct document *doc, const struct option_spec *table, struc
         if (!map->children)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                r = take_option(doc, &table[i], node_get(&given, table[i].name), map, diag);
+                const struct node *value = node_get(&given, table[i].name);
+
+                if (!value && table[i].flags & OPTION_REQUIRED &&
+                    is_misspelt(table, &table[i], &given, diag))
+                        continue;
+                r = take_option(doc, &table[i], value, map, diag);
                 if (r < 0)
                         return r;
         }

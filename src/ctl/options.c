@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <getopt.h>
+#include <grpc/grpc.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <protobuf-c/protobuf-c.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +14,7 @@
 #include "ctl/options.h"
 #include "ctl/output.h"
 #include "util/cleanup.h"
+#include "util/version.h"
 
 #define INTERVAL_MIN INT64_C(100000000) /* ns */
 #define INTERVAL INT64_C(2000000000)
@@ -62,7 +67,7 @@ static const struct option_row rows[] = {
           "repeatable" },
         { "type", 0, OPTION_BIT_TYPE, "SERVICE",
           "Type of the brick, if brickctl cannot find it out" },
-        { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version" },
+        { "version", 0, OPTION_BIT_VERSION, NULL, "Show the version, also of libraries" },
         { "wait", 'w', OPTION_BIT_WAIT, NULL, "Also wait until the replaced workers have exited" },
 };
 
@@ -84,6 +89,15 @@ int ctl_error(int status, const char *format, ...)
         output_text(stderr, text ?: "Out of memory");
         fputc('\n', stderr);
         return status;
+}
+
+static void print_version(void)
+{
+        puts("brickctl " BRICKD_VERSION);
+        version_put_library("gRPC core", grpc_version_string(), BUILT_WITH_GRPC);
+        version_put_library("jansson", jansson_version_str(), BUILT_WITH_JANSSON);
+        version_put_library("OpenSSL", OpenSSL_version(OPENSSL_VERSION_STRING), BUILT_WITH_OPENSSL);
+        version_put_library("protobuf-c", protobuf_c_version(), BUILT_WITH_PROTOBUF_C);
 }
 
 static void print_options(FILE *f, unsigned options)
@@ -282,7 +296,7 @@ static int take_option(struct ctl *ctl, enum option_bit bit, char *value)
                 ctl->type = value;
                 return -1;
         case OPTION_BIT_VERSION:
-                puts("brickctl " BRICKD_VERSION);
+                print_version();
                 return CTL_OK;
         case OPTION_BIT_WAIT:
                 ctl->wait = true;

@@ -2,7 +2,7 @@
 #include "http/exchange.h"
 #include "http/route.h"
 
-/* GET /openapi.json: openapi.json, as it lies beside this file. */
+/* GET /openapi.json: openapi.json beside this file, with the version of brickd. */
 
 extern const char brickd_openapi[], brickd_openapi_end[];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/terminal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,4 +27,12 @@ void terminal_put(FILE *f, const char *text)
                         (void)fwrite(text, 1, n, f);
                 }
         }
+}
+
+bool terminal_flush(void)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return true;
+        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
+        return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /*
@@ -9,3 +10,7 @@
  * bytes that are not UTF-8. Otherwise the text is printed as it is.
  */
 void terminal_put(FILE *f, const char *text);
+
+/* Writes what stdout still buffers. False: not all could be written, as on a full disk; stderr says
+ * so. */
+bool terminal_flush(void);

@@ -35,10 +35,7 @@ static int show_module(const char *dir, const char *name,
         if (fclose(f) != 0)
                 return EXIT_FAILURE;
         terminal_put(stdout, text);
-        if (fflush(stdout) == 0 && !ferror(stdout))
-                return EXIT_SUCCESS;
-        (void)fprintf(stderr, "brickd: cannot write to standard output: %s\n", strerror(errno));
-        return EX_IOERR;
+        return terminal_flush() ? EXIT_SUCCESS : EX_IOERR;
 }
 
 int inspect_module(const char *file)

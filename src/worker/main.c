@@ -39,12 +39,13 @@
 #include "worker/otlp.h"
 #include "worker/process-brick.h"
 #include "worker/rlimits.h"
+#include "worker/version.h"
 #include "worker/worker.h"
 
 /*
  * brickd-worker: serves one generation of the configuration, which it builds once and never
  * changes. The main process starts it with the descriptors of shared/channel.h. Users run it only
- * through brickd --inspect and brickd --describe.
+ * through brickd --inspect, --describe and --version.
  */
 
 /* How long the end of gRPC core may take. Nothing is left to lose then. */
@@ -56,6 +57,7 @@ static const char *arg_describe;
 static unsigned long arg_worker;
 static int arg_channel;
 static bool arg_check;
+static bool arg_version;
 
 static struct state *state; /* never unmapped: the crash handler writes there */
 
@@ -408,7 +410,8 @@ static int parse_argv(int argc, char **argv)
                 ARG_WORKER,
                 ARG_CHECK,
                 ARG_INSPECT,
-                ARG_DESCRIBE
+                ARG_DESCRIBE,
+                ARG_VERSION
         };
         static const struct option options[] = {
                 { "channel", required_argument, NULL, ARG_CHANNEL },
@@ -419,6 +422,7 @@ static int parse_argv(int argc, char **argv)
                 { "check", no_argument, NULL, ARG_CHECK },
                 { "inspect", required_argument, NULL, ARG_INSPECT },
                 { "describe", required_argument, NULL, ARG_DESCRIBE },
+                { "version", no_argument, NULL, ARG_VERSION },
                 {},
         };
         int c;
@@ -444,6 +448,9 @@ static int parse_argv(int argc, char **argv)
                         break;
                 case ARG_DESCRIBE:
                         arg_describe = optarg;
+                        break;
+                case ARG_VERSION:
+                        arg_version = true;
                         break;
                 default:
                         return -EINVAL;
@@ -474,5 +481,7 @@ int main(int argc, char **argv)
                 return inspect_module(arg_inspect);
         if (arg_describe)
                 return describe_module(arg_describe);
+        if (arg_version)
+                return worker_version();
         return exit_expect(run_worker());
 }

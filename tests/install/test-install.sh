@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test-install.sh BUILD SOURCE: installs BUILD into an empty directory, looks for every file that
+# test-install.sh BUILD SOURCE VERSION: installs BUILD into an empty directory, looks for every file that
 # belongs there, and uses what is there as somebody who writes a module does.
 set -eu
-build=$1 source=$2
+build=$1 source=$2 version=$3
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 status=0
@@ -71,4 +71,28 @@ for name in shout words; do
 		}
 	done
 done
+
+# The first line of --version is for programs, the others are for people.
+look() { # PROGRAM PATTERN...: each pattern is a line of what it says of its version
+	program=$1
+	shift
+	"$root/usr/bin/$program" --version >"$root/version"
+	[ "$(head -n 1 "$root/version")" = "$program $version" ] || {
+		echo "$program --version does not begin with its version $version:"
+		cat "$root/version"
+		status=1
+	}
+	for pattern; do
+		grep -qxE "$pattern" "$root/version" || {
+			echo "$program --version does not say $pattern:"
+			cat "$root/version"
+			status=1
+		}
+	done
+}
+both='[0-9][0-9.a-z]*, built with [0-9][0-9.a-z]*'
+look brickd "worker: +$version" 'brick ABI: +1\.[0-9]+' "gRPC core: +$both" "libyaml: +$both" "OpenSSL: +$both" \
+	'libsystemd: +built with [0-9]+.*' 'bricks: .*echo, guard-rules \(libpcre2.* openai \(libcurl .*' \
+	'left out: .*' 'sanitizers: +none'
+look brickctl "gRPC core: +$both" "OpenSSL: +$both"
 exit $status

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Modules that were built for an older ABI load, and do what they did: the folders of tests/abi have them."""
 import glob
+import hashlib
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 
 from harness import BUILD, SOURCE, Brickd, call, eq, generate_stubs, main, path, stream, temp_dir, test, wait_for
@@ -19,16 +22,20 @@ if platform.machine() != "x86_64":
 UNARY, BIDI = path("Common", "Unary"), path("Common", "BidiStreaming")
 
 
+ABI = os.path.join(SOURCE, "tests", "abi")
+
+
 def old_modules(minor):
     """In a folder that brickd trusts, whatever the rights of the checkout are."""
     folder = temp_dir()
-    for module in glob.glob(os.path.join(SOURCE, "tests", "abi", minor, "*.so")):
+    for module in glob.glob(os.path.join(ABI, minor, "*.so")):
         shutil.copy(module, folder)
     return folder
 
 
 MODULES = old_modules("1.2")
 MODULES_3 = old_modules("1.3")
+MODULES_4 = old_modules("1.4")
 
 
 def request(**fields):
@@ -43,6 +50,21 @@ def fields_of(reply):
 
 def everything(options):
     return Brickd(f"  - {{ name: old, module: everything, options: {{ list: [3, 7], {options} }} }}\n", modules=MODULES)
+
+
+@test
+def every_minor_has_modules_that_load():
+    """1.0 and 1.1 were never released. A new minor needs a folder at once."""
+    with open(os.path.join(SOURCE, "src", "brick.h")) as f:
+        newest = int(re.search(r"#define BRICK_ABI_MINOR (\d+)", f.read())[1])
+    eq(sorted(name for name in os.listdir(ABI) if name[0].isdigit()), [f"1.{minor}" for minor in range(2, newest + 1)])
+    for folder in MODULES, MODULES_3, MODULES_4:
+        modules = glob.glob(os.path.join(folder, "*.so"))
+        assert modules, folder
+        for module in modules:
+            done = subprocess.run([os.path.join(BUILD, "src", "brickd-worker"), "--inspect", module], timeout=60,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            eq(done.returncode, 0, done.stdout)
 
 
 @test
@@ -122,6 +144,24 @@ def a_module_of_1_3_that_takes_memory_back():
         eq((len(replies), status), (1000, "OK"), details)
         error = common_pb2.CommonResponse.FromString(call(daemon.channel(), UNARY, request(do="keep", r=-12))[0]).error
         eq((error.code, error.message), (13, "Cannot allocate memory"))
+
+
+@test
+def a_module_of_1_4_that_asks_for_the_groups_of_its_caller():
+    daemon = Brickd("  - { name: old, module: contract, options: { type: Common } }\n", modules=MODULES_4)
+    identities = os.path.join(daemon.dir, "identities.yaml")
+    with open(identities, "w") as f:
+        f.write(f"""identities:
+  - {{ name: member, token: "sha256:{hashlib.sha256(b'secret').hexdigest()}", allow: "*", groups: [staff, board] }}
+""")
+    os.chmod(identities, 0o600)
+    with open(daemon.config, "a") as f:
+        f.write(f"identities: {identities}\n")
+    with daemon:
+        rpc = daemon.channel().unary_unary(UNARY).with_call(
+            request(), metadata=[("authorization", "Bearer secret"), ("x-case", "case:identity")], timeout=20)[1]
+        trailers = sorted((key, value) for key, value in rpc.trailing_metadata() if key in ("identity", "group"))
+        eq(trailers, [("group", "board"), ("group", "staff"), ("identity", "member")])
 
 
 if __name__ == "__main__":

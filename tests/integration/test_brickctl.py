@@ -389,7 +389,7 @@ def worker(pid, generation, state):
 
 def make_status(**more):
     status = {
-        "version": "0.1.0",
+        "version": "1.9.9",
         "state": "serving",
         "pid": 4242,
         "config": "/etc/brickd/brickd.yaml",
@@ -633,7 +633,7 @@ def test_terminal():
 def test_status():
     with Control(Status=make_status()) as control:
         out, _ = control.brickctl("status")
-        assert "brickd        0.1.0, serving, pid 4242, up 1 d 2 h\n" in out, out
+        assert "brickd        1.9.9, serving, pid 4242, up 1 d 2 h\n" in out, out
         assert "/etc/brickd/brickd.yaml, generation 3\n" in out
         assert re.search(r"last reload   failed 1 min \d+ s ago: f:1:1: no\n", out), out
         lines = out.splitlines()
@@ -663,7 +663,7 @@ def test_list():
 def make_stats(seconds, calls, failures, buckets, total):
     """Of one brick, at a time; its calls' durations by buckets up to 10 ms, 100 ms, and more."""
     return json.dumps({
-        "version": "0.1.0", "state": "serving", "generation": 3, "workers": 2, "workers_ready": 1,
+        "version": "1.9.9", "state": "serving", "generation": 3, "workers": 2, "workers_ready": 1,
         "time": int(seconds * 1e9), "bounds": [10_000_000, 100_000_000],
         "bricks": [brick(calls=calls, failures=failures,
                          duration={"sum": int(total * 1e9), "buckets": buckets}),

@@ -69,7 +69,7 @@ def bricks_of_all_types():
 
 
 def openapi():
-    with open(os.path.join(SOURCE, "src", "http", "openapi.json")) as f:
+    with open(os.path.join(BUILD, "src", "http", "openapi.json")) as f:
         return json.load(f)
 
 

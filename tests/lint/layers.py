@@ -49,12 +49,13 @@ FILES = {
 
 # library header (or the start of it) -> the only files (or directories) that may include it
 LIBRARIES = {
-    "yaml.h": ["conf/yaml.c", "conf/yaml-print.c"],
-    "grpc/": ["rpc/", "remote/", "ctl/"],
-    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "http/socket.", "remote/tls-files.c", "ctl/token.c"],
+    "yaml.h": ["conf/yaml.c", "conf/yaml-print.c", "manager/version.c"],
+    "grpc/": ["rpc/", "remote/", "ctl/", "worker/version.c"],
+    "openssl/": ["serve/certificate.c", "serve/auth.c", "rpc/decrypt.c", "http/socket.", "remote/tls-files.c", "ctl/token.c",
+                 "ctl/options.c", "worker/version.c"],
     "dlfcn.h": ["module/load.c"],
     "ncurses.h": ["ctl/top-screen.c"],
-    "microhttpd.h": ["manager/http.c"],
+    "microhttpd.h": ["manager/http.c", "manager/version.c"],
     "curl/": ["bricks/", "worker/otlp-http.c"],
     "sqlite3.h": ["bricks/"],
     "pcre2.h": ["bricks/"],

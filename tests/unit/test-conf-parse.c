@@ -94,6 +94,11 @@ static void test_mistakes(void)
                 { "ports:\n", "1:1: ports: required\n" },
                 { "ports: [5]\n", "1:9: ports[0]: expected a map, got \"5\"\n" },
                 { "ports: [{}]\n", "1:9: ports[0].listen: required\n" },
+                /* one mistake is one line */
+                { "ports: [{ listne: \"127.0.0.1:0\" }]\n",
+                  "1:11: ports[0].listne: unknown key; did you mean \"listen\"?\n" },
+                { "ports: [{ lisp: 1 }]\n",
+                  "1:9: ports[0].listen: required\n1:11: ports[0].lisp: unknown key\n" },
                 { "ports: [{ listen: \"127.0.0.1:0\", forwarded: [unix, 10.0.0.0/8, \"::1\"] }]\n",
                   "" },
                 { "ports: [{ listen: \"127.0.0.1:0\", forwarded: [proxy, 10.0.0.1/8] }]\n",

@@ -160,6 +160,21 @@ static uint64_t duration(const struct brick_node *node, const char *name)
         return value == 0 ? UINT64_MAX : value;
 }
 
+/* A line of the log, with the place as a mistake has it. */
+static void warn_of_former(const struct config *config, const struct brick_node *old,
+                           const char *name, const char *former)
+{
+        struct brick_str file = brick_str("");
+        uint32_t line = 0, column = 0;
+
+        if (!BRICK_HAS(brick_host, node_place))
+                return;
+        brick_host->node_place(old, &file, &line, &column);
+        brick_logf(brick_host, config->ctx, BRICK_LOG_WARNING,
+                   "%.*s:%u:%u: %s is the former name of %s, and still works", (int)file.len,
+                   file.ptr, (unsigned)line, (unsigned)column, former, name);
+}
+
 /* Of an option that has a former name. */
 static int read_renamed(struct config *config, const struct brick_node *node, const char *name,
                         const char *former, uint64_t fallback, uint64_t *ret)
@@ -172,6 +187,8 @@ static int read_renamed(struct config *config, const struct brick_node *node, co
                                   "is the former name of %s: give one", name);
                 return -EINVAL;
         }
+        if (old)
+                warn_of_former(config, old, name, former);
         *ret = given || old ? duration(node, old ? former : name) : fallback;
         return 0;
 }
