@@ -84,12 +84,17 @@ void fake_host_free(struct fake_host *host)
                 host->module->destroy(host->self);
         (void)pthread_mutex_destroy(&host->lock);
         free(host->said);
+        free(host->copy);
         free(host);
 }
 
 const char *fake_host_said(struct fake_host *host)
 {
-        return host->said ? host->said : "";
+        (void)pthread_mutex_lock(&host->lock);
+        free(host->copy);
+        host->copy = fake_must(strdup(host->said ? host->said : ""));
+        (void)pthread_mutex_unlock(&host->lock);
+        return host->copy;
 }
 
 bool fake_host_healthy(struct fake_host *host)

@@ -39,7 +39,7 @@ void fake_host_free(struct fake_host *host);
 DEFINE_CLEANUP(struct fake_host *, fake_host_free);
 
 /* What the brick has logged, or blamed, or given as reasons of its health, so far: lines, in order.
- */
+ * The host's, until the next time. */
 const char *fake_host_said(struct fake_host *host);
 
 /* What the brick last said of its health. */

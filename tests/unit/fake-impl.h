@@ -24,6 +24,7 @@ struct fake_host {
         bool healthy;
         char *said;
         size_t said_length;
+        char *copy; /* of it, for the test: the brick's own threads go on writing */
 };
 
 struct block {

@@ -119,7 +119,7 @@ TABLE = {
     # life
     "reasoning": ("stream", Reply(events(*[
         {"choices": [{"delta": {"reasoning_content": "hm"}}]}] * 6, chunk("ab")), gap=0.25), *GOOD),
-    "pings are no life": ("stream", Reply(b": ping\n\n" * 20, gap=0.25), "", 4004, "did not start"),
+    "pings are no life": ("stream", Reply(b": ping\n\n" * 20, gap=0.5), "", 4004, "did not start"),
     # errors that HTTP calls a success
     "base_resp": ("stream", Reply(events({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no money"}},
                                          done=False)), "", 5001, "no money"),
@@ -173,7 +173,7 @@ class Replies(Case):
     def test_table(self):
         for name, (_, replies, *_) in TABLE.items():
             self.server.scenarios[name] = self.scenario(name, replies if isinstance(replies, list) else [replies] * 3)
-        options = {"first_token": ("1s",), "stall": ("9s",), "max_reply": ("1MiB",), "retries": 1}
+        options = {"first_token": ("4s",), "stall": ("9s",), "max_reply": ("1MiB",), "retries": 1}
         process = self.start(*({"method": row[0], "model": name} for name, row in TABLE.items()), options=options)
         for (name, (method, replies, text, code, words)), result in zip(TABLE.items(), self.finish(process)):
             with self.subTest(name):
