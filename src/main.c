@@ -55,7 +55,7 @@ static void print_help(void)
                 "Usage: brickd [-c FILE]\n"
                 "       brickd --check [FILE]\n"
                 "\n"
-                "Serve bricks for language models over gRPC.\n"
+                "Serve LLM bricks, the parts of LLM applications, over gRPC and HTTP.\n"
                 "\n"
                 "  -c, --config FILE   configuration file; default: $BRICKD_CONFIG, otherwise\n"
                 "                      %s\n"

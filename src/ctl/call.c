@@ -365,7 +365,8 @@ static int parse_request(struct call *call)
                 return parse_text(call, call->argument, strlen(call->argument));
         if (call->types->input->n_fields == 0)
                 return parse_text(call, "{}", 2);
-        return ctl_error(EX_USAGE, "The request is missing; '-' reads it from standard input");
+        return ctl_error(EX_USAGE,
+                         "The request is missing: a text, JSON, or '-' for standard input");
 }
 
 static int run_method(struct call *call)

@@ -246,9 +246,10 @@ static void print_ports(const json_t *status)
                 const char *address = string_of(port, "address");
                 char line[256];
 
-                (void)snprintf(line, sizeof line, "%s%s%s", listen,
+                (void)snprintf(line, sizeof line, "%s%s%s%s", listen,
                                strcmp(listen, address) == 0 ? "" : ", bound to ",
-                               strcmp(listen, address) == 0 ? "" : address);
+                               strcmp(listen, address) == 0 ? "" : address,
+                               strcmp(string_of(port, "protocol"), "http") == 0 ? ", HTTP" : "");
                 print_line(index == 0 ? "ports" : "", "", line);
         }
 }

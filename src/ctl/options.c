@@ -135,6 +135,14 @@ void options_print_command(FILE *f, const struct command *command)
         fprintf(f, "Usage: brickctl %s%s%s%s\n\n%s.\n", command->name,
                 command->options ? " [OPTION...]" : "", *command->arguments ? " " : "",
                 command->arguments, command->help);
+        if (strstr(command->arguments, "REQUEST"))
+                fputs("\n"
+                      "Without METHOD, the call is Unary. REQUEST is a text, or JSON with the\n"
+                      "fields of the request, or - for standard input:\n"
+                      "\n"
+                      "  brickctl call echo 'hello'\n"
+                      "  brickctl call shield '{\"text\": \"hello\"}' --json\n",
+                      f);
         if (command->options) {
                 fputs("\nOptions:\n", f);
                 print_options(f, command->options);

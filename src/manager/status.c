@@ -25,9 +25,11 @@ static json_t *ports_to_json(const struct generation *g)
         for (size_t i = 0; r == 0 && g && i < g->sockets.n_ports; i++) {
                 const struct socket *socket = g->sockets.ports[i];
 
-                r = json_array_append_new(array, json_pack("{s:o, s:o}", "listen",
-                                                           json_text(socket->listen), "address",
-                                                           json_text(socket->address)));
+                r = json_array_append_new(
+                        array,
+                        json_pack("{s:o, s:o, s:s}", "listen", json_text(socket->listen), "address",
+                                  json_text(socket->address), "protocol",
+                                  g->conf->ports[i].protocol == PROTOCOL_HTTP ? "http" : "grpc"));
         }
         return r == 0 ? json_incref(array) : NULL;
 }

@@ -2,9 +2,11 @@
 """The default configuration: it starts, whatever has been built or is installed, and every service answers."""
 import os
 import re
+import shlex
 import subprocess
 
 from harness import BUILD, NO_LEAK_CHECK, SOURCE, Brickd, eq, main, temp_dir, test
+from readme import blocks, session
 
 MODULES = os.path.join(BUILD, "src", "bricks")
 MANUAL = os.path.join(BUILD, "man", "manual.db")
@@ -50,6 +52,9 @@ def every_service_answers():
             answer = running.ctl("call", name, request).stdout
             assert part in answer, f"{name}: {answer}"
         running.ctl("health")
+        (_, quoted), = blocks("Try it")
+        for command, output in session(quoted):
+            eq(running.ctl(*shlex.split(command)[1:]).stdout, output, "what the README quotes")
         if "rectify-spell" in names:
             explained = running.ctl("explain", "spell", "我以經知道了").stdout
             assert re.search(r"confusions  at byte 3\n +< 以經\n +> 已經\n", explained), explained

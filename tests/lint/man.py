@@ -17,11 +17,13 @@ def run(command, **arguments):
     )
 
 
-def warnings(page):
+def render(page):
+    """What a reader sees, and what groff complains of."""
     command = ["man", "--warnings", "-E", "UTF-8", "-l", page]
     environment = os.environ | {"LC_ALL": "C.UTF-8", "MANWIDTH": "80"}
+    done = run(command, env=environment)
     # a cell of a table that cannot be filled evenly, of which groff 1.23 complains
-    return [line for line in run(command, env=environment).stderr.splitlines() if "cannot adjust line" not in line]
+    return done.stdout, [line for line in done.stderr.splitlines() if "cannot adjust line" not in line]
 
 
 def page_options(page):
@@ -45,7 +47,9 @@ def help_options(program):
 
 
 def main(page, program=None):
-    problems = warnings(page)
+    text, problems = render(page)
+    if "SEE ALSO" not in text:
+        problems.append(f"{page} is not a whole page")
     if program:
         in_page, in_help = page_options(page), help_options(program)
         problems += [f"{option} is not in {page}" for option in sorted(in_help - in_page)]

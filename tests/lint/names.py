@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """names.py SOURCE_DIR: brickd(8) has every metric, field and message ID of an earlier 1.x, and every message ID of log.h.
-It and brickctl(1) have every option and exit status."""
+It and brickctl(1) have every option and exit status, and route.c every route."""
 import os
 import re
 import sys
@@ -27,11 +27,13 @@ def options(page):
 problems = [f"man/brickd.8.scd: the message ID {ident} of log.h is missing"
             for ident in re.findall(r"^#define LOG_ID_\w+ \"(\w+)\"", read("src", "util", "log.h"), re.MULTILINE)
             if ident not in said]
+routes = {f"{method} {path}"
+          for path, method in re.findall(r'\{ "(/[^"]*)", (GET|POST)', read("src", "http", "route.c"))}
 kept = os.path.join("tests", "names")
 for version in sorted(os.listdir(os.path.join(sys.argv[1], kept))):
     commands = options("brickd.8.scd") | options("brickctl.1.scd")
-    for file, now in ("metrics", metrics), ("log", said), ("options", commands):
-        problems += [f"{kept}/{version}/{file}: the manual does not have {name} any more"
+    for file, now in ("metrics", metrics), ("log", said), ("options", commands), ("routes", routes):
+        problems += [f"{kept}/{version}/{file}: there is no {name} any more"
                      for name in read(kept, version, file).splitlines() if name not in now]
 print("\n".join(problems))
 sys.exit(bool(problems))
