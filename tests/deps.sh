@@ -17,7 +17,8 @@ packages='
 	openssl poppler-utils procps prometheus valgrind
 	systemd util-linux
 '
-[ "${1-}" != --packages ] || packages="$packages debhelper dpkg-dev git lintian mmdebstrap runc"
+[ "${1-}" != --packages ] || packages="$packages
+	autopkgtest crun debhelper dpkg-dev git lintian mmdebstrap piuparts runc"
 # systemd.pc is in systemd itself there
 release=$(. /etc/os-release && echo "$ID $VERSION_ID")
 [ "$release" = 'debian 12' ] || packages="$packages systemd-dev"
