@@ -16,8 +16,17 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-meson setup -Dtests=false "$work/dist" >/dev/null
-meson dist -C "$work/dist" --formats xztar --no-tests >/dev/null
+
+# what it says only matters if it fails
+quietly() {
+	"$@" >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		exit 1
+	}
+}
+
+quietly meson setup -Dtests=false "$work/dist"
+quietly meson dist -C "$work/dist" --formats xztar --no-tests
 archive=$(basename "$work"/dist/meson-dist/*.tar.xz)
 version=${archive#brickd-}
 version=${version%.tar.xz}
@@ -31,10 +40,7 @@ changelog=conf/packaging/debian/changelog
 cp "$work/dist/meson-dist/$archive" "$work/brickd_$version.orig.tar.xz"
 tar -C "$work" -xf "$work/brickd_$version.orig.tar.xz"
 cp -r "$work/brickd-$version/conf/packaging/debian" "$work/brickd-$version/debian"
-(cd "$work/brickd-$version" && dpkg-buildpackage --unsigned-source --unsigned-changes >"$work/log" 2>&1) || {
-	cat "$work/log" >&2
-	exit 1
-}
+(cd "$work/brickd-$version" && quietly dpkg-buildpackage --unsigned-source --unsigned-changes)
 mv "$work"/brickd* "$target" 2>/dev/null || :
 rm -rf "$target/brickd-$version"
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp) /usr/bin/python3 conf/packaging/sbom.py "$target"

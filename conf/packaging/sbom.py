@@ -91,7 +91,8 @@ def identifier(kind, *names):
     """Two names have two identifiers, whatever letters they have."""
     text = "-".join(names)
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", text)
-    return f"SPDXRef-{kind}-{plain}" if plain == text else f"SPDXRef-{kind}-{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"SPDXRef-{kind}-{plain}" + ("" if plain == text else f"-{digest}")
 
 
 def hashes(data):
