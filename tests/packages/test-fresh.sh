@@ -48,8 +48,10 @@ LAB_SECONDS=300 "$lab" -r "$work/root" -b "$debs:/lab/debs" -b "$work/source:/la
 [ $status = 0 ] || [ $status = 77 ] || exit $status
 
 echo "deb [trusted=yes] file:$work/old ./" >"$work/root/etc/apt/sources.list"
+# what it ignores is apt-utils', which autopkgtest needs
 piuparts --existing-chroot="$work/root" --distribution="$suite" --keep-sources-list --no-eatmydata \
-	--bindmount="$work/old" --single-changes-list "$debs"/brickd_*.changes >"$work/log" || {
+	--ignore=/var/cache/debconf/tmp.ci --bindmount="$work/old" --single-changes-list "$debs"/brickd_*.changes \
+	>"$work/log" || {
 	cat "$work/log"
 	exit 1
 }
