@@ -43,5 +43,6 @@ cp -r "$work/brickd-$version/conf/packaging/debian" "$work/brickd-$version/debia
 (cd "$work/brickd-$version" && quietly dpkg-buildpackage --unsigned-source --unsigned-changes)
 mv "$work"/brickd* "$target" 2>/dev/null || :
 rm -rf "$target/brickd-$version"
-SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp) /usr/bin/python3 conf/packaging/sbom.py "$target"
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp) \
+	/usr/bin/python3 conf/packaging/sbom.py "$target/brickd_$version-1_$(dpkg --print-architecture).buildinfo"
 ls "$target"

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""sbom.py DIRECTORY: what the Debian packages in DIRECTORY are made of, as an SPDX 2.3 document beside them.
+"""sbom.py NAME.buildinfo: what the Debian packages of that build are made of, as the SPDX 2.3 document NAME.spdx.json
+beside them.
 sbom.py IMAGE.tar: the same of an image that build-image.sh has made, as IMAGE.tar.spdx.json.
 
 It has each file with its hashes, and each package with its version; of the packages that Debian's depend on, the
@@ -8,7 +9,6 @@ versions that they were built with. The same packages make the same document.
 """
 import datetime
 import email
-import glob
 import gzip
 import hashlib
 import io
@@ -124,19 +124,19 @@ def epoch():
 
 
 def add_source(document, name, version, folder):
-    path, = glob.glob(os.path.join(folder, "*.orig.tar.xz"))
-    return document.add_package("Source", name, version.rpartition("-")[0], packageFileName=os.path.basename(path),
-                                primaryPackagePurpose="SOURCE", checksums=hashes(read(path))[1:], **OURS)
+    version = version.rpartition("-")[0]
+    file = f"{name}_{version}.orig.tar.xz"
+    return document.add_package("Source", name, version, packageFileName=file, primaryPackagePurpose="SOURCE",
+                                checksums=hashes(read(os.path.join(folder, file)))[1:], **OURS)
 
 
-def of_packages(folder):
-    buildinfo, = glob.glob(os.path.join(folder, "*.buildinfo"))
-    built = fields(read(buildinfo).decode())
+def of_packages(buildinfo):
+    folder, built = os.path.dirname(buildinfo), fields(read(buildinfo).decode())
     versions = dict(re.findall(r"(\S+) \(= (\S+)\)", built["Installed-Build-Depends"]))
     document = Document(os.path.basename(buildinfo).removesuffix(".buildinfo"), epoch())
     source = add_source(document, built["Source"], built["Version"], folder)
     ours, wanted = {}, {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.deb"))):
+    for path in sorted(os.path.join(folder, word) for word in built["Checksums-Sha256"].split() if word.endswith(".deb")):
         control = fields(deb("--field", path).decode())
         name = control["Package"]
         with tarfile.open(fileobj=io.BytesIO(deb("--fsys-tarfile", path))) as archive:
@@ -172,4 +172,4 @@ def of_image(path):
     document.write(path + ".spdx.json")
 
 
-(of_packages if os.path.isdir(sys.argv[1]) else of_image)(sys.argv[1])
+(of_packages if sys.argv[1].endswith(".buildinfo") else of_image)(sys.argv[1])
