@@ -50,7 +50,7 @@ LAB_SECONDS=300 "$lab" -r "$work/root" -b "$debs:/lab/debs" -b "$work/source:/la
 echo "deb [trusted=yes] file:$work/old ./" >"$work/root/etc/apt/sources.list"
 # what it ignores is apt-utils', which autopkgtest needs
 piuparts --existing-chroot="$work/root" --distribution="$suite" --keep-sources-list --no-eatmydata \
-	--ignore=/var/cache/debconf/tmp.ci --bindmount="$work/old" --single-changes-list "$debs"/brickd_*.changes \
+	--ignore=/var/cache/debconf/tmp.ci/ --bindmount="$work/old" --single-changes-list "$debs"/brickd_*.changes \
 	>"$work/log" || {
 	cat "$work/log"
 	exit 1
