@@ -39,9 +39,13 @@ def main(program, output, *pages):
                     metadata = {"path": os.path.basename(page).removesuffix(".scd"), "mtime": ""}
                     print(json.dumps({"id": ident, "title": title, "text": text, "metadata": metadata}), file=f)
         subprocess.run([program, "--quiet", "--db", index, documents], check=True, timeout=300)
-        # It is installed where the daemon must not write, so it has no files beside it.
+        # The same pages make the same index, wherever and whenever. It is installed where the daemon must not write, so it
+        # has no files beside it.
         with sqlite3.connect(index) as db:
+            db.execute("UPDATE file SET path = 'manual.jsonl', mtime = 0")
+            db.commit()
             db.execute("PRAGMA journal_mode = DELETE")
+            db.execute("VACUUM")
         db.close()
         if os.path.exists(output):
             os.remove(output)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # debian13.sh: builds brickd in a root of Debian 13, made by mmdebstrap below build/, and runs there
 # what may differ: the unit, module, integration and install tests. As root, with unshare and
-# mmdebstrap. The root stays for the next time; remove build/debian13 for a new one.
+# mmdebstrap. The root stays for the next time, with what was built; remove build/debian13 for a new one.
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || {
@@ -17,8 +17,8 @@ if [ ! -e "$root/complete" ]; then
 	mmdebstrap --variant=minbase trixie "$root"
 	: >"$root/complete"
 fi
-rm -rf "$root/src"
 mkdir -p "$root/src"
+find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} + # what is built there is good for the next time
 tar --exclude=./build --exclude=./.git -cf - . | tar -C "$root/src" -xf -
 
 # Everything is mounted in a namespace of its own, and gone with it.
@@ -34,8 +34,8 @@ exec unshare --mount --propagation private sh -euc '
 	exec chroot "$1" env PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh -euc "
 		cd /src
 		tests/deps.sh
-		meson setup --werror build/gcc
-		ninja -C build/gcc
+		[ -e build/gcc/build.ninja ] || meson setup --werror build/gcc
+		ninja -C build/gcc -k 0
 		exec meson test -C build/gcc --no-rebuild --num-processes $(($(nproc) * 2)) --timeout-multiplier 2 \
 			--suite unit --suite module --suite abi --suite fuzz --suite install --suite integration
 	"' sh "$root"

@@ -1,23 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the packages of Debian 12 or 13 that the build and the tests need, with
-# --packages also what makes and tries the packages. Silent if all are there.
+# --packages also what makes and tries the packages. Silent if all are there. What the build needs without
+# the tests is in the first four lines of the list; those of the three bricks that need a library are in the fifth.
 set -eu
 
 packages='
-	gcc g++ libc6-dev meson ninja-build pkg-config scdoc
+	gcc g++ libc6-dev meson ninja-build pkg-config python3 scdoc systemd
 	libgrpc-dev libprotobuf-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler
-	libcmark-gfm-dev libcmark-gfm-extensions-dev libhunspell-dev libopencc-dev
-	codespell hunspell-de-de hunspell-en-us
 	libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libpcre2-dev libsqlite3-dev
 	libssl-dev libsystemd-dev libyaml-dev zlib1g-dev
+	libcmark-gfm-dev libcmark-gfm-extensions-dev libhunspell-dev libopencc-dev
+	codespell hunspell-de-de hunspell-en-us
 	clang clang-format libclang-rt-dev
-	pycodestyle pyflakes3 python3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
+	pycodestyle pyflakes3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
 	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev man-db nghttp2-client nginx
-	openssl poppler-utils procps prometheus valgrind
-	systemd util-linux
+	openssl poppler-utils procps prometheus util-linux valgrind
 '
-[ "${1-}" != --packages ] || packages="$packages debhelper dpkg-dev git lintian mmdebstrap runc"
+[ "${1-}" != --packages ] || packages="$packages
+	autopkgtest crun debhelper dpkg-dev git lintian mmdebstrap piuparts runc"
 # systemd.pc is in systemd itself there
 release=$(. /etc/os-release && echo "$ID $VERSION_ID")
 [ "$release" = 'debian 12' ] || packages="$packages systemd-dev"

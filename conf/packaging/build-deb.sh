@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Builds the Debian packages of the commit that is checked out, into the folder DIRECTORY:
 #   conf/packaging/build-deb.sh DIRECTORY
-# It needs the packages that conf/packaging/debian/control names as Build-Depends, and dpkg-dev.
-# Two runs make the same packages.
+# and brickd_VERSION_ARCHITECTURE.spdx.json, which says what they are made of. As root,
+# `apt-get build-dep ./conf/packaging` installs what this needs. Two runs make the same packages.
 set -eu
 [ $# = 1 ] || {
 	echo "usage: build-deb.sh DIRECTORY" >&2
@@ -16,19 +16,33 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-meson setup -Dtests=false "$work/dist" >/dev/null
-meson dist -C "$work/dist" --formats xztar --no-tests >/dev/null
+
+# what it says only matters if it fails
+quietly() {
+	"$@" >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		exit 1
+	}
+}
+
+quietly meson setup -Dtests=false "$work/dist"
+quietly meson dist -C "$work/dist" --formats xztar --no-tests
 archive=$(basename "$work"/dist/meson-dist/*.tar.xz)
 version=${archive#brickd-}
 version=${version%.tar.xz}
 
+changelog=conf/packaging/debian/changelog
+[ "$(dpkg-parsechangelog -l $changelog -S Version)" = "$version-1" ] || {
+	echo "build-deb.sh: $changelog is not of $version-1, which meson.build says" >&2
+	exit 1
+}
+
 cp "$work/dist/meson-dist/$archive" "$work/brickd_$version.orig.tar.xz"
 tar -C "$work" -xf "$work/brickd_$version.orig.tar.xz"
 cp -r "$work/brickd-$version/conf/packaging/debian" "$work/brickd-$version/debian"
-(cd "$work/brickd-$version" && dpkg-buildpackage --unsigned-source --unsigned-changes >"$work/log" 2>&1) || {
-	cat "$work/log" >&2
-	exit 1
-}
+(cd "$work/brickd-$version" && quietly dpkg-buildpackage --unsigned-source --unsigned-changes)
 mv "$work"/brickd* "$target" 2>/dev/null || :
 rm -rf "$target/brickd-$version"
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp) \
+	/usr/bin/python3 conf/packaging/sbom.py "$target/brickd_$version-1_$(dpkg --print-architecture).buildinfo"
 ls "$target"

@@ -2,6 +2,9 @@
 """What the integration tests share: a real brickd on a free port, grpcio clients, TAP output.
 
 Usage: test_NAME.py BUILD_DIR   (with the repository's root as the current folder or in $SOURCE_DIR)
+
+A process that has used gRPC cannot fork on Debian 13: gRPC waits there for its threads, without end. What has to be done in a
+new process before the program starts is done by another program (prlimit, setsid, sh, taskset), not by preexec_fn.
 """
 import atexit
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Authorities and certificates for tests, made by openssl(1)."""
+"""Authorities and certificates for tests, made by openssl(1), with all that RFC 5280 asks for: Python 3.13 insists on it."""
 import datetime
 import os
 import subprocess
@@ -40,6 +40,7 @@ class Authority:
         self.write("ca.cnf", CONFIG)
         self.write("index", "")
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                 "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=" + name, cwd=folder)
 
     def path(self, name):
@@ -54,7 +55,8 @@ class Authority:
         subject = "/CN=" + (common_name or name).replace("/", "\\/")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-keyout", name + ".key", "-out", name + ".csr", "-subj", subject, cwd=self.folder)
-        self.write("ext", (f"subjectAltName={san}\n" if san else "basicConstraints=CA:FALSE\n") + (f"extendedKeyUsage={usage}\n" if usage else ""))
+        self.write("ext", "basicConstraints=CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+                   + (f"subjectAltName={san}\n" if san else "") + (f"extendedKeyUsage={usage}\n" if usage else ""))
         openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
                 "-in", name + ".csr", "-out", name + ".pem", "-startdate", date(begin), "-enddate", date(end),
                 "-extfile", "ext", cwd=self.folder)

@@ -714,15 +714,16 @@ class Terminal:
     """A program on a terminal of its own, and what it has drawn."""
 
     def __init__(self, command, columns, lines):
-        pid, self.fd = pty.fork()
-        if pid == 0:
-            os.execve(command[0], [str(c) for c in command], environment())
-        self.pid, self.drawn, self.seen = pid, "", ""
+        self.fd, slave = pty.openpty()
+        self.process = subprocess.Popen(["setsid", "--ctty", *command], env=environment(),
+                                        stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        self.drawn, self.seen = "", ""
         self.resize(columns, lines)
 
     def resize(self, columns, lines):
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        os.kill(self.pid, signal.SIGWINCH)
+        self.process.send_signal(signal.SIGWINCH)
 
     def wait_for(self, text):
         end = time.monotonic() + LIMIT
@@ -742,7 +743,7 @@ class Terminal:
             while os.read(self.fd, 65536):
                 pass
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(LIMIT)
 
 
 def test_top_on_a_terminal():

@@ -137,12 +137,9 @@ def all_blocks_together_serve():
     with socket.socket() as s, open(os.path.join(place.folder, "log"), "w") as log:
         s.bind(("127.0.0.1", 0))
         s.listen()
-
-        def give():
-            os.dup2(s.fileno(), 3)
-
-        process = subprocess.Popen(["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=brickd exec {BRICKD}'],
-                                   env=place.env, preexec_fn=give, close_fds=False, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            ["bash", "-c", f"LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=brickd exec {BRICKD} 3<&{s.fileno()}"],
+            env=place.env, pass_fds=(s.fileno(),), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_for("Ready", lambda: "Ready" in open(log.name).read() or process.poll() is not None)
         assert process.poll() is None, open(log.name).read()

@@ -272,8 +272,7 @@ def two_thousand_watchers_cost_other_calls_nothing():
 def starving(pid):
     """All threads of the process but the first get a hundredth of a processor."""
     cpu = min(os.sched_getaffinity(0))
-    with subprocess.Popen(["timeout", "60", "sh", "-c", "while :; do :; done"],
-                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) as other:
+    with subprocess.Popen(["taskset", "--cpu-list", str(cpu), "timeout", "60", "sh", "-c", "while :; do :; done"]) as other:
         for thread in map(int, os.listdir(f"/proc/{pid}/task")):
             with contextlib.suppress(ProcessLookupError):  # it may have ended
                 if thread != pid:

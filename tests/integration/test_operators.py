@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import resource
 import signal
 import socket
 import ssl
@@ -204,14 +203,15 @@ def log_and_metrics_say_what_a_client_saw_of_a_stop():
         d.says("rpc_status=UNAVAILABLE")
 
 
+def without(closed):
+    """What starts the command that follows, with these descriptors closed."""
+    return ["sh", "-c", 'exec "$0" "$@" ' + " ".join(f"{fd}>&-" for fd in closed)]
+
+
 def run_closed(*command, closed):
     """Its exit status and what it has written to the descriptors that it has."""
-    def close():
-        for fd in closed:
-            os.close(fd)
-
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          preexec_fn=close, env=os.environ | LIBEXEC, timeout=20)
+    done = subprocess.run([*without(closed), *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=os.environ | LIBEXEC, timeout=20)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -219,12 +219,8 @@ def run_closed(*command, closed):
 def closed_standard_descriptors_are_nobody_elses():
     d = Brickd(brick())
     for closed in (2,), (0, 1, 2):
-        def close(closed=closed):
-            for fd in closed:
-                os.close(fd)
-
-        d.process = subprocess.Popen([os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env,
-                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=close)
+        d.process = subprocess.Popen([*without(closed), os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for("service", lambda: d.ctl("list", check=False).returncode == 0)
         for pid in (d.process.pid, *d.workers()):
             eq([os.readlink(f"/proc/{pid}/fd/{fd}") for fd in closed], ["/dev/null"] * len(closed))
@@ -241,10 +237,7 @@ def closed_standard_descriptors_are_nobody_elses():
 def too_few_descriptors_are_said():
     d = Brickd(brick())
     for limit in range(4, 22, 3):
-        def few(limit=limit):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-
-        done = subprocess.run([os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env, preexec_fn=few,
+        done = subprocess.run(["prlimit", f"--nofile={limit}", os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
         eq(done.returncode, 69, (limit, done.stderr))
         assert "Too many open files" in done.stderr, (limit, done.stderr)

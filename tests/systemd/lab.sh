@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# lab.sh [-b SOURCE:TARGET]... SCRIPT
+# lab.sh [-r ROOT] [-b SOURCE:TARGET]... SCRIPT
 #
 # Boots a throw-away machine whose PID 1 is a real systemd and runs SCRIPT there as root, until it
 # ends or for LAB_SECONDS. The exit status is the script's; 77, with the reason, where a machine
 # cannot be had: it takes root and the right to make namespaces and mounts.
 #
-# The machine's root is an overlay: this system's files below, a tmpfs that takes all writes above.
+# The machine's root is an overlay: the files of the directory ROOT below, or of this system; above, a
+# tmpfs that takes all writes.
 # It has its own processes, cgroups and network (lo only), and starts none of the units that this
 # system enables. -b shows it the SOURCE directory, read-only, at TARGET. Everything is mounted in a
 # private namespace, so that nothing remains but a cgroup and an empty directory to remove.
@@ -23,7 +24,7 @@ skip() {
 
 probe() {
 	[ "$(id -u)" = 0 ] || skip 'not root'
-	[ -x /lib/systemd/systemd ] || skip 'systemd is not installed'
+	[ -x "$below/lib/systemd/systemd" ] || skip 'systemd is not installed'
 	# shellcheck disable=SC2016 # for the inner shell
 	reason=$(unshare --mount --pid --fork --net --ipc --uts --cgroup sh -ec '
 		mount -t proc proc /proc
@@ -37,7 +38,7 @@ probe() {
 # The root as the machine will see it, without what this system would start on boot.
 make_root() {
 	mkdir "$lab/upper" "$lab/work" "$lab/root"
-	mount -t overlay -o "lowerdir=/,upperdir=$lab/upper,workdir=$lab/work" overlay "$lab/root"
+	mount -t overlay -o "lowerdir=$below/,upperdir=$lab/upper,workdir=$lab/work" overlay "$lab/root"
 	cd "$lab/root"
 	rm -rf etc/systemd/system/*.wants etc/systemd/system/*.requires
 	for unit in modprobe@.service systemd-logind.service systemd-udevd.service \
@@ -138,16 +139,20 @@ case ${1-} in
 --enter) enter "$2" "$3" ;;
 --boot) boot "$2" ;;
 --main)
-	binds=$2 script=$3
+	below=$2 binds=$3 script=$4
 	main
 	;;
 *)
-	binds=
-	while getopts b: option; do
-		[ "$option" = b ] && binds="$binds $OPTARG"
+	binds='' below=''
+	while getopts b:r: option; do
+		case $option in
+		b) binds="$binds $OPTARG" ;;
+		r) below=$OPTARG ;;
+		*) exit 64 ;;
+		esac
 	done
 	shift $((OPTIND - 1))
 	probe
-	exec unshare --mount --propagation private sh "$0" --main "$binds" "$1"
+	exec unshare --mount --propagation private sh "$0" --main "$below" "$binds" "$1"
 	;;
 esac

@@ -13,5 +13,10 @@ brickd:x:65532:' >etc/group
 mkdir -p run/brickd tmp var/lib/brickd
 chown 65532:65532 run/brickd var/lib/brickd
 chmod 1777 tmp
-# /var/lib/dpkg/status stays: scanners read there what the image contains
+# scanners read there what the image contains
+for package in var/cache/apt/archives/*.deb "$2"; do
+	dpkg-deb --field "$package"
+	echo 'Status: install ok installed'
+	echo
+done >var/lib/dpkg/status
 rm -f usr/bin/openssl usr/bin/c_rehash usr/sbin/update-ca-certificates
