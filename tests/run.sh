@@ -5,6 +5,8 @@
 #
 #   run.sh --packages   runs only what takes minutes and seldom changes: the Debian packages, the
 #                       image for containers, and what Kubernetes' tools say of conf/kubernetes
+#   run.sh --clients    runs only what takes minutes to compile: clients of gRPC in Go and Rust, and a
+#                       collector of OpenTelemetry
 #   run.sh --debian13   runs the tests of one build on Debian 13
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -16,10 +18,10 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1
 
 case ${1-} in
-'' | --packages) ;;
+'' | --packages | --clients) ;;
 --debian13) exec tests/debian13.sh ;;
 *)
-	echo 'usage: run.sh [--packages | --debian13]' >&2
+	echo 'usage: run.sh [--packages | --clients | --debian13]' >&2
 	exit 64
 	;;
 esac
@@ -59,10 +61,10 @@ build() {
 
 mkdir -p build
 if [ $# = 1 ]; then
-	build gcc gcc -- --suite packages
+	build gcc gcc -- --suite "${1#--}"
 	exec tests/report.py build/gcc
 fi
-build gcc gcc -- --timeout-multiplier 2 --no-suite packages
+build gcc gcc -- --timeout-multiplier 2 --no-suite packages --no-suite clients
 # links a hundred programs in a third of the time
 export CC_LD=gold CXX_LD=gold
 lines='-Ddebug=false -Dc_args=-g1' # all that a report of a sanitizer shows

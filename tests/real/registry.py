@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Downloads what users' programs need from where users have it; without an answer, the test is skipped, visibly."""
+import fcntl
 import os
 import re
 import shutil
@@ -8,8 +9,10 @@ import sys
 
 # What npm, pip and go say when their registry does not answer.
 NO_NETWORK = (r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|Read timed out"
-              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout|no such host|dial tcp|i/o timeout")
+              r"|No matching distribution|[Nn]ame resolution|ConnectTimeout|no such host|dial tcp|i/o timeout"
+              r"|[Cc]ould not (resolve|connect)|spurious network error|download of .* failed")
 LIMIT = 300
+BUILD_LIMIT = 1500  # of what takes a minute of a processor, on a busy machine
 
 
 def skip(why):
@@ -17,18 +20,27 @@ def skip(why):
     sys.exit(0)
 
 
-def run(command, folder, env=None, limit=LIMIT):
-    silent = f"the registry of {os.path.basename(command[0])} does not answer"
-    try:
-        done = subprocess.run(command, cwd=folder, env=env, timeout=limit, text=True, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except subprocess.TimeoutExpired:
-        skip(silent)
-    if done.returncode:
+def run(command, folder, env=None, limit=LIMIT, attempts=1):
+    """What asks a registry. The next attempt goes on where the last one was."""
+    for _ in range(attempts):
+        try:
+            done = subprocess.run(command, cwd=folder, env=env, timeout=limit, text=True, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        except subprocess.TimeoutExpired:
+            continue
+        if done.returncode == 0:
+            return
         print("# " + done.stdout.strip()[-2000:].replace("\n", "\n# "))
-        if re.search(NO_NETWORK, done.stdout):
-            skip(silent)
-        raise AssertionError(f"{' '.join(command)}: {done.returncode}")
+        if not re.search(NO_NETWORK, done.stdout):
+            raise AssertionError(f"{' '.join(command)}: {done.returncode}")
+    skip(f"the registry of {os.path.basename(command[0])} does not answer")
+
+
+def build(command, folder, env):
+    done = subprocess.run(command, cwd=folder, env=env, timeout=BUILD_LIMIT, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(command)}: {done.stdout}")
 
 
 def once(folder, wanted, make):
@@ -74,24 +86,51 @@ def pip(packages, folder):
     return os.path.join(folder, "bin", "python")
 
 
+def toolchain(name, wanted):
+    """Go's or Rust's, as new as the sources want it."""
+    if not shutil.which(name):
+        skip(f"there is no {name}")
+    said = subprocess.run([name, "version"], text=True, check=True, stdout=subprocess.PIPE).stdout
+    there = re.search(r"\d+\.\d+(\.\d+)?", said)[0]
+    if [int(n) for n in there.split(".")] < [int(n) for n in wanted.split(".")]:
+        skip(f"{name} is {there}, and {wanted} is needed")
+
+
+def wanted(source, file, pattern):
+    with open(os.path.join(source, file)) as f:
+        return re.search(pattern, f.read(), re.MULTILINE)[1]
+
+
 def go_env(folder):
-    """What is downloaded and compiled stays below the folder, which may be removed."""
-    return os.environ | {"GOCACHE": f"{folder}/.cache", "GOMODCACHE": f"{folder}/.modules", "GOTOOLCHAIN": "local",
+    """What is downloaded and compiled stays beside the folder, in a place that may be removed."""
+    cache = os.path.join(os.path.dirname(folder), ".go")
+    return os.environ | {"GOCACHE": f"{cache}/build", "GOMODCACHE": f"{cache}/modules", "GOTOOLCHAIN": "local",
                          "GOFLAGS": "-modcacherw"}
 
 
-def go(source, folder):
-    """The program made of a copy of the folder `source`, with the modules that its go.sum names."""
-    if not shutil.which("go"):
-        skip("there is no go")
+def go(source, folder, *commands):
+    """The folder with the programs made of a copy of the folder `source`, or of commands of modules that its go.mod names."""
+    toolchain("go", wanted(source, "go.mod", r"^go (\S+)$"))
     shutil.copytree(source, folder, dirs_exist_ok=True)
-    run(["go", "mod", "download"], folder, go_env(folder))
-    # not optimised, it compiles in half of the time
-    run(["go", "build", "-gcflags=all=-N -l", "-o", "program"], folder, go_env(folder))
-    return os.path.join(folder, "program")
+    with open(folder + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may share the programs
+        run(["go", "mod", "download"], folder, go_env(folder), attempts=2)
+        # not optimised, it compiles in half of the time
+        build(["go", "build", "-gcflags=all=-N -l", "-o", "bin/", *commands], folder, go_env(folder))
+    return os.path.join(folder, "bin")
 
 
 def go_module(name, folder):
     """The folder with the files of a module of Go, NAME@VERSION."""
-    run(["go", "mod", "download", name], folder, go_env(folder))
-    return os.path.join(folder, ".modules", name)
+    run(["go", "mod", "download", name], folder, go_env(folder), attempts=2)
+    return os.path.join(go_env(folder)["GOMODCACHE"], name)
+
+
+def cargo(source, folder):
+    """The program made of a copy of the folder `source`, with the crates that its Cargo.lock names."""
+    toolchain("cargo", wanted(source, "Cargo.toml", r'^rust-version = "(\S+)"$'))
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    env = os.environ | {"CARGO_TARGET_DIR": os.path.join(folder, "target"), "CARGO_NET_RETRY": "1"}
+    run(["cargo", "fetch", "--quiet", "--locked"], folder, env, attempts=2)
+    build(["cargo", "build", "--quiet", "--frozen"], folder, env)
+    return os.path.join(folder, "target", "debug", wanted(source, "Cargo.toml", r'^name = "(\S+)"$'))

@@ -6,19 +6,18 @@ import hashlib
 import http.server
 import json
 import os
-import subprocess
 import sys
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
 
+import cases  # noqa: E402
 import registry  # noqa: E402
 from door import CHAT, Door, brick, question  # noqa: E402
-from harness import BUILD, eq, wait_for  # noqa: E402
+from harness import BUILD, wait_for  # noqa: E402
 
 PYPI = ("openai==3.57.0", "litellm==1.110.2", "langchain-openai==1.7.4", "llm==0.36")
-LIMIT = 300
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
@@ -84,24 +83,6 @@ def program(kind):
     return [registry.pip(PYPI, folder), os.path.join(HERE, "clients", "clients.py")]
 
 
-def results(command, door):
-    with subprocess.Popen([*command, f"http://{door.address}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          text=True) as running:
-        limit = threading.Timer(LIMIT, running.kill)
-        limit.start()
-        for line in running.stdout:
-            yield json.loads(line)
-        limit.cancel()
-    eq(running.returncode, 0, "the end of the program")
-
-
-def tap(number, name, failure):
-    if failure:
-        print("# " + failure.replace("\n", "\n# "))
-    print(f"{'not ' if failure else ''}ok {number} - {name}", flush=True)
-    return bool(failure)
-
-
 def main():
     command = program(sys.argv[2])
     upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
@@ -109,15 +90,14 @@ def main():
     failed = number = aborted = 0
     with start(upstream) as door:
         held = hold(door)
-        for number, result in enumerate(results(command, door), 1):
-            failed += tap(number, f"{result['client']}: {result['name']}", result["failure"])
+        for number, result in enumerate(cases.results([*command, f"http://{door.address}"]), 1):
+            failed += cases.tap(number, result)
             aborted += result["name"] == "abort"
         wait_for("the end of all calls that clients have left", lambda: door.in_flight() == 1)
         held.close()
         wait_for("the lines of those calls",
                  lambda: sum("brick=slow " in line and "CANCELLED" in line for line in door.log().splitlines()) == aborted)
-    print(f"1..{number}")
-    sys.exit(1 if failed or not number else 0)
+    cases.end(number, failed)
 
 
 main()

@@ -36,7 +36,7 @@ VALIDATE = "import json, sys, kubernetes_validate as k\nfor d in json.load(sys.s
 
 def kustomize(overlay):
     """The resources that the overlay makes of conf/kubernetes."""
-    program = registry.go(os.path.join(HERE, "programs", "kustomize"), FOLDER)
+    program = os.path.join(registry.go(os.path.join(HERE, "programs", "kustomize"), FOLDER), "kustomize")
     folder = temp_dir()
     shutil.copytree(os.path.join(SOURCE, "conf", "kubernetes"), os.path.join(folder, "base"))
     with open(os.path.join(folder, "kustomization.yaml"), "w") as f:
