@@ -221,9 +221,12 @@ bool route_takes_events(const struct exchange *x)
 
 void route_begin_events(struct exchange *x)
 {
+        size_t mark = arena_mark(exchange_arena(x));
+
         if (exchange_has_begun(x))
                 return;
         exchange_header(x, "Cache-Control", "no-cache, no-transform");
         exchange_header(x, "X-Accel-Buffering", "no");
         exchange_begin(x, 200, SSE_TYPE);
+        (void)arena_rewind(exchange_arena(x), mark);
 }
