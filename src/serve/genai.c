@@ -99,13 +99,20 @@ bool genai_of_child(struct call *parent, const struct call *child,
         return true;
 }
 
-/* Whether the configuration names the model. */
-static bool is_known(const struct conf_brick *brick, const char *model)
+/* Whether the configuration names the model, or the brick says that it has it, or has answered with
+ * it. A client may call a model anything. */
+static bool is_known(const struct instance *brick, const struct genai_key *key)
 {
-        for (size_t i = 0; i < brick->n_match_model; i++)
-                if (strcmp(brick->match_model[i], model) == 0)
+        const struct conf_brick *conf = brick->conf;
+        const char *model = key->request_model;
+
+        for (size_t i = 0; i < conf->n_match_model; i++)
+                if (strcmp(conf->match_model[i], model) == 0)
                         return true;
-        return strcmp(brick->name, model) == 0;
+        for (size_t i = 0; i < brick->n_models; i++)
+                if (strcmp(brick->models[i], model) == 0)
+                        return true;
+        return strcmp(conf->name, model) == 0 || strcmp(key->response_model, model) == 0;
 }
 
 static void count_stream(struct stats_genai_counters *counters, const struct served *call,
@@ -126,8 +133,7 @@ void genai_count(struct served *call, const struct served_end *end)
 
         if (!genai_of_call(&about, call, end))
                 return;
-        /* What nobody serves may be any text. */
-        if (about.key.error > 0 && !is_known(call->base.instance->conf, about.key.request_model))
+        if (!is_known(call->base.instance, &about.key))
                 (void)strcpy(about.key.request_model, GENAI_OTHER);
         counters = &genai_place(call->port->serve->stats->head, &about.key)->counters;
         genai_observe(&counters->duration, GENAI_METRIC_DURATION, end->duration);
