@@ -9,6 +9,7 @@
 
 #include "conf/conf.h"
 #include "http/exchange-own.h"
+#include "http/limits.h"
 #include "http/outcome.h"
 #include "util/clock.h"
 #include "util/json-write.h"
@@ -64,7 +65,8 @@ static void put_origin(struct exchange *x)
                 return;
         put(x, "Access-Control-Allow-Origin: ");
         put(x, x->origin);
-        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after\r\nVary: Origin\r\n");
+        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after, retry-after-ms, "
+               "x-should-retry, " LIMITS_FIELDS "\r\nVary: Origin\r\n");
 }
 
 static void put_keeping(struct exchange *x)

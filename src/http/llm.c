@@ -228,7 +228,6 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
         struct brick_pair pair = { .key = brick_str("x-temperature") };
         struct brick_bytes bytes;
         char temperature[32];
-        size_t mark;
 
         if (session && message->session_id == protobuf_c_empty_string)
                 message->session_id = session;
@@ -236,7 +235,6 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
                 return;
         message->model_id = (char *)(own_name ? "" : llm->request.model);
         message->request_id = (char *)exchange_id(x);
-        mark = arena_mark(exchange_arena(x));
         if (!route_pack(x, &message->base, &bytes))
                 return;
         (void)snprintf(temperature, sizeof temperature, "%g", (double)message->temperature);
@@ -253,7 +251,6 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
                               .route = llm->form->route,
                               .ops = stream ? &stream_ops : &unary_ops,
                       });
-        (void)arena_rewind(exchange_arena(x), mark); /* the call has a copy */
 }
 
 struct llm *llm_new(struct exchange *x, const struct llm_form *form)

@@ -120,7 +120,7 @@ bool route_string(struct exchange *x, struct json_value value, const char *param
 bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct brick_bytes *ret)
 {
         size_t size = protobuf_c_message_get_packed_size(message);
-        void *bytes = arena_alloc(exchange_arena(x), size + 1, 1);
+        void *bytes = arena_alloc(exchange_request_arena(x), size + 1, 1);
 
         if (!bytes) {
                 route_refuse_memory(x);
