@@ -9,6 +9,7 @@
 
 #include "conf/conf.h"
 #include "http/exchange-own.h"
+#include "http/limits.h"
 #include "http/outcome.h"
 #include "util/clock.h"
 #include "util/json-write.h"
@@ -60,11 +61,12 @@ __attribute__((format(printf, 2, 3))) static void putf(struct exchange *x, const
 /* Browsers show a page only these fields of an answer. */
 static void put_origin(struct exchange *x)
 {
-        if (!x->origin.ptr)
+        if (!x->origin)
                 return;
         put(x, "Access-Control-Allow-Origin: ");
-        (void)connection_put(x->connection, x->origin.ptr, x->origin.length);
-        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after\r\nVary: Origin\r\n");
+        put(x, x->origin);
+        put(x, "\r\nAccess-Control-Expose-Headers: x-request-id, retry-after, retry-after-ms, "
+               "x-should-retry, " LIMITS_FIELDS "\r\nVary: Origin\r\n");
 }
 
 static void put_keeping(struct exchange *x)
@@ -76,7 +78,7 @@ static void put_keeping(struct exchange *x)
                 put(x, "Connection: close\r\n");
                 return;
         }
-        if (x->head->minor == 0)
+        if (x->is_old)
                 put(x, "Connection: keep-alive\r\n");
         putf(x, "Keep-Alive: timeout=%" PRIu64 "\r\n", idle / NSEC_PER_SEC);
 }
@@ -115,7 +117,7 @@ void exchange_answer(struct exchange *x, unsigned status, const char *type, cons
         if (status != 204 && status != 304)
                 (void)snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", length);
         put_head(x, status, type, framing);
-        if (x->head->method != HTTP_HEAD)
+        if (!x->is_head)
                 (void)connection_put(x->connection, body, length);
         x->answered = true;
 }
@@ -124,15 +126,17 @@ void exchange_begin(struct exchange *x, unsigned status, const char *type)
 {
         if (x->answered || x->status)
                 return;
-        x->is_chunked = x->head->minor > 0;
+        x->is_chunked = !x->is_old;
         if (!x->is_chunked)
                 x->connection->last = true;
         put_head(x, status, type, x->is_chunked ? "Transfer-Encoding: chunked\r\n" : "");
+        x->fields = NULL;
+        x->fields_end = &x->fields;
 }
 
 void exchange_write(struct exchange *x, const void *bytes, size_t length)
 {
-        if (x->answered || length == 0 || x->head->method == HTTP_HEAD)
+        if (x->answered || length == 0 || x->is_head)
                 return;
         if (x->is_chunked)
                 putf(x, "%zx\r\n", length);
@@ -145,7 +149,7 @@ void exchange_end(struct exchange *x)
 {
         if (x->answered)
                 return;
-        if (x->is_chunked && x->head->method != HTTP_HEAD)
+        if (x->is_chunked && !x->is_head)
                 put(x, "0\r\n\r\n");
         x->answered = true;
 }

@@ -8,6 +8,7 @@
 
 #include "http/exchange-own.h"
 #include "http/explain.h"
+#include "http/limits.h"
 #include "http/outcome.h"
 #include "module/instance.h"
 #include "serve/admission.h"
@@ -18,6 +19,10 @@
 #include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+
+/* The first block of a call's arena, in which brick_alloc() takes memory: bricks that have
+ * thousands of streams keep little there. It leaves nothing of malloc()'s unused. */
+#define CALL_ARENA 504
 
 static struct call *base_of(struct http_call *call)
 {
@@ -136,7 +141,7 @@ static struct http_call *http_call_new(struct exchange *x, const struct exchange
                 free(call);
                 return NULL;
         }
-        arena_keep_small(&base_of(call)->arena);
+        arena_expect(&base_of(call)->arena, CALL_ARENA);
         call->door = port->door;
         call->exchange = x;
         call->peer = "";
@@ -159,6 +164,21 @@ static void count_messages(struct http_call *call)
                 stats_received(&call->served, call->messages[i].len);
 }
 
+/* What is left for the client, if this is the first call of its request. */
+static void tell_limits(struct http_call *call)
+{
+        const struct served *served = &call->served;
+        struct exchange *x = call->exchange;
+        struct quota_left left;
+
+        if (x->called)
+                return;
+        if (admission_requests_left(served, &left))
+                limits_tell(x, LIMITS_REQUESTS, &left);
+        if (!budget_refusal(served) && admission_tokens_left(served, &left))
+                limits_tell(x, LIMITS_TOKENS, &left);
+}
+
 static void begin(struct http_call *call, const struct exchange_call *request)
 {
         struct served *served = &call->served;
@@ -173,10 +193,12 @@ static void begin(struct http_call *call, const struct exchange_call *request)
         call->door->identified = NULL;
         if (served->port->conf->authenticate != AUTHENTICATE_OFF &&
             !admission_identify(served, AUTH_HTTP, &call->exchange->proof, &outcome)) {
+                tell_limits(call);
                 call_refuse(base_of(call), &outcome);
                 return;
         }
         served_dispatch_to(served, request->brick);
+        tell_limits(call);
         call->by_identity = !served->stats;
         count_messages(call);
 }
@@ -187,9 +209,9 @@ void exchange_call(struct exchange *x, const struct exchange_call *request)
         struct outcome outcome = outcome_no_memory();
         bool copied;
 
-        x->called = true;
         x->call = call;
         if (!call) {
+                x->called = true;
                 exchange_abort(x);
                 return;
         }
@@ -205,6 +227,7 @@ void exchange_call(struct exchange *x, const struct exchange_call *request)
         } else {
                 call_refuse(base_of(call), &outcome);
         }
+        x->called = true;
         call_unref(base_of(call));
         door_set_timer(x->connection->port->door);
 }
@@ -304,33 +327,17 @@ static const char *text_of(struct exchange *x, struct brick_str text)
         return copy ? copy : "";
 }
 
-/* "1h2m3s", as OpenAI's API has it. */
-static void put_reset(struct exchange *x, uint64_t seconds)
-{
-        char text[48];
-
-        if (seconds >= 3600)
-                (void)snprintf(text, sizeof text, "%" PRIu64 "h%" PRIu64 "m%" PRIu64 "s",
-                               seconds / 3600, seconds / 60 % 60, seconds % 60);
-        else
-                (void)snprintf(text, sizeof text, "%" PRIu64 "m%" PRIu64 "s", seconds / 60,
-                               seconds % 60);
-        exchange_header(x, "X-Ratelimit-Reset-Tokens", text);
-}
-
-/* The client is told what its identity has left. Where waiting is long or no help, its library is
- * not to try again. */
+/* The client is told that its tokens do not suffice. Where waiting is long or no help, its library
+ * is not to try again. */
 static void tell_budget(struct exchange *x, const struct budget_refusal *refusal,
                         struct exchange_error *error)
 {
-        char text[24];
-
-        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->limit);
-        exchange_header(x, "X-Ratelimit-Limit-Tokens", text);
-        (void)snprintf(text, sizeof text, "%" PRIu64, refusal->left);
-        exchange_header(x, "X-Ratelimit-Remaining-Tokens", text);
-        if (refusal->wait > 0)
-                put_reset(x, refusal->wait);
+        limits_tell(x, LIMITS_TOKENS,
+                    &(struct quota_left){
+                            .limit = refusal->limit,
+                            .left = refusal->left,
+                            .reset = refusal->wait * NSEC_PER_SEC,
+                    });
         error->retry_ms = refusal->wait * 1000;
         error->would_repeat = !refusal->retries_help;
         if (error->would_repeat)

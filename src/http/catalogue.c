@@ -37,8 +37,8 @@ struct listed {
         struct instance *brick;
         struct question *question; /* under way; NULL: none */
         uint64_t ask_next;         /* when to ask again */
-        const char **names;        /* and behind them their texts, in one block of memory */
-        size_t n_names;
+        const char **names;        /* brick->models, and behind them their texts, in one block of
+                                      memory */
 };
 
 struct catalogue {
@@ -101,9 +101,10 @@ static void take_names(struct listed *entry, struct brick_bytes info)
                 next[id.len] = '\0';
                 next += id.len + 1;
         }
+        entry->brick->models = names;
+        entry->brick->n_models = n;
         free(entry->names);
         entry->names = names;
-        entry->n_names = n;
 }
 
 static void take_answer(struct question *question, const struct reply *reply)
@@ -269,8 +270,10 @@ struct catalogue *catalogue_free(struct catalogue *catalogue)
 {
         if (!catalogue)
                 return NULL;
-        for (size_t i = 0; i < catalogue->n_entries; i++)
+        for (size_t i = 0; i < catalogue->n_entries; i++) {
+                catalogue->entries[i].brick->n_models = 0;
                 free(catalogue->entries[i].names);
+        }
         free(catalogue->entries);
         free(catalogue);
         return NULL;
@@ -335,13 +338,4 @@ void catalogue_stop(struct catalogue *catalogue)
         for (size_t i = 0; i < catalogue->n_entries; i++)
                 if (catalogue->entries[i].question)
                         give_up(catalogue->entries[i].question);
-}
-
-size_t catalogue_models(const struct catalogue *catalogue, const struct instance *brick,
-                        const char *const **ret)
-{
-        const struct listed *entry = find(catalogue, brick);
-
-        *ret = entry ? entry->names : NULL;
-        return entry ? entry->n_names : 0;
 }

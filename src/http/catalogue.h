@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The models that LLM bricks say they have, in their answers to GetServiceInfo. brickd asks each
- * brick of the door when the worker begins to serve, and again when somebody asks for models and
- * the last answer is old. Nobody waits for an answer: until it has come, a brick has the models of
- * its last one. On the polling thread, except where said.
+ * The models that LLM bricks say they have, in their answers to GetServiceInfo: `models` of struct
+ * instance. brickd asks each brick of the door when the worker begins to serve, and again when
+ * somebody asks for models and the last answer is old. Nobody waits for an answer: until it has
+ * come, a brick has the models of its last one. On the polling thread, except where said.
  */
 
 #include <stdatomic.h>
@@ -41,8 +41,3 @@ void catalogue_check(struct catalogue *catalogue, uint64_t now);
 
 /* The worker stops: ends what is under way, and asks no more. */
 void catalogue_stop(struct catalogue *catalogue);
-
-/* The number of models of a brick, and their names, which are valid until the polling thread serves
- * the next event. */
-size_t catalogue_models(const struct catalogue *catalogue, const struct instance *brick,
-                        const char *const **ret);

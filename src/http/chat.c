@@ -48,7 +48,7 @@ static void put_whole_end(struct json_text *json, const struct llm *llm)
 static void send_error(struct exchange *x, struct llm *llm, const struct exchange_error *error)
 {
         struct http_text text = exchange_error_json(x, error);
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
 
         json_puts(&json, "data: ");
         json_put(&json, text.ptr, text.length);
@@ -61,7 +61,7 @@ static void send_error(struct exchange *x, struct llm *llm, const struct exchang
 
 static struct json_text chunk_begin(struct exchange *x, const struct llm *llm, const char *object)
 {
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
 
         json_puts(&json, "data: ");
         put_start(&json, llm, object);

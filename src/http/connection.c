@@ -401,6 +401,9 @@ static bool read_some(struct http_connection *c, size_t *budget)
                 connection_break(c); /* what has come is no whole request */
                 return false;
         }
+        /* The next bytes of a stream in plain text come with an event. */
+        if (!c->socket.ssl && (size_t)n < most && !c->ended)
+                c->readable = false;
         *budget -= (size_t)n;
         take_bytes(c, door->bytes, (size_t)n);
         return true;

@@ -22,6 +22,7 @@
 #include "module/runner.h"
 #include "serve/served.h"
 #include "shared/state.h"
+#include "util/arena.h"
 
 struct catalogue;
 struct exchange;
@@ -76,6 +77,7 @@ struct door {
         char date[32];
         uint64_t date_second; /* for which `date` is right */
         char bytes[HTTP_TURN];
+        struct arena scratch; /* exchange_scratch() */
 
         atomic_uint n_connections; /* of the list; any thread reads it */
         atomic_uint in_flight;     /* calls; any thread */

@@ -20,7 +20,11 @@ struct exchange_field {
 
 struct exchange {
         struct http_connection *connection;
-        const struct http_head *head;
+        const struct http_head *head;   /* NULL once the request is dropped */
+        struct arena request;           /* of the head, and of what routes read of the body */
+        bool keeps_request;             /* the route makes more calls */
+        bool is_head;                   /* the request is HEAD: its answer has no body */
+        bool is_old;                    /* of HTTP/1.0 */
         const struct http_route *route; /* NULL: there is none for the request */
         const char *parameters[HTTP_PARAMETERS_MAX];
         struct arena arena;
@@ -28,8 +32,8 @@ struct exchange {
         size_t n_body, body_size;
 
         const char *id;
-        const char *peer;        /* the client, behind proxies that say so */
-        struct http_text origin; /* of another page, which may use the port; NULL ptr: none */
+        const char *peer;   /* the client, behind proxies that say so */
+        const char *origin; /* of another page, which may use the port; NULL: none */
         struct auth_proof proof;
         const struct auth_identity *who; /* valid while the door's `identified` is this exchange */
         struct brick_str identity;

@@ -26,6 +26,10 @@
 #define ARENA_EXTRA ((size_t)1 << 20)
 #define ARENA_FACTOR 4
 
+/* The first block of its arena: a stream needs no more, and there may be thousands of them. It
+ * leaves nothing of malloc()'s unused. */
+#define EXCHANGE_ARENA 504
+
 /* The longest x-request-id of a client that is taken. */
 #define ID_MAX 128
 
@@ -59,6 +63,29 @@ struct arena *exchange_arena(struct exchange *x)
         return &x->arena;
 }
 
+static size_t arena_most(const struct exchange *x)
+{
+        return ARENA_FACTOR * (size_t)conf_of(x)->max_request + ARENA_EXTRA;
+}
+
+struct arena *exchange_scratch(struct exchange *x)
+{
+        struct arena *scratch = &door_of(x)->scratch;
+
+        arena_reset(scratch, arena_most(x));
+        return scratch;
+}
+
+struct arena *exchange_request_arena(struct exchange *x)
+{
+        return &x->request;
+}
+
+void exchange_keep_request(struct exchange *x)
+{
+        x->keeps_request = true;
+}
+
 const char *exchange_id(const struct exchange *x)
 {
         return x->id;
@@ -88,7 +115,8 @@ size_t exchange_bricks(const struct exchange *x, struct instance *const **ret)
 size_t exchange_models(const struct exchange *x, const struct instance *brick,
                        const char *const **ret)
 {
-        return catalogue_models(x->connection->port->door->catalogue, brick, ret);
+        *ret = brick->models;
+        return brick->n_models;
 }
 
 void exchange_ask_models(struct exchange *x)
@@ -169,7 +197,7 @@ static void answer_preflight(struct exchange *x)
 {
         const char *fields = field(x, "access-control-request-headers");
 
-        if (x->origin.ptr) {
+        if (x->origin) {
                 exchange_header(x, "Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
                 if (fields)
                         exchange_header(x, "Access-Control-Allow-Headers", fields);
@@ -198,7 +226,7 @@ static bool check_page(struct exchange *x)
                         "Pages of this origin may not use this port. Its 'http: cors:' lists "
                         "those that may.");
         case ORIGIN_ALLOWED:
-                x->origin = origin;
+                x->origin = arena_strndup(&x->arena, origin.ptr, origin.length);
                 break;
         case ORIGIN_OWN:
                 break;
@@ -308,8 +336,11 @@ static struct exchange *exchange_new(struct http_connection *c)
         x->connection = c;
         x->peer = c->peer;
         x->started = clock_now();
-        arena_init(&x->arena, ARENA_FACTOR * (size_t)c->port->base.conf->max_request + ARENA_EXTRA);
+        arena_init(&x->arena, arena_most(x));
         arena_count(&x->arena);
+        arena_expect(&x->arena, EXCHANGE_ARENA);
+        arena_init(&x->request, arena_most(x));
+        arena_count(&x->request);
         x->fields_end = &x->fields;
         c->exchange = x;
         c->state = STATE_ANSWER;
@@ -321,7 +352,7 @@ static bool parse(struct exchange *x, const char *bytes, size_t length)
 {
         struct http_head *head = &door_of(x)->head, *own;
         struct http_mistake mistake = { 500, "Out of memory." };
-        char *copy = arena_alloc(&x->arena, length, 1);
+        char *copy = arena_alloc(&x->request, length, 1);
         size_t size;
 
         *head = (struct http_head){ .minor = 1 };
@@ -334,13 +365,15 @@ static bool parse(struct exchange *x, const char *bytes, size_t length)
                 return exchange_refuse(x, mistake.status, NULL, mistake.text);
         }
         size = offsetof(struct http_head, fields) + head->n_fields * sizeof head->fields[0];
-        own = arena_alloc(&x->arena, size, _Alignof(struct http_head));
+        own = arena_alloc(&x->request, size, _Alignof(struct http_head));
         if (!own) {
                 x->connection->last = true;
                 return exchange_refuse(x, 500, NULL, "Out of memory.");
         }
         memcpy(own, head, size);
         x->head = own;
+        x->is_head = head->method == HTTP_HEAD;
+        x->is_old = head->minor == 0;
         return true;
 }
 
@@ -501,11 +534,20 @@ static void drop_body(struct exchange *x)
         x->n_body = x->body_size = 0;
 }
 
+static void drop_request(struct exchange *x)
+{
+        x->head = NULL;
+        x->proof = (struct auth_proof){};
+        arena_done(&x->request);
+}
+
 void exchange_serve(struct exchange *x)
 {
         x->connection->state = STATE_ANSWER;
         x->route->serve(x, x->parameters);
         drop_body(x);
+        if (!x->keeps_request)
+                drop_request(x);
 }
 
 /* Requests without a call have their line here. */
@@ -539,6 +581,7 @@ void exchange_free(struct exchange *x)
                 door->identified = NULL;
         x->connection->exchange = NULL;
         drop_body(x);
+        arena_done(&x->request);
         arena_done(&x->arena);
         free(x);
 }

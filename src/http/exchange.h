@@ -26,14 +26,23 @@ struct instance;
 /* --- the request --------------------------------------------------------------------------------
  */
 
+/* The head, and the whole body, at most limits.request of the port. Only until the route's function
+ * returns: what is needed later is to be copied. */
 const struct http_head *exchange_head(const struct exchange *x);
-
-/* The whole body, at most limits.request of the port. Only until the route's function returns: what
- * is needed later is to be copied. */
 struct http_text exchange_body(const struct exchange *x);
 
 /* Memory that lives as long as the exchange, at most a few times limits.request in all. */
 struct arena *exchange_arena(struct exchange *x);
+
+/* As much, which all exchanges share, for a piece of an answer. What it had is freed. */
+struct arena *exchange_scratch(struct exchange *x);
+
+/* As much for what is read of the request, which lives until the route's function returns. */
+struct arena *exchange_request_arena(struct exchange *x);
+
+/* The route makes more calls, when the first has ended: the head and that arena live as long as the
+ * exchange, too. */
+void exchange_keep_request(struct exchange *x);
 
 /* The id of the request: what the client sent as x-request-id, or a new one. */
 const char *exchange_id(const struct exchange *x);
@@ -48,7 +57,8 @@ bool exchange_is_lame(const struct exchange *x);
  * may. */
 bool exchange_allows(struct exchange *x, const struct instance *brick, uint32_t method);
 
-/* The client may see how its call is served: the request has the key of this brickd. */
+/* The client may see how its call is served: the request has the key of this brickd. Like its head:
+ * while that lives. */
 bool exchange_is_explained(const struct exchange *x);
 
 /* The bricks of the port, in the order of its configuration. */
@@ -78,7 +88,8 @@ void exchange_answer(struct exchange *x, unsigned status, const char *type, cons
 /*
  * An answer in parts: chunks, or for HTTP/1.0 up to the end of the connection. What is written is
  * copied, and sent at once. exchange_abort() ends the connection in the middle, so that the client
- * sees that the answer is not whole.
+ * sees that the answer is not whole. exchange_begin() forgets the fields of exchange_header(),
+ * whose memory can be used again.
  */
 void exchange_begin(struct exchange *x, unsigned status, const char *type);
 void exchange_write(struct exchange *x, const void *bytes, size_t length);

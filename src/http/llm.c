@@ -91,31 +91,22 @@ void llm_put_event(struct exchange *x, const struct json_text *event)
                 exchange_write(x, event->bytes, event->length);
 }
 
-/* What is written to the client leaves nothing in the arena: a stream may last long. */
 static void begin(struct exchange *x, struct llm *llm)
 {
-        size_t mark;
-
         route_begin_events(x);
         if (llm->has_begun)
                 return;
         llm->has_begun = true;
-        mark = arena_mark(exchange_arena(x));
         llm->form->first(x, llm);
-        (void)arena_rewind(exchange_arena(x), mark);
 }
 
 static void give(struct exchange *x, struct llm *llm, const char *text, size_t length)
 {
-        size_t mark;
-
         if (length == 0)
                 return;
         if (llm->form->keeps_text)
                 json_put(&llm->all, text, length);
-        mark = arena_mark(exchange_arena(x));
         llm->form->piece(x, llm, text, length);
-        (void)arena_rewind(exchange_arena(x), mark);
 }
 
 /* Gives what cannot be the beginning of a stop. At a stop, the brick is told to give up. */
@@ -205,8 +196,28 @@ static char *copy_field(struct exchange *x, const char *name)
         struct http_text value = http_head_field(exchange_head(x), name);
 
         return value.ptr && utf8_valid(value.ptr, value.length)
-                       ? arena_strndup(exchange_arena(x), value.ptr, value.length)
+                       ? arena_strndup(exchange_request_arena(x), value.ptr, value.length)
                        : NULL;
+}
+
+/* Replaces a text of the request by a copy that lives as long as the answer. */
+static bool keep(struct exchange *x, const char **text)
+{
+        *text = arena_strndup(exchange_arena(x), *text, strlen(*text));
+        return *text;
+}
+
+/* What the answer needs of the request's texts. */
+static bool keep_texts(struct exchange *x, struct llm *llm)
+{
+        bool ok = keep(x, &llm->request.model) &&
+                  keep(x, (const char **)&llm->request.message.session_id);
+
+        for (size_t i = 0; i < llm->request.n_stops; i++)
+                ok = ok && keep(x, &llm->request.stops[i]);
+        if (!ok)
+                route_refuse_memory(x);
+        return ok;
 }
 
 void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool own_name)
@@ -215,14 +226,15 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
         LLMRequest *message = &llm->request.message;
         char *session = copy_field(x, "x-session-id");
         struct brick_pair pair = { .key = brick_str("x-temperature") };
-        size_t mark = arena_mark(exchange_arena(x));
         struct brick_bytes bytes;
         char temperature[32];
 
-        message->model_id = (char *)(own_name ? "" : llm->request.model);
-        message->request_id = (char *)exchange_id(x);
         if (session && message->session_id == protobuf_c_empty_string)
                 message->session_id = session;
+        if (!keep_texts(x, llm))
+                return;
+        message->model_id = (char *)(own_name ? "" : llm->request.model);
+        message->request_id = (char *)exchange_id(x);
         if (!route_pack(x, &message->base, &bytes))
                 return;
         (void)snprintf(temperature, sizeof temperature, "%g", (double)message->temperature);
@@ -239,7 +251,6 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
                               .route = llm->form->route,
                               .ops = stream ? &stream_ops : &unary_ops,
                       });
-        (void)arena_rewind(exchange_arena(x), mark); /* the call has a copy */
 }
 
 struct llm *llm_new(struct exchange *x, const struct llm_form *form)
@@ -270,7 +281,7 @@ void llm_serve(struct exchange *x, const struct llm_form *form)
 
         if (!llm || !route_body(x, &body))
                 return;
-        if (!form->read(&llm->request, body, exchange_arena(x), &error)) {
+        if (!form->read(&llm->request, body, exchange_request_arena(x), &error)) {
                 exchange_fail(x, &error);
                 return;
         }

@@ -42,7 +42,8 @@ struct llm_form {
 
 struct llm {
         const struct llm_form *form;
-        struct chat_request request;
+        struct chat_request request; /* when it is served, of its texts only model, stops and
+                                        message.session_id */
         char id[32];
         time_t created;
         struct json_text text; /* of a stream with stops: what is not given yet; else the answer */
@@ -68,6 +69,6 @@ void llm_call(struct exchange *x, struct llm *llm, struct instance *brick, bool 
 /* Why the answer has ended: "stop", "length" and so on. */
 struct brick_str llm_finish_reason(const struct llm *llm);
 
-/* Writes an event, or ends the connection if there was no memory for it. Its memory can be used
- * again then: mark the arena before. */
+/* Writes an event, or ends the connection if there was no memory for it. It is made in
+ * exchange_scratch(), so that a long stream leaves nothing behind. */
 void llm_put_event(struct exchange *x, const struct json_text *event);

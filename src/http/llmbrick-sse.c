@@ -60,7 +60,7 @@ static void put_ascii_string(struct json_text *text, const char *s, size_t lengt
 
 static void send_error(struct exchange *x, const char *error, const char *details, size_t length)
 {
-        struct json_text event = json_text(exchange_arena(x));
+        struct json_text event = json_text(exchange_scratch(x));
 
         json_puts(&event, "event: error\ndata: {\"error\": ");
         json_puts_string(&event, error);
@@ -74,7 +74,7 @@ static void send_error(struct exchange *x, const char *error, const char *detail
 static void send_message(struct exchange *x, const struct llm *llm, const char *type,
                          const char *text, size_t length, const char *progress)
 {
-        struct json_text event = json_text(exchange_arena(x));
+        struct json_text event = json_text(exchange_scratch(x));
 
         json_puts(&event, "event: message\ndata: {\"id\":");
         json_puts_string(&event, llm->id);
@@ -194,7 +194,7 @@ static void serve_session(struct exchange *x, struct json_value body)
 
         if (!llm)
                 return;
-        if (!sse_request_read(&llm->request, body, exchange_arena(x), &errors)) {
+        if (!sse_request_read(&llm->request, body, exchange_request_arena(x), &errors)) {
                 if (errors.failed)
                         route_refuse_memory(x);
                 else

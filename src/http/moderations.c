@@ -311,6 +311,7 @@ void moderations_serve(struct exchange *x, const char *const *parameters)
         json_puts(&m->answer, ",\"model\":");
         json_puts_string(&m->answer, m->brick->conf->name);
         json_puts(&m->answer, ",\"results\":[");
+        exchange_keep_request(x);
         exchange_set_data(x, m);
         judge(x, m);
 }

@@ -163,7 +163,7 @@ static void response_event(struct json_text *json, struct llm *llm, const char *
 
 static void first(struct exchange *x, struct llm *llm)
 {
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
 
         response_event(&json, llm, "response.created");
         response_event(&json, llm, "response.in_progress");
@@ -177,7 +177,7 @@ static void first(struct exchange *x, struct llm *llm)
 
 static void piece(struct exchange *x, struct llm *llm, const char *text, size_t length)
 {
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
 
         part_event(&json, llm, "response.output_text.delta");
         json_puts(&json, ",\"delta\":");
@@ -189,7 +189,7 @@ static void piece(struct exchange *x, struct llm *llm, const char *text, size_t 
 
 static void last(struct exchange *x, struct llm *llm)
 {
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
         const char *text = llm->all.bytes ? llm->all.bytes : "";
         size_t length = llm->all.length;
         bool cut = is_cut(llm);
@@ -216,7 +216,7 @@ static void last(struct exchange *x, struct llm *llm)
 static void error(struct exchange *x, struct llm *llm, const struct exchange_error *error)
 {
         struct http_text text = exchange_error_json(x, error);
-        struct json_text json = json_text(exchange_arena(x));
+        struct json_text json = json_text(exchange_scratch(x));
 
         event_begin(&json, llm, "error");
         json_puts(&json, ",\"code\":");

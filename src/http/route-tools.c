@@ -120,7 +120,7 @@ bool route_string(struct exchange *x, struct json_value value, const char *param
 bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct brick_bytes *ret)
 {
         size_t size = protobuf_c_message_get_packed_size(message);
-        void *bytes = arena_alloc(exchange_arena(x), size + 1, 1);
+        void *bytes = arena_alloc(exchange_request_arena(x), size + 1, 1);
 
         if (!bytes) {
                 route_refuse_memory(x);
@@ -221,9 +221,12 @@ bool route_takes_events(const struct exchange *x)
 
 void route_begin_events(struct exchange *x)
 {
+        size_t mark = arena_mark(exchange_arena(x));
+
         if (exchange_has_begun(x))
                 return;
         exchange_header(x, "Cache-Control", "no-cache, no-transform");
         exchange_header(x, "X-Accel-Buffering", "no");
         exchange_begin(x, 200, SSE_TYPE);
+        (void)arena_rewind(exchange_arena(x), mark);
 }

@@ -44,7 +44,8 @@ struct json_value route_member(struct json_value object, const char *name);
 /* Reads a string without a NUL. ptr NULL: it is missing. False: it is none, and refused. */
 bool route_string(struct exchange *x, struct json_value value, const char *param, char **ret);
 
-/* Serialises a message into the arena. False: it is full, and the exchange is refused. */
+/* Serialises a message into the arena of the request. False: it is full, and the exchange is
+ * refused. */
 bool route_pack(struct exchange *x, const ProtobufCMessage *message, struct brick_bytes *ret);
 
 /* A brick of the port by its name; type 0: of any type. NULL: there is none. */

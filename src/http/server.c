@@ -307,6 +307,7 @@ int door_new(struct door **ret, const struct conf *conf, const struct stats *sta
                 .tracer = tracer,
                 .expire = http_call_expire,
         };
+        arena_count(&door->scratch);
         stall_init(&door->serve.stalls, SIZE_MAX); /* connection.c bounds what waits to be sent */
         door->first = first;
         door->timer.on_event = on_timer;
@@ -335,6 +336,7 @@ struct door *door_free(struct door *door)
         for (size_t i = 0; i < door->n_ports; i++)
                 free_port(door->ports[i]);
         door->catalogue = catalogue_free(door->catalogue);
+        arena_done(&door->scratch);
         deadlines_done(&door->serve.deadlines);
         (void)close_fd(door->timer_fd);
         (void)close_fd(door->epoll);

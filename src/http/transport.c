@@ -12,6 +12,7 @@
 #include "serve/admission.h"
 #include "serve/budget.h"
 #include "serve/fault.h"
+#include "serve/genai.h"
 #include "serve/validate.h"
 #include "util/account.h"
 
@@ -157,6 +158,7 @@ const struct transport http_transport = {
         .find_trailer = http_call_trailer,
         .party = party,
         .child_ended = budget_child_ended,
+        .describe_child = genai_of_child,
         .busy = busy,
         .free = free_call,
 };

@@ -61,6 +61,7 @@
 struct brick_child;
 struct brick_timer;
 struct child_trailers;
+struct genai_call;
 struct instance;
 
 enum call_side {
@@ -139,6 +140,11 @@ struct transport {
         /* A call made on behalf of this one has ended with these trailers, which do not become its
          * own. Takes no lock. NULL: nothing to do. */
         void (*child_ended)(struct call *call, const struct child_trailers *trailers);
+
+        /* The same for a call to a model, which is to have a span: what the span says of it. Its
+         * lock is held, which is not that of this call. NULL: nothing. */
+        bool (*describe_child)(struct call *call, const struct call *child,
+                               const struct child_trailers *trailers, struct genai_call *ret);
 
         /* The call is about to be refused because its brick has no place for it. NULL: nothing to
          * do. */

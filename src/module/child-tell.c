@@ -82,6 +82,7 @@ static void count(struct instance *callee, const struct outcome *outcome)
 static void end_span(const struct brick_child *child)
 {
         const struct call *call = &child->call;
+        struct call *parent = child->parent;
         struct span_record record = {
                 .span = call->span,
                 .ended = clock_now(),
@@ -94,6 +95,9 @@ static void end_span(const struct brick_child *child)
                 .code = call->outcome.code,
         };
 
+        if (parent->transport->describe_child)
+                record.has_genai = parent->transport->describe_child(parent, call, child->trailers,
+                                                                     &record.genai);
         if (child->extra) {
                 record.name_length = child->extra->name.len;
                 memcpy(record.name, child->extra->name.ptr, record.name_length);

@@ -163,6 +163,15 @@ static void child_ended(struct call *call, const struct child_trailers *trailers
                 parent->transport->child_ended(parent, trailers);
 }
 
+static bool describe_child(struct call *call, const struct call *child,
+                           const struct child_trailers *trailers, struct genai_call *ret)
+{
+        struct call *parent = child_of(call)->parent;
+
+        return parent->transport->describe_child &&
+               parent->transport->describe_child(parent, child, trailers, ret);
+}
+
 static void child_disown(struct brick_child *child)
 {
         if (atomic_fetch_sub(&child->owners, 1) != 1)
@@ -197,6 +206,7 @@ static const struct transport child_transport = {
         .trailer = trailer,
         .party = party,
         .child_ended = child_ended,
+        .describe_child = describe_child,
         .free = child_destroy,
 };
 

@@ -89,6 +89,11 @@ struct instance {
         atomic_bool started;     /* all of these calls have been started */
         bool drained;            /* drain() has been called */
 
+        /* [polling thread] The models that the brick says it has; http/catalogue.c's, which asks.
+         */
+        const char *const *models;
+        size_t n_models;
+
         struct alarms alarms; /* of calls by other bricks, and the timers of its own calls */
         struct brick_target as_target;
 };

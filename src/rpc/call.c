@@ -18,6 +18,7 @@
 #include "serve/admission.h"
 #include "serve/budget.h"
 #include "serve/dispatch.h"
+#include "serve/genai.h"
 #include "util/account.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -409,6 +410,7 @@ static const struct transport rpc_transport = {
         .find_trailer = rpc_find_trailer,
         .party = rpc_party,
         .child_ended = budget_child_ended,
+        .describe_child = genai_of_child,
         .busy = rpc_busy,
         .forget = rpc_forget,
         .free = rpc_call_free,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
+#include <time.h>
 
 #include "conf/identities.h"
 #include "module/groups.h"
@@ -79,6 +80,19 @@ bool admission_permit(struct served *call, const struct instance *instance, stru
         if (call->who->limit.concurrency > 0 && !enter(call, ret))
                 return false;
         return !call->who->has_budget || budget_reserve(call, instance, ret);
+}
+
+bool admission_requests_left(const struct served *call, struct quota_left *ret)
+{
+        return call->who && quota_requests_left(auth_quota(call->port->serve->auth),
+                                                &call->who->limit, clock_now(), ret);
+}
+
+bool admission_tokens_left(const struct served *call, struct quota_left *ret)
+{
+        return call->who && call->who->has_budget &&
+               quota_tokens_left(auth_quota(call->port->serve->auth), &call->who->budget,
+                                 time(NULL), ret);
 }
 
 void admission_release(struct served *call)

@@ -11,6 +11,7 @@
 
 #include "brick.h"
 #include "serve/auth.h"
+#include "shared/quota.h"
 
 struct instance;
 struct outcome;
@@ -27,6 +28,11 @@ bool admission_permit(struct served *call, const struct instance *instance, stru
 
 /* The call is over, for its client and its brick: releases its place in the quota, and what it
  * reserves of a budget. [any] */
+/* What is left for the identity of a call that has been identified just now: of its rate, and of
+ * its tokens. False: there is no limit. On the thread that serves the call. */
+bool admission_requests_left(const struct served *call, struct quota_left *ret);
+bool admission_tokens_left(const struct served *call, struct quota_left *ret);
+
 void admission_release(struct served *call);
 
 /*

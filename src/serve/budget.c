@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "conf/conf.h"
-#include "module/child-extra.h"
 #include "module/instance.h"
 #include "serve/auth.h"
 #include "serve/served.h"
@@ -180,16 +179,6 @@ void budget_count_reply(struct served *call, const void *bytes, size_t length)
         call->budget->replies += n;
 }
 
-static struct brick_str find_trailer(const void *metadata, const char *key)
-{
-        const struct child_trailers *trailers = metadata;
-
-        for (size_t i = 0; i < trailers->n; i++)
-                if (call_is_key(trailers->pairs[i].key, key, strlen(key)))
-                        return trailers->pairs[i].value;
-        return (struct brick_str){};
-}
-
 void budget_child_ended(struct call *base, const struct child_trailers *trailers)
 {
         struct budget *budget = CONTAINER_OF(base, struct served, base)->budget;
@@ -197,7 +186,7 @@ void budget_child_ended(struct call *base, const struct child_trailers *trailers
 
         if (!budget)
                 return;
-        usage_read(&usage, find_trailer, trailers);
+        usage_of_trailers(&usage, trailers);
         (void)atomic_fetch_add(&budget->children, (uint64_t)usage.total);
 }
 

@@ -7,7 +7,9 @@
 #include "module/instance.h"
 #include "serve/access.h"
 #include "serve/served.h"
+#include "serve/service.h"
 #include "serve/usage.h"
+#include "serve/validate.h"
 
 /* Copies a text of printable ASCII without spaces, as names of models are. False: it is none, or
  * longer. */
@@ -24,17 +26,6 @@ static bool copy_name(char *to, size_t max, struct brick_str text)
         return true;
 }
 
-/* A request without a model goes to the brick, whose name is its model for clients. */
-static void find_request_model(char ret[static STATS_MODEL_MAX + 1], const struct served *call)
-{
-        struct brick_str model = access_model(call);
-
-        if (model.len == 0)
-                model = brick_str(call->base.instance->conf->name);
-        if (!copy_name(ret, STATS_MODEL_MAX, model))
-                (void)strcpy(ret, GENAI_OTHER);
-}
-
 static enum genai_operation operation_of(const struct served *call)
 {
         return call->http_route && strcmp(call->http_route, "/v1/completions") == 0
@@ -47,35 +38,81 @@ static enum genai_provider provider_of(const struct instance *brick)
         return strcmp(brick->conf->module, "openai") == 0 ? GENAI_OPENAI : GENAI_BRICKD;
 }
 
+/* False: it was no call to a model. */
+static bool is_to_model(const struct call *call)
+{
+        return call->instance && call->instance->type == BRICK_TYPE_LLM &&
+               call->method != BRICK_METHOD_SERVICE_INFO;
+}
+
+/* model: of the request; empty: the request goes to the brick, whose name is its model for clients.
+ */
+static void describe(struct genai_call *ret, const struct instance *brick, struct brick_str model,
+                     const struct usage *usage)
+{
+        ret->key.provider = provider_of(brick);
+        if (model.len == 0)
+                model = brick_str(brick->conf->name);
+        if (!copy_name(ret->key.request_model, STATS_MODEL_MAX, model))
+                (void)strcpy(ret->key.request_model, GENAI_OTHER);
+        (void)copy_name(ret->key.response_model, STATS_MODEL_MAX, usage->model);
+        (void)copy_name(ret->finish_reason, GENAI_REASON_MAX, usage->finish_reason);
+        ret->counted = usage->known;
+        ret->input = usage->prompt;
+        ret->output = usage->completion;
+}
+
+static unsigned error_of(unsigned status, bool in_band, int32_t code)
+{
+        return genai_error_of(status, in_band ? stats_class_of(code) : STATS_CLASS_GOOD);
+}
+
 bool genai_of_call(struct genai_call *ret, struct served *call, const struct served_end *end)
 {
-        const struct instance *brick = call->base.instance;
         struct usage usage;
 
-        if (!brick || brick->type != BRICK_TYPE_LLM ||
-            call->base.method == BRICK_METHOD_SERVICE_INFO)
+        if (!is_to_model(&call->base))
                 return false;
         usage_of_call(&usage, &call->base);
+        describe(ret, call->base.instance, access_model(call), &usage);
         ret->key.operation = operation_of(call);
-        ret->key.provider = provider_of(brick);
-        ret->key.error = genai_error_of(end->status, end->in_band ? stats_class_of(end->code)
-                                                                  : STATS_CLASS_GOOD);
-        find_request_model(ret->key.request_model, call);
-        (void)copy_name(ret->key.response_model, STATS_MODEL_MAX, usage.model);
-        (void)copy_name(ret->finish_reason, GENAI_REASON_MAX, usage.finish_reason);
-        ret->counted = usage.known;
-        ret->input = usage.prompt;
-        ret->output = usage.completion;
+        ret->key.error = error_of(end->status, end->in_band, end->code);
         return true;
 }
 
-/* Whether the configuration names the model. */
-static bool is_known(const struct conf_brick *brick, const char *model)
+bool genai_of_child(struct call *parent, const struct call *child,
+                    const struct child_trailers *trailers, struct genai_call *ret)
 {
-        for (size_t i = 0; i < brick->n_match_model; i++)
-                if (strcmp(brick->match_model[i], model) == 0)
+        const struct outcome *outcome = &child->outcome;
+        struct brick_str model = {};
+        struct usage usage;
+
+        if (!is_to_model(child))
+                return false;
+        usage_of_trailers(&usage, trailers);
+        validate_find_strings(child->request.ptr, child->request.len,
+                              &service_of_type(BRICK_TYPE_LLM)->model_id, 1, &model);
+        describe(ret, child->instance, model, &usage);
+        ret->key.operation = GENAI_CHAT;
+        ret->key.error = error_of(outcome->in_band ? 0 : outcome->status, outcome->in_band,
+                                  outcome->code);
+        return true;
+}
+
+/* Whether the configuration names the model, or the brick says that it has it, or has answered with
+ * it. A client may call a model anything. */
+static bool is_known(const struct instance *brick, const struct genai_key *key)
+{
+        const struct conf_brick *conf = brick->conf;
+        const char *model = key->request_model;
+
+        for (size_t i = 0; i < conf->n_match_model; i++)
+                if (strcmp(conf->match_model[i], model) == 0)
                         return true;
-        return strcmp(brick->name, model) == 0;
+        for (size_t i = 0; i < brick->n_models; i++)
+                if (strcmp(brick->models[i], model) == 0)
+                        return true;
+        return strcmp(conf->name, model) == 0 || strcmp(key->response_model, model) == 0;
 }
 
 static void count_stream(struct stats_genai_counters *counters, const struct served *call,
@@ -96,8 +133,7 @@ void genai_count(struct served *call, const struct served_end *end)
 
         if (!genai_of_call(&about, call, end))
                 return;
-        /* What nobody serves may be any text. */
-        if (about.key.error > 0 && !is_known(call->base.instance->conf, about.key.request_model))
+        if (!is_known(call->base.instance, &about.key))
                 (void)strcpy(about.key.request_model, GENAI_OTHER);
         counters = &genai_place(call->port->serve->stats->head, &about.key)->counters;
         genai_observe(&counters->duration, GENAI_METRIC_DURATION, end->duration);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "serve/usage.h"
 
+#include <string.h>
+
 #include "module/call.h"
+#include "module/child-extra.h"
 
 static bool parse_count(struct brick_str text, int64_t *ret)
 {
@@ -51,4 +54,19 @@ void usage_of_call(struct usage *ret, struct call *call)
         call_lock(call); /* a brick that has been told to give up may still add some */
         usage_read(ret, find_trailer, call);
         call_unlock(call);
+}
+
+static struct brick_str find_in_trailers(const void *metadata, const char *key)
+{
+        const struct child_trailers *trailers = metadata;
+
+        for (size_t i = 0; trailers && i < trailers->n; i++)
+                if (call_is_key(trailers->pairs[i].key, key, strlen(key)))
+                        return trailers->pairs[i].value;
+        return (struct brick_str){};
+}
+
+void usage_of_trailers(struct usage *ret, const struct child_trailers *trailers)
+{
+        usage_read(ret, find_in_trailers, trailers);
 }

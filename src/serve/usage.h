@@ -12,6 +12,7 @@
 #include "brick.h"
 
 struct call;
+struct child_trailers;
 
 /* A brick, or the server behind it, may say anything: larger counts are not believed, so that a few
  * of them can be added. */
@@ -28,6 +29,9 @@ struct usage {
 typedef struct brick_str usage_lookup(const void *metadata, const char *key);
 
 void usage_read(struct usage *ret, usage_lookup *lookup, const void *metadata);
+
+/* The same of a call that a brick has made. NULL: it had no trailers. */
+void usage_of_trailers(struct usage *ret, const struct child_trailers *trailers);
 
 /* The same of a call that is over for its client. The strings live as long as the call. Lock not
  * held. */

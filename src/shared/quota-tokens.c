@@ -4,6 +4,7 @@
 
 #include "shared/quota-own.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 /* --- words: the number of a window, and the tokens that were used in it -------------------------
  */
@@ -154,6 +155,34 @@ bool quota_reserve(struct quota *quota, const struct quota_budget *budget, uint6
         }
         *ret_slot = slot;
         return true;
+}
+
+bool quota_tokens_left(struct quota *quota, const struct quota_budget *budget, int64_t now,
+                       struct quota_left *ret)
+{
+        uint32_t slot = quota_find_slot(quota, budget->key);
+        uint64_t reserved, limit, taken;
+        bool found = false;
+
+        if (slot == QUOTA_IDENTITIES)
+                return false;
+        reserved = count_reserved(quota->shared, slot);
+        for (enum window window = 0; window < WINDOWS; window++) {
+                struct quota_used used = read_used(quota->shared, slot, window, now);
+                int64_t ends = window_end(window, used.number);
+
+                limit = budget->limits[window];
+                taken = sum(used.tokens, reserved);
+                if (limit == 0 || (found && limit - (taken < limit ? taken : limit) >= ret->left))
+                        continue;
+                found = true;
+                *ret = (struct quota_left){
+                        .limit = limit,
+                        .left = taken < limit ? limit - taken : 0,
+                        .reset = ends > now ? (uint64_t)(ends - now) * NSEC_PER_SEC : 0,
+                };
+        }
+        return found;
 }
 
 void quota_spend(struct quota *quota, uint32_t slot, uint64_t n, uint64_t used, int64_t now)

@@ -251,6 +251,26 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
         return from > last ? from - last : 0;
 }
 
+bool quota_requests_left(struct quota *quota, const struct quota_limit *limit, uint64_t now,
+                         struct quota_left *ret)
+{
+        uint32_t slot = limit->interval > 0 ? quota_find_slot(quota, limit->key) : QUOTA_IDENTITIES;
+        uint64_t due, ahead;
+
+        if (slot == QUOTA_IDENTITIES)
+                return false;
+        due = atomic_load_explicit(&quota->shared->times[slot], memory_order_relaxed);
+        ahead = due > now ? due - now : 0;
+        *ret = (struct quota_left){
+                .limit = limit->burst / limit->interval + 1,
+                .left = ahead > limit->burst ? 0 : (limit->burst - ahead) / limit->interval + 1,
+                /* More is a clock of another boot, or what a brick has written. */
+                .reset = ahead > limit->burst + limit->interval ? limit->burst + limit->interval
+                                                                : ahead,
+        };
+        return true;
+}
+
 static void change(struct quota *quota, uint32_t slot, int by)
 {
         (void)pthread_mutex_lock(&quota->lock);

@@ -107,6 +107,22 @@ uint64_t quota_request(struct quota *quota, const struct quota_limit *limit, uin
 bool quota_enter(struct quota *quota, const struct quota_limit *limit, uint32_t *ret_slot);
 void quota_release(struct quota *quota, uint32_t slot);
 
+/* What is left of a limit. */
+struct quota_left {
+        uint64_t limit, left;
+        uint64_t reset; /* ns until all of it is there again, if nothing more is used */
+};
+
+/* [any thread] The requests that may come at once at `now` (CLOCK_MONOTONIC, ns). False: the rate
+ * has no limit. */
+bool quota_requests_left(struct quota *quota, const struct quota_limit *limit, uint64_t now,
+                         struct quota_left *ret);
+
+/* [any thread] The tokens that are neither used nor reserved at `now`, seconds since 1970, in the
+ * window that has the fewest. False: they have no limit. */
+bool quota_tokens_left(struct quota *quota, const struct quota_budget *budget, int64_t now,
+                       struct quota_left *ret);
+
 /*
  * [any thread] Reserves n tokens, at most QUOTA_TOKENS_MAX, at `now`, seconds since 1970, if each
  * window has them: then quota_spend() must follow. False: *ret says why not. If workers compete for

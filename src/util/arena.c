@@ -32,9 +32,9 @@ void arena_count(struct arena *arena)
         arena->counted = true;
 }
 
-void arena_keep_small(struct arena *arena)
+void arena_expect(struct arena *arena, unsigned first)
 {
-        arena->small = true;
+        arena->first = first;
 }
 
 /* Bytes of a block, behind `before` others, that count in the account. */
@@ -66,7 +66,7 @@ static void discount_block(const struct arena *arena, const struct arena_block *
 /* The size of the next block, which may be larger than what is needed now. */
 static size_t next_size(const struct arena *arena, size_t need)
 {
-        size_t first = arena->small ? ARENA_FIRST / 2 : ARENA_FIRST;
+        size_t first = arena->first > 0 ? arena->first : ARENA_FIRST;
         size_t size = arena->blocks ? arena->blocks->size * 2 : first - sizeof(struct arena_block);
 
         /* First allocate a block that arena_reset() can keep, and only then larger ones. */

@@ -17,9 +17,9 @@ struct arena {
         struct arena_block *blocks; /* the newest first */
         size_t used;                /* bytes of all blocks */
         size_t limit;
-        bool counted; /* account.h counts what it holds above ARENA_FREE */
-        bool refused; /* by that account, since the last reset */
-        bool small;   /* the first block is to be half as large */
+        unsigned first; /* bytes of the first block, with its head; 0: the usual */
+        bool counted;   /* account.h counts what it holds above ARENA_FREE */
+        bool refused;   /* by that account, since the last reset */
 };
 
 /* Calls hold so much without being counted: their number is bounded elsewhere. */
@@ -31,9 +31,9 @@ void arena_init(struct arena *arena, size_t limit);
 /* From now on it counts in the account of calls. Before the first allocation. */
 void arena_count(struct arena *arena);
 
-/* It is for little, and will not be used again: its first block is half as large. Before the first
- * allocation. */
-void arena_keep_small(struct arena *arena);
+/* Its first block is as large as this, with its head, instead of 1 KiB: for what lives in thousands
+ * and is known to be small. Before the first allocation. */
+void arena_expect(struct arena *arena, unsigned first);
 
 /* align: a power of two, at most 4096. NULL: out of memory, or a limit is reached. */
 void *arena_alloc(struct arena *arena, size_t size, size_t align);

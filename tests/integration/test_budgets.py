@@ -61,7 +61,7 @@ class Budgets(Brickd):
             f.write("identities:\n")
             for name, tokens in self.budgets.items():
                 f.write(f"  - name: {name}\n    token: sha256:{hashlib.sha256(name.encode()).hexdigest()}\n    allow: '*'\n"
-                        + (f"    tokens: {tokens}\n" if tokens else ""))
+                        + (f"    {'rate' if 'burst' in tokens else 'tokens'}: {tokens}\n" if tokens else ""))
         os.rename(self.identities + ".new", self.identities)
 
     def keeps(self, tokens):
@@ -88,7 +88,8 @@ class Budgets(Brickd):
             connection.request("POST", CHAT, json.dumps({"model": "chat", "messages": [{"role": "user", "content": prompt}]} | more),
                                dict([("Authorization", "Bearer " + name), *fields]))
             answer = connection.getresponse()
-            return answer.status, answer.headers, json.loads(answer.read()).get("error")
+            body = answer.read()
+            return answer.status, answer.headers, None if body.startswith(b"data:") else json.loads(body).get("error")
 
     def tokens(self, name):
         identities = json.loads(self.ctl("identities", "--json").stdout)
@@ -158,7 +159,8 @@ def what_counts():
 
 @test
 def who_is_refused():
-    with Budgets(day="{ day: 1000, month: 5000 }", minute="{ minute: 1000, reserve: 10 }") as d:
+    with Budgets(day="{ day: 1000, month: 5000 }", minute="{ minute: 1000, reserve: 10 }",
+                 rated="0.5\n    burst: 2") as d:
         eq(d.spend("day", 900), "OK")
         # Another call fits only if it says that it needs little.
         _, status, text, trailers = d.call("day", ask("case:ok", 200))
@@ -173,6 +175,20 @@ def who_is_refused():
         assert re.fullmatch(r"(\d+h)?\d+m\d+s", fields["x-ratelimit-reset-tokens"]), fields
         assert 0 < int(fields["retry-after"]) <= 86400, fields
         eq(d.post("day", "case:three", max_tokens=200, stream=True)[0], 429)
+        # Who is served learns the same: of the window that has the fewest tokens left, and of the rate.
+        status, fields, _ = d.post("day", "case:ok", max_tokens=10)
+        eq((status, fields["x-ratelimit-limit-tokens"]), (200, "1000"))
+        left = int(fields["x-ratelimit-remaining-tokens"])
+        assert 40 < left < 80 - 10, fields
+        assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", fields["x-ratelimit-reset-tokens"]), fields
+        d.spend("day", 2)
+        assert left > int(d.post("day", "case:three", max_tokens=10, stream=True)[1]["x-ratelimit-remaining-tokens"]) > 0
+        assert "x-ratelimit-limit-requests" not in fields
+        rated = d.post("rated", "case:ok")[1]
+        eq([rated[f"x-ratelimit-{what}"] for what in ("limit-requests", "remaining-requests", "limit-tokens")], ["2", "1", None])
+        assert re.fullmatch(r"\d+(ms|s)", rated["x-ratelimit-reset-requests"]), rated
+        status, rated, _ = wait_for("a refusal", lambda: (r := d.post("rated", "case:ok"))[0] == 429 and r)
+        eq(rated["x-ratelimit-remaining-requests"], "0")
         # More than the limit never helps.
         status, fields, error = d.post("day", "case:ok", max_tokens=1000)
         eq((status, error["code"], fields["retry-after"], fields["x-ratelimit-reset-tokens"]), (429, "insufficient_quota", None, None))

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How much memory clients can make a worker hold: by requests that slow bricks have, and by streams that nobody reads."""
+import contextlib
 import os
+import socket
 import struct
 import threading
 
 import grpc
 
+from door import CHAT, Door, question
 from harness import BUILD, SANITIZED, Brickd, Bystander, Stopwatch, call, eq, generate_stubs, main, path, test, wait_for, memory
 from http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Connection, frame, message, request
 
@@ -226,6 +229,52 @@ def streams_of_brickd_that_nobody_writes_leave_places_for_others():
                 eq(e.details(), "Too many streams are open")
         wait_for("a place", answer)
         client.close()
+
+
+# what OpenAI's library for Python sends
+SDK = """Accept: application/json
+Content-Type: application/json
+User-Agent: OpenAI/Python 1.99.1
+X-Stainless-Lang: python
+X-Stainless-Package-Version: 1.99.1
+X-Stainless-OS: Linux
+X-Stainless-Arch: x64
+X-Stainless-Runtime: CPython
+X-Stainless-Runtime-Version: 3.11.2
+Authorization: Bearer sk-0123456789abcdef0123456789abcdef0123456789abcdef
+X-Stainless-Async: false
+x-stainless-retry-count: 0
+x-stainless-read-timeout: 600
+Accept-Encoding: gzip, deflate
+Connection: keep-alive
+""".replace("\n", "\r\n")
+
+
+def a_stream_by_http_takes(most, text="hello", fields="", count=500):
+    """KiB each of the worker's memory; the brick holds the request, of which it has copies of its own."""
+    body = question(text, stream=True)
+    request = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    bricks = f"  - {{ name: chat, module: {ECHO}, options: {{ type: LLM, delay: 500ms, tokens: 1000 }}, limits: {{ concurrency: 1000 }} }}\n"
+    with Door(bricks, extra=QUIET, limits="{ connections: 1000 }") as door, contextlib.ExitStack() as clients:
+        before = memory(door)
+        if before is None:
+            return
+        streams = [clients.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=30)) for _ in range(count)]
+        for stream in streams:
+            stream.sendall(request)
+        for stream in streams:  # the head, the role and the first piece
+            got = b""
+            while b'"content":"tok' not in got:
+                got += stream.recv(65536)
+        each = (memory(door) - before) / count / 1024
+        assert each < most, f"a stream takes {each:.1f} KiB"
+
+
+@test
+def streams_by_http_take_little_memory():
+    a_stream_by_http_takes(3.2)
+    a_stream_by_http_takes(19, "x" * 4000, SDK)
+
 
 
 main()

@@ -195,6 +195,23 @@ def each_step_of_a_pipeline_is_a_span():
         for s in steps:
             assert int(whole["startTimeUnixNano"]) <= int(s["startTimeUnixNano"]), s
             assert int(s["endTimeUnixNano"]) <= int(whole["endTimeUnixNano"]), s
+            eq(about_model(s), {"operation.name": "chat", "provider.name": "brickd", "request.model": "chat"} if s["name"] == "chat" else {})
+
+
+@test
+def a_step_that_asks_a_model_says_what_it_has_used():
+    module = os.path.join(MODULES, "pipeline.so")
+    inner, outer = (f"  - {{ name: {name}, module: {module}, options: {{ type: LLM, steps: [ brick: {step} ] }} }}\n"
+                    for name, step in (("inner", "chat"), ("outer", "inner")))
+    with Collector() as c, Brickd(CONTRACT + inner + outer, traces(c.url), port_extra="    bricks: [outer]") as d:
+        for what in "case:metadata secret", "case:fail-negative":
+            call(d.channel(), UNARY, request(what), USAGE)
+        spans = {(s["name"], attributes(s).get("gen_ai.request.model"), s["traceId"]): about_model(s) for s in c.wait(6)}
+        eq(len(spans), 6)
+        for (name, model, _), about in spans.items():
+            eq((about["operation.name"], about["provider.name"], model), ("chat", "brickd", "outer" if "/" in name else name))
+        used = [about for (name, *_), about in spans.items() if name == "chat" and "usage.input_tokens" in about]
+        eq([(about["response.model"], about["usage.input_tokens"], about["usage.output_tokens"]) for about in used], [("m-1", 20, 5)])
 
 
 @test

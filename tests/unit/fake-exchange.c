@@ -14,6 +14,8 @@ void fake_reset(struct exchange *x)
         fake_done(x);
         memset(x, 0, sizeof *x);
         arena_init(&x->arena, 1 << 20);
+        arena_init(&x->request, 1 << 20);
+        arena_init(&x->scratch, 1 << 20);
         arena_init(&x->call_arena, 1 << 20);
         x->head.minor = 1;
 }
@@ -21,6 +23,8 @@ void fake_reset(struct exchange *x)
 void fake_done(struct exchange *x)
 {
         arena_done(&x->arena);
+        arena_done(&x->request);
+        arena_done(&x->scratch);
         arena_done(&x->call_arena);
 }
 
@@ -51,10 +55,20 @@ void fake_field(struct exchange *x, const char *name, const char *value)
 /* --- what the brick does ------------------------------------------------------------------------
  */
 
+/* The route's function has returned. */
+static void drop_request(struct exchange *x)
+{
+        if (x->keeps_request)
+                return;
+        x->dropped = true;
+        arena_done(&x->request);
+}
+
 void fake_reply(struct exchange *x, const ProtobufCMessage *message)
 {
         uint8_t bytes[4096];
 
+        drop_request(x);
         assert(x->running && protobuf_c_message_get_packed_size(message) <= sizeof bytes);
         x->call.ops->reply(x,
                            (struct brick_bytes){ bytes, protobuf_c_message_pack(message, bytes) });
@@ -63,6 +77,7 @@ void fake_reply(struct exchange *x, const ProtobufCMessage *message)
 static void end(struct exchange *x, const struct exchange_outcome *outcome)
 {
         assert(x->running);
+        drop_request(x);
         x->running = false;
         x->call.ops->done(x, outcome);
 }
@@ -80,6 +95,7 @@ void fake_failure(struct exchange *x, unsigned status, const char *message)
 
 void fake_silence(struct exchange *x)
 {
+        drop_request(x);
         if (x->call.ops->silent)
                 x->call.ops->silent(x);
 }
@@ -133,17 +149,36 @@ void fake_expect_error(const struct exchange *x, unsigned status, const char *co
 
 const struct http_head *exchange_head(const struct exchange *x)
 {
+        assert(!x->dropped);
         return &x->head;
 }
 
 struct http_text exchange_body(const struct exchange *x)
 {
+        assert(!x->dropped);
         return (struct http_text){ x->body, x->body ? strlen(x->body) : 0 };
 }
 
 struct arena *exchange_arena(struct exchange *x)
 {
         return &x->arena;
+}
+
+struct arena *exchange_request_arena(struct exchange *x)
+{
+        assert(!x->dropped);
+        return &x->request;
+}
+
+struct arena *exchange_scratch(struct exchange *x)
+{
+        arena_reset(&x->scratch, 1 << 20);
+        return &x->scratch;
+}
+
+void exchange_keep_request(struct exchange *x)
+{
+        x->keeps_request = true;
 }
 
 const char *exchange_id(const struct exchange *x)

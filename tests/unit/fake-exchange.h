@@ -24,7 +24,8 @@ struct fake_brick {
 };
 
 struct exchange {
-        struct arena arena;
+        struct arena arena, request, scratch;
+        bool keeps_request, dropped;
         struct http_head head;
         struct conf_http conf;
         const char *body;

@@ -43,7 +43,9 @@ struct engine {
         /* used by the thread only */
         sd_event *event;
         CURLM *multi;
+        sd_event_source *orders; /* to which the event loop's turns belong */
         sd_event_source *timer;  /* libcurl's */
+        bool due;                /* it wants to go on at once */
         TAILQ_HEAD(, job) queue; /* for a connection */
         LIST_HEAD(, job) jobs;
         unsigned opening, transfers; /* of the jobs that libcurl has */
@@ -164,15 +166,11 @@ static void open_transfer(struct engine *engine, struct job *job)
         engine->opening++;
 }
 
-/* Runs after each iteration of the loop: libcurl's callbacks must not add transfers. */
-static int on_turn(sd_event_source *source, void *user)
+static void open_transfers(struct engine *engine)
 {
-        struct engine *engine = user;
-
         while (!TAILQ_EMPTY(&engine->queue) && engine->opening < OPENING_MAX &&
                engine->transfers < engine->config->max_connections)
                 open_transfer(engine, TAILQ_FIRST(&engine->queue));
-        return 0;
 }
 
 /* --- libcurl ------------------------------------------------------------------------- */
@@ -222,6 +220,31 @@ static int on_curl_timer(sd_event_source *source, uint64_t usec, void *user)
         return 0;
 }
 
+static int set_timer(struct engine *engine, uint64_t after)
+{
+        int r = sd_event_source_set_time(engine->timer, engine_now() + after);
+
+        return r < 0 ? r : sd_event_source_set_enabled(engine->timer, SD_EVENT_ONESHOT);
+}
+
+/*
+ * Runs before the loop waits: libcurl's callbacks must not add transfers, nor call libcurl. What it
+ * wants to do at once, such as sending the request of a new transfer, is done here: a timer would
+ * first go to the kernel and back.
+ */
+static int on_turn(sd_event_source *source, void *user)
+{
+        struct engine *engine = user;
+
+        open_transfers(engine);
+        if (!engine->due)
+                return 0;
+        engine->due = false;
+        run_multi(engine, CURL_SOCKET_TIMEOUT, 0);
+        open_transfers(engine); /* for which that has made room */
+        return engine->due ? set_timer(engine, 0) : 0;
+}
+
 /* libcurl's callback to watch a socket. `known` is set if it is already being watched. */
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
@@ -246,11 +269,10 @@ static int set_curl_timer(CURLM *multi, long ms, void *user)
 {
         struct engine *engine = user;
 
-        if (ms < 0)
+        engine->due = ms == 0;
+        if (ms <= 0)
                 return sd_event_source_set_enabled(engine->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-        if (sd_event_source_set_time(engine->timer, engine_now() + (uint64_t)ms * 1000) < 0)
-                return -1;
-        return sd_event_source_set_enabled(engine->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+        return set_timer(engine, (uint64_t)ms * 1000) < 0 ? -1 : 0;
 }
 
 static int open_multi(struct engine *engine)
@@ -350,16 +372,17 @@ static int open_loop(struct engine *engine)
         r = sd_event_new(&engine->event);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(engine->event, NULL, engine->wake_fd, EPOLLIN, on_wake, engine);
+        r = sd_event_add_io(engine->event, &engine->orders, engine->wake_fd, EPOLLIN, on_wake,
+                            engine);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_prepare(engine->orders, on_turn);
         if (r < 0)
                 return r;
         engine->sockets_fd = epoll_create1(EPOLL_CLOEXEC);
         if (engine->sockets_fd < 0)
                 return -errno;
         r = sd_event_add_io(engine->event, NULL, engine->sockets_fd, EPOLLIN, on_sockets, engine);
-        if (r < 0)
-                return r;
-        r = sd_event_add_post(engine->event, NULL, on_turn, engine);
         if (r < 0)
                 return r;
         r = sd_event_add_time(engine->event, &engine->timer, CLOCK_MONOTONIC, 0, 1, on_curl_timer,
@@ -435,6 +458,7 @@ struct engine *engine_free(struct engine *engine)
                 curl_easy_cleanup(engine->spare[--engine->n_spare]);
         if (engine->multi)
                 (void)curl_multi_cleanup(engine->multi);
+        (void)sd_event_source_disable_unref(engine->orders);
         (void)sd_event_source_disable_unref(engine->timer);
         (void)sd_event_unref(engine->event);
         if (engine->sockets_fd >= 0)
