@@ -115,14 +115,23 @@ static size_t marker_end(const char *s, size_t n)
         return i < n && strchr(i > 0 ? ".)" : "#+-=:", s[i]) && s[i] ? i + 1 : 0;
 }
 
+/* Whether the character makes an address of a web page, which would be a link and show the
+ * backslashes in it: "https://" and "www." */
+static bool makes_link(const char *s, size_t n, size_t i)
+{
+        if (s[i] == ':')
+                return n - i > 2 && s[i + 1] == '/' && s[i + 2] == '/';
+        return s[i] == '.' && i >= 3 && memcmp(s + i - 3, "www", 3) == 0;
+}
+
 /* White space becomes one space, line breaks as well; what means something gets a backslash. */
-static int markdown_char(struct expr_out *out, const char *s, size_t i, size_t marker)
+static int markdown_char(struct expr_out *out, const char *s, size_t n, size_t i, size_t marker)
 {
         int r = 0;
 
         if (is_space(s[i]))
                 return is_space(s[i - 1]) ? 0 : expr_out_add(out, " ", 1);
-        if (i + 1 == marker || (s[i] && strchr("\\`*_[]<>|~&\"", s[i])))
+        if (i + 1 == marker || makes_link(s, n, i) || (s[i] && strchr("\\`*_[]<>|~&\"", s[i])))
                 r = expr_out_add(out, "\\", 1);
         return r == 0 ? expr_out_add(out, &s[i], 1) : r;
 }
@@ -142,7 +151,7 @@ static int markdown_run(struct expr_machine *machine, const struct expr_node *no
         marker = marker_end(s + i, n - i);
         marker += marker > 0 ? i : 0;
         for (; r == 0 && i < n; i++)
-                r = markdown_char(&out, s, i, marker);
+                r = markdown_char(&out, s, n, i, marker);
         *ret = expr_out_end(&out);
         return r;
 }

@@ -24,8 +24,8 @@ static bool is_letter(char c)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-void expr_mistake_set(struct expr_mistake *mistake, struct expr_place place, const char *format,
-                      ...)
+static void mistake_set(struct expr_mistake *mistake, struct expr_place place, const char *format,
+                        ...)
 {
         va_list args;
 
@@ -85,8 +85,8 @@ static struct expr_token take(struct expr_lexer *lexer, enum expr_token_kind kin
         return token;
 }
 
-#define WRONG(lexer, place, ...)                                 \
-        (expr_mistake_set((lexer)->mistake, place, __VA_ARGS__), \
+#define WRONG(lexer, place, ...)                            \
+        (mistake_set((lexer)->mistake, place, __VA_ARGS__), \
          (struct expr_token){ .kind = EXPR_TOKEN_WRONG })
 
 bool expr_token_is(const struct expr_token *token, const char *word)

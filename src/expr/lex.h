@@ -57,6 +57,3 @@ bool expr_token_is(const struct expr_token *token, const char *word);
 
 /* Writes what a string means; out has room for token->length bytes. Returns the length. */
 size_t expr_unescape(const struct expr_token *token, char *out);
-
-void expr_mistake_set(struct expr_mistake *mistake, struct expr_place place, const char *format,
-                      ...) __attribute__((format(printf, 3, 4)));

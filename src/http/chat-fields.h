@@ -53,7 +53,6 @@ __attribute__((format(printf, 4, 5))) bool chat_failf(struct chat_reading *r, co
                                                       const char *param, const char *format, ...);
 bool chat_wrong_type(struct chat_reading *r, const char *param, const char *expected,
                      struct json_value value);
-bool chat_out_of_memory(struct chat_reading *r);
 
 /* what: a sentence about why brickd does not take this field. */
 bool chat_refuse(struct chat_reading *r, const char *name, const char *what);
@@ -67,10 +66,6 @@ bool chat_is_member(struct json_value object, const char *name, struct json_valu
 /* A string without a NUL, as a message carries it. */
 bool chat_read_string(struct chat_reading *r, const char *param, struct json_value value,
                       char **ret);
-
-/* A string, a list of text parts, or null. */
-bool chat_read_content(struct chat_reading *r, const char *param, struct json_value value,
-                       char **ret);
 
 /* --- fields -------------------------------------------------------------------------------------
  */

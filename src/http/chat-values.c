@@ -29,7 +29,7 @@ bool chat_fail(struct chat_reading *r, const char *code, const char *param, cons
         return false;
 }
 
-bool chat_out_of_memory(struct chat_reading *r)
+static bool out_of_memory(struct chat_reading *r)
 {
         *r->error = (struct exchange_error){
                 .status = 413,
@@ -52,7 +52,7 @@ bool chat_failf(struct chat_reading *r, const char *code, const char *param, con
         (void)vsnprintf(text, sizeof text, format, args);
         va_end(args);
         copy = arena_strndup(r->arena, text, strlen(text));
-        return copy ? chat_fail(r, code, param, copy) : chat_out_of_memory(r);
+        return copy ? chat_fail(r, code, param, copy) : out_of_memory(r);
 }
 
 bool chat_wrong_type(struct chat_reading *r, const char *param, const char *expected,
@@ -81,7 +81,7 @@ bool chat_read_string(struct chat_reading *r, const char *param, struct json_val
                 return chat_wrong_type(r, param, "a string", value);
         text = json_value_string(value, r->arena, &length);
         if (!text)
-                return chat_out_of_memory(r);
+                return out_of_memory(r);
         if (strlen(text) != length)
                 return chat_failf(r, "invalid_value", param, "'%s' has a NUL character.", param);
         *ret = (char *)text;
@@ -119,7 +119,7 @@ static bool append(struct chat_reading *r, char **text, const char *more)
         }
         joined = arena_alloc(r->arena, n + m + 2, 1);
         if (!joined)
-                return chat_out_of_memory(r);
+                return out_of_memory(r);
         memcpy(joined, *text, n);
         joined[n] = '\n';
         memcpy(joined + n + 1, more, m + 1);
@@ -149,8 +149,8 @@ static bool read_part(struct chat_reading *r, const char *param, struct json_val
 }
 
 /* A content: a string, a list of text parts, or null. */
-bool chat_read_content(struct chat_reading *r, const char *param, struct json_value value,
-                       char **ret)
+static bool read_content(struct chat_reading *r, const char *param, struct json_value value,
+                         char **ret)
 {
         struct json_walk walk = json_begin(value);
         struct json_value part;
@@ -215,7 +215,7 @@ static bool read_message(struct chat_reading *r, size_t index, struct json_value
         ret->role = (char *)name;
         (void)snprintf(param, sizeof param, "%s[%zu].content", r->list, index);
         return !chat_is_member(message, "content", &content) ||
-               chat_read_content(r, param, content, &ret->content);
+               read_content(r, param, content, &ret->content);
 }
 
 /* Beside messages, lists have what belongs to tools. */
@@ -265,7 +265,7 @@ bool chat_put_instructions(struct chat_reading *r, size_t more)
                                        sizeof(void *));
         message = arena_alloc(r->arena, sizeof *message, _Alignof(LLMContext));
         if (!request->context || !message)
-                return chat_out_of_memory(r);
+                return out_of_memory(r);
         if (!r->instructions)
                 return true;
         protocols__grpc__llm__context__init(message);
@@ -296,7 +296,7 @@ bool chat_read_messages(struct chat_reading *r)
                                  "There are more than 10000 messages.");
         messages = arena_alloc(r->arena, n * sizeof *messages, _Alignof(LLMContext));
         if (!messages)
-                return chat_out_of_memory(r);
+                return out_of_memory(r);
         return chat_put_instructions(r, n) && fill_messages(r, messages) &&
                place_messages(r, messages, n);
 }

@@ -51,8 +51,6 @@ enum stage {
         STAGE_STOPPING,
 };
 
-const char *stage_to_string(enum stage stage);
-
 struct verdict {             /* the result of a reload */
         unsigned generation; /* its number; 0: there was no reload yet */
         bool ok;

@@ -116,7 +116,7 @@ static json_t *verdict_to_json(const struct verdict *verdict)
                          json_text(verdict->text ? verdict->text : ""));
 }
 
-const char *stage_to_string(enum stage stage)
+static const char *stage_to_string(enum stage stage)
 {
         static const char *const names[] = {
                 [STAGE_STARTING] = "starting",

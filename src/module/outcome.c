@@ -108,7 +108,8 @@ struct outcome outcome_no_handler(uint32_t method)
         return in_band(CODE_UNIMPLEMENTED, texts[method].no_handler, NOT_IMPLEMENTED);
 }
 
-struct outcome outcome_not_implemented(const char *message)
+/* The handler says that it is not implemented. */
+static struct outcome not_implemented(const char *message)
 {
         return in_band(CODE_UNIMPLEMENTED, message, NOT_IMPLEMENTED);
 }
@@ -122,8 +123,7 @@ struct outcome outcome_errno(uint32_t method, int r)
 {
         const char *text = strerrordesc_np(r < 0 ? -r : EINVAL);
 
-        return r == -ENOSYS ? outcome_not_implemented("")
-                            : outcome_exception(method, text ? text : "");
+        return r == -ENOSYS ? not_implemented("") : outcome_exception(method, text ? text : "");
 }
 
 struct outcome outcome_invalid_reply(uint32_t method, unsigned type)

@@ -71,9 +71,6 @@ struct outcome outcome_no_memory(void);
 /* The brick has no handler for this method. */
 struct outcome outcome_no_handler(uint32_t method);
 
-/* The handler says that it is not implemented. */
-struct outcome outcome_not_implemented(const char *message);
-
 /* The handler failed. */
 struct outcome outcome_exception(uint32_t method, const char *message);
 

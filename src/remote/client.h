@@ -93,10 +93,6 @@ void upstream_message(struct upstream *upstream, struct brick_call *call,
 void upstream_writable(struct upstream *upstream, struct brick_call *call);
 void upstream_cancel(struct upstream *upstream, struct brick_call *call);
 
-/* [any] */
-enum backend_state upstream_state(const struct upstream *upstream, size_t backend);
-unsigned upstream_in_flight(const struct upstream *upstream, size_t backend);
-
 /* A paused backend gets no new calls, those in flight go on. Ending the pause also connects at
  * once, whatever failed before. [any] */
 void upstream_pause(struct upstream *upstream, size_t backend, bool paused);

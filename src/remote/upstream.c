@@ -72,17 +72,6 @@ static void on_changed(struct channel_user *user, enum backend_state state)
         report(backend);
 }
 
-enum backend_state upstream_state(const struct upstream *upstream, size_t backend)
-{
-        return state_of(&upstream->backends[backend]);
-}
-
-unsigned upstream_in_flight(const struct upstream *upstream, size_t backend)
-{
-        return atomic_load_explicit(&upstream->backends[backend].stats->in_flight,
-                                    memory_order_relaxed);
-}
-
 void upstream_pause(struct upstream *upstream, size_t index, bool paused)
 {
         struct backend *backend = &upstream->backends[index];

@@ -176,6 +176,12 @@ def what_means_the_same():
         wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 10)
 
         database = sqlite3.connect(library.index)
+        database.execute("PRAGMA user_version = 1")
+        refused = d.ctl("reload", check=False)
+        assert refused.returncode and "options.index: " + library.index + " has format 1" in refused.stderr, refused.stderr
+        database.execute("PRAGMA user_version = 2")
+        eq(found(d, "feline")[0][0], "pet")
+
         database.execute("UPDATE vector SET bytes = substr(bytes, 2)")
         database.execute("UPDATE embedding SET generation = generation + 1")
         database.commit()

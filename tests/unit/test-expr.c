@@ -218,6 +218,8 @@ static void test_functions(void)
         gives("'[a](b) <i> *c* \\\\ | \"d\"' | markdown",
               "\\[a\\](b) \\<i\\> \\*c\\* \\\\ \\| \\\"d\\\"");
         gives("'  one\\n\\n two-3.\\t' | markdown", "one two-3.");
+        gives("'https://a.b/?c=d&e_f www.g.h www x:y' | markdown",
+              "https\\://a.b/?c=d\\&e\\_f www\\.g.h www x:y");
         gives("'# a' | markdown", "\\# a");
         gives("'12. a 12.' | markdown", "12\\. a 12.");
         gives("' - a' | markdown", "\\- a");

@@ -131,7 +131,7 @@ static ProtobufCMessage *intention_of(struct run *run, const char *category)
         return &reply->base;
 }
 
-void run_reply_text(struct run *run, const char *text)
+static void reply_text(struct run *run, const char *text)
 {
         const struct type_map *map = run->plan->map;
         ProtobufCMessage *reply;
@@ -157,7 +157,7 @@ void run_answer(struct run *run, const struct step *step)
                 return;
         text = run_text(run, &value);
         if (text)
-                run_reply_text(run, text);
+                reply_text(run, text);
         else
                 run_fail_errno(run, -ENOMEM);
 }
@@ -227,11 +227,12 @@ static const ProtobufCMessage *made_data(struct run *run)
         return reply;
 }
 
-void run_end(struct run *run)
+/* Replies with what the steps have made. */
+static void end(struct run *run)
 {
         switch (run->plan->map->makes) {
         case FLOW_TEXT:
-                run_reply_text(run, run->branches[0].text);
+                reply_text(run, run->branches[0].text);
                 break;
         case FLOW_INTENT:
                 run_reply(run, last_value(run));
@@ -259,7 +260,7 @@ static const struct step *after(struct run *run, const struct step *step)
                 const struct step *parent = step->parent;
 
                 if (!parent) {
-                        run_end(run);
+                        end(run);
                         return NULL;
                 }
                 if (parent->kind == STEP_PARALLEL && --state_of(run, parent)->pending > 0)
@@ -281,6 +282,9 @@ static int evaluate_when(struct run *run, const struct step *step)
         return r < 0 ? r : value.truth;
 }
 
+/* Starts a step and what follows it. NULL: nothing follows. */
+static void go(struct run *run, const struct step *step);
+
 /* Starts all; true if all have ended before the last one was started. */
 static bool start_parallel(struct run *run, const struct step *step)
 {
@@ -291,7 +295,7 @@ static bool start_parallel(struct run *run, const struct step *step)
                 struct branch *branch = branch_of(run, step->inner[i]);
 
                 *branch = *branch_of(run, step);
-                run_go(run, step->inner[i]);
+                go(run, step->inner[i]);
         }
         return !run->over && --state->pending == 0;
 }
@@ -322,7 +326,7 @@ static const struct step *begin(struct run *run, const struct step *step)
         return NULL;
 }
 
-void run_go(struct run *run, const struct step *step)
+static void go(struct run *run, const struct step *step)
 {
         while (step && !run->over)
                 step = begin(run, step);
@@ -331,7 +335,7 @@ void run_go(struct run *run, const struct step *step)
 void step_done(struct run *run, const struct step *step)
 {
         explain_end(run, step);
-        run_go(run, after(run, step));
+        go(run, after(run, step));
 }
 
 /* ---- failures ---------------------------------------------------------------------------------
@@ -386,7 +390,7 @@ void step_failed(struct run *run, const struct step *step, const struct brick_ou
                 fail_as(run, step, outcome);
                 break;
         case ERROR_SKIP:
-                run_go(run, after(run, step));
+                go(run, after(run, step));
                 break;
         case ERROR_ANSWER:
                 run_answer(run, step);
@@ -484,6 +488,6 @@ int run_start(const struct plan *plan, struct brick_call *call, uint32_t method)
         }
         take_request(run);
         brick_host->call_set_data(call, run, run_free);
-        run_go(run, plan->root->inner[0]);
+        go(run, plan->root->inner[0]);
         return 0;
 }

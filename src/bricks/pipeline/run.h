@@ -5,7 +5,7 @@
  * One call of a pipeline. All its entries run one after the other, as brick.h says of a call that
  * does not block: nothing here has a lock.
  *
- * run_go() starts a step and those behind it, until one of them waits for a brick. That one then
+ * A run starts a step and those behind it, until one of them waits for a brick. That one then
  * ends by step_done() or step_failed(), or by ending the call. Once the call is ended, `over` is
  * set: what still comes from bricks is ignored, and the call and its memory are not used again.
  */
@@ -71,9 +71,6 @@ static inline unsigned long run_observed(const struct run *run, const struct ste
 const ProtobufCMessage *run_value(struct run *run, const struct step *step);
 void run_set_value(struct run *run, const struct step *step, const ProtobufCMessage *value);
 
-/* Starts a step and what follows it. NULL: nothing follows. */
-void run_go(struct run *run, const struct step *step);
-
 /* A step that has waited is done: go on. */
 void step_done(struct run *run, const struct step *step);
 
@@ -106,10 +103,6 @@ void run_cancelled(struct run *run);
 
 /* Sends the only reply, and ends the call with success. NULL: out of memory. */
 void run_reply(struct run *run, const ProtobufCMessage *reply);
-void run_reply_text(struct run *run, const char *text);
 
 /* Evaluates a step's `answer` and replies with it. */
 void run_answer(struct run *run, const struct step *step);
-
-/* Replies with what the steps have made. */
-void run_end(struct run *run);

@@ -290,7 +290,8 @@ static int tokenizer_check(struct index *index)
                 return 0;
         tokenizer_version(ours);
         (void)snprintf(index->error, sizeof index->error,
-                       "%s: was made with tokenizer %s, this program has %s: remove it first",
+                       "%s: was made with tokenizer %s, this program has %s: remove it and run "
+                       "brickctl index again",
                        index->path, theirs, ours);
         return -EINVAL;
 }
@@ -317,7 +318,8 @@ static int schema_check(struct index *index)
         }
         if (version != SCHEMA_VERSION) {
                 (void)snprintf(index->error, sizeof index->error,
-                               "%s: has format %d, this program writes %d: remove it first",
+                               "%s: has format %d, this program writes %d: remove it and "
+                               "run brickctl index again",
                                index->path, version, SCHEMA_VERSION);
                 return -EINVAL;
         }

@@ -31,6 +31,7 @@ int reader_unavailable(struct search_error *error, const char *format, ...)
         va_start(args, format);
         (void)vsnprintf(error->text, sizeof error->text, format, args);
         va_end(args);
+        error->stale = false;
         return SEARCH_E_UNAVAILABLE;
 }
 
@@ -114,10 +115,12 @@ static int tokenizer_check(struct reader *reader, const char *path, struct searc
         if (same)
                 return 0;
         tokenizer_version(ours);
-        return reader_unavailable(error,
-                                  "%s was made with tokenizer %s, this brick has %s: remove it and "
-                                  "run brickctl index again",
-                                  path, theirs, ours);
+        r = reader_unavailable(error,
+                               "%s was made with tokenizer %s, this brick has %s: remove it and "
+                               "run brickctl index again",
+                               path, theirs, ours);
+        error->stale = true;
+        return r;
 }
 
 static int reader_check(struct reader *reader, const char *path, struct search_error *error)
@@ -131,13 +134,14 @@ static int reader_check(struct reader *reader, const char *path, struct search_e
                 return reader_failed(reader, path, r, error);
         if (id != SCHEMA_APPLICATION_ID)
                 return reader_unavailable(error, "%s is not an index of brickctl index", path);
-        if (version != SCHEMA_VERSION)
-                return reader_unavailable(
-                        error,
-                        "%s has format %d, this brick reads %d: remove it and run "
-                        "brickctl index again",
-                        path, version, SCHEMA_VERSION);
-        return tokenizer_check(reader, path, error);
+        if (version == SCHEMA_VERSION)
+                return tokenizer_check(reader, path, error);
+        r = reader_unavailable(error,
+                               "%s has format %d, this brick reads %d: remove it and run "
+                               "brickctl index again",
+                               path, version, SCHEMA_VERSION);
+        error->stale = true;
+        return r;
 }
 
 int reader_open(const char *path, struct reader **ret, struct search_error *error)

@@ -264,6 +264,26 @@ static void test_options(void)
         check(strstr(fake_host_said(host), "9 is more than max_results_limit, 8"));
 }
 
+/* An upgrade must not replace a brick that can read its index by one that cannot. */
+static void test_stale(const char *options)
+{
+        static const char *const changes[][2] = {
+                { "PRAGMA user_version = 1", "index.db has format 1, this brick reads 2: " },
+                { "UPDATE tokenizer SET version = 'x'", "index.db was made with tokenizer x, " },
+        };
+
+        for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+                _cleanup_(fake_host_freep) struct fake_host *host = NULL;
+
+                remove_index(path);
+                make_index();
+                change(changes[i][0]);
+                check(fake_host_new(&host, retrieval_fts_brick_module_v1(), options) == -EINVAL);
+                check(strstr(fake_host_said(host), changes[i][1]));
+                check(strstr(fake_host_said(host), "remove it and run brickctl index again"));
+        }
+}
+
 int main(int argc, char **argv)
 {
         _cleanup_(fake_host_freep) struct fake_host *host = NULL;
@@ -280,6 +300,7 @@ int main(int argc, char **argv)
         test_damaged(host);
         test_little_memory(host);
         test_options();
+        test_stale(options);
         remove_index(path);
         (void)snprintf(options, sizeof options, "%s/faq.jsonl", directory);
         (void)unlink(options);
