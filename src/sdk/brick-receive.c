@@ -72,10 +72,16 @@ typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
 #define BLOCK ((ptrdiff_t)(8 * sizeof(pair)))
 
 /* Most text is ASCII, so this checks many bytes at a time. */
-static inline bool is_ascii_block(const unsigned char *bytes)
+static inline bool is_ascii_block(const pair *p)
 {
-        const pair *p = (const pair *)bytes;
         pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
+
+        return !((all[0] | all[1]) & HIGH_BITS);
+}
+
+static inline bool are_ascii(const pair *p)
+{
+        pair all = p[0] | p[1];
 
         return !((all[0] | all[1]) & HIGH_BITS);
 }
@@ -95,8 +101,12 @@ static bool utf8_valid(const char *string)
         while (p < end) {
                 unsigned n, min, c;
 
-                if (end - p >= BLOCK && is_ascii_block(p)) {
+                if (end - p >= BLOCK && is_ascii_block((const pair *)p)) {
                         p += BLOCK;
+                        continue;
+                }
+                if (end - p >= 32 && are_ascii((const pair *)p)) {
+                        p += 32;
                         continue;
                 }
                 if (end - p >= 8 && is_ascii_word(p)) {

@@ -63,11 +63,17 @@ size_t utf8_encode(uint32_t c, char out[static 4])
 /* Two words, anywhere in memory. */
 typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
 
+static inline bool are_ascii(const pair *p)
+{
+        pair all = p[0] | p[1];
+
+        return !((all[0] | all[1]) & HIGH_BITS);
+}
+
 #define BLOCK (8 * sizeof(pair))
 
-static inline bool is_ascii_block(const char *s)
+static inline bool is_ascii_block(const pair *p)
 {
-        const pair *p = (const pair *)s;
         pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
 
         return !((all[0] | all[1]) & HIGH_BITS);
@@ -86,8 +92,10 @@ static size_t ascii_prefix(const char *s, size_t length)
 {
         size_t n = 0;
 
-        while (length - n >= BLOCK && is_ascii_block(s + n))
+        while (length - n >= BLOCK && is_ascii_block((const pair *)(s + n)))
                 n += BLOCK;
+        while (length - n >= 2 * sizeof(pair) && are_ascii((const pair *)(s + n)))
+                n += 2 * sizeof(pair);
         while (length - n >= 8 && is_ascii_word(s + n))
                 n += 8;
         while (n < length && (unsigned char)s[n] < 0x80)

@@ -2,10 +2,11 @@
 """Counts what the polling thread of a worker does for calls: instructions, by callgrind."""
 import glob
 import os
+import re
 import subprocess
 
 import callgrind
-from harness import BUILD, call, path
+from harness import BUILD, call, path, wait_for
 
 POLLING = ("brickd-worker", "poll_run")
 # several times the calls that are kept to be used again: each gets the memory that it needs, and keeps it
@@ -63,16 +64,29 @@ class Meter:
         assert len(polling) == 1, f"{len(polling)} threads run {POLLING[1]}()"
         return polling[0]
 
-    def load(self, scenario, n, at_once=1):
+    def load(self, scenario, n, at_once=1, connections=1):
         body = os.path.join(self.folder, "body")
         with open(body, "wb") as f:
             f.write(b"\0" + len(scenario.request).to_bytes(4, "big") + scenario.request)
         out = subprocess.run(
-            ["h2load", "-n", str(n), "-c", "1", "-m", str(at_once), "-d", body, "-H", "content-type: application/grpc",
+            ["h2load", "-n", str(n), "-c", str(connections), "-m", str(at_once), "-d", body, "-H", "content-type: application/grpc",
              "-H", "te: trailers", *(["-H", f"x-brick: {scenario.brick}"] if scenario.brick else []),
              f"http://{self.brickd.address}{scenario.path}"],
             capture_output=True, text=True, timeout=LOAD_LIMIT).stdout
         assert f" {n} succeeded, 0 failed" in out, out
+
+    def system_calls(self, scenario, n, at_once, connections=1):
+        """Of one call, in all threads of the worker."""
+        worker, = self.brickd.workers()
+        out = os.path.join(self.folder, "strace")
+        tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls", "-o", out, "-p", str(worker)],
+                                  stderr=subprocess.PIPE, text=True)
+        wait_for("strace attached", lambda: "attached" in tracer.stderr.readline())
+        self.load(scenario, n, at_once, connections)
+        tracer.terminate()
+        tracer.wait()
+        with open(out) as f:
+            return sum(int(k) for k in re.findall(r"^\s*(?!total)\S+\s+(\d+)\s*$", f.read(), re.M)) / n
 
     def measure(self, scenario):
         """The difference that many - few calls make."""

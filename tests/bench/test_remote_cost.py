@@ -5,12 +5,10 @@ Usage: test_remote_cost.py BUILD_DIR"""
 import contextlib
 import functools
 import os
-import re
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
-from harness import BUILD, Brickd, main, temp_dir, test, wait_for  # noqa: E402
+from harness import BUILD, Brickd, main, temp_dir, test  # noqa: E402
 from meter import MARK, Meter, Scenario, text, worker_under_callgrind  # noqa: E402
 
 RELAY_INSTRUCTIONS = 65000  # more than a call of echo
@@ -47,20 +45,6 @@ def instructions(remote_too):
         return [meter.measure(s).total() / (s.many - s.few) for s in ([NEAR, FAR] if remote_too else [NEAR])]
 
 
-def count_system_calls(front, meter, scenario, at_once):
-    """Of one call, in all threads of the worker."""
-    worker, = front.workers()
-    out = os.path.join(front.dir, "strace")
-    tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls", "-o", out, "-p", str(worker)],
-                              stderr=subprocess.PIPE, text=True)
-    wait_for("strace attached", lambda: "attached" in tracer.stderr.readline())
-    meter.load(scenario, CALLS, at_once)
-    tracer.terminate()
-    tracer.wait()
-    with open(out) as f:
-        return sum(int(n) for n in re.findall(r"^\s*(?!total)\S+\s+(\d+)\s*$", f.read(), re.M)) / CALLS
-
-
 @functools.cache
 def system_calls(remote_too):
     """{(scenario, how many at once): the fewest of a call}."""
@@ -71,7 +55,7 @@ def system_calls(remote_too):
         for scenario in [NEAR, FAR] if remote_too else [NEAR]:
             for at_once in 1, 64:
                 meter.load(scenario, CALLS, at_once)
-                result[scenario, at_once] = min(count_system_calls(front, meter, scenario, at_once) for _ in range(RUNS))
+                result[scenario, at_once] = min(meter.system_calls(scenario, CALLS, at_once) for _ in range(RUNS))
         return result
 
 

@@ -293,7 +293,7 @@ static void test_utf8(void)
                                            "\xf8\x88\x80\x80",
                                            "\xe4\xb8",
                                            "a\xff" };
-        char text[40];
+        char text[300];
         uint32_t c = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)

@@ -358,6 +358,31 @@ static void test_unpack_utf8(void)
         }
 }
 
+/* One bad byte anywhere: many bytes are looked at together. */
+static void test_unpack_long_utf8(void)
+{
+        _cleanup_(fake_host_freep) struct fake_host *host = common_host(NULL);
+        _cleanup_(fake_call_freep) struct fake_call *call = fake_call_new(host, BRICK_METHOD_UNARY,
+                                                                          NULL);
+        char text[301];
+        uint8_t buffer[400];
+
+        memset(text, 'x', sizeof text - 1);
+        text[sizeof text - 1] = '\0';
+        for (size_t i = 0; i < sizeof text; i++) {
+                LLMRequest request = PROTOCOLS__GRPC__LLM__LLMREQUEST__INIT;
+                struct brick_bytes bytes = { buffer, 0 };
+
+                request.prompt = text;
+                if (text[i])
+                        text[i] = '\xff';
+                bytes.len = protobuf_c_message_pack(&request.base, buffer);
+                assert(!!brick_unpack(arena(call), llm_request, bytes) == !text[i]);
+                if (text[i])
+                        text[i] = 'x';
+        }
+}
+
 /* A CommonRequest whose data holds a list in a list in a list ... */
 static struct brick_bytes nested(unsigned levels)
 {
@@ -483,6 +508,7 @@ int main(void)
         test_cancel();
         test_service_info();
         test_unpack_utf8();
+        test_unpack_long_utf8();
         test_unpack_depth();
         test_unpack_limits();
         test_lists();
