@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 from scenarios import BRICKS_CONFIG, SMALL, TOKENS, UNARY
@@ -16,9 +17,8 @@ from wire import Connection
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
-TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-START_LIMIT = 30
+START_LIMIT = 60
 STOP_LIMIT = 10
 DOCUMENTS = 2000
 
@@ -30,6 +30,12 @@ def free_port():
 
 
 running = set()
+
+
+def say(text):
+    """Progress, for who watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def stop(process):
@@ -68,12 +74,12 @@ def process_tree(pid):
 
 
 def cpu_seconds(pids):
+    """By the processes' own clocks, which count nanoseconds and threads that have ended."""
     total = 0
     for pid in pids:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
-            fields = f.read().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / TICK
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid() makes it
+    return total
 
 
 def resident_bytes(pids):
@@ -87,10 +93,11 @@ def resident_bytes(pids):
 class Server:
     """A running server of LLMService. What it says goes to a file of the folder."""
 
-    def __init__(self, name, command, folder, port=None, cwd=SOURCE, env=None):
+    def __init__(self, name, command, folder, port=None, cwd=SOURCE, env=None, under=""):
+        """under: the beginning of the command, such as valgrind."""
         self.name, self.port = name, port or free_port()
         self.log_path = os.path.join(folder, name + ".log")
-        argv = shlex.split(command.replace("{port}", str(self.port)))
+        argv = shlex.split(f"{under} {command}".replace("{port}", str(self.port)))
         began = time.monotonic()
         with open(self.log_path, "wb") as log:
             self.process = spawn(argv, cwd=cwd, env=env, stdout=log, stderr=log)
@@ -123,6 +130,10 @@ class Server:
     def cpu(self):
         return cpu_seconds(process_tree(self.process.pid))
 
+    def serving(self):
+        """The process that serves calls."""
+        return self.process.pid
+
     def memory(self):
         return resident_bytes(process_tree(self.process.pid))
 
@@ -136,8 +147,8 @@ class Server:
 class Brickd(Server):
     """The only one with the loads that name a brick."""
 
-    def __init__(self, name, kit, default=False, upstream=None, workers=1, access="off"):
-        """default: with the configuration that is installed, on another port."""
+    def __init__(self, name, kit, default=False, upstream=None, workers=1, access="off", under=""):
+        """default: with the configuration that is installed, on another port. under: what the workers run under."""
         folder = os.path.join(kit.folder, name)
         os.makedirs(folder, exist_ok=True)
         port, self.port_bricks = free_port(), free_port()
@@ -150,7 +161,15 @@ class Brickd(Server):
         with open(self.config, "w") as f:
             f.write(text + f'modules: "{kit.build}/src/bricks"\ncontrol: "{folder}/control"\n')
         self.kit = kit
-        super().__init__(name, f"{kit.build}/src/brickd -c {self.config}", kit.folder, port, env=kit.env)
+        env = kit.env | {"BRICKD_WORKER": self._worker_under(under, folder)} if under else kit.env
+        super().__init__(name, f"{kit.build}/src/brickd -c {self.config}", kit.folder, port, env=env)
+
+    def _worker_under(self, command, folder):
+        path = os.path.join(folder, "worker")
+        with open(path, "w") as f:
+            f.write(f'#!/bin/sh\nexec {command} "{self.kit.env["BRICKD_WORKER"]}" "$@"\n')
+        os.chmod(path, 0o755)
+        return path
 
     def port_of(self, load):
         return self.port_bricks if load.brick else self.port
@@ -167,6 +186,9 @@ class Brickd(Server):
 
     def workers(self):
         return process_tree(self.process.pid)[1:]
+
+    def serving(self):
+        return self.workers()[0]
 
     def memory_of_main(self):
         return resident_bytes([self.process.pid])

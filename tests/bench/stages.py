@@ -1,36 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""The measurements. Each gives {what: {peer: {figure: number}}}, medians of the rounds."""
+"""Latency, scale, starting and memory, token streams, proxies. Each stage gives {what: {peer: {figure: number}}}, medians of
+at most three rounds."""
 import contextlib
 import json
-import os
-import re
 import resource
 import statistics
 import subprocess
-import sys
 import time
 
-import grpc
-
+from h2load import RUN_LIMIT, H2load, reply_size
 from proxies import PROXIED, proxies
 from scenarios import ENDLESS, SMALL, STREAM, UNARY, Load
-from servers import Brickd, Server, Upstream, cpu_seconds, resident_bytes
-from wire import Connection, framed
+from servers import Brickd, Server, Upstream, cpu_seconds, resident_bytes, say
+from wire import Connection, framed, text
 
-RUN_LIMIT = 60
+ROUNDS = 3
 WARM_UP = 1  # of a server whose code is compiled as it runs
 LOGGED = 0.5  # seconds of a run that logs every call, for percentiles
-SUCCESS = b"\x08\xc8\x01"  # the end of every good reply: error { code: 200 }
 PER_CONNECTION = 100  # streams
 
+LARGE = Load("unary 1 MiB, 4x100", UNARY, 4, 100, framed(text(2, "x" * 2**20)))
+LARGE_CALLS = 800
 FIXED = Load("unary 49 B, 8x16", UNARY, 8, 16, framed(SMALL))
 SHARES = [50, 80]  # percent of what a server can do
-
-
-def say(text):
-    """Progress, for who watches."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def rise_limits():
@@ -39,73 +31,8 @@ def rise_limits():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def reply_size(server, load):
-    """Calls once with a client that understands gRPC; the bytes of the replies, as they travel."""
-    with grpc.insecure_channel(f"127.0.0.1:{server.port_of(load)}",
-                               options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        method = channel.stream_stream(load.path)
-        requests = unframed(load.body)
-        replies = list(method(iter(requests), timeout=RUN_LIMIT, metadata=[("x-brick", load.brick)] if load.brick else None))
-    if len(replies) < load.messages or not all(reply.endswith(SUCCESS) for reply in replies):
-        raise RuntimeError(f"{server.name}, {load.name}: {len(replies)} replies, the last {replies[-1:]}")
-    return sum(5 + len(reply) for reply in replies)
-
-
-def unframed(body):
-    messages = []
-    while body:
-        length = int.from_bytes(body[1:5], "big")
-        messages.append(body[5:5 + length])
-        body = body[5 + length:]
-    return messages
-
-
 def percentile(values, p):
     return values[min(len(values) - 1, int(len(values) * p / 100))] if values else 0
-
-
-class H2load:
-    """Runs h2load and understands what it says."""
-
-    def __init__(self, folder):
-        self.body = os.path.join(folder, "body")
-        self.log = os.path.join(folder, "h2load.log")
-
-    def command(self, server, load, seconds, log=False, rate=None, warm_up=None):
-        with open(self.body, "wb") as f:
-            f.write(load.body)
-        argv = ["h2load", "-t", "1", "-c", str(load.connections), "-m", str(load.streams), "-D",
-                f"{int(seconds * 1000)}ms", "-d", self.body, "-H", "content-type: application/grpc", "-H", "te: trailers"]
-        if load.brick:
-            argv += ["-H", f"x-brick: {load.brick}"]
-        if log:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.log)
-            argv += ["--log-file=" + self.log]
-        if rate:
-            argv += [f"--rps={max(rate / load.connections, 1):.0f}"]
-        if warm_up:
-            argv += [f"--warm-up-time={int(warm_up * 1000)}ms"]
-        return argv + [f"http://127.0.0.1:{server.port_of(load)}{load.path}"]
-
-    def parse(self, out):
-        requests = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
-        finished = re.search(r"finished in ([\d.]+)(us|ms|s)", out)
-        traffic = re.search(r"\((\d+)\) data", out)
-        if not (requests and finished and traffic):
-            raise RuntimeError("h2load says:\n" + out[-2000:])
-        done, good, failed, errored, timeout = map(int, requests.groups())
-        return {"calls": good, "done": done, "failed": failed + errored + timeout, "bytes": int(traffic[1]),
-                "seconds": float(finished[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[finished[2]]}
-
-    def run(self, *args, **kwargs):
-        argv = self.command(*args, **kwargs)
-        return self.parse(subprocess.run(argv, capture_output=True, text=True, timeout=RUN_LIMIT).stdout)
-
-    def latencies(self):
-        """Of the run that was logged, in us, sorted."""
-        with open(self.log) as f:
-            return sorted(int(line.split()[2]) for line in f)
 
 
 def measure(server, load, size, opt):
@@ -139,26 +66,10 @@ def median_of_rounds(runs):
     return {what: {peer: medians(rounds) for peer, rounds in peers.items()} for what, peers in runs.items()}
 
 
-def stage_load(peers, opt):
-    """Interleaved: each round has new processes, and every second one goes through them backwards."""
-    runs = {}
-    for number in range(opt.rounds):
-        with contextlib.ExitStack() as stack:
-            servers = [(peer, stack.enter_context(peer.start())) for peer in peers]
-            for load in opt.loads:
-                for peer, server in servers if number % 2 == 0 else servers[::-1]:
-                    if not peer.has(load):
-                        continue
-                    say(f"round {number + 1} of {opt.rounds}: {load.name}, {peer.name}")
-                    one = measure(server, load, reply_size(server, load), opt)
-                    runs.setdefault(load.name, {}).setdefault(peer.name, []).append(one)
-    return median_of_rounds(runs)
-
-
 def stage_latency(peers, opt):
     """At fixed rates, which are shares of what each server can do."""
     h2load, runs = H2load(opt.kit.folder), {}
-    for _ in range(opt.rounds):
+    for _ in range(min(opt.rounds, ROUNDS)):
         for peer in peers:
             with peer.start() as server:
                 h2load.run(server, FIXED, min(WARM_UP, opt.seconds))
@@ -224,7 +135,7 @@ def cost_with_streams(server, n, opt):
 
 def stage_scale(peers, opt):
     runs = {}
-    for _ in range(opt.rounds):
+    for _ in range(min(opt.rounds, ROUNDS)):
         for peer in peers:
             for kind, cost in (("connections", cost_with_connections), ("open streams", cost_with_streams)):
                 for n in opt.scale:
@@ -251,11 +162,18 @@ def memory_per_stream(server, n):
         return (server.memory() - before) / n
 
 
+def memory_after_large_calls(server, calls, opt):
+    """What is kept when hundreds of large calls at a time are over."""
+    run = H2load(opt.kit.folder).run(server, LARGE, calls=calls)
+    time.sleep(0.5)
+    return {"after_large": server.memory(), "failed": run["failed"]}
+
+
 def stage_idle(peers, opt):
-    """Times of starting and reloading, memory with nothing to do, of idle connections and of stalled streams. brickd
-    has its default configuration."""
+    """Times of starting and reloading, memory with nothing to do, of idle connections and of stalled streams: brickd
+    has its default configuration. Memory after large calls."""
     runs = {}
-    for _ in range(opt.rounds):
+    for _ in range(min(opt.rounds, ROUNDS)):
         for peer in peers:
             say(f"idle, {peer.name}")
             with peer.start(default=True) as server:
@@ -268,6 +186,8 @@ def stage_idle(peers, opt):
                 one["stream"] = memory_per_stream(server, opt.idle)
                 if isinstance(server, Brickd):
                     one["reload_ms"] = server.reload() * 1000
+            with peer.start() as server:
+                one |= memory_after_large_calls(server, max(LARGE_CALLS // opt.fewer, 1), opt)
             runs.setdefault("idle", {}).setdefault(peer.name, []).append(one)
     return median_of_rounds(runs)
 
@@ -277,7 +197,7 @@ def stage_tokens(peers, opt):
     upstream = Upstream(opt.kit.build, 1000000, opt.token_rate)
     runs = {}
     peers = [peer for peer in peers if peer.streams_tokens]
-    for _ in range(opt.rounds if peers else 0):
+    for _ in range(min(opt.rounds, ROUNDS) if peers else 0):
         for peer in peers:
             say(f"{opt.streams} token streams, {peer.name}")
             with peer.start(upstream=upstream) as server:
@@ -289,7 +209,7 @@ def stage_tokens(peers, opt):
 
 def measure_tokens(server, opt):
     before = server.memory()
-    seconds = max(int(opt.seconds), 1)
+    seconds = opt.token_seconds
     process = subprocess.Popen([f"{opt.kit.build}/tests/bench/tokens", str(server.port_bricks), str(opt.streams),
                                 str(PER_CONNECTION), str(seconds)], stdout=subprocess.PIPE, text=True)
     opened = process.stdout.readline()
@@ -307,14 +227,14 @@ def stage_proxies(peers, opt):
     """What it costs to pass calls on: one backend, the C core, and before it one proxy or another; `core`: none.
     `added`: to the median of the backend alone, in the same round."""
     runs = {}
-    for number in range(opt.rounds):
+    for number in range(min(opt.rounds, ROUNDS)):
         with contextlib.ExitStack() as stack:
             backend = stack.enter_context(Server("core", f"{opt.kit.build}/tests/bench/peer-core {{port}}", opt.kit.folder))
             servers = [backend] + [stack.enter_context(proxy) for proxy in proxies(opt.kit, backend)]
             for load in PROXIED:
                 round_of, size = {}, reply_size(backend, load)
                 for server in servers if number % 2 == 0 else servers[::-1]:
-                    say(f"round {number + 1} of {opt.rounds}: {load.name}, {server.name}")
+                    say(f"round {number + 1}: {load.name}, {server.name}")
                     round_of[server.name] = measure(server, load, size, opt)
                 for name, one in round_of.items():
                     one["added"] = one["p50"] - round_of["core"]["p50"]
@@ -323,7 +243,6 @@ def stage_proxies(peers, opt):
 
 
 STAGES = {
-    "load": stage_load,
     "latency": stage_latency,
     "scale": stage_scale,
     "idle": stage_idle,

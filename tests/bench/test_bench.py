@@ -13,14 +13,18 @@ from google.protobuf import struct_pb2
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 import callgrind  # noqa: E402
+import h2load  # noqa: E402
 import report  # noqa: E402
+import slices  # noqa: E402
 import stages  # noqa: E402
 import wire  # noqa: E402
 from harness import BUILD, Stopwatch, eq, main, temp_dir, test  # noqa: E402
 from scenarios import LOADS  # noqa: E402
 
 RUN_LIMIT = 100
-TINY = ["--rounds", "1", "--seconds", "0.1", "--idle", "10", "--scale", "1,20", "--streams", "20"]
+TINY = ["--rounds", "1", "--seconds", "0.05", "--fewer", "100", "--idle", "10", "--scale", "1,20", "--streams", "20",
+        "--token-seconds", "1"]
+MACHINE = {"cpus": 2, "cpu": "Fast", "kernel": "6", "system": "Debian", "memory_gib": 24}
 
 # main (100 of its own) calls malloc of libc 3 times, and then a function of its own object twice
 PROFILE = """version: 1
@@ -75,7 +79,7 @@ def profiles_are_read():
 def requests_are_what_protobuf_reads():
     message = struct_pb2.Struct.FromString(wire.struct_of(text="hello" * 100, more="x"))
     eq(dict(message), {"text": "hello" * 100, "more": "x"})
-    eq(stages.unframed(wire.framed(b"a") + wire.framed(b"")), [b"a", b""])
+    eq(h2load.unframed(wire.framed(b"a") + wire.framed(b"")), [b"a", b""])
 
 
 @test
@@ -86,27 +90,60 @@ def rounds_have_medians():
     eq(stages.percentile([], 99), 0)
 
 
+def a_run(date, ours, theirs, **more):
+    figures = {"cpu_us": [5.0], "memory": [2**20], "failed": [0]}
+    return {"date": date, "machine": MACHINE, "rounds": len(ours), "seconds": 1,
+            "load": {"unary": {"brickd": {"rate": ours} | figures, "core": {"rate": theirs} | figures}}} | more
+
+
+@test
+def runs_are_merged():
+    runs = [a_run("2026-01-01 00:00", [100, 300], [100, 100]),
+            a_run("2026-01-02 00:00", [80], [40], instructions={"unary": {"core": {"instructions": 7}}})]
+    eq(report.ratios(runs, "unary", "core"), [1, 3, 2])  # of the same round, of all runs
+    eq(report.with_range([1, 3, 2]), "2.00 (1.00–3.00)")
+    core = report.merged(runs)["load"]["unary"]["core"]
+    eq((core["rate"], core["instructions"], core["failed"]), (100, 7, 0))
+    text = report.as_markdown(runs)
+    assert "- 2026-01-01 00:00: 2 × Fast" in text and "- 2026-01-02 00:00: " in text and "| core | 2.00 (1.00–3.00) |" in text, text
+    assert "| core: instructions / system calls / processor µs | 0.0k / - / 5.0 |" in report.speed(runs), report.speed(runs)
+
+
+@test
+def each_begins_and_each_follows():
+    orders = [slices.in_turns(["a", "b", "c"], number) for number in range(6)]
+    eq({order[0] for order in orders}, {"a", "b", "c"})
+    eq({(order[i], order[i + 1]) for order in orders for i in range(2)}, {(x, y) for x in "abc" for y in "abc" if x != y})
+
+
 @test
 def every_stage_runs():
     output, watch = os.path.join(temp_dir(), "result"), Stopwatch()
-    text = run("--only", "brickd,core", "--output", output, *TINY)
+    text = run("--only", "brickd,core", "--stages", "load,latency,scale,idle,tokens,proxies", "--output", output, *TINY)
     took = watch.elapsed()
-    with open(output + ".json") as f:
-        result = json.load(f)
+    result, = report.load_runs(output)
     eq(set(result["load"]), {load.name for load in LOADS})
     for load in LOADS:
         peers = result["load"][load.name]
         eq(set(peers), {"brickd"} if load.brick else {"brickd", "core"}, load.name)
-        assert all(figures["rate"] + figures["p99"] > 0 for figures in peers.values()), peers
+        assert all(len(figures["rate"]) == 1 and figures["cpu_us"][0] > 0 for figures in peers.values()), peers
     eq(set(result["scale"]), {"1 connections", "20 connections", "1 open streams", "20 open streams"})
+    idle = result["idle"]["idle"]["brickd"]
+    assert idle["ready_ms"] > 0 and idle["worker"] > 0 and idle["after_large"] > 0, idle
     tokens = result["tokens"]["20 streams of 20 tokens/s"]["brickd"]
     if took.running == took.seconds:  # a stall is longer than the load
         assert 200 < tokens["rate"] < 600, tokens
     for title in report.TITLES.values():
         assert title in text, title
-    xml.dom.minidom.parse(output + ".svg")
-    assert "| unary 49 B, 1x1 | brickd |" in run("--markdown", output + ".json")
-    assert "| per second | unary 49 B, 1x1 |" in run("--summary", output + ".json")
+    xml.dom.minidom.parseString(report.svg([result]))
+
+
+@test
+def instructions_are_counted():
+    output = os.path.join(temp_dir(), "counted")
+    run("--only", "core", "--stages", "instructions", "--loads", "49 B, 1x1", "--output", output, *TINY, "--fewer", "8")
+    counted = report.load_runs(output)[0]["instructions"]["unary 49 B, 1x1"]["core"]["instructions"]
+    assert 10_000 < counted < 200_000, counted
 
 
 @test

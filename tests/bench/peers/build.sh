@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # build.sh [--apt] [DIR]: builds the peers that need more than tests/deps.sh installs, those whose tools are there,
-# into build/peers or another directory. Each becomes a program DIR/NAME, to be called with a port.
-# --apt first installs the Debian 12 packages of all of them.
+# into build/peers or another directory. Each becomes a program DIR/NAME, to be called with a port. What they are made
+# of comes from the Go proxy, crates.io and npm, in the versions that are fixed here.
+# --apt first installs the Debian packages of all of them; Go and Rust are too old there, get them from their makers.
 # shellcheck disable=SC2086,SC2317 # lists of words; functions that peer() calls
 set -u
 
@@ -25,20 +26,16 @@ mkdir -p "$out/parts" && out=$(cd "$out" && pwd) || exit 1
 proto=$source/proto
 llm=protocols/grpc/llm/llm.proto
 common=protocols/grpc/common/common.proto
-go_code=/usr/share/gocode
-crates=/usr/share/cargo/registry
+# where the makers of Go and Rust put theirs, which are newer than Debian's
+PATH=/usr/local/go/bin:$HOME/.cargo/bin:$PATH
 
 install_packages() {
 	packages='
-		g++ libgrpc++-dev pkg-config protobuf-compiler protobuf-compiler-grpc
-		golang-go golang-google-grpc-dev golang-goprotobuf-dev
-		librust-bytes-dev librust-h2-dev librust-http-dev librust-prost-derive-dev librust-prost-dev
-		librust-tokio-dev
+		g++ libgrpc++-dev pkg-config protobuf-compiler protobuf-compiler-grpc python3-uvloop
 		caddy haproxy nginx-light
 	'
-	# these may be there from elsewhere
+	# it may be there from elsewhere, and newer
 	command -v npm >/dev/null || packages="$packages nodejs npm"
-	command -v cargo >/dev/null || packages="$packages cargo"
 	root=
 	[ "$(id -u)" = 0 ] || root=sudo
 	$root apt-get -q update || return
@@ -48,51 +45,58 @@ install_packages() {
 # Each of these runs in a folder of its own, $parts, that was empty.
 
 build_cpp() {
-	flags=$(pkg-config --cflags --libs grpc++ protobuf) || return
+	flags=$(pkg-config --cflags --libs grpc++ protobuf absl_synchronization) || return
 	protoc -I"$proto" --cpp_out=. --grpc_out=. --plugin=protoc-gen-grpc="$(command -v grpc_cpp_plugin)" \
 		$llm $common || return
 	g++ -O2 -std=c++17 -Wall -I. -o "$out/cpp" "$here/cpp.cc" protocols/grpc/*/*.cc $flags
 }
 
 build_go() {
-	map=M$common=protocols/grpc/common,M$llm=protocols/grpc/llm
-	map=$map,Mgoogle/protobuf/struct.proto=github.com/golang/protobuf/ptypes/struct
-	mkdir -p src/peer && cp "$here/go.go" src/peer || return
-	for file in $common $llm; do
-		protoc -I"$proto" --go_out=plugins=grpc,$map:src $file || return
-	done
-	GO111MODULE=off GOFLAGS='' GOPATH=$parts:$go_code GOCACHE=$parts/cache go build -o "$out/go" peer
+	map=module=peer,M$common=peer/protocols/grpc/common,M$llm=peer/protocols/grpc/llm
+	cp "$here"/go/* . && mkdir bin || return
+	go build -o bin google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc || return
+	PATH=$parts/bin:$PATH protoc -I"$proto" --go_out=$map:. --go-grpc_out=$map:. $llm $common || return
+	go build -buildvcs=false -o "$out/go" .
 }
 
+# --max-semi-space-size: what a call makes dies young, and is not moved to the old heap before.
 build_node() {
 	cp "$here"/node/* . && npm ci --ignore-scripts --no-audit --no-fund || return
 	cat >"$out/node" <<-END
 		#!/bin/sh
-		exec node "$parts/server.js" "\$1" "$proto"
+		exec node --max-semi-space-size=64 "$parts/server.js" "\$1" "$proto"
 	END
 	chmod +x "$out/node"
 }
 
 build_rust_h2() {
-	cp -r "$here"/rust-h2/* . && mkdir .cargo || return
-	cat >.cargo/config.toml <<-END
-		[source.crates-io]
-		replace-with = "debian"
-		[source.debian]
-		directory = "$crates"
-	END
-	CARGO_TARGET_DIR=target cargo build --release --offline && cp target/release/rust-h2 "$out"
+	cp -r "$here"/rust-h2/* . && CARGO_TARGET_DIR=target cargo build --release --locked || return
+	cp target/release/rust-h2 "$out"
 }
 
-# peer NAME NEEDS...: says what became of it. NEEDS: programs, and files by their absolute paths.
+# has NEED: a program, a file by its absolute path, or PROGRAM=VERSION, or newer.
+has() {
+	case $1 in
+	*=*)
+		command -v "${1%=*}" >/dev/null || return
+		found=$("${1%=*}" version | grep -o '[0-9][0-9.]*' | head -n 1)
+		[ "$(printf '%s\n' "${1#*=}" "$found" | sort -V | head -n 1)" = "${1#*=}" ]
+		;;
+	*)
+		[ -e "$1" ] || command -v "$1" >/dev/null
+		;;
+	esac
+}
+
+# peer NAME NEEDS...: says what became of it.
 peer() {
 	name=$1
 	shift
 	parts=$out/parts/$name
 	rm -rf "$parts" "${out:?}/$name"
 	for need; do
-		if ! [ -e "$need" ] && ! command -v "$need" >/dev/null; then
-			echo "$name: skipped: no $need (build.sh --apt installs it)"
+		if ! has "$need"; then
+			echo "$name: skipped: no $need"
 			return
 		fi
 	done
@@ -110,7 +114,7 @@ if [ -n "$apt" ]; then
 fi
 status=0
 peer cpp g++ pkg-config protoc grpc_cpp_plugin /usr/include/grpcpp/grpcpp.h
-peer go go protoc protoc-gen-go $go_code/src/google.golang.org/grpc
+peer go go=1.21 protoc
 peer node node npm
-peer rust-h2 cargo $crates/h2-0.3* $crates/tokio-1.* $crates/prost-0.11*
+peer rust-h2 cargo=1.85
 exit $status

@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * LLMService on libgrpc's C core and nothing else, with brickd's channel arguments and one polling
- * thread: what a server on this library can do at best. Answers as the brick `echo` does. Further
- * processes share its port.
+ * LLMService on libgrpc's C core and nothing else, with one polling thread: what a server on this
+ * library can do at best. Answers as the brick `echo` does. Further processes share its port.
+ * README.md says which settings were tried.
  */
 
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "llm.pb-c.h"
 
-#define POSTED 32
+/* absl::OnDeadlockCycle::kIgnore */
+#define DEADLOCKS_IGNORED 0
+/* requests of each method that wait for calls */
+#define POSTED_UNARY 16
+#define POSTED_STREAMS 4
 #define REQUEST_MAX (4 * 1024 * 1024)
 
 typedef Protocols__Grpc__Llm__LLMRequest Request;
@@ -35,6 +42,11 @@ struct call {
         grpc_metadata_array metadata;
         grpc_byte_buffer *payload;
 };
+
+/* absl::SetMutexDeadlockDetectionMode() of Debian's Abseil, which is built for debugging. */
+extern void set_deadlock_detection(int mode) __asm__(
+        "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
+        __attribute__((weak));
 
 static grpc_server *server;
 static grpc_completion_queue *queue;
@@ -232,6 +244,11 @@ static _Noreturn void serve(const char *port, bool shared)
         char address[32];
         grpc_event event;
 
+        /* Memory that is given back to the kernel costs page faults when it is needed again. */
+        (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+        (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        if (set_deadlock_detection)
+                set_deadlock_detection(DEADLOCKS_IGNORED);
         grpc_init();
         server = grpc_server_create(&channel_args, NULL);
         queue = grpc_completion_queue_create_for_next(NULL);
@@ -249,10 +266,10 @@ static _Noreturn void serve(const char *port, bool shared)
         }
         grpc_server_credentials_release(credentials);
         grpc_server_start(server);
-        for (int i = 0; i < POSTED; i++) {
+        for (int i = 0; i < POSTED_UNARY; i++)
                 post(false);
+        for (int i = 0; i < POSTED_STREAMS; i++)
                 post(true);
-        }
         for (;;) {
                 event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC),
                                                    NULL);
@@ -275,6 +292,7 @@ int main(int argc, char **argv)
                         perror("peer-core: fork");
                         return EXIT_FAILURE;
                 case 0:
+                        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                         serve(argv[1], true);
                 }
         }

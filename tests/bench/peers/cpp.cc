@@ -5,8 +5,10 @@
  * recycled, messages on arenas, and streamed messages that may wait for the next.
  */
 
+#include <absl/synchronization/mutex.h>
 #include <google/protobuf/arena.h>
 #include <grpcpp/grpcpp.h>
+#include <malloc.h>
 
 #include <cstdlib>
 #include <iostream>
@@ -23,7 +25,9 @@ using protocols::grpc::llm::LLMRequest;
 using protocols::grpc::llm::LLMResponse;
 using protocols::grpc::llm::LLMService;
 
-constexpr int POSTED = 128;
+/* requests of each method that wait for calls */
+constexpr int POSTED_UNARY = 16;
+constexpr int POSTED_STREAMS = 4;
 constexpr size_t ARENA_BLOCK = 1024;
 
 static LLMService::AsyncService service;
@@ -165,16 +169,23 @@ int main(int argc, char **argv)
         }
         builder.AddListeningPort(std::string("127.0.0.1:") + argv[1],
                                  grpc::InsecureServerCredentials());
+        /* Memory that is given back to the kernel costs page faults when it is needed again. */
+        (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+        (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
         builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+        builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
+        builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 4096);
+        builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
         builder.RegisterService(&service);
         queue = builder.AddCompletionQueue();
         server = builder.BuildAndStart();
         if (!server)
                 return EXIT_FAILURE;
-        for (int i = 0; i < POSTED; i++) {
+        for (int i = 0; i < POSTED_UNARY; i++)
                 Unary::post();
+        for (int i = 0; i < POSTED_STREAMS; i++)
                 Stream::post();
-        }
         while (queue->Next(&event, &ok))
                 static_cast<Event *>(event)->proceed(ok);
 }

@@ -39,7 +39,10 @@ const definition = loader.loadSync('protocols/grpc/llm/llm.proto', {
   keepCase: true,
 });
 const { LLMService } = grpc.loadPackageDefinition(definition).protocols.grpc.llm;
-const server = new grpc.Server();
+const server = new grpc.Server({
+  'grpc.enable_channelz': 0,
+  'grpc-node.flow_control_window': 1 << 20, // messages of 64 KiB need no second round
+});
 server.addService(LLMService.service, { Unary: unary, OutputStreaming: outputStreaming });
 server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error) => {
   if (error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-//! LLMService with gRPC by hand on h2, tokio and prost, in one thread: the stack under tonic, which Debian does not
-//! have, so what tonic can do at best.
+//! LLMService with gRPC by hand on h2, tokio and prost, in one thread: the stack under tonic, so what tonic can do at
+//! best.
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
@@ -9,11 +9,13 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use prost::Message;
 use std::error::Error;
 use std::future::poll_fn;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 
 const OK: i32 = 200;
 const PREFIX: usize = 5; // of a message of gRPC: a flag and its length
 const MESSAGE_MAX: usize = 4 << 20;
+const READ: usize = 128 << 10; // h2 reads 8 KiB at a time by itself
 const WINDOW: u32 = 1 << 20;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -162,7 +164,7 @@ async fn serve(socket: TcpStream) -> Result<()> {
     let mut connection = h2::server::Builder::new()
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .handshake(socket)
+        .handshake(BufReader::with_capacity(READ, socket))
         .await?;
     while let Some(call) = connection.accept().await {
         let (request, respond) = call?;
