@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Downloads what users' programs need from where users have it; without an answer, the test is skipped, visibly."""
-import fcntl
 import os
 import re
 import shutil
@@ -87,13 +86,17 @@ def pip(packages, folder):
 
 
 def toolchain(name, wanted):
-    """Go's or Rust's, as new as the sources want it."""
-    if not shutil.which(name):
-        skip(f"there is no {name}")
-    said = subprocess.run([name, "version"], text=True, check=True, stdout=subprocess.PIPE).stdout
-    there = re.search(r"\d+\.\d+(\.\d+)?", said)[0]
-    if [int(n) for n in there.split(".")] < [int(n) for n in wanted.split(".")]:
-        skip(f"{name} is {there}, and {wanted} is needed")
+    """The first `go` or `cargo` of $PATH that is as new as the sources want it."""
+    why = f"there is no {name}"
+    for folder in os.environ["PATH"].split(os.pathsep):
+        command = shutil.which(name, path=folder)
+        if command:
+            said = subprocess.run([command, "version"], text=True, check=True, stdout=subprocess.PIPE).stdout
+            there = re.search(r"\d+\.\d+(\.\d+)?", said)[0]
+            if [int(n) for n in there.split(".")] >= [int(n) for n in wanted.split(".")]:
+                return command
+            why = f"{command} is {there}, and {wanted} is needed"
+    skip(why)
 
 
 def wanted(source, file, pattern):
@@ -110,13 +113,11 @@ def go_env(folder):
 
 def go(source, folder, *commands):
     """The folder with the programs made of a copy of the folder `source`, or of commands of modules that its go.mod names."""
-    toolchain("go", wanted(source, "go.mod", r"^go (\S+)$"))
+    command = toolchain("go", wanted(source, "go.mod", r"^go (\S+)$"))
     shutil.copytree(source, folder, dirs_exist_ok=True)
-    with open(folder + ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may share the programs
-        run(["go", "mod", "download"], folder, go_env(folder), attempts=2)
-        # not optimised, it compiles in half of the time
-        build(["go", "build", "-gcflags=all=-N -l", "-o", "bin/", *commands], folder, go_env(folder))
+    run([command, "mod", "download"], folder, go_env(folder), attempts=2)
+    # not optimised, it compiles in half of the time
+    build([command, "build", "-gcflags=all=-N -l", "-o", "bin/", *commands], folder, go_env(folder))
     return os.path.join(folder, "bin")
 
 
@@ -128,9 +129,10 @@ def go_module(name, folder):
 
 def cargo(source, folder):
     """The program made of a copy of the folder `source`, with the crates that its Cargo.lock names."""
-    toolchain("cargo", wanted(source, "Cargo.toml", r'^rust-version = "(\S+)"$'))
+    command = toolchain("cargo", wanted(source, "Cargo.toml", r'^rust-version = "(\S+)"$'))
     shutil.copytree(source, folder, dirs_exist_ok=True)
-    env = os.environ | {"CARGO_TARGET_DIR": os.path.join(folder, "target"), "CARGO_NET_RETRY": "1"}
-    run(["cargo", "fetch", "--quiet", "--locked"], folder, env, attempts=2)
-    build(["cargo", "build", "--quiet", "--frozen"], folder, env)
+    env = os.environ | {"CARGO_TARGET_DIR": os.path.join(folder, "target"), "CARGO_NET_RETRY": "1",
+                        "PATH": os.path.dirname(command) + os.pathsep + os.environ["PATH"]}  # with the rustc beside it
+    run([command, "fetch", "--quiet", "--locked"], folder, env, attempts=2)
+    build([command, "build", "--quiet", "--frozen"], folder, env)
     return os.path.join(folder, "target", "debug", wanted(source, "Cargo.toml", r'^name = "(\S+)"$'))

@@ -2,6 +2,7 @@
 """grpcurl and ghz, made of the modules that their users install, against a brickd."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def grpcurl_sees_errors():
     told, = objects(grpcurl("-format-error", faults, LLM + "/Unary", data=[{"prompt": "case:status"}], status=64 + 9))
     eq((told["code"], told["message"]), (9, "not in this state"))
     grpcurl(served.address, LLM + "/Unary", data=[{"prompt": "x" * (5 << 20)}], status=64 + 8)
-    grpcurl("-max-time", "0.5", faults, LLM + "/Unary", data=[{"prompt": "case:wait"}], status=64 + 4)
+    grpcurl("-max-time", "2", faults, LLM + "/Unary", data=[{"prompt": "case:wait"}], status=64 + 4)
     wait_for("the end of the call", lambda: served.in_flight() == 0)
 
 
@@ -111,7 +112,7 @@ def grpcurl_asks_for_health():
         reply, = objects(grpcurl(served.address, "grpc.health.v1.Health/Check", data=[{"service": service}]))
         eq(reply, {"status": "SERVING"})
     grpcurl(served.address, "grpc.health.v1.Health/Check", data=[{"service": "no.Service"}], status=64 + 5)
-    watch = subprocess.run([os.path.join(programs, "grpcurl"), "-plaintext", "-max-time", "2", served.address,
+    watch = subprocess.run([os.path.join(programs, "grpcurl"), "-plaintext", "-max-time", "5", served.address,
                             "grpc.health.v1.Health/Watch"], capture_output=True, text=True, timeout=LIMIT)
     eq((watch.returncode, objects(watch.stdout)), (64 + 4, [{"status": "SERVING"}]), watch.stderr)
 
@@ -134,7 +135,8 @@ def grpcurl_with_tls():
     certificate, key = served.client
     reply, = objects(grpcurl(*ca, "-cert", certificate, "-key", key, mutual, *ask, **told))
     eq(reply["text"], "Echo: x")
-    assert "certificate" in grpcurl(*ca, "-connect-timeout", "5", mutual, *ask, status=1, **told)
+    text = grpcurl(*ca, "-connect-timeout", "5", mutual, *ask, status=1, **told)
+    assert re.search("certificate|EOF|reset|closed", text), text
 
 
 @test

@@ -6,7 +6,7 @@ mod messages;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
@@ -79,7 +79,9 @@ impl Server {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let bricks = text.split("\"bricks\"").nth(1).expect("bricks in the status");
         let numbers = bricks.split("\"in_flight\":").skip(1);
-        numbers.map(|rest| rest.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap()).sum()
+        numbers
+            .map(|rest| rest.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 
     /// Waits until the server has noticed that its client has left.
@@ -150,7 +152,10 @@ async fn calls_of_all_four_kinds(server: &Server) -> Outcome {
     let reply = client.input(numbers(500)).await?;
     same!(reply.number_of("count"), Some(500.0));
     let replies: Vec<CommonReply> = client.bidi(numbers(300)).await?.collect::<Result<_, _>>().await?;
-    same!(replies.iter().map(|r| r.number_of("n").unwrap()).collect::<Vec<_>>(), (0..300).map(f64::from).collect::<Vec<_>>());
+    same!(
+        replies.iter().map(|r| r.number_of("n").unwrap()).collect::<Vec<_>>(),
+        (0..300).map(f64::from).collect::<Vec<_>>()
+    );
     Ok(())
 }
 
@@ -244,18 +249,21 @@ fn with_token(token: &str) -> Request<LlmRequest> {
 
 async fn tls_and_tokens(server: &Server) -> Outcome {
     let trusting = |file: &str| ClientTlsConfig::new().ca_certificate(Certificate::from_pem(server.read(file)));
-    let connect = |port: &str, tls| server.endpoint(port).tls_config(tls).map(|endpoint| Client(Grpc::new(endpoint.connect_lazy())));
+    let connect = |port: &str, tls| {
+        server.endpoint(port).tls_config(tls).map(|endpoint| Client(Grpc::new(endpoint.connect_lazy())))
+    };
     let mut client = connect("tls", trusting("ca"))?;
     same!(client.unary(with_token(server.said("token"))).await?.text, "Echo: hello");
-    let replies: Vec<LlmReply> = client.output(with_token(server.said("token"))).await?.collect::<Result<_, _>>().await?;
+    let replies: Vec<LlmReply> =
+        client.output(with_token(server.said("token"))).await?.collect::<Result<_, _>>().await?;
     same!(replies.len(), 10);
     same!(code(client.unary(with_token("another")).await), Code::Unauthenticated);
     same!(code(client.unary(prompt("hello")).await), Code::Unauthenticated);
     same!(code(connect("tls", trusting("certificate"))?.unary(prompt("hello")).await), Code::Unavailable);
     let identity = Identity::from_pem(server.read("certificate"), server.read("key"));
     same!(connect("mutual", trusting("ca").identity(identity))?.unary(prompt("x")).await?.text, "Echo: x");
-    let without = code(connect("mutual", trusting("ca"))?.unary(prompt("x")).await);
-    same!(matches!(without, Code::Unavailable | Code::Unknown), true);
+    let without = connect("mutual", trusting("ca"))?.unary(prompt("x")).await;
+    same!(without.is_err(), true); // the code depends on when it learns of that
     Ok(())
 }
 
@@ -265,29 +273,44 @@ async fn a_unix_socket(server: &Server) -> Outcome {
 }
 
 async fn keepalive(server: &Server) -> Outcome {
-    let endpoint = server.endpoint("plain").http2_keep_alive_interval(Duration::from_millis(1100)).keep_alive_timeout(LIMIT);
+    let endpoint =
+        server.endpoint("plain").http2_keep_alive_interval(Duration::from_millis(1100)).keep_alive_timeout(LIMIT);
     let mut client = Client(Grpc::new(endpoint.connect().await?));
     same!(client.unary(of_model("late")).await?.text, "Echo: hello");
     Ok(())
+}
+
+/// Tries again for a call that tonic has not sent. If a stream is open on a connection whose server asks for a new one, hyper
+/// gives up the next call, with a status of its own making; other clients send it on the new connection.
+async fn unary_once_more(client: &mut Client, unsent: &mut u32) -> Result<LlmReply, Status> {
+    match client.unary(prompt("x")).await {
+        Err(status) if status.code() == Code::Cancelled && status.message() == "operation was canceled" => {
+            *unsent += 1;
+            client.unary(prompt("x")).await
+        }
+        other => other,
+    }
 }
 
 /// The old workers ask for new connections; no call fails, and streams go on.
 async fn reloads_meanwhile(server: &Server) -> Outcome {
     let mut client = server.client("plain").await?;
     let mut replies = client.output(LlmRequest { max_tokens: 100, ..of_model("slow") }).await?;
+    let mut unsent = 0;
     for _ in 0..2 {
-        let mut reload = server.brickctl(&["reload"]).spawn()?;
+        let mut reload = server.brickctl(&["reload"]).stdout(Stdio::null()).spawn()?;
         let status = loop {
-            same!(client.unary(prompt("x")).await?.text, "Echo: x");
+            same!(unary_once_more(&mut client, &mut unsent).await?.text, "Echo: x");
             if let Some(status) = reload.try_wait()? {
                 break status;
             }
         };
         same!(status.success(), true);
         for _ in 0..50 {
-            same!(client.unary(prompt("x")).await?.text, "Echo: x");
+            same!(unary_once_more(&mut client, &mut unsent).await?.text, "Echo: x");
         }
     }
+    same!(unsent <= 2, true); // one for each connection
     let mut count = 0;
     while replies.message().await?.is_some() {
         count += 1;
@@ -296,8 +319,10 @@ async fn reloads_meanwhile(server: &Server) -> Outcome {
     Ok(())
 }
 
+/// As a string of JSON.
 fn quoted(text: &str) -> String {
-    format!("{:?}", text.escape_default().to_string()).replace("\\'", "'")
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").chars().map(plain).collect::<String>())
 }
 
 async fn tell<'a, F: Future<Output = Outcome>>(server: &'a Server, name: &str, case: impl Fn(&'a Server) -> F) {
