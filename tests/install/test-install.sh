@@ -90,7 +90,7 @@ look() { # PROGRAM PATTERN...: each pattern is a line of what it says of its ver
 		}
 	done
 }
-both='[0-9][0-9.a-z]*, built with [0-9][0-9.a-z]*'
+both='[0-9][0-9.a-z]*, built with [0-9a-z][0-9.a-z]*'
 look brickd "worker: +$version" 'brick ABI: +1\.[0-9]+' "gRPC core: +$both" "libyaml: +$both" "OpenSSL: +$both" \
 	'libsystemd: +built with [0-9]+.*' 'bricks: .*echo, guard-rules \(libpcre2.* openai \(libcurl .*' \
 	'left out: .*' 'sanitizers: +none'
