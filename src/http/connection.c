@@ -29,6 +29,9 @@
 /* So many requests of one connection are served before others are. */
 #define REQUESTS_IN_TURN 16
 
+/* The first byte of a client that speaks TLS, and would wait for an answer in vain. */
+#define TLS_HANDSHAKE 0x16
+
 /* How long what a client still sends is dropped before the connection is closed. */
 #define LINGER_NS (2 * NSEC_PER_SEC)
 
@@ -280,6 +283,10 @@ static size_t take_head(struct http_connection *c, const char *bytes, size_t len
 
                 if (skip > 0)
                         return skip;
+                if (length > 0 && bytes[0] == TLS_HANDSHAKE) {
+                        exchange_refuse_head(c, 400, "This port speaks HTTP without TLS.");
+                        return length;
+                }
         }
         end = http_head_find(bytes, length, &c->scanned);
         if (end == 0 && length <= most)

@@ -240,14 +240,22 @@ void listeners_maintain(void)
                         (void)rearm(l);
 }
 
+static bool has_bytes(int connection)
+{
+        char byte;
+
+        return recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 /*
  * Whether the client has closed the connection while it was in the queue. The core would make a
  * transport for it and tear that down again: behind thousands of them, a new client would wait for
- * a second.
+ * a second. A client of HTTP/1.1 may have said all that it has to say, and wait for the answer.
  */
-static bool is_abandoned(int connection)
+static bool is_abandoned(const struct listener *listener, int connection)
 {
-        return is_ready(connection, POLLRDHUP);
+        return is_ready(connection, POLLRDHUP) &&
+               !(listener->conf->protocol == PROTOCOL_HTTP && has_bytes(connection));
 }
 
 /* Counts the connection. False: it is not served yet, or not at all; then it is closed, which its
@@ -261,7 +269,7 @@ static bool take(struct listener *listener, int fd, const struct sockaddr_storag
         struct peer_key key = proxied ? nobody
                                       : peers_key(listener, (const struct sockaddr *)address);
 
-        if (is_abandoned(fd) || !peers_add(&key)) {
+        if (is_abandoned(listener, fd) || !peers_add(&key)) {
                 (void)sys_close(fd);
                 return false;
         }

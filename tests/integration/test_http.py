@@ -10,6 +10,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -846,6 +847,25 @@ def it_counts():
         for route, status in ((CHAT, 200), ("other", 404)):
             assert any(port in line and f'route="{route}"' in line and f'status="{status}"' in line and line.endswith(" 1")
                        for line in lines), lines
+
+
+@test
+def clients_that_have_said_all_are_answered():
+    with Door() as d:
+        pid, = d.workers()
+        for raw, status in (get(), 200), (b"GARBAGE\r\n\r\n", 400):
+            os.kill(pid, signal.SIGSTOP)  # so that the worker meets both at once: what they have said, and the end
+            with d.socket() as s:
+                s.sendall(raw)
+                s.shutdown(socket.SHUT_WR)
+                time.sleep(0.05)
+                os.kill(pid, signal.SIGCONT)
+                eq(statuses(read_all(s)), [status])
+        # TLS instead of plain text is a mistake that is told at once.
+        watch = Stopwatch()
+        eq(statuses(exchange(d, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")), [400])
+        assert watch.elapsed().running < 5, watch.elapsed()
+
 
 
 main()
