@@ -14,6 +14,7 @@ enum {
         SALT_TRIPLE = 0x165667b1,
         SALT_WIDE = 0x3c6ef372,
         SALT_WIDE_GAP = 0x61c88647,
+        SALT_SEGMENT = 0x27d4eb2f,
 };
 
 enum kind { KIND_NONE, KIND_WORD, KIND_WIDE, KIND_SIGN, KIND_DOT, KIND_LINE };
@@ -45,7 +46,7 @@ static void flush(struct ngrams *g)
 static inline void add(struct ngrams *g, uint32_t hash, uint32_t from, uint32_t to)
 {
         uint32_t *seen = &g->seen[hash / (UINT32_MAX / NGRAMS_SEEN + 1)];
-        uint32_t mixed = hash + (g->n_segments + 1) * 0x9e3779b1;
+        uint32_t mixed = hash + g->salt;
 
         if (*seen == mixed)
                 return;
@@ -90,7 +91,7 @@ static void end_segment(struct ngrams *g, uint32_t at)
         memset(g->before, 0, sizeof g->before);
         memset(g->wide, 0, sizeof g->wide);
         g->size = 0;
-        g->n_segments++;
+        g->salt += SALT_SEGMENT;
 }
 
 static void grow(struct ngrams *g, uint32_t size, uint32_t at)
@@ -256,6 +257,7 @@ void ngrams_begin(struct ngrams *g, const struct ngrams_sink *sink, void *user)
         memset(g, 0, offsetof(struct ngrams, batch));
         g->sink = sink;
         g->user = user;
+        g->salt = SALT_SEGMENT;
 }
 
 /* Takes the ASCII letters and digits at the beginning of a text. Returns how many there are. */

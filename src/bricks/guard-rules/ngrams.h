@@ -47,9 +47,9 @@ struct ngrams {
         struct ngrams_token before[2]; /* the last tokens, the newest first */
         struct ngrams_token wide[4];   /* the last characters of a script without spaces */
         uint32_t size;                 /* of the segment; see SEGMENT_MAX */
-        uint32_t n_segments;
-        bool dot;                   /* the last character may end a sentence */
-        uint32_t seen[NGRAMS_SEEN]; /* n-grams of the segment, mixed with its number */
+        uint32_t salt;                 /* of the segment */
+        bool dot;                      /* the last character may end a sentence */
+        uint32_t seen[NGRAMS_SEEN];    /* n-grams of the segment, plus its salt */
 
         size_t n;
         struct ngram batch[NGRAMS_BATCH];
