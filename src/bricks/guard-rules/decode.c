@@ -13,15 +13,22 @@
 /* ---- which there may be -----------------------------------------------------------------------
  */
 
-enum class { CLASS_OTHER, CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_SIGN, CLASS_MARK };
+enum class {
+        CLASS_OTHER,
+        CLASS_LETTER,
+        CLASS_WIDE, /* of another script: counts as a letter */
+        CLASS_DIGIT,
+        CLASS_SPACE,
+        CLASS_SIGN,
+        CLASS_MARK,
+};
 
-static enum class class_of(unsigned char c) {
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80) return CLASS_LETTER;
-        if (c >= '0' && c <= '9') return CLASS_DIGIT;
-        if (c <= ' ') return CLASS_SPACE;
-        if (c == '%' || c == '&' || c == '\\') return CLASS_MARK;
-        return c == '@' || c == '$' || c == '!' || c == '|' ? CLASS_SIGN : CLASS_OTHER;
-}
+static const uint8_t classes[256] = {
+        [0 ... ' '] = CLASS_SPACE,    ['0' ... '9'] = CLASS_DIGIT,  ['A' ... 'Z'] = CLASS_LETTER,
+        ['a' ... 'z'] = CLASS_LETTER, [0x80 ... 0xff] = CLASS_WIDE, ['%'] = CLASS_MARK,
+        ['&'] = CLASS_MARK,           ['\\'] = CLASS_MARK,          ['@'] = CLASS_SIGN,
+        ['$'] = CLASS_SIGN,           ['!'] = CLASS_SIGN,           ['|'] = CLASS_SIGN,
+};
 
 struct census {
         size_t run;     /* letters and digits in a row */
@@ -35,7 +42,14 @@ struct census {
         size_t breaks;    /* < and * between letters */
         size_t digits;    /* groups of 2, 4 or 8 with a digit */
         size_t selectors; /* first bytes of variation selectors */
+        bool has_wide;
 };
+
+static void end_ascii(struct census *s)
+{
+        s->longest = s->ascii > s->longest ? s->ascii : s->longest;
+        s->ascii = 0;
+}
 
 /* Letters and digits end. wide: their last byte is one of another script. */
 static void end_run(struct census *s, bool wide)
@@ -44,7 +58,8 @@ static void end_run(struct census *s, bool wide)
         s->most_single = s->single > s->most_single ? s->single : s->most_single;
         s->digits += s->has_digit && (s->run == 2 || s->run == 4 || s->run == 8);
         s->has_digit = false;
-        s->run = s->ascii = 0;
+        s->run = 0;
+        end_ascii(s);
 }
 
 /* The beginning of %69, &#105;, &lt;, \x69 or \u0069. */
@@ -58,29 +73,48 @@ static bool is_escape(const unsigned char *s, size_t length)
                            : s[1] == 'x' || (s[1] | 0x20) == 'u';
 }
 
+static void count_wide(struct census *s, const unsigned char *text, size_t length)
+{
+        end_ascii(s);
+        s->has_wide = true;
+        s->selectors += text[0] == 0xf3 || (text[0] == 0xef && length > 1 && text[1] == 0xb8);
+}
+
+static void count_sign(struct census *s, const unsigned char *text, size_t length, enum class last)
+{
+        if (s->run > 0)
+                end_run(s, text[-1] >= 0x80);
+        if (classes[text[0]] == CLASS_MARK)
+                s->marks += is_escape(text, length);
+        s->breaks += last == CLASS_LETTER && (text[0] == '*' || text[0] == '<');
+}
+
 static void count(struct census *s, const unsigned char *text, size_t length)
 {
         enum class last = CLASS_SPACE;
 
-        for (size_t i = 0; i < length; i++) {
-                enum class class = class_of(text[i]);
+        for (size_t i = 0, n; i < length; i += n) {
+                enum class class = classes[text[i]];
 
+                n = 1;
+                if (class == CLASS_WIDE) {
+                        count_wide(s, text + i, length - i);
+                        class = CLASS_LETTER;
+                } else if (class == CLASS_LETTER) {
+                        while (i + n < length && classes[text[i + n]] == CLASS_LETTER)
+                                n++;
+                        s->ascii += n;
+                } else if (class == CLASS_DIGIT) {
+                        s->has_digit = true;
+                        s->ascii++;
+                } else {
+                        count_sign(s, text + i, length - i, last);
+                }
                 if (class == CLASS_LETTER || class == CLASS_DIGIT) {
-                        s->run++;
-                        s->has_digit = s->has_digit || class == CLASS_DIGIT;
-                        s->ascii = text[i] < 0x80 ? s->ascii + 1 : 0;
-                        s->longest = s->ascii > s->longest ? s->ascii : s->longest;
+                        s->run += n;
                         s->inside += last != class && (last == CLASS_DIGIT ||
                                                        last == CLASS_LETTER || last == CLASS_SIGN);
-                } else {
-                        if (s->run > 0)
-                                end_run(s, text[i - 1] >= 0x80);
-                        if (class == CLASS_MARK)
-                                s->marks += is_escape(text + i, length - i);
-                        s->breaks += last == CLASS_LETTER && (text[i] == '*' || text[i] == '<');
                 }
-                s->selectors += text[i] == 0xf3 ||
-                                (text[i] == 0xef && i + 1 < length && text[i + 1] == 0xb8);
                 last = class;
         }
         if (s->run > 0)
@@ -114,7 +148,8 @@ uint32_t encodings_of(const char *text, size_t length)
                 set |= 1u << ENCODING_BINARY;
         if (s.selectors >= SELECTORS_MIN)
                 set |= 1u << ENCODING_SELECTORS;
-        if (s.most_single >= 6 || is_spaced_wide((const unsigned char *)text, length))
+        if (s.most_single >= 6 ||
+            (s.has_wide && is_spaced_wide((const unsigned char *)text, length)))
                 set |= 1u << ENCODING_SPACED;
         if (s.inside >= 4 && s.inside * LEET_SHARE >= length)
                 set |= 1u << ENCODING_LEET;

@@ -129,21 +129,28 @@ struct linear *linear_free(struct linear *l)
 /* ---- judging ----------------------------------------------------------------------------------
  */
 
+typedef int8_t weights_t __attribute__((vector_size(LINEAR_LABELS)));
+typedef int32_t sums_t __attribute__((vector_size(4 * LINEAR_LABELS)));
+
 static void on_ngrams(void *user, const struct ngram *list, size_t n)
 {
         struct linear_scan *s = user;
         const int8_t(*weights)[LINEAR_LABELS] = s->model->weights;
-        uint32_t bits = s->model->header.bits;
+        uint32_t bits = s->model->header.bits, count = s->now.count;
+        sums_t sums;
 
+        memcpy(&sums, s->now.sums, sizeof sums);
         for (size_t i = 0; i < n; i++) {
-                const int8_t *w = weights[linear_bucket(list[i].hash, bits)];
                 uint32_t all;
+                weights_t w;
 
-                memcpy(&all, w, sizeof all);
-                s->now.count += all != 0; /* what was never learnt says nothing */
-                for (size_t j = 0; j < LINEAR_LABELS; j++)
-                        s->now.sums[j] += w[j];
+                memcpy(&all, weights[linear_bucket(list[i].hash, bits)], sizeof all);
+                memcpy(&w, &all, sizeof w);
+                count += all != 0; /* what was never learnt says nothing */
+                sums += __builtin_convertvector(w, sums_t);
         }
+        memcpy(s->now.sums, &sums, sizeof sums);
+        s->now.count = count;
 }
 
 /* Compares what lies between two marks with the worst window. */
@@ -151,7 +158,8 @@ static void judge_window(struct linear_scan *s, const struct linear_mark *from)
 {
         const struct linear_header *h = &s->model->header;
         float norm = h->scale / sqrtf((float)(s->now.count - from->count) + LINEAR_FEW);
-        float harmless = (float)(s->now.sums[0] - from->sums[0]) * norm + h->bias[0];
+        float harmless = (float)(s->now.sums[0] - from->sums[0]) * norm + h->bias[0] +
+                         linear_doubt(s->n_segments);
 
         for (uint32_t i = 1; i < h->n_labels; i++) {
                 float margin = (float)(s->now.sums[i] - from->sums[i]) * norm + h->bias[i] -

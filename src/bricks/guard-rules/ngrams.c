@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#define STEM 5 /* characters that a word shares with its other forms */
-#define PIECE 4
+#define STEM 5         /* characters that a word shares with its other forms */
 #define SEGMENT_MAX 96 /* a sentence without an end is cut: a word counts 2, a character 1 */
 
 /* Tells kinds of n-grams with the same parts apart. */
@@ -12,14 +11,24 @@ enum {
         SALT_WORD = 0x5bd1e995,
         SALT_PAIR = 0x1b873593,
         SALT_GAP = 0xcc9e2d51,
-        SALT_FAR_GAP = 0x27d4eb2f,
         SALT_TRIPLE = 0x165667b1,
-        SALT_PIECE = 0x2545f491,
         SALT_WIDE = 0x3c6ef372,
         SALT_WIDE_GAP = 0x61c88647,
+        SALT_SEGMENT = 0x27d4eb2f,
 };
 
-enum kind { KIND_NONE, KIND_SPACE, KIND_WORD, KIND_WIDE, KIND_SIGN, KIND_DOT, KIND_LINE };
+enum kind { KIND_NONE, KIND_WORD, KIND_WIDE, KIND_SIGN, KIND_DOT, KIND_LINE };
+
+static const uint8_t ascii_kinds[0x80] = {
+        ['0' ... '9'] = KIND_WORD, ['a' ... 'z'] = KIND_WORD, ['A' ... 'Z'] = KIND_WORD,
+        ['\n'] = KIND_LINE,        ['.'] = KIND_DOT,          ['!'] = KIND_DOT,
+        ['?'] = KIND_DOT,          ['"'] = KIND_SIGN,         ['\''] = KIND_SIGN,
+        ['`'] = KIND_SIGN,         [':'] = KIND_SIGN,         ['<'] = KIND_SIGN,
+        ['>'] = KIND_SIGN,         ['{'] = KIND_SIGN,         ['}'] = KIND_SIGN,
+        ['['] = KIND_SIGN,         [']'] = KIND_SIGN,         ['('] = KIND_SIGN,
+        [')'] = KIND_SIGN,         ['='] = KIND_SIGN,         ['#'] = KIND_SIGN,
+        ['|'] = KIND_SIGN,         ['$'] = KIND_SIGN,         ['@'] = KIND_SIGN,
+};
 
 static uint32_t mix(uint32_t hash, uint32_t value)
 {
@@ -34,17 +43,29 @@ static void flush(struct ngrams *g)
         g->n = 0;
 }
 
-static void add(struct ngrams *g, uint32_t hash, uint32_t from, uint32_t to)
+static inline void add(struct ngrams *g, uint32_t hash, uint32_t from, uint32_t to)
 {
+        uint32_t *seen = &g->seen[hash / (UINT32_MAX / NGRAMS_SEEN + 1)];
+        uint32_t mixed = hash + g->salt;
+
+        if (*seen == mixed)
+                return;
+        *seen = mixed;
         if (g->n == NGRAMS_BATCH)
                 flush(g);
         g->batch[g->n++] = (struct ngram){ hash, from, to };
 }
 
-static void shift(struct ngrams_token list[4], uint32_t hash, uint32_t from)
+static void next_token(struct ngrams *g, uint32_t hash, uint32_t from)
 {
-        memmove(list + 1, list, 3 * sizeof *list);
-        list[0] = (struct ngrams_token){ hash, from };
+        g->before[1] = g->before[0];
+        g->before[0] = (struct ngrams_token){ hash, from };
+}
+
+static void next_wide(struct ngrams *g, uint32_t hash, uint32_t from)
+{
+        memmove(g->wide + 1, g->wide, 3 * sizeof *g->wide);
+        g->wide[0] = (struct ngrams_token){ hash, from };
 }
 
 /* The token that is next to those before it. to: its end. */
@@ -53,23 +74,12 @@ static void add_token(struct ngrams *g, uint32_t hash, uint32_t from, uint32_t t
         const struct ngrams_token *b = g->before;
 
         if (b[0].hash)
-                add(g, mix(mix(SALT_PAIR, b[0].hash), hash), b[0].from, to);
+                add(g, mix(b[0].hash ^ SALT_PAIR, hash), b[0].from, to);
         if (b[1].hash) {
-                add(g, mix(mix(SALT_GAP, b[1].hash), hash), b[1].from, to);
-                add(g, mix(mix(mix(SALT_TRIPLE, b[1].hash), b[0].hash), hash), b[1].from, to);
+                add(g, mix(b[1].hash ^ SALT_GAP, hash), b[1].from, to);
+                add(g, mix(mix(b[1].hash ^ SALT_TRIPLE, b[0].hash), hash), b[1].from, to);
         }
-        if (b[2].hash)
-                add(g, mix(mix(SALT_FAR_GAP, b[2].hash), hash), b[2].from, to);
-        shift(g->before, hash, from);
-}
-
-static void add_piece(struct ngrams *g, uint32_t last, uint32_t at)
-{
-        uint32_t hash = SALT_PIECE;
-
-        for (size_t i = 0; i < PIECE - 1; i++)
-                hash = mix(hash, g->letters[i]);
-        add(g, mix(hash, last), at, at);
+        next_token(g, hash, from);
 }
 
 static void end_segment(struct ngrams *g, uint32_t at)
@@ -81,6 +91,7 @@ static void end_segment(struct ngrams *g, uint32_t at)
         memset(g->before, 0, sizeof g->before);
         memset(g->wide, 0, sizeof g->wide);
         g->size = 0;
+        g->salt += SALT_SEGMENT;
 }
 
 static void grow(struct ngrams *g, uint32_t size, uint32_t at)
@@ -94,9 +105,11 @@ static void end_word(struct ngrams *g, uint32_t at)
 {
         if (g->length == 0)
                 return;
-        add(g, g->word, g->from, at);
-        if (g->length >= PIECE)
-                add_piece(g, ' ', at);
+        if (g->length <= STEM)
+                g->stem = g->word;
+        add(g, mix(g->word, SALT_WORD), g->from, at);
+        if (g->length > STEM)
+                add(g, mix(g->stem, SALT_WORD), at, at);
         add_token(g, g->stem, g->from, at);
         memset(g->wide, 0, sizeof g->wide);
         g->wide[0] = g->before[0];
@@ -104,22 +117,25 @@ static void end_word(struct ngrams *g, uint32_t at)
         grow(g, 2, at);
 }
 
+static inline uint32_t add_to_word(uint32_t word, uint32_t c)
+{
+        return (word + c) * 0x85ebca6b;
+}
+
+static void begin_word(struct ngrams *g, uint32_t at)
+{
+        if (g->length > 0)
+                return;
+        g->from = at;
+        g->word = SALT_WORD;
+}
+
 static void add_letter(struct ngrams *g, uint32_t c, uint32_t at)
 {
-        if (g->length == 0) {
-                g->from = at;
-                g->word = g->stem = SALT_WORD;
-                g->letters[0] = g->letters[1] = 0;
-                g->letters[2] = ' ';
-        }
-        g->word = mix(g->word, c);
-        if (g->length < STEM)
-                g->stem = mix(g->stem, c);
-        if (++g->length >= PIECE - 1)
-                add_piece(g, c, at);
-        g->letters[0] = g->letters[1];
-        g->letters[1] = g->letters[2];
-        g->letters[2] = c;
+        begin_word(g, at);
+        g->word = add_to_word(g->word, c);
+        if (++g->length == STEM)
+                g->stem = g->word;
 }
 
 /* A character that is a word, or a sign that is one. */
@@ -136,8 +152,8 @@ static void add_wide(struct ngrams *g, uint32_t c, uint32_t at, uint32_t to)
         if (w[3].hash)
                 add(g, mix(mix(mix(mix(SALT_WIDE_GAP, c), w[0].hash), w[2].hash), w[3].hash),
                     w[3].from, to);
-        shift(g->before, mix(mix(SALT_WIDE, c), w[0].hash), at);
-        shift(g->wide, c, at);
+        next_token(g, mix(mix(SALT_WIDE, c), w[0].hash), at);
+        next_wide(g, c, at);
         grow(g, 1, to);
 }
 
@@ -148,28 +164,15 @@ static void add_sign(struct ngrams *g, uint32_t c, uint32_t at)
         if (g->before[0].hash == hash)
                 return;
         add_token(g, hash, at, at + 1);
-        shift(g->wide, c, at);
+        next_wide(g, c, at);
         g->size += g->size > 0;
-}
-
-static enum kind kind_of_ascii(unsigned char c)
-{
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-                return KIND_WORD;
-        if (c == ' ')
-                return KIND_SPACE;
-        if (c == '\n')
-                return KIND_LINE;
-        if (c == '.' || c == '!' || c == '?')
-                return KIND_DOT;
-        return strchr("\"'`:<>{}[]()=#|$@", c) ? KIND_SIGN : KIND_NONE;
 }
 
 /* Letters of scripts with spaces between words are words; what is left has no meaning here. */
 static enum kind kind_of(uint32_t c)
 {
         if (c < 0x80)
-                return kind_of_ascii((unsigned char)c);
+                return ascii_kinds[c];
         if ((c >= 0x0e00 && c < 0x1000) || (c >= 0x1100 && c < 0x1200) ||
             (c >= 0x1780 && c < 0x1800) || (c >= 0x3041 && c < 0xa4d0) ||
             (c >= 0xac00 && c < 0xd7b0) || (c >= 0xf900 && c < 0xfb00) ||
@@ -183,12 +186,17 @@ static enum kind kind_of(uint32_t c)
         return KIND_WORD;
 }
 
+static uint32_t normal_ascii(uint32_t c)
+{
+        return c <= '9' ? '0' : c | 0x20;
+}
+
 /* One form for both cases, for all digits, and for the spellings of a letter in Arabic. 0: a mark
  * that does not count. */
 static uint32_t normal(uint32_t c)
 {
         if (c < 0x80)
-                return c >= 'A' && c <= 'Z' ? c | 0x20 : c >= '0' && c <= '9' ? '0' : c;
+                return normal_ascii(c);
         if (c >= 0x410 && c <= 0x42f)
                 return c + 0x20;
         if (c >= 0x400 && c <= 0x40f)
@@ -249,6 +257,26 @@ void ngrams_begin(struct ngrams *g, const struct ngrams_sink *sink, void *user)
         memset(g, 0, offsetof(struct ngrams, batch));
         g->sink = sink;
         g->user = user;
+        g->salt = SALT_SEGMENT;
+}
+
+/* Takes the ASCII letters and digits at the beginning of a text. Returns how many there are. */
+static size_t push_letters(struct ngrams *g, const unsigned char *s, size_t length, uint32_t at)
+{
+        uint32_t word, n = g->length;
+        size_t i = 0;
+
+        begin_word(g, at);
+        word = g->word;
+        do {
+                word = add_to_word(word, normal_ascii(s[i]));
+                if (++n == STEM)
+                        g->stem = word;
+        } while (++i < length && s[i] < 0x80 && ascii_kinds[s[i]] == KIND_WORD);
+        g->word = word;
+        g->length = n;
+        g->dot = false;
+        return i;
 }
 
 void ngrams_push(struct ngrams *g, const char *text, size_t length, uint32_t at)
@@ -259,6 +287,10 @@ void ngrams_push(struct ngrams *g, const char *text, size_t length, uint32_t at)
                 uint32_t c = s[i];
 
                 size = 1;
+                if (c < 0x80 && ascii_kinds[c] == KIND_WORD) {
+                        size = push_letters(g, s + i, length - i, at + (uint32_t)i);
+                        continue;
+                }
                 if (c >= 0x80)
                         c = decode(s + i, &size);
                 add_character(g, c, at + (uint32_t)i, at + (uint32_t)(i + size));

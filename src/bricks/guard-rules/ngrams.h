@@ -3,9 +3,10 @@
 
 /*
  * The features of the linear model: hashed n-grams of a folded text. Words give themselves, their
- * neighbours' stems and pieces of four letters; characters of scripts without spaces (Chinese,
- * Japanese, Korean, Thai) give runs of one to four. A text may arrive in pieces: the n-grams do not
- * depend on where it is cut between two characters.
+ * stems, and pairs and triples of stems; characters of scripts without spaces (Chinese, Japanese,
+ * Korean, Thai) give runs of one to four. An n-gram that is repeated in a sentence counts once,
+ * unless it is crowded out of a small table. A text may arrive in pieces: the n-grams do not depend
+ * on where it is cut between two characters.
  */
 
 #include <stdbool.h>
@@ -15,10 +16,11 @@
 struct ngram {
         uint32_t hash;
         uint32_t from; /* its place in the folded text */
-        uint32_t to;   /* from: it is a piece of a word, which says nothing to a reader */
+        uint32_t to;   /* from: it is a stem, which says nothing to a reader */
 };
 
-#define NGRAMS_BATCH 128
+#define NGRAMS_BATCH 32
+#define NGRAMS_SEEN 128 /* a power of two */
 
 struct ngrams_sink {
         void (*take)(void *user, const struct ngram *list, size_t n);
@@ -41,12 +43,13 @@ struct ngrams {
         uint32_t from;
         uint32_t word; /* hash */
         uint32_t stem; /* hash of its first characters */
-        uint32_t letters[3];
 
-        struct ngrams_token before[4]; /* the last tokens, the newest first */
+        struct ngrams_token before[2]; /* the last tokens, the newest first */
         struct ngrams_token wide[4];   /* the last characters of a script without spaces */
         uint32_t size;                 /* of the segment; see SEGMENT_MAX */
+        uint32_t salt;                 /* of the segment */
         bool dot;                      /* the last character may end a sentence */
+        uint32_t seen[NGRAMS_SEEN];    /* n-grams of the segment, plus its salt */
 
         size_t n;
         struct ngram batch[NGRAMS_BATCH];

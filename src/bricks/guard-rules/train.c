@@ -10,15 +10,15 @@
 #include "fold.h"
 #include "linear.h"
 
-#define RATE 0.2f     /* of learning */
-#define DECAY 0.0005f /* of a weight, when it is changed */
+#define RATE 0.2f    /* of learning */
+#define DECAY 0.001f /* of a weight, when it is changed */
 #define DROPPED                                                                                   \
         0x80000000     /* of 2^32: how many n-grams of a text are left out in a round, so that no \
                           weight relies on another one */
 #define WHOLE_ROUNDS 2 /* texts are learnt as a whole before their worst windows are */
 #define FOLD_RUN 16    /* neighbouring texts are alike: so many go into the same fold */
 #define FOLDS 5
-#define HARMLESS_SHARE 0.56
+#define HARMLESS_SHARE 0.75
 #define SEEN_MIN 2 /* texts that an n-gram must be in: of one alone, nothing can be learnt */
 #define TERMS_MAX 6000
 #define TERM_SIZE_MAX 48 /* bytes of its text */
@@ -227,7 +227,7 @@ static float worst_window(const struct trainer *t, const struct sample *s, struc
                         float margin;
 
                         scores_of(t, s, range, scores);
-                        margin = margin_of(t, scores);
+                        margin = margin_of(t, scores) - linear_doubt(i + 1);
                         if (found && margin <= worst)
                                 continue;
                         found = true;
@@ -306,38 +306,54 @@ static void learn_all(struct trainer *t, uint32_t *order, bool without_fold)
         }
 }
 
+/* One step of Platt's scaling. margins: [text]. */
+static void scale(const struct trainer *t, const float *margins, const size_t counts[2],
+                  double *slope, double *offset)
+{
+        double by_slope = 0, by_offset = 0;
+
+        for (size_t i = 0; i < t->texts->n; i++) {
+                const struct sample *s = &t->samples[i];
+                double margin = (double)margins[i], error;
+
+                if (!is_in_fold(i) || s->n == 0)
+                        continue;
+                error = 1 / (1 + (double)exponential((float)-(*slope * margin + *offset))) -
+                        (s->label > 0);
+                error *= s->label > 0 ? 2 - 2 * HARMLESS_SHARE : 2 * HARMLESS_SHARE;
+                error /= (double)counts[s->label > 0];
+                by_slope += error * margin;
+                by_offset += error;
+        }
+        *slope -= 0.3 * by_slope;
+        *offset -= 0.3 * by_offset;
+}
+
 /* Platt's scaling on texts that were not learnt: what share of the texts with a margin are attacks.
  * Both kinds weigh as if HARMLESS_SHARE of all texts were harmless. */
-static void calibrate(const struct trainer *t, float *ret_slope, float *ret_offset)
+static int calibrate(const struct trainer *t, float *ret_slope, float *ret_offset)
 {
+        float *margins = calloc(t->texts->n, sizeof *margins);
         double slope = 1, offset = 0;
         size_t counts[2] = { 0, 0 };
 
-        for (size_t i = 0; i < t->texts->n; i++)
-                counts[t->samples[i].label > 0] += is_in_fold(i) && t->samples[i].n > 0;
-        for (int step = 0; step < 300 && counts[0] > 0 && counts[1] > 0; step++) {
-                double by_slope = 0, by_offset = 0;
+        if (!margins)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->texts->n; i++) {
+                const struct sample *s = &t->samples[i];
+                struct range range;
 
-                for (size_t i = 0; i < t->texts->n; i++) {
-                        const struct sample *s = &t->samples[i];
-                        double margin, error;
-                        struct range range;
-
-                        if (!is_in_fold(i) || s->n == 0)
-                                continue;
-                        margin = (double)worst_window(t, s, &range);
-                        error = 1 / (1 + (double)exponential((float)-(slope * margin + offset))) -
-                                (s->label > 0);
-                        error *= s->label > 0 ? 2 - 2 * HARMLESS_SHARE : 2 * HARMLESS_SHARE;
-                        error /= (double)counts[s->label > 0];
-                        by_slope += error * margin;
-                        by_offset += error;
-                }
-                slope -= 0.3 * by_slope;
-                offset -= 0.3 * by_offset;
+                if (!is_in_fold(i) || s->n == 0)
+                        continue;
+                margins[i] = worst_window(t, s, &range);
+                counts[s->label > 0]++;
         }
+        for (int step = 0; step < 300 && counts[0] > 0 && counts[1] > 0; step++)
+                scale(t, margins, counts, &slope, &offset);
+        free(margins);
         *ret_slope = (float)slope;
         *ret_offset = (float)offset;
+        return 0;
 }
 
 /* ---- terms ------------------------------------------------------------------------------------
@@ -507,7 +523,9 @@ static int make(struct trainer *t, struct linear_header *h, void **ret, size_t *
         if (r == 0) {
                 count_texts(t, last);
                 learn_all(t, order, true);
-                calibrate(t, &h->slope, &h->offset);
+                r = calibrate(t, &h->slope, &h->offset);
+        }
+        if (r == 0) {
                 learn_all(t, order, false);
                 memcpy(h->bias, t->bias, sizeof h->bias);
                 r = write_model(t, h, ret, ret_size);
