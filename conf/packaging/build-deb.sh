@@ -13,6 +13,7 @@ mkdir -p "$1"
 target=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
+umask 022                                # of the files in the source archive
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
