@@ -275,7 +275,8 @@ listen v2
   bind 127.0.0.1:{ports[v2]}
   server one 127.0.0.1:{grpc_named} send-proxy-v2 check inter 100ms
 """
-NGINX = """daemon off;
+NGINX = """load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
 worker_processes 1;
 user root;
 pid {folder}/pid;
@@ -301,6 +302,17 @@ http {{
       grpc_pass grpc://127.0.0.1:{grpc_behind};
       grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }}
+  }}
+}}
+stream {{
+  proxy_protocol on;
+  server {{
+    listen 127.0.0.1:{ports[v1]};
+    proxy_pass 127.0.0.1:{http_named};
+  }}
+  server {{
+    listen 127.0.0.1:{ports[v2]};
+    proxy_pass 127.0.0.1:{grpc_named};
   }}
 }}
 """
@@ -375,6 +387,8 @@ def behind_nginx():
     with proxy(NGINX, "nginx", "-e", "stderr", "-c") as ports:
         for protocol in KINDS:
             eq(ask_through(ports[protocol], protocol), f"ipv4:{STRANGER}")
+        for name, protocol in ("v1", "http"), ("v2", "grpc"):
+            assert ask_through(ports[name], protocol).startswith(f"ipv4:{STRANGER}:"), name
 
 
 @test
