@@ -14,7 +14,7 @@ packages='
 	codespell hunspell-de-de hunspell-en-us
 	clang clang-format libclang-rt-dev
 	pycodestyle pyflakes3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
-	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev man-db nghttp2-client nginx
+	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev libnginx-mod-stream man-db nghttp2-client nginx
 	openssl poppler-utils procps prometheus util-linux valgrind
 '
 [ "${1-}" != --packages ] || packages="$packages

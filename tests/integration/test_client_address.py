@@ -291,7 +291,19 @@ NGINX = nginx_conf("""\
       grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }}
   }}
-""")
+""", main="""\
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+stream {{
+  proxy_protocol on;
+  server {{
+    listen 127.0.0.1:{ports[v1]};
+    proxy_pass 127.0.0.1:{http_named};
+  }}
+  server {{
+    listen 127.0.0.1:{ports[v2]};
+    proxy_pass 127.0.0.1:{grpc_named};
+  }}
+}}""")
 CADDY = """{{
   admin off
   auto_https off
@@ -363,6 +375,8 @@ def behind_nginx():
     with proxy(NGINX, "nginx", "-e", "stderr", "-c") as ports:
         for protocol in KINDS:
             eq(ask_through(ports[protocol], protocol), f"ipv4:{STRANGER}")
+        for name, protocol in ("v1", "http"), ("v2", "grpc"):
+            assert ask_through(ports[name], protocol).startswith(f"ipv4:{STRANGER}:"), name
 
 
 @test

@@ -444,6 +444,7 @@ def other_pages_and_names():
         eq(d.ask(origin=f"http://{host}")[0], 200, "its own page")
         status, head, _ = d.ask(origin="https://good.example")
         eq((status, head["access-control-allow-origin"], head["vary"]), (200, "https://good.example", "Origin"))
+        assert {"x-request-id", "retry-after", "x-ratelimit-remaining-tokens"} <= set(head["access-control-expose-headers"].split(", ")), head
         status, head, body = d.ask(origin="https://evil.example")
         eq((status, head["access-control-allow-origin"], error(body)["code"]), (403, None, "origin_not_allowed"))
         status, head, _ = d.ask("OPTIONS", CHAT, origin="https://good.example",

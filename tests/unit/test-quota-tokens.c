@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "shared/quota-own.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
 
 #define NOON INT64_C(1796040000) /* 2026-11-30T12:00:00Z */
 #define DAY INT64_C(86400)
@@ -265,9 +267,35 @@ static void test_threads(void)
         assert(used("threads", WINDOW_DAY, NOON) == spent && reserved("threads") == 0);
 }
 
+/* Of the window that has the fewest left. */
+static void test_left(void)
+{
+        _cleanup_(quota_freep) struct quota *quota = worker();
+        const struct quota_budget none = budget("left-none", 0, 0, 0);
+        const struct quota_budget b = budget("left", 100, 150, 0);
+        struct quota_shortage shortage;
+        struct quota_left left;
+        uint32_t slot;
+
+        assert(!quota_tokens_left(quota, &none, NOON, &left));
+        assert(quota_reserve(quota, &b, 30, NOON, &slot, &shortage));
+        assert(quota_tokens_left(quota, &b, NOON, &left));
+        assert(left.limit == 100 && left.left == 70 && left.reset == 60 * NSEC_PER_SEC);
+        quota_spend(quota, slot, 30, 80, NOON);
+        assert(quota_tokens_left(quota, &b, NOON + 10, &left));
+        assert(left.left == 20 && left.reset == 50 * NSEC_PER_SEC);
+        assert(quota_tokens_left(quota, &b, NOON + 60, &left));
+        assert(left.limit == 150 && left.left == 70);
+        assert(left.reset == (DAY / 2 - 60) * NSEC_PER_SEC);
+        assert(quota_reserve(quota, &b, 0, NOON + 60, &slot, &shortage));
+        quota_spend(quota, slot, 0, QUOTA_TOKENS_MAX, NOON + 60);
+        assert(quota_tokens_left(quota, &b, NOON + 60, &left) && left.left == 0);
+}
+
 int main(void)
 {
         assert(quota_new(&main_process) == 0);
+        test_left();
         test_windows();
         test_shortage();
         test_clock();

@@ -38,13 +38,18 @@ static void test_rate(void)
         const struct quota_limit limit = quota_limit("rate", 10, 3, 0);
         const uint64_t interval = NSEC_PER_SEC / 10;
         uint64_t now = clock_now();
+        struct quota_left left;
 
         for (int i = 0; i < 1000; i++)
                 assert(quota_request(quota, &free, now) == 0);
+        assert(!quota_requests_left(quota, &free, now, &left));
 
         /* A burst, then one at a time. */
-        for (int i = 0; i < 3; i++)
-                assert(quota_request(quota, &limit, now) == 0);
+        for (unsigned i = 0; i <= 3; i++) {
+                assert(quota_requests_left(quota, &limit, now, &left));
+                assert(left.limit == 3 && left.left == 3 - i && left.reset == i * interval);
+                assert(i == 3 || quota_request(quota, &limit, now) == 0);
+        }
         assert(quota_request(quota, &limit, now) == interval);
         assert(quota_request(quota, &limit, now + interval - 1) == 1);
         assert(quota_request(quota, &limit, now + interval) == 0);
