@@ -46,12 +46,12 @@ LOADS = [
     Load("openai stream of 100, 1x16", STREAM, 1, 16, framed(SMALL), TOKENS, "chat", counted=32),
 ]
 
-# brickd alone: the first port is the peers', the second has all the rest
+# brickd alone: the first port is the peers', the second has all the rest. Memory for 400 requests of 1 MiB at a time.
 BRICKS_CONFIG = """
 ports:
   - listen: "127.0.0.1:{port}"
     bricks: [echo]
-    limits: {{ connections: 100000, connections_per_address: 100000 }}
+    limits: {{ connections: 100000, connections_per_address: 100000, unfinished: 1GiB }}
   - listen: "127.0.0.1:{port_bricks}"
     bricks: [common, chain, block, guard, docs, chat]
 bricks:
@@ -65,5 +65,6 @@ bricks:
     module: openai
     options: {{ base_url: "http://127.0.0.1:{upstream}/v1", model: any, max_connections: 4096 }}
 workers: {workers}
+memory: 4GiB
 log: {{ format: text, access: {access} }}
 """
