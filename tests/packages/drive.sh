@@ -29,6 +29,14 @@ brickctl status | grep 'generation 2'
 brickctl health
 tail -n 1 /etc/brickd/brickd.yaml | grep '^# edited$'
 
+# --- upgrade while the configuration has a mistake: what serves goes on
+echo 'nonsense: 1' >>/etc/brickd/brickd.yaml
+dpkg -i /lab/debs/brickd_*.deb 2>&1 | grep 'mend the file'
+test "$(systemctl show -P MainPID brickd)" = "$pid"
+brickctl health
+sed -i '$d' /etc/brickd/brickd.yaml
+systemctl reload brickd
+
 # --- remove: the configuration and the state stay; purge: nothing stays
 dpkg -r brickd-python brickd-dev brickd
 systemctl is-active brickd && exit 1
