@@ -24,8 +24,9 @@ static bool is_letter(char c)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static void mistake_set(struct expr_mistake *mistake, struct expr_place place, const char *format,
-                        ...)
+__attribute__((format(printf, 3, 4))) static void mistake_set(struct expr_mistake *mistake,
+                                                              struct expr_place place,
+                                                              const char *format, ...)
 {
         va_list args;
 

@@ -69,6 +69,7 @@ DEFINE_CLEANUP(struct auth *, auth_free);
 /* Puts the identities of a file's text in force. On a negative errno the old ones stay. [main] */
 int auth_set(struct auth *auth, const char *bytes, size_t length);
 
+/* The quota that auth_new() was given. [any] */
 struct quota *auth_quota(const struct auth *auth);
 
 /*

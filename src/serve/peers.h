@@ -22,11 +22,13 @@ struct peer_key {
         bool is_proxy; /* of many clients, by `forwarded`: it does not count by its address */
 };
 
+/* The key of a connection that has this peer. A unix socket has no address. */
 struct peer_key peers_key(struct listener *listener, const struct sockaddr *address);
 
 /* Counts one more connection. False: a limit has been reached, or there is no memory; that has been
  * counted and logged. */
 bool peers_add(const struct peer_key *key);
+/* A connection that peers_add() or peers_name() has counted is closed. */
 void peers_remove(const struct peer_key *key);
 
 /* A connection that was counted without an address has this one. False: a limit has been reached,

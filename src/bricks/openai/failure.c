@@ -293,7 +293,7 @@ bool failure_from_finish(struct failure *failure, const char *reason)
         return false;
 }
 
-/* A `code` that tells of a success is none of an error. */
+/* A `code` of a success, such as 200, is not the code of an error. */
 static bool is_error_code(struct scan code)
 {
         char text[16];

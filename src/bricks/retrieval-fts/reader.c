@@ -103,6 +103,22 @@ static int pragma_int(sqlite3 *db, const char *sql, int *ret)
         return sqlite3_finalize(statement);
 }
 
+/* Another version has made the index. The text says how it differs. */
+__attribute__((format(printf, 2, 3))) static int stale(struct search_error *error,
+                                                       const char *format, ...)
+{
+        char why[sizeof error->text];
+        va_list args;
+        int r;
+
+        va_start(args, format);
+        (void)vsnprintf(why, sizeof why, format, args);
+        va_end(args);
+        r = reader_unavailable(error, "%.400s: remove it and run brickctl index again", why);
+        error->stale = true;
+        return r;
+}
+
 static int tokenizer_check(struct reader *reader, const char *path, struct search_error *error)
 {
         char theirs[TOKENIZER_VERSION_SIZE], ours[TOKENIZER_VERSION_SIZE];
@@ -115,12 +131,7 @@ static int tokenizer_check(struct reader *reader, const char *path, struct searc
         if (same)
                 return 0;
         tokenizer_version(ours);
-        r = reader_unavailable(error,
-                               "%s was made with tokenizer %s, this brick has %s: remove it and "
-                               "run brickctl index again",
-                               path, theirs, ours);
-        error->stale = true;
-        return r;
+        return stale(error, "%s was made with tokenizer %s, this brick has %s", path, theirs, ours);
 }
 
 static int reader_check(struct reader *reader, const char *path, struct search_error *error)
@@ -136,12 +147,7 @@ static int reader_check(struct reader *reader, const char *path, struct search_e
                 return reader_unavailable(error, "%s is not an index of brickctl index", path);
         if (version == SCHEMA_VERSION)
                 return tokenizer_check(reader, path, error);
-        r = reader_unavailable(error,
-                               "%s has format %d, this brick reads %d: remove it and run "
-                               "brickctl index again",
-                               path, version, SCHEMA_VERSION);
-        error->stale = true;
-        return r;
+        return stale(error, "%s has format %d, this brick reads %d", path, version, SCHEMA_VERSION);
 }
 
 int reader_open(const char *path, struct reader **ret, struct search_error *error)

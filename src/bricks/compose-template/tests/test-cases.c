@@ -189,7 +189,7 @@ static void case_done(struct test_case *c)
         free(c->format);
         for (size_t i = 0; i < c->n_documents; i++) {
                 free(c->documents[i].title);
-                if (*c->documents[i].snippet)
+                if (c->documents[i].snippet != protobuf_c_empty_string)
                         free(c->documents[i].snippet);
         }
         *c = (struct test_case){};
