@@ -135,6 +135,8 @@ def measure(opt):
         whole = [peer for peer in peers if not peer.only]
         for name in opt.stages:
             result[name] = STAGES[name](peers if name == "load" else whole, opt)
+            if opt.output:
+                write(result, opt.output)
         servers.stop_all()
     say("")
     return result
@@ -166,8 +168,6 @@ def main():
     except (RuntimeError, OSError, subprocess.SubprocessError) as e:
         sys.exit(f"run.py: {e}")
     print(report.as_text([result]), end="")
-    if opt.output:
-        write(result, opt.output)
     return 1 if failures(result) else 0
 
 
