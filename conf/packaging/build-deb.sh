@@ -13,7 +13,6 @@ mkdir -p "$1"
 target=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's meson and python3 before any other
-umask 022                                # of the files in the source archive
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -38,12 +37,16 @@ changelog=conf/packaging/debian/changelog
 	exit 1
 }
 
-cp "$work/dist/meson-dist/$archive" "$work/brickd_$version.orig.tar.xz"
-tar -C "$work" -xf "$work/brickd_$version.orig.tar.xz"
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp)
+export SOURCE_DATE_EPOCH
+
+# meson's archive has the time at which it was made, and the modes of that user's umask
+tar -C "$work" -xf "$work/dist/meson-dist/$archive"
+tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX \
+	-cJf "$work/brickd_$version.orig.tar.xz" "brickd-$version"
 cp -r "$work/brickd-$version/conf/packaging/debian" "$work/brickd-$version/debian"
 (cd "$work/brickd-$version" && quietly dpkg-buildpackage --unsigned-source --unsigned-changes)
 mv "$work"/brickd* "$target" 2>/dev/null || :
 rm -rf "$target/brickd-$version"
-SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l $changelog -S Timestamp) \
-	/usr/bin/python3 conf/packaging/sbom.py "$target/brickd_$version-1_$(dpkg --print-architecture).buildinfo"
+/usr/bin/python3 conf/packaging/sbom.py "$target/brickd_$version-1_$(dpkg --print-architecture).buildinfo"
 ls "$target"
