@@ -22,7 +22,7 @@
 
 /* The first block of a call's arena, in which brick_alloc() takes memory: bricks that have
  * thousands of streams keep little there. It leaves nothing of malloc()'s unused. */
-#define CALL_ARENA 504
+#define CALL_ARENA 440
 
 static struct call *base_of(struct http_call *call)
 {
