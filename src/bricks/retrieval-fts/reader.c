@@ -31,7 +31,6 @@ int reader_unavailable(struct search_error *error, const char *format, ...)
         va_start(args, format);
         (void)vsnprintf(error->text, sizeof error->text, format, args);
         va_end(args);
-        error->stale = false;
         return SEARCH_E_UNAVAILABLE;
 }
 
@@ -103,21 +102,8 @@ static int pragma_int(sqlite3 *db, const char *sql, int *ret)
         return sqlite3_finalize(statement);
 }
 
-/* Another version has made the index. The text says how it differs. */
-__attribute__((format(printf, 2, 3))) static int stale(struct search_error *error,
-                                                       const char *format, ...)
-{
-        char why[sizeof error->text];
-        va_list args;
-        int r;
-
-        va_start(args, format);
-        (void)vsnprintf(why, sizeof why, format, args);
-        va_end(args);
-        r = reader_unavailable(error, "%.400s: remove it and run brickctl index again", why);
-        error->stale = true;
-        return r;
-}
+/* Another version has made the index: waiting does not help. */
+#define AGAIN "remove it and run brickctl index again"
 
 static int tokenizer_check(struct reader *reader, const char *path, struct search_error *error)
 {
@@ -131,7 +117,8 @@ static int tokenizer_check(struct reader *reader, const char *path, struct searc
         if (same)
                 return 0;
         tokenizer_version(ours);
-        return stale(error, "%s was made with tokenizer %s, this brick has %s", path, theirs, ours);
+        return reader_unavailable(error, "%s was made with tokenizer %s, this brick has %s; " AGAIN,
+                                  path, theirs, ours);
 }
 
 static int reader_check(struct reader *reader, const char *path, struct search_error *error)
@@ -147,7 +134,8 @@ static int reader_check(struct reader *reader, const char *path, struct search_e
                 return reader_unavailable(error, "%s is not an index of brickctl index", path);
         if (version == SCHEMA_VERSION)
                 return tokenizer_check(reader, path, error);
-        return stale(error, "%s has format %d, this brick reads %d", path, version, SCHEMA_VERSION);
+        return reader_unavailable(error, "%s has format %d, this brick reads %d; " AGAIN, path,
+                                  version, SCHEMA_VERSION);
 }
 
 int reader_open(const char *path, struct reader **ret, struct search_error *error)

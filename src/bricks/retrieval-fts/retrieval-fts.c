@@ -420,10 +420,8 @@ static int read_options(struct brick_instance *self, const struct brick_node *co
         return searcher_new(host->node_str(host->node_get(config, "index")).ptr, &self->searcher);
 }
 
-/*
- * The index may be made later, so a missing one is only a warning. One of another version of brickd
- * is a mistake: a reload then fails, and the workers that can read it go on serving.
- */
+/* The index may be made later, so a missing or unusable one is only a warning: the other bricks are
+ * served. */
 static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx,
                             const struct brick_node *config, struct brick_instance **ret)
 {
@@ -444,10 +442,6 @@ static int retrieval_create(const struct brick_host *host, struct brick_ctx *ctx
         r = searcher_statistics(self->searcher, &nobody, &statistics, &error);
         if (r < 0)
                 return r;
-        if (r > 0 && error.stale) {
-                brick_node_errorf(host, ctx, host->node_get(config, "index"), "%s", error.text);
-                return -EINVAL;
-        }
         if (r > 0)
                 note_state(self, &error);
         r = -pthread_create(&self->thread, NULL, check_index, self);

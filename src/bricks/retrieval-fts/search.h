@@ -21,7 +21,6 @@ enum {
 /* The message for the user when a search fails. */
 struct search_error {
         char text[512];
-        bool stale; /* another version has made the index: waiting does not help */
 };
 
 /* One document, by its best passage. Strings are UTF-8 and live until the callback returns. */
