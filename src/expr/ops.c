@@ -334,7 +334,7 @@ static int equal(struct expr_machine *machine, const struct expr_node *node,
 static int equal_run(struct expr_machine *machine, const struct expr_node *node,
                      const struct expr_value *args, struct expr_value *ret)
 {
-        bool same;
+        bool same = false;
         int r = equal(machine, node, &args[0], &args[1], &same);
 
         if (r == 0)
@@ -451,7 +451,7 @@ static int in_run(struct expr_machine *machine, const struct expr_node *node,
                   const struct expr_value *args, struct expr_value *ret)
 {
         const struct expr_value *a = &args[0], *b = &args[1];
-        bool found, is_text = a->kind == EXPR_TEXT;
+        bool found = false, is_text = a->kind == EXPR_TEXT;
         int r;
 
         if (b->kind == EXPR_LIST)
