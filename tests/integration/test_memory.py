@@ -272,8 +272,8 @@ def a_stream_by_http_takes(most, text="hello", fields="", count=500):
 
 @test
 def streams_by_http_take_little_memory():
-    a_stream_by_http_takes(3.2)
-    a_stream_by_http_takes(19, "x" * 4000, SDK)
+    a_stream_by_http_takes(3.4)
+    a_stream_by_http_takes(24, "x" * 4000, SDK)
 
 
 

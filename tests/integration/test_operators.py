@@ -215,6 +215,14 @@ def run_closed(*command, closed):
     return done.returncode, done.stdout + done.stderr
 
 
+def link(pid, fd):
+    """What a descriptor of a process is; None: the process has ended and is about to be reaped."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except FileNotFoundError:
+        return None
+
+
 @test
 def closed_standard_descriptors_are_nobody_elses():
     d = Brickd(brick())
@@ -222,8 +230,8 @@ def closed_standard_descriptors_are_nobody_elses():
         d.process = subprocess.Popen([*without(closed), os.path.join(BUILD, "src", "brickd"), "-c", d.config], env=d.env,
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for("service", lambda: d.ctl("list", check=False).returncode == 0)
-        for pid in (d.process.pid, *d.workers()):
-            eq([os.readlink(f"/proc/{pid}/fd/{fd}") for fd in closed], ["/dev/null"] * len(closed))
+        wait_for("descriptors of their own", lambda: {  # pylint: disable=cell-var-from-loop
+            link(pid, fd) for pid in (d.process.pid, *d.workers()) for fd in closed} == {"/dev/null"})
         eq(d.stop()[0], 0)
     brickctl, index, run = (os.path.join(BUILD, "src", *parts) for parts in (
         ("ctl", "brickctl"), ("bricks", "retrieval-fts", "brickctl-index"), ("exec", "brickd-exec")))
