@@ -168,6 +168,7 @@ def who_is_refused():
         assert re.fullmatch(r"This call reserves 203 tokens, and 100 of 1000 are left in this day, which ends at \S+T00:00:00Z", text), text
         assert "grpc-retry-pushback-ms" not in trailers, trailers
         eq(d.call("day", ask("case:metadata", 50), used(20))[1], "OK")
+        d.wait_until_free("day")
         # A day is long: libraries are told not to try again.
         status, fields, error = d.post("day", "case:ok", max_tokens=200)
         eq((status, error["type"], error["code"], fields["x-should-retry"]), (429, "rate_limit_error", "insufficient_quota", "false"))
@@ -182,6 +183,7 @@ def who_is_refused():
         assert 40 < left < 80 - 10, fields
         assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", fields["x-ratelimit-reset-tokens"]), fields
         d.spend("day", 2)
+        d.wait_until_free("day")
         assert left > int(d.post("day", "case:three", max_tokens=10, stream=True)[1]["x-ratelimit-remaining-tokens"]) > 0
         assert "x-ratelimit-limit-requests" not in fields
         rated = d.post("rated", "case:ok")[1]
