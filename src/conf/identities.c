@@ -26,6 +26,12 @@
 #define BRICK "(\\*|[a-z0-9][a-z0-9._-]{0,63})"
 #define METHOD "(\\*|GetServiceInfo|Unary|OutputStreaming|InputStreaming|BidiStreaming)"
 
+/* What a caller and a group may be called. */
+#define NAME                                                                                     \
+        .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",                                         \
+        .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a " \
+                    "letter or a digit"
+
 #define TOKENS(key, value, text)                                                              \
         {                                                                                     \
                 .name = key, .type = OPTION_STRING, .pattern = "^[0-9]+([.][0-9]+)?[kKMG]?$", \
@@ -45,9 +51,7 @@ static const struct option_spec identity_options[] = {
         { .name = "name",
           .type = OPTION_STRING,
           .flags = OPTION_REQUIRED,
-          .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",
-          .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a "
-                      "letter or a digit",
+          NAME,
           .help = "name of the caller in logs, in metrics and for bricks" },
         { .name = "token",
           .type = OPTION_STRING,
@@ -71,9 +75,7 @@ static const struct option_spec identity_options[] = {
         { .name = "groups",
           .type = OPTION_STRING,
           .flags = OPTION_REPEATED,
-          .pattern = "^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$",
-          .expected = "a name of up to 63 characters from A-Z a-z 0-9 . _ @ - that begins with a "
-                      "letter or a digit",
+          NAME,
           .help = "groups of which it is a member, for bricks such as retrieval-fts" },
         { .name = "rate", .type = OPTION_FLOAT, .help = "requests per second" },
         { .name = "burst",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "brick-sdk.h"
+#include "util/ascii.h"
 
 /* The stack that unpacking may use, for about 400 levels of nesting. protobuf-c has no limit. */
 #define UNPACK_STACK_MAX (256 * 1024)
@@ -64,36 +65,6 @@ static void unpacker_free_heap(void *data, void *p)
         free(p);
 }
 
-#define HIGH_BITS UINT64_C(0x8080808080808080)
-
-/* Two words, anywhere in memory. */
-typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
-
-#define BLOCK ((ptrdiff_t)(8 * sizeof(pair)))
-
-/* Most text is ASCII, so this checks many bytes at a time. */
-static inline bool is_ascii_block(const pair *p)
-{
-        pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
-
-        return !((all[0] | all[1]) & HIGH_BITS);
-}
-
-static inline bool are_ascii(const pair *p)
-{
-        pair all = p[0] | p[1];
-
-        return !((all[0] | all[1]) & HIGH_BITS);
-}
-
-static inline bool is_ascii_word(const unsigned char *p)
-{
-        uint64_t word;
-
-        memcpy(&word, p, sizeof word);
-        return !(word & HIGH_BITS);
-}
-
 static bool utf8_valid(const char *string)
 {
         const unsigned char *p = (const unsigned char *)string, *end = p + strlen(string);
@@ -101,21 +72,10 @@ static bool utf8_valid(const char *string)
         while (p < end) {
                 unsigned n, min, c;
 
-                if (end - p >= BLOCK && is_ascii_block((const pair *)p)) {
-                        p += BLOCK;
-                        continue;
-                }
-                if (end - p >= 32 && are_ascii((const pair *)p)) {
-                        p += 32;
-                        continue;
-                }
-                if (end - p >= 8 && is_ascii_word(p)) {
-                        p += 8;
-                        continue;
-                }
+                p += ascii_prefix((const char *)p, (size_t)(end - p));
+                if (p == end)
+                        break;
                 c = *p++;
-                if (c < 0x80)
-                        continue;
                 if (c >= 0xc2 && c < 0xe0) {
                         n = 1, min = 0x80, c &= 0x1f;
                 } else if (c >= 0xe0 && c < 0xf0) {

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
+#include "util/ascii.h"
 #include "util/cleanup.h"
-
-#define HIGH_BITS UINT64_C(0x8080808080808080)
 
 size_t utf8_decode(const char *s, size_t length, uint32_t *ret)
 {
@@ -57,49 +56,6 @@ size_t utf8_encode(uint32_t c, char out[static 4])
         for (size_t i = n; i-- > 1; c >>= 6)
                 out[i] = (char)(0x80 | (c & 0x3f));
         out[0] = (char)(n == 1 ? c : marks[n] | c);
-        return n;
-}
-
-/* Two words, anywhere in memory. */
-typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
-
-static inline bool are_ascii(const pair *p)
-{
-        pair all = p[0] | p[1];
-
-        return !((all[0] | all[1]) & HIGH_BITS);
-}
-
-#define BLOCK (8 * sizeof(pair))
-
-static inline bool is_ascii_block(const pair *p)
-{
-        pair all = p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7];
-
-        return !((all[0] | all[1]) & HIGH_BITS);
-}
-
-static inline bool is_ascii_word(const char *s)
-{
-        uint64_t word;
-
-        memcpy(&word, s, sizeof word);
-        return !(word & HIGH_BITS);
-}
-
-/* The length of the ASCII prefix. Most text is ASCII, so this checks many bytes at a time. */
-static size_t ascii_prefix(const char *s, size_t length)
-{
-        size_t n = 0;
-
-        while (length - n >= BLOCK && is_ascii_block((const pair *)(s + n)))
-                n += BLOCK;
-        while (length - n >= 2 * sizeof(pair) && are_ascii((const pair *)(s + n)))
-                n += 2 * sizeof(pair);
-        while (length - n >= 8 && is_ascii_word(s + n))
-                n += 8;
-        while (n < length && (unsigned char)s[n] < 0x80)
-                n++;
         return n;
 }
 

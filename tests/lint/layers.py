@@ -35,6 +35,7 @@ LAYERS = {
 
 # what the files of a directory may include besides: headers of the core that stand alone
 HEADERS = {
+    "sdk": {"util/ascii.h"},
     "expr": {"util/utf8.h"},
     "bricks": {"util/utf8.h"},
 }
