@@ -35,6 +35,20 @@ static const char *check_labels(const struct linear_header *h)
         return NULL;
 }
 
+/* Larger numbers overflow where they are multiplied, and infinity less infinity is no margin. */
+static bool is_number(float number)
+{
+        return fabsf(number) <= LINEAR_NUMBER_MAX; /* false for a NaN */
+}
+
+static bool has_numbers(const struct linear_header *h)
+{
+        for (size_t i = 0; i < LINEAR_LABELS; i++)
+                if (!is_number(h->bias[i]))
+                        return false;
+        return is_number(h->scale) && is_number(h->slope) && is_number(h->offset);
+}
+
 static const char *check_header(const struct linear_header *h)
 {
         if (memcmp(h->magic, LINEAR_MAGIC, sizeof h->magic) != 0)
@@ -43,11 +57,8 @@ static const char *check_header(const struct linear_header *h)
                 return "its format is of another version of brickd: train it again";
         if (h->bits < LINEAR_BITS_MIN || h->bits > LINEAR_BITS_MAX)
                 return "it has too few or too many weights";
-        if (!isfinite(h->scale) || !isfinite(h->slope) || !isfinite(h->offset))
-                return "a number in it is none";
-        for (size_t i = 0; i < LINEAR_LABELS; i++)
-                if (!isfinite(h->bias[i]))
-                        return "a number in it is none";
+        if (!has_numbers(h))
+                return "a number in it is not finite or too large";
         return check_labels(h);
 }
 
@@ -130,7 +141,7 @@ struct linear *linear_free(struct linear *l)
  */
 
 typedef int8_t weights_t __attribute__((vector_size(LINEAR_LABELS)));
-typedef int32_t sums_t __attribute__((vector_size(4 * LINEAR_LABELS)));
+typedef uint32_t sums_t __attribute__((vector_size(4 * LINEAR_LABELS)));
 
 static void on_ngrams(void *user, const struct ngram *list, size_t n)
 {
@@ -153,17 +164,20 @@ static void on_ngrams(void *user, const struct ngram *list, size_t n)
         s->now.count = count;
 }
 
+static float sum_of(const struct linear_mark *from, const struct linear_mark *to, uint32_t label)
+{
+        return (float)(int32_t)(to->sums[label] - from->sums[label]);
+}
+
 /* Compares what lies between two marks with the worst window. */
 static void judge_window(struct linear_scan *s, const struct linear_mark *from)
 {
         const struct linear_header *h = &s->model->header;
         float norm = h->scale / sqrtf((float)(s->now.count - from->count) + LINEAR_FEW);
-        float harmless = (float)(s->now.sums[0] - from->sums[0]) * norm + h->bias[0] +
-                         linear_doubt(s->n_segments);
+        float harmless = sum_of(from, &s->now, 0) * norm + h->bias[0] + linear_doubt(s->n_segments);
 
         for (uint32_t i = 1; i < h->n_labels; i++) {
-                float margin = (float)(s->now.sums[i] - from->sums[i]) * norm + h->bias[i] -
-                               harmless;
+                float margin = sum_of(from, &s->now, i) * norm + h->bias[i] - harmless;
 
                 if (s->worst.label == 0 || margin > s->worst.margin)
                         s->worst = (struct linear_window){ margin, i, from->at, s->now.at };

@@ -42,6 +42,7 @@ struct linear_term {
 #define LINEAR_VERSION 2
 #define LINEAR_BITS_MIN 8
 #define LINEAR_BITS_MAX 20
+#define LINEAR_NUMBER_MAX 1e6f /* of the header's floats; training gives much smaller ones */
 
 struct linear {
         struct linear_header header;
@@ -76,9 +77,10 @@ static inline float linear_doubt(size_t n)
         return doubts[n < 8 ? n - 1 : 7];
 }
 
-/* The sums of a text up to the end of a sentence. */
+/* The sums of a text up to the end of a sentence. They wrap in a very long text: only the
+ * difference of two marks is of use, and that of a window's marks is small. */
 struct linear_mark {
-        int32_t sums[LINEAR_LABELS];
+        uint32_t sums[LINEAR_LABELS];
         uint32_t count;
         uint32_t at; /* offset in the folded text */
 };

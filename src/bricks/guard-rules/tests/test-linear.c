@@ -125,6 +125,9 @@ static void test_files(void)
                 { offsetof(struct linear_header, terms_size), UINT32_MAX, "cut off or too long" },
                 { offsetof(struct linear_header, scale), 0x7fc00000, "a number in it" },
                 { offsetof(struct linear_header, bias), 0x7f800000, "a number in it" },
+                { offsetof(struct linear_header, scale), 0xff4bf354, "a number in it" },
+                { offsetof(struct linear_header, slope), 0x49742410, "a number in it" },
+                { offsetof(struct linear_header, offset), 0xc9742410, "a number in it" },
                 { offsetof(struct linear_header, labels), 0x20202020, "a label is no name" },
         };
         size_t size;
