@@ -181,7 +181,7 @@ static int run_worker(char **argv)
 {
         (void)signal(SIGPIPE, SIG_DFL); /* brickd --version | head -n 1 */
         (void)execv(spawn_executable(), argv);
-        say("brickd: %s: %s", spawn_executable(), strerror(errno));
+        say("brickd: Cannot run %s: %s", spawn_executable(), strerror(errno));
         return EXIT_FAILURE;
 }
 

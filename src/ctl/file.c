@@ -22,11 +22,22 @@ static char *default_control(void)
         return asprintf(&path, "%s/control", directory) < 0 ? NULL : path;
 }
 
-/*
- * Finds the control socket in a file with mistakes, which do not concern the socket. -EINVAL: the
- * file is not YAML, which has been reported.
- */
-static int guess_control(const struct ctl *ctl, const char *bytes, size_t length, char **ret)
+/* The file is not YAML. -EINVAL: this has been reported. */
+static int guess_default(const struct ctl *ctl, enum file_mode mode, const struct diag *diag,
+                         char **ret)
+{
+        if (mode == FILE_MAY_BE_BROKEN) {
+                *ret = default_control();
+                return *ret ? 0 : -ENOMEM;
+        }
+        diag_print(diag, stderr);
+        ctl_error(0, "Cannot find the control socket in the configuration; use --control PATH");
+        return -EINVAL;
+}
+
+/* Finds the control socket in a file with mistakes, which do not concern the socket. */
+static int guess_control(const struct ctl *ctl, enum file_mode mode, const char *bytes,
+                         size_t length, char **ret)
 {
         _cleanup_(document_freep) struct document *doc = NULL;
         _cleanup_(diag_freep) struct diag *diag = NULL;
@@ -41,13 +52,8 @@ static int guess_control(const struct ctl *ctl, const char *bytes, size_t length
         if (r < 0)
                 return r;
         r = yaml_parse(doc, bytes, length, diag, &root);
-        if (r < 0) {
-                diag_print(diag, stderr);
-                ctl_error(
-                        0,
-                        "Cannot find the control socket in the configuration; use --control PATH");
-                return r;
-        }
+        if (r < 0)
+                return r == -EINVAL ? guess_default(ctl, mode, diag, ret) : r;
         control = node_get(root, "control");
         if (!control || control->kind != NODE_SCALAR)
                 *ret = default_control();
@@ -75,7 +81,8 @@ static int parse(const struct ctl *ctl, enum file_mode mode, size_t length, stru
         return r;
 }
 
-static int find_control(const struct ctl *ctl, size_t length, struct file *file)
+static int find_control(const struct ctl *ctl, enum file_mode mode, size_t length,
+                        struct file *file)
 {
         if (ctl->control)
                 file->control = strdup(ctl->control);
@@ -84,7 +91,7 @@ static int find_control(const struct ctl *ctl, size_t length, struct file *file)
         else if (file->conf)
                 file->control = strdup(file->conf->control);
         else if (file->bytes)
-                return guess_control(ctl, file->bytes, length, &file->control);
+                return guess_control(ctl, mode, file->bytes, length, &file->control);
         else
                 file->control = default_control();
 
@@ -106,7 +113,7 @@ int file_open(const struct ctl *ctl, enum file_mode mode, struct file *ret)
                 file_done(&file);
                 return EX_CONFIG;
         }
-        r = find_control(ctl, length, &file);
+        r = find_control(ctl, mode, length, &file);
         if (r < 0) {
                 file_done(&file);
                 return r == -EINVAL ? EX_CONFIG : ctl_error(EX_OSERR, "Out of memory");

@@ -16,6 +16,8 @@ struct file {
 enum file_mode {
         FILE_MUST_BE_RIGHT, /* print mistakes and fail */
         FILE_MAY_BE_WRONG,  /* ignore mistakes: a running brickd does not serve this file */
+        FILE_MAY_BE_BROKEN, /* also if it is not YAML: assume the default control socket, whose
+                               brickd may serve another file */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "conf/conf.h"
 #include "conf/nearest.h"
@@ -25,6 +26,7 @@ struct search {
         const char *name;
         struct file file;
         bool asked;
+        bool is_served; /* the running brickd serves this file, or an earlier version of it */
         json_t *status; /* from the running brickd; NULL: not known */
         json_t *bricks; /* borrowed from status */
 };
@@ -116,6 +118,12 @@ static const struct conf_port *find_port(struct search *search, const struct tar
         return first;
 }
 
+/* From the running brickd, which may not know the address of a socket of systemd's. */
+static bool is_callable(const char *address)
+{
+        return address && strncmp(address, "systemd:", 8) != 0;
+}
+
 /* The address that brickd listens on, for a port whose address is not in the file. NULL: not known.
  */
 static const char *bound_address(struct search *search, const struct conf_port *port)
@@ -129,8 +137,7 @@ static const char *bound_address(struct search *search, const struct conf_port *
                 const char *listen = json_string_value(json_object_get(entry, "listen"));
                 const char *address = json_string_value(json_object_get(entry, "address"));
 
-                if (listen && address && strcmp(listen, port->listen) == 0 &&
-                    strncmp(address, "systemd:", 8) != 0)
+                if (listen && strcmp(listen, port->listen) == 0 && is_callable(address))
                         return address;
         }
         return NULL;
@@ -177,13 +184,122 @@ static char *port_address(struct search *search, const struct conf_port *port)
         return r < 0 ? NULL : callable(listen);
 }
 
+/* ---- what a running brickd serves: its file may have been changed since, and have mistakes ----
+ */
+
+static const json_t *find_running_brick(const struct search *search, const char *name)
+{
+        size_t index;
+        json_t *brick;
+
+        json_array_foreach(search->bricks, index, brick)
+        {
+                const char *other = json_string_value(json_object_get(brick, "name"));
+
+                if (other && strcmp(other, name) == 0)
+                        return brick;
+        }
+        return NULL;
+}
+
+static bool is_running_target(const struct search *search, const char *name,
+                              const struct target *target)
+{
+        const json_t *brick = find_running_brick(search, name);
+        const char *type = json_string_value(json_object_get(brick, "type"));
+
+        if (target->brick)
+                return strcmp(name, target->brick) == 0;
+        return type && service_find(type) == target->service;
+}
+
+static bool running_port_has(const struct search *search, const json_t *port,
+                             const struct target *target)
+{
+        size_t index;
+        json_t *brick;
+
+        if (!target->brick && !target->service)
+                return true;
+        json_array_foreach(json_object_get(port, "bricks"), index, brick)
+        {
+                const char *name = json_string_value(brick);
+
+                if (name && is_running_target(search, name, target))
+                        return true;
+        }
+        return false;
+}
+
+/* The port for gRPC that has the target, otherwise the first. NULL: there is none. */
+static const json_t *find_running_port(const struct search *search, const struct target *target)
+{
+        const json_t *first = NULL;
+        size_t index;
+        json_t *port;
+
+        json_array_foreach(json_object_get(search->status, "ports"), index, port)
+        {
+                const char *protocol = json_string_value(json_object_get(port, "protocol"));
+
+                const char *address = json_string_value(json_object_get(port, "address"));
+
+                if (!protocol || strcmp(protocol, "grpc") != 0 || !is_callable(address))
+                        continue;
+                if (running_port_has(search, port, target))
+                        return port;
+                first = first ?: port;
+        }
+        return first;
+}
+
+static int find_running_address(const struct search *search, struct target *target)
+{
+        const json_t *port = find_running_port(search, target);
+        const json_t *tls = json_object_get(port, "tls");
+        const char *address = json_string_value(json_object_get(port, "address"));
+        struct conf_tls conf = {
+                .certificate = json_string_value(json_object_get(tls, "certificate")),
+                .client_ca = json_string_value(json_object_get(tls, "client_ca")),
+                .client_optional = json_is_true(json_object_get(tls, "client_optional")),
+        };
+
+        if (!address)
+                return ctl_error(EX_CONFIG, "brickd serves no port for gRPC; use --address");
+        target->address = callable(address);
+        if (!target->address)
+                return ctl_error(EX_OSERR, "Out of memory");
+        return tls_find(search->ctl, address, &conf, &target->tls);
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+        struct stat x, y;
+
+        return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+                                     x.st_ino == y.st_ino);
+}
+
+static bool is_served(struct search *search)
+{
+        const char *config;
+
+        ask_brickd(search);
+        config = json_string_value(json_object_get(search->status, "config"));
+        return config && is_same_file(config, search->ctl->config);
+}
+
+/* ---- the address, and what is there ------------------------------------------------------------
+ */
+
 static int find_address(struct search *search, struct target *target)
 {
+        static const struct conf_tls plain;
         const struct conf_port *port;
 
         if (search->ctl->address || !search->file.conf) {
                 target->address = strdup(search->ctl->address ?: DEFAULT_ADDRESS);
-                return target->address ? tls_find(search->ctl, NULL, &target->tls)
+                return target->address ? tls_find(search->ctl, NULL, &plain, &target->tls)
                                        : ctl_error(EX_OSERR, "Out of memory");
         }
 
@@ -198,7 +314,7 @@ static int find_address(struct search *search, struct target *target)
                                  "--address",
                                  search->ctl->config, port->listen);
 
-        return tls_find(search->ctl, port, &target->tls);
+        return tls_find(search->ctl, port->listen, &port->tls, &target->tls);
 }
 
 static int no_such_name(struct search *search)
@@ -272,23 +388,45 @@ static int find(struct search *search, struct target *target)
         return find_address(search, target);
 }
 
-static int find_for_health(struct search *search, struct target *target)
+/*
+ * Whoever checks health acts on the answer: a file that has been changed, or has a mistake, must
+ * not have a brickd restarted that serves well. The file counts only if brickd does not answer.
+ */
+static int open_for_health(struct search *search)
 {
-        const struct conf_brick *brick;
         int r;
 
-        r = open_file(search);
+        if (search->ctl->address)
+                return CTL_OK;
+        r = file_open(search->ctl, FILE_MAY_BE_BROKEN, &search->file);
+        if (r != CTL_OK)
+                return r;
+        search->is_served = is_served(search);
+        if (search->is_served || search->file.conf || !search->file.bytes)
+                return CTL_OK;
+        file_done(&search->file);
+        return open_file(search); /* prints the mistakes */
+}
+
+static int find_for_health(struct search *search, struct target *target)
+{
+        bool is_brick;
+        int r;
+
+        r = open_for_health(search);
         if (r != CTL_OK)
                 return r;
         if (search->name) {
-                brick = find_brick(search->file.conf, search->name);
-                target->service = brick ? NULL : service_find(search->name);
-                if (!brick && !target->service && search->file.conf)
+                is_brick = find_brick(search->file.conf, search->name) ||
+                           (search->is_served && find_running_brick(search, search->name));
+                target->service = is_brick ? NULL : service_find(search->name);
+                if (!is_brick && !target->service && search->file.conf)
                         return no_such_name(search);
                 target->brick = target->service ? NULL : search->name;
         }
 
-        return find_address(search, target);
+        return search->is_served ? find_running_address(search, target)
+                                 : find_address(search, target);
 }
 
 static int run_search(int (*how)(struct search *search, struct target *target),

@@ -26,10 +26,9 @@ static int read_option(const char *option, const char *path, char **ret)
 }
 
 /* Trusts only the port's own certificate. The certificates after it have issued others as well. */
-static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *tls)
+static int pin(const struct ctl *ctl, const char *listen, const char *path, struct rpc_tls *tls)
 {
         static const char last_line[] = "-----END CERTIFICATE-----";
-        const char *path = port->tls.certificate;
         char *end;
         int r;
 
@@ -37,7 +36,7 @@ static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_t
         if (r < 0)
                 return ctl_error(EX_CONFIG,
                                  "%s: the certificate of %s cannot be read: %s: %s; say --tls-ca",
-                                 ctl->config, port->listen, path, conf_strerror(r));
+                                 ctl->config, listen, path, conf_strerror(r));
         end = strstr(tls->roots, last_line);
         if (end)
                 end[strlen(last_line)] = '\0';
@@ -45,20 +44,21 @@ static int pin(const struct ctl *ctl, const struct conf_port *port, struct rpc_t
         return CTL_OK;
 }
 
-static int find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *tls)
+static int find(const struct ctl *ctl, const char *listen, const struct conf_tls *port,
+                struct rpc_tls *tls)
 {
         int r;
 
-        tls->wanted = ctl->tls.wanted || (port && port->tls.node);
+        tls->wanted = ctl->tls.wanted || port->certificate;
         if (!tls->wanted)
                 return CTL_OK;
         if (!ctl->tls.certificate != !ctl->tls.key)
                 return ctl_error(EX_USAGE, "--tls-cert and --tls-key must be used together");
-        if (!ctl->tls.certificate && port && port->tls.client_ca && !port->tls.client_optional)
+        if (!ctl->tls.certificate && port->client_ca && !port->client_optional)
                 return ctl_error(EX_USAGE,
                                  "%s requires a client certificate; use --tls-cert and "
                                  "--tls-key",
-                                 port->listen);
+                                 listen);
         r = read_option("--tls-cert", ctl->tls.certificate, &tls->certificate);
         if (r == CTL_OK)
                 r = read_option("--tls-key", ctl->tls.key, &tls->key);
@@ -67,17 +67,18 @@ static int find(const struct ctl *ctl, const struct conf_port *port, struct rpc_
         if (r != CTL_OK)
                 return r;
         tls->name = ctl->tls.name;
-        if (!tls->roots && port && port->tls.node)
-                return pin(ctl, port, tls);
+        if (!tls->roots && port->certificate)
+                return pin(ctl, listen, port->certificate, tls);
         return CTL_OK;
 }
 
-int tls_find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *ret)
+int tls_find(const struct ctl *ctl, const char *listen, const struct conf_tls *port,
+             struct rpc_tls *ret)
 {
         struct rpc_tls tls = {};
         int r;
 
-        r = find(ctl, port, &tls);
+        r = find(ctl, listen, port, &tls);
         if (r != CTL_OK) {
                 tls_done(&tls);
                 return r;

@@ -6,7 +6,8 @@
 #include "conf/conf.h"
 #include "ctl/ctl.h"
 
-/* port: the port to call; NULL: not known. CTL_OK, or the exit status after an error message. The
- * caller releases *ret with tls_done(). */
-int tls_find(const struct ctl *ctl, const struct conf_port *port, struct rpc_tls *ret);
+/* port: of the port to call; all zeros: not known, or plain text. listen: its name in messages.
+ * CTL_OK, or the exit status after an error message. The caller releases *ret with tls_done(). */
+int tls_find(const struct ctl *ctl, const char *listen, const struct conf_tls *port,
+             struct rpc_tls *ret);
 void tls_done(struct rpc_tls *tls);

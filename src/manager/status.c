@@ -17,20 +17,43 @@ static json_int_t seconds_since(uint64_t time)
         return (json_int_t)((clock_now() - time) / NSEC_PER_SEC);
 }
 
+/* null: the port is plain text. */
+static json_t *tls_to_json(const struct conf_tls *tls)
+{
+        if (!tls->node)
+                return json_null();
+        return json_pack("{s:o, s:o, s:b}", "certificate", json_text(tls->certificate), "client_ca",
+                         tls->client_ca ? json_text(tls->client_ca) : json_null(),
+                         "client_optional", (int)tls->client_optional);
+}
+
+static json_t *bricks_of_port(const struct conf *conf, const struct conf_port *port)
+{
+        json_auto_t *array = json_array();
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < port->n_bricks; i++)
+                r = json_array_append_new(array, json_text(conf->bricks[port->bricks[i]].name));
+        return r == 0 ? json_incref(array) : NULL;
+}
+
+static json_t *port_to_json(const struct socket *socket, const struct conf *conf,
+                            const struct conf_port *port)
+{
+        return json_pack("{s:o, s:o, s:s, s:o, s:o}", "listen", json_text(socket->listen),
+                         "address", json_text(socket->address), "protocol",
+                         port->protocol == PROTOCOL_HTTP ? "http" : "grpc", "tls",
+                         tls_to_json(&port->tls), "bricks", bricks_of_port(conf, port));
+}
+
 static json_t *ports_to_json(const struct generation *g)
 {
         json_auto_t *array = json_array();
         int r = 0;
 
-        for (size_t i = 0; r == 0 && g && i < g->sockets.n_ports; i++) {
-                const struct socket *socket = g->sockets.ports[i];
-
+        for (size_t i = 0; r == 0 && g && i < g->sockets.n_ports; i++)
                 r = json_array_append_new(
-                        array,
-                        json_pack("{s:o, s:o, s:s}", "listen", json_text(socket->listen), "address",
-                                  json_text(socket->address), "protocol",
-                                  g->conf->ports[i].protocol == PROTOCOL_HTTP ? "http" : "grpc"));
-        }
+                        array, port_to_json(g->sockets.ports[i], g->conf, &g->conf->ports[i]));
         return r == 0 ? json_incref(array) : NULL;
 }
 

@@ -290,6 +290,43 @@ def a_reload_of_a_unit_waits_for_no_brickd_that_hangs():
         assert "did not answer" in done.stderr, done
 
 
+def health(d, *arguments):
+    done = d.ctl("health", *arguments, check=False)
+    return done.returncode, done.stdout.strip() or done.stderr.strip()
+
+
+@test
+def a_file_that_is_edited_makes_nothing_unhealthy():
+    """A container whose health check fails is restarted, and would not start while the file has a mistake."""
+    port = free_port()
+    ports = (f'    bricks: [other]\n  - {{ listen: "127.0.0.1:{port}", bricks: [chat], tls: {{ certificate: '
+             f'{authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }} }}')
+    with Brickd(brick() + brick("other"), port_extra=ports) as d:
+        d.env["RUNTIME_DIRECTORY"] = d.dir
+        with open(d.config) as f:
+            right = f.read()
+        with open(d.config, "w") as f:
+            f.write(right.replace(str(d.port), str(free_port())).replace(f":{port}", f":{free_port()}"))
+        eq(health(d), (0, "SERVING"))
+        eq(health(d, "chat"), (0, "SERVING"))
+        for wrong in f"nonsense: 1\n{right}", f"control: {d.dir}/control\nbricks: 7\n", "ports: [\n":
+            with open(d.config, "w") as f:
+                f.write(wrong)
+            for names in [], ["chat"], ["other"], ["llm"]:
+                eq(health(d, *names), (0, "SERVING"), (wrong, names))
+            eq(health(d, "nobody")[0], 2)
+            # brickd serves no earlier version of another file
+            copy, d.config = d.config, f"{d.dir}/copy.yaml"
+            with open(d.config, "w") as f:
+                f.write(wrong)
+            status, text = health(d)
+            assert status == 78 and f"{d.dir}/copy.yaml:" in text, (status, text)
+            d.config = copy
+        d.stop()
+        status, text = health(d)
+        assert status == 78 and text.startswith(f"{d.config}:"), (status, text)
+
+
 @test
 def a_reload_of_a_unit_reloads_no_other_brickd():
     with Brickd(brick()) as d:
