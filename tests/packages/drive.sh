@@ -33,7 +33,7 @@ tail -n 1 /etc/brickd/brickd.yaml | grep '^# edited$'
 echo 'nonsense: 1' >>/etc/brickd/brickd.yaml
 dpkg -i /lab/debs/brickd_*.deb 2>&1 | grep 'mend the file'
 test "$(systemctl show -P MainPID brickd)" = "$pid"
-curl -sf http://127.0.0.1:8080/health # brickctl reads the file, too
+brickctl health
 sed -i '$d' /etc/brickd/brickd.yaml
 systemctl reload brickd
 
