@@ -15,7 +15,7 @@ packages='
 	clang clang-format libclang-rt-dev
 	pycodestyle pyflakes3 python3-grpcio python3-jsonschema python3-protobuf python3-venv python3-yaml
 	bash-completion caddy curl groff-base haproxy iproute2 libnghttp2-dev libnginx-mod-stream man-db nghttp2-client nginx
-	openssl poppler-utils procps prometheus util-linux valgrind
+	openssl poppler-utils procps prometheus strace util-linux valgrind
 '
 [ "${1-}" != --packages ] || packages="$packages
 	autopkgtest crun debhelper dpkg-dev git lintian mmdebstrap piuparts runc"

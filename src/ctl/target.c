@@ -231,26 +231,47 @@ static bool running_port_has(const struct search *search, const json_t *port,
         return false;
 }
 
-/* The port for gRPC that has the target, otherwise the first. NULL: there is none. */
+/* False: the port serves no health checks, or wants a certificate that the user has not given. */
+static bool may_be_checked(const struct search *search, const json_t *port)
+{
+        const json_t *tls = json_object_get(port, "tls");
+
+        if (json_is_false(json_object_get(port, "health")))
+                return false;
+        return search->ctl->tls.certificate ||
+               !json_string_value(json_object_get(tls, "client_ca")) ||
+               json_is_true(json_object_get(tls, "client_optional"));
+}
+
+static bool is_for_grpc(const json_t *port)
+{
+        const char *protocol = json_string_value(json_object_get(port, "protocol"));
+
+        return protocol && strcmp(protocol, "grpc") == 0 &&
+               is_callable(json_string_value(json_object_get(port, "address")));
+}
+
+/* The port for gRPC that has the target and may be checked, otherwise the next best one, which
+ * tells what is wrong. NULL: there is none. */
 static const json_t *find_running_port(const struct search *search, const struct target *target)
 {
-        const json_t *first = NULL;
+        const json_t *any = NULL, *with_target = NULL;
         size_t index;
         json_t *port;
 
         json_array_foreach(json_object_get(search->status, "ports"), index, port)
         {
-                const char *protocol = json_string_value(json_object_get(port, "protocol"));
+                bool has_target = running_port_has(search, port, target);
 
-                const char *address = json_string_value(json_object_get(port, "address"));
-
-                if (!protocol || strcmp(protocol, "grpc") != 0 || !is_callable(address))
+                if (!is_for_grpc(port))
                         continue;
-                if (running_port_has(search, port, target))
+                if (has_target && may_be_checked(search, port))
                         return port;
-                first = first ?: port;
+                if (has_target && !with_target)
+                        with_target = port;
+                any = any ?: port;
         }
-        return first;
+        return with_target ?: any;
 }
 
 static int find_running_address(const struct search *search, struct target *target)

@@ -40,10 +40,11 @@ static json_t *bricks_of_port(const struct conf *conf, const struct conf_port *p
 static json_t *port_to_json(const struct socket *socket, const struct conf *conf,
                             const struct conf_port *port)
 {
-        return json_pack("{s:o, s:o, s:s, s:o, s:o}", "listen", json_text(socket->listen),
+        return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o}", "listen", json_text(socket->listen),
                          "address", json_text(socket->address), "protocol",
-                         port->protocol == PROTOCOL_HTTP ? "http" : "grpc", "tls",
-                         tls_to_json(&port->tls), "bricks", bricks_of_port(conf, port));
+                         port->protocol == PROTOCOL_HTTP ? "http" : "grpc", "health",
+                         (int)port->health, "tls", tls_to_json(&port->tls), "bricks",
+                         bricks_of_port(conf, port));
 }
 
 static json_t *ports_to_json(const struct generation *g)

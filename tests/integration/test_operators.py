@@ -299,9 +299,11 @@ def health(d, *arguments):
 def a_file_that_is_edited_makes_nothing_unhealthy():
     """A container whose health check fails is restarted, and would not start while the file has a mistake."""
     port = free_port()
-    ports = (f'    bricks: [other]\n  - {{ listen: "127.0.0.1:{port}", bricks: [chat], tls: {{ certificate: '
-             f'{authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }} }} }}')
-    with Brickd(brick() + brick("other"), port_extra=ports) as d:
+    tls = f'certificate: {authority.path("server.pem")}, key: {{ file: {authority.path("server.key")} }}'
+    ports = (f'    bricks: [other]\n    health: false\n'
+             f'  - {{ listen: "127.0.0.1:{free_port()}", tls: {{ {tls}, client_ca: {authority.path("ca.pem")} }} }}\n'
+             f'  - {{ listen: "127.0.0.1:{port}", tls: {{ {tls} }} }}')
+    with Brickd(brick() + brick("other").replace("LLM", "Guard"), port_extra=ports) as d:
         d.env["RUNTIME_DIRECTORY"] = d.dir
         with open(d.config) as f:
             right = f.read()

@@ -485,7 +485,9 @@ def the_manual_lists_all_options():
 @test
 def bricks_with_the_same_settings_share_a_connection():
     with Brickd(echo() + "\n" + echo("", "Guard").replace("near", "guard")) as back:
-        to = back.address.replace("127.0.0.1", "localhost")
+        to = back.address
+        if os.path.exists("/etc/hosts"):  # gRPC finds the name nowhere else
+            to = to.replace("127.0.0.1", "localhost")
         with Brickd(remote(f'to: "{to}", retry: {{ attempts: 1 }}') + "\n" +
                     remote(f'to: "{to}", retry: {{ attempts: 1 }}', "Guard", "other")) as front:
             channel = front.channel()

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 
-# What npm, pip and go say when their registry does not answer.
+# What npm, pip, go and cargo say when their registry does not answer, or another server does.
 NO_NETWORK = (r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH|NewConnectionError|Read timed out"
               r"|No matching distribution|[Nn]ame resolution|ConnectTimeout|no such host|dial tcp|i/o timeout"
-              r"|[Cc]ould not (resolve|connect)|spurious network error|download of .* failed")
+              r"|[Cc]ould not (resolve|connect)|spurious network error|download of .* failed"
+              r"|SELF_SIGNED_CERT|UNABLE_TO_\w+_CERT|x509: |SSL certificate problem")
 LIMIT = 300
 BUILD_LIMIT = 1500  # of what takes a minute of a processor, on a busy machine
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import select
 import shutil
 import subprocess
@@ -12,38 +11,16 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TESTS, "integration"))
+sys.path.insert(0, os.path.join(TESTS, "real"))
 
+import registry  # noqa: E402
 from harness import BUILD, Brickd, Stopwatch, eq, main, test, wait_for  # noqa: E402
 
-DOWNLOAD_LIMIT = 60
-NO_NETWORK = r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH"  # npm, without its registry
 ANSWER_LIMIT = 40
 STOP_LIMIT = 0.5  # from Stop to the end of the call
 PHONE = {"viewport": {"width": 360, "height": 640}, "isMobile": True, "hasTouch": True}
 MARKUP = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
 TOKEN = "brickd_0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-def skip(why):
-    print(f"1..0 # SKIP {why}")
-    sys.exit(0)
-
-
-def install():
-    """The folder of the build directory with the driver and what npm has for it."""
-    folder = os.path.join(BUILD, "tests", "real", "page")
-    shutil.copytree(HERE, folder, dirs_exist_ok=True)
-    try:
-        done = subprocess.run(
-            ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline",
-             "--fetch-timeout=10000", "--fetch-retries=0"], cwd=folder, timeout=DOWNLOAD_LIMIT, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except subprocess.TimeoutExpired:
-        skip("the registry of npm does not answer")
-    if done.returncode and re.search(NO_NETWORK, done.stdout):
-        skip("the registry of npm does not answer")
-    eq(done.returncode, 0, done.stdout)
-    return folder
 
 
 class Browser:
@@ -89,8 +66,10 @@ class Browser:
 
 for program in ("chromium", "node", "npm"):
     if not shutil.which(program):
-        skip(f"there is no {program}")
-browser = Browser(install(), shutil.which("chromium"))
+        registry.skip(f"there is no {program}")
+folder = os.path.join(BUILD, "tests", "real", "page")
+registry.npm(HERE, folder)
+browser = Browser(folder, shutil.which("chromium"))
 model = subprocess.Popen([sys.executable, os.path.join(TESTS, "demo_llm.py")], stdout=subprocess.PIPE, text=True)
 MODEL_URL = f"http://127.0.0.1:{model.stdout.readline().strip()}/v1"
 
