@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "conf/conf.h"
 #include "conf/nearest.h"
@@ -11,6 +10,7 @@
 #include "ctl/file.h"
 #include "ctl/json.h"
 #include "ctl/program.h"
+#include "ctl/served.h"
 #include "ctl/target.h"
 #include "ctl/tls.h"
 #include "util/clock.h"
@@ -118,12 +118,6 @@ static const struct conf_port *find_port(struct search *search, const struct tar
         return first;
 }
 
-/* From the running brickd, which may not know the address of a socket of systemd's. */
-static bool is_callable(const char *address)
-{
-        return address && strncmp(address, "systemd:", 8) != 0;
-}
-
 /* The address that brickd listens on, for a port whose address is not in the file. NULL: not known.
  */
 static const char *bound_address(struct search *search, const struct conf_port *port)
@@ -135,10 +129,9 @@ static const char *bound_address(struct search *search, const struct conf_port *
         json_array_foreach(json_object_get(search->status, "ports"), index, entry)
         {
                 const char *listen = json_string_value(json_object_get(entry, "listen"));
-                const char *address = json_string_value(json_object_get(entry, "address"));
 
-                if (listen && strcmp(listen, port->listen) == 0 && is_callable(address))
-                        return address;
+                if (listen && strcmp(listen, port->listen) == 0 && served_address(entry))
+                        return served_address(entry);
         }
         return NULL;
 }
@@ -184,134 +177,20 @@ static char *port_address(struct search *search, const struct conf_port *port)
         return r < 0 ? NULL : callable(listen);
 }
 
-/* ---- what a running brickd serves: its file may have been changed since, and have mistakes ----
- */
-
-static const json_t *find_running_brick(const struct search *search, const char *name)
+static int find_served_address(const struct search *search, struct target *target)
 {
-        size_t index;
-        json_t *brick;
+        const json_t *port = served_port(search->status, target->brick, target->service,
+                                         search->ctl->tls.certificate != NULL);
+        struct conf_tls tls;
 
-        json_array_foreach(search->bricks, index, brick)
-        {
-                const char *other = json_string_value(json_object_get(brick, "name"));
-
-                if (other && strcmp(other, name) == 0)
-                        return brick;
-        }
-        return NULL;
-}
-
-static bool is_running_target(const struct search *search, const char *name,
-                              const struct target *target)
-{
-        const json_t *brick = find_running_brick(search, name);
-        const char *type = json_string_value(json_object_get(brick, "type"));
-
-        if (target->brick)
-                return strcmp(name, target->brick) == 0;
-        return type && service_find(type) == target->service;
-}
-
-static bool running_port_has(const struct search *search, const json_t *port,
-                             const struct target *target)
-{
-        size_t index;
-        json_t *brick;
-
-        if (!target->brick && !target->service)
-                return true;
-        json_array_foreach(json_object_get(port, "bricks"), index, brick)
-        {
-                const char *name = json_string_value(brick);
-
-                if (name && is_running_target(search, name, target))
-                        return true;
-        }
-        return false;
-}
-
-/* False: the port serves no health checks, or wants a certificate that the user has not given. */
-static bool may_be_checked(const struct search *search, const json_t *port)
-{
-        const json_t *tls = json_object_get(port, "tls");
-
-        if (json_is_false(json_object_get(port, "health")))
-                return false;
-        return search->ctl->tls.certificate ||
-               !json_string_value(json_object_get(tls, "client_ca")) ||
-               json_is_true(json_object_get(tls, "client_optional"));
-}
-
-static bool is_for_grpc(const json_t *port)
-{
-        const char *protocol = json_string_value(json_object_get(port, "protocol"));
-
-        return protocol && strcmp(protocol, "grpc") == 0 &&
-               is_callable(json_string_value(json_object_get(port, "address")));
-}
-
-/* The port for gRPC that has the target and may be checked, otherwise the next best one, which
- * tells what is wrong. NULL: there is none. */
-static const json_t *find_running_port(const struct search *search, const struct target *target)
-{
-        const json_t *any = NULL, *with_target = NULL;
-        size_t index;
-        json_t *port;
-
-        json_array_foreach(json_object_get(search->status, "ports"), index, port)
-        {
-                bool has_target = running_port_has(search, port, target);
-
-                if (!is_for_grpc(port))
-                        continue;
-                if (has_target && may_be_checked(search, port))
-                        return port;
-                if (has_target && !with_target)
-                        with_target = port;
-                any = any ?: port;
-        }
-        return with_target ?: any;
-}
-
-static int find_running_address(const struct search *search, struct target *target)
-{
-        const json_t *port = find_running_port(search, target);
-        const json_t *tls = json_object_get(port, "tls");
-        const char *address = json_string_value(json_object_get(port, "address"));
-        struct conf_tls conf = {
-                .certificate = json_string_value(json_object_get(tls, "certificate")),
-                .client_ca = json_string_value(json_object_get(tls, "client_ca")),
-                .client_optional = json_is_true(json_object_get(tls, "client_optional")),
-        };
-
-        if (!address)
+        if (!port)
                 return ctl_error(EX_CONFIG, "brickd serves no port for gRPC; use --address");
-        target->address = callable(address);
+        target->address = callable(served_address(port));
         if (!target->address)
                 return ctl_error(EX_OSERR, "Out of memory");
-        return tls_find(search->ctl, address, &conf, &target->tls);
+        tls = served_tls(port);
+        return tls_find(search->ctl, served_address(port), &tls, &target->tls);
 }
-
-static bool is_same_file(const char *a, const char *b)
-{
-        struct stat x, y;
-
-        return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-                                     x.st_ino == y.st_ino);
-}
-
-static bool is_served(struct search *search)
-{
-        const char *config;
-
-        ask_brickd(search);
-        config = json_string_value(json_object_get(search->status, "config"));
-        return config && is_same_file(config, search->ctl->config);
-}
-
-/* ---- the address, and what is there ------------------------------------------------------------
- */
 
 static int find_address(struct search *search, struct target *target)
 {
@@ -422,7 +301,8 @@ static int open_for_health(struct search *search)
         r = file_open(search->ctl, FILE_MAY_BE_BROKEN, &search->file);
         if (r != CTL_OK)
                 return r;
-        search->is_served = is_served(search);
+        ask_brickd(search);
+        search->is_served = served_file(search->status, search->ctl->config);
         if (search->is_served || search->file.conf || !search->file.bytes)
                 return CTL_OK;
         file_done(&search->file);
@@ -439,14 +319,14 @@ static int find_for_health(struct search *search, struct target *target)
                 return r;
         if (search->name) {
                 is_brick = find_brick(search->file.conf, search->name) ||
-                           (search->is_served && find_running_brick(search, search->name));
+                           (search->is_served && served_brick(search->status, search->name));
                 target->service = is_brick ? NULL : service_find(search->name);
                 if (!is_brick && !target->service && search->file.conf)
                         return no_such_name(search);
                 target->brick = target->service ? NULL : search->name;
         }
 
-        return search->is_served ? find_running_address(search, target)
+        return search->is_served ? find_served_address(search, target)
                                  : find_address(search, target);
 }
 
