@@ -378,15 +378,30 @@ def a_brick_has_its_timeout_for_calls_of_bricks():
         wait_for("the end", lambda: held(running, "chat") == (0, 0) and held(running, "pipe") == (0, 0))
 
 
+def serves_others(one_round):
+    """Another client is served in between: one_round() says how long all took, and what that client saw. Something else
+    may hold this machine up, but not in three rounds."""
+    for _ in range(3):
+        took, seen = one_round()
+        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
+        eq(seen["failures"], [])
+        if seen["worst"] < max(took / 2, 0.3):
+            return
+    raise AssertionError(f"{seen} in {took} s")
+
+
+def greeted(running, n):
+    return [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK)) for _ in range(n)]
+
+
 def burst(full, body, n, connections):
     """Requests that lack their last byte, which then comes for all of them at once: others are served between them."""
     rules = os.path.join(BUILD, "src", "bricks", "guard-rules.so")
     bricks = f"  - {{ name: guard, module: {rules} }}\n" + brick("llm", "LLM") + brick("common", "Common")
-    env = {"BRICKD_DATA": os.path.join(BUILD, "src", "bricks")}
-    with Brickd(bricks, extra=QUIET, env=env) as running, Bystander(running, LLM) as bystander:
-        data = message(body)
-        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
-                   for _ in range(connections)]
+    data = message(body)
+
+    def one_round():
+        clients = greeted(running, connections)
         for client in clients:
             client.socket.settimeout(START_LIMIT)
             for stream in range(1, 2 * n, 2):
@@ -400,10 +415,12 @@ def burst(full, body, n, connections):
         for client in clients:
             client.ends(n)
         took, seen = watch.elapsed().seconds, bystander.seen()
-        print(f"# {n * connections} requests took {took:.1f} s, the other client's worst call {seen['worst']:.2f} s")
-        eq(seen["failures"], [])
-        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
         leave(*clients)
+        return took, seen
+
+    with Brickd(bricks, extra=QUIET, env={"BRICKD_DATA": os.path.join(BUILD, "src", "bricks")}) as running, \
+         Bystander(running, LLM) as bystander:
+        serves_others(one_round)
 
 
 @test
@@ -419,32 +436,33 @@ def nor_are_large_messages_of_streams():
 
 @test
 def many_calls_of_many_connections_are_not_one_turn():
-    with Brickd(brick("llm", "LLM"), extra=QUIET) as running, Bystander(running, LLM) as bystander:
-        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
-                   for _ in range(50)]
-        data = calls(LLM, 200 if SANITIZED else 999)
+    n = 200 if SANITIZED else 999
+    data = calls(LLM, n)
+
+    def one_round():
+        clients = greeted(running, 50)
         bystander.seen()
         watch = Stopwatch()
         for client in clients:
             assert client.send(data)
         for client in clients:
-            client.ends(200 if SANITIZED else 999)
+            client.ends(n)
         took, seen = watch.elapsed().seconds, bystander.seen()
-        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
-        eq(seen["failures"], [])
-        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
         leave(*clients)
+        return took, seen
+
+    with Brickd(brick("llm", "LLM"), extra=QUIET) as running, Bystander(running, LLM) as bystander:
+        serves_others(one_round)
 
 
 def unbegun(leave_all, options=""):
     """Connections with many calls each that lack a message, and which end at once: others are served in between."""
     bricks = brick("llm", "LLM")
-    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
-         Bystander(running, LLM) as bystander:
+
+    def one_round():
         descriptors = f"/proc/{running.workers()[0]}/fd"
         before = len(os.listdir(descriptors))
-        clients = [Connection(running.port, preface=PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
-                   for _ in range(10 if SANITIZED else 25)]
+        clients = greeted(running, 10 if SANITIZED else 25)
         for client in clients:
             assert client.send(b"".join(frame(HEADERS, END_HEADERS, 1 + 2 * k, request(LLM)) for k in range(999)) +
                                frame(DATA, 0, 1, b"\0"))
@@ -455,10 +473,11 @@ def unbegun(leave_all, options=""):
         wait_for("the first connection to go", lambda: len(os.listdir(descriptors)) < before + len(clients))
         watch = Stopwatch()
         wait_for("the connections to go", lambda: len(os.listdir(descriptors)) <= before)
-        took, seen = watch.elapsed().seconds, bystander.seen()
-        print(f"# it took {took:.2f} s, the other client's worst call {seen['worst']:.2f} s")
-        eq(seen["failures"], [])
-        assert seen["worst"] < max(took / 2, 0.3), (seen, took)
+        return watch.elapsed().seconds, bystander.seen()
+
+    with Brickd(bricks, extra=f"{QUIET}\nmemory: 4GiB", port_extra=f"    limits: {{ connections: 100{options} }}") as running, \
+         Bystander(running, LLM) as bystander:
+        serves_others(one_round)
 
 
 @test

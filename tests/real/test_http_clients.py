@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 
@@ -83,6 +84,17 @@ def program(kind):
     return [registry.pip(PYPI, folder), os.path.join(HERE, "clients", "clients.py")]
 
 
+def ended(door, n):
+    """The lines of the n calls of the brick `slow`; None: some have not ended."""
+    lines = [line for line in door.log().splitlines() if " info slow " in line]
+    return lines if len(lines) == n else None
+
+
+def was_whole(line):
+    """Whether a client has taken all five tokens of that call."""
+    return " OK " in line and int(re.search(r"duration_usec=(\d+)", line)[1]) >= 5 * 300_000
+
+
 def main():
     command = program(sys.argv[2])
     upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
@@ -95,8 +107,10 @@ def main():
             aborted += result["name"] == "abort"
         wait_for("the end of all calls that clients have left", lambda: door.in_flight() == 1)
         held.close()
-        wait_for("the lines of those calls",
-                 lambda: sum("brick=slow " in line and "CANCELLED" in line for line in door.log().splitlines()) == aborted)
+        lines = wait_for("the lines of those calls", lambda: ended(door, aborted))
+        cancelled = sum("CANCELLED" in line for line in lines)
+        # with the node of Debian 12, the AI SDK sometimes gives up a stream and still reads it to the end
+        assert cancelled > aborted / 2 and cancelled + sum(was_whole(line) for line in lines) == aborted, lines
     cases.end(number, failed)
 
 
