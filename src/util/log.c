@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "util/clock.h"
+#include "util/journald.h"
 #include "util/log-format.h"
 #include "util/utf8.h"
 
@@ -504,13 +505,11 @@ void log_set_target(enum log_target target)
         pthread_mutex_unlock(&logger.lock);
 }
 
-void log_close(void)
+static void close_writer(void)
 {
         struct timespec limit;
         bool stuck;
 
-        if (logger.state != STATE_OPEN)
-                return;
         pthread_mutex_lock(&logger.lock);
         logger.state = STATE_CLOSING;
         pthread_cond_signal(&logger.filled);
@@ -528,6 +527,16 @@ void log_close(void)
                 write_queue(logger.queue,
                             logger.target); /* lines logged after the thread has ended */
         pthread_mutex_unlock(&logger.lock);
+}
+
+void log_close(void)
+{
+        uint64_t deadline = clock_now() + CLOSE_SECONDS * NSEC_PER_SEC;
+
+        if (logger.state == STATE_OPEN)
+                close_writer();
+        if (logger.state == STATE_CLOSED && resolve(logger.target) == LOG_TARGET_JOURNAL)
+                journald_wait(deadline);
 }
 
 /* Levels */

@@ -47,7 +47,8 @@ int log_open(enum log_target target, enum log_level level);
 /* Changes the target, also for the lines that are still in the ring. Never waits for the writer. */
 void log_set_target(enum log_target target);
 
-/* Writes the queued lines, for at most one second, and stops the thread. */
+/* Writes the queued lines, stops the thread, and waits until journald has processed them: for at
+ * most one second in all. */
 void log_close(void);
 
 void log_set_level(enum log_level level);

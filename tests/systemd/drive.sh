@@ -331,6 +331,24 @@ test_bad_config() {
 	check 'the unit has failed' status_is failed/failed
 }
 
+# Journald finds the unit of a line by its process, which ends while it still has not read the line.
+test_late_journal() {
+	systemctl reset-failed brickd
+	echo 'ports: 8' >$conf
+	journal=$(systemctl show -P MainPID systemd-journald)
+	kill -STOP "$journal"
+	systemctl start --no-block brickd
+	wait_for 10 pgrep -x brickd
+	sleep 0.5 # brickd has long read its file
+	kill -CONT "$journal"
+	check 'the start fails' wait_for 10 status_is failed/failed
+	check 'the unit has the reason' wait_for 5 says_eight
+}
+says_eight() {
+	journalctl --sync
+	journalctl -q -u brickd -o cat | grep -q 'got "8"'
+}
+
 test_socket_activation() {
 	mkdir -p /run/systemd/system/brickd.socket.d
 	cat >/run/systemd/system/brickd.socket.d/address.conf <<-EOF
@@ -393,7 +411,7 @@ test_few_descriptors() {
 	systemctl reset-failed brickd
 }
 says_limit() {
-	journalctl -q --no-pager | grep -q 'may have 20 files open: raise LimitNOFILE='
+	journalctl -q -u brickd --no-pager | grep -q 'may have 20 files open: raise LimitNOFILE='
 }
 
 # New main processes, of other files than the last, under a load that sees nothing of it.
@@ -423,7 +441,7 @@ test_restarts() {
 
 failed=0
 for test in install default_start bricks call reload bad_reload stopped_journal worker_crash main_killed \
-	stuck_worker watchdog stop instance few_descriptors port_taken bad_config socket_activation restarts; do
+	stuck_worker watchdog stop instance few_descriptors port_taken bad_config late_journal socket_activation restarts; do
 	echo "-- $test"
 	"test_$test"
 	if [ $failed = 1 ]; then
