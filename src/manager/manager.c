@@ -250,10 +250,10 @@ static void on_ready(struct generation *g, void *user)
         m->stage = STAGE_SERVING;
         m->current = TAKE_PTR(m->next);
         apply_log(g->conf, old ? old->conf : NULL);
-        log_ready(m, old);
         bus_listen(m->bus, g->conf->control);
         http_listen(m->http, g->sockets.metrics);
         budgets_watch(m->budgets);
+        log_ready(m, old); /* whoever reads this may use brickctl */
         if (old) {
                 old->next = m->old;
                 m->old = old;
