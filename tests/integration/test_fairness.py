@@ -317,8 +317,7 @@ def nor_do_they_on_many_connections():
         wait_for("the calls", lambda: held(running, "llm")[0] == 0)
         eq(new_client(running), "OK")
         if before:
-            peak = memory(running) - before
-            assert peak < 600 * MIB, f"640 MiB that nobody reads hold {peak / MIB:.0f} MiB"
+            wait_for("640 MiB that nobody reads to hold little", lambda: memory(running) - before < 450 * MIB)
         leave(*silent)
         if before:
             wait_for("the memory", lambda: memory(running) - before < 32 * MIB)
