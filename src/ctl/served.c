@@ -39,9 +39,14 @@ const json_t *served_brick(const json_t *status, const char *name)
         return NULL;
 }
 
+const char *served_type(const json_t *status, const char *name)
+{
+        return text_of(served_brick(status, name), "type");
+}
+
 static bool is_of(const json_t *status, const char *name, const struct service *service)
 {
-        const char *type = text_of(served_brick(status, name), "type");
+        const char *type = served_type(status, name);
 
         return type && service_find(type) == service;
 }

@@ -17,6 +17,9 @@ bool served_file(const json_t *status, const char *path);
 /* NULL: it has no brick of this name. */
 const json_t *served_brick(const json_t *status, const char *name);
 
+/* The type of a brick; NULL: it has none of this name, or the type is not known. */
+const char *served_type(const json_t *status, const char *name);
+
 /*
  * The port for gRPC whose health can be checked, and that has the brick, or one of the service if
  * brick is NULL, or anything if both are; otherwise the next best one, which tells what is wrong.

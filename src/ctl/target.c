@@ -28,7 +28,6 @@ struct search {
         bool asked;
         bool is_served; /* the running brickd serves this file, or an earlier version of it */
         json_t *status; /* from the running brickd; NULL: not known */
-        json_t *bricks; /* borrowed from status */
 };
 
 static void search_done(struct search *search)
@@ -51,9 +50,8 @@ static void ask_brickd(struct search *search)
         if (search->asked)
                 return;
         search->asked = true;
-        if (control_ask(search->ctl, search->file.control, ASK_TIMEOUT, "Status",
-                        &search->status) == 0)
-                search->bricks = json_object_get(search->status, "bricks");
+        (void)control_ask(search->ctl, search->file.control, ASK_TIMEOUT, "Status",
+                          &search->status);
 }
 
 /* The type of a brick: from the running brickd, from its module, or from the option `type`, which
@@ -62,18 +60,12 @@ static const struct service *service_of(struct search *search, const struct conf
 {
         const struct node *type = node_get(brick->options, "type");
         const struct service *service;
-        size_t index;
-        json_t *entry;
+        const char *served;
 
         ask_brickd(search);
-        json_array_foreach(search->bricks, index, entry)
-        {
-                const char *name = json_string_value(json_object_get(entry, "name"));
-                const char *text = json_string_value(json_object_get(entry, "type"));
-
-                if (name && text && strcmp(name, brick->name) == 0)
-                        return service_find(text);
-        }
+        served = served_type(search->status, brick->name);
+        if (served)
+                return service_find(served);
         service = program_module_type(search->file.conf->module_dir, brick->module);
         if (!service && type && type->kind == NODE_SCALAR)
                 service = service_find(type->text);
