@@ -287,6 +287,8 @@ static struct reply *next_reply(struct http_call *call, bool *ret_over)
         if (base->settled || !call_is_single(base))
                 reply = call_take_reply(base);
         *ret_over = base->settled && !reply;
+        if (base->settled && !base->outbox)
+                admission_answer(&call->served);
         call_unlock(base);
         return reply;
 }

@@ -99,6 +99,7 @@ void call_start(struct call *call)
         if (!give(call)) {
                 struct outcome outcome = outcome_cancelled();
 
+                instance_vacate(instance);
                 call_refuse(call, &outcome);
                 instance_release(instance, call);
                 return;

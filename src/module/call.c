@@ -311,6 +311,8 @@ static void conclude(struct call *call, enum call_side before, const struct outc
         struct outcome own;
         bool children;
 
+        /* The client's next call finds the place free, even if it comes with the answer. */
+        instance_vacate(call->instance);
         if (!call->settled) {
                 own = own_outcome(call, *outcome);
                 settle(call, &own);

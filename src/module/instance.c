@@ -503,6 +503,7 @@ enum admission instance_admit(struct instance *instance, struct call *call)
             claim_place(instance)) {
                 if (!atomic_load(&instance->closed))
                         return ADMIT_START;
+                instance_vacate(instance);
                 instance_release(instance, call);
                 return ADMIT_CLOSED;
         }
@@ -537,9 +538,13 @@ __attribute__((noinline, cold)) static void release_shared(struct instance *inst
                 start_waiting(instance);
 }
 
-void instance_release(struct instance *instance, struct call *call)
+void instance_vacate(struct instance *instance)
 {
         (void)atomic_fetch_sub(&instance->stats->in_flight, 1);
+}
+
+void instance_release(struct instance *instance, struct call *call)
+{
         if (call->place.member || atomic_load(&instance->stats->queued) > 0)
                 release_shared(instance, call);
 }

@@ -175,5 +175,9 @@ enum admission instance_admit(struct instance *instance, struct call *call);
  * not there. [any] */
 bool instance_withdraw(struct instance *instance, struct call *call);
 
-/* Releases the place of a call that has finished, which may start the next. [any] */
+/* A call has finished, and its place is free for calls that come from now on. instance_release()
+ * follows. The lock of the call may be held. [any] */
+void instance_vacate(struct instance *instance);
+
+/* Starts calls that wait for the place, and returns it to the reserve if it is of that. [any] */
 void instance_release(struct instance *instance, struct call *call);

@@ -10,6 +10,7 @@
 #include "rpc/send.h"
 #include "rpc/server.h"
 #include "rpc/trailers.h"
+#include "serve/admission.h"
 #include "serve/errors.h"
 #include "serve/stats.h"
 #include "util/clock.h"
@@ -275,6 +276,7 @@ void rpc_pump(struct call *base)
         if (reply)
                 put_message(&ops[n++], call, reply, write_flags(call, with_headers, end));
         if (end) {
+                admission_answer(&call->served);
                 put_status(&ops[n++], call);
                 if (!call->close_armed)
                         batch_close(&ops[n++], &call->cancelled);

@@ -95,10 +95,22 @@ bool admission_tokens_left(const struct served *call, struct quota_left *ret)
                                  time(NULL), ret);
 }
 
-void admission_release(struct served *call)
+void admission_leave(struct served *call)
 {
         if (call->counted)
                 quota_release(auth_quota(call->port->serve->auth), call->quota_slot);
+        call->counted = false;
+        if (call->budget)
+                budget_settle(call);
+}
+
+void admission_release(struct served *call)
+{
+        if (!call->counted && !call->budget)
+                return;
+        call_lock(&call->base);
+        admission_leave(call);
+        call_unlock(&call->base);
         if (call->budget)
                 budget_free(call);
 }

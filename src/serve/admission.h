@@ -11,11 +11,11 @@
 
 #include "brick.h"
 #include "serve/auth.h"
+#include "serve/served.h"
 #include "shared/quota.h"
 
 struct instance;
 struct outcome;
-struct served;
 struct share_party;
 
 /* Identity and rate, of a call of a port that authenticates. */
@@ -26,13 +26,25 @@ bool admission_identify(struct served *call, enum auth_reader reader,
  * NULL: there is no such brick, which only an identity that may call every brick is told. */
 bool admission_permit(struct served *call, const struct instance *instance, struct outcome *ret);
 
-/* The call is over, for its client and its brick: releases its place in the quota, and what it
- * reserves of a budget. [any] */
 /* What is left for the identity of a call that has been identified just now: of its rate, and of
  * its tokens. False: there is no limit. On the thread that serves the call. */
 bool admission_requests_left(const struct served *call, struct quota_left *ret);
 bool admission_tokens_left(const struct served *call, struct quota_left *ret);
 
+/* Releases the call's place in the quota, and what it reserves of a budget. Lock held. [any] */
+void admission_leave(struct served *call);
+
+/* The end of the call is about to be sent. If its brick has finished it, it leaves now, so that its
+ * client's next call finds the place and the tokens free. Lock held. [any] */
+static inline void admission_answer(struct served *call)
+{
+        bool finished = call->base.side == SIDE_DONE || call->base.side == SIDE_UNSEEN;
+
+        if (finished && (call->counted || call->budget))
+                admission_leave(call);
+}
+
+/* The call is over, for its client and its brick. In transport->free(). [any] */
 void admission_release(struct served *call);
 
 /*

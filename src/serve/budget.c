@@ -29,6 +29,7 @@
 /* A client waits no longer than this before it tries again: what OpenAI's libraries do. */
 #define RETRY_MAX 60
 
+/* The call's lock guards what changes after budget_reserve(). */
 struct budget {
         uint32_t slot;             /* of shared/quota.h */
         unsigned place;            /* of the identity among the stats */
@@ -37,8 +38,8 @@ struct budget {
         bool is_given_up;          /* by its client */
         uint64_t reserved;         /* tokens */
         uint64_t request;          /* bytes */
-        uint64_t replies;          /* bytes of text. Under the call's lock */
-        _Atomic uint64_t children; /* tokens of calls that the brick has made */
+        uint64_t replies;          /* bytes of text */
+        _Atomic uint64_t children; /* tokens of calls that the brick has made, to be counted */
         bool is_refused;
         struct budget_refusal refusal;
         char message[200]; /* of the refusal */
@@ -190,27 +191,24 @@ void budget_child_ended(struct call *base, const struct child_trailers *trailers
         (void)atomic_fetch_add(&budget->children, (uint64_t)usage.total);
 }
 
-/* If the brick has not counted. A call that it has failed without a word of text has used nothing;
- * one that its client has given up may have. */
-static uint64_t estimate(struct served *call)
+/* Lock held. If the brick has not counted. A call that it has failed without a word of text has
+ * used nothing; one that its client has given up may have. */
+static uint64_t estimate(const struct served *call)
 {
         const struct budget *budget = call->budget;
-        struct call *base = &call->base;
-        uint64_t bytes = 0;
-        bool failed;
+        const struct call *base = &call->base;
+        bool failed = base->settled && !outcome_is_success(&base->outcome) && !call->expired &&
+                      !budget->is_given_up;
 
-        call_lock(base);
-        failed = base->settled && !outcome_is_success(&base->outcome) && !call->expired &&
-                 !budget->is_given_up;
-        if (budget->is_model && base->side != SIDE_UNSEEN && (!failed || budget->replies > 0))
-                bytes = budget->request + budget->replies;
-        call_unlock(base);
-        return tokens_of(bytes);
+        if (!budget->is_model || base->side == SIDE_UNSEEN || (failed && budget->replies == 0))
+                return 0;
+        return tokens_of(budget->request + budget->replies);
 }
 
-static uint64_t count_used(struct served *call)
+/* Lock held. */
+static uint64_t count_used(struct served *call, uint64_t children)
 {
-        uint64_t children = atomic_load(&call->budget->children), guess;
+        uint64_t guess;
         struct usage usage;
 
         usage_of_call(&usage, &call->base);
@@ -220,33 +218,42 @@ static uint64_t count_used(struct served *call)
         return guess > children ? guess : children;
 }
 
-static void settle(struct served *call)
+static void spend(struct served *call, uint64_t used)
 {
         const struct serve *serve = call->port->serve;
         struct budget *budget = call->budget;
-        uint64_t used;
 
-        if (!budget->is_reserved)
-                return;
-        budget->is_reserved = false;
-        used = count_used(call);
         if (used > QUOTA_TOKENS_MAX)
                 used = QUOTA_TOKENS_MAX;
         (void)atomic_fetch_add_explicit(&serve->stats->head->identities[budget->place].tokens, used,
                                         memory_order_relaxed);
         quota_spend(auth_quota(serve->auth), budget->slot, budget->reserved, used, time(NULL));
+        budget->reserved = 0;
+}
+
+void budget_settle(struct served *call)
+{
+        struct budget *budget = call->budget;
+        uint64_t children = atomic_exchange(&budget->children, 0);
+
+        if (budget->is_reserved)
+                spend(call, count_used(call, children));
+        else if (children > 0)
+                spend(call, children); /* of calls that have ended later than their caller */
+        budget->is_reserved = false;
 }
 
 void budget_end(struct served *call, bool cancelled)
 {
+        call_lock(&call->base);
         call->budget->is_given_up = cancelled;
         if (!cancelled)
-                settle(call);
+                budget_settle(call);
+        call_unlock(&call->base);
 }
 
 void budget_free(struct served *call)
 {
-        settle(call);
         free(call->budget);
         call->budget = NULL;
 }

@@ -35,15 +35,19 @@ bool budget_reserve(struct served *call, const struct instance *instance, struct
 /* NULL: the budget has not refused the call. */
 const struct budget_refusal *budget_refusal(const struct served *call);
 
-/* The next three are for calls with a budget only. The brick has sent a valid reply. Lock held. */
+/* The functions below are for calls with a budget only, but budget_child_ended(). The brick has
+ * sent a valid reply. Lock held. */
 void budget_count_reply(struct served *call, const void *bytes, size_t length);
 
 /* transport->child_ended(), for calls with a budget and for others. [any] */
 void budget_child_ended(struct call *base, const struct child_trailers *trailers);
 
-/* The call is over for its client: what it has used counts from now on; if its client has given it
- * up, only once its brick has ended, too. On the thread that serves the call. */
+/* What the call has used counts from now on, instead of what it has reserved. Lock held. */
+void budget_settle(struct served *call);
+
+/* The call is over for its client: it is settled; if its client has given it up, only once its
+ * brick has ended, too. On the thread that serves the call. */
 void budget_end(struct served *call, bool cancelled);
 
-/* The call is over for its brick, too. [any] */
+/* The call is over for its brick, too, and for those that it has called, and is settled. [any] */
 void budget_free(struct served *call);

@@ -10,6 +10,7 @@
  *   served_dispatch()     base.request is known, unless it is a stream
  *   stats_received(),     for each message of a stream of requests, and for each reply that the
  *   stats_sent()          client has been sent (stats.h)
+ *   admission_answer()    the end of the call is about to be sent, on any thread (admission.h)
  *   served_end()          the call is over for the client; the brick may still hold it
  *   admission_release()   in transport->free(), on any thread
  *

@@ -73,7 +73,9 @@ bool genai_of_call(struct genai_call *ret, struct served *call, const struct ser
 
         if (!is_to_model(&call->base))
                 return false;
+        call_lock(&call->base);
         usage_of_call(&usage, &call->base);
+        call_unlock(&call->base);
         describe(ret, call->base.instance, access_model(call), &usage);
         ret->key.operation = operation_of(call);
         ret->key.error = error_of(end->status, end->in_band, end->code);

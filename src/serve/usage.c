@@ -51,9 +51,7 @@ static struct brick_str find_trailer(const void *metadata, const char *key)
 
 void usage_of_call(struct usage *ret, struct call *call)
 {
-        call_lock(call); /* a brick that has been told to give up may still add some */
         usage_read(ret, find_trailer, call);
-        call_unlock(call);
 }
 
 static struct brick_str find_in_trailers(const void *metadata, const char *key)

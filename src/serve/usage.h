@@ -33,6 +33,6 @@ void usage_read(struct usage *ret, usage_lookup *lookup, const void *metadata);
 /* The same of a call that a brick has made. NULL: it had no trailers. */
 void usage_of_trailers(struct usage *ret, const struct child_trailers *trailers);
 
-/* The same of a call that is over for its client. The strings live as long as the call. Lock not
- * held. */
+/* The same of a call that is over for its client. The strings live as long as the call. Lock held:
+ * a brick that has been told to give up may still add some. */
 void usage_of_call(struct usage *ret, struct call *call);

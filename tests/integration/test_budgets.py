@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import urllib.request
 
@@ -214,6 +215,11 @@ def who_is_refused():
         wait_for("the new limit", lambda: d.call("day", ask("case:ok", 200))[1] == "OK")
 
 
+def hang_up(sock):
+    with contextlib.suppress(OSError):  # its peer may have been killed
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 def hold(d, name, admitted, refused, number, barrier):
     """A call that its brick holds until it is cancelled. Adds how to cancel it, or its end."""
     if number % 2:
@@ -231,7 +237,7 @@ def hold(d, name, admitted, refused, number, barrier):
     connection = http.client.HTTPConnection("127.0.0.1", d.http, timeout=60)
     connection.connect()
     barrier.wait()
-    admitted.append(lambda: connection.sock and connection.sock.shutdown(2))
+    admitted.append(lambda sock=connection.sock: hang_up(sock))
     connection.request("POST", CHAT, json.dumps({"model": "chat", "max_tokens": 96, "messages": [{"role": "user", "content": "case:wait"}]}),
                        {"Authorization": "Bearer " + name})
     with contextlib.suppress(http.client.HTTPException, OSError):
@@ -289,6 +295,38 @@ def many_at_once_and_what_becomes_of_them():
         d.channels[0] = d.channel()
         answers = [d.call("web", ask("case:metadata", each - 5), used(each))[1] for _ in range(12)]
         eq(answers, ["OK"] * 10 + ["RESOURCE_EXHAUSTED"] * 2)
+
+
+@contextlib.contextmanager
+def clients_first(d):
+    """One processor for all; brickd has it while its clients wait, and goes on later than a client that it has answered."""
+    def tasks(pid):
+        return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
+    before = os.sched_getaffinity(0)
+    for tid in [tid for pid in d.workers() for tid in tasks(pid)]:
+        os.sched_setscheduler(tid, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(tid, {min(before)})
+    for tid in tasks("self"):
+        os.sched_setaffinity(tid, {min(before)})
+    try:
+        yield
+    finally:
+        for tid in tasks("self"):
+            os.sched_setaffinity(tid, before)
+
+
+@test
+def an_answered_call_holds_nothing():
+    with Budgets(one="{ day: 100M }\n    concurrency: 1", budget="{ day: %d }" % (200 * 99)) as d:
+        channels = [d.channel() for _ in range(8)]  # of both workers
+        with clients_first(d):
+            for i in range(100):
+                eq(d.call("one", ask("case:ok"), channel=channels[i % 8])[1], "OK")
+                eq(d.post("one", "case:ok")[0], 200)
+                eq(d.post("one", "case:three", stream=True)[0], 200)
+            for i in range(200):
+                eq(d.call("budget", ask("case:metadata", 94), used(99), channel=channels[i % 8])[1], "OK", i)
+        eq(d.call("budget", ask("case:ok"))[1], "RESOURCE_EXHAUSTED")
 
 
 def journal(d):

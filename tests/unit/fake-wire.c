@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "module/instance.h"
+
 static struct reply *reply_new(struct call *call, size_t size)
 {
         struct reply *reply = malloc(sizeof *reply + size);
@@ -40,8 +42,10 @@ static void pump(struct call *call)
                 call_sent(call, reply->size);
                 free(reply);
         }
-        if (call->settled)
+        if (call->settled) {
                 wire->ended = true;
+                wire->in_flight = atomic_load(&call->instance->stats->in_flight);
+        }
 }
 
 static void receive(struct call *call)

@@ -12,10 +12,11 @@ struct wire {
         struct call call;
         unsigned sent; /* replies that have left */
         unsigned trailers;
-        bool hold;         /* nothing leaves: the peer does not read */
-        bool silent;       /* no request message arrives: the peer does not write */
-        bool ended;        /* the outcome has left */
-        unsigned incoming; /* request messages still to deliver */
+        bool hold;          /* nothing leaves: the peer does not read */
+        bool silent;        /* no request message arrives: the peer does not write */
+        bool ended;         /* the outcome has left */
+        unsigned in_flight; /* calls of the brick when it left */
+        unsigned incoming;  /* request messages still to deliver */
         struct share_party party;
         bool busy; /* it has been refused for want of a place */
         atomic_uint freed;

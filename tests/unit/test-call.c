@@ -196,6 +196,19 @@ static int start_keep(struct brick_call *call, uint32_t method)
         return 0;
 }
 
+/* A client that has its answer finds the place free for its next call. */
+static void test_place(void)
+{
+        struct wire *wire = wire_make(BRICK_METHOD_UNARY);
+
+        on_start = start_keep;
+        wire_start(wire);
+        assert(call_abi_send(wire->call.handle, hello) == 0);
+        call_abi_finish(wire->call.handle, 0, brick_str(""));
+        assert(wire->ended && wire->in_flight == 0);
+        wire_done(wire);
+}
+
 /* The window: full, the brick is told to wait; half empty, it is told once. */
 static void test_window(void)
 {
@@ -427,6 +440,7 @@ int main(void)
         runner_enter(NULL, NULL);
         test_inline();
         test_outcomes();
+        test_place();
         test_window();
         test_request_stream();
         test_cancel();

@@ -2,13 +2,17 @@
 #undef NDEBUG
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "conf/diag.h"
+#include "module/child-extra.h"
 #include "module/instance.h"
 #include "serve/admission.h"
 #include "serve/auth.h"
+#include "serve/budget.h"
 #include "serve/dispatch.h"
 #include "shared/stats.h"
 #include "util/clock.h"
@@ -28,7 +32,8 @@ static const char config[] = "ports: [{ listen: \"127.0.0.1:0\" }]\n"
                              "  - { name: other, module: m, match: { model_id: o } }\n";
 static const char identities[] = "identities:\n"
                                  "  - { name: some, token: " ABC
-                                 ", allow: [chat], rate: 0.001, burst: 8 }\n";
+                                 ", allow: [chat], rate: 0.001, burst: 8, concurrency: 1"
+                                 ", tokens: { month: 1M } }\n";
 
 static struct conf *conf;
 static struct stats *stats;
@@ -72,6 +77,11 @@ static void pump(struct call *call)
 {
 }
 
+static struct brick_str find_trailer(struct call *call, const char *key)
+{
+        return (struct brick_str){};
+}
+
 static void release(struct call *call)
 {
         admission_release(&letter_of(call)->served);
@@ -82,6 +92,7 @@ static const struct transport transport = {
         .metadata = metadata,
         .peer = peer,
         .pump = pump,
+        .find_trailer = find_trailer,
         .free = release,
 };
 
@@ -176,6 +187,48 @@ static void test_brick(void)
         call_done(&letter.served.base);
 }
 
+static uint64_t used(uint64_t *ret_reserved)
+{
+        struct quota_used used[WINDOWS];
+
+        quota_get_used(quota, quota_key("some"), time(NULL), used, ret_reserved);
+        return used[WINDOW_MONTH].tokens;
+}
+
+/* The client's next call finds the place and the tokens free before it has the answer. What bricks
+ * use that the call's brick has called counts, when they end later, too. */
+static void test_answer(void)
+{
+        struct child_trailers *trailers = NULL;
+        struct letter letters[2];
+        uint64_t reserved;
+
+        assert(child_trailers_add(&trailers, brick_str("x-usage-prompt-tokens"), brick_str("3")) ==
+               0);
+        assert(child_trailers_add(&trailers, brick_str("x-usage-completion-tokens"),
+                                  brick_str("4")) == 0);
+        for (size_t i = 0; i < ELEMENTSOF(letters); i++) {
+                begin(&letters[i], NULL);
+                assert(identify(&letters[i], "Bearer abc"));
+                served_dispatch(&letters[i].served);
+                assert(letters[i].served.base.instance && letters[i].served.counted);
+                assert(used(&reserved) == 7 * i && reserved > 0);
+                budget_child_ended(&letters[i].served.base, trailers);
+                call_lock(&letters[i].served.base);
+                admission_answer(&letters[i].served);
+                call_unlock(&letters[i].served.base);
+                assert(used(&reserved) == 7 * (i + 1) && reserved == 0);
+        }
+        budget_child_ended(&letters[0].served.base, trailers);
+        for (size_t i = 0; i < ELEMENTSOF(letters); i++) {
+                served_end(&letters[i].served, false);
+                assert(letters[i].freed == 1);
+                call_done(&letters[i].served.base);
+        }
+        assert(used(&reserved) == 21 && reserved == 0);
+        free(trailers);
+}
+
 static void test_rate(void)
 {
         struct letter letter;
@@ -264,12 +317,15 @@ static void set_up(void)
 int main(void)
 {
         struct quota *owner = NULL;
+        uint32_t row;
 
-        assert(quota_new(&owner) == 0 && quota_open(&quota, quota_fd(owner), 0) == 0);
+        assert(quota_new(&owner) == 0 && quota_take_row(owner, &row) == 0);
+        assert(quota_open(&quota, quota_fd(owner), row) == 0);
         set_up();
         test_identities();
         test_routing();
         test_brick();
+        test_answer();
         test_rate();
         test_deadline();
         test_stall();

@@ -115,7 +115,9 @@ static void test_call(void)
 
         assert(call_init(&call, &transport) == 0);
         of_call = said;
+        call_lock(&call);
         usage_of_call(&usage, &call);
+        call_unlock(&call);
         assert(usage.known && usage.total == 3 && is(usage.model, "m"));
         call_done(&call);
 }
