@@ -167,7 +167,7 @@ def a_process_that_cannot_start_fails_the_reload():
         running.write(brick())
         running.ctl("reload", "--wait")
         eq(pids(running), before)
-        eq(len(re.findall("RuntimeError: there is no model", running.log())), 2, "its own line, and the verdict")
+        eq(running.whole_log().count("RuntimeError: there is no model"), 2, "its own line, and the verdict")
 
 
 @test
@@ -279,8 +279,8 @@ def what_it_writes_is_logged():
     with Brickd(brick(), extra="log: { format: json }") as running:
         with contextlib.suppress(AssertionError):
             ask(running.channel(), "trace")
-        running.says("starting it again")
-        lines = [json.loads(line) for line in running.log().splitlines() if line.startswith("{")]
+        log = running.says("starting it again")
+        lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
         ours = [line for line in lines if line.get("brick") == "llm" and "brick_pid" in line]
         texts = [line["message"] for line in ours]
         trace = texts.index("Traceback (most recent call last):")
@@ -305,7 +305,7 @@ def a_flood_of_lines_delays_nothing():
         assert done > 3, done
         running.says("more lines were not logged")
         dropped = processes(running)[0]["lines_dropped"]
-        logged = running.log().count(60 * "x")
+        logged = running.whole_log().count(60 * "x")
         assert dropped > 100000 and dropped + logged >= 299000, (dropped, logged)
 
 

@@ -162,7 +162,7 @@ def sigterm_lets_calls_end():
             thread.join()
             eq(result[:2], [b"sleep0.5", "OK"], text)
             eq(running.ended(), 0, text)
-            assert "STOPPING=1" in running.messages, running.messages
+            wait_for("STOPPING=1", lambda: "STOPPING=1" in running.messages)
             if text == own:
                 running.says("the script's end")
 
@@ -211,6 +211,7 @@ def bricks_are_opened_and_closed():
         print("end of the script")
     """
     with Runner("script", script(text)) as running:
+        running.says("port 50051")  # and before that:
         eq([line for line in running.lines if "up" in line or "open" in line], ["startup", "open", "startup"])
         call(running.channel, UNARY, b"hello")
         running.channel.close()  # nobody polls it, so that it would not see the end of the connection
@@ -259,7 +260,7 @@ def what_a_brick_prints_comes_at_once():
 def it_dies_with_its_parent():
     parent = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:]); print(p.pid, flush=True); p.wait()"
     with Runner("script", script(AIO), before=[sys.executable, "-c", parent]) as running:
-        pid = int(next(line for line in running.lines if line.isdigit()))
+        pid = int(wait_for("its number", lambda: [line for line in running.lines if line.isdigit()])[0])
         running.process.kill()
         running.process.wait()
 
