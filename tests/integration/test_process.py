@@ -241,7 +241,8 @@ def a_request_that_ends_its_process_ends_no_other():
 @test
 def calls_wait_for_a_process_that_is_away_for_a_moment():
     strict = "limits: { queue: 0 }, match: { x-brick: strict }"
-    with Brickd(brick(more="default: true") + brick(name="strict", more=strict)) as running:
+    away = f"[sh, -c, 'test -e away && exec sleep 60; exec {sys.executable} {PROGRAM}']"
+    with Brickd(brick(more="default: true") + brick(name="strict", more=strict, command=away)) as running:
         channel = running.channel()
         pid, = pids(running)
         os.kill(pid, signal.SIGKILL)
@@ -249,9 +250,10 @@ def calls_wait_for_a_process_that_is_away_for_a_moment():
         again = ask(channel, "pid")
         assert again != str(pid)
         pid, = pids(running, "strict")
-        os.kill(pid, signal.SIGSTOP)
+        with open(os.path.join(running.dir, "away"), "w"):  # for longer than the log needs to say it
+            pass
         os.kill(pid, signal.SIGKILL)
-        running.says("brick 'strict' (pid")
+        running.says(f"brick 'strict' (pid {pid}) died of SIGKILL")
         _, status, details, _ = call(channel, UNARY, request("pid"), metadata=[("x-brick", "strict")])
         eq(status, "UNAVAILABLE", details)
 
