@@ -211,8 +211,8 @@ def bricks_are_opened_and_closed():
         print("end of the script")
     """
     with Runner("script", script(text)) as running:
-        running.says("port 50051")  # and before that:
-        eq([line for line in running.lines if "up" in line or "open" in line], ["startup", "open", "startup"])
+        wait_for("the hooks", lambda: [line for line in running.lines if line in ("startup", "open")] ==
+                 ["startup", "open", "startup"])
         call(running.channel, UNARY, b"hello")
         running.channel.close()  # nobody polls it, so that it would not see the end of the connection
         running.terminate()
