@@ -123,13 +123,19 @@ class Brickd:
             print("# --- log of brickd:\n# " + "\n# ".join(self.log().splitlines()[-60:]))
 
     def log(self):
+        """The lines that it has written so far. Each process writes its own by a thread, some time after what they tell."""
         with open(self.log_path, errors="replace") as f:
-            return f.read()
+            return "".join(f.read().rpartition("\n")[:2])
 
-    def says(self, text):
-        """Waits until the log has the text: lines come from a thread of their own."""
+    def whole_log(self):
+        """Stops brickd. Only what it has written then shows what the log does not have."""
+        self.stop()
+        return self.log()
+
+    def says(self, text, times=1):
+        """Waits until the log has the text so often. The log."""
         try:
-            wait_for(f"{text!r} in the log", lambda: text in self.log())
+            return wait_for(f"{text!r} in the log", lambda: (log := self.log()).count(text) >= times and log)
         except AssertionError as e:
             raise AssertionError(f"{e}: {self.log()[-3000:]}") from None
 

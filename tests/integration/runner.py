@@ -77,5 +77,13 @@ class Runner:
         self.readers[1].join(STOP_LIMIT)  # what it said last
         return status
 
+    def told(self, message):
+        """How often it has told its supervisor that, until now: what it sent is read when what is sent now is."""
+        mark = f"mark {len(self.messages)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(mark.encode(), self.inbox.getsockname())
+        wait_for("the messages", lambda: mark in self.messages)
+        return self.messages.count(message)
+
     def says(self, text, limit=START_LIMIT):
         wait_for(f"{text!r} of the runner", lambda: any(text in line for line in self.lines), limit)

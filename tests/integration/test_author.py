@@ -123,8 +123,8 @@ def timers_used_in_wrong_ways():
     with rogue("timer-finishes") as daemon:
         for _ in range(50):
             eq(call(daemon.channel(), UNARY, NOW)[1:3], ("FAILED_PRECONDITION", "in time"))
-        assert "a fault of module" not in daemon.log(), daemon.log()
         eq(daemon.stop()[0], 0)
+        assert "a fault of module" not in daemon.log(), daemon.log()
 
 
 @test
@@ -168,6 +168,9 @@ def an_error_as_long_as_it_is():
 def lines_and_reasons_that_are_not_utf8():
     for form in "text", "json":
         with rogue("says-bad-utf8", extra=f"log: {{ format: {form} }}") as daemon:
+            health = json.loads(daemon.ctl("status", "--json").stdout)
+            assert "\u4e2d\u2026" in json.dumps(health, ensure_ascii=False), health
+            eq(daemon.stop()[0], 0)
             with open(daemon.log_path, "rb") as f:
                 log = f.read().decode()  # raises if it is not UTF-8
             assert "bad: \ufffd\ufffd half a sign" in log, log
@@ -176,8 +179,6 @@ def lines_and_reasons_that_are_not_utf8():
             eq(len(long), 1)
             assert "xx\u2026" in long[0], "what is cut says so"
             assert "\u4e2d\u2026" in log, "a reason is cut between characters"
-            health = json.loads(daemon.ctl("status", "--json").stdout)
-            assert "\u4e2d\u2026" in json.dumps(health, ensure_ascii=False), health
     daemon = rogue("blames-with-bad-utf8").start(ready=False)
     eq(daemon.process.wait(20), 78)
     daemon.says("no \ufffd good")
@@ -234,7 +235,7 @@ def a_brick_that_floods_the_log():
     with rogue("floods-log") as daemon:
         eq(call(daemon.channel(), UNARY, NOW)[1], "OK")
         daemon.says("of its own were left out")
-        log = daemon.log()
+        log = daemon.whole_log()
         own = log.count("bad: line")
         assert 1000 <= own <= 3000, own
         for counted, most in ("healthy", 20), ("a fault of module", 200):

@@ -35,15 +35,14 @@ def lines(text):
     return found
 
 
-def wait_lines(daemon, count, **fields):
-    """The lines that have these fields, once there are so many."""
-    def matching():
-        complete = daemon.log().rpartition("\n")[0]
-        return [l for l in lines(complete) if all(l.get(k) == v for k, v in fields.items())]
-    wait_for(f"{count} lines with {fields}", lambda: len(matching()) >= count, 5)
-    time.sleep(0.05)  # were there more, they would come now
-    found = matching()
-    eq(len(found), count, f"lines with {fields}")
+def lines_of(text, message_id):
+    return [line for line in lines(text) if line.get("message_id") == message_id]
+
+
+def wait_lines(daemon, count, message_id):
+    """The lines with this message_id, once there are so many."""
+    found = wait_for(f"{count} lines", lambda: len(found := lines_of(daemon.log(), message_id)) >= count and found)
+    eq(len(found), count, "lines")
     return found
 
 
@@ -72,6 +71,7 @@ def a_call_has_a_line():
            ["chat Unary OK error -5", "chat Unary FAILED_PRECONDITION", "- unknown method UNIMPLEMENTED",
             "- health Check OK"])
         eq([l.get("brick_error_code") for l in found], ["-5", None, None, None])
+        eq(len(lines_of(d.whole_log(), ACCESS)), 5)
 
 
 @test
@@ -180,8 +180,9 @@ def slow_calls():
         found = {l["request_id"]: l for l in wait_lines(d, 4, message_id=SLOW)[2:]}
         eq(set(found), {"g0", "g1"})
         eq([int(found[f"g{i}"]["brick_usec"]) > 100_000 for i in range(2)], [True, False])
-        eq(wait_lines(d, 0, message_id=ACCESS), [])
         connection.close()
+        log = d.whole_log()
+        eq([len(lines_of(log, message_id)) for message_id in (SLOW, ACCESS)], [4, 0])
 
 
 @test

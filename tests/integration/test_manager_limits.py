@@ -159,8 +159,8 @@ def a_moment_without_descriptors_loses_no_revocation():
         time.sleep(1.2)  # at least two more attempts
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         d.wait_log("The identities have changed: 1 now")
-        assert d.text().count("Too many open files") == 1, d.text()
         d.stop()
+        assert d.text().count("Too many open files") == 1, d.text()
 
 
 @test

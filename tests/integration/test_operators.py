@@ -112,7 +112,7 @@ def what_is_no_call_is_logged_and_counted():
         for why in ("TLS could not be established", "was not ready within limits.handshake", "is no valid HTTP/2"):
             d.says(why)
         assert re.search(r"Closed a connection of 127.0.0.1 to 127.0.0.1:\d+: ", d.log())
-        said = [line for line in d.log().splitlines() if "gRPC" in line and "Handshake failed" in line]
+        said = [line for line in d.whole_log().splitlines() if "gRPC" in line and "Handshake failed" in line]
         assert all(f"of a connection of 127.0.0.1 to 127.0.0.1:{ports['tls']}: Handshake" in line for line in said) and said, said
 
 

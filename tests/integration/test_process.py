@@ -167,7 +167,7 @@ def a_process_that_cannot_start_fails_the_reload():
         running.write(brick())
         running.ctl("reload", "--wait")
         eq(pids(running), before)
-        eq(len(re.findall("RuntimeError: there is no model", running.log())), 2, "its own line, and the verdict")
+        eq(running.whole_log().count("RuntimeError: there is no model"), 2, "its own line, and the verdict")
 
 
 @test
@@ -241,7 +241,8 @@ def a_request_that_ends_its_process_ends_no_other():
 @test
 def calls_wait_for_a_process_that_is_away_for_a_moment():
     strict = "limits: { queue: 0 }, match: { x-brick: strict }"
-    with Brickd(brick(more="default: true") + brick(name="strict", more=strict)) as running:
+    away = f"[sh, -c, 'test -e away && exec sleep 60; exec {sys.executable} {PROGRAM}']"
+    with Brickd(brick(more="default: true") + brick(name="strict", more=strict, command=away)) as running:
         channel = running.channel()
         pid, = pids(running)
         os.kill(pid, signal.SIGKILL)
@@ -249,9 +250,10 @@ def calls_wait_for_a_process_that_is_away_for_a_moment():
         again = ask(channel, "pid")
         assert again != str(pid)
         pid, = pids(running, "strict")
-        os.kill(pid, signal.SIGSTOP)
+        with open(os.path.join(running.dir, "away"), "w"):  # for longer than the log needs to say it
+            pass
         os.kill(pid, signal.SIGKILL)
-        running.says("brick 'strict' (pid")
+        running.says(f"brick 'strict' (pid {pid}) died of SIGKILL")
         _, status, details, _ = call(channel, UNARY, request("pid"), metadata=[("x-brick", "strict")])
         eq(status, "UNAVAILABLE", details)
 
@@ -279,8 +281,8 @@ def what_it_writes_is_logged():
     with Brickd(brick(), extra="log: { format: json }") as running:
         with contextlib.suppress(AssertionError):
             ask(running.channel(), "trace")
-        running.says("starting it again")
-        lines = [json.loads(line) for line in running.log().splitlines() if line.startswith("{")]
+        log = running.says("starting it again")
+        lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
         ours = [line for line in lines if line.get("brick") == "llm" and "brick_pid" in line]
         texts = [line["message"] for line in ours]
         trace = texts.index("Traceback (most recent call last):")
@@ -305,7 +307,7 @@ def a_flood_of_lines_delays_nothing():
         assert done > 3, done
         running.says("more lines were not logged")
         dropped = processes(running)[0]["lines_dropped"]
-        logged = running.log().count(60 * "x")
+        logged = running.whole_log().count(60 * "x")
         assert dropped > 100000 and dropped + logged >= 299000, (dropped, logged)
 
 

@@ -210,7 +210,8 @@ def a_guard_fails_closed():
         eq(len(model.server.requests), 3)
         eq([m["role"] for m in model.heard()], ["system"] + ["user", "assistant"] * 2 + ["user"])
         running.says("attempt 3 of 3: the reply of chat cannot be used: it does not start with '{'")
-        assert "secret" not in running.log() and "No idea" not in running.log()
+        log = running.whole_log()
+        assert "secret" not in log and "No idea" not in log, log
 
 
 @test
@@ -258,7 +259,7 @@ def secrets_in_a_map_that_a_brick_checks_itself():
             ask(running, "Guard", text="x")
             sent = model.server.requests[-1].headers
             eq((sent["api-key"], sent["x-plain"]), ("k-1", "plain"))
-            assert "k-1" not in running.log()
+            assert "k-1" not in running.whole_log()
         out = check(bricks(model, "Guard", api="headers: { api-key: { env: NO_SUCH_KEY } }"))
         assert re.search(r"brickd.yaml:\d+:.*api-key.*NO_SUCH_KEY is not set", out), out
 

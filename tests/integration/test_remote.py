@@ -598,20 +598,22 @@ def servers_that_say_they_do_not_serve_get_no_calls():
             channel = front.channel()
             wait_for("ready", lambda: backends(front)["far"][0]["state"] == "ready")
 
-            def text(case):
-                return guard_pb2.GuardRequest(text="case:" + case).SerializeToString()
+            def text(case, name=""):
+                return guard_pb2.GuardRequest(text="case:" + case, request_id=name).SerializeToString()
 
-            def calls():
-                return [back.log().count("far Unary") for back in backs]
-            wait_for("calls to both", lambda: call(channel, GUARD, text("ok")) and min(calls()) > 0)
+            wait_for("calls to both", lambda: call(channel, GUARD, text("ok")) and all("far Unary" in b.log() for b in backs))
+            numbers = itertools.count()
             eq(call(backs[0].channel(), GUARD, text("sick"))[1], "OK")
 
             def only_the_second():
-                before = calls()
-                for _ in range(10):
-                    call(channel, GUARD, text("ok"))
-                backs[1].says("far Unary")
-                return calls()[0] == before[0]
+                names = [f"call-{next(numbers)}" for _ in range(10)]
+                for name in names:
+                    eq(call(channel, GUARD, text("ok", name))[1], "OK")
+
+                def logged(back):
+                    return sum(f"request_id={name} " in back.log() for name in names)
+                wait_for("the lines of all", lambda: sum(map(logged, backs)) == 10)
+                return logged(backs[0]) == 0
             wait_for("no calls to the sick one", only_the_second)
             eq(call(backs[1].channel(), GUARD, text("sick"))[1], "OK")
             wait_for("failing", lambda: backends(front)["far"][0]["state"] == "failing")

@@ -4,6 +4,7 @@ in a network namespace: what clients lose when a server is reloaded, stopped, fr
 
 Prints what the table of the page is made of. Needs root for the namespaces, all of which end with the test."""
 import collections
+import datetime
 import os
 import re
 import shutil
@@ -140,9 +141,9 @@ class Brickd(Program):
         for pid in pid, *workers:
             os.kill(pid, number)
 
-    def callers(self, begin=0):
-        """The addresses that have called bricks since the log had this length."""
-        return set(re.findall(r" peer=ipv4:([0-9.]+)", self.log()[begin:]))
+    def callers(self, begin=""):
+        """The addresses of the calls that have ended since then, by the times of the lines: old ones may come late."""
+        return set(re.findall(r" peer=ipv4:([0-9.]+)", "\n".join(line for line in self.log().splitlines() if line > begin)))
 
 
 Outcome = collections.namedtuple("Outcome", "brick sent took status")
@@ -228,7 +229,7 @@ class Site:
         for server in self.servers:
             self.calls(server)
 
-    def calls(self, server, begin=0):
+    def calls(self, server, begin=""):
         """Waits until the server gets calls in all ways."""
         wait_for(f"calls in all ways to {server.address}", lambda: server.callers(begin) >= {way.peer for way in self.ways})
 
@@ -238,7 +239,7 @@ class Site:
             way.begin()
         watch = Stopwatch()
         event(server)
-        self.calls(server, len(server.log()))
+        self.calls(server, datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"))
         time.sleep(SETTLED)
         elapsed = watch.elapsed()
         results = {way.name: way.result() for way in self.ways}
