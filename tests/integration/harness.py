@@ -251,6 +251,15 @@ def eq(actual, expected, what=""):
         raise AssertionError(f"{what}: expected {expected!r}, got {actual!r}")
 
 
+def eq_soon(look, expected, what="", limit=START_LIMIT):
+    """eq() of what look() returns, which may take a while to get there: a call ends for brickd a little later than for
+    its client."""
+    end = time.monotonic() + limit
+    while (actual := look()) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    eq(actual, expected, what)
+
+
 def main():
     """Runs the tests that the file declares, or those named on the command line; TAP."""
     chosen = [t for t in _tests if not sys.argv[2:] or re.search("|".join(sys.argv[2:]), t.__name__)]

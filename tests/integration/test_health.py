@@ -188,9 +188,13 @@ def a_probe_while_the_bricks_are_busy():
         print(f"# slowest of 50 probes: {slowest * 1000:.1f} ms")
         waiting.cancel()
         wait_for("the call to end", lambda: "CANCELLED" in d.log(), 5)
+
         # they are no calls of a brick, and stand in the log
-        status = json.loads(d.ctl("status", "--json").stdout)
-        eq((status["bricks"][0]["calls"], status["workers"][0]["status"]["in_flight"]), (2, 0))
+        def counts():
+            status = json.loads(d.ctl("status", "--json").stdout)
+            return status["bricks"][0]["calls"], status["workers"][0]["status"]["in_flight"]
+
+        eq_soon(counts, (2, 0))
         wait_for("the log", lambda: d.log().count("health Check OK in") == 100, 5)
         eq(d.log().count("rpc_method=/grpc.health.v1.Health/Check rpc_status=OK"), 100)
 

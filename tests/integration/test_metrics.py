@@ -187,14 +187,17 @@ def counters_are_what_clients_saw():
         failed = stream(channel, OUTPUT, request("three-then-garbage"))[0]
         waiting = channel.unary_unary(UNARY).future(request("wait"), timeout=20)
         settled(daemon, lambda page: page.sum("brickd_brick_in_flight", brick="chat") == 1)
-        waiting.cancel()
+        begin = time.monotonic()
         eq(call(channel, UNARY, request("wait"), timeout=0.2)[1], "DEADLINE_EXCEEDED")
+        waited = time.monotonic() - begin
+        waiting.cancel()
         eq(call(channel, UNARY, b"\xff")[1], "UNKNOWN")
         eq(call(channel, UNARY, good, [("x-brick", "absent")])[1], "NOT_FOUND")
         eq(call(channel, "/no.such/Method")[1], "UNIMPLEMENTED")
         eq(call(channel, path("Guard", "Unary"))[1], "UNIMPLEMENTED")
 
-        page = settled(daemon, ended(15))
+        page = settled(daemon, lambda page: ended(15)(page) and page.sum("brickd_unrouted_requests_total") == 4
+                       and page.sum("brickd_brick_in_flight") == 0)
         unary = page.requests(brick="chat", type="LLM", method="Unary")
         # The client that gives up says so, which may come before the deadline of the call is over here, too.
         eq(unary.pop(("CANCELLED", "")) + unary.pop(("DEADLINE_EXCEEDED", ""), 0), 2)
@@ -220,15 +223,15 @@ def counters_are_what_clients_saw():
             labels = {"brick": "chat", "method": method}
             name = "brickd_request_duration_seconds"
             eq(page.sum(name + "_count", **labels), count)
+            eq(page.sum(name + "_bucket", le="10", **labels), count)
             eq(page.sum(name + "_bucket", le="+Inf", **labels), count)
             buckets = [value for _, value in page.find(name + "_bucket", **labels)]
             eq(buckets, sorted(buckets))
-            assert page.sum(name + "_bucket", le="0.1", **labels) >= count - 2
-        assert 0.15 < page.sum("brickd_request_duration_seconds_sum", method="Unary") < 10
+        assert waited < page.sum("brickd_request_duration_seconds_sum", method="Unary") < 10
+        assert page.sum("brickd_request_duration_seconds_bucket", le="0.1", method="Unary") < 13, "one was held for 0.2 s"
         eq(page.sum("brickd_first_message_seconds_count"), 2)
         eq(page.sum("brickd_message_gap_seconds_count"), len(replies) + len(failed) - 2)
         eq(page.find("brickd_first_message_seconds_count", method="Unary"), [])
-        eq(page.sum("brickd_brick_in_flight"), 0)
         eq(page.sum("brickd_connections"), 1)
         eq(page.sum("brickd_connections_accepted_total"), 1)
 
@@ -245,14 +248,14 @@ def the_queue():
         for future in futures:
             future.result()
         took = time.monotonic() - begin
-        page = settled(daemon, ended(4))
+        page = settled(daemon, lambda page: ended(4)(page) and page.sum("brickd_brick_in_flight") == 0)
         eq(page.requests(brick="slow"), {("OK", ""): 3, ("RESOURCE_EXHAUSTED", ""): 1})
         eq(page.sum("brickd_rejected_total", reason="queue_full"), 1)
         wait = "brickd_brick_queue_wait_seconds"
         eq(page.sum(wait + "_count", brick="slow"), 3)
         eq(page.sum(wait + "_bucket", brick="slow", le="0.25"), 1)
-        assert 1.1 < page.sum(wait + "_sum", brick="slow") < 2 * took, (page.sum(wait + "_sum"), took)
-        eq(page.sum("brickd_brick_queued") + page.sum("brickd_brick_in_flight"), 0)
+        assert 0.8 < page.sum(wait + "_sum", brick="slow") < 2 * took, (page.sum(wait + "_sum"), took)
+        eq(page.sum("brickd_brick_queued"), 0)
 
 
 @test

@@ -387,7 +387,7 @@ def under_load(channel):
 
 @test
 def a_reload_that_replaces_the_process_loses_no_call():
-    with Brickd(brick(), extra=AT_ONCE) as running:
+    with Brickd(brick()) as running:
         before = pids(running)
         with under_load(running.channel()):
             running.write(brick("ready: notify", mode="notify"))

@@ -634,27 +634,30 @@ def tls_with_certificates_that_change():
         authority.issue("server")
         authority.issue("client", san=None)
 
-    def use(authority):
+    def use(authority, side):
         for name in "ca.pem", "server.pem", "server.key", "client.pem", "client.key":
-            shutil.copy(authority.path(name), os.path.join(folder, name + ".new"))
-            os.chmod(os.path.join(folder, name + ".new"), 0o600)
-            os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name))
-    use(one)
-    mutual = (f"    tls: {{ certificate: {folder}/server.pem, key: {{ file: {folder}/server.key }}, "
-              f"client_ca: {folder}/ca.pem }}")
-    tls = (f"tls: {{ ca: {folder}/ca.pem, certificate: {folder}/client.pem, key: {{ file: {folder}/client.key }}, "
-           "server_name: localhost }")
+            shutil.copy(authority.path(name), os.path.join(folder, side, name + ".new"))
+            os.chmod(os.path.join(folder, side, name + ".new"), 0o600)
+            os.rename(os.path.join(folder, side, name + ".new"), os.path.join(folder, side, name))
+    for side in "back", "front":
+        os.mkdir(os.path.join(folder, side))
+        use(one, side)
+    mutual = (f"    tls: {{ certificate: {folder}/back/server.pem, key: {{ file: {folder}/back/server.key }}, "
+              f"client_ca: {folder}/back/ca.pem }}")
+    tls = (f"tls: {{ ca: {folder}/front/ca.pem, certificate: {folder}/front/client.pem, "
+           f"key: {{ file: {folder}/front/client.key }}, server_name: localhost }}")
     with Brickd(echo("", "Guard"), port_extra=mutual) as back, guarded(back, tls) as front:
         eq(call(front.channel(), GUARD, b"")[1], "OK")
         with Load(front) as load:
-            use(two)
+            use(two, "back")  # first, because the front connects again at once
+            back.says("the new files are in use")
+            use(two, "front")
             front.says("the new files are in use")
-            wait_for("the backend's, too", lambda: back.log().count("the new files are in use") >= 1)
             time.sleep(0.5)
         eq(load.failed, [])
         back.ctl("reload")  # the front must connect again, with what it has now
         wait_for("a call", lambda: call(front.channel(), GUARD, b"")[1] == "OK")
-        with open(os.path.join(folder, "client.key"), "w") as f:
+        with open(os.path.join(folder, "front", "client.key"), "w") as f:
             f.write("junk")
         front.says("is no private key in PEM without a passphrase; the previous files stay in use")
         eq(call(front.channel(), GUARD, b"")[1], "OK")

@@ -47,12 +47,12 @@ def all_of_it_is_read():
                 extra=f"metrics: {{ listen: '{where}', genai: true }}") as running:
         calls(running.channel())
 
-        def fetch():
+        def page_with_the_model():
             with urllib.request.urlopen(f"http://{where}/metrics", timeout=20) as reply:
-                return reply.read().decode()
+                page = reply.read().decode()
+            return page if "gen_ai_response_model" in page else None
 
-        wait_for("the model", lambda: "gen_ai" in fetch())
-        page = fetch()
+        page = wait_for("the model", page_with_the_model)
     families = read(page)
     lines = [line for line in page.splitlines() if line and not line.startswith("#")]
     eq(sum(len(samples) for *_, samples in families), len(lines), "samples")
