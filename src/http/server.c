@@ -27,6 +27,7 @@
 #include "shared/stats.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/io.h"
 #include "util/log.h"
 
 /* Events that are taken at a time. */
@@ -416,7 +417,7 @@ static void run_drain(struct run_item *item)
                 listener_close(door->ports[i]->listener);
         for (c = door->connections; c; c = next) {
                 next = c->next;
-                if (connection_is_idle(c))
+                if (connection_is_idle(c) && !io_has_unread(c->socket.fd))
                         connection_break(c);
                 connection_settle(c);
         }

@@ -12,6 +12,7 @@
 #include "serve/peer.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/io.h"
 #include "util/syscall.h"
 
 _Atomic(struct fd_record *) fd_records[FD_MAX];
@@ -198,6 +199,20 @@ void connection_rearm_all(void)
                         (void)connection_rearm(connection);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
+}
+
+bool connection_any_unread(void)
+{
+        int fd = connection_end();
+        struct connection *connection;
+        bool unread = false;
+
+        while (!unread && (connection = connection_lock_below(&fd))) {
+                unread = !connection_is_client(connection) &&
+                         !atomic_load(&connection->disconnected) && io_has_unread(connection->fd);
+                (void)pthread_mutex_unlock(&connection->lock);
+        }
+        return unread;
 }
 
 /* --- once a second --------------------------------------------------------------------------- */

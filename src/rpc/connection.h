@@ -153,6 +153,9 @@ bool connection_rearm(struct connection *connection);
 /* Re-arms the events that were put off. [any; no lock held] */
 void connection_rearm_all(void);
 
+/* Whether bytes of a client have come that the core has not read. [any; no lock held] */
+bool connection_any_unread(void);
+
 /* Once a second: connection_rearm_all(), and closes connections whose
  * requests take longer than limits.request_time. [main] */
 void connection_maintain(uint64_t now);

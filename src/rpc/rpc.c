@@ -136,6 +136,7 @@ static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
                 timeout = gpr_time_0(GPR_CLOCK_MONOTONIC);
         gather_begin();
         event = grpc_completion_queue_next(rpc->queue, timeout, NULL);
+        rpc->found_nothing = event.type != GRPC_OP_COMPLETE;
         if (event.type == GRPC_OP_COMPLETE) {
                 batch_done(&event);
         } else {
@@ -145,6 +146,17 @@ static bool poll_once(struct rpc *rpc, gpr_timespec timeout)
                 runner_run(&runner_polling);
         gather_end();
         return event.type != GRPC_QUEUE_SHUTDOWN;
+}
+
+/* What has been read becomes calls by events of the completion queue, until there are none. */
+static void run_catch_up(struct run_item *item)
+{
+        struct rpc *rpc = CONTAINER_OF(item, struct rpc, catch_up_item);
+
+        if (rpc->found_nothing)
+                atomic_store(&rpc->catch_up, CATCH_UP_DONE);
+        else
+                runner_post_last(&runner_polling, item);
 }
 
 static void *poll_run(void *arg)
@@ -207,6 +219,7 @@ int rpc_new(struct rpc **ret, const struct conf *conf, const struct stats *stats
         unread_init(&rpc->unread);
         unread_init(&rpc->requests);
         rpc->first = first;
+        rpc->catch_up_item.run = run_catch_up;
         if (conf->gather_writes)
                 gather_enable(GATHER_NS);
         gpr_set_log_function(core_log);
@@ -291,6 +304,23 @@ void rpc_goaway(struct rpc *rpc)
 {
         goaway_all();
         builtin_end_watches(rpc->builtin);
+}
+
+bool rpc_has_caught_up(struct rpc *rpc)
+{
+        enum catch_up catch_up = atomic_load(&rpc->catch_up);
+
+        if (catch_up == CATCH_UP_POSTED)
+                return false;
+        if (connection_any_unread()) {
+                atomic_store(&rpc->catch_up, CATCH_UP_NONE);
+                return false;
+        }
+        if (catch_up == CATCH_UP_DONE)
+                return true;
+        atomic_store(&rpc->catch_up, CATCH_UP_POSTED);
+        runner_post(&runner_polling, &rpc->catch_up_item);
+        return false;
 }
 
 unsigned rpc_connections(const struct rpc *rpc)

@@ -75,6 +75,10 @@ void rpc_maintain(struct rpc *rpc, bool accepts);
 /* After listeners_leave(): asks all clients by GOAWAY to reconnect. Calls are served. */
 void rpc_goaway(struct rpc *rpc);
 
+/* Whether the polling thread has taken every call that had come when this was asked first. To be
+ * asked every few milliseconds, until it is so. [main] */
+bool rpc_has_caught_up(struct rpc *rpc);
+
 /* How many connections are open. [any] */
 unsigned rpc_connections(const struct rpc *rpc);
 

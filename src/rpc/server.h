@@ -28,6 +28,12 @@ struct rpc_port {
         bool down;                            /* the core has shut it down */
 };
 
+enum catch_up {
+        CATCH_UP_NONE,
+        CATCH_UP_POSTED,
+        CATCH_UP_DONE,
+};
+
 struct rpc {
         struct serve serve;
         bool first; /* of the workers */
@@ -40,7 +46,13 @@ struct rpc {
         grpc_resource_quota *quota;
         struct builtin *builtin;
         pthread_t thread;
-        bool running; /* the thread is */
+        bool running;       /* the thread is */
+        bool found_nothing; /* the thread's last look for an event */
+
+        /* rpc_has_caught_up()'s */
+        struct run_item catch_up_item;
+        _Atomic(enum catch_up) catch_up;
+
         atomic_bool draining;
         bool cancelled;
         uint64_t idle_since; /* while stopping: since when no call is in flight; 0: some are */

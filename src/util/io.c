@@ -2,6 +2,7 @@
 #include "util/io.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 ssize_t io_read(int fd, char *bytes, size_t size)
@@ -35,4 +36,11 @@ int io_write(int fd, const char *bytes, size_t length)
                 length -= (size_t)n;
         }
         return 0;
+}
+
+bool io_has_unread(int fd)
+{
+        int n = 0;
+
+        return ioctl(fd, FIONREAD, &n) == 0 && n > 0;
 }

@@ -34,7 +34,8 @@
  *   SERVING      until the main process orders STATE_STOP or STATE_RETIRE, or exits
  *   LAME_DUCK    after STATE_STOP, for drain.lame_duck: health says NOT_SERVING, all is served
  *   GOAWAY       no new connections, and clients are asked to reconnect; all calls are served until
- *                the last connection is closed or the time is over
+ *                the last connection is closed, or the time is over and the calls that have come
+ *                are taken
  *   DRAINING     no new calls; those that run have the grace
  *   CANCELLING   brickd has cancelled the calls that still ran
  *   DONE         every call has ended
@@ -57,6 +58,11 @@ enum stage {
  * so clients get this time to receive the GOAWAY and send no more calls on the connection.
  */
 #define GOAWAY_NS (250 * NSEC_PER_MSEC)
+
+/* The longest that GOAWAY then lasts on, until the polling thread has taken the calls that have
+ * come: on a busy machine it may not have run yet. */
+#define CATCH_UP_NS (2 * NSEC_PER_SEC)
+
 /* How often on_check() runs, and from when on a brick counts as holding the polling thread. */
 #define CHECK_USEC 1000000
 #define STUCK_NS NSEC_PER_SEC
@@ -135,7 +141,10 @@ static bool has_gone(const struct worker *w, uint64_t now)
 {
         bool left = listeners_leave(w->retired);
 
-        return now >= w->stage_end || (left && rpc_connections(w->rpc) == 0);
+        if (left && rpc_connections(w->rpc) == 0)
+                return true;
+        return now >= w->stage_end &&
+               (rpc_has_caught_up(w->rpc) || now >= w->stage_end + CATCH_UP_NS);
 }
 
 static void step(struct worker *w)

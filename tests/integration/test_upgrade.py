@@ -12,6 +12,7 @@ import time
 
 from harness import (BUILD, Brickd, Stopwatch, call, eq, generate_stubs, main, path, stream, temp_dir, test,
                      wait_for)
+from door import Door, ask
 from load import Load
 
 generate_stubs()
@@ -23,6 +24,7 @@ ECHO = f"  - {{ name: echo, module: {MODULES}/echo.so, options: {{ type: LLM }} 
 QUIET = "log: { access: off }\n"
 UNARY, STREAM = path("LLM", "Unary"), path("LLM", "OutputStreaming")
 HELLO = llm_pb2.LLMRequest(prompt="hello").SerializeToString()
+NOW = llm_pb2.LLMRequest(prompt="now").SerializeToString()
 
 RELOADS = int(os.environ.get("RELOADS", "6"))
 RESTARTS = int(os.environ.get("RESTARTS", "4"))
@@ -110,6 +112,22 @@ def restarts_behind_a_socket_that_stays_lose_no_call():
             time.sleep(0.3)
         print(f"# {RESTARTS} restarts: {load}")
         eq(load.losses, {})
+
+
+@test
+def a_stop_serves_what_has_come_to_a_busy_worker():
+    """A brick holds the polling thread for half a second, which is longer than clients are given to leave."""
+    bricks = ECHO.replace("options", "default: true, options") + f"  - {{ name: blocks, module: blocks, match: {{ x-brick: blocks }} }}\n"
+    with Door(bricks, extra=QUIET) as daemon:
+        channel, other, client = daemon.grpc(), daemon.grpc(), daemon.client()
+        eq(call(channel, UNARY, HELLO)[1], "OK")
+        eq(ask(client, "GET", "/v1/models")[0], 200)
+        blocking = Background(call, other, UNARY, NOW, [("x-brick", "blocks")])
+        wait_for("the brick", lambda: daemon.in_flight() == 1)
+        daemon.send(signal.SIGTERM)
+        answers = [Background(call, channel, UNARY, HELLO), Background(ask, client, "GET", "/v1/models")]
+        eq([answers[0].wait()[1], answers[1].wait()[0], blocking.wait()[1]], ["OK", 200, "OK"])
+        eq(daemon.stop()[0], 0)
 
 
 def slow(delay):
