@@ -215,6 +215,7 @@ static void act(struct program *p, enum program_action action)
                 welcome(p);
                 return;
         case PROGRAM_DISMISS:
+                (void)unlink(p->socket); /* who waits for the next one does not connect to this */
                 arm(p, LEAVE_TIME);
                 return;
         case PROGRAM_TERMINATE:

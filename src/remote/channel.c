@@ -292,19 +292,45 @@ void link_unref(struct link *base)
         (void)pthread_mutex_unlock(&channel->lock);
 }
 
-/* Replaces the link by a new one; NULL: by none. */
+/* Lock held. Replaces the link by a new one; NULL: by none. The old one is the caller's. */
+static struct link *exchange_link(struct channel *channel, struct watched_link *link)
+{
+        struct link *old = channel->link;
+
+        channel->link = link ? &link->base : NULL;
+        if (link)
+                watch(link);
+        return old;
+}
+
 static void replace_link(struct channel *channel, struct watched_link *link)
 {
         struct link *old;
 
         (void)pthread_mutex_lock(&channel->lock);
-        old = channel->link;
-        channel->link = link ? &link->base : NULL;
-        if (link)
-                watch(link);
+        old = exchange_link(channel, link);
         (void)pthread_mutex_unlock(&channel->lock);
         if (old)
                 link_unref(old);
+}
+
+void channel_renew(struct channel *channel)
+{
+        struct watched_link *link = link_new(channel);
+        struct link *old = NULL;
+
+        if (!link)
+                return;
+        (void)pthread_mutex_lock(&channel->lock);
+        if (channel->link)
+                old = exchange_link(channel, link);
+        (void)pthread_mutex_unlock(&channel->lock);
+        if (old) {
+                link_unref(old);
+                return;
+        }
+        grpc_channel_destroy(link->base.core);
+        free(link);
 }
 
 void channel_hurry(struct channel *channel)

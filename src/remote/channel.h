@@ -3,7 +3,8 @@
 
 /*
  * One gRPC channel, with its state and, for TLS, the files of its certificates. When these change,
- * the channel gets another link, which is the core's channel; calls in flight keep theirs.
+ * or by channel_renew(), the channel gets another link, which is the core's channel; calls in
+ * flight keep theirs.
  */
 
 #include <grpc/grpc.h>
@@ -39,6 +40,9 @@ enum backend_state channel_state(const struct channel *channel);
 
 /* Tries to connect at once, whatever failed before. [any] */
 void channel_hurry(struct channel *channel);
+
+/* The next calls get a new connection, those in flight keep theirs. [any] */
+void channel_renew(struct channel *channel);
 
 /* The present link, for one call; NULL: client_start() has not been called yet, or client_stop()
  * has. [any] */

@@ -97,6 +97,10 @@ void upstream_cancel(struct upstream *upstream, struct brick_call *call);
  * once, whatever failed before. [any] */
 void upstream_pause(struct upstream *upstream, size_t backend, bool paused);
 
+/* The backend is about to stop: pauses it, and calls that wait for it do not get its present
+ * connection. [any] */
+void upstream_leave(struct upstream *upstream, size_t backend);
+
 /* --- for the worker; [main] ----------------------------------------------------------------------
  */
 

@@ -83,6 +83,16 @@ void upstream_pause(struct upstream *upstream, size_t index, bool paused)
                 channel_hurry(backend->user.channel);
 }
 
+void upstream_leave(struct upstream *upstream, size_t index)
+{
+        struct backend *backend = &upstream->backends[index];
+
+        if (atomic_exchange(&backend->paused, true))
+                return;
+        channel_renew(backend->user.channel);
+        report(backend);
+}
+
 /* --- choice ----------------------------------------------------------------------------------- */
 
 /* How good a backend is for a new call; 0: it gets none. A failing one is better than none: what

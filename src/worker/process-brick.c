@@ -43,29 +43,45 @@ void process_bricks_attach(const struct conf *conf, const struct programs *progr
 
 /* --- how the processes are -------------------------------------------------------------------- */
 
+/* Only a process that is ready gets new calls. The memory is read again: another thread may have
+ * read it later, and paused or not paused by that before. [any] */
+static enum program_health look_at(const struct brick_instance *self, size_t i)
+{
+        enum program_health health, before;
+
+        health = programs_health(all.programs, self->rows[i]);
+        do {
+                before = health;
+                if (health == PROGRAM_LEAVING)
+                        upstream_leave(self->upstream, i);
+                else
+                        upstream_pause(self->upstream, i, health != PROGRAM_READY);
+                health = programs_health(all.programs, self->rows[i]);
+        } while (health != before);
+        return health;
+}
+
 static void update(struct brick_instance *self)
 {
         unsigned ready = 0;
         char reason[96];
 
-        for (size_t i = 0; i < self->n; i++) {
-                enum program_health health = programs_health(all.programs, self->rows[i]);
-
-                upstream_pause(self->upstream, i, health != PROGRAM_READY);
-                ready += health == PROGRAM_READY;
-        }
+        for (size_t i = 0; i < self->n; i++)
+                ready += look_at(self, i) == PROGRAM_READY;
         (void)snprintf(reason, sizeof reason, "none of its %zu processes is ready", self->n);
         self->host->set_health(self->ctx, ready > 0,
                                brick_str(self->n > 1 ? reason : "its process is not ready"));
 }
 
-/* A process serves, or may do so soon. Reads the memory, which may be newer than update(). */
+/* A process serves, or may do so soon. The main process may have written how they are since the
+ * last update(), which another thread makes when it has time. */
 static bool is_hopeful(const struct brick_instance *self)
 {
+        bool hopeful = false;
+
         for (size_t i = 0; i < self->n; i++)
-                if (programs_health(all.programs, self->rows[i]) != PROGRAM_FAILING)
-                        return true;
-        return false;
+                hopeful |= look_at(self, i) != PROGRAM_FAILING;
+        return hopeful;
 }
 
 void process_bricks_update(void)

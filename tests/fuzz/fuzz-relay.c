@@ -168,6 +168,10 @@ void channel_hurry(struct channel *channel)
 {
 }
 
+void channel_renew(struct channel *channel)
+{
+}
+
 struct link *channel_take_link(struct channel *channel)
 {
         links++;
