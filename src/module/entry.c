@@ -54,12 +54,15 @@ static uint64_t hand_over(struct instance *instance, uint64_t now)
 
 void entry_begin(struct entry *entry, struct instance *instance)
 {
+        bool suspect;
+
         entry->previous = current;
         current = instance;
         if (!watched)
                 return;
-        entry->waited = instance_is_suspect(instance) ? run_queue_wait() : 0;
-        (void)hand_over(instance, clock_recent());
+        suspect = instance_is_suspect(instance);
+        entry->waited = suspect ? run_queue_wait() : 0;
+        (void)hand_over(instance, suspect ? clock_now() : clock_recent());
 }
 
 /* The time in which the thread could not run is not the brick's. */

@@ -209,7 +209,8 @@ bool connection_any_unread(void)
 
         while (!unread && (connection = connection_lock_below(&fd))) {
                 unread = !connection_is_client(connection) &&
-                         !atomic_load(&connection->disconnected) && io_has_unread(connection->fd);
+                         !atomic_load(&connection->disconnected) &&
+                         !atomic_load(&connection->blocked) && io_has_unread(connection->fd);
                 (void)pthread_mutex_unlock(&connection->lock);
         }
         return unread;

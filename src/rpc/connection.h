@@ -153,7 +153,8 @@ bool connection_rearm(struct connection *connection);
 /* Re-arms the events that were put off. [any; no lock held] */
 void connection_rearm_all(void);
 
-/* Whether bytes of a client have come that the core has not read. [any; no lock held] */
+/* Whether bytes of a client have come that the core has not read, other than of clients that do not
+ * read themselves. [any; no lock held] */
 bool connection_any_unread(void);
 
 /* Once a second: connection_rearm_all(), and closes connections whose

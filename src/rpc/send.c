@@ -7,6 +7,7 @@
 #include "rpc/call.h"
 #include "rpc/close.h"
 #include "rpc/reply.h"
+#include "rpc/request.h"
 #include "rpc/send.h"
 #include "rpc/server.h"
 #include "rpc/trailers.h"
@@ -254,6 +255,15 @@ static bool prepare_write(struct rpc_call *call)
         return !call->served.writing && (base->settled || !call_is_single(base));
 }
 
+/* Lock held. The client is about to have its answer: what the call has taken of its limits is free
+ * for the next call. */
+static void release_for_next(struct rpc_call *call)
+{
+        admission_answer(&call->served);
+        if (call->served.base.side == SIDE_DONE)
+                rpc_discount_request(call);
+}
+
 void rpc_pump(struct call *base)
 {
         struct rpc_call *call = rpc_call_of(base);
@@ -276,7 +286,7 @@ void rpc_pump(struct call *base)
         if (reply)
                 put_message(&ops[n++], call, reply, write_flags(call, with_headers, end));
         if (end) {
-                admission_answer(&call->served);
+                release_for_next(call);
                 put_status(&ops[n++], call);
                 if (!call->close_armed)
                         batch_close(&ops[n++], &call->cancelled);
