@@ -111,7 +111,7 @@ def a_module_that_blocks():
         endless = channel.unary_stream(path("Common", "OutputStreaming"))(request(), timeout=20)
         next(endless)
         endless.cancel()
-        wait_for("the end of its stream", lambda: "method 2: ECANCELED" in daemon.log(), 10)
+        wait_for("the end of its stream", lambda: "method 2: ECANCELED" in daemon.log(), 20)
 
 
 def prompt(text):
@@ -128,7 +128,7 @@ def a_module_of_1_3_that_leaves_its_calls_to_others():
 """
     with Brickd(bricks, port_extra="    bricks: [old]", modules=MODULES_3) as daemon:
         daemon.says(f"echo has methods 0x7, named in {daemon.config}:7:32")
-        wait_for("the watch", lambda: "old: the first target serves" in daemon.log(), 10)
+        wait_for("the watch", lambda: "old: the first target serves" in daemon.log(), 20)
         reply, status, details, _ = call(daemon.channel(), path("LLM", "Unary"), prompt("two"))
         eq((status, llm_pb2.LLMResponse.FromString(reply).text), ("OK", "Echo: two"), details)
         replies, status, details = stream(daemon.channel(), path("LLM", "OutputStreaming"), prompt("x"))

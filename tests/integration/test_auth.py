@@ -140,9 +140,9 @@ def permissions():
 def what_bricks_and_the_log_learn():
     with Guarded(entry("web", EVERYTHING) + entry("member", EVERYTHING, "groups: [staff, board@example.org]")) as d:
         eq(d.ask("web", UNARY, case("identity"))[3], {"identity": "web"})
-        wait_for("the access line", lambda: "identity=web" in d.log(), 5)
+        wait_for("the access line", lambda: "identity=web" in d.log(), 20)
         d.status(None)
-        wait_for("the access line", lambda: "UNAUTHENTICATED" in d.log(), 5)
+        wait_for("the access line", lambda: "UNAUTHENTICATED" in d.log(), 20)
         eq(len(re.findall("identity=", d.log())), 1)
         eq(trailers_of(d.shared(), UNARY, case("identity"), "member"),
            [("group", "board@example.org"), ("group", "staff"), ("identity", "member")])
@@ -169,7 +169,7 @@ def what_a_group_may_find():
                      for who in ("web", "member")]
             eq(found, [False, True])
         d.put(entry("web", EVERYTHING, "groups: [others, staff]"))
-        wait_for("the new groups", lambda: b"pay" in d.ask("web", path("Retrieval", "Unary"), b"\x0a\x04soup")[0], 5)
+        wait_for("the new groups", lambda: b"pay" in d.ask("web", path("Retrieval", "Unary"), b"\x0a\x04soup")[0], 20)
 
 
 @test
@@ -260,24 +260,24 @@ def concurrency():
             return d.log().count("waits, deadline") - d.log().count("was told to give up")
 
         held = [Held(d, "web") for _ in range(2)]
-        wait_for("two calls", lambda: run_in_brick() == 2, 5)
+        wait_for("two calls", lambda: run_in_brick() == 2, 20)
         _, status, text, trailers = d.ask("web")
         eq((status, text, trailers["grpc-retry-pushback-ms"]), ("RESOURCE_EXHAUSTED", "Too many calls at a time", "1000"))
         eq(d.status("other"), "OK")
         held[0].rpc.cancel()
-        wait_for("a place", lambda: d.status("web") == "OK", 5)
+        wait_for("a place", lambda: d.status("web") == "OK", 20)
         # Streams that end by their deadline, by their client's death, or in good order, give theirs back, too.
         eq(call(d.shared(), UNARY, case("wait"), [bearer("web")], timeout=0.3)[1], "DEADLINE_EXCEEDED")
-        wait_for("a place", lambda: d.status("web") == "OK", 5)
+        wait_for("a place", lambda: d.status("web") == "OK", 20)
         with grpc.insecure_channel(d.address, options=[("grpc.use_local_subchannel_pool", 1)]) as ch:
             dead = Held(d, "web", ch)
-            wait_for("no place", lambda: d.status("web") == "RESOURCE_EXHAUSTED", 5)
-        wait_for("a place", lambda: d.status("web") == "OK", 5)
+            wait_for("no place", lambda: d.status("web") == "RESOURCE_EXHAUSTED", 20)
+        wait_for("a place", lambda: d.status("web") == "OK", 20)
         assert dead.rpc.done()
         talk = d.shared().stream_stream(BIDI)(iter([b"", case("stop")]), metadata=[bearer("web")], timeout=20)
         eq(error_of(talk)[0], "OK")
         held[1].rpc.cancel()
-        wait_for("none left", lambda: run_in_brick() == 0, 5)
+        wait_for("none left", lambda: run_in_brick() == 0, 20)
         for _ in range(20):
             eq([d.status("web"), d.status("web", GUARD)], ["OK", "OK"])
 
@@ -301,7 +301,7 @@ def concurrency_of_all_workers_and_of_dead_ones():
         held = take_all()
         for pid in d.workers():
             os.kill(pid, signal.SIGKILL)
-        wait_for("the end of all", lambda: all(rpc.done() for rpc in held), 10)
+        wait_for("the end of all", lambda: all(rpc.done() for rpc in held), 20)
         held = take_all()  # after a crash
         for rpc in held:
             rpc.cancel()
@@ -341,7 +341,7 @@ def certificates():
         eq(call(channel_with(d, ca), UNARY)[1], "UNAUTHENTICATED")
         eq(call(channel_with(d, ca), UNARY, b"", [bearer("web")])[1], "OK")
         d.put(entry("web", EVERYTHING))
-        wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED", 5)
+        wait_for("the end of its rights", lambda: call(ch, UNARY)[1] == "UNAUTHENTICATED", 20)
 
 
 @test
@@ -391,14 +391,14 @@ def kinds_of_names_in_certificates():
 def a_file_that_changes():
     with Guarded(entry("web", EVERYTHING) + entry("gone", EVERYTHING)) as d:
         running = Held(d, "gone").rpc
-        wait_for("the call", lambda: "waits, deadline" in d.log(), 5)
+        wait_for("the call", lambda: "waits, deadline" in d.log(), 20)
         d.put(entry("web", EVERYTHING, token="fresh") + entry("late", EVERYTHING))
-        wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
+        wait_for("the new token", lambda: d.status("fresh") == "OK", 20)
         eq([d.status(t) for t in ("web", "gone", "late", "fresh")], ["UNAUTHENTICATED"] * 2 + ["OK"] * 2)
         assert not running.done(), "a call that runs goes on"
         d.says("The identities have changed: 2 now")
         d.put(entry("web", "allow: shield", token="fresh"), in_place=True)
-        wait_for("fewer rights", lambda: d.status("fresh") == "PERMISSION_DENIED", 5)
+        wait_for("fewer rights", lambda: d.status("fresh") == "PERMISSION_DENIED", 20)
         eq((d.status("fresh", GUARD), d.status("late")), ("OK", "UNAUTHENTICATED"))
         eq(len(d.workers()), 1)
         running.cancel()
@@ -419,7 +419,7 @@ def a_file_that_is_swapped_by_links():
         eq((d.status("one"), d.status("two")), ("OK", "UNAUTHENTICATED"))
         os.symlink("two", os.path.join(d.dir, "next"))
         os.rename(os.path.join(d.dir, "next"), os.path.join(d.dir, "data"))
-        wait_for("the other file", lambda: d.status("two") == "OK", 5)
+        wait_for("the other file", lambda: d.status("two") == "OK", 20)
         eq(d.status("one"), "UNAUTHENTICATED")
 
 
@@ -427,7 +427,7 @@ def a_file_that_is_swapped_by_links():
 def a_file_that_breaks():
     with Guarded(entry("web", EVERYTHING), extra="workers: 2") as d:
         def says(text):
-            wait_for(text, lambda: text in d.log(), 5)
+            wait_for(text, lambda: text in d.log(), 20)
 
         d.put(entry("web", EVERYTHING, "rait: 5", token="fresh") + "  - name: bad\n    token: plain-secret\n    allow: []\n")
         says('identities.yaml:5:5: identities[0].rait: unknown key; did you mean "rate"?')
@@ -437,7 +437,7 @@ def a_file_that_breaks():
         # A worker that is started again gets what was good.
         for pid in d.workers():
             os.kill(pid, signal.SIGKILL)
-        wait_for("a new worker", lambda: d.status("web") == "OK", 10)
+        wait_for("a new worker", lambda: d.status("web") == "OK", 20)
         # A reload is for the file as it is.
         reload = d.ctl("reload", check=False)
         eq(reload.returncode, 78)
@@ -446,7 +446,7 @@ def a_file_that_breaks():
         writable = "identities.yaml: is writable by users other than its owner; run chmod go-w"
         eq(d.says(writable).partition(writable)[0].count("stay in force"), 1)
         d.put(entry("web", EVERYTHING, token="fresh"))
-        wait_for("the new token", lambda: d.status("fresh") == "OK", 5)
+        wait_for("the new token", lambda: d.status("fresh") == "OK", 20)
         os.unlink(d.identities)
         says("identities.yaml: No such file or directory")
         eq(d.status("fresh"), "OK")
@@ -476,7 +476,7 @@ def at_the_start():
     d.put(entry("web", "allow: [chta, chat]"))
     with d:
         wait_for("a warning", lambda: 'identities[0].allow[0]: no brick has the name "chta"; did you mean "chat"?'
-                 in d.log(), 5)
+                 in d.log(), 20)
         eq(d.status("web"), "OK")
 
 
@@ -484,7 +484,7 @@ def at_the_start():
 def a_reload_keeps_the_counts():
     with Guarded(entry("web", EVERYTHING, "concurrency: 1", "rate: 0.01", "burst: 2")) as d:
         held = Held(d, "web").rpc
-        wait_for("the call", lambda: "waits, deadline" in d.log(), 5)
+        wait_for("the call", lambda: "waits, deadline" in d.log(), 20)
         d.ctl("reload")
         with grpc.insecure_channel(d.address, options=[("grpc.use_local_subchannel_pool", 1)]) as ch:
             eq(call(ch, UNARY, b"", [bearer("web")])[1:3], ("RESOURCE_EXHAUSTED", "Too many calls at a time"))
@@ -539,7 +539,7 @@ def brickctl():
     with Guarded(entry("web", EVERYTHING)) as d:
         token = d.ctl("token", "new", "ci", "--allow", "chat/Unary", "--allow", "shield", "--expires", "90d").stdout.strip()
         assert re.fullmatch(r"brickd_[A-Za-z0-9_-]{43}", token), token
-        wait_for("the token", lambda: d.status(token) == "OK", 5)
+        wait_for("the token", lambda: d.status(token) == "OK", 20)
         eq((d.status(token, GUARD), d.status(token, STREAM)), ("OK", "PERMISSION_DENIED"))
         with open(d.identities) as f:
             text = f.read()

@@ -36,7 +36,7 @@ def answer(name, error, line=None, **kwargs):
         reply, status, details, _ = call(daemon.channel(), UNARY, NOW, timeout=10)
         eq((status, error_of(reply)) if reply else (status, details), ("OK", error))
         if line:
-            wait_for("the line", lambda: f"Brick 'bad' {line}" in daemon.log(), 5)
+            wait_for("the line", lambda: f"Brick 'bad' {line}" in daemon.log(), 20)
             daemon.says(f"a fault of module {daemon.modules}/{name}.so")
         eq(call(daemon.channel(), path("Guard", "Unary"))[1], "OK", "others are served")
         eq(daemon.stop()[0], 0)
@@ -77,7 +77,7 @@ def a_mark_that_was_never_given():
     with rogue("rewinds-too-far") as daemon:
         reply, _, details, _ = call(daemon.channel(), UNARY, NOW)
         eq(error_of(reply)[0], 200, details)
-        wait_for("the line", lambda: "'bad' called call_rewind() with a mark that" in daemon.log(), 5)
+        wait_for("the line", lambda: "'bad' called call_rewind() with a mark that" in daemon.log(), 20)
 
 
 def caller(name):
@@ -89,7 +89,7 @@ def caller(name):
 
 def blamed(daemon, *lines):
     for line in lines:
-        wait_for(line, lambda: f"Brick 'bad' {line}: a fault of module" in daemon.log(), 5)
+        wait_for(line, lambda: f"Brick 'bad' {line}: a fault of module" in daemon.log(), 20)
     eq(call(daemon.channel(), path("Guard", "Unary"))[1], "OK", "others are served")
     eq(daemon.stop()[0], 0)
 
@@ -107,7 +107,7 @@ def calls_left_to_a_child_in_wrong_ways():
         blamed(daemon, "relayed a call that it had finished")
     with caller("relays-foreign") as daemon:
         first = daemon.channel().unary_unary(UNARY).future(NOW, timeout=20)
-        wait_for("the first call", lambda: '"in_flight":1' in daemon.ctl("status", "--json").stdout, 5)
+        wait_for("the first call", lambda: '"in_flight":1' in daemon.ctl("status", "--json").stdout, 20)
         eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
         eq(first.exception(timeout=20).code().name, "CANCELLED")
         blamed(daemon, "relayed the child of another call")
@@ -130,7 +130,7 @@ def timers_used_in_wrong_ways():
 @test
 def a_watch_that_blocks_is_named():
     with caller("watch-blocks") as daemon:
-        wait_for("the line", lambda: "Brick 'bad' held the polling thread for" in daemon.log(), 5)
+        wait_for("the line", lambda: "Brick 'bad' held the polling thread for" in daemon.log(), 20)
         eq(error_of(call(daemon.channel(), UNARY, NOW)[0]), FAILED)
         eq(daemon.stop()[0], 0)
 
@@ -201,7 +201,7 @@ def exit_in_a_brick_is_named():
         with rogue(name) as daemon:
             before = daemon.workers()
             eq(call(daemon.channel(), UNARY, NOW)[1], "UNAVAILABLE")
-            wait_for("the line", lambda: prefix in daemon.log(), 5)
+            wait_for("the line", lambda: prefix in daemon.log(), 20)
             daemon.says(f"a fault of {daemon.modules}/{name}.so")
             assert "exited with status 1" in wait_for("its end", lambda: "exited with" in daemon.log() and daemon.log())
             wait_for("a new worker", lambda: daemon.workers() and daemon.workers() != before)

@@ -24,7 +24,7 @@ def ends(daemon, method, count=1):
     """How the first calls of one method have ended, and after how many messages, by what the brick logs."""
     def found():
         return re.findall(rf"method {method}: (\w+) after (\d+) messages", daemon.log())
-    wait_for(f"{count} ends of method {method}", lambda: len(found()) >= count, 10)
+    wait_for(f"{count} ends of method {method}", lambda: len(found()) >= count, 20)
     return found()
 
 

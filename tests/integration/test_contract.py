@@ -407,7 +407,7 @@ def a_brick_has_a_timeout_of_its_own():
            ("DEADLINE_EXCEEDED", "Deadline Exceeded"))
         took = watch.elapsed()
         assert 0.15 < took.seconds and took.running < 3, took
-        wait_for("cancel()", lambda: "was told to give up" in timed.log(), 5)
+        wait_for("cancel()", lambda: "was told to give up" in timed.log(), 20)
 
 
 @test
@@ -431,7 +431,7 @@ def stop_when_the_grace_is_over():
         ch = stopping.channel()
         wait = llm_pb2.LLMRequest(prompt="case:wait").SerializeToString()
         future = ch.unary_unary(path("LLM", "Unary")).future(wait, timeout=20)
-        wait_for("the call", lambda: "llm: waits" in stopping.log(), 5)
+        wait_for("the call", lambda: "llm: waits" in stopping.log(), 20)
         status, took = stopping.stop(signal.SIGINT)
         eq((future.code().name, future.details()), ("UNAVAILABLE", "Cancelling all calls"))
         eq(status, 0)

@@ -218,7 +218,7 @@ def a_crashing_brick_takes_its_worker_and_no_more():
         eq(call(daemon.channel(), UNARY, NOW)[1], "UNAVAILABLE")
         wait_for("a new worker", lambda: daemon.workers() and daemon.workers() != pid)
         wait_for("an answer", lambda: call(daemon.channel(), GUARD)[1] == "OK")
-        wait_for("the name of the brick in the log", lambda: "'bad'" in daemon.log(), 5)
+        wait_for("the name of the brick in the log", lambda: "'bad'" in daemon.log(), 20)
         daemon.says("SIGSEGV")
 
 
@@ -313,7 +313,7 @@ def a_worker_whose_main_process_dies_does_not_wait_for_ever():
         worker = daemon.workers()[0]
         daemon.process.kill()
         daemon.process.wait()
-        wait_for("the worker's end", lambda: not os.path.exists(f"/proc/{worker}"), 10)
+        wait_for("the worker's end", lambda: not os.path.exists(f"/proc/{worker}"), 20)
 
 
 @test
@@ -331,7 +331,7 @@ def a_brick_that_finishes_twice_is_named():
     with daemon:
         for _ in range(20):
             call(daemon.channel(), UNARY, NOW)
-        wait_for("the verdict", lambda: "'bad' finished a call twice" in daemon.log(), 5)
+        wait_for("the verdict", lambda: "'bad' finished a call twice" in daemon.log(), 20)
         eq(call(daemon.channel(), GUARD)[1], "OK")
 
 
@@ -341,7 +341,7 @@ def a_brick_that_sends_after_its_finish_is_named():
     with daemon:
         for _ in range(20):
             call(daemon.channel(), UNARY, NOW)
-        wait_for("the verdict", lambda: "'bad' sent on a call that it had finished" in daemon.log(), 5)
+        wait_for("the verdict", lambda: "'bad' sent on a call that it had finished" in daemon.log(), 20)
         eq(call(daemon.channel(), GUARD)[1], "OK")
 
 
@@ -353,7 +353,7 @@ def garbage_of_a_brick_does_not_reach_the_client():
             reply, status, _, _ = call(daemon.channel(), UNARY, NOW)
             eq(status, "OK")
             assert b"Invalid unary response type!" in reply, reply
-            wait_for("the verdict", lambda: line in daemon.log(), 5)
+            wait_for("the verdict", lambda: line in daemon.log(), 20)
             eq(call(daemon.channel(), GUARD)[1], "OK")
 
 
@@ -427,7 +427,7 @@ def bricks_call_bricks():
         # Cancelled by its client, the caller gives up, and so does the callee.
         endless = channel.unary_stream(path("Common", "OutputStreaming"))(request.SerializeToString())
         endless.cancel()
-        wait_for("both calls to end", lambda: in_flight(daemon) == 0, 10)
+        wait_for("both calls to end", lambda: in_flight(daemon) == 0, 20)
 
 
 @test
@@ -474,7 +474,7 @@ def workers_finish_and_exit_when_the_main_process_dies():
         daemon.process.kill()
         daemon.process.wait()
         for pid in workers:
-            wait_for("the worker's end", lambda: not os.path.exists(f"/proc/{pid}"), 10)
+            wait_for("the worker's end", lambda: not os.path.exists(f"/proc/{pid}"), 20)
 
 
 @test

@@ -430,7 +430,7 @@ def tls_and_client_certificates():
             with fresh.sock:
                 return fresh.sock.getpeercert()["serialNumber"] != serial
 
-        wait_for("the new certificate", renewed, 10)
+        wait_for("the new certificate", renewed, 20)
         eq(ask(c, **bearer("web"))[0], 200, "an open connection keeps its own")
         with d.socket() as s:
             s.sendall(get())
@@ -568,7 +568,7 @@ def unfinished_bodies_are_bounded():
             assert memory(d) - before < 48 << 20, memory(d) - before
         for s in held:
             s.close()
-        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 10)
+        wait_for("room", lambda: d.ask("POST", CHAT, question("x" * (3 << 20)))[0] == 200, 20)
 
 
 @test
@@ -578,10 +578,10 @@ def who_leaves_ends_the_call():
             s = d.socket()
             body = question(**more).encode()
             s.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            wait_for("the call", lambda: d.in_flight() == 1, 10)
+            wait_for("the call", lambda: d.in_flight() == 1, 20)
             watch = Stopwatch()
             s.close()
-            wait_for("its end", lambda: d.in_flight() == 0, 10)
+            wait_for("its end", lambda: d.in_flight() == 0, 20)
             assert watch.elapsed().running < 3, watch.elapsed()
         log = d.says("rpc_status=CANCELLED", 2)
         eq(len(re.findall("rpc_status=CANCELLED http_route=/v1/chat/completions", log)), 2, log)
@@ -597,7 +597,7 @@ def connections_are_counted_with_all_others():
         assert read_all(d.socket()) == b""
         d.says("limits.connections_per_address")
         held[0].close()
-        wait_for("room", lambda: d.ask_quietly() == 200, 10)
+        wait_for("room", lambda: d.ask_quietly() == 200, 20)
 
 
 @test
@@ -610,7 +610,7 @@ def workers_share_the_connections():
 
         def counts():
             return sorted(w["status"]["connections"] for w in json.loads(d.ctl("status", "--json").stdout)["workers"])
-        wait_for("equal shares", lambda: counts()[0] >= 15, 10)
+        wait_for("equal shares", lambda: counts()[0] >= 15, 20)
         eq(sum(counts()), 40)
 
 
@@ -631,7 +631,7 @@ def no_descriptor_is_left():
         assert 10 <= ended < 20, ended
         for s in held:
             s.close()
-        wait_for("room", lambda: d.ask_quietly() == 200, 10)
+        wait_for("room", lambda: d.ask_quietly() == 200, 20)
 
 
 def any_request(chance):
@@ -817,7 +817,7 @@ def a_stop_lets_streams_end():
         eq(ask(idle)[0], 200)
         thread = threading.Thread(target=lambda: result.append(d.ask("POST", CHAT, question(stream=True))))
         thread.start()
-        wait_for("the call", lambda: d.in_flight() == 1, 10)
+        wait_for("the call", lambda: d.in_flight() == 1, 20)
         status, took = d.stop()
         thread.join()
         eq((status, result[0][0]), (0, 200))
@@ -827,7 +827,7 @@ def a_stop_lets_streams_end():
         s = d.socket()
         body = question().encode()
         s.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-        wait_for("the call", lambda: d.in_flight() == 1, 10)
+        wait_for("the call", lambda: d.in_flight() == 1, 20)
         d.stop()
         answer = read_all(s)
         eq(statuses(answer), [503])

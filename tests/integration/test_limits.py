@@ -46,9 +46,9 @@ def connections_of_a_port_are_bounded():
         held = [connect(("127.0.0.1", d.port), f"127.0.0.{i + 1}") for i in range(4)]
         assert not any(is_closed(s) for s in held)
         assert is_closed(connect(("127.0.0.1", d.port)))
-        wait_for("a line in the log", lambda: "limits.connections allows" in d.log(), 5)
+        wait_for("a line in the log", lambda: "limits.connections allows" in d.log(), 20)
         held.pop().close()
-        wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))), 5)
+        wait_for("room", lambda: not is_closed(connect(("127.0.0.1", d.port))), 20)
 
 
 @test
@@ -61,7 +61,7 @@ def a_timeout_of_any_length():
         for connection, timeout in zip(connections, timeouts):
             connection.send(frame(HEADERS, END_HEADERS, 1, request(UNARY, (b"grpc-timeout", timeout)))
                             + frame(DATA, END_STREAM, 1, message(HELLO)))
-        wait_for("the ends of the calls", lambda: d.log().count("rpc_status=DEADLINE_EXCEEDED") == len(timeouts), 5)
+        wait_for("the ends of the calls", lambda: d.log().count("rpc_status=DEADLINE_EXCEEDED") == len(timeouts), 20)
 
 
 @test
@@ -70,7 +70,7 @@ def connections_of_an_address_are_bounded():
         held = [connect(("127.0.0.1", d.port), "127.0.0.2") for _ in range(2)]
         assert not any(is_closed(s) for s in held)
         assert is_closed(connect(("127.0.0.1", d.port), "127.0.0.2"))
-        wait_for("a line in the log", lambda: "connections_per_address" in d.log(), 5)
+        wait_for("a line in the log", lambda: "connections_per_address" in d.log(), 20)
         d.says("of 127.0.0.2 to 127.0.0.1")
         eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another address")
 
@@ -139,7 +139,7 @@ def an_idle_connection_is_closed():
         for _ in range(2):
             eq(call(channel, UNARY, HELLO)[1], "OK")
             del states[:]
-            wait_for("the end of the connection", lambda: grpc.ChannelConnectivity.IDLE in states, 5)
+            wait_for("the end of the connection", lambda: grpc.ChannelConnectivity.IDLE in states, 20)
 
 
 @test
@@ -232,7 +232,7 @@ def what_is_sent_has_limits(more, tls):
             c = Connection(d.port, preface=PREFACE + SETTINGS_FRAME, tls=tls)
             attack(c)
             assert c.is_closed(20), why
-            wait_for(f"'{why}' in the log", lambda: "Closed a connection of 127.0.0.1" in d.log() and why in d.log(), 5)
+            wait_for(f"'{why}' in the log", lambda: "Closed a connection of 127.0.0.1" in d.log() and why in d.log(), 20)
 
 
 @test
@@ -288,7 +288,7 @@ def unfinished_requests_of_all_connections_have_a_limit():
         for c in greedy:
             c.send(frame(SETTINGS, ACK))
             begin_request(c, 1, 3 * MIB, 3 * MIB)
-        wait_for("the greediest to be closed", lambda: "use up 'memory'" in d.log(), 5)
+        wait_for("the greediest to be closed", lambda: "use up 'memory'" in d.log(), 20)
         eq(call(d.channel(), UNARY, HELLO)[1], "OK", "another client")
         assert modest.send(frame(DATA, END_STREAM, 1, b"\0")), d.log()
 

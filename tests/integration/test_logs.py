@@ -114,7 +114,7 @@ def said(daemon, channel, brick):
     before = len(daemon.log())
     call(channel, UNARY, request("case:log"), [("x-brick", brick)])
     call(channel, CHECK)  # the log is in order: its line comes after those of the other
-    wait_for("the lines", lambda: "health Check" in daemon.log()[before:], 5)
+    wait_for("the lines", lambda: "health Check" in daemon.log()[before:], 20)
     found = [l for l in lines(daemon.log()[before:]) if l.get("brick") == brick]
     return [l["level"] for l in found if "said at" in l["message"]], \
         [l["level"] for l in found if l.get("message_id") == ACCESS]

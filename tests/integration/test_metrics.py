@@ -94,7 +94,7 @@ def settled(daemon, condition):
     def look():
         page = daemon.scrape()
         return page if condition(page) else None
-    return wait_for("the numbers", look, 5)
+    return wait_for("the numbers", look, 20)
 
 
 def ended(number, **labels):
@@ -128,7 +128,7 @@ def calls_to_models_count_by_model():
                 port_extra=f"  - {{ listen: '127.0.0.1:{port}', protocol: http }}") as daemon:
         def settled(number):
             return wait_for("the numbers", lambda: (lambda page: page if page.sum(GENAI) == number else None)(
-                Page(get(metrics, "/metrics")[1])), 5)
+                Page(get(metrics, "/metrics")[1])), 20)
 
         eq(get(metrics, "/metrics")[1].count("gen_ai"), 0)
         channel, usage = daemon.channel(), list(USAGE.items())
@@ -429,11 +429,11 @@ def probes():
         eq(daemon.get("/")[0], 404)
         eq(daemon.get("/metrics", method="POST")[0], 405)
         call(daemon.channel(), UNARY, request("sick"))
-        wait_for("the reason", lambda: "brick 'chat' is not healthy" in daemon.get("/readyz")[1], 5)
+        wait_for("the reason", lambda: "brick 'chat' is not healthy" in daemon.get("/readyz")[1], 20)
         eq(daemon.get("/readyz")[0], 200)
         eq(daemon.scrape().sum("brickd_brick_healthy", brick="chat"), 0)
         call(daemon.channel(), UNARY, request("well"))
-        wait_for("health", lambda: daemon.get("/readyz") == (200, "ready\n"), 5)
+        wait_for("health", lambda: daemon.get("/readyz") == (200, "ready\n"), 20)
 
         # a call in flight holds the stop
         waiting = daemon.channel().unary_unary(UNARY).future(request("wait"), timeout=20)
@@ -449,7 +449,7 @@ def probes():
 def it_lives_before_it_serves():
     daemon = Watched("  - { name: hangs, module: create-hangs }")
     daemon.start(ready=False)
-    wait_for("an answer", lambda: reachable(daemon.metrics), 10)
+    wait_for("an answer", lambda: reachable(daemon.metrics), 20)
     time.sleep(0.5)
     eq(daemon.get("/livez")[0], 200)
     eq(daemon.get("/readyz"), (503, "not ready: starting\n"))

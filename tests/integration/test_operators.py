@@ -53,7 +53,7 @@ class Watched(Brickd):
 
     def counts(self, port, **expected):
         try:
-            wait_for("the count", lambda: self.rejected(port) == expected, 5)
+            wait_for("the count", lambda: self.rejected(port) == expected, 20)
         except AssertionError:
             eq(self.rejected(port), expected, port)
 

@@ -145,7 +145,7 @@ def the_dashboard_finds_what_it_asks_for():
         with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
             line = re.search(r'brickd_requests_total{brick="chat",type="LLM",method="OutputStreaming",'
                              r'code="OK",error=""} (\d+)', reply.read().decode())
-        wait_for("the last scrape", lambda: total() == int(line[1]), 5)
+        wait_for("the last scrape", lambda: total() == int(line[1]), 20)
 
 
 main()

@@ -197,7 +197,7 @@ def what_a_client_may_do_is_bounded():
         eq(raw(ch, [good]), (0, "RESOURCE_EXHAUSTED", "Too many streams are open"))
         assert Reflection(ch, "v1alpha").services()
         streams.pop().close()
-        wait_for("a free place", lambda: raw(ch, [good]) == (1, "OK", ""), 5)
+        wait_for("a free place", lambda: raw(ch, [good]) == (1, "OK", ""), 20)
 
         # a stop waits for none of them
         status, took = d.stop()

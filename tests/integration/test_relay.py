@@ -80,10 +80,10 @@ def deadline_and_cancellation_pass_through():
         channel = running.channel()
         eq(call(channel, UNARY, prompt(), timeout=0.3)[1], "DEADLINE_EXCEEDED")
         rpcs = [channel.unary_stream(STREAM)(prompt()) for _ in range(20)]
-        wait_for("the calls", lambda: in_flight(running) == 20, 5)
+        wait_for("the calls", lambda: in_flight(running) == 20, 20)
         for rpc in rpcs:
             rpc.cancel()
-        wait_for("no calls in flight", lambda: in_flight(running) == 0, 5)
+        wait_for("no calls in flight", lambda: in_flight(running) == 0, 20)
     with daemon(", delay: 1h", ", deadline: 100ms") as running:
         eq(call(running.channel(), UNARY, prompt())[1], "DEADLINE_EXCEEDED")
 
@@ -107,7 +107,7 @@ def a_timer_before():
         eq((status, reply(data).text), ("OK", "Echo: hi"))
         assert time.monotonic() - began >= 0.2
         eq(call(running.channel(), UNARY, prompt(), timeout=0.05)[1], "DEADLINE_EXCEEDED")
-        wait_for("no calls in flight", lambda: in_flight(running) == 0, 5)
+        wait_for("no calls in flight", lambda: in_flight(running) == 0, 20)
 
 
 @test
@@ -121,11 +121,11 @@ def what_is_known_of_a_target():
     with Brickd(bricks, port_extra=ONLY_FRONT) as running:
         running.says(f"first has methods 0x7, named in {running.config}:7:32")
         running.says(f"chat has methods 0x7, named in {running.config}:7:39")
-        wait_for("the watch", lambda: "front: the first target serves" in running.log(), 5)
+        wait_for("the watch", lambda: "front: the first target serves" in running.log(), 20)
         channel = running.channel()
         sick = prompt("case:sick")
         eq(call(channel, UNARY, sick)[1], "OK")
-        wait_for("the watch", lambda: "Brick 'front' is not healthy: the first target does not" in running.log(), 5)
+        wait_for("the watch", lambda: "Brick 'front' is not healthy: the first target does not" in running.log(), 20)
         eq(reply(call(channel, UNARY, prompt("hi"))[0]).text, "Echo: hi")  # from the second
 
 

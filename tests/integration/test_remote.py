@@ -162,14 +162,14 @@ def deadlines_and_cancellation_reach_the_backend():
         eq(call(channel, UNARY, common("case:wait"), timeout=0.3)[1], "DEADLINE_EXCEEDED")
         assert watch.elapsed().running < 2
         back.says("waits, deadline set")
-        wait_for("cancel() after the deadline", lambda: back.log().count("was told to give up") == 1, 5)
+        wait_for("cancel() after the deadline", lambda: back.log().count("was told to give up") == 1, 20)
         calls = [channel.unary_unary(UNARY).future(common("case:wait")),
                  channel.unary_stream(OUT)(common("case:wait"))]
-        wait_for("two more calls", lambda: back.log().count("waits, deadline") == 3, 5)
+        wait_for("two more calls", lambda: back.log().count("waits, deadline") == 3, 20)
         for rpc in calls:
             rpc.cancel()
-        wait_for("cancel() after the client's", lambda: back.log().count("was told to give up") == 3, 5)
-        wait_for("no call in flight", lambda: in_flight(front) == 0 and in_flight(back) == 0, 5)
+        wait_for("cancel() after the client's", lambda: back.log().count("was told to give up") == 3, 20)
+        wait_for("no call in flight", lambda: in_flight(front) == 0 and in_flight(back) == 0, 20)
 
 
 @test
@@ -243,7 +243,7 @@ def a_backend_that_does_not_read_holds_a_bounded_part():
         assert n < 1500, n  # not even half of 200 MB
         assert held is None or held < 100 << 20, held
         rpc.cancel()
-        wait_for("no call in flight", lambda: in_flight(front) == 0, 5)
+        wait_for("no call in flight", lambda: in_flight(front) == 0, 20)
 
 
 @test
@@ -297,7 +297,7 @@ def a_backend_that_is_down_is_passed_over():
         eq(common_pb2.CommonResponse.FromString(stream(channel, OUT, common("x"))[0][-1]).error.code, 7)
         front.says(f"backend {first.address} is failing")
         with Brickd(echo(), port=first.port):
-            wait_for("the first again", lambda: who() == "first", 10)
+            wait_for("the first again", lambda: who() == "first", 20)
 
 
 @test

@@ -159,27 +159,27 @@ def what_means_the_same():
         eq(found(d, "feline"), (["pet"], "words"))
         d.says("No vectors of queries, so searches are by words alone: http://127.0.0.1:")
         server.status = 200
-        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 10)
+        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 20)
         eq(d.says("There are vectors of queries again").count("No vectors of queries"), 1)
 
         server.dimension = 8
         eq(found(d, "feline"), (["pet"], "words"))
         d.says("a vector has 8 components, others have 16")
         server.dimension = 16
-        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 10)
+        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 20)
 
         server.hang = 3
         eq(found(d, "feline"), (["pet"], "words"))
         d.says("Timeout was reached")
         server.hang = 0
-        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 10)
+        wait_for("vectors of queries", lambda: found(d, "kitten")[1] == "hybrid", 20)
 
         database = sqlite3.connect(library.index)
         database.execute("PRAGMA user_version = 1")
         eq(d.ctl("reload").returncode, 0)
-        wait_for("the warning", lambda: f"{library.index} has format 1, this brick reads 2; remove it" in d.log(), 10)
+        wait_for("the warning", lambda: f"{library.index} has format 1, this brick reads 2; remove it" in d.log(), 20)
         database.execute("PRAGMA user_version = 2")
-        wait_for("the index", lambda: call(d.shared(), "/grpc.health.v1.Health/Check", b"\x0a\x04docs")[0] == b"\x08\x01", 10)
+        wait_for("the index", lambda: call(d.shared(), "/grpc.health.v1.Health/Check", b"\x0a\x04docs")[0] == b"\x08\x01", 20)
         eq(found(d, "feline")[0][0], "pet")
 
         database.execute("UPDATE vector SET bytes = substr(bytes, 2)")

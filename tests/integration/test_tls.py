@@ -148,7 +148,7 @@ def nothing_older_than_tls_1_2_is_spoken():
         for version in "-tls1", "-tls1_1":
             text = s_client(d, version, "-cipher", "ALL:@SECLEVEL=0")
             assert "Cipher is (NONE)" in text and "written 0 bytes" not in text, text
-        wait_for("two lines in the log", lambda: d.log().count("SSL routines::unsupported protocol") == 2, 5)
+        wait_for("two lines in the log", lambda: d.log().count("SSL routines::unsupported protocol") == 2, 20)
 
 
 @test
@@ -260,7 +260,7 @@ def certificates_change_while_calls_go_on():
         port.put(renamed)
         wait_served(d, renamed, 8)
         assert shown(expiry(renamed)), "of two workers, the one whose certificate ends first"
-        wait_for("the first line", lambda: replacements() == 1, 5)
+        wait_for("the first line", lambda: replacements() == 1, 20)
         load.round_trip()
 
         # written in place, one file a moment after the other: no half of it is taken or complained of
@@ -269,8 +269,8 @@ def certificates_change_while_calls_go_on():
         time.sleep(0.2)
         shutil.copyfile(written[1], port.key)
         wait_served(d, written, 8)
-        wait_for("the second line", lambda: replacements() == 2, 5)
-        wait_for("the second date", lambda: shown(expiry(written)), 5)
+        wait_for("the second line", lambda: replacements() == 2, 20)
+        wait_for("the second date", lambda: shown(expiry(written)), 20)
         load.round_trip()
         load.stop()
         eq(sorted(d.workers()), workers)
@@ -318,7 +318,7 @@ def what_is_wrong_does_not_replace_what_is_right():
             return [line for line in d.log().splitlines() if " error " in line]
 
         copy(other[0], port.certificate)
-        wait_for("the complaint", errors, 10)
+        wait_for("the complaint", errors, 20)
         time.sleep(1.2)
         line, = errors()
         assert re.search(r"brickd\.yaml:3:\d+: ports\[0\]\.tls\.key: the key does not belong to the certificate in "
@@ -326,13 +326,13 @@ def what_is_wrong_does_not_replace_what_is_right():
         eq(served(d), first(SERVER))
 
         os.unlink(port.key)
-        wait_for("the second complaint", lambda: len(errors()) == 2, 10)
+        wait_for("the second complaint", lambda: len(errors()) == 2, 20)
         assert "tls.key: No such file or directory" in errors()[1], errors()
         eq(served(d), first(SERVER))
 
         copy(other[1], port.key)
         wait_served(d, other, 6)
-        wait_for("the good news", lambda: "the files are right again and in use" in d.log(), 5)
+        wait_for("the good news", lambda: "the files are right again and in use" in d.log(), 20)
         time.sleep(1.2)
         eq(d.whole_log().count("the files are right again and in use"), 1, d.log())
         eq(len(errors()), 2)
@@ -346,7 +346,7 @@ def the_authority_of_clients_changes_too():
         eq(call(old, UNARY, HELLO)[1], "OK")
         eq(status(d, stranger), "UNAVAILABLE")
         copy(OTHER.path("ca.pem"), port.path("ca.pem"))
-        wait_for("the new authority", lambda: status(d, stranger) == "OK", 10)
+        wait_for("the new authority", lambda: status(d, stranger) == "OK", 20)
         eq(status(d, CLIENT), "UNAVAILABLE")
         eq(call(old, UNARY, HELLO)[1], "OK", "a connection from before")
 

@@ -84,7 +84,7 @@ class Collector(Server):
         return [s for r in self.resources() for scope in r["scopeSpans"] for s in scope["spans"]]
 
     def wait(self, count):
-        wait_for(f"{count} spans", lambda: len(self.spans()) >= count, 10)
+        wait_for(f"{count} spans", lambda: len(self.spans()) >= count, 20)
         eq(len(self.spans()), count, "spans")
         return self.spans()
 
@@ -361,7 +361,7 @@ def a_collector_that_wants_more_time_than_there_is_gets_much():
     with Server(lambda handler, _: handler.reply(503, b"", Retry_After="99999999999")) as c, \
             Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 3)
-        wait_for("a refusal", lambda: c.requests, 5)
+        wait_for("a refusal", lambda: c.requests, 20)
         time.sleep(2.5)
         eq(len(c.requests), 1)
         d.stop()
@@ -371,7 +371,7 @@ def a_collector_that_wants_more_time_than_there_is_gets_much():
 def a_stop_sends_what_waits():
     with Collector(503) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
-        wait_for("a refusal", lambda: c.times, 5)
+        wait_for("a refusal", lambda: c.times, 20)
         calls_are_unaffected(d, 10)
         status, took = d.stop()
         assert status == 0 and took.running < 2.9, took
@@ -382,7 +382,7 @@ def a_stop_sends_what_waits():
 def a_collector_that_refuses_gets_no_repetition():
     with Collector(400) as c, Brickd(CONTRACT, traces(c.url)) as d:
         calls_are_unaffected(d, 10)
-        wait_for("the loss in the log", lambda: re.search(r"warning \d+ spans dropped: HTTP 400", d.log()), 5)
+        wait_for("the loss in the log", lambda: re.search(r"warning \d+ spans dropped: HTTP 400", d.log()), 20)
         calls_are_unaffected(d, 10)
         d.stop()
         lost = sum(int(n) for n in re.findall(r"(\d+) spans dropped", d.log()))
