@@ -117,7 +117,7 @@ def restarts_behind_a_socket_that_stays_lose_no_call():
 @test
 def a_stop_serves_what_has_come_to_a_busy_worker():
     """A brick holds the polling thread for half a second, which is longer than clients are given to leave."""
-    bricks = ECHO.replace("options", "default: true, options") + f"  - {{ name: blocks, module: blocks, match: {{ x-brick: blocks }} }}\n"
+    bricks = ECHO.replace("options", "default: true, options") + "  - { name: blocks, module: blocks, match: { x-brick: blocks } }\n"
     with Door(bricks, extra=QUIET) as daemon:
         channel, other, client = daemon.grpc(), daemon.grpc(), daemon.client()
         eq(call(channel, UNARY, HELLO)[1], "OK")
