@@ -159,7 +159,7 @@ def begin_together(daemon, *calls):
 
 @test
 def slow_calls():
-    with Brickd(ECHO, json_log(", slow: 100ms, access: off"), modules=os.path.join(BUILD, "src", "bricks")) as d:
+    with Brickd(ECHO, json_log(", slow: 20ms, access: off"), modules=os.path.join(BUILD, "src", "bricks")) as d:
         begin = time.monotonic()
         connection = begin_together(d, ("r0", ()), ("r1", ()))
         first, second = sorted(wait_lines(d, 2, message_id=SLOW), key=lambda l: int(l["queued_usec"]))
