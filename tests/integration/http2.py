@@ -96,8 +96,13 @@ class Connection:
     def was_read(self):
         """Waits until the other end has read all that was sent: it answers a ping behind that. Nothing else may read."""
         self.send(frame(PING, 0, 0, b"whatever"))
+        return self.reads(frame(PING, ACK, 0, b"whatever"))
+
+    def reads(self, text, limit=60):
+        """Reads until this has come. Nothing else may read."""
+        self.socket.settimeout(limit)
         data = b""
-        while frame(PING, ACK, 0, b"whatever") not in data:
+        while text not in data:
             piece = self.socket.recv(1 << 16)
             assert piece, "closed"
             data += piece

@@ -12,6 +12,7 @@ import time
 
 from harness import (BUILD, Brickd, Stopwatch, call, eq, generate_stubs, main, path, stream, temp_dir, test,
                      wait_for)
+import http2
 from door import Door, ask
 from load import Load
 
@@ -119,15 +120,18 @@ def a_stop_serves_what_has_come_to_a_busy_worker():
     """A brick holds the polling thread for half a second, which is longer than clients are given to leave."""
     bricks = ECHO.replace("options", "default: true, options") + "  - { name: blocks, module: blocks, match: { x-brick: blocks } }\n"
     with Door(bricks, extra=QUIET) as daemon:
-        channel, other, client = daemon.grpc(), daemon.grpc(), daemon.client()
-        eq(call(channel, UNARY, HELLO)[1], "OK")
-        eq(ask(client, "GET", "/v1/models")[0], 200)
-        blocking = Background(call, other, UNARY, NOW, [("x-brick", "blocks")])
+        grpc, http = http2.Connection(daemon.grpc_port).was_read(), daemon.client()
+        eq(ask(http, "GET", "/v1/models")[0], 200)
+        blocking = Background(call, daemon.grpc(), UNARY, NOW, [("x-brick", "blocks")])
         wait_for("the brick", lambda: daemon.in_flight() == 1)
+        http.request("GET", "/v1/models")
+        assert grpc.send(http2.frame(http2.HEADERS, http2.END_HEADERS, 1, http2.request(UNARY)) +
+                         http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(HELLO)))
         daemon.send(signal.SIGTERM)
-        answers = [Background(call, channel, UNARY, HELLO), Background(ask, client, "GET", "/v1/models")]
-        eq([answers[0].wait()[1], answers[1].wait()[0], blocking.wait()[1]], ["OK", 200, "OK"])
-        eq(daemon.stop()[0], 0)
+        eq(http.getresponse().status, 200)
+        grpc.reads(b"hello")
+        eq(blocking.wait()[1], "OK")
+        eq(daemon.process.wait(30), 0)
 
 
 def slow(delay):
