@@ -356,7 +356,9 @@ def a_burst_of_large_calls_leaves_no_memory_behind():
         with grpc.insecure_channel(running.address, options=options) as channel:
             unary = channel.unary_unary(LLM)
             futures = [unary.future(body, timeout=60) for _ in range(200)]
-            eq({f.code().name for f in futures}, {"OK"})
+            statuses = {f.code().name for f in futures}
+            # A client that is slow to read its replies may be refused before it has sent all its calls.
+            eq(statuses - {"RESOURCE_EXHAUSTED"}, {"OK"})
         if before:
             wait_for("the memory", lambda: memory(running) - before < 16 * MIB)
 
