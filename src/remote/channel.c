@@ -455,15 +455,9 @@ int client_start(struct rpc *rpc, const struct conf *conf)
 
 void client_maintain(void)
 {
-        for (struct channel *channel = client.channels; channel; channel = channel->next) {
-                struct watched_link *link;
-
-                if (!channel->files || !tls_files_changed(channel->files))
-                        continue;
-                link = link_new(channel);
-                if (link)
-                        replace_link(channel, link);
-        }
+        for (struct channel *channel = client.channels; channel; channel = channel->next)
+                if (channel->files && tls_files_changed(channel->files))
+                        channel_renew(channel);
 }
 
 void client_stop(void)

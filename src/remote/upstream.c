@@ -72,14 +72,20 @@ static void on_changed(struct channel_user *user, enum backend_state state)
         report(backend);
 }
 
+/* False: it was so already. */
+static bool set_paused(struct backend *backend, bool paused)
+{
+        if (atomic_exchange(&backend->paused, paused) == paused)
+                return false;
+        report(backend);
+        return true;
+}
+
 void upstream_pause(struct upstream *upstream, size_t index, bool paused)
 {
         struct backend *backend = &upstream->backends[index];
 
-        if (atomic_exchange(&backend->paused, paused) == paused)
-                return;
-        report(backend);
-        if (!paused)
+        if (set_paused(backend, paused) && !paused)
                 channel_hurry(backend->user.channel);
 }
 
@@ -87,10 +93,8 @@ void upstream_leave(struct upstream *upstream, size_t index)
 {
         struct backend *backend = &upstream->backends[index];
 
-        if (atomic_exchange(&backend->paused, true))
-                return;
-        channel_renew(backend->user.channel);
-        report(backend);
+        if (set_paused(backend, true))
+                channel_renew(backend->user.channel);
 }
 
 /* --- choice ----------------------------------------------------------------------------------- */
